@@ -1,0 +1,104 @@
+"""Who a service is: key hashes, labels and rolling codes, without I/O.
+
+    certificate (DER) ──BLAKE2b-256, first 20 bytes──▶ KeyHash ──┬─▶ Label    freetext-KEYHASH
+                                                                 └─▶ rolling code of a day
+
+The name is the proof: whoever shows a certificate that hashes to it is the service.
+Source: docs/PROTOCOL.md, section 1.  This file is the only one that knows how the texts look.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NewType, Self
+
+from nacl.encoding import RawEncoder
+from nacl.hash import blake2b
+
+from hardline.errors import BadKeyHash, BadLabel
+
+KEY_HASH_SIZE = 20
+SECONDS_PER_DAY = 86_400
+
+# docs/PROTOCOL.md 1.2: 40 hex digits and a dash leave 22 characters of a DNS label of 63;
+# the original writes and reads one more.
+MAX_FREE_TEXT = 23
+
+RollingCode = NewType("RollingCode", str)
+
+_HEX = re.compile(r"[0-9a-fA-F]*\Z")
+_FREE_TEXT = re.compile(r"[a-z0-9_~!$&'()*+,;=]{1,%d}\Z" % MAX_FREE_TEXT)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class KeyHash:
+    """The first 20 bytes of the BLAKE2b-256 of a DER certificate; printed as 40 lower-case hex digits."""
+
+    digest: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.digest) != KEY_HASH_SIZE:
+            raise BadKeyHash(f"a key hash has {KEY_HASH_SIZE} bytes, not {len(self.digest)}")
+
+    @classmethod
+    def of_certificate(cls, der: bytes) -> Self:
+        """The key hash of a certificate in DER form, whatever the certificate says."""
+        return cls(_blake2b_256(der)[:KEY_HASH_SIZE])
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read 40 hex digits of any case.  Raises BadKeyHash saying what is wrong."""
+        if not _HEX.match(text):
+            raise BadKeyHash(f"a key hash has hex digits only (0-9, a-f), not {text[:60]!r}")
+        if len(text) != 2 * KEY_HASH_SIZE:
+            raise BadKeyHash(f"a key hash has {2 * KEY_HASH_SIZE} hex digits, this has {len(text)}")
+        return cls(bytes.fromhex(text))
+
+    def rolling(self, day: int) -> RollingCode:
+        """The name used for this key hash on a UTC day where the key hash itself must not be seen."""
+        return RollingCode(_blake2b_256(self.digest + day.to_bytes(8, "little"))[:KEY_HASH_SIZE].hex())
+
+    @property
+    def short(self) -> str:
+        """The first 8 digits: for logs and pages, never for decisions."""
+        return self.digest[:4].hex()
+
+    def __str__(self) -> str:
+        return self.digest.hex()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Label:
+    """What stands before `.localhost` in a URL: a key hash, and the free text that some services want before it."""
+
+    key_hash: KeyHash
+    password: str = ""
+
+    def __post_init__(self) -> None:
+        if self.password and not _FREE_TEXT.match(self.password):
+            raise BadLabel(
+                f"the text before the key hash has 1 to {MAX_FREE_TEXT} letters and digits and no dash, "
+                f"not {self.password[:60]!r}"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `KEYHASH`, `freetext-KEYHASH` or the original's `-KEYHASH`, in any case.
+
+        Raises BadKeyHash or BadLabel saying what is wrong.
+        """
+        password, _, digits = text.rpartition("-")
+        return cls(KeyHash.parse(digits), password.lower())
+
+    def __str__(self) -> str:
+        return f"{self.password}-{self.key_hash}" if self.password else str(self.key_hash)
+
+
+def utc_day(now: float) -> int:
+    """The number of the UTC day at `now`, in seconds since 1970 (docs/PROTOCOL.md 1.3)."""
+    return int(now // SECONDS_PER_DAY)
+
+
+def _blake2b_256(data: bytes) -> bytes:
+    return blake2b(data, digest_size=32, encoder=RawEncoder)

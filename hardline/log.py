@@ -1,0 +1,66 @@
+"""What the log keeps: one past-tense event, then fields with units.
+
+    INFO    dial.won     service=e8684237 via=lan endpoint=[fe80::1%eth0]:7684 took_s=0.084
+
+Never a payload, a password or a private key.  Whoever catches an error logs it or raises it, not both.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Any
+
+_logger = logging.getLogger("hardline")
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
+    """Write one event; None fields are left out."""
+    if _logger.isEnabledFor(level):
+        _logger.log(level, name, extra={"fields": {k: v for k, v in fields.items() if v is not None}})
+
+
+def debug(name: str, /, **fields: object) -> None:
+    """Write an event that helps whoever debugs a network."""
+    event(name, level=logging.DEBUG, **fields)
+
+
+def warning(name: str, /, **fields: object) -> None:
+    """Write an event that the owner should look at."""
+    event(name, level=logging.WARNING, **fields)
+
+
+def set_up(level: str = "info", style: str = "text") -> None:
+    """Send events to stderr, as text or as JSON lines."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Json() if style == "json" else _Text())
+    _logger.handlers[:] = [handler]
+    _logger.propagate = False
+    _logger.setLevel(level.upper())
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        pairs = " ".join(f"{key}={_quoted(value)}" for key, value in _fields(record).items())
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        return f"{clock} {record.levelname:<7} {record.getMessage():<20} {pairs}".rstrip()
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        head = {"time": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
+        return json.dumps(head | _fields(record), default=str)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return getattr(record, "fields", {})
+
+
+def _quoted(value: object) -> str:
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    # A peer's words must not be able to forge a field or a line of the log.
+    plain = text.isprintable() and text and not set(text) & set(' "=')
+    return text if plain else json.dumps(text)

@@ -1,0 +1,136 @@
+"""Where a service might be: endpoints, candidates, and who finds and announces them, without I/O.
+
+    Finder ──Candidate(endpoint, via, found_by)──▶ tunnel.dialer ──▶ Attempt(candidate, took, failure)
+
+The LAN, the memory, and later the DHT and the relays all look like a Finder; only daemon.py knows which exist.
+Source: docs/PROTOCOL.md, section 7.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from hardline.errors import PeerError
+from hardline.identity import KeyHash
+
+MAX_HOSTS = 16  # docs/PROTOCOL.md 7.3: what one list may name
+
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,62})(\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """A host name or IP address, and a TCP port.  An IPv6 address keeps its scope: `fe80::1%eth0`."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `host:port`, `1.2.3.4:port` or `[v6]:port`.  Raises PeerError saying what is wrong."""
+        host, colon, digits = text.strip().rpartition(":")
+        if not colon:
+            raise PeerError(f"expected host:port, not {text[:80]!r}")
+        if not (digits.isascii() and digits.isdigit()) or not 1 <= int(digits[:6]) <= 65_535:
+            raise PeerError(f"a port is a number from 1 to 65535, not {digits[:20]!r}")
+        return cls(_checked_host(host), int(digits))
+
+    @property
+    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The IP address, or None for a host name."""
+        try:
+            return ipaddress.ip_address(self.host)
+        except ValueError:
+            return None
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Via(enum.IntEnum):
+    """The kind of path.  The smaller is tried first."""
+
+    LAN = 0
+    REMEMBERED = 1
+    DIRECT = 2
+    RELAY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An endpoint that might lead to a key hash.
+
+    `found_by` is the finder's name, for people only.  `plain` is set where docs/PROTOCOL.md 2.3 lets
+    the key hash itself be the TLS server name (an original, which knows no other); `day` is the UTC
+    day that the host said it has, where its clock is known.
+    """
+
+    endpoint: Endpoint
+    via: Via
+    found_by: str
+    plain: bool = False
+    day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A candidate that was tried: how long it took (seconds) and why it failed."""
+
+    candidate: Candidate
+    took: float
+    failure: str
+
+
+class Finder(Protocol):
+    """Looks for a key hash in one way."""
+
+    name: str
+
+    def find(self, target: KeyHash) -> AsyncIterator[Candidate]:
+        """Yield candidates as they are found; closing the iterator stops the work."""
+        ...
+
+
+class Announcer(Protocol):
+    """Makes a service findable in one way."""
+
+    async def announce(self, service: KeyHash, at: Sequence[Endpoint]) -> float:
+        """Publish where `service` is; return the seconds until this is due again."""
+        ...
+
+
+def parse_wan_hosts(text: str) -> list[Endpoint]:
+    """Read the original's `WANHosts` text: `1.2.3.4:7008,[200::1]:7008`, most wanted first.
+
+    Entries that are no endpoint are left out, so that one bad entry never hides the good ones;
+    at most MAX_HOSTS are read.
+    """
+    found: list[Endpoint] = []
+    for part in text[: 300 * MAX_HOSTS].split(",")[: 4 * MAX_HOSTS]:
+        try:
+            endpoint = Endpoint.parse(part)
+        except PeerError:
+            continue
+        if endpoint not in found:
+            found.append(endpoint)
+    return found[:MAX_HOSTS]
+
+
+def format_wan_hosts(hosts: Sequence[Endpoint]) -> str:
+    """The text that `parse_wan_hosts` reads."""
+    return ",".join(map(str, hosts))
+
+
+def _checked_host(host: str) -> str:
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        return str(ipaddress.ip_address(bare))
+    except ValueError:
+        if ":" in bare or not _HOST_NAME.match(bare):
+            raise PeerError(f"expected a host name or IP address, not {host[:80]!r}") from None
+        return bare.lower()
