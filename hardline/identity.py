@@ -23,12 +23,12 @@ SECONDS_PER_DAY = 86_400
 
 # docs/PROTOCOL.md 1.2: 40 hex digits and a dash leave 22 characters of a DNS label of 63;
 # the original writes and reads one more.
-MAX_FREE_TEXT = 23
+MAX_FREE_TEXT = re.compile(rf"[a-z0-9_~!$&'()*+,;=]{{1,{MAX_FREE_TEXT}}}\Z")
 
 RollingCode = NewType("RollingCode", str)
 
 _HEX = re.compile(r"[0-9a-fA-F]*\Z")
-_FREE_TEXT = re.compile(r"[a-z0-9_~!$&'()*+,;=]{1,%d}\Z" % MAX_FREE_TEXT)
+_FREE_TEXT = re.compile(rf"[a-z0-9_~!$&'()*+,;=]{{1,{MAX_FREE_TEXT}}}\Z")
 
 
 @dataclass(frozen=True, slots=True, order=True)
