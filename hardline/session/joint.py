@@ -1,0 +1,163 @@
+"""A yamux stream and a local socket, joined without a task in between.
+
+    socket ── get_buffer/buffer_updated ──▶ the session's staging buffer ──▶ the other node
+    socket ◀── os.write ── data_received ◀──────────────────────────────── the other node
+
+The kernel copies what the socket sends straight behind the place of its yamux header, and takes what the peer
+sent straight out of the decrypted buffer; only what the socket does not take at once is copied and kept, and
+its credit is held back until it is gone.  So a slow reader costs its window and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from hardline.errors import ConnectionLost
+from hardline.session.session import Stream
+from hardline.transport.tcp import TcpStream, cut
+
+
+class Joint(asyncio.BufferedProtocol):
+    """Carries bytes both ways until both directions have ended or one side broke.
+
+    It owns the stream and the socket from its making on.  `done` then says how it went: a result for in order,
+    ConnectionLost for a cut.
+    """
+
+    def __init__(self, stream: Stream, tcp: TcpStream) -> None:
+        self._stream = stream
+        self._session = stream.session
+        self._transport = tcp.transport
+        self._queued = 0
+        self._paused = False
+        self._socket_ended = False
+        self._peer_ended = False
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        raw = self._transport.get_extra_info("socket")
+        # What a library's TLS transport encrypts cannot be written around it.
+        direct = raw is not None and self._transport.get_extra_info("sslcontext") is None
+        self._fd = raw.fileno() if raw is not None and direct else -1
+        self._half_closes = self._transport.can_write_eof()
+        self._transport.set_write_buffer_limits(high=0)
+        early, ended = tcp.hand_over(self)
+        self._early = memoryview(early)
+        self._eof_after_early = ended
+        self._push_early()
+        stream.attach(self)
+        if self._transport.is_closing():
+            self.connection_lost(None)
+        elif not self._paused and not self._session.may_send(stream):
+            self._paused = True
+            self._transport.pause_reading()
+
+    # What the event loop calls for the socket.
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._session.reserve(self._stream)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._session.commit(self._stream, nbytes) and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._socket_ended = True
+        self._stream.finish()
+        self._close_if_over()
+        return self._half_closes
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fd = -1
+        if not self.done.done():
+            self._stream.abort()
+            self._finish(ConnectionLost(str(exc) if exc else "the local connection was closed"))
+
+    def pause_writing(self) -> None:
+        pass  # `_queued` is what holds back the credit
+
+    def resume_writing(self) -> None:
+        count, self._queued = self._queued, 0
+        self._session.consumed(self._stream, count)
+        # Not at once: asyncio's transport does not expect to be closed in here.
+        asyncio.get_running_loop().call_soon(self._close_if_over)
+
+    # What the stream calls.
+
+    def data_received(self, data: memoryview) -> None:
+        taken = 0
+        if not self._queued and self._fd >= 0:
+            try:
+                taken = os.write(self._fd, data)
+            except BlockingIOError:
+                pass
+            except OSError as failure:
+                self._broke(ConnectionLost(str(failure)))
+                return
+            if taken:
+                self._session.consumed(self._stream, taken)
+        rest = len(data) - taken
+        if rest and not self._transport.is_closing():
+            self._queued += rest
+            self._transport.write(bytes(data[taken:]))
+            if not self._transport.get_write_buffer_size():
+                self.resume_writing()
+
+    def ended(self) -> None:
+        self._peer_ended = True
+        if self._half_closes and not self._transport.is_closing():
+            self._transport.write_eof()
+        self._close_if_over()
+
+    def was_reset(self, failure: Exception) -> None:
+        if not self.done.done():
+            self._finish(failure)
+            cut(self._transport)
+
+    def room_made(self) -> None:
+        if self._early:
+            self._push_early()
+        elif self._paused and not self.done.done() and self._session.may_send(self._stream):
+            self._paused = False
+            self._transport.resume_reading()
+
+    # How it works.
+
+    def _push_early(self) -> None:
+        """Send what was read from the socket before it was joined; until it is gone nothing more is read."""
+        if self._early:
+            self._early = self._early[self._session.put(self._stream, self._early) :]
+        if self._early:
+            if not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+            self._session.park(self._stream)
+            return
+        if self._eof_after_early:
+            self._eof_after_early = False
+            self.eof_received()
+        elif self._paused:
+            self.room_made()
+
+    def _close_if_over(self) -> None:
+        """Both directions ended and everything is out.  A service behind TLS cannot half-close: its end is the end."""
+        over = self._socket_ended and (self._peer_ended or not self._half_closes)
+        if over and not self._queued and not self.done.done():
+            self._finish(None)
+            self._transport.close()
+
+    def _broke(self, failure: Exception) -> None:
+        if not self.done.done():
+            self._stream.abort()
+            self._finish(failure)
+            self._transport.abort()
+
+    def _finish(self, failure: Exception | None) -> None:
+        self._fd = -1
+        if self.done.done():
+            return
+        if failure is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(failure)
+            self.done.exception()  # read: whoever waits may be gone

@@ -1,0 +1,492 @@
+"""A yamux session over TLS, and its streams.
+
+    browser's or service's socket ◀─ Joint ─▶ Stream ◀─▶ Session ─ Yamux ─▶ TlsStream ─▶ the other node
+
+Everything that goes out is collected in one staging buffer, a frame header before each payload, and leaves in
+one TLS write per turn of the event loop.  Nothing waits in here: a writer that finds no room parks itself and is
+woken when there is some.  Source: docs/PROTOCOL.md, section 5; docs/decisions/0001-data-path.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hardline import log
+from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.session import yamux
+from hardline.session.liveness import Due, Liveness
+from hardline.session.windows import WindowBudget
+from hardline.session.yamux import HEADER_SIZE, Yamux
+from hardline.streams import DEFAULT_RECEIVE
+from hardline.transport.engine import Scratch
+from hardline.transport.inbox import Inbox
+from hardline.transport.tls import TlsStream
+
+_STAGING = 262_144 + HEADER_SIZE
+_FLUSH_AT = 32_768  # staged bytes that do not wait for the end of the turn
+_TRICKLE = 4_096  # what one stream may add while the socket is behind
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """The [Session] settings that a session needs; sizes in bytes, times in seconds."""
+
+    streams: int = 1000
+    stream_window: int = 16 << 20
+    session_window: int = 64 << 20
+    ping_interval: float = 15.0
+    ping_timeout: float = 3.0
+    process: WindowBudget = field(default_factory=lambda: WindowBudget(256 << 20))
+
+
+class Sink(Protocol):
+    """Who gets a stream's data pushed, instead of asking for it (joint.py)."""
+
+    def data_received(self, data: memoryview) -> None: ...
+    def ended(self) -> None: ...
+    def was_reset(self, failure: Exception) -> None: ...
+    def room_made(self) -> None: ...
+
+
+class Stream:
+    """One pipe in a session: a ByteStream."""
+
+    __slots__ = ("_inbox", "_room", "_session", "_sink", "_write_failure", "number")
+
+    def __init__(self, session: Session, number: int) -> None:
+        self.number = number
+        self._session = session
+        self._inbox = Inbox(self._taken)
+        self._sink: Sink | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._write_failure: Exception | None = None
+
+    @property
+    def session(self) -> Session:
+        """The session that carries this stream."""
+        return self._session
+
+    async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
+        """As ByteStream.receive."""
+        return await self._inbox.receive(max_bytes)
+
+    async def send(self, data: bytes) -> None:
+        """As ByteStream.send: waits until the session has taken all of `data`."""
+        view = memoryview(data)
+        while view:
+            if self._write_failure:
+                raise self._write_failure
+            count = self._session.put(self, view)
+            view = view[count:]
+            if view:
+                self._room = asyncio.get_running_loop().create_future()
+                self._session.park(self)
+                await self._room
+        if self._write_failure:
+            raise self._write_failure
+
+    async def send_eof(self) -> None:
+        """As ByteStream.send_eof."""
+        self.finish()
+
+    async def aclose(self) -> None:
+        """As ByteStream.aclose: a stream whose two directions have not both ended is reset."""
+        self.abort()
+
+    # What a Joint uses.
+
+    def attach(self, sink: Sink) -> None:
+        """From now on push everything to `sink`; what was received already comes first."""
+        self._sink = sink
+        early = self._inbox.drain()
+        if early:
+            sink.data_received(memoryview(early))
+        if self._inbox.failure:
+            sink.was_reset(self._inbox.failure)
+        elif self._inbox.ended:
+            sink.ended()
+
+    def finish(self) -> None:
+        """End our direction."""
+        if self._write_failure is None:
+            self._write_failure = ConnectionLost("the pipe was closed")
+            self._session.finish(self)
+
+    def abort(self) -> None:
+        """End both directions at once."""
+        self._session.reset(self)
+        self.fail(ConnectionLost("the pipe was closed"))
+
+    # What the session calls.
+
+    def deliver(self, data: memoryview) -> None:
+        """Data came from the peer."""
+        if self._sink is not None:
+            self._sink.data_received(data)
+        else:
+            self._inbox.put(bytes(data))
+
+    def peer_ended(self) -> None:
+        """The peer ended its direction."""
+        self._inbox.end()
+        if self._sink is not None:
+            self._sink.ended()
+
+    def fail(self, failure: Exception) -> None:
+        """Both directions are gone."""
+        fresh = not self._inbox.ended or self._write_failure is None
+        self._inbox.end(failure)
+        self._write_failure = failure
+        self.room_made()
+        if fresh and self._sink is not None:
+            self._sink.was_reset(failure)
+
+    def room_made(self) -> None:
+        """There is room to send again."""
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        if self._sink is not None:
+            self._sink.room_made()
+
+    def _taken(self, count: int) -> None:
+        self._session.consumed(self, count)
+
+
+class Session:
+    """One end of a multiplexed connection to another node.
+
+    `accept` is called with every stream that the peer opens; without it, none is accepted.  `preamble`, when
+    given, gets what arrives first and returns what is left for yamux, or None as long as it wants more
+    (docs/PROTOCOL.md 4: the visitor sends before it has read the host's hello).
+    `closed` is done once the session is over; `failure` then says why, None for in order.
+    """
+
+    def __init__(
+        self,
+        tls: TlsStream,
+        limits: SessionLimits,
+        *,
+        client: bool,
+        accept: Callable[[Stream], None] | None = None,
+        preamble: Callable[[memoryview], memoryview | None] | None = None,
+    ) -> None:
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._accept = accept
+        self._preamble = preamble
+        budget = WindowBudget(limits.session_window, limits.stream_window, limits.process)
+        self._yamux = Yamux(client=client, accepts=limits.streams if accept else 0, budget=budget)
+        self._max_streams = limits.streams
+        self._streams: dict[int, Stream] = {}
+        self._staging = Scratch(_STAGING)
+        self._fill = 0
+        self._tick_due = False
+        self._parked: dict[Stream, None] = {}
+        self._quantum = _STAGING
+        self._liveness = Liveness(self._loop.time(), limits.ping_interval, limits.ping_timeout)
+        self._alarm: asyncio.TimerHandle | None = None
+        self._pinged_at = 0.0
+        self._ping_value = 0
+        self._round_trip = 0.0
+        self._acknowledged = 0
+        self._over = False
+        self.failure: Exception | None = None
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self.opened_at = self.last_used = self._loop.time()
+        self.sent = self.received = 0
+
+    def start(self, early: bytes = b"") -> None:
+        """Begin: `early` is what was read behind the peer's hello."""
+        if early:
+            self.plaintext_received(memoryview(early))
+        if not self._over:
+            self._tls.attach(self)
+        if not self._over:
+            self._ping()
+            self._watch()
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return self._yamux.open_streams
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds to the peer and back, by the last ping; 0 before the first answer."""
+        return self._round_trip
+
+    @property
+    def usable(self) -> bool:
+        """New streams can be opened."""
+        return not self._over and not self._yamux.peer_gone_away and self._yamux.open_streams < self._max_streams
+
+    @property
+    def tls(self) -> TlsStream:
+        """The connection underneath."""
+        return self._tls
+
+    def open_stream(self) -> Stream:
+        """Open a stream.  Raises ConnectionLost when the session is over, LimitReached when it takes no more."""
+        if self._over:
+            raise self.failure or ConnectionLost("the session was closed")
+        number = self._yamux.open()
+        stream = self._streams[number] = Stream(self, number)
+        self.last_used = self._loop.time()
+        self._schedule()
+        return stream
+
+    def go_away(self) -> None:
+        """Accept no more streams; those that are open go on."""
+        if not self._over:
+            self._yamux.go_away()
+            self._schedule()
+
+    async def aclose(self, failure: Exception | None = None) -> None:
+        """End the session: what was sent still leaves if the peer reads; open streams are reset.  Idempotent."""
+        if not self._over:
+            self._yamux.go_away()
+            self._end(failure or ConnectionLost("the session was closed"), orderly=True)
+        await self._tls.aclose()
+
+    def abort(self, failure: Exception) -> None:
+        """End the session at once, with a cut."""
+        self._end(failure)
+
+    # What streams and joints call.
+
+    def reserve(self, stream: Stream) -> memoryview:
+        """Room in the staging buffer to put payload of `stream` straight into; `commit` says how much was put.
+
+        Never empty, but of use only while `may_send` holds.
+        """
+        start = self._fill + HEADER_SIZE
+        room = min(self._yamux.room(stream.number), _STAGING - start, self._quantum)
+        if self._tls.blocked:
+            room = min(room, max(_TRICKLE, self._quantum if self._quantum < _STAGING else 0))
+        return self._staging.view[start : start + max(room, 1)]
+
+    def commit(self, stream: Stream, count: int) -> bool:
+        """`count` bytes were put where `reserve` said.  False when `stream` must wait until `room_made`."""
+        if self._over:
+            return False
+        if count > self._yamux.room(stream.number):
+            stream.abort()  # bytes that cannot be sent must not vanish from the middle of a stream
+            return False
+        self._yamux.put_data_header(self._staging.data, self._fill, stream.number, count)
+        self._fill += HEADER_SIZE + count
+        self.sent += count
+        if self._fill >= _FLUSH_AT and (not self._tls.blocked or _STAGING - self._fill < _FLUSH_AT):
+            self._flush()
+        else:
+            self._schedule()
+        return self.may_send(stream)
+
+    def may_send(self, stream: Stream) -> bool:
+        """There is room for `stream`; if not, it is parked and `room_made` will be called."""
+        if self._tls.blocked:
+            self._parked[stream] = None
+            return False
+        return self._yamux.room(stream.number) > 0
+
+    def put(self, stream: Stream, data: memoryview) -> int:
+        """Copy as much of `data` as there is room for; return how much."""
+        if self._over or self._tls.blocked:
+            return 0
+        start = self._fill + HEADER_SIZE
+        count = min(len(data), self._yamux.room(stream.number), _STAGING - start, self._quantum)
+        if count > 0:
+            self._staging.view[start : start + count] = data[:count]
+            self.commit(stream, count)
+        return max(count, 0)
+
+    def park(self, stream: Stream) -> None:
+        """Call `stream.room_made` when there may be room again."""
+        if self._tls.blocked:
+            self._parked[stream] = None
+        elif self._over or self._yamux.room(stream.number) > 0:
+            self._loop.call_soon(stream.room_made)
+
+    def consumed(self, stream: Stream, count: int) -> None:
+        """The reader of `stream` took `count` bytes."""
+        if not self._over and self._yamux.consumed(stream.number, count, self._loop.time(), self._round_trip):
+            self._schedule()
+
+    def finish(self, stream: Stream) -> None:
+        """End our direction of `stream`."""
+        if not self._over:
+            self._yamux.finish(stream.number)
+            self._drop_if_over(stream.number)
+            self._schedule()
+
+    def reset(self, stream: Stream) -> None:
+        """End both directions of `stream`."""
+        if not self._over and stream.number in self._streams:
+            self._yamux.reset(stream.number)
+            self._drop(stream.number)
+            self._schedule()
+
+    # What the TLS stream calls.
+
+    def plaintext_received(self, data: memoryview) -> None:
+        self._liveness.heard(self._loop.time())
+        self.received += len(data)
+        try:
+            if self._preamble is not None:
+                rest = self._preamble(data)
+                if rest is None:
+                    return
+                self._preamble, data = None, rest
+            for event in self._yamux.receive(data):
+                self._handle(event)
+                if self._over:
+                    return
+        except HardlineError as failure:
+            if isinstance(failure, PeerError):
+                self._yamux.go_away(yamux.PROTOCOL_ERROR)
+            self._end(failure, orderly=True)
+            return
+        self._schedule()  # answers leave with whatever else comes up in this turn
+
+    def plaintext_ended(self, failure: Exception | None) -> None:
+        self._end(failure or ConnectionLost("the peer closed the session"))
+
+    def writable(self) -> None:
+        """The socket has room: wake those who wait, each with an equal share of one staging buffer."""
+        if self._fill:
+            self._flush()
+        parked, self._parked = list(self._parked), {}
+        self._quantum = max(_TRICKLE, (_STAGING - HEADER_SIZE) // len(parked)) if len(parked) > 1 else _STAGING
+        for stream in parked:
+            if self._tls.blocked:
+                self._parked[stream] = None
+            else:
+                stream.room_made()
+
+    # How it works.
+
+    def _handle(self, event: yamux.Event) -> None:
+        match event:
+            case yamux.DataReceived(number, data):
+                if stream := self._streams.get(number):
+                    stream.deliver(data)
+            case yamux.StreamOpened(number):
+                assert self._accept is not None, "yamux accepts none without it"
+                stream = self._streams[number] = Stream(self, number)
+                self.last_used = self._loop.time()
+                self._accept(stream)
+            case yamux.StreamEnded(number):
+                if stream := self._streams.get(number):
+                    self._drop_if_over(number)
+                    stream.peer_ended()
+            case yamux.StreamReset(number):
+                if stream := self._drop(number):
+                    stream.fail(ConnectionLost("the other end cut the stream"))
+            case yamux.WindowGrew(number):
+                if stream := self._streams.get(number):
+                    stream.room_made()
+            case yamux.PongReceived(value):
+                if value == self._ping_value:
+                    self._round_trip = self._loop.time() - self._pinged_at
+            case yamux.GoneAway(reason):
+                log.debug("session.gone_away", endpoint=self._tls.peer, reason=reason)
+
+    def _schedule(self) -> None:
+        if not self._tick_due:
+            self._tick_due = True
+            self._loop.call_soon(self._tick)
+
+    def _tick(self) -> None:
+        self._tick_due = False
+        if not self._over:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send what is staged, and the control frames behind it."""
+        if self._fill and self._tls.blocked and _STAGING - self._fill > _FLUSH_AT:
+            return  # `writable` comes back to it
+        if self._fill:
+            self._liveness.sent(self._loop.time())
+            self._watch_soon()
+        try:
+            control = self._yamux.data_to_send()
+            for start in range(0, len(control), _STAGING):
+                piece = control[start : start + _STAGING]
+                if self._fill + len(piece) > _STAGING:
+                    self._write_staged()
+                self._staging.view[self._fill : self._fill + len(piece)] = piece
+                self._fill += len(piece)
+            if self._fill:
+                self._write_staged()
+            if not self._tls.blocked:
+                self._quantum = _STAGING
+        except ConnectionLost as failure:
+            self._end(failure)
+
+    def _write_staged(self) -> None:
+        count, self._fill = self._fill, 0
+        self._tls.write(self._staging, count)
+
+    def _ping(self) -> None:
+        self._ping_value = (self._ping_value + 1) & 0xFFFFFFFF
+        self._pinged_at = self._loop.time()
+        self._yamux.ping(self._ping_value)
+        self._schedule()
+
+    def _watch(self) -> None:
+        """Look at the deadline, and set the alarm for the next."""
+        self._alarm = None
+        if self._over:
+            return
+        now = self._loop.time()
+        due = self._liveness.tick(now)
+        if due is Due.DEAD:
+            acknowledged = self._tls.acknowledged
+            if acknowledged is None or acknowledged <= self._acknowledged:
+                self._end(ConnectionLost("the other node does not answer"))
+                return
+            # A slow link: the ping waits behind data that is still getting through.
+            self._liveness.heard(now)
+            due = Due.PING
+        if due is Due.PING:
+            self._acknowledged = self._tls.acknowledged or 0
+            self._ping()
+        self._alarm = self._loop.call_at(self._liveness.deadline, self._watch)
+
+    def _watch_soon(self) -> None:
+        if self._alarm is not None and self._liveness.deadline < self._alarm.when():
+            self._alarm.cancel()
+            self._alarm = self._loop.call_at(self._liveness.deadline, self._watch)
+
+    def _drop(self, number: int) -> Stream | None:
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            self._parked.pop(stream, None)
+            self.last_used = self._loop.time()
+        return stream
+
+    def _drop_if_over(self, number: int) -> None:
+        if not self._yamux.knows(number):
+            self._drop(number)
+
+    def _end(self, failure: Exception, *, orderly: bool = False) -> None:
+        if self._over:
+            return
+        self._over = True
+        self.failure = failure
+        if orderly:
+            self._flush()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        streams, self._streams = list(self._streams.values()), {}
+        for stream in streams:
+            stream.fail(failure if isinstance(failure, HardlineError) else ConnectionLost(str(failure)))
+        self._yamux.release()
+        if orderly:
+            self._tls.close_soon()
+        else:
+            self._tls.abort()
+        if not self.closed.done():
+            self.closed.set_result(None)

@@ -1,0 +1,1 @@
+"""Pipes to other machines: TCP, and TLS spoken over it.  Nothing here knows what travels inside."""

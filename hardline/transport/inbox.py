@@ -1,0 +1,82 @@
+"""Bytes that arrived and that nobody has taken yet.
+
+The receiving half of every ByteStream in the program: a callback of the event loop puts, one task takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+
+class Inbox:
+    """A queue of bytes with an end.
+
+    `taken` is called with the number of bytes that a reader took: whoever fills the inbox
+    pauses and resumes its source, or gives credit, by that.
+    """
+
+    __slots__ = ("_chunks", "_ended", "_failure", "_taken", "_waiter", "size")
+
+    def __init__(self, taken: Callable[[int], None]) -> None:
+        self.size = 0
+        self._chunks: deque[bytes] = deque()
+        self._taken = taken
+        self._ended = False
+        self._failure: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, data: bytes) -> None:
+        """Queue `data`; ignored after the end."""
+        if data and not self._ended:
+            self._chunks.append(data)
+            self.size += len(data)
+            self._wake()
+
+    def end(self, failure: Exception | None = None) -> None:
+        """Nothing will follow.  With `failure`, readers see it after what was queued; the first end counts."""
+        if not self._ended:
+            self._ended, self._failure = True, failure
+            self._wake()
+
+    async def receive(self, max_bytes: int) -> bytes:
+        """As ByteStream.receive."""
+        while not self._chunks:
+            if self._ended:
+                if self._failure:
+                    raise self._failure
+                return b""
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        chunk = self._chunks.popleft()
+        if len(chunk) > max_bytes:
+            self._chunks.appendleft(chunk[max_bytes:])
+            chunk = chunk[:max_bytes]
+        self.size -= len(chunk)
+        self._taken(len(chunk))
+        return chunk
+
+    def drain(self) -> bytes:
+        """Take all that is queued, without waiting and without telling `taken`: the source changes hands."""
+        everything = b"".join(self._chunks)
+        self._chunks.clear()
+        self.size = 0
+        return everything
+
+    @property
+    def ended(self) -> bool:
+        """Nothing will follow what is queued."""
+        return self._ended
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why it ended, when not in order."""
+        return self._failure
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)

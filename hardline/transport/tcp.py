@@ -1,0 +1,197 @@
+"""TCP (or a Unix socket, or a library's TLS transport) as a ByteStream.
+
+    kernel ──▶ get_buffer / buffer_updated ──▶ Inbox ──▶ receive()
+    kernel ◀── transport.write ◀────────────────────── send()
+
+A TcpStream can hand its socket over to another protocol of the event loop (TLS, or a yamux stream that
+it is joined with): what had been read and not taken goes with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from typing import cast
+
+from hardline.errors import ConnectionLost
+from hardline.routes import Endpoint
+from hardline.streams import DEFAULT_RECEIVE
+from hardline.transport.inbox import Inbox
+
+# One buffer for all sockets: the loop reads into it and calls buffer_updated before it does anything else.
+_SCRATCH = memoryview(bytearray(65_536))
+
+READ_AHEAD = 65_536  # what an inbox holds before its socket is paused
+
+
+class TcpStream(asyncio.BufferedProtocol):
+    """A ByteStream over one socket.  `connected` is called once, when there is a transport."""
+
+    def __init__(self, connected: Callable[[TcpStream], None] | None = None) -> None:
+        self._connected = connected
+        self._transport: asyncio.Transport | None = None
+        self._inbox = Inbox(self._taken)
+        self._paused_reading = False
+        self._write_failure: Exception | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._eof_sent = False
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The event loop's transport under this stream."""
+        assert self._transport is not None, "used before connection_made"
+        return self._transport
+
+    @property
+    def peer(self) -> Endpoint:
+        """The other end's address; a Unix socket has host "unix"."""
+        return peer_endpoint(self.transport)
+
+    async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
+        """As ByteStream.receive."""
+        return await self._inbox.receive(max_bytes)
+
+    async def send(self, data: bytes) -> None:
+        """As ByteStream.send: waits while the transport holds more than its high-water mark."""
+        if self._write_failure:
+            raise self._write_failure
+        if self._eof_sent or self.transport.is_closing():
+            raise ConnectionLost("the pipe was closed")
+        self.transport.write(data)
+        if self._room is not None:
+            await asyncio.shield(self._room)
+            if self._write_failure:
+                raise self._write_failure
+
+    async def send_eof(self) -> None:
+        """As ByteStream.send_eof."""
+        if not self._eof_sent:
+            self._eof_sent = True
+            if self.transport.can_write_eof() and not self.transport.is_closing():
+                self.transport.write_eof()
+
+    async def aclose(self) -> None:
+        """As ByteStream.aclose: what was sent is still delivered if the other end takes it within a second."""
+        self.transport.close()
+        try:
+            async with asyncio.timeout(1):
+                await asyncio.shield(self._closed)
+        except TimeoutError:
+            cut(self.transport)
+        finally:
+            self._inbox.end(ConnectionLost("the pipe was closed"))
+
+    def abort(self) -> None:
+        """Cut the connection so that the other end sees a reset, not an end."""
+        cut(self.transport)
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> tuple[bytes, bool]:
+        """Give the socket to `protocol`; return what was read and not taken, and whether the end was seen.
+
+        This stream is dead afterwards; the new owner closes the transport.
+        """
+        self.transport.set_protocol(protocol)
+        if self._paused_reading:
+            self.transport.resume_reading()
+        return self._inbox.drain(), self._inbox.ended
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self._connected:
+            self._connected(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _SCRATCH
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._inbox.put(bytes(_SCRATCH[:nbytes]))
+        if self._inbox.size >= READ_AHEAD and not self._paused_reading:
+            self._paused_reading = True
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._inbox.end()
+        return True  # the other direction stays open
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        failure = ConnectionLost(str(exc) if exc else "the pipe was closed")
+        self._inbox.end(failure)
+        self._write_failure = failure
+        self.resume_writing()
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._room is not None:
+            self._room.set_result(None)
+            self._room = None
+
+    def _taken(self, count: int) -> None:
+        if self._paused_reading and self._inbox.size < READ_AHEAD // 2:
+            self._paused_reading = False
+            self.transport.resume_reading()
+
+
+async def connect(endpoint: Endpoint) -> TcpStream:
+    """Open a TCP connection; a name's addresses are tried in the resolver's order, `localhost` without asking it.
+
+    Raises OSError, that of the last address.  No time limit inside: use asyncio.timeout.
+    Safe to cancel: no socket outlives the call.
+    """
+    loop = asyncio.get_running_loop()
+    failure: OSError = OSError("the name has no address")
+    for host in await _addresses(endpoint):
+        try:
+            _, stream = await loop.create_connection(TcpStream, host, endpoint.port)
+        except OSError as error:
+            failure = error
+        else:
+            return stream
+    raise failure
+
+
+async def _addresses(endpoint: Endpoint) -> list[str]:
+    if endpoint.host == "localhost":
+        return ["127.0.0.1", "::1"]
+    if endpoint.address is not None:
+        return [endpoint.host]
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def connect_unix(path: str) -> TcpStream:
+    """Open a Unix stream socket.  Raises OSError."""
+    _, stream = await asyncio.get_running_loop().create_unix_connection(TcpStream, path)
+    return stream
+
+
+def peer_endpoint(transport: asyncio.BaseTransport) -> Endpoint:
+    """Who is at the other end of a transport."""
+    name = transport.get_extra_info("peername")
+    if not isinstance(name, tuple) or len(name) < 2:
+        return Endpoint("unix", 0)
+    host = str(name[0]).removeprefix("::ffff:")
+    scope = name[3] if len(name) > 3 else 0
+    if scope and host.startswith("fe80:") and "%" not in host:
+        with contextlib.suppress(OSError):
+            host = f"{host}%{socket.if_indextoname(scope)}"
+    return Endpoint(host, int(name[1]))
+
+
+def cut(transport: asyncio.Transport) -> None:
+    """Drop a connection with a reset: an orderly FIN would tell the other end that it has everything."""
+    raw = transport.get_extra_info("socket")
+    if raw is not None:
+        with contextlib.suppress(OSError):
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

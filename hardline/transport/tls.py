@@ -1,0 +1,444 @@
+"""TLS as the tunnel speaks it: contexts, and TLS over a TCP stream as a ByteStream.
+
+Any self-signed certificate is accepted at this layer, on both sides; who it is, is judged by its hash
+(`TlsStream.peer_key_hash`) before a byte is sent.  Source: docs/PROTOCOL.md, section 2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+import sys
+import termios
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from OpenSSL import SSL, crypto
+
+from hardline.errors import ConnectionLost, PeerError
+from hardline.identity import KeyHash
+from hardline.routes import Endpoint
+from hardline.streams import DEFAULT_RECEIVE
+from hardline.transport.engine import Engine, Scratch, best_engine, reason
+from hardline.transport.inbox import Inbox
+from hardline.transport.tcp import TcpStream, cut, peer_endpoint
+
+ALPN_2 = b"hardline/2"
+
+# Sizes that a measured sketch found best (docs/decisions/0001-data-path.md).  Used only inside one
+# callback of the event loop, so the whole process shares them.
+_RX = Scratch(262_144)
+_PLAIN = Scratch(294_912)
+_CIPHER = Scratch(327_680)
+_RECORD = 16_384
+_DRAIN = 1.0  # seconds that an orderly close gives the last bytes
+
+# SSL_CTX_set_mode(3); pyOpenSSL sets it in every context, where it would make SSL_write stop after one record.
+_MODE_ENABLE_PARTIAL_WRITE = 0x1
+
+_READ_AHEAD = 262_144
+_NOTSENT_LOWAT = 262_144  # what the kernel holds unsent: more would only make a ping or a small request wait
+
+_TLS13_AES_FIRST = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+_TLS13_CHACHA_FIRST = b"TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
+
+
+class Receiver(Protocol):
+    """Who gets the plaintext of a TlsStream pushed, instead of asking for it."""
+
+    def plaintext_received(self, data: memoryview) -> None:
+        """Take `data`, which is valid only until this returns."""
+        ...
+
+    def plaintext_ended(self, failure: Exception | None) -> None:
+        """Nothing follows: in order (None), or because of `failure`.  Called once."""
+        ...
+
+    def writable(self) -> None:
+        """The socket took everything that was written."""
+        ...
+
+
+def client_context() -> SSL.Context:
+    """For visitors: TLS 1.2 (originals) to 1.3, any certificate, ALPN hardline/2."""
+    context = _context()
+    context.set_alpn_protos([ALPN_2])
+    return context
+
+
+def server_context(certificate: Path, private_key: Path) -> SSL.Context:
+    """For one service of a host, from its PEM files.  Raises SSL.Error when they cannot be used or are no pair.
+
+    OpenSSL reads the files itself: stricter parsers refuse the version 1 certificates of originals.
+    """
+    context = _context()
+    context.use_certificate_chain_file(certificate)
+    context.use_privatekey_file(private_key)
+    context.check_privatekey()
+    context.set_alpn_select_callback(_select_alpn)
+    return context
+
+
+def front_context(choose: Callable[[str], SSL.Context | None]) -> SSL.Context:
+    """For a listener that serves many services: `choose` maps a TLS server name to the service's context.
+
+    It holds no certificate of its own, so that an unknown name ends in the alert handshake_failure.
+    """
+
+    def named(connection: SSL.Connection) -> None:
+        name = connection.get_servername()
+        context = choose(name.decode("ascii", "replace")) if name else None
+        if context is not None:
+            connection.set_context(context)
+
+    context = _context()
+    context.set_tlsext_servername_callback(named)
+    context.set_alpn_select_callback(_select_alpn)
+    return context
+
+
+class TlsStream(asyncio.BufferedProtocol):
+    """A ByteStream of TLS over a TCP stream that it takes over.
+
+    Make one with `over`.  It is read either with `receive` or, after `attach`, by a Receiver that gets
+    everything pushed.  `record_limit` caps the plaintext of one record (docs/PROTOCOL.md 3.2).
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._transport: asyncio.Transport | None = None
+        self._fd = -1
+        self._inbox = Inbox(self._taken)
+        self._receiver: Receiver | None = None
+        self._paused_reading = False
+        self._blocked = False
+        self._room: asyncio.Future[None] | None = None
+        self._secured: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failure: Exception | None = None
+        self._closing = False
+        self._written = 0
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.record_limit = 0
+        self.bare_end = False  # hardline/1: a peer that ends TCP without close_notify ended in order (3.4)
+
+    @classmethod
+    async def over(
+        cls,
+        tcp: TcpStream,
+        context: SSL.Context,
+        server_name: str | None = None,
+        *,
+        engine: Callable[[SSL.Connection], Engine] = best_engine,
+    ) -> TlsStream:
+        """Shake hands over `tcp`, which this stream owns from now on: as client with a `server_name`, else as server.
+
+        Raises PeerError when the peer does not speak TLS as we do, ConnectionLost when it went away.  No time limit
+        inside.  Cancelled or failed, it leaves no connection behind.
+        """
+        connection = SSL.Connection(context, None)
+        if server_name is None:
+            connection.set_accept_state()
+        else:
+            connection.set_connect_state()
+            connection.set_tlsext_host_name(server_name.encode("ascii"))
+        stream = cls(engine(connection))
+        stream._take_over(tcp)
+        try:
+            await stream._secured
+        except BaseException:
+            stream._transport_or_fail().abort()
+            raise
+        return stream
+
+    @property
+    def peer(self) -> Endpoint:
+        """The other end's address."""
+        return peer_endpoint(self._transport_or_fail())
+
+    @property
+    def peer_key_hash(self) -> KeyHash | None:
+        """The hash of the certificate that the other end proved to hold; None if it showed none."""
+        certificate = self._engine.connection.get_peer_certificate()
+        if certificate is None:
+            return None
+        return KeyHash.of_certificate(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+
+    @property
+    def alpn(self) -> bytes:
+        """The protocol agreed on by ALPN; b"" for none."""
+        return self._engine.connection.get_alpn_proto_negotiated()
+
+    @property
+    def version(self) -> str:
+        """`TLSv1.3` or `TLSv1.2`."""
+        return self._engine.connection.get_protocol_version_name()
+
+    @property
+    def server_name(self) -> str:
+        """The server name that the client asked for; "" for none."""
+        return (self._engine.connection.get_servername() or b"").decode("ascii", "replace")
+
+    async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
+        """As ByteStream.receive."""
+        return await self._inbox.receive(max_bytes)
+
+    async def send(self, data: bytes) -> None:
+        """As ByteStream.send."""
+        self._raise_if_unusable()
+        step = self.record_limit or len(data) or 1
+        for start in range(0, len(data), step):
+            self._engine.encrypt_bytes(data[start : start + step])
+            self._to_wire()
+        while self._blocked:
+            self._room = self._room or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+            self._raise_if_unusable()
+
+    async def send_eof(self) -> None:
+        """As ByteStream.send_eof, by TLS's close_notify, which in TLS 1.3 ends one direction only."""
+        if not self._closing:
+            self._closing = True
+            self._say_goodbye()
+
+    async def aclose(self) -> None:
+        """As ByteStream.aclose."""
+        self.close_soon()
+        await asyncio.shield(self.closed)
+
+    def close_soon(self) -> None:
+        """Begin to close: what was sent is still delivered if the other end takes it within a second."""
+        if not self._closing:
+            self._closing = True
+            self._say_goodbye()
+        transport = self._transport_or_fail()
+        if not self.closed.done() and not transport.is_closing():
+            transport.close()
+            deadline = asyncio.get_running_loop().call_later(_DRAIN, self.abort)
+            self.closed.add_done_callback(lambda _: deadline.cancel())
+        self._inbox.end(ConnectionLost("the pipe was closed"))
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        cut(self._transport_or_fail())
+
+    @property
+    def acknowledged(self) -> int | None:
+        """How many bytes the peer's kernel has confirmed; None where this system does not tell."""
+        if self._fd < 0 or not hasattr(termios, "TIOCOUTQ"):
+            return None
+        try:
+            pending = fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            return None
+        return self._written - int.from_bytes(pending, sys.byteorder)
+
+    # What a Receiver uses.
+
+    def attach(self, receiver: Receiver) -> None:
+        """From now on push everything to `receiver`; what was received already comes first."""
+        self._receiver = receiver
+        self._resume_reading()
+        early, ended, failure = self._inbox.drain(), self._inbox.ended, self._inbox.failure
+        if early:
+            receiver.plaintext_received(memoryview(early))
+        if ended:
+            receiver.plaintext_ended(failure)
+
+    @property
+    def blocked(self) -> bool:
+        """The kernel did not take everything yet: `Receiver.writable` tells when it did."""
+        return self._blocked
+
+    def write(self, source: Scratch, count: int) -> None:
+        """Encrypt and send the first `count` bytes of `source`; never waits: look at `blocked`.
+
+        Raises ConnectionLost when the connection is gone.
+        """
+        if self._failure:
+            raise self._failure
+        self._engine.encrypt(source, count)
+        self._to_wire()
+
+    # What the event loop calls.
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _RX.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._engine.feed(_RX, nbytes)
+        if not self._secured.done():
+            self._shake_hands()
+        if self._secured.done() and self._failure is None:
+            self._pull()
+
+    def eof_received(self) -> bool:
+        orderly = self._secured.done() and self.bare_end
+        self._ended(None if orderly else ConnectionLost("the peer ended the connection without saying goodbye"))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fd = -1
+        self._ended(ConnectionLost(str(exc) if exc else "the connection was closed"))
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        self._wake_sender()
+        if self._receiver is not None:
+            self._receiver.writable()
+
+    # How it works.
+
+    def _take_over(self, tcp: TcpStream) -> None:
+        self._transport = transport = tcp.transport
+        early, ended = tcp.hand_over(self)
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            self._fd = raw.fileno()
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                with contextlib.suppress(OSError):
+                    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT)
+        transport.set_write_buffer_limits(high=0)
+        self._shake_hands()
+        for start in range(0, len(early), _RX.size):
+            piece = early[start : start + _RX.size]
+            _RX.view[: len(piece)] = piece
+            self.buffer_updated(len(piece))
+        if ended:
+            self.eof_received()
+        if transport.is_closing():
+            self._ended(ConnectionLost("the connection was closed"))
+
+    def _shake_hands(self) -> None:
+        try:
+            self._engine.connection.do_handshake()
+        except SSL.WantReadError:
+            pass
+        except SSL.Error as failure:
+            self._ended(PeerError(f"TLS handshake: {reason(failure)}"))
+        else:
+            self._secured.set_result(None)
+        self._to_wire()
+
+    def _pull(self) -> None:
+        """Decrypt all that is there and pass it on."""
+        try:
+            filled = 1
+            while filled:
+                filled = offset = 0
+                while _PLAIN.size - offset >= _RECORD and (count := self._engine.decrypt(_PLAIN, offset)):
+                    offset += count
+                    filled = offset
+                if filled:
+                    self._deliver(_PLAIN.view[:filled])
+        except EOFError:
+            if offset:
+                self._deliver(_PLAIN.view[:offset])
+            self._ended(None)
+        except PeerError as failure:
+            self._ended(failure)
+        self._to_wire()
+
+    def _deliver(self, data: memoryview) -> None:
+        if self._receiver is not None:
+            self._receiver.plaintext_received(data)
+            return
+        self._inbox.put(bytes(data))
+        if self._inbox.size >= _READ_AHEAD and not self._paused_reading:
+            self._paused_reading = True
+            self._transport_or_fail().pause_reading()
+
+    def _to_wire(self) -> None:
+        """Give the kernel what OpenSSL has for it; only what it does not take becomes an object of its own."""
+        transport = self._transport_or_fail()
+        while count := self._engine.drain(_CIPHER):
+            self._written += count
+            sent = 0
+            if self._fd >= 0 and not self._blocked and not transport.is_closing():
+                try:
+                    sent = os.write(self._fd, _CIPHER.view[:count])
+                except BlockingIOError:
+                    pass
+                except OSError as failure:
+                    self._ended(ConnectionLost(str(failure)))
+                    transport.abort()
+            if sent < count and not transport.is_closing():
+                transport.write(bytes(_CIPHER.view[sent:count]))
+
+    def _say_goodbye(self) -> None:
+        with contextlib.suppress(SSL.Error):
+            self._engine.connection.shutdown()
+        self._to_wire()
+
+    def _ended(self, failure: Exception | None) -> None:
+        """Nothing more will be received; with a failure, nothing can be sent either."""
+        first = not self._inbox.ended
+        self._inbox.end(failure)
+        if failure:
+            self._failure = self._failure or failure
+            self._wake_sender()
+            if not self._secured.done():
+                self._secured.set_exception(failure)
+                self._secured.exception()  # read: whoever shook hands may be gone already
+        if first and self._receiver is not None:
+            self._receiver.plaintext_ended(failure)
+
+    def _raise_if_unusable(self) -> None:
+        if self._failure:
+            raise self._failure
+        if self._closing:
+            raise ConnectionLost("the pipe was closed")
+
+    def _wake_sender(self) -> None:
+        if self._room is not None:
+            self._room.set_result(None)
+            self._room = None
+
+    def _taken(self, count: int) -> None:
+        if self._inbox.size < _READ_AHEAD // 2:
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if self._paused_reading:
+            self._paused_reading = False
+            self._transport_or_fail().resume_reading()
+
+    def _transport_or_fail(self) -> asyncio.Transport:
+        assert self._transport is not None, "used before it took a socket over"
+        return self._transport
+
+
+def _context() -> SSL.Context:
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_verify(SSL.VERIFY_NONE, _accept_any)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_tls13_ciphersuites(_TLS13_AES_FIRST if _has_aes() else _TLS13_CHACHA_FIRST)
+    context.clear_mode(_MODE_ENABLE_PARTIAL_WRITE)
+    return context
+
+
+def _select_alpn(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
+    return ALPN_2 if ALPN_2 in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def _accept_any(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+    return True
+
+
+def _has_aes() -> bool:
+    """Whether the CPU computes AES itself.  Where that cannot be read (not Linux), today's machines do."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return True
+    return any(" aes" in line for line in text.splitlines() if line.startswith(("flags", "Features")))
