@@ -29,6 +29,7 @@ class Joint(asyncio.BufferedProtocol):
         self._stream = stream
         self._session = stream.session
         self._transport = tcp.transport
+        self.moved = 0  # bytes carried, both ways
         self._queued = 0
         self._paused = False
         self._socket_ended = False
@@ -39,8 +40,10 @@ class Joint(asyncio.BufferedProtocol):
         direct = raw is not None and self._transport.get_extra_info("sslcontext") is None
         self._fd = raw.fileno() if raw is not None and direct else -1
         self._half_closes = self._transport.can_write_eof()
-        self._transport.set_write_buffer_limits(high=0)
+        self._behind = False
         early, ended = tcp.hand_over(self)
+        self._transport.set_write_buffer_limits(high=0)
+        self._behind = self._transport.get_write_buffer_size() > 0
         self._early = memoryview(early)
         self._eof_after_early = ended
         self._push_early()
@@ -51,12 +54,19 @@ class Joint(asyncio.BufferedProtocol):
             self._paused = True
             self._transport.pause_reading()
 
+    def abort(self, failure: Exception) -> None:
+        """Cut both sides.  Idempotent."""
+        if not self.done.done():
+            self._stream.abort()
+            self.was_reset(failure)
+
     # What the event loop calls for the socket.
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._session.reserve(self._stream)
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.moved += nbytes
         if not self._session.commit(self._stream, nbytes) and not self._paused:
             self._paused = True
             self._transport.pause_reading()
@@ -74,9 +84,10 @@ class Joint(asyncio.BufferedProtocol):
             self._finish(ConnectionLost(str(exc) if exc else "the local connection was closed"))
 
     def pause_writing(self) -> None:
-        pass  # `_queued` is what holds back the credit
+        self._behind = True
 
     def resume_writing(self) -> None:
+        self._behind = False
         count, self._queued = self._queued, 0
         self._session.consumed(self._stream, count)
         # Not at once: asyncio's transport does not expect to be closed in here.
@@ -85,8 +96,9 @@ class Joint(asyncio.BufferedProtocol):
     # What the stream calls.
 
     def data_received(self, data: memoryview) -> None:
+        self.moved += len(data)
         taken = 0
-        if not self._queued and self._fd >= 0:
+        if not self._behind and self._fd >= 0:
             try:
                 taken = os.write(self._fd, data)
             except BlockingIOError:
@@ -99,6 +111,7 @@ class Joint(asyncio.BufferedProtocol):
         rest = len(data) - taken
         if rest and not self._transport.is_closing():
             self._queued += rest
+            self._behind = True
             self._transport.write(bytes(data[taken:]))
             if not self._transport.get_write_buffer_size():
                 self.resume_writing()

@@ -19,7 +19,7 @@ RECORD_LIMIT = 4096
 
 
 class LegacyPipe:
-    """A ByteStream behind the two lines of hardline/1, which has no half-close: an end is the end of both directions."""
+    """A ByteStream behind the two lines of hardline/1, which knows no half-close: an end is the end of both ways."""
 
     def __init__(self, tls: TlsStream) -> None:
         tls.record_limit = RECORD_LIMIT

@@ -1,0 +1,126 @@
+"""`hardline`: ask and tell the daemon that runs on a data directory.
+
+Results go to stdout; what went wrong goes to stderr with a hint, and the exit code is 1 (2 for wrong arguments).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hardline import __version__, control
+from hardline.daemon import default_places
+from hardline.errors import HardlineError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command."""
+    options = _parser().parse_args(arguments)
+    datadir: Path = options.datadir or default_places().datadir
+    try:
+        match options.command:
+            case "status":
+                _show_status(control.ask(datadir, "status"), as_json=options.json)
+            case "share":
+                shared = control.ask(datadir, "share", target=options.target, name=options.name, title=options.title)
+                print(shared["url"])
+            case "remove":
+                removed = control.ask(datadir, "remove", name=options.name)
+                print(f"removed {removed['name']}; its certificate stays, so that its URL can come back")
+            case "lan":
+                _show_offers(control.ask(datadir, "lan"), as_json=options.json)
+            case "version":
+                print(f"hardline {__version__}")
+    except HardlineError as failure:
+        print(f"hardline: error: {failure.message}", file=sys.stderr)
+        if failure.hint:
+            print(f"hardline: hint: {failure.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hardline", description="Share services and see what a node does.")
+    parser.add_argument("--datadir", type=Path, metavar="DIR", help="data directory of the daemon to talk to")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    status = commands.add_parser("status", help="services, sessions and the paths they use")
+    status.add_argument("--json", action="store_true", help="for programs")
+    share = commands.add_parser("share", help="share a service, and print its URL")
+    share.add_argument(
+        "target", metavar="PORT|HOST:PORT|URL", help="8000, nas:8080, https://192.168.1.5, unix:/run/app"
+    )
+    share.add_argument("--name", help="name of its file in the service directory")
+    share.add_argument("--title", help="what people read")
+    remove = commands.add_parser("remove", help="stop sharing a service; its certificate stays")
+    remove.add_argument("name", help="as `hardline status` shows it")
+    lan = commands.add_parser("lan", help="what the local network offers")
+    lan.add_argument("--json", action="store_true", help="for programs")
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _show_status(status: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(status, indent=2))
+        return
+    node = status["node"]
+    print(f"hardlined {status['version']}, pid {status['pid']}")
+    print(f"  node      {node['key_hash']}")
+    print(f"  door      {', '.join(node['door']) or 'none'}")
+    print(f"  p2p       {', '.join(node['p2p'])}")
+    print(f"  services  {node['servicedir']}")
+    for note in status["notes"]:
+        print(f"  note      {_plain(note)}")
+    for service in status["services"]:
+        print(f"\n{_plain(service.get('title') or service['name'])}  [{service['name']}: {service['state']}]")
+        if "url" in service:
+            print(f"  {service['url']}  →  {_plain(service['target'])}")
+        if service["problem"]:
+            print(f"  problem: {_plain(service['problem'])}")
+        if service["hint"]:
+            print(f"  hint: {_plain(service['hint'])}")
+        for note in service.get("notes", ()):
+            print(f"  note: {_plain(note)}")
+    if status["sessions"]:
+        print("\nsessions")
+    for session in status["sessions"]:
+        way = f"to {session['endpoint']}" if session["role"] == "visiting" else f"from {session['endpoint']}"
+        via = f"via {session['via']}, found by {session['found_by']}" if session["found_by"] else "incoming"
+        print(
+            f"  {session['role']} {_plain(session['title']) or session['label']} {way} ({session['protocol']}, {via})"
+        )
+        if session["sent"] is not None:
+            moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
+            print(f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s")
+
+
+def _show_offers(offers: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(offers, indent=2))
+        return
+    if not offers:
+        print("nothing is offered on this network (services with listed = no do not show)")
+    for offer in offers:
+        print(f"{_plain(offer['title']) or '(untitled)'}  at {offer['source']}\n  {offer['url']}")
+
+
+def _plain(text: str) -> str:
+    """Titles are others' words: nothing in them may steer the terminal."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def _size(count: int) -> str:
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,344 @@
+"""One node: builds every part, introduces them to each other, and ends them in order.
+
+    ServiceDirectory ──▶ Host ◀── Listener (P2P port)         Lan ─┐
+    Listener (local port) ──▶ Door ──▶ Visitor ──▶ Dialer ◀── Remembered ─┴─ MergedFinder
+    ControlServer: status, share, remove, lan
+
+This is the only file that knows who exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hardline import __version__, certificates, log
+from hardline.config import NodeSettings
+from hardline.control import ControlServer
+from hardline.discovery.lan import Lan, LanService
+from hardline.discovery.merged import MergedFinder
+from hardline.discovery.own import OwnServices
+from hardline.discovery.remembered import Remembered
+from hardline.errors import ConfigError
+from hardline.files import hint_for, write_new
+from hardline.notify import notify
+from hardline.proxy import pages
+from hardline.proxy.server import Door, DoorLimits
+from hardline.servicedir import ServiceDirectory, remove_service, write_service
+from hardline.session.session import SessionLimits
+from hardline.session.windows import WindowBudget
+from hardline.status import describe_hosting, describe_services, describe_visit, describe_visiting, url_of
+from hardline.tasks import TaskSet, keep_running
+from hardline.transport.listener import ALL_ADDRESSES, Listener
+from hardline.tunnel.dialer import Dialer
+from hardline.tunnel.host import Host, HostLimits
+from hardline.tunnel.visitor import Visitor, VisitorLimits
+
+DOOR_ADDRESSES = ("127.0.0.1", "::1")
+BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
+
+_DRAIN_LIMIT = 30.0  # seconds
+_DRAIN_QUIET = 1.0
+_APPEAR_LIMIT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The directories of a node."""
+
+    servicedir: Path
+    datadir: Path
+
+
+class Daemon:
+    """A whole node.  `start`, then `stop`; `stop` also cleans up after a start that failed half-way."""
+
+    def __init__(self, settings: NodeSettings, places: Places) -> None:
+        self._settings = settings
+        self._places = places
+        self._tasks = TaskSet("daemon")
+        self._directory = ServiceDirectory(places.servicedir)
+        self._bind: Sequence[str] = settings.node.bind or ALL_ADDRESSES
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._reloaded = asyncio.Event()
+        self._door_listener: Listener | None = None
+
+    async def start(self) -> None:
+        """Bring the node up.  Raises ConfigError or CertificateError saying what to do."""
+        settings, datadir = self._settings, self._places.datadir
+        await asyncio.to_thread(_prepare, datadir)
+        control = ControlServer(
+            {"status": self._status, "share": self._share, "remove": self._remove, "lan": self._browse}
+        )
+        await control.open(datadir)
+        self._closers.append(control.aclose)
+        self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
+        await asyncio.to_thread(self._directory.load)
+
+        limits = SessionLimits(
+            streams=settings.session.max_streams,
+            stream_window=settings.session.stream_window,
+            session_window=settings.session.session_window,
+            ping_interval=settings.session.ping_interval,
+            ping_timeout=settings.session.ping_timeout,
+            process=WindowBudget(settings.session.process_window),
+        )
+        await self._open_host(limits)
+        await self._open_finders()
+        await self._open_visitor(limits)
+        self._tasks.start(keep_running(self._watch_directory, "services"), "services")
+        for note in settings.notes:
+            log.event("settings.note", note=note)
+        log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
+        notify(READY="1", STATUS=self._summary())
+
+    async def stop(self) -> None:
+        """Let what moves come to its end, then end everything, in the reverse order of its beginning."""
+        notify(STOPPING="1", STATUS="stopping")
+        if self._closers:
+            await self._drain()
+        await self._tasks.aclose()
+        for close in reversed(self._closers):
+            await close()
+        log.event("node.stopped")
+
+    @property
+    def urls(self) -> list[tuple[str, str]]:
+        """(title, URL) of every service that is offered."""
+        return [(service.title, url_of(service.label, self._door_port)) for service in self._services()]
+
+    # The parts.
+
+    async def _open_host(self, limits: SessionLimits) -> None:
+        session = self._settings.session
+        self._host = Host(
+            HostLimits(
+                session=limits,
+                sessions=session.max_sessions,
+                handshakes_per_source=session.max_handshakes_per_source,
+                hello_timeout=session.hello_timeout,
+            ),
+            clock=time.time,
+            instance=await asyncio.to_thread(_instance, self._places.datadir),
+        )
+        self._host.replace(self._services())
+        self._closers.append(self._host.aclose)
+        self._listener = await Listener.open(
+            self._bind, self._settings.node.p2pport, self._host.accepted, what="p2pport"
+        )
+        self._closers.append(self._listener.aclose)
+        log.event("p2p.listening", at=" ".join(map(str, self._listener.endpoints)))
+
+    async def _open_finders(self) -> None:
+        self._remembered = await Remembered.open(self._places.datadir / "routes.db")
+        self._closers.append(self._remembered.aclose)
+        own = OwnServices(lambda: {service.key_hash for service in self._services()}, lambda: self._listener.endpoints)
+        self._lan: Lan | None = None
+        if self._settings.lan.enabled:
+            self._lan = Lan(
+                services=self._lan_services,
+                port=lambda: self._listener.port,
+                bind=self._settings.node.bind,
+                multicast=self._settings.lan.multicast,
+                broadcast=self._settings.lan.broadcast,
+            )
+            self._tasks.start(keep_running(self._lan.run, "lan"), "lan")
+            self._closers.append(self._lan.aclose)
+        self._finders = MergedFinder([own, *([self._lan] if self._lan else []), self._remembered])
+
+    async def _open_visitor(self, limits: SessionLimits) -> None:
+        settings = self._settings
+        dialer = Dialer(
+            self._finders.search, clock=time.time, stagger=settings.dial.stagger, timeout=settings.dial.timeout
+        )
+        self._visitor = Visitor(
+            dialer,
+            self._remembered,
+            VisitorLimits(
+                session=limits,
+                sessions=settings.session.max_sessions,
+                keepwarm=settings.session.keepwarm,
+                negative_cache=settings.dial.negative_cache,
+                hello_timeout=settings.session.hello_timeout,
+            ),
+        )
+        self._closers.append(self._visitor.aclose)
+        if not settings.node.localport:
+            return
+        door_limits = DoorLimits(settings.door.head_timeout, settings.door.max_head, settings.door.idle_timeout)
+        door = Door(self._visitor, door_limits, self._home_page)
+        self._closers.append(door.aclose)
+        self._door_listener = await Listener.open(
+            DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport"
+        )
+        self._closers.append(self._door_listener.aclose)
+        log.event("door.listening", at=" ".join(map(str, self._door_listener.endpoints)))
+
+    # The service directory.
+
+    def _services(self) -> list[Any]:
+        return list(self._directory.services.values())
+
+    def _lan_services(self) -> list[LanService]:
+        return [LanService(service.label, service.title, service.settings.listed) for service in self._services()]
+
+    async def _watch_directory(self) -> None:
+        await self._directory.watch(self._directory_changed)
+
+    async def _directory_changed(self) -> None:
+        self._host.replace(self._services())
+        notify(STATUS=self._summary())
+        self._reloaded.set()
+
+    def _summary(self) -> str:
+        services, problems = self._directory.services, self._directory.problems
+        broken = f", {len(problems)} with problems" if problems else ""
+        return f"serving {len(services)} service{'' if len(services) == 1 else 's'}{broken}"
+
+    # What the control socket and the page show.
+
+    @property
+    def _door_port(self) -> int:
+        return self._door_listener.port if self._door_listener else 7009
+
+    async def _status(self, request: Mapping[str, Any]) -> object:
+        now = asyncio.get_running_loop().time()
+        services = self._services()
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "node": {
+                "key_hash": str(self._identity.key_hash),
+                "servicedir": str(self._places.servicedir),
+                "datadir": str(self._places.datadir),
+                "door": [str(at) for at in self._door_listener.endpoints] if self._door_listener else [],
+                "p2p": [str(at) for at in self._listener.endpoints],
+            },
+            "services": describe_services(self._directory.services, self._directory.problems, self._door_port),
+            "sessions": [
+                *(describe_visiting(warm, now) for warm in self._visitor.sessions),
+                *(describe_hosting(guest, services, time.time()) for guest in self._host.visitors),
+            ],
+            "visits": [describe_visit(record) for record in self._visitor.recent],
+            "notes": list(self._settings.notes),
+        }
+
+    async def _share(self, request: Mapping[str, Any]) -> object:
+        target, title = str(request.get("target", "")), request.get("title")
+        name = str(request.get("name") or title or target).removeprefix("http://").removeprefix("https://")
+        directory = self._places.servicedir
+        file = await asyncio.to_thread(write_service, directory, name, target, str(title) if title else None)
+        shared = file.name.removesuffix(".ini")
+        await self._until(lambda: shared in self._directory.services or shared in self._directory.problems)
+        problem = self._directory.problems.get(shared)
+        if problem is not None:
+            raise ConfigError(problem.message, file=str(problem.file), hint=problem.hint)
+        service = self._directory.services[shared]
+        return {"name": shared, "url": url_of(service.label, self._door_port), "file": str(file)}
+
+    async def _remove(self, request: Mapping[str, Any]) -> object:
+        file = await asyncio.to_thread(remove_service, self._places.servicedir, str(request.get("name", "")))
+        gone = file.name.removesuffix(".ini")
+        await self._until(lambda: gone not in self._directory.services)
+        return {"name": gone, "file": str(file)}
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait until the directory's watcher has seen what was just written."""
+        try:
+            async with asyncio.timeout(_APPEAR_LIMIT):
+                while not condition():
+                    self._reloaded.clear()
+                    await self._reloaded.wait()
+        except TimeoutError:
+            raise ConfigError(
+                "the change was written, but the daemon has not taken it up yet", hint="look at its log"
+            ) from None
+
+    async def _browse(self, request: Mapping[str, Any]) -> object:
+        offers = await self._lan.browse(0.5) if self._lan else []
+        return [
+            {
+                "title": offer.title,
+                "label": str(offer.label),
+                "url": url_of(offer.label, self._door_port),
+                "source": offer.source,
+                "endpoint": str(offer.endpoint),
+            }
+            for offer in offers
+        ]
+
+    async def _home_page(self, html: bool, head_only: bool) -> bytes:
+        offers = await self._lan.browse(BROWSE_WAIT) if self._lan else []
+        rows = describe_services(self._directory.services, self._directory.problems, self._door_port)
+        return pages.home_page(rows, offers, self._door_port, html=html, head_only=head_only)
+
+    # The end.
+
+    async def _drain(self) -> None:
+        """Take nothing new, and wait while bytes move."""
+        for listener in (self._listener if hasattr(self, "_listener") else None, self._door_listener):
+            if listener is not None:
+                await listener.aclose()
+        if not hasattr(self, "_visitor"):
+            return
+        self._host.go_away()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _DRAIN_LIMIT
+        moved, quiet_since = self._moved(), loop.time()
+        while self._open_streams() and loop.time() < min(deadline, quiet_since + _DRAIN_QUIET):
+            await asyncio.sleep(0.05)
+            if (now := self._moved()) != moved:
+                moved, quiet_since = now, loop.time()
+
+    def _sessions(self) -> list[Any]:
+        hosting = [guest.session for guest in self._host.visitors if guest.session]
+        return [*(warm.session for warm in self._visitor.sessions), *hosting]
+
+    def _open_streams(self) -> int:
+        return sum(session.open_streams for session in self._sessions())
+
+    def _moved(self) -> int:
+        return sum(session.sent + session.received for session in self._sessions())
+
+
+def default_places() -> Places:
+    """Where a node keeps things when nobody says otherwise."""
+    from platformdirs import user_config_path, user_data_path  # only where no directory was named
+
+    if os.geteuid() == 0:
+        return Places(Path("/etc/hardline/services"), Path("/var/lib/hardline"))
+    return Places(user_config_path("hardline") / "services", user_data_path("hardline"))
+
+
+def _prepare(datadir: Path) -> None:
+    """Make the data directory, and see that it can be written before anything depends on it."""
+    try:
+        datadir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = datadir / f".probe.{os.getpid()}"
+        probe.write_bytes(bytes(4096))
+        probe.unlink()
+    except OSError as failure:
+        reason = (failure.strerror or str(failure)).lower()
+        hint = hint_for(failure) or "choose another with --datadir"
+        raise ConfigError(f"the data directory {datadir} cannot be used: {reason}", key="datadir", hint=hint) from None
+
+
+def _instance(datadir: Path) -> str:
+    """A random name that tells this node from others that hold the same certificate (docs/PROTOCOL.md 4.2)."""
+    file = datadir / "instance"
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        text = ""
+    if re.fullmatch(r"[0-9a-f]{32}", text):
+        return text
+    file.unlink(missing_ok=True)
+    text = os.urandom(16).hex()
+    write_new(file, f"{text}\n".encode(), 0o600)
+    return text

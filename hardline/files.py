@@ -1,0 +1,101 @@
+"""Small files of the owner: read with a limit, written whole or not at all.
+
+    write_new:  .NAME.random (mode from the first moment) ─ write ─ fsync ─ link to NAME ─ fsync of the directory
+
+A file that is there is never overwritten, and a crash, a full disk or a power cut leaves the old state or
+the new one.  Reading never waits for a pipe and never takes more than it was told.  Both block: call them
+from a worker thread.  They raise OSError, and `hint_for` says what the owner can do about it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+_HINTS = {
+    errno.EACCES: "let the user that runs hardlined read and write there, or run it as another user",
+    errno.EPERM: "let the user that runs hardlined read and write there, or run it as another user",
+    errno.EROFS: "the disk is mounted read-only: choose a directory that can be written",
+    errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "the quota is used up: make room",
+}
+# What a file system without hard links answers (FAT, some network and Android ones).
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+@dataclass(frozen=True, slots=True)
+class SmallFile:
+    """What was read, and the permission bits that the same open file had."""
+
+    data: bytes
+    mode: int
+
+
+def read_small(path: Path, limit: int) -> SmallFile:
+    """Read a plain file of at most `limit` bytes.
+
+    Raises OSError: EFBIG for a bigger one, EINVAL for what is no plain file (a directory, a pipe, a device).
+    """
+    # O_NONBLOCK: opening a named pipe would otherwise wait for a writer for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "is no plain file", str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"is bigger than {limit} bytes", str(path))
+    return SmallFile(data, stat.S_IMODE(facts.st_mode))
+
+
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """Make `path` with `data`, whole or not at all.  Raises FileExistsError when it is there already."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        _name(draft, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            draft.unlink()
+    _sync_directory(path.parent)
+
+
+def hint_for(failure: OSError) -> str:
+    """What the owner can do about `failure`; empty where the message says it all."""
+    return _HINTS.get(failure.errno or 0, "")
+
+
+def _name(draft: Path, path: Path) -> None:
+    try:
+        os.link(draft, path)  # unlike a rename, it fails when `path` is there
+    except OSError as failure:
+        if failure.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        draft.rename(path)
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as failure:
+        if failure.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot, and need not
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,186 @@
+"""The syntax of a settings file: sections, keys, the lines they stand on, and what is unknown.  Without I/O.
+
+    text ──configparser──▶ Ini ──section(name, defaults)──▶ a dataclass, one `setting` a key
+                               ──refuse_the_rest()────────▶ ConfigError with file, line and the nearest known name
+
+Sections are `[Name]`; keys are `key = value` in any case; a value goes on in lines that begin with a space;
+comments are lines that begin with # or ;.  There is no interpolation and no [DEFAULT], and one pair of quotes
+around a value is taken off.  Which keys there are is config.py's.
+"""
+
+from __future__ import annotations
+
+import configparser
+import difflib
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from hardline.errors import ConfigError
+from hardline.units import Unreadable
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+Section = TypeVar("Section", bound="DataclassInstance")
+
+NOT_BUILT = "has no effect yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one key is read."""
+
+    read: Callable[[str], object]
+    key: str  # as it is written in the file; empty: the name of the field
+    note: str  # what to tell whoever sets it, when its part is not built yet
+    many: bool  # whether the value may go on over several lines
+    secret: bool  # whether the value must stay out of messages
+
+
+def setting(
+    default: T, read: Callable[[str], T], *, key: str = "", note: str = "", many: bool = False, secret: bool = False
+) -> T:
+    """A key of a section, as a field of the section's dataclass."""
+    return field(default=default, metadata={"rule": Rule(read, key, note, many, secret)}, repr=not secret)
+
+
+@dataclass(slots=True)
+class _Value:
+    text: str
+    line: int
+
+
+class _Lines(configparser.RawConfigParser):
+    """A RawConfigParser that remembers on which line each section and key began."""
+
+    def __init__(self) -> None:
+        # No section gives defaults to the others: [DEFAULT] is as unknown as any.
+        super().__init__(strict=True, default_section="", empty_lines_in_values=False)
+        self.section_lines: list[int] = []
+        self.key_lines: list[int] = []
+        self._line = 0
+
+    def optionxform(self, optionstr: str) -> str:
+        self.key_lines.append(self._line)
+        return optionstr.lower()
+
+    def counted(self, text: str) -> Iterator[str]:
+        for self._line, line in enumerate(io.StringIO(text, newline=None), start=1):
+            yield line
+            # The parser has dealt with the line by the time that it asks for the next.
+            if line.lstrip().startswith("[") and len(self.sections()) > len(self.section_lines):
+                self.section_lines.append(self._line)
+
+
+class Ini:
+    """A file that is being understood: sections are taken out one by one, and what is left is unknown."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self.notes: list[str] = []  # what the owner should know and is no mistake
+        self._known: list[str] = []
+        parser = _read(text, file)
+        lines = iter(parser.key_lines)
+        self._values = {
+            name: {key: _Value(_unquoted(value), next(lines)) for key, value in parser.items(name)}
+            for name in parser.sections()
+        }
+        self._lines = dict(zip(parser.sections(), parser.section_lines, strict=True))
+
+    def has(self, section: str, key: str) -> bool:
+        """Whether the file sets this key."""
+        return key.lower() in self._values.get(section, {})
+
+    def section(self, name: str, default: Section) -> Section:
+        """The section as its class has it; `default` with the keys that the file sets."""
+        self._known.append(name)
+        rules: dict[str, tuple[str, str, Rule]] = {}
+        for each in fields(default):
+            rule: Rule = each.metadata["rule"]
+            key = rule.key or each.name
+            rules[key.lower()] = (each.name, key, rule)
+        changes: dict[str, object] = {}
+        for lowered, value in self._values.get(name, {}).items():
+            if lowered not in rules:
+                keys = [key for _, key, _ in rules.values()]
+                self.fail(name, lowered, f"[{name}] has no key {_short(lowered)!r}", _nearest(lowered, keys))
+            attribute, key, rule = rules[lowered]
+            try:
+                changes[attribute] = _understood(value.text, rule)
+            except Unreadable as wrong:
+                message = f"{key} cannot be used, expected {wrong.expected}" if rule.secret else None
+                self.fail(name, key, message or seen(key, value.text, wrong), wrong.hint)
+            if rule.note:
+                self.notes.append(f"[{name}] {key} {rule.note}")
+        return replace(default, **changes)
+
+    def refuse_the_rest(self, later: re.Pattern[str] | None = None) -> None:
+        """Fail for a section that nobody asked for; one that matches `later` leaves a note."""
+        for name in self._values:
+            if name in self._known:
+                continue
+            if not (later and later.match(name)):
+                names = [f"[{known}]" for known in self._known]
+                self.fail(name, "", f"there is no section [{_short(name)}] in this file", _nearest(f"[{name}]", names))
+            self.notes.append(f"[{_short(name)}] {NOT_BUILT}")
+
+    def fail(self, section: str, key: str, message: str, hint: str = "") -> NoReturn:
+        """Raise ConfigError with the line of `key`, or of `section` where the file does not set the key."""
+        value = self._values.get(section, {}).get(key.lower())
+        line = value.line if value else self._lines.get(section, 0)
+        raise ConfigError(message, file=self.file, line=line, key=key, hint=hint)
+
+
+def _read(text: str, file: str) -> _Lines:
+    parser = _Lines()
+    try:
+        parser.read_file(parser.counted(text.removeprefix("\ufeff")))
+    except configparser.MissingSectionHeaderError as wrong:
+        hint = "begin with a section, such as [Service] or [Node]"
+        raise ConfigError("this line stands before any section", file=file, line=wrong.lineno, hint=hint) from None
+    except configparser.DuplicateSectionError as wrong:
+        message = f"[{_short(wrong.section)}] stands here for the second time"
+        raise ConfigError(message, file=file, line=wrong.lineno or 0, hint="put its keys together") from None
+    except configparser.DuplicateOptionError as wrong:
+        message = f"{_short(wrong.option)} stands here for the second time"
+        raise ConfigError(message, file=file, line=wrong.lineno or 0, key=wrong.option, hint="keep one") from None
+    except configparser.ParsingError as wrong:
+        line = wrong.errors[0][0] if wrong.errors else 0
+        hint = "comments are lines that begin with # or ;"
+        raise ConfigError("this line is neither 'key = value' nor a comment", file=file, line=line, hint=hint) from None
+    return parser
+
+
+def _understood(text: str, rule: Rule) -> object:
+    if not rule.many:
+        if "\n" in text:
+            raise Unreadable("one line", hint="a line that begins with a space goes on with the one above it")
+        if any(unicodedata.category(letter) == "Cc" for letter in text):
+            raise Unreadable("no control characters")
+    return rule.read(text)
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def seen(key: str, text: str, wrong: Unreadable) -> str:
+    """What is wrong, as a sentence: "port is 'http', expected a number from 1 to 65535"."""
+    return f"{key} is {_short(text)!r}, expected {wrong.expected}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    by_lower = {each.lower(): each for each in known}
+    if close := difflib.get_close_matches(word.lower()[:60], by_lower, n=1):
+        return f"did you mean {by_lower[close[0]]}?"
+    return f"known are {', '.join(known)}"

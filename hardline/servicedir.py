@@ -1,0 +1,375 @@
+"""The directory of services: one INI file each, followed while the daemon runs.
+
+    services/blog.ini ──parse_service──▶ ServiceSettings ┐
+    services/blog.ini.cert ──load_or_create──▶ Identity  ┴─▶ Service ──changed()──▶ daemon
+                                     a mistake in either ──▶ Problem, and the last good Service stays
+
+One broken file never stops the others.  What a problem is and since when is in the log (service.broken,
+service.mended) and in `problems`.  Changes are taken from the system's notifications and, because those miss
+what happens on network disks and in directories that were made anew, from a look every second.
+Source: docs/SETTINGS.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+
+from watchfiles import awatch
+
+from hardline import log
+from hardline.certificates import Identity, load_or_create
+from hardline.config import MAX_FILE, LocalService, ServiceSettings, clean_title, parse_service
+from hardline.errors import ConfigError, HardlineError
+from hardline.files import hint_for, read_small, write_new
+from hardline.identity import KeyHash, Label
+from hardline.units import Unreadable, format_size
+
+MAX_SERVICES = 1000
+MAX_NAME = 64
+_MAX_ENTRIES = 8 * MAX_SERVICES  # an INI file has three files beside it, and a few may be the owner's notes
+
+_DEBOUNCE_MS = 100
+_STEP_MS = 50
+_LOOK_EVERY = 1.0  # seconds between two looks for what no notification told
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+Stamps = frozenset[tuple[str, int, int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that can be offered."""
+
+    name: str
+    settings: ServiceSettings
+    identity: Identity
+    file: Path
+
+    @property
+    def key_hash(self) -> KeyHash:
+        """What visitors ask for."""
+        return self.identity.key_hash
+
+    @property
+    def label(self) -> Label:
+        """What stands before `.localhost` in its URL: the settings' password, else what the .hash file says."""
+        password = self.settings.password
+        return Label(self.key_hash, self.identity.password if password is None else password)
+
+    @property
+    def title(self) -> str:
+        """What people read."""
+        return self.settings.title
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What keeps a file from being offered as it is now.  `name` is "" where it is the directory itself."""
+
+    name: str
+    file: Path
+    message: str
+    hint: str
+    still_serving: bool  # as it was before the mistake
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    services: Mapping[str, Service] = field(default_factory=dict)
+    problems: Mapping[str, Problem] = field(default_factory=dict)
+
+
+class ServiceDirectory:
+    """The services that a directory describes, as of the last `load`.
+
+    `load` blocks and may run in any thread, one at a time; the properties may be read meanwhile.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._contents = _Contents()
+        self._stamps: Stamps | None = None
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """What can be offered, by name; a file that broke later is still here as it was."""
+        return MappingProxyType(self._contents.services)
+
+    @property
+    def problems(self) -> Mapping[str, Problem]:
+        """What cannot be understood as it is now, by name."""
+        return MappingProxyType(self._contents.problems)
+
+    def load(self) -> None:
+        """Read every file; make the directory and missing certificates.
+
+        Raises ConfigError only when there is no directory and none can be made.
+        """
+        make_directory(self.path)
+        self.reload()
+
+    def reload(self) -> None:
+        """Read every file again.  A directory that is gone is a problem, and offers nothing."""
+        self._stamps = self._look()
+        before, now = self._contents, self._read()
+        self._contents = now
+        _tell(before, now)
+
+    async def watch(self, changed: Callable[[], Awaitable[None]]) -> None:
+        """Follow the directory until cancelled; await `changed` whenever services or problems became others.
+
+        Reads in a worker thread.  What `changed` raises ends this.  Cancelled, it leaves no thread watching.
+        """
+        async with aclosing(self._notices()) as notices:
+            async for told in notices:
+                await self._follow(changed, told=told)
+
+    async def _notices(self) -> AsyncGenerator[bool, None]:
+        """Yield True when the system told of a change, False when it is time to look for one."""
+        deaf = False
+        while True:
+            try:
+                async with aclosing(
+                    awatch(
+                        self.path,
+                        watch_filter=lambda _, name: not os.path.basename(name).startswith("."),
+                        debounce=_DEBOUNCE_MS,
+                        step=_STEP_MS,
+                        rust_timeout=int(_LOOK_EVERY * 1000),
+                        yield_on_timeout=True,
+                        recursive=False,
+                    )
+                ) as batches:
+                    deaf = False
+                    async for batch in batches:
+                        yield bool(batch)
+                        if any(Path(name) == self.path for _, name in batch):
+                            break  # the directory itself went: the next watch is for the one that takes its place
+            except (OSError, RuntimeError) as failure:
+                # No directory, or no notifications left to be had; neither is worth more than one line.
+                if not deaf:
+                    log.debug("services.unwatched", directory=self.path, reason=failure)
+                deaf = True
+            await asyncio.sleep(_LOOK_EVERY / 2)
+            yield False
+
+    async def _follow(self, changed: Callable[[], Awaitable[None]], *, told: bool) -> None:
+        if not told and await asyncio.to_thread(self._look) == self._stamps:
+            return
+        before = self._contents
+        await asyncio.to_thread(self.reload)
+        if self._contents != before:
+            await changed()
+
+    def _look(self) -> Stamps | None:
+        """Something that differs when a file of the directory does; None when there is no directory."""
+        stamps = []
+        try:
+            with os.scandir(self.path) as entries:
+                for entry in islice(entries, _MAX_ENTRIES):
+                    try:
+                        facts = entry.stat()
+                    except OSError:
+                        continue
+                    stamps.append((entry.name, facts.st_ino, facts.st_mtime_ns, facts.st_size, facts.st_mode))
+        except OSError:
+            return None
+        return frozenset(stamps)
+
+    def _read(self) -> _Contents:
+        last = self._contents.services
+        services: dict[str, Service] = {}
+        problems: dict[str, Problem] = {}
+        try:
+            names = self._names()
+        except OSError as failure:
+            message = f"{self.path}: {(failure.strerror or str(failure)).lower()}"
+            hint = hint_for(failure) or "make the directory again"
+            return _Contents({}, {"": Problem("", self.path, message, hint, still_serving=False)})
+        if len(names) > MAX_SERVICES:
+            message = f"{self.path}: {len(names)} services, expected at most {MAX_SERVICES}"
+            hint = f"those after {names[MAX_SERVICES - 1]} are not offered; move them to another node"
+            problems[""] = Problem("", self.path, message, hint, still_serving=False)
+            del names[MAX_SERVICES:]
+
+        found: dict[str, Service] = {}
+        failures: dict[str, HardlineError] = {}
+        for name in names:
+            try:
+                found[name] = self._service(name)
+            except FileNotFoundError:
+                continue  # removed since the directory was listed
+            except HardlineError as failure:
+                failures[name] = failure
+                if name in last:
+                    found[name] = last[name]
+
+        # A certificate belongs to the file that had it first, so that a new file never takes over a service.
+        owners: dict[KeyHash, str] = {}
+        for name in sorted(found, key=lambda name: (not _had_it(last, found[name]), name)):
+            service = found[name]
+            owner = owners.setdefault(service.key_hash, name)
+            if owner != name:
+                failures[name] = ConfigError(
+                    f"{service.file}: has the same certificate as {owner}.ini",
+                    hint="give each service a certificate of its own: remove the key certfile from one of them",
+                )
+                service = last.get(name, service)
+                if owners.setdefault(service.key_hash, name) != name:
+                    continue
+            services[name] = service
+        for name, wrong in failures.items():
+            shown, file = _printable(name), self.path / f"{name}.ini"
+            problems[shown] = Problem(shown, file, wrong.message, wrong.hint, still_serving=name in services)
+        return _Contents(dict(sorted(services.items())), problems)
+
+    def _names(self) -> list[str]:
+        """The names of the services, sorted: *.ini without what editors and people put aside."""
+        with os.scandir(self.path) as entries:
+            return sorted(
+                entry.name.removesuffix(".ini")
+                for entry in islice(entries, _MAX_ENTRIES)
+                if entry.name.endswith(".ini") and entry.name[0] not in ".#~"
+            )
+
+    def _service(self, name: str) -> Service:
+        file = self.path / f"{name}.ini"
+        if not name.isprintable() or len(name) > 200:
+            message = f"{_printable(name)}.ini: a service cannot be named so"
+            raise ConfigError(message, hint="name the file with letters and digits")
+        settings = parse_service(read_ini(file), os.fspath(file))
+        certificate = self.path / (settings.certfile or f"{name}.ini.cert")
+        return Service(name, settings, load_or_create(certificate), file)
+
+
+def read_ini(path: Path) -> str:
+    """The text of a settings file.
+
+    Raises FileNotFoundError when there is none, ConfigError when it is too big, not UTF-8 or cannot be read.
+    """
+    try:
+        data = read_small(path, MAX_FILE).data
+        return data.decode("utf-8-sig")
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise ConfigError("this link leads nowhere", file=str(path), hint="mend or remove it") from None
+        raise
+    except UnicodeDecodeError as wrong:
+        line = data.count(b"\n", 0, wrong.start) + 1
+        raise ConfigError("this is not UTF-8", file=str(path), line=line, hint="save the file as UTF-8") from None
+    except OSError as failure:
+        message = (failure.strerror or str(failure)).lower()
+        hint = hint_for(failure) or f"expected a text file of at most {format_size(MAX_FILE)}"
+        raise ConfigError(message, file=str(path), hint=hint) from None
+
+
+def make_directory(path: Path) -> None:
+    """Make the directory, for its owner only, where there is none.  Raises ConfigError when that cannot be."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as failure:
+        reason = (
+            "is no directory" if isinstance(failure, FileExistsError) else (failure.strerror or str(failure)).lower()
+        )
+        raise ConfigError(reason, file=str(path), hint=hint_for(failure) or "choose another directory") from None
+
+
+def write_service(directory: Path, name: str, target: str, title: str | None = None) -> Path:
+    """Write `NAME.ini` for `hardline share`; return its path.
+
+    `target` is what [Service] service may be, or a port of this machine.  `name` is made safe for a file name.
+
+    Raises ConfigError when there is such a file already, or when `target` or `name` cannot be used.
+    """
+    safe = _UNSAFE.sub("-", name).strip("-")[:MAX_NAME]
+    if not safe:
+        raise ConfigError(f"{name[:60]!r} is no name for a service", hint="use letters, digits, - and _")
+    try:
+        local = LocalService.parse(f"localhost:{target}" if target.isascii() and target.isdigit() else target)
+    except Unreadable as wrong:
+        hint = "for example 8000, nas:8080, http://localhost:3000 or unix:/run/app.sock"
+        raise ConfigError(f"cannot share {target[:60]!r}, expected {wrong.expected}", hint=wrong.hint or hint) from None
+    lines = ["[Service]"]
+    match local.kind:
+        case "unix":
+            lines.append(f"service = {local}")
+        case "https":
+            lines += [f"service = https://{_bracketed(local.host)}", f"port = {local.port}"]
+        case "tcp":
+            lines += [f"service = {_bracketed(local.host)}", f"port = {local.port}"]
+    if shown := clean_title(title or ""):
+        lines += ["", "[Info]", f'title = "{shown}"']
+    file = directory / f"{safe}.ini"
+    make_directory(directory)
+    try:
+        write_new(file, ("\n".join(lines) + "\n").encode(), 0o644)
+    except FileExistsError:
+        hint = f"choose another with --name, or  hardline remove {safe}"
+        raise ConfigError(f"there is a service {safe} already", file=str(file), hint=hint) from None
+    except OSError as failure:
+        message = f"cannot be written: {(failure.strerror or str(failure)).lower()}"
+        raise ConfigError(message, file=str(file), hint=hint_for(failure)) from None
+    return file
+
+
+def remove_service(directory: Path, name: str) -> Path:
+    """Remove `NAME.ini` for `hardline remove`; return its path.
+
+    The certificate and its key stay: a service of the same name gets its old URL back.
+
+    Raises ConfigError when there is no such service.
+    """
+    name = name.removesuffix(".ini")
+    file = directory / f"{name}.ini"
+    there = sorted(path.name.removesuffix(".ini") for path in directory.glob("*.ini"))
+    if name not in there:  # this refuses ../ and the like, too
+        close = difflib.get_close_matches(name[:MAX_NAME], there, n=1)
+        hint = f"did you mean {close[0]}?" if close else "hardline status  lists what there is"
+        raise ConfigError(f"there is no service {name[:60]!r} in {directory}", hint=hint)
+    try:
+        file.unlink()
+    except OSError as failure:
+        message = f"cannot be removed: {(failure.strerror or str(failure)).lower()}"
+        raise ConfigError(message, file=str(file), hint=hint_for(failure)) from None
+    return file
+
+
+def _had_it(last: Mapping[str, Service], service: Service) -> bool:
+    return service.name in last and last[service.name].key_hash == service.key_hash
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
+def _tell(before: _Contents, now: _Contents) -> None:
+    for name, problem in now.problems.items():
+        if before.problems.get(name) != problem:
+            log.warning(
+                "service.broken",
+                service=name or None,
+                reason=problem.message,
+                hint=problem.hint or None,
+                still_serving=problem.still_serving,
+            )
+    for name in before.problems.keys() - now.problems.keys():
+        if name in now.services:
+            log.event("service.mended", service=name)
+    for name, service in now.services.items():
+        known = before.services.get(name)
+        if service.settings.notes and (known is None or known.settings.notes != service.settings.notes):
+            log.warning("service.noted", service=name, notes="; ".join(service.settings.notes))

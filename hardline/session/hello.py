@@ -1,0 +1,174 @@
+"""What the two ends of a connection say first, without I/O: one line of JSON each.
+
+    hardline/2    visitor ── {"v":2,"password":…,"reached":…}\n ──▶ host       its frames follow at once
+                  visitor ◀── {"v":2,"WANHosts":…,"title":…,"instance":…}\n    or {"error":"password"}\n ── host
+    hardline/1    visitor ── {} or {"password":…}\n ──▶ host
+                  visitor ◀── {} or {"WANHosts":…}\n ── host
+
+Unknown keys are ignored, on both sides.  Source: docs/PROTOCOL.md, sections 3.3 and 4.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+from hardline.errors import PeerError
+
+MAX_LINE = 16_384
+VERSION = 2
+
+
+class HelloReader:
+    """Finds the first line in bytes that come in pieces.  `leftover` is what came behind it."""
+
+    def __init__(self, limit: int = MAX_LINE) -> None:
+        self._limit = limit
+        self._line = bytearray()
+        self.leftover = b""
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take bytes; return the line without its end once it is whole.  Raises PeerError when it is too long."""
+        line, end, rest = data.partition(b"\n")
+        if len(self._line) + len(line) > self._limit:
+            raise PeerError(f"a first line of more than {self._limit} bytes")
+        self._line += line
+        if not end:
+            return None
+        self.leftover = rest
+        return bytes(self._line)
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorHello:
+    """The visitor's: the label's free text ("" for none), and the endpoint that it dialled."""
+
+    password: str = ""
+    reached: str = ""
+
+    def encode(self) -> bytes:
+        """The line, with its end."""
+        fields: dict[str, object] = {"v": VERSION}
+        if self.password:
+            fields["password"] = self.password
+        if self.reached:
+            fields["reached"] = self.reached
+        return _line(fields)
+
+    @classmethod
+    def parse(cls, line: bytes) -> Self:
+        """Read it.  Raises PeerError for what is none."""
+        fields = _fields(line)
+        version = fields.get("v")
+        if version != VERSION or isinstance(version, bool):
+            raise PeerError(f"hello of version {str(version)[:20]}, expected {VERSION}")
+        return cls(_password(fields), _text(fields, "reached"))
+
+
+@dataclass(frozen=True, slots=True)
+class HostHello:
+    """The host's: where else it is (the original's format), how its service is called, and which host it is."""
+
+    wan_hosts: str = ""
+    title: str = ""
+    instance: str = ""
+
+    def encode(self) -> bytes:
+        """The line, with its end."""
+        named = {"WANHosts": self.wan_hosts, "title": self.title, "instance": self.instance}
+        return _line({"v": VERSION} | {key: value for key, value in named.items() if value})
+
+
+@dataclass(frozen=True, slots=True)
+class HostRefusal:
+    """The host's when it refuses; a go-away follows."""
+
+    error: str
+
+    def encode(self) -> bytes:
+        """The line, with its end."""
+        return _line({"error": self.error})
+
+
+def parse_host_hello(line: bytes) -> HostHello | HostRefusal:
+    """Read what a hardline/2 host said.  Raises PeerError for nonsense."""
+    fields = _fields(line)
+    error = fields.get("error")
+    if error is not None:
+        return HostRefusal(error[:100] if isinstance(error, str) else "unknown")
+    version = fields.get("v")
+    if version != VERSION or isinstance(version, bool):
+        raise PeerError(f"hello of version {str(version)[:20]}, expected {VERSION}")
+    return HostHello(_text(fields, "WANHosts"), _text(fields, "title"), _text(fields, "instance"))
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyVisitorLine:
+    """hardline/1: the visitor's line."""
+
+    password: str = ""
+
+    def encode(self) -> bytes:
+        """The line, with its end."""
+        return _line({"password": self.password} if self.password else {})
+
+    @classmethod
+    def parse(cls, line: bytes) -> Self:
+        """Read it.  Raises PeerError for what is none."""
+        return cls(_password(_fields(line)))
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyHostLine:
+    """hardline/1: the host's line."""
+
+    wan_hosts: str = ""
+
+    def encode(self) -> bytes:
+        """The line, with its end."""
+        return _line({"WANHosts": self.wan_hosts} if self.wan_hosts else {})
+
+    @classmethod
+    def parse(cls, line: bytes) -> Self:
+        """Read it.  Raises PeerError for what is none."""
+        return cls(_text(_fields(line), "WANHosts"))
+
+
+def same_password(given: str, wanted: str) -> bool:
+    """Compare in a time that tells nothing about `wanted`, in lower case; with none wanted, any is right."""
+    return not wanted or hmac.compare_digest(_comparable(given), _comparable(wanted))
+
+
+def _comparable(text: str) -> bytes:
+    return text.lower().encode("utf-8", "surrogatepass")
+
+
+def _line(fields: dict[str, object]) -> bytes:
+    # Compact, as originals write it; JSON's escapes keep the line a line.
+    return json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _fields(line: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise PeerError("a first line that is not JSON") from None
+    if not isinstance(fields, dict):
+        raise PeerError("a first line that is not a JSON object")
+    return fields
+
+
+def _password(fields: dict[str, Any]) -> str:
+    password = fields.get("password")
+    if password is None:
+        return ""
+    if not isinstance(password, str):
+        raise PeerError("a password that is not text")
+    return password
+
+
+def _text(fields: dict[str, Any], key: str) -> str:
+    value = fields.get(key)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,102 @@
+"""What `hardline status --json` says: one description of a running node, as plain dictionaries.
+
+The shape is a promise to scripts: keys are added, never renamed (docs/STATUS.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hardline.identity import Label
+from hardline.servicedir import Problem, Service
+from hardline.tunnel.host import Visitor as Guest
+from hardline.tunnel.visitor import VisitRecord, WarmSession
+
+
+def url_of(label: Label, door_port: int) -> str:
+    """The address that a person types."""
+    return f"http://{label}.localhost:{door_port}/"
+
+
+def describe_services(
+    services: Mapping[str, Service], problems: Mapping[str, Problem], door_port: int
+) -> list[dict[str, Any]]:
+    """Every file of the service directory: serving, stale (it broke, its last good version serves on) or broken."""
+    rows = []
+    for name in sorted({*services, *problems}):
+        service, problem = services.get(name), problems.get(name)
+        state = "serving" if problem is None else "stale" if service else "broken"
+        row: dict[str, Any] = {"name": name, "state": state, "problem": None, "hint": None}
+        if service is not None:
+            row |= {
+                "title": service.title,
+                "label": str(service.label),
+                "url": url_of(service.label, door_port),
+                "file": str(service.file),
+                "target": str(service.settings.target),
+                "listed": service.settings.listed,
+                "notes": list(service.settings.notes),
+            }
+        if problem is not None:
+            row |= {"problem": problem.message, "hint": problem.hint, "file": str(problem.file)}
+        rows.append(row)
+    return rows
+
+
+def describe_visiting(warm: WarmSession, now: float) -> dict[str, Any]:
+    """A session to a host; `now` is the event loop's time."""
+    candidate = warm.route.candidate
+    return {
+        "role": "visiting",
+        "key_hash": str(warm.label.key_hash),
+        "label": str(warm.label),
+        "title": warm.title,
+        "protocol": warm.route.protocol,
+        "via": candidate.via.name,
+        "found_by": candidate.found_by,
+        "endpoint": str(candidate.endpoint),
+        "streams": warm.session.open_streams,
+        "sent": warm.session.sent,
+        "received": warm.session.received,
+        "round_trip_s": round(warm.session.round_trip, 6),
+        "since_s": round(now - warm.session.opened_at, 3),
+    }
+
+
+def describe_hosting(guest: Guest, services: Iterable[Service], clock: float) -> dict[str, Any]:
+    """A visitor that is connected; `clock` is seconds since 1970."""
+    label, title = str(guest.key_hash), ""
+    for service in services:
+        if service.label.key_hash == guest.key_hash:
+            label, title = str(service.label), service.title
+    session = guest.session
+    return {
+        "role": "hosting",
+        "key_hash": str(guest.key_hash),
+        "label": label,
+        "title": title,
+        "protocol": guest.protocol,
+        "via": "INCOMING",
+        "found_by": None,
+        "endpoint": str(guest.endpoint),
+        "streams": session.open_streams if session else 1,
+        "sent": session.sent if session else None,
+        "received": session.received if session else None,
+        "round_trip_s": round(session.round_trip, 6) if session else None,
+        "since_s": round(clock - guest.since, 3),
+    }
+
+
+def describe_visit(record: VisitRecord) -> dict[str, Any]:
+    """One of the last visits, and the path it took."""
+    candidate = record.candidate
+    return {
+        "label": str(record.label),
+        "key_hash": str(record.label.key_hash),
+        "status": record.status,
+        "via": candidate.via.name if candidate else None,
+        "found_by": candidate.found_by if candidate else None,
+        "endpoint": str(candidate.endpoint) if candidate else None,
+        "protocol": record.protocol or None,
+    }

@@ -1,0 +1,232 @@
+"""From a key hash to one verified connection.
+
+    finders ──Candidate──▶ Race ──▶ attempt: TCP, TLS, certificate ──▶ the first that is verified wins
+
+An attempt wins only after its certificate matched, never at TCP connect: otherwise a stranger on the LAN who answers
+fastest would win every time.  Source: docs/PROTOCOL.md, sections 2.2, 2.3 and 7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from OpenSSL import SSL
+
+from hardline import log
+from hardline.errors import HardlineError, NoRoute, PeerError, WrongCertificate
+from hardline.identity import KeyHash, utc_day
+from hardline.routes import Attempt, Candidate, Via
+from hardline.tasks import TaskSet
+from hardline.transport import tcp
+from hardline.transport.tls import ALPN_2, TlsStream, client_context
+from hardline.tunnel.race import Race
+
+
+class Search(Protocol):
+    """One search of all finders."""
+
+    reasons: Sequence[str]
+
+    def candidates(self) -> AsyncIterator[Candidate]:
+        """Yield candidates in order of arrival; closing it stops the finders."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A verified connection: over which candidate, speaking which protocol, after how many seconds."""
+
+    tls: TlsStream
+    candidate: Candidate
+    protocol: str
+    took: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    attempt: Attempt
+
+
+class Dialer:
+    """Finds and races.  `search` starts all finders for a key hash; `clock` is seconds since 1970."""
+
+    def __init__(
+        self,
+        search: Callable[[KeyHash], Search],
+        *,
+        clock: Callable[[], float],
+        stagger: float = 0.25,
+        timeout: float = 10.0,
+        context: SSL.Context | None = None,
+    ) -> None:
+        self._search = search
+        self._clock = clock
+        self._stagger, self._timeout = stagger, timeout
+        self._context = context or client_context()
+
+    async def dial(self, target: KeyHash, known: Candidate | None = None) -> Route:
+        """Open a verified connection to whoever owns `target`.
+
+        `known`, a path that worked a moment ago, is tried first; finders are asked only when it fails or takes
+        longer than `stagger` seconds.  The whole takes at most `timeout` seconds.  Losing attempts are closed
+        before this returns; the caller owns the connection.
+
+        Raises NoRoute when the finders finished and every candidate failed, or when time is up.
+        Safe to cancel at any point: no socket, task or finder outlives the call.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout
+        happened: asyncio.Queue[_Found | _Searched | _Lost | Route] = asyncio.Queue()
+        race, failed = Race(self._stagger), list[Attempt]()
+        search = self._search(target)
+        tasks = TaskSet(f"dial.{target.short}")
+        began, searching = loop.time(), True
+        if known is not None:
+            race.found(known)
+        wait = self._stagger if known else 0.0
+        finding = tasks.start(self._find(search, happened, wait), "find")
+        try:
+            while True:
+                while candidate := race.start(loop.time()):
+                    tasks.start(self._attempt(target, candidate, happened), f"attempt.{candidate.endpoint}")
+                if race.idle and not searching:
+                    raise NoRoute(target, failed, search.reasons)
+                try:
+                    async with asyncio.timeout_at(min(race.wake_at or deadline, deadline)):
+                        news = await happened.get()
+                except TimeoutError:
+                    if loop.time() >= deadline:
+                        unanswered = f"no answer within {self._timeout:g} s"
+                        failed += [Attempt(left, loop.time() - began, unanswered) for left in race.running]
+                        raise NoRoute(target, failed, search.reasons) from None
+                    continue
+                match news:
+                    case _Found(candidate):
+                        race.found(candidate)
+                    case _Searched():
+                        searching = False
+                    case _Lost(attempt):
+                        race.ended(attempt.candidate)
+                        failed.append(attempt)
+                        log.debug(
+                            "dial.failed",
+                            service=target.short,
+                            via=attempt.candidate.via.name,
+                            found_by=attempt.candidate.found_by,
+                            endpoint=attempt.candidate.endpoint,
+                            took_s=attempt.took,
+                            reason=attempt.failure,
+                        )
+                        if loop.time() < began + wait:  # the known path is gone: look for others now
+                            finding.cancel()
+                            wait = 0.0
+                            finding = tasks.start(self._find(search, happened, wait), "find")
+                    case Route() as route:
+                        log.event(
+                            "dial.won",
+                            service=target.short,
+                            via=route.candidate.via.name,
+                            found_by=route.candidate.found_by,
+                            endpoint=route.candidate.endpoint,
+                            protocol=route.protocol,
+                            took_s=loop.time() - began,
+                            attempts=len(failed) + len(race.running),
+                        )
+                        return Route(route.tls, route.candidate, route.protocol, loop.time() - began)
+        finally:
+            await tasks.aclose()
+            while not happened.empty():
+                late = happened.get_nowait()
+                if isinstance(late, Route):
+                    late.tls.abort()
+
+    async def _find(
+        self, search: Search, happened: asyncio.Queue[_Found | _Searched | _Lost | Route], wait: float
+    ) -> None:
+        await asyncio.sleep(wait)
+        candidates = search.candidates()
+        try:
+            async for candidate in candidates:
+                if (why := refusal(candidate)) is None:
+                    happened.put_nowait(_Found(candidate))
+                else:
+                    log.debug("dial.ignored", endpoint=candidate.endpoint, found_by=candidate.found_by, reason=why)
+        finally:
+            if isinstance(candidates, AsyncGenerator):
+                await candidates.aclose()
+        happened.put_nowait(_Searched())
+
+    async def _attempt(
+        self,
+        target: KeyHash,
+        candidate: Candidate,
+        happened: asyncio.Queue[_Found | _Searched | _Lost | Route],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._timeout):
+                tls, protocol = await self._connect(target, candidate)
+        except (OSError, HardlineError, TimeoutError) as failure:
+            attempt = Attempt(candidate, loop.time() - began, _reason(failure))
+            happened.put_nowait(_Lost(attempt))
+        else:
+            happened.put_nowait(Route(tls, candidate, protocol, loop.time() - began))
+
+    async def _connect(self, target: KeyHash, candidate: Candidate) -> tuple[TlsStream, str]:
+        day = utc_day(self._clock()) if candidate.day is None else candidate.day
+        server_name = str(target) if candidate.plain else target.rolling(day)
+        stream = await tcp.connect(candidate.endpoint)
+        tls = await TlsStream.over(stream, self._context, server_name)
+        try:
+            if tls.peer_key_hash != target:
+                raise WrongCertificate(target, tls.peer_key_hash)
+            protocol = "hardline/2" if tls.alpn == ALPN_2 else "hardline/1"
+            if protocol == "hardline/2" and tls.version != "TLSv1.3":
+                raise PeerError(f"{tls.version} for hardline/2, expected TLSv1.3")
+        except PeerError:
+            tls.abort()
+            raise
+        return tls, protocol
+
+
+def refusal(candidate: Candidate) -> str | None:
+    """Why an endpoint is never dialled, or None (docs/PROTOCOL.md 7.2)."""
+    address = candidate.endpoint.address
+    if address is None:
+        loopback_name = candidate.endpoint.host.rstrip(".").endswith("localhost")
+        return "a loopback name" if loopback_name and candidate.via is not Via.LAN else None
+    if address.is_unspecified:
+        return "the unspecified address"
+    if address.is_multicast:
+        return "a multicast address"
+    if address.is_loopback and candidate.via is not Via.LAN and candidate.found_by != "remembered":
+        return "a loopback address"
+    return None
+
+
+def _reason(failure: BaseException) -> str:
+    if isinstance(failure, TimeoutError):
+        return "no answer"
+    if isinstance(failure, WrongCertificate):
+        return f"wrong certificate: {failure.message}"
+    if isinstance(failure, HardlineError):
+        return failure.message
+    if isinstance(failure, OSError) and failure.strerror:
+        with contextlib.suppress(AttributeError):
+            return failure.strerror.lower()
+    return str(failure) or type(failure).__name__

@@ -1,0 +1,263 @@
+"""The host's side: incoming connections, verified names and passwords, streams to the local services.
+
+    listener ──▶ TLS (server name → service) ──▶ visitor's hello ──▶ Session ──▶ stream ──▶ local service
+                                             └─▶ hardline/1 line ──▶ one pipe ─────────────▶ local service
+
+Source: docs/PROTOCOL.md, sections 2 to 5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from OpenSSL import SSL
+
+from hardline import log
+from hardline.errors import ConnectionLost, HardlineError, LimitReached, PasswordRefused, PeerError, ServiceFailed
+from hardline.identity import KeyHash, utc_day
+from hardline.routes import Endpoint
+from hardline.servicedir import Service
+from hardline.session import hello
+from hardline.session.legacy import LegacyPipe
+from hardline.session.session import Session, SessionLimits, Stream
+from hardline.session.status import StreamStatus
+from hardline.tasks import TaskSet
+from hardline.transport.engine import reason
+from hardline.transport.tcp import TcpStream
+from hardline.transport.tls import ALPN_2, TlsStream, front_context, server_context
+from hardline.tunnel.local import open_local
+from hardline.tunnel.names import ServerNames
+from hardline.tunnel.pump import carry
+
+_LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """The [Session] settings that a host needs; times in seconds."""
+
+    session: SessionLimits
+    sessions: int = 1000
+    handshakes_per_source: int = 16
+    hello_timeout: float = 10.0
+
+
+@dataclass(eq=False, slots=True)
+class Visitor:
+    """Somebody who is connected: for the status page."""
+
+    key_hash: KeyHash
+    endpoint: Endpoint
+    protocol: str
+    session: Session | None
+    since: float
+
+
+class Host:
+    """Serves whatever `replace` was given last.  `clock` is seconds since 1970, `instance` tells hosts apart."""
+
+    def __init__(self, limits: HostLimits, *, clock: Callable[[], float], instance: str) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._instance = instance
+        self._tasks = TaskSet("host")
+        self._services: dict[KeyHash, Service] = {}
+        self._contexts: dict[KeyHash, SSL.Context] = {}
+        self._names = ServerNames(())
+        self._front = front_context(self._choose)
+        self._shaking: Counter[str] = Counter()
+        self.visitors: set[Visitor] = set()
+
+    def replace(self, services: Iterable[Service]) -> None:
+        """Serve `services` from now on.
+
+        Streams of a service that is still there go on; sessions of one that is gone, or whose password changed, take no
+        new streams, and those of one that is gone end.
+        """
+        before, self._services = self._services, {service.label.key_hash: service for service in services}
+        contexts = {}
+        for key_hash, service in self._services.items():
+            try:
+                contexts[key_hash] = self._contexts.get(key_hash) or server_context(
+                    service.identity.certificate_path, service.identity.private_key_path
+                )
+            except SSL.Error as failure:
+                log.warning("service.unusable", service=service.name, reason=reason(failure))
+        self._contexts = contexts
+        self._names = ServerNames((key_hash, self._services[key_hash].settings.legacy) for key_hash in contexts)
+        for visitor in list(self.visitors):
+            was, now = before.get(visitor.key_hash), self._services.get(visitor.key_hash)
+            if visitor.session is None:
+                continue
+            if now is None:
+                self._tasks.start(visitor.session.aclose(ConnectionLost("the service was removed")), "removed")
+            elif was is not None and was.label != now.label:
+                visitor.session.go_away()
+
+    def accepted(self, tcp: TcpStream) -> None:
+        """A connection came in: the listener's callback."""
+        self._tasks.start(self._welcome(tcp), "welcome")
+
+    def go_away(self) -> None:
+        """Take no new streams; those that are open go on."""
+        for visitor in self.visitors:
+            if visitor.session is not None:
+                visitor.session.go_away()
+
+    async def aclose(self) -> None:
+        """End everything.  Let it drain first: `go_away`."""
+        sessions = [visitor.session for visitor in self.visitors if visitor.session]
+        await asyncio.gather(*(session.aclose(ConnectionLost("the host is stopping")) for session in sessions))
+        await self._tasks.aclose()
+
+    def _choose(self, server_name: str) -> SSL.Context | None:
+        key_hash = self._names.find(server_name, utc_day(self._clock()))
+        return self._contexts.get(key_hash) if key_hash else None
+
+    async def _welcome(self, tcp: TcpStream) -> None:
+        source = tcp.peer
+        if self._shaking[source.host] >= self._limits.handshakes_per_source or len(self.visitors) >= (
+            self._limits.sessions
+        ):
+            log.debug("visitor.refused", endpoint=source, reason="max_handshakes_per_source or max_sessions")
+            tcp.abort()
+            return
+        self._shaking[source.host] += 1
+        tls: TlsStream | None = None
+        visitor: Visitor | None = None
+        try:
+            async with asyncio.timeout(self._limits.hello_timeout):
+                tls = await TlsStream.over(tcp, self._front)
+                service = self._service_of(tls)
+                visitor = Visitor(service.label.key_hash, source, "", None, self._clock())
+                if tls.alpn == ALPN_2:
+                    await self._begin_session(tls, service, visitor)
+                    pipe = None
+                else:
+                    pipe = await self._begin_legacy(tls, service, visitor)
+        except (HardlineError, TimeoutError) as failure:
+            reason = failure.message if isinstance(failure, HardlineError) else "no hello in time"
+            log.debug("visitor.failed", endpoint=source, reason=reason)
+            if tls is not None:
+                await tls.aclose()
+            return
+        except BaseException:
+            if tls is not None:
+                tls.abort()
+            raise
+        finally:
+            self._shaking[source.host] -= 1
+            if not self._shaking[source.host]:
+                del self._shaking[source.host]
+        self.visitors.add(visitor)
+        # One line per session, not one per browser connection of an original.
+        level = logging.INFO if visitor.session else logging.DEBUG
+        log.event(
+            "visitor.came", level=level, service=visitor.key_hash.short, endpoint=source, protocol=visitor.protocol
+        )
+        try:
+            if pipe is not None:
+                await self._serve_legacy(pipe, service)
+            else:
+                assert visitor.session is not None
+                await asyncio.shield(visitor.session.closed)
+        finally:
+            self.visitors.discard(visitor)
+            log.event("visitor.left", level=level, service=visitor.key_hash.short, endpoint=source)
+
+    def _service_of(self, tls: TlsStream) -> Service:
+        key_hash = self._names.find(tls.server_name, utc_day(self._clock()))
+        service = self._services.get(key_hash) if key_hash else None
+        if service is None:
+            raise PeerError("the service is not offered here")
+        return service
+
+    # hardline/2
+
+    async def _begin_session(self, tls: TlsStream, service: Service, visitor: Visitor) -> None:
+        if tls.version != "TLSv1.3":
+            raise PeerError(f"{tls.version} for hardline/2, expected TLSv1.3")
+        reader = hello.HelloReader()
+        while (line := reader.feed(await _more(tls))) is None:
+            pass
+        theirs = hello.VisitorHello.parse(line)
+        if not hello.same_password(theirs.password, service.label.password):
+            await tls.send(hello.HostRefusal("password").encode())
+            raise PasswordRefused("the visitor's label has another password")
+        await tls.send(hello.HostHello(title=service.title, instance=self._instance).encode())
+        key_hash = service.label.key_hash
+        session = Session(
+            tls,
+            self._limits.session,
+            client=False,
+            accept=lambda stream: self._accept_stream(key_hash, stream),
+        )
+        visitor.session, visitor.protocol = session, "hardline/2"
+        session.start(reader.leftover)
+
+    def _accept_stream(self, key_hash: KeyHash, stream: Stream) -> None:
+        self._tasks.start(self._serve_stream(key_hash, stream), "stream")
+
+    async def _serve_stream(self, key_hash: KeyHash, stream: Stream) -> None:
+        try:
+            try:
+                service = self._services.get(key_hash)
+                if service is None:
+                    raise ServiceFailed("unavailable", "the service was removed")
+                local = await open_local(service.settings.target)
+            except ServiceFailed as failure:
+                log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
+                await stream.send(StreamStatus(failure.kind, failure.detail).encode())
+                await stream.send_eof()
+                async with asyncio.timeout(_LAST_WORDS):
+                    while await stream.receive():
+                        pass
+                return
+            try:
+                await stream.send(StreamStatus().encode())
+            except ConnectionLost:
+                local.abort()
+                return
+            await carry(stream, local)
+        except (ConnectionLost, LimitReached, TimeoutError):
+            pass  # either side may leave at any time; the other has seen the cut
+        finally:
+            await stream.aclose()
+
+    # hardline/1
+
+    async def _begin_legacy(self, tls: TlsStream, service: Service, visitor: Visitor) -> LegacyPipe:
+        if not service.settings.legacy:
+            raise PeerError("hardline/1, which this service does not speak (legacy = no)")
+        pipe = LegacyPipe(tls)
+        theirs = hello.LegacyVisitorLine.parse(await pipe.read_line())
+        if not hello.same_password(theirs.password, service.label.password):
+            raise PasswordRefused("the visitor's label has another password")
+        visitor.protocol = "hardline/1"
+        return pipe
+
+    async def _serve_legacy(self, pipe: LegacyPipe, service: Service) -> None:
+        try:
+            local = await open_local(service.settings.target)
+        except ServiceFailed as failure:
+            log.debug("stream.failed", service=service.label.key_hash.short, kind=failure.kind, reason=failure.detail)
+            await pipe.aclose()
+            return
+        try:
+            await pipe.send(hello.LegacyHostLine().encode())
+            await carry(pipe, local)
+        except ConnectionLost:
+            local.abort()
+        finally:
+            await pipe.aclose()
+
+
+async def _more(tls: TlsStream) -> bytes:
+    data = await tls.receive()
+    if not data:
+        raise ConnectionLost("the visitor closed before its hello")
+    return data

@@ -1,0 +1,109 @@
+"""Carrying bytes between a tunnel's pipe and a local socket until both directions have ended.
+
+A yamux stream is joined with the socket without tasks (session.joint); any other pair of pipes is
+copied by two tasks here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from hardline.errors import ConnectionLost
+from hardline.session.joint import Joint
+from hardline.session.legacy import LegacyPipe
+from hardline.session.session import Stream
+from hardline.streams import ByteStream
+from hardline.tasks import TaskSet
+from hardline.transport.tcp import TcpStream
+
+# hardline/1 cannot say "I have sent all, but go on": after a local end this many seconds without a byte
+# mean that the whole connection is over.
+_LEGACY_LINGER = 5.0
+
+
+async def carry(
+    pipe: ByteStream, local: TcpStream, idle_timeout: float | None = None, *, if_silent: bytes = b""
+) -> None:
+    """Carry bytes both ways; both pipes are closed when this returns.
+
+    `if_silent` is what the local side gets when an original ends without having sent a byte, which is how it
+    says no to anything (docs/PROTOCOL.md 3.3).
+
+    Raises ConnectionLost when one side broke: the other then was cut, so that nobody takes a part for the whole;
+    also after `idle_timeout` seconds without a byte.
+    """
+    if isinstance(pipe, Stream):
+        await _joined(Joint(pipe, local), idle_timeout)
+    else:
+        await _copied(pipe, local, idle_timeout, if_silent)
+
+
+async def _joined(joint: Joint, idle_timeout: float | None) -> None:
+    try:
+        if idle_timeout is None:
+            await asyncio.shield(joint.done)
+            return
+        moved = -1
+        while not joint.done.done() and joint.moved != moved:
+            moved = joint.moved
+            await asyncio.wait([joint.done], timeout=idle_timeout)
+        if not joint.done.done():
+            joint.abort(ConnectionLost(f"idle for {idle_timeout:g} s"))
+        await asyncio.shield(joint.done)
+    except asyncio.CancelledError:
+        joint.abort(ConnectionLost("the node is stopping"))
+        raise
+
+
+async def _copied(pipe: ByteStream, local: TcpStream, idle_timeout: float | None, if_silent: bytes) -> None:
+    legacy = isinstance(pipe, LegacyPipe)
+    clock = _Clock()
+    tasks = TaskSet("pump")
+    outward = tasks.start(_copy(local, pipe, clock), "outward")
+    inward = tasks.start(_copy(pipe, local, clock, if_silent), "inward")
+    try:
+        running = {outward, inward}
+        while running:
+            limit = _LEGACY_LINGER if legacy and outward not in running else idle_timeout
+            ended, running = await asyncio.wait(
+                running, timeout=limit and clock.left(limit), return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in ended:
+                task.result()
+            if not ended and limit and clock.left(limit) <= 0:
+                raise ConnectionLost(f"idle for {limit:g} s")
+            if legacy and inward in ended:
+                break
+    except ConnectionLost:
+        local.abort()
+        raise
+    finally:
+        await tasks.aclose()
+        await local.aclose()
+        await pipe.aclose()
+
+
+class _Clock:
+    """When the last byte moved."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.moved()
+
+    def moved(self) -> None:
+        self._last = self._loop.time()
+
+    def left(self, limit: float) -> float:
+        return max(0.0, self._last + limit - self._loop.time())
+
+
+async def _copy(source: ByteStream, target: ByteStream, clock: _Clock, if_silent: bytes = b"") -> None:
+    last_words = if_silent
+    while data := await source.receive(65_536):
+        clock.moved()
+        await target.send(data)
+        clock.moved()
+        last_words = b""
+    if last_words:
+        await target.send(last_words)
+    await target.send_eof()

@@ -1,0 +1,142 @@
+"""The syntax of settings files: which line a mistake stands on, and what was meant perhaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardline.errors import ConfigError
+from hardline.ini import Ini, setting
+from hardline.units import number
+
+pytestmark = pytest.mark.pure
+
+
+@dataclass(frozen=True)
+class Paint:
+    colour: str = setting("red", str)
+    coats: int = setting(2, number(1, 9))
+    recipe: str = setting("", str, many=True)
+    key: str = setting("", str, key="secretKey", secret=True)
+    gloss: int = setting(0, number(0, 9), note="dries slowly")
+
+
+def read(text: str) -> Paint:
+    ini = Ini(text, "shed.ini")
+    paint = ini.section("Paint", Paint())
+    ini.refuse_the_rest()
+    return paint
+
+
+def mistake(text: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert caught.value.file == "shed.ini"
+    return caught.value
+
+
+def test_what_the_file_does_not_say_stays_as_it_was():
+    assert read("") == Paint()
+    assert read("[Paint]\ncoats = 3") == Paint(coats=3)
+
+
+@pytest.mark.parametrize(
+    "line", ["Colour = blue", "COLOUR: blue", "colour='blue'", 'colour = "blue"', "colour=  blue  "]
+)
+def test_keys_have_any_case_and_quotes_are_taken_off(line):
+    assert read(f"[Paint]\n{line}\n").colour == "blue"
+
+
+def test_signs_that_mean_something_elsewhere_mean_nothing_here():
+    assert read("[Paint]\ncolour = 50% $blue # ; \\n").colour == "50% $blue # ; \\n"
+
+
+def test_comments_blank_lines_carriage_returns_and_a_byte_order_mark_are_no_matter():
+    assert read("\ufeff# paint\r\n\r\n[Paint]\r\n; how often\r\ncoats = 4\r\n") == Paint(coats=4)
+
+
+def test_a_value_goes_on_in_lines_that_begin_with_a_space():
+    assert read("[Paint]\nrecipe = oil,\n  lead,\n  patience\ncoats=5") == Paint(
+        recipe="oil,\nlead,\npatience", coats=5
+    )
+
+
+def test_a_value_of_one_line_must_not_go_on():
+    wrong = mistake("[Paint]\ncolour = blue\n coats = 3\n")
+    assert (wrong.line, wrong.key) == (2, "colour")
+    assert "one line" in wrong.message
+
+
+def test_a_mistake_names_its_file_line_key_and_what_was_expected():
+    wrong = mistake("# shed\n[Paint]\n\nrecipe = a\n  [Paint]\n  coats = 1\n\nCoats = lots\n")
+    assert (wrong.line, wrong.key) == (8, "coats")
+    assert wrong.message == "shed.ini:8: coats is 'lots', expected a number from 1 to 9"
+
+
+def test_an_unknown_key_is_told_the_nearest_known_one():
+    wrong = mistake("[Paint]\ncolor = blue")
+    assert (wrong.line, wrong.key, wrong.hint) == (2, "color", "did you mean colour?")
+
+
+def test_an_unknown_section_is_told_the_nearest_known_one():
+    wrong = mistake("[Paint]\n\n[pains]\ncoats = 3")
+    assert (wrong.line, wrong.hint) == (3, "did you mean [Paint]?")
+
+
+def test_sections_that_configparser_treats_otherwise_are_unknown_like_any():
+    assert mistake("[DEFAULT]\ncoats = 3\n[Paint]\n").line == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "part"),
+    [
+        ("coats = 3\n", 1, "before any section"),
+        ("[Paint]\ncoats = 1\n[Paint]\n", 3, "second time"),
+        ("[Paint]\ncoats = 1\n\nCOATS = 2\n", 4, "second time"),
+        ("[Paint]\ncoats\n", 2, "neither"),
+        ("[Paint]\n= 3\n", 2, "neither"),
+        ("[Paint]\ncolour = a\x00b\n", 2, "control characters"),
+    ],
+)
+def test_broken_syntax_is_found_on_its_line(text, line, part):
+    wrong = mistake(text)
+    assert wrong.line == line
+    assert part in wrong.message
+
+
+def test_a_secret_stays_out_of_messages_and_of_what_is_printed():
+    @dataclass(frozen=True)
+    class Safe:
+        pin: int = setting(0, number(0, 9), secret=True)
+
+    with pytest.raises(ConfigError) as caught:
+        Ini("[Safe]\npin = 4711", "safe.ini").section("Safe", Safe())
+    assert "4711" not in caught.value.message
+    assert "8" not in repr(Ini("[Safe]\npin = 8", "").section("Safe", Safe()))
+
+
+def test_a_key_with_a_note_leaves_it_only_when_it_is_set():
+    ini = Ini("[Paint]\nGLOSS = 1", "")
+    ini.section("Paint", Paint())
+    assert ini.notes == ["[Paint] gloss dries slowly"]
+    ini = Ini("[Paint]\ncoats = 1", "")
+    ini.section("Paint", Paint())
+    assert ini.notes == []
+
+
+LINES = st.sampled_from(
+    ["[Paint]", "[", "coats=1", " coats = 2", "colour : x", "=", " ", "#", "[a]", "\t[Paint]", "\r", "\x0b"]
+)
+
+
+@given(st.text() | st.lists(LINES | st.text(max_size=5)).map("\n".join))
+def test_any_text_gives_a_section_or_a_config_error(text):
+    failures = []
+    try:
+        read(text)
+    except ConfigError as wrong:
+        failures.append(wrong)
+    assert all(0 < wrong.line <= len(text.splitlines()) for wrong in failures)

@@ -1,0 +1,517 @@
+"""The directory of services: what it offers, what it refuses, and how it is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from hardline.config import LocalService
+from hardline.errors import ConfigError
+from hardline.servicedir import (
+    MAX_SERVICES,
+    ServiceDirectory,
+    make_directory,
+    read_ini,
+    remove_service,
+    write_service,
+)
+
+PLAIN = "[Service]\nservice = localhost\n"
+
+
+def put(directory: Path, name: str, text: str = PLAIN) -> Path:
+    """Save a file as a careful editor does: whole."""
+    draft = directory / f".{name}.draft"
+    draft.write_text(text)
+    draft.rename(directory / f"{name}.ini")
+    return directory / f"{name}.ini"
+
+
+def loaded(path: Path) -> ServiceDirectory:
+    directory = ServiceDirectory(path)
+    directory.load()
+    return directory
+
+
+# ── loading ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_ini_file_is_a_service_with_an_identity_of_its_own(tmp_path):
+    put(tmp_path, "blog")
+    put(tmp_path, "wiki", PLAIN + "port = 8080\n[Info]\ntitle = Our wiki\n")
+    directory = loaded(tmp_path)
+    assert list(directory.services) == ["blog", "wiki"]
+    assert directory.problems == {}
+    blog, wiki = directory.services["blog"], directory.services["wiki"]
+    assert blog.identity.certificate_path == tmp_path / "blog.ini.cert"
+    assert (blog.title, wiki.title) == ("blog", "Our wiki")
+    assert wiki.settings.target == LocalService("tcp", "localhost", 8080)
+    assert blog.key_hash != wiki.key_hash
+    assert str(blog.label) == (tmp_path / "blog.ini.cert.hash").read_text()
+
+
+def test_a_restart_keeps_every_url(tmp_path):
+    put(tmp_path, "blog")
+    assert loaded(tmp_path).services == loaded(tmp_path).services
+
+
+def test_a_directory_that_is_missing_is_made_for_its_owner_only(tmp_path):
+    assert loaded(tmp_path / "a" / "services").services == {}
+    assert stat.S_IMODE((tmp_path / "a" / "services").stat().st_mode) == 0o700
+
+
+def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "services"):
+        with pytest.raises(ConfigError, match=str(path)) as caught:
+            make_directory(path)
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "name", [".hidden.ini", "blog.ini~", "#blog.ini#", ".#blog.ini", "blog.ini.bak", "a.txt", "~a.ini"]
+)
+def test_what_editors_and_people_put_aside_is_no_service(tmp_path, name):
+    (tmp_path / name).write_text(PLAIN)
+    directory = loaded(tmp_path)
+    assert (directory.services, directory.problems) == ({}, {})
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_certfile_starts_from_the_directory_unless_it_is_a_whole_path(tmp_path):
+    services = tmp_path / "services"
+    services.mkdir()
+    put(services, "a", PLAIN + "certfile = mine.pem\n")
+    put(services, "b", PLAIN + f"certfile = {tmp_path}/keys.pem\n")
+    found = loaded(services).services
+    assert found["a"].identity.certificate_path == services / "mine.pem"
+    assert found["b"].identity.certificate_path == tmp_path / "keys.pem"
+
+
+def test_the_label_has_the_password_of_the_settings_else_that_of_the_hash_file(tmp_path):
+    put(tmp_path, "blog")
+    key_hash = loaded(tmp_path).services["blog"].key_hash
+    (tmp_path / "blog.ini.cert.hash").write_text(f"Vanity-{key_hash}")
+    assert str(loaded(tmp_path).services["blog"].label) == f"vanity-{key_hash}"
+    put(tmp_path, "blog", PLAIN + "password = Sesame\n")
+    assert str(loaded(tmp_path).services["blog"].label) == f"sesame-{key_hash}"
+    put(tmp_path, "blog", PLAIN + "password =\n")
+    assert str(loaded(tmp_path).services["blog"].label) == str(key_hash)
+
+
+# ── mistakes ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def break_syntax(file: Path) -> None:
+    file.write_text("[Service]\nport = http\n")
+
+
+def break_encoding(file: Path) -> None:
+    file.write_bytes(b"[Service]\nservice = caf\xe9\n")
+
+
+def break_size(file: Path) -> None:
+    file.write_text(PLAIN + "# more\n" * 20_000)
+
+
+def break_kind(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def break_link(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("nowhere")
+
+
+def break_key(file: Path) -> None:
+    file.with_name(f"{file.name}.cert.private").chmod(0o644)
+
+
+def break_certificate(file: Path) -> None:
+    file.with_name(f"{file.name}.cert").write_text("garbage")
+
+
+BREAKAGES = [break_syntax, break_encoding, break_size, break_kind, break_link, break_key, break_certificate]
+
+
+@pytest.mark.parametrize("damage", BREAKAGES)
+def test_a_file_that_broke_keeps_its_last_good_service_and_says_so(tmp_path, damage):
+    file = put(tmp_path, "blog")
+    put(tmp_path, "wiki")
+    directory = loaded(tmp_path)
+    before = dict(directory.services)
+    damage(file)
+    directory.load()
+    assert directory.services == before
+    problem = directory.problems["blog"]
+    assert (problem.name, problem.file, problem.still_serving) == ("blog", file, True)
+    assert str(file) in problem.message
+
+
+@pytest.mark.parametrize("damage", BREAKAGES)
+def test_a_file_that_was_never_good_is_not_offered_and_stops_no_other(tmp_path, damage):
+    file = put(tmp_path, "blog")
+    put(tmp_path, "wiki")
+    loaded(tmp_path)
+    damage(file)
+    directory = loaded(tmp_path)
+    assert list(directory.services) == ["wiki"]
+    assert directory.problems["blog"].still_serving is False
+
+
+def test_a_mistake_is_told_with_its_line(tmp_path):
+    put(tmp_path, "printer", "[Service]\nservice = localhost\nport = http\n")
+    (tmp_path / "latin.ini").write_bytes(b"[Service]\n\nservice = caf\xe9\n")
+    problems = loaded(tmp_path).problems
+    assert problems["printer"].message.endswith("printer.ini:3: port is 'http', expected a number from 1 to 65535")
+    assert "latin.ini:3: this is not UTF-8" in problems["latin"].message
+
+
+def test_a_problem_ends_when_the_file_is_mended_or_removed(tmp_path):
+    put(tmp_path, "a")
+    put(tmp_path, "b")
+    directory = loaded(tmp_path)
+    break_syntax(tmp_path / "a.ini")
+    break_syntax(tmp_path / "b.ini")
+    directory.load()
+    assert set(directory.problems) == {"a", "b"}
+    put(tmp_path, "a")
+    (tmp_path / "b.ini").unlink()
+    directory.load()
+    assert (list(directory.services), directory.problems) == (["a"], {})
+
+
+def test_two_services_cannot_share_a_certificate_and_the_first_keeps_it(tmp_path):
+    put(tmp_path, "m", PLAIN + "certfile = shared.pem\n")
+    directory = loaded(tmp_path)
+    put(tmp_path, "a", PLAIN + "certfile = shared.pem\n")
+    directory.load()
+    assert list(directory.services) == ["m"]
+    problem = directory.problems["a"]
+    assert "same certificate as m.ini" in problem.message
+    assert problem.still_serving is False
+
+
+def test_a_service_that_takes_the_certificate_of_another_goes_on_as_it_was(tmp_path):
+    put(tmp_path, "a")
+    put(tmp_path, "b")
+    directory = loaded(tmp_path)
+    before = dict(directory.services)
+    put(tmp_path, "a", PLAIN + "certfile = b.ini.cert\n")
+    directory.load()
+    assert directory.services == before
+    assert directory.problems["a"].still_serving is True
+
+
+def test_a_certificate_may_move_to_another_file_name(tmp_path):
+    put(tmp_path, "old", PLAIN + "certfile = mine.pem\n")
+    directory = loaded(tmp_path)
+    key_hash = directory.services["old"].key_hash
+    (tmp_path / "old.ini").rename(tmp_path / "new.ini")
+    directory.load()
+    assert {name: each.key_hash for name, each in directory.services.items()} == {"new": key_hash}
+
+
+def test_a_name_that_cannot_be_shown_is_a_problem_that_can(tmp_path):
+    for raw in (b"bad\nname.ini", b"latin\xe9.ini"):
+        (Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + raw))).write_text(PLAIN)
+    problems = loaded(tmp_path).problems
+    assert set(problems) == {"bad\\nname", "latin\\udce9"}
+    for problem in problems.values():
+        assert problem.message.encode()
+
+
+def test_more_files_than_can_be_offered_are_told(tmp_path):
+    for number in range(MAX_SERVICES + 1):
+        (tmp_path / f"{number:04}.ini").write_text("[Service]\n")
+    problem = loaded(tmp_path).problems[""]
+    assert f"{MAX_SERVICES + 1} services" in problem.message
+    assert f"{MAX_SERVICES:04}" not in loaded(tmp_path).problems
+
+
+def test_a_directory_that_went_away_offers_nothing_and_is_a_problem(tmp_path):
+    services = tmp_path / "services"
+    services.mkdir()
+    put(services, "blog")
+    directory = loaded(services)
+    shutil.rmtree(services)
+    directory.reload()
+    assert directory.services == {}
+    assert "no such file" in directory.problems[""].message
+    assert not services.exists()
+
+
+def test_the_log_tells_a_problem_once_and_its_end_once(tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="hardline")
+    file = put(tmp_path, "blog", PLAIN + "legacy = yes\n")
+    directory = loaded(tmp_path)
+    break_syntax(file)
+    directory.load()
+    directory.load()
+    put(tmp_path, "blog")
+    directory.load()
+    assert [record.getMessage() for record in caplog.records] == ["service.noted", "service.broken", "service.mended"]
+    noted, broken, _ = (record.fields for record in caplog.records)
+    assert noted["notes"] == "[Service] legacy has no effect on the DHT yet"
+    assert (broken["service"], broken["still_serving"]) == ("blog", True)
+    assert "expected a number" in broken["reason"]
+
+
+def test_what_was_handed_out_cannot_be_changed(tmp_path):
+    put(tmp_path, "blog")
+    with pytest.raises(TypeError):
+        loaded(tmp_path).services["x"] = None  # type: ignore[index]
+
+
+# ── following ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def follow(directory: ServiceDirectory, story: Callable[[Callable[..., Awaitable[None]]], Awaitable[None]]) -> None:
+    """Run `story` while the directory is watched; it gets a function that waits until something is true."""
+
+    async def run() -> None:
+        news = asyncio.Condition()
+
+        async def changed() -> None:
+            async with news:
+                news.notify_all()
+
+        async def until(truth: Callable[[], bool]) -> None:
+            async with asyncio.timeout(20), news:
+                await news.wait_for(truth)
+
+        watching = asyncio.get_running_loop().create_task(directory.watch(changed))
+        try:
+            await story(until)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+        assert watching.cancelled()
+
+    asyncio.run(run())
+
+
+def test_services_come_change_and_go_while_the_daemon_runs(tmp_path):
+    directory = loaded(tmp_path)
+
+    async def story(until):
+        put(tmp_path, "blog")
+        await until(lambda: "blog" in directory.services)
+        key_hash = directory.services["blog"].key_hash
+        put(tmp_path, "blog", PLAIN + "[Info]\ntitle = New\n")
+        await until(lambda: directory.services["blog"].title == "New")
+        assert directory.services["blog"].key_hash == key_hash
+        (tmp_path / "blog.ini").unlink()
+        await until(lambda: not directory.services)
+
+    follow(directory, story)
+
+
+def test_a_broken_file_and_its_mending_are_noticed(tmp_path):
+    put(tmp_path, "blog")
+    directory = loaded(tmp_path)
+
+    async def story(until):
+        break_syntax(tmp_path / "blog.ini")
+        await until(lambda: "blog" in directory.problems)
+        assert "blog" in directory.services
+        put(tmp_path, "blog")
+        await until(lambda: not directory.problems)
+
+    follow(directory, story)
+
+
+def test_a_new_password_in_the_hash_file_and_new_permissions_of_a_key_are_noticed(tmp_path):
+    put(tmp_path, "blog")
+    directory = loaded(tmp_path)
+    key_hash = directory.services["blog"].key_hash
+
+    async def story(until):
+        (tmp_path / "blog.ini.cert.hash").write_text(f"sesame-{key_hash}")
+        await until(lambda: directory.services["blog"].label.password == "sesame")
+        (tmp_path / "blog.ini.cert.private").chmod(0o644)
+        await until(lambda: "blog" in directory.problems)
+
+    follow(directory, story)
+
+
+def test_a_directory_that_is_deleted_and_made_anew_is_followed_again(tmp_path):
+    services = tmp_path / "services"
+    services.mkdir()
+    put(services, "blog")
+    directory = loaded(services)
+
+    async def story(until):
+        shutil.rmtree(services)
+        await until(lambda: not directory.services and "" in directory.problems)
+        services.mkdir()
+        put(services, "wiki")
+        await until(lambda: "wiki" in directory.services and not directory.problems)
+        put(services, "news")
+        await until(lambda: "news" in directory.services)
+
+    follow(directory, story)
+
+
+def test_a_change_that_changes_nothing_wakes_nobody(tmp_path):
+    put(tmp_path, "blog")
+    directory = loaded(tmp_path)
+    calls: list[set[str]] = []
+
+    async def run() -> None:
+        called = asyncio.Event()
+
+        async def changed() -> None:
+            calls.append(set(directory.services))
+            called.set()
+
+        watching = asyncio.get_running_loop().create_task(directory.watch(changed))
+        async with asyncio.timeout(20):
+            (tmp_path / "readme.txt").write_text("hello")
+            put(tmp_path, "blog", "# a comment\n" + PLAIN)
+            put(tmp_path, "wiki")  # its new certificate files are changes, too
+            await called.wait()
+            called.clear()
+            put(tmp_path, "news")
+            await called.wait()
+        watching.cancel()
+        await asyncio.wait([watching])
+
+    asyncio.run(run())
+    assert calls == [{"blog", "wiki"}, {"blog", "wiki", "news"}]
+
+
+def test_what_the_daemon_raises_ends_the_watch(tmp_path):
+    directory = loaded(tmp_path)
+
+    async def run() -> None:
+        async def changed() -> None:
+            raise RuntimeError("the daemon's own mistake")
+
+        put(tmp_path, "blog")
+        async with asyncio.timeout(20):
+            await directory.watch(changed)
+
+    with pytest.raises(RuntimeError, match="own mistake"):
+        asyncio.run(run())
+
+
+def test_a_cancelled_watch_ends_at_once(tmp_path):
+    directory = loaded(tmp_path)
+
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        reached = asyncio.Event()
+
+        async def changed() -> None:
+            reached.set()
+
+        watching = loop.create_task(directory.watch(changed))
+        put(tmp_path, "blog")
+        await reached.wait()
+        began = loop.time()
+        watching.cancel()
+        await asyncio.wait([watching])
+        return loop.time() - began
+
+    assert asyncio.run(run()) < 1.0
+
+
+# ── the files of `hardline share` and `hardline remove` ──────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("8000", LocalService("tcp", "localhost", 8000)),
+        ("nas:8080", LocalService("tcp", "nas", 8080)),
+        ("[::1]:8080", LocalService("tcp", "::1", 8080)),
+        ("http://localhost:3000/", LocalService("tcp", "localhost", 3000)),
+        ("https://nas", LocalService("https", "nas", 443)),
+        ("https://[fd00::1]:8443", LocalService("https", "fd00::1", 8443)),
+        ("unix:/run/a b.sock", LocalService("unix", path="/run/a b.sock")),
+    ],
+)
+def test_a_shared_target_is_the_service_that_is_then_loaded(tmp_path, target, expected):
+    file = write_service(tmp_path, "blog", target, None)
+    assert file == tmp_path / "blog.ini"
+    service = loaded(tmp_path).services["blog"]
+    assert (service.settings.target, service.title) == (expected, "blog")
+
+
+@pytest.mark.parametrize(
+    "title", ["My blog", "# 1: 50% off; 'now' = \"free\"", '"quoted"', "ünï \u202e cöde", "a\n[Cache]\ndirectory = /"]
+)
+def test_any_title_is_written_so_that_it_is_read_as_one(tmp_path, title):
+    write_service(tmp_path, "blog", "8000", title)
+    directory = loaded(tmp_path)
+    assert directory.problems == {}
+    assert directory.services["blog"].title == " ".join(title.replace("\u202e", "").split())[:200].replace("  ", " ")
+    assert directory.services["blog"].settings.cache.directory is None
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("blog", "blog"), ("My Blog!", "My-Blog"), ("../../etc/x", "etc-x"), (".a_b", "a_b"), ("-", None)],
+)
+def test_a_name_is_made_safe_for_a_file(tmp_path, name, safe):
+    services = tmp_path / "services"
+    if safe is None:
+        with pytest.raises(ConfigError, match="no name"):
+            write_service(services, name, "8000", None)
+    else:
+        assert write_service(services, name, "8000", None) == services / f"{safe}.ini"
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["", "0", "65536", "http", "nas:http", "http://nas/photos", "ftp://nas", "unix:a", "unix:/a\nport = 1", "٣"],
+)
+def test_what_cannot_be_shared_is_refused_with_a_hint(tmp_path, target):
+    if target == "http":  # a host name like any other
+        assert write_service(tmp_path, "blog", target, None)
+        return
+    with pytest.raises(ConfigError) as caught:
+        write_service(tmp_path, "blog", target, None)
+    assert caught.value.hint
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_service_is_never_overwritten(tmp_path):
+    write_service(tmp_path, "blog", "8000", None)
+    with pytest.raises(ConfigError, match="already") as caught:
+        write_service(tmp_path, "blog", "9000", None)
+    assert "--name" in caught.value.hint
+    assert "8000" in (tmp_path / "blog.ini").read_text()
+
+
+def test_a_removed_service_gets_its_url_back_with_its_name(tmp_path):
+    write_service(tmp_path, "blog", "8000", None)
+    before = loaded(tmp_path).services["blog"].key_hash
+    assert remove_service(tmp_path, "blog") == tmp_path / "blog.ini"
+    assert loaded(tmp_path).services == {}
+    write_service(tmp_path, "blog", "9000", None)
+    assert loaded(tmp_path).services["blog"].key_hash == before
+
+
+@pytest.mark.parametrize("name", ["blok", "../blog", "", ".", "/etc/passwd", "blog.ini.cert", "x" * 300, "a\0b"])
+def test_what_is_no_service_cannot_be_removed(tmp_path, name):
+    write_service(tmp_path, "blog", "8000", None)
+    (tmp_path / "blog.ini.cert").write_text("")
+    with pytest.raises(ConfigError, match="no service") as caught:
+        remove_service(tmp_path, name)
+    assert ("blog" in caught.value.hint) == (name in ("blok", "../blog"))
+    assert sorted(os.listdir(tmp_path)) == ["blog.ini", "blog.ini.cert"]
+
+
+def test_a_service_that_another_removes_while_it_is_read_is_just_gone(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_ini(tmp_path / "gone.ini")
