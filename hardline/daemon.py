@@ -21,7 +21,8 @@ from typing import Any
 from hardline import __version__, certificates, log
 from hardline.config import NodeSettings
 from hardline.control import ControlServer
-from hardline.discovery.lan import Lan, LanService
+from hardline.discovery.answering import LanService
+from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.remembered import Remembered
@@ -144,12 +145,14 @@ class Daemon:
             self._lan = Lan(
                 services=self._lan_services,
                 port=lambda: self._listener.port,
+                clock=time.time,
                 bind=self._settings.node.bind,
                 multicast=self._settings.lan.multicast,
                 broadcast=self._settings.lan.broadcast,
             )
-            self._tasks.start(keep_running(self._lan.run, "lan"), "lan")
+            await self._lan.open()
             self._closers.append(self._lan.aclose)
+            self._tasks.start(keep_running(self._lan.run, "lan"), "lan")
         self._finders = MergedFinder([own, *([self._lan] if self._lan else []), self._remembered])
 
     async def _open_visitor(self, limits: SessionLimits) -> None:
@@ -261,7 +264,15 @@ class Daemon:
             ) from None
 
     async def _browse(self, request: Mapping[str, Any]) -> object:
-        offers = await self._lan.browse(0.5) if self._lan else []
+        return await self._offers(0.5)
+
+    async def _home_page(self, html: bool, head_only: bool) -> bytes:
+        rows = describe_services(self._directory.services, self._directory.problems, self._door_port)
+        return pages.home_page(rows, await self._offers(BROWSE_WAIT), html=html, head_only=head_only)
+
+    async def _offers(self, wait: float) -> list[dict[str, Any]]:
+        """What others on the LAN offer, after waiting `wait` seconds for their answers."""
+        offers = await self._lan.browse(wait) if self._lan else []
         return [
             {
                 "title": offer.title,
@@ -272,11 +283,6 @@ class Daemon:
             }
             for offer in offers
         ]
-
-    async def _home_page(self, html: bool, head_only: bool) -> bytes:
-        offers = await self._lan.browse(BROWSE_WAIT) if self._lan else []
-        rows = describe_services(self._directory.services, self._directory.problems, self._door_port)
-        return pages.home_page(rows, offers, self._door_port, html=html, head_only=head_only)
 
     # The end.
 

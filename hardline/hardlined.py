@@ -71,8 +71,11 @@ def _settings(options: argparse.Namespace) -> tuple[NodeSettings, Places]:
     defaults = default_places()
     config: Path = options.config or defaults.servicedir.parent / "hardline.ini"
     settings = NodeSettings()
-    if options.config is not None or config.exists():
+    try:
         settings = parse_node(read_ini(config), str(config))
+    except FileNotFoundError:
+        if options.config is not None:
+            raise ConfigError("there is no such file", file=str(config), hint="see docs/SETTINGS.md") from None
     flags: dict[str, Any] = {
         name: value for name in ("localport", "p2pport") if (value := getattr(options, name)) is not None
     }

@@ -26,11 +26,16 @@ class TaskSet:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Run `work` until it ends or the set is closed."""
+    def start(
+        self, work: Coroutine[Any, Any, Any], name: str, *, expects: type[Exception] | None = None
+    ) -> asyncio.Task[Any]:
+        """Run `work` until it ends or the set is closed.
+
+        A failure of the kind that it `expects` is not logged: whoever awaits the task deals with it.
+        """
         task = asyncio.get_running_loop().create_task(work, name=f"{self._owner}.{name}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(lambda ended: self._ended(ended, expects))
         return task
 
     async def aclose(self) -> None:
@@ -41,9 +46,9 @@ class TaskSet:
                 task.cancel()
             await asyncio.wait(rest)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _ended(self, task: asyncio.Task[Any], expects: type[Exception] | None) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (failure := task.exception()):
+        if not task.cancelled() and (failure := task.exception()) and not (expects and isinstance(failure, expects)):
             log.warning("task.failed", task=task.get_name(), reason=repr(failure))
 
 

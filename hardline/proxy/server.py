@@ -13,9 +13,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from hardline.proxy.head import BadHead, Head, HeadReader
-from hardline.proxy.hostname import Misdirected, route_host
-
 from hardline import log
 from hardline.errors import (
     ConnectionLost,
@@ -28,6 +25,8 @@ from hardline.errors import (
 )
 from hardline.identity import Label
 from hardline.proxy import pages
+from hardline.proxy.head import BadHead, Head, HeadReader
+from hardline.proxy.hostname import Misdirected, route_host
 from hardline.session.legacy import LegacyPipe
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream

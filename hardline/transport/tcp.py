@@ -38,6 +38,7 @@ class TcpStream(asyncio.BufferedProtocol):
         self._write_failure: Exception | None = None
         self._room: asyncio.Future[None] | None = None
         self._eof_sent = False
+        self._handed_over = False
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -76,6 +77,8 @@ class TcpStream(asyncio.BufferedProtocol):
 
     async def aclose(self) -> None:
         """As ByteStream.aclose: what was sent is still delivered if the other end takes it within a second."""
+        if self._handed_over:
+            return
         self.transport.close()
         try:
             async with asyncio.timeout(1):
@@ -94,6 +97,7 @@ class TcpStream(asyncio.BufferedProtocol):
 
         This stream is dead afterwards; the new owner closes the transport.
         """
+        self._handed_over = True
         self.transport.set_protocol(protocol)
         if self._paused_reading:
             self.transport.resume_reading()
@@ -192,6 +196,6 @@ def cut(transport: asyncio.Transport) -> None:
     """Drop a connection with a reset: an orderly FIN would tell the other end that it has everything."""
     raw = transport.get_extra_info("socket")
     if raw is not None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed already
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

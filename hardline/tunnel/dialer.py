@@ -29,7 +29,10 @@ from hardline.tunnel.race import Race
 class Search(Protocol):
     """One search of all finders."""
 
-    reasons: Sequence[str]
+    @property
+    def reasons(self) -> Sequence[str]:
+        """What each finder says of how it went."""
+        ...
 
     def candidates(self) -> AsyncIterator[Candidate]:
         """Yield candidates in order of arrival; closing it stops the finders."""

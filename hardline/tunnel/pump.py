@@ -59,8 +59,8 @@ async def _copied(pipe: ByteStream, local: TcpStream, idle_timeout: float | None
     legacy = isinstance(pipe, LegacyPipe)
     clock = _Clock()
     tasks = TaskSet("pump")
-    outward = tasks.start(_copy(local, pipe, clock), "outward")
-    inward = tasks.start(_copy(pipe, local, clock, if_silent), "inward")
+    outward = tasks.start(_copy(local, pipe, clock), "outward", expects=ConnectionLost)
+    inward = tasks.start(_copy(pipe, local, clock, if_silent), "inward", expects=ConnectionLost)
     try:
         running = {outward, inward}
         while running:

@@ -191,7 +191,7 @@ class Visitor:
         return dialled
 
     def _start_dial(self, label: Label) -> asyncio.Task[WarmSession | _Original]:
-        task = self._tasks.start(self._dial(label), f"dial.{label.key_hash.short}")
+        task = self._tasks.start(self._dial(label), f"dial.{label.key_hash.short}", expects=HardlineError)
         self._dialling[label] = task
         task.add_done_callback(lambda _: self._dialling.pop(label, None))
         task.add_done_callback(_discard_later)

@@ -1,0 +1,85 @@
+"""Many finders as one: candidates in order of arrival; nothing found → all the reasons.
+
+    own ─┐
+    lan ─┼─▶ one queue ─▶ candidates()
+    …   ─┘
+A finder that fails or dawdles never hides the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from hardline import log
+from hardline.identity import KeyHash
+from hardline.routes import Candidate, Finder
+from hardline.tasks import TaskSet
+
+MAX_QUEUED = 256
+
+
+class MergedFinder:
+    """All the finders of a node."""
+
+    def __init__(self, finders: Sequence[Finder]) -> None:
+        self._finders = tuple(finders)
+
+    def search(self, target: KeyHash) -> MergedSearch:
+        """Prepare one search; nothing starts before its candidates are asked for."""
+        return MergedSearch(self._finders, target)
+
+
+class MergedSearch:
+    """One search; `reasons` tells, finder by finder, how it went so far."""
+
+    def __init__(self, finders: Sequence[Finder], target: KeyHash) -> None:
+        self._finders = finders
+        self._target = target
+        self.reasons: list[str] = []
+
+    async def candidates(self) -> AsyncGenerator[Candidate, None]:
+        """Yield candidates as any finder yields them, each once; closing this stops every finder."""
+        arrived: asyncio.Queue[Candidate | None] = asyncio.Queue(MAX_QUEUED)
+        tasks = TaskSet(f"find.{self._target.short}")
+        self.reasons.clear()
+        for finder in self._finders:
+            tasks.start(self._run(finder, arrived), finder.name)
+        running, seen = len(self._finders), set[object]()
+        try:
+            while running:
+                candidate = await arrived.get()
+                if candidate is None:
+                    running -= 1
+                    continue
+                key = (candidate.endpoint, candidate.plain, candidate.day)
+                if key not in seen:
+                    seen.add(key)
+                    yield candidate
+        finally:
+            await tasks.aclose()
+
+    async def _run(self, finder: Finder, arrived: asyncio.Queue[Candidate | None]) -> None:
+        loop = asyncio.get_running_loop()
+        began, found = loop.time(), 0
+        try:
+            async with aclosing(_generator(finder, self._target)) as candidates:
+                async for candidate in candidates:
+                    found += 1
+                    await arrived.put(candidate)
+        except Exception as failure:
+            log.warning("finder.failed", finder=finder.name, reason=repr(failure))
+            self.reasons.append(f"{finder.name}: failed ({type(failure).__name__})")
+        else:
+            took = loop.time() - began
+            what = f"{found} found" if found else "nothing found"
+            self.reasons.append(
+                f"{finder.name}: {what} within {took:.1f} s" if took > 0.05 else f"{finder.name}: {what}"
+            )
+        await arrived.put(None)
+
+
+async def _generator(finder: Finder, target: KeyHash) -> AsyncGenerator[Candidate, None]:
+    async for candidate in finder.find(target):
+        yield candidate

@@ -1,0 +1,56 @@
+"""What the LAN offers, as its answers said, without I/O.
+
+Bounded and fair: one source fills its own share and no more, and junk does not push out what is known before
+its time.  Source: docs/PROTOCOL.md, section 6.2.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from hardline.identity import Label
+from hardline.routes import Endpoint
+
+LIFETIME = 600.0  # seconds
+MAX_OFFERS = 256
+MAX_PER_SOURCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A service that somebody on the LAN says it has; nothing of it is proven."""
+
+    label: Label
+    title: str
+    source: str
+    endpoint: Endpoint
+    seen: float
+
+
+class Offers:
+    """The table; `now` is seconds on any monotonic clock."""
+
+    def __init__(self) -> None:
+        self._offers: dict[tuple[Label, Endpoint], Offer] = {}
+
+    def heard(self, label: Label, title: str, source: str, endpoint: Endpoint, now: float) -> None:
+        """An answer came."""
+        key = (label, endpoint)
+        if key not in self._offers:
+            self._forget_old(now)
+            sources = Counter(offer.source for offer in self._offers.values())
+            if len(self._offers) >= MAX_OFFERS or sources[source] >= MAX_PER_SOURCE:
+                return
+        self._offers[key] = Offer(label, title, source, endpoint, now)
+
+    def current(self, now: float) -> list[Offer]:
+        """What was heard lately: one per label, the newest, by title."""
+        self._forget_old(now)
+        newest: dict[Label, Offer] = {}
+        for offer in sorted(self._offers.values(), key=lambda offer: offer.seen):
+            newest[offer.label] = offer
+        return sorted(newest.values(), key=lambda offer: (offer.title.lower(), offer.label))
+
+    def _forget_old(self, now: float) -> None:
+        self._offers = {key: offer for key, offer in self._offers.items() if now - offer.seen < LIFETIME}

@@ -1,0 +1,51 @@
+"""From a Host header to a label, without I/O.
+
+    KEYHASH.localhost:7009, a.b.freetext-KEYHASH.LOCALHOST ─▶ Label
+    localhost, 127.0.0.1, [::1] ─▶ this node's own page
+    anything else ─▶ Misdirected: a page of the internet whose name was pointed at this computer (DNS rebinding)
+                     must not reach anything here
+
+Source: RFC 9110, sections 7.2 and 15.5.20 (421).
+"""
+
+from __future__ import annotations
+
+import re
+
+from hardline.errors import BadKeyHash, BadLabel, HardlineError
+from hardline.identity import Label
+
+MAX_HOST = 512
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^\s:@/\\?#\[\]]+)(:(?P<port>[0-9]{1,5}))?\Z", re.ASCII)
+_OWN = ("localhost", "127.0.0.1", "[::1]")
+
+
+class Misdirected(HardlineError):
+    """A host that is not ours to answer for (421)."""
+
+
+def route_host(host: str) -> Label | None:
+    """The label that `host` names, or None for this node itself.  Raises Misdirected saying why not."""
+    match = _HOST.match(host) if len(host) <= MAX_HOST and host.isascii() else None
+    if match is None or (match["port"] and int(match["port"]) > 65_535):
+        raise Misdirected(
+            f"{host[:80]!r} is no host name", "use http://KEYHASH.localhost:7009/ or http://localhost:7009/"
+        )
+    name = match["name"].lower().removesuffix(".")
+    if name in _OWN:
+        return None
+    rest, dot, last = name.rpartition(".")
+    if last != "localhost" or not dot:
+        raise Misdirected(
+            f"{name[:80]!r} is not a name of this computer",
+            "addresses here end in .localhost; if another site sent you, it may be trying to reach into your computer",
+        )
+    text = rest.rpartition(".")[2]
+    try:
+        return Label.parse(text)
+    except (BadKeyHash, BadLabel) as wrong:
+        raise Misdirected(
+            f"{text[:80]!r} names no service: {wrong.message}",
+            "copy the whole address again: a key hash has 40 hex digits, perhaps with a word and a dash before it",
+        ) from None

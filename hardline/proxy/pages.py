@@ -1,0 +1,353 @@
+"""What a person reads: the node's own page, and a page for everything that fails.  Whole HTTP responses, without I/O.
+
+A page says what was tried, what to do, and tries again by itself where that can help.  Clients that did not ask
+for HTML get the same as plain text.  Titles and hosts' words are hostile: everything is escaped, nothing is a script.
+Source: RFC 9110, section 15; Content Security Policy 3.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from http import HTTPStatus
+from typing import Any
+
+from hardline.errors import HardlineError, LimitReached, NoRoute, ServiceFailed
+from hardline.identity import Label
+from hardline.proxy.head import BadHead
+from hardline.proxy.hostname import Misdirected
+from hardline.routes import Attempt, Via
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#1c2430;--dim:#667085;--paper:#fbfbf9;--card:#fff;--line:#e4e2dc;--accent:#0b6bcb}
+@media(prefers-color-scheme:dark){:root{--ink:#e8e8e4;--dim:#9aa3af;--paper:#14171c;--card:#1c2027;--line:#2d333d;--accent:#6db3ff}}
+*{box-sizing:border-box}
+body{margin:0;padding:6vh 1.2rem 3rem;background:var(--paper);color:var(--ink);font:1rem/1.55 system-ui,sans-serif}
+main{max-width:46rem;margin:0 auto}
+h1{font-size:1.7rem;line-height:1.2;margin:0 0 .6rem}
+h2{font-size:1rem;margin:2rem 0 .6rem;color:var(--dim);font-weight:600}
+p{margin:.5rem 0;overflow-wrap:anywhere}
+a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
+code,.mono{font:.85rem/1.5 ui-monospace,monospace;overflow-wrap:anywhere}
+.dim{color:var(--dim)}.code{color:var(--dim);font-size:.9rem;margin-bottom:.8rem}
+ul{padding-left:1.2rem;margin:.4rem 0}li{margin:.25rem 0}
+.cards{list-style:none;padding:0;margin:0}
+.cards li{background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.8rem 1rem;margin:.6rem 0}
+.cards a{font-weight:600;font-size:1.05rem}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;width:100%;font-size:.9rem}
+td,th{text-align:left;padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+th{color:var(--dim);font-weight:500}
+footer{margin-top:3rem;color:var(--dim);font-size:.85rem}
+"""
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS = (
+    "Server: hardline\r\n"
+    "Cache-Control: no-store\r\n"
+    "X-Content-Type-Options: nosniff\r\n"
+    "Referrer-Policy: no-referrer\r\n"
+    f"Content-Security-Policy: default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'\r\n"
+    "Connection: close\r\n"
+)
+_WAYS = {
+    Via.LAN: "the local network",
+    Via.REMEMBERED: "memory of an earlier visit",
+    Via.DIRECT: "the network",
+    Via.RELAY: "a relay",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What went wrong, in a person's words.
+
+    `advice` is what to do, `attempts` and `reasons` what was tried, `retry_after` the seconds after which trying
+    again can help, None when it cannot.
+    """
+
+    status: int
+    title: str
+    explanation: str
+    advice: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    reasons: tuple[str, ...] = ()
+    retry_after: int | None = None
+
+
+# ── the problems, by status ──────────────────────────────────────────────────────────────────────────────────
+
+
+def bad_head(bad: BadHead) -> Problem:
+    """400, 431 or 505: no request that could be routed."""
+    title = "The request is too large" if bad.status == 431 else "This is no request that can be routed"
+    return Problem(bad.status, title, _sentence(bad.message), _hints(bad))
+
+
+def head_timeout(seconds: float) -> Problem:
+    """408: the request did not come to its end."""
+    return Problem(408, "The request took too long", f"Its head was not complete after {seconds:g} seconds.")
+
+
+def misdirected(wrong: Misdirected) -> Problem:
+    """421: a host that is not ours."""
+    return Problem(421, "This address leads nowhere", _sentence(wrong.message), _hints(wrong))
+
+
+def not_found(target: str) -> Problem:
+    """404: this node's own page has no others."""
+    advice = ("The list of services is at /.",)
+    return Problem(404, "There is no such page", f"This node has no page {_shown(target[:200])}.", advice)
+
+
+def wrong_password(label: Label) -> Problem:
+    """403: the host wants another free text."""
+    return Problem(
+        403,
+        "The host refused this address",
+        "The host was found and is the right one, but it wants another word before the key hash "
+        f"than {_shown(label.password) if label.password else 'none'}.",
+        ("Ask whoever shares the service for the whole address, word and dash included.",),
+    )
+
+
+def absent(label: Label, failure: NoRoute) -> Problem:
+    """503: nobody could be reached."""
+    known = f" This was found out {failure.age:.0f} s ago; it is being tried again." if failure.age >= 1 else ""
+    found = "Every way to it failed." if failure.attempts else "Nobody who offers it was found."
+    return Problem(
+        503,
+        "The host cannot be reached",
+        f"{found}{known}",
+        (
+            "Is the computer that shares it switched on, and does hardlined run there?",
+            "Are both computers on the same network? Guest networks and some access points keep devices apart.",
+            f"Is the address right? It asks for {label.key_hash}.",
+        ),
+        failure.attempts,
+        failure.reasons,
+        retry_after=3,
+    )
+
+
+def service_failed(label: Label, failure: ServiceFailed) -> Problem:
+    """502, 503 or 504: the host answered, its local service did not."""
+    detail = f" ({_shown(failure.detail)})" if failure.detail else ""
+    match failure.kind:
+        case "timeout":
+            return Problem(
+                504,
+                "The service does not answer",
+                f"The host was reached, but the service behind it was too slow{detail}.",
+                ("On the host: is the service overloaded, or its port filtered?",),
+                retry_after=5,
+            )
+        case "limit":
+            return Problem(
+                503,
+                "The host is busy",
+                f"The host was reached, but takes no more connections now{detail}.",
+                retry_after=5,
+            )
+        case _:
+            return Problem(
+                502,
+                "The service is not running",
+                f"The host was reached, but the service behind it was not{detail}.",
+                ("On the host: is the program that hardline shares started, and is its port right in the INI file?",),
+                retry_after=3,
+            )
+
+
+def original_silent(label: Label) -> Problem:
+    """502: an original closed without a word, which is all it ever says."""
+    return Problem(
+        502,
+        "The host closed without an answer",
+        "It runs the original hardline, which does not say why: the service behind it may be down, "
+        "or it wants another word before the key hash.",
+        ("On the host: is the program that hardline shares started?", "Is the address whole, word and dash included?"),
+        retry_after=5,
+    )
+
+
+def host_failed(label: Label, failure: HardlineError) -> Problem:
+    """502: the host was reached and then broke off or spoke nonsense."""
+    return Problem(
+        502,
+        "The connection to the host broke",
+        _sentence(failure.message),
+        ("If this goes on, look at the log of hardlined on the host.",),
+        retry_after=2,
+    )
+
+
+def limit_reached(label: Label, failure: LimitReached) -> Problem:
+    """503: a limit of this node."""
+    return Problem(503, "This node is busy", _sentence(failure.message), _hints(failure), retry_after=5)
+
+
+def too_slow(label: Label, seconds: float) -> Problem:
+    """504: the host said nothing in time."""
+    return Problem(
+        504,
+        "The host is too slow",
+        f"It was reached, but said nothing about its service within {seconds:g} seconds.",
+        ("On the host: is the computer overloaded, or its network very slow?",),
+        retry_after=5,
+    )
+
+
+# ── how they look ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def problem_page(problem: Problem, *, html: bool, head_only: bool = False) -> bytes:
+    """The whole response for a problem."""
+    retry = "" if problem.retry_after is None else f"Retry-After: {problem.retry_after}\r\n"
+    body = _problem_html(problem) if html else _problem_text(problem)
+    return _response(problem.status, body, html=html, head_only=head_only, extra=retry)
+
+
+def home_page(
+    services: Sequence[Mapping[str, Any]],
+    offers: Sequence[Mapping[str, Any]],
+    *,
+    html: bool,
+    head_only: bool = False,
+) -> bytes:
+    """This node's own page: its services (rows of status.describe_services), and what the LAN offers.
+
+    An offer has `title`, `label`, `url` and `source`.
+    """
+    body = _home_html(services, offers) if html else _home_text(services, offers)
+    return _response(200, body, html=html, head_only=head_only)
+
+
+def _problem_html(problem: Problem) -> str:
+    parts = [
+        f"<p class=code>{problem.status} {HTTPStatus(problem.status).phrase}</p>",
+        f"<h1>{_html(problem.title)}</h1><p>{_html(problem.explanation)}</p>",
+    ]
+    if problem.advice:
+        items = "".join(f"<li>{_html(advice)}</li>" for advice in problem.advice)
+        parts.append(f"<h2>What to do</h2><ul>{items}</ul>")
+    if problem.attempts:
+        rows = "".join(
+            f"<tr><td class=mono>{_html(str(attempt.candidate.endpoint))}</td>"
+            f"<td>{_html(_origin(attempt))}</td><td>{attempt.took:.2f}&nbsp;s</td><td>{_html(attempt.failure)}</td></tr>"
+            for attempt in problem.attempts
+        )
+        parts.append(
+            "<h2>What was tried</h2><div class=scroll><table><tr><th>Where</th><th>Known from</th><th>Took</th>"
+            f"<th>What happened</th></tr>{rows}</table></div>"
+        )
+    if problem.reasons:
+        items = "".join(f"<li>{_html(reason)}</li>" for reason in problem.reasons)
+        parts.append(f"<h2>Where it was looked for</h2><ul>{items}</ul>")
+    refresh = ""
+    if problem.retry_after is not None:
+        refresh = f"<meta http-equiv=refresh content={problem.retry_after}>"
+        parts.append(f"<p class=dim>This page tries again by itself every {problem.retry_after} seconds.</p>")
+    parts.append('<footer><a href="/">Try now</a></footer>')
+    return _document(problem.title, "".join(parts), refresh)
+
+
+def _problem_text(problem: Problem) -> str:
+    lines = [f"{problem.status} {problem.title}", "", _shown(problem.explanation)]
+    if problem.advice:
+        lines += ["", "What to do:", *(f"  - {_shown(advice)}" for advice in problem.advice)]
+    if problem.attempts:
+        lines += ["", "What was tried:"]
+        lines += [
+            f"  - {attempt.candidate.endpoint} (from {_origin(attempt)}): {_shown(attempt.failure)} "
+            f"after {attempt.took:.2f} s"
+            for attempt in problem.attempts
+        ]
+    if problem.reasons:
+        lines += ["", "Where it was looked for:", *(f"  - {_shown(reason)}" for reason in problem.reasons)]
+    return "\n".join(lines) + "\n"
+
+
+def _home_html(services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
+    own = "".join(_service_card(row) for row in services)
+    lan = "".join(
+        f'<li><a href="{_html(row["url"])}">{_html(row["title"] or "(untitled)")}</a>'
+        f"<p class=dim>at {_html(row['source'])}</p><p class='mono dim'>{_html(row['label'])}</p></li>"
+        for row in offers
+    )
+    hint = "<p class=dim>Nothing yet. Share something: <code>hardline share 8000</code></p>"
+    quiet = "<p class=dim>Nothing is offered here by others, as far as they let themselves be listed.</p>"
+    return _document(
+        "hardline",
+        f"<h1>hardline</h1><h2>Shared by this computer</h2>{f'<ul class=cards>{own}</ul>' if own else hint}"
+        f"<h2>On this network</h2>{f'<ul class=cards>{lan}</ul>' if lan else quiet}"
+        '<footer><a href="/">Look again</a></footer>',
+    )
+
+
+def _service_card(row: Mapping[str, Any]) -> str:
+    if "url" in row:
+        head = f'<a href="{_html(row["url"])}">{_html(row["title"])}</a><p class=dim>{_html(row["target"])}</p>'
+        head += f"<p class='mono dim'>{_html(row['label'])}</p>"
+    else:
+        head = f"<strong>{_html(row['name'])}</strong>"
+    if row["problem"]:
+        head += f"<p>{'Serving as before; ' if row['state'] == 'stale' else ''}{_html(row['problem'])}</p>"
+    return f"<li>{head}</li>"
+
+
+def _home_text(services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["Shared by this computer:"]
+    lines += [
+        f"  {row['url']}  {_shown(row['title'])}  ({_shown(row['target'])})"
+        if "url" in row
+        else f"  {_shown(row['name'])}: {_shown(str(row['problem']))}"
+        for row in services
+    ]
+    lines += ["", "On this network:"]
+    lines += [f"  {row['url']}  {_shown(row['title'])}  (at {_shown(row['source'])})" for row in offers]
+    return "\n".join(lines) + "\n"
+
+
+def _document(title: str, body: str, head: str = "") -> str:
+    return (
+        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{_html(title)}</title>{head}"
+        '<meta name=viewport content="width=device-width,initial-scale=1">'
+        f"<style>{_STYLE}</style></head><body><main>{body}</main></body></html>\n"
+    )
+
+
+def _response(status: int, body: str, *, html: bool, head_only: bool, extra: str = "") -> bytes:
+    content = body.encode("utf-8", "replace")
+    kind = "text/html" if html else "text/plain"
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{_HEADERS}{extra}"
+        f"Content-Type: {kind}; charset=utf-8\r\nContent-Length: {len(content)}\r\n\r\n"
+    ).encode("ascii")
+    return head if head_only else head + content
+
+
+def _origin(attempt: Attempt) -> str:
+    candidate = attempt.candidate
+    return f"{_WAYS[candidate.via]} ({candidate.found_by})"
+
+
+def _hints(failure: HardlineError) -> tuple[str, ...]:
+    return (_sentence(failure.hint),) if failure.hint else ()
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _shown(text: str) -> str:
+    """Without what could steer a terminal or turn the order of the letters (bidirectional controls are category Cf)."""
+    return "".join(letter if unicodedata.category(letter)[0] != "C" else "�" for letter in text)
+
+
+def _html(text: str) -> str:
+    return escape(_shown(text), quote=True)
