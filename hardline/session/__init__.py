@@ -1,0 +1,1 @@
+"""What travels inside a verified connection: who says what first, and the streams that share it."""

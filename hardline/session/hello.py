@@ -5,15 +5,17 @@
     hardline/1    visitor ── {} or {"password":…}\n ──▶ host
                   visitor ◀── {} or {"WANHosts":…}\n ── host
 
-Unknown keys are ignored, on both sides.  Source: docs/PROTOCOL.md, sections 3.3 and 4.
+Unknown keys are ignored, on both sides; what could be read in two ways is refused.  What a peer sent becomes a result
+or PeerError, nothing else.  Source: docs/PROTOCOL.md, sections 3.3 and 4.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from hardline.errors import PeerError
 
@@ -22,7 +24,10 @@ VERSION = 2
 
 
 class HelloReader:
-    """Finds the first line in bytes that come in pieces.  `leftover` is what came behind it."""
+    """Finds the first line in bytes that come in pieces; it holds at most `limit` bytes of one that is not whole.
+
+    Once `feed` has returned the line its work is done: `leftover` is what came behind it.
+    """
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self._limit = limit
@@ -60,10 +65,8 @@ class VisitorHello:
     @classmethod
     def parse(cls, line: bytes) -> Self:
         """Read it.  Raises PeerError for what is none."""
-        fields = _fields(line)
-        version = fields.get("v")
-        if version != VERSION or isinstance(version, bool):
-            raise PeerError(f"hello of version {str(version)[:20]}, expected {VERSION}")
+        fields = parse_object(line)
+        _check_version(fields)
         return cls(_password(fields), _text(fields, "reached"))
 
 
@@ -94,13 +97,10 @@ class HostRefusal:
 
 def parse_host_hello(line: bytes) -> HostHello | HostRefusal:
     """Read what a hardline/2 host said.  Raises PeerError for nonsense."""
-    fields = _fields(line)
-    error = fields.get("error")
-    if error is not None:
-        return HostRefusal(error[:100] if isinstance(error, str) else "unknown")
-    version = fields.get("v")
-    if version != VERSION or isinstance(version, bool):
-        raise PeerError(f"hello of version {str(version)[:20]}, expected {VERSION}")
+    fields = parse_object(line)
+    if "error" in fields:
+        return HostRefusal(_text(fields, "error")[:100] or "unknown")
+    _check_version(fields)
     return HostHello(_text(fields, "WANHosts"), _text(fields, "title"), _text(fields, "instance"))
 
 
@@ -117,7 +117,7 @@ class LegacyVisitorLine:
     @classmethod
     def parse(cls, line: bytes) -> Self:
         """Read it.  Raises PeerError for what is none."""
-        return cls(_password(_fields(line)))
+        return cls(_password(parse_object(line)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +133,50 @@ class LegacyHostLine:
     @classmethod
     def parse(cls, line: bytes) -> Self:
         """Read it.  Raises PeerError for what is none."""
-        return cls(_text(_fields(line), "WANHosts"))
+        return cls(_text(parse_object(line), "WANHosts"))
 
 
 def same_password(given: str, wanted: str) -> bool:
-    """Compare in a time that tells nothing about `wanted`, in lower case; with none wanted, any is right."""
+    """Compare in lower case, in a time that tells nothing about `wanted`; with none wanted, any is right."""
     return not wanted or hmac.compare_digest(_comparable(given), _comparable(wanted))
+
+
+def parse_object(line: bytes) -> dict[str, Any]:
+    """Read a line that is one JSON object.
+
+    Raises PeerError for anything else, and for what two readers could understand in two ways: a key twice, NaN,
+    half a surrogate pair (docs/PROTOCOL.md 4.4).
+    """
+    try:
+        fields = json.loads(line.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):  # ValueError also for numbers of thousands of digits
+        raise PeerError("a line that is not JSON") from None
+    if not isinstance(fields, dict):
+        raise PeerError("a line that is not a JSON object")
+    return fields
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise PeerError("a line with one key twice")
+    if any(_has_half_pair(text) for pair in pairs for text in pair if isinstance(text, str)):
+        raise PeerError("a line with half a surrogate pair")
+    return fields
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise PeerError(f"a line with {name}, which is not JSON")
+
+
+def _has_half_pair(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _check_version(fields: Mapping[str, Any]) -> None:
+    version = fields.get("v")
+    if type(version) is not int or version != VERSION:
+        raise PeerError(f"a hello whose v is not {VERSION}")
 
 
 def _comparable(text: str) -> bytes:
@@ -150,25 +188,13 @@ def _line(fields: dict[str, object]) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def _fields(line: bytes) -> dict[str, Any]:
-    try:
-        fields = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise PeerError("a first line that is not JSON") from None
-    if not isinstance(fields, dict):
-        raise PeerError("a first line that is not a JSON object")
-    return fields
-
-
-def _password(fields: dict[str, Any]) -> str:
-    password = fields.get("password")
-    if password is None:
-        return ""
+def _password(fields: Mapping[str, Any]) -> str:
+    password = fields.get("password", "")
     if not isinstance(password, str):
         raise PeerError("a password that is not text")
     return password
 
 
-def _text(fields: dict[str, Any], key: str) -> str:
+def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields.get(key)
     return value if isinstance(value, str) else ""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Self
 
-from hardline.errors import PeerError, ServiceFailed
-from hardline.session.hello import HelloReader
+from hardline.errors import ServiceFailed
+from hardline.session.hello import HelloReader, parse_object
 
 MAX_LINE = 1024
 MAX_DETAIL = 200
@@ -29,29 +30,21 @@ class StreamStatus:
     detail: str = ""
 
     def encode(self) -> bytes:
-        """The line, with its end."""
+        """The line, with its end; never longer than MAX_LINE."""
         if not self.kind:
             return _REACHED
-        # At most four bytes of JSON escapes a character would not fit the line: ASCII is enough for our own words.
-        detail = _clean(self.detail).encode("ascii", "replace").decode()
-        return json.dumps({"error": self.kind, "detail": detail}, separators=(",", ":")).encode() + b"\n"
+        fields = {"error": self.kind} | ({"detail": detail} if (detail := _clean(self.detail)) else {})
+        # UTF-8: JSON's escapes take up to twelve bytes a character.
+        return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
     @classmethod
-    def parse(cls, line: bytes) -> StreamStatus:
+    def parse(cls, line: bytes) -> Self:
         """Read it.  Raises PeerError for what is none; an unknown kind counts as unavailable."""
-        if line == b"{}":
+        fields = parse_object(line)
+        if "error" not in fields:
             return cls()
-        try:
-            fields = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError):
-            raise PeerError("a stream's status line that is not JSON") from None
-        if not isinstance(fields, dict):
-            raise PeerError("a stream's status line that is not a JSON object")
-        error, detail = fields.get("error"), fields.get("detail")
-        if error is None:
-            return cls()
-        kind = error if isinstance(error, str) and error in KINDS else "unavailable"
-        return cls(kind, _clean(detail) if isinstance(detail, str) else "")
+        kind, detail = fields["error"], fields.get("detail")
+        return cls(kind if kind in KINDS else "unavailable", _clean(detail) if isinstance(detail, str) else "")
 
     def raise_for_failure(self) -> None:
         """Raise ServiceFailed unless the service was reached."""

@@ -1,0 +1,197 @@
+"""What is measured, and what must be reached.
+
+A measure takes a contestant and returns one figure for each of its rows.  `ROWS` says how each figure is read: as a
+ratio to nginx in the same round, or by itself.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import load
+from contestants import Contestant, Hardline
+from daemons import Broken
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much work one round is."""
+
+    bulk_bytes: int = 200_000_000
+    bulk_repeats: int = 2
+    new_connections: int = 300
+    kept_requests: int = 2000
+    many_seconds: int = 2
+    beside_requests: int = 200
+    beside_seconds: float = 3.0
+    streams_seconds: float = 1.5
+    idle_connections: int = 1000
+
+
+QUICK = Sizes(
+    bulk_bytes=100_000_000,
+    bulk_repeats=1,
+    new_connections=100,
+    kept_requests=500,
+    many_seconds=1,
+    beside_requests=100,
+    beside_seconds=1.5,
+    streams_seconds=0.7,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.  `must` and `goal` are ratios to nginx or figures, as `judged` says."""
+
+    key: str
+    title: str
+    unit: str
+    better: Literal["more", "less"]
+    judged: Literal["ratio", "figure", "not"] = "not"
+    must: float | None = None
+    goal: float | None = None
+
+
+ROWS = (
+    Row("down", "download", "MB/s", "more", "ratio", 1.3, 1.8),
+    Row("up", "upload", "MB/s", "more", "ratio", 1.3, 1.8),
+    Row("cpu", "processor per GB, both daemons", "s/GB", "less", "ratio", 0.75, 0.5),
+    Row("cpu_down", "  of a download", "s/GB", "less"),
+    Row("cpu_up", "  of an upload", "s/GB", "less"),
+    Row("new", "new connection, first byte", "ms", "less", "ratio", 0.7, 0.5),
+    Row("ka1", "keep-alive, 1 connection, p50", "ms", "less", "ratio", 1.4, 1.1),
+    Row("ka32", "keep-alive, 32 connections", "req/s", "more", "ratio", 1.0, 1.5),
+    Row("beside", "small request beside 4 downloads, p99", "ms", "less", "figure", 30, 10),
+    Row("beside_p50", "  p50", "ms", "less"),
+    Row("beside_bulk", "  the downloads meanwhile", "MB/s", "more"),
+    Row("streams8", "8 downloads at once", "MB/s", "more"),
+    Row("jain8", "  Jain index", "", "more"),
+    Row("idle", "idle, both daemons", "MB PSS", "less", "figure", 110, None),
+    Row("idle1000", "1 000 idle connections add, to each", "MB PSS", "less", "figure", 20, None),
+    Row("after", "both daemons after all rounds", "MB PSS", "less"),
+    Row("added", "warm visit, added to direct", "ms", "less", "figure", 2.0, None),
+    Row("cold", "cold visit, first byte", "s", "less", "figure", 0.15, None),
+)
+
+
+class Beside:
+    """Downloads in another process, while something else is measured."""
+
+    def __init__(self, door: load.Door, count: int, size: int) -> None:
+        script = str(Path(__file__).with_name("drain.py"))
+        argv = [sys.executable, script, door.address, str(door.port), door.host, str(count), str(size)]
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Beside:
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "flowing\n":
+            _, said = self._process.communicate()
+            raise Broken(f"the background downloads did not start: {said.strip()[-300:]}")
+        self._since = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill() if self._process.stdin is None else None
+
+    def end(self) -> float:
+        """Stop them; MB/s that they had."""
+        took = time.perf_counter() - self._since
+        out, said = self._process.communicate()
+        if self._process.returncode:
+            raise Broken(f"the background downloads failed: {said.strip()[-300:]}")
+        return int(out) / 1e6 / took
+
+
+def bulk(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
+    """Large downloads, then uploads; what they cost."""
+    size = sizes.bulk_bytes
+    total = size * sizes.bulk_repeats
+    start = contestant.cpu()
+    down = sum(load.download(contestant.files, size) for _ in range(sizes.bulk_repeats))
+    middle = contestant.cpu()
+    up = sum(load.upload(contestant.sink, contestant.origin.bulk) for _ in range(sizes.bulk_repeats))
+    end = contestant.cpu()
+    return {
+        "down": total / 1e6 / down,
+        "up": total / 1e6 / up,
+        "cpu": (end - start) / (2 * total / 1e9),
+        "cpu_down": (middle - start) / (total / 1e9),
+        "cpu_up": (end - middle) / (total / 1e9),
+    }
+
+
+def new(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
+    """A connection per request."""
+    return {"new": 1e3 * load.median([load.first_byte(contestant.files) for _ in range(sizes.new_connections)])}
+
+
+def ka1(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
+    """One connection, one request after the other."""
+    return {"ka1": 1e3 * load.median(load.kept_alive(contestant.files, sizes.kept_requests))}
+
+
+def ka32(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
+    """32 connections, each with a request under way."""
+    return {"ka32": load.many_kept_alive(contestant.files, 32, sizes.many_seconds)}
+
+
+def beside(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
+    """Small requests, each on a connection of its own, while four downloads take all there is."""
+    times: list[float] = []
+    with Beside(contestant.files, 4, sizes.bulk_bytes) as downloads:
+        until = time.perf_counter() + sizes.beside_seconds
+        while len(times) < sizes.beside_requests and time.perf_counter() < until:
+            times.append(load.whole_request(contestant.files))
+        rate = downloads.end()
+    return {
+        "beside": 1e3 * load.percentile(times, 0.99),
+        "beside_p50": 1e3 * load.median(times),
+        "beside_bulk": rate,
+    }
+
+
+def streams8(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
+    """Eight downloads, counted when the first has all or the time is up."""
+    start = time.perf_counter()
+    received = load.streams(contestant.files, 8, sizes.streams_seconds)
+    took = time.perf_counter() - start
+    return {"streams8": sum(received) / 1e6 / took, "jain8": load.jain(received)}
+
+
+def cold(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
+    """A visitor that knows nobody; only hardline has to find."""
+    if not isinstance(contestant, Hardline):
+        return {}
+    return {"cold": contestant.cold_visit(time.monotonic_ns())}
+
+
+def memory(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
+    """Once, before any work: idle, and with a thousand connections that had one answer each."""
+    contestant.settle()
+    before = contestant.pss()
+    with load.idle_connections(contestant.files, sizes.idle_connections):
+        contestant.settle()
+        grown = max(now - then for now, then in zip(contestant.pss(), before, strict=True))
+    return {"idle": sum(before), "idle1000": grown * 1000 / sizes.idle_connections}
+
+
+Measure = Callable[[Contestant, Sizes], dict[str, float]]
+EACH_ROUND: dict[str, Measure] = {
+    "bulk": bulk,
+    "new": new,
+    "ka1": ka1,
+    "ka32": ka32,
+    "beside": beside,
+    "streams8": streams8,
+    "cold": cold,
+}
+NAMES = (*EACH_ROUND, "memory")
