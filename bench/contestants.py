@@ -37,6 +37,8 @@ class Contestant:
     """A way from the visitor to the origin.  `files` and `sink` are where its visitor is asked for each service."""
 
     name: str
+    optional = False  # whether the bench goes on without a word of error when it cannot run
+    unable: frozenset[str] = frozenset()  # measures that it cannot take part in
     files: Door
     sink: Door
 
@@ -87,6 +89,7 @@ class Direct(Contestant):
     """No proxy at all: what "added" is counted from."""
 
     name = "direct"
+    unable = frozenset({"cold", "memory"})
 
     def start(self) -> None:
         """Nothing runs."""
@@ -98,6 +101,7 @@ class Nginx(Contestant):
     """Two nginx `stream` hops, the yardstick."""
 
     name = "nginx"
+    unable = frozenset({"cold"})
 
     def start(self) -> None:
         module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
@@ -170,6 +174,8 @@ class Stunnel(Contestant):
     """stunnel on both sides."""
 
     name = "stunnel"
+    optional = True
+    unable = frozenset({"cold"})
 
     def start(self) -> None:
         binary = shutil.which("stunnel")
@@ -303,9 +309,7 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
     paths = directory / "cert.pem", directory / "key.pem"
     paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     paths[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     paths[1].chmod(0o600)
     return paths

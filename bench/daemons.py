@@ -79,10 +79,8 @@ class Daemon:
     def stop(self) -> None:
         """End it and its children; idempotent."""
         self._signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            pass
         self._signal(signal.SIGKILL)
         self._process.wait()
 

@@ -168,32 +168,49 @@ def many_kept_alive(door: Door, connections: int, seconds: int) -> float:
     return _many_by_hand(door, connections, seconds, size)
 
 
-def streams(door: Door, count: int, seconds: float) -> list[int]:
-    """Bytes that each of `count` downloads had when the first was complete or the time was up."""
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """What downloads that run at once had received after `took` seconds."""
+
+    received: list[int]
+    took: float
+
+    @property
+    def rate(self) -> float:
+        """MB/s of all together."""
+        return sum(self.received) / 1e6 / self.took
+
+
+def streams(door: Door, count: int, seconds: float, stalled: int = 0) -> Streams:
+    """Download `count` times at once, until the first is complete or the time is up.
+
+    `stalled` more connections ask for the same and never read it; they are not counted.
+    """
     buffer = memoryview(bytearray(_CHUNK))
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
-        received = [0] * count
+        for _ in range(stalled):
+            stack.enter_context(door.connect()).sendall(door.get("/bulk"))
         connections = [stack.enter_context(door.connect()) for _ in range(count)]
-        for connection in connections:
-            connection.sendall(door.get("/bulk"))
-        size = 0
-        for number, connection in enumerate(connections):
-            head = _head(connection)
-            size = _content_length(head[0])
-            received[number] = len(head[1])
-            selector.register(connection, selectors.EVENT_READ, number)
         start = time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            for key, _ in selector.select(seconds):
-                connection = connections[key.data]
+        for number, connection in enumerate(connections):
+            connection.sendall(door.get("/bulk"))
+            selector.register(connection, selectors.EVENT_READ, number)
+        received, sizes = [0] * count, [0] * count
+        while (took := time.perf_counter() - start) < seconds:
+            for key, _ in selector.select(seconds - took):
+                number, connection = key.data, connections[key.data]
+                if not sizes[number]:
+                    head, body = _head(connection)
+                    sizes[number], received[number] = _content_length(head), len(body)
+                    continue
                 got = connection.recv_into(buffer, _CHUNK, socket.MSG_TRUNC)
-                received[key.data] += got
-                if received[key.data] == size:
-                    return received
+                received[number] += got
+                if received[number] == sizes[number]:
+                    return Streams(received, time.perf_counter() - start)
                 if not got:
-                    raise Broken(f"one of {count} downloads ended after {received[key.data]} of {size} bytes")
-    return received
+                    raise Broken(f"one of {count} downloads ended after {received[number]} of {sizes[number]} bytes")
+        return Streams(received, took)
 
 
 @contextlib.contextmanager

@@ -100,12 +100,13 @@ class Beside:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill() if self._process.stdin is None else None
+        self._process.kill()
+        self._process.communicate()
 
     def end(self) -> float:
         """Stop them; MB/s that they had."""
         took = time.perf_counter() - self._since
-        out, said = self._process.communicate()
+        out, said = self._process.communicate(timeout=10)
         if self._process.returncode:
             raise Broken(f"the background downloads failed: {said.strip()[-300:]}")
         return int(out) / 1e6 / took
@@ -161,10 +162,8 @@ def beside(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
 
 def streams8(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
     """Eight downloads, counted when the first has all or the time is up."""
-    start = time.perf_counter()
-    received = load.streams(contestant.files, 8, sizes.streams_seconds)
-    took = time.perf_counter() - start
-    return {"streams8": sum(received) / 1e6 / took, "jain8": load.jain(received)}
+    seen = load.streams(contestant.files, 8, sizes.streams_seconds)
+    return {"streams8": seen.rate, "jain8": load.jain(seen.received)}
 
 
 def cold(contestant: Contestant, sizes: Sizes) -> dict[str, float]:

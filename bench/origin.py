@@ -14,6 +14,7 @@ from pathlib import Path
 from daemons import Broken, Daemon, free_port
 
 TINY = (b"0123456789abcdef" * 64)[:1024]
+_PIECE = 100_000_000
 _HERE = Path(__file__).parent
 
 _CONFIG = """
@@ -53,7 +54,10 @@ class Origin:
         files.mkdir()
         self.bulk_bytes = bulk_bytes
         self.bulk = files / "bulk"
-        self.bulk.write_bytes(random.Random(7009).randbytes(bulk_bytes))
+        noise = random.Random(7009)
+        with self.bulk.open("wb") as file:
+            while file.tell() < bulk_bytes:
+                file.write(noise.randbytes(min(_PIECE, bulk_bytes - file.tell())))
         (files / "tiny").write_bytes(TINY)
         self.files_port, self.sink_port = free_port(), free_port()
         config = directory / "origin.conf"

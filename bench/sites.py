@@ -1,9 +1,25 @@
-"""Where the two ends of a contestant run: both on this machine, or each in a network namespace of the laboratory."""
+"""Where the two ends of a contestant run: both on this machine, or each on one of its own (lab.py)."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+
+class Site(Protocol):
+    """Two machines.  What is started or connected inside `at_…()` happens there; the origin is on the host's."""
+
+    visitor_address: str
+    host_address: str
+
+    def at_visitor(self) -> AbstractContextManager[None]:
+        """On the visitor's machine."""
+        ...
+
+    def at_host(self) -> AbstractContextManager[None]:
+        """On the host's machine."""
+        ...
 
 
 class Loopback:
@@ -12,12 +28,10 @@ class Loopback:
     visitor_address = "127.0.0.1"
     host_address = "127.0.0.1"
 
-    @contextlib.contextmanager
-    def at_visitor(self) -> Iterator[None]:
-        """What is started or connected inside happens on the visitor's machine."""
-        yield
+    def at_visitor(self) -> AbstractContextManager[None]:
+        """Here."""
+        return contextlib.nullcontext()
 
-    @contextlib.contextmanager
-    def at_host(self) -> Iterator[None]:
-        """What is started or connected inside happens on the host's machine."""
-        yield
+    def at_host(self) -> AbstractContextManager[None]:
+        """Here."""
+        return contextlib.nullcontext()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,12 @@ def _show_status(status: dict[str, Any], *, as_json: bool) -> None:
         if session["sent"] is not None:
             moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
             print(f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s")
+    if status["peers"]:
+        print("\nremembered hosts")
+    for peer in status["peers"]:
+        seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(peer["last_seen"]))
+        where = f"at {peer['endpoint']}, {peer['protocol']}" if peer["endpoint"] else "no address yet"
+        print(f"  {_plain(peer['title']) or peer['key_hash']}  {where}, last seen {seen}")
 
 
 def _show_offers(offers: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -34,7 +34,14 @@ from hardline.proxy.server import Door, DoorLimits
 from hardline.servicedir import ServiceDirectory, remove_service, write_service
 from hardline.session.session import SessionLimits
 from hardline.session.windows import WindowBudget
-from hardline.status import describe_hosting, describe_services, describe_visit, describe_visiting, url_of
+from hardline.status import (
+    describe_hosting,
+    describe_peer,
+    describe_services,
+    describe_visit,
+    describe_visiting,
+    url_of,
+)
 from hardline.tasks import TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.tunnel.dialer import Dialer
@@ -42,6 +49,7 @@ from hardline.tunnel.host import Host, HostLimits
 from hardline.tunnel.visitor import Visitor, VisitorLimits
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
+PEERS_SHOWN = 50
 BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 
 _DRAIN_LIMIT = 30.0  # seconds
@@ -228,6 +236,7 @@ class Daemon:
                 *(describe_visiting(warm, now) for warm in self._visitor.sessions),
                 *(describe_hosting(guest, services, time.time()) for guest in self._host.visitors),
             ],
+            "peers": [describe_peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)],
             "visits": [describe_visit(record) for record in self._visitor.recent],
             "notes": list(self._settings.notes),
         }

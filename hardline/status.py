@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hardline.identity import Label
+from hardline.discovery.remembered import RememberedHost
+from hardline.identity import KeyHash, Label
 from hardline.servicedir import Problem, Service
 from hardline.tunnel.host import Visitor as Guest
 from hardline.tunnel.visitor import VisitRecord, WarmSession
@@ -85,6 +86,20 @@ def describe_hosting(guest: Guest, services: Iterable[Service], clock: float) ->
         "received": session.received if session else None,
         "round_trip_s": round(session.round_trip, 6) if session else None,
         "since_s": round(clock - guest.since, 3),
+    }
+
+
+def describe_peer(key_hash: KeyHash, host: RememberedHost) -> dict[str, Any]:
+    """A host that this node remembers."""
+    return {
+        "key_hash": str(key_hash),
+        "title": host.title,
+        "protocol": host.protocol or None,
+        "endpoint": str(host.endpoint) if host.endpoint else None,
+        "via": host.via or None,
+        "wan_hosts": [str(endpoint) for endpoint in host.wan_hosts],
+        "first_seen": host.first_seen,
+        "last_seen": host.last_seen,
     }
 
 

@@ -159,12 +159,13 @@ class Lan:
         self._refused &= addresses
         for gone in self._speaking.keys() - addresses:
             self._drop(gone)
-        for address in sorted(addresses - self._speaking.keys() - self._refused):
+        for address in sorted(addresses - self._speaking.keys()):
             try:
                 speaking = speaking_socket(address)
-            except OSError as failure:
+            except OSError as failure:  # a new IPv6 address cannot be used for its first second or two
+                if address not in self._refused:
+                    log.debug("lan.skipped", interface=address.name, address=address.address, reason=str(failure))
                 self._refused.add(address)
-                log.debug("lan.skipped", interface=address.name, address=address.address, reason=str(failure))
                 continue
             self._speaking[address] = speaking
             asyncio.get_running_loop().add_reader(speaking, self._readable, speaking)

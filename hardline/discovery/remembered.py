@@ -8,6 +8,7 @@ Source: docs/PROTOCOL.md, sections 7.3 and 7.4.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -101,6 +102,10 @@ class Remembered:
         """What is known of `target`."""
         return await self._do(lambda: self._read(target))
 
+    async def recent(self, limit: int) -> list[tuple[KeyHash, RememberedHost]]:
+        """The hosts seen last, newest first."""
+        return await self._do(lambda: self._recent(limit))
+
     async def find(self, target: KeyHash) -> AsyncIterator[Candidate]:
         """As Finder.find: the endpoint that worked last, then the host's own list in its order."""
         known = await self.get(target)
@@ -163,6 +168,22 @@ class Remembered:
             self._warn(failure)
             return None
         return _parsed(row) if row else None
+
+    def _recent(self, limit: int) -> list[tuple[KeyHash, RememberedHost]]:
+        found = dict(self._unsaved)
+        if self._database is not None:
+            try:
+                rows = self._database.execute("SELECT key_hash FROM routes ORDER BY last_seen DESC LIMIT ?", (limit,))
+                texts = [text for (text,) in rows.fetchall()]
+            except sqlite3.Error as failure:
+                self._warn(failure)
+                texts = []
+            for text in texts:
+                with contextlib.suppress(HardlineError, TypeError):
+                    target = KeyHash.parse(text)
+                    if (host := self._read(target)) is not None:
+                        found[target] = host
+        return sorted(found.items(), key=lambda item: -item[1].last_seen)[:limit]
 
     def _change(self, target: KeyHash, **changes: object) -> None:
         now = int(time.time())

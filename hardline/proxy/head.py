@@ -1,8 +1,10 @@
 """Just enough of an HTTP request to route its connection, without I/O.
 
-h11 parses and judges the first head; the bytes themselves are passed on as they came.  Shapes that two parsers may
-read in two ways are refused here, since the service behind is another parser.
-Source: RFC 9112, sections 2 to 6.
+    browser ── GET / HTTP/1.1, Host: …, … ──▶ HeadReader ──▶ Head(method, target, host, …)      raw: to be passed on
+
+h11 parses and judges the first head, and only the first; the bytes themselves are passed on as they came.  What two
+parsers could understand in two ways is refused, since the service behind has a parser of its own.
+Source: RFC 9112, sections 2 to 6.  Time limits are the caller's.
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ import h11
 
 from hardline.errors import HardlineError
 
-_TLS_HANDSHAKE = 0x16
-_FOLDED = re.compile(rb"\n[ \t]")
+_TLS_HANDSHAKE = b"\x16"
+_FOLDED_LINE = re.compile(rb"\n[ \t]")
+_ABSOLUTE = re.compile(r"http://([^/?#]*)", re.IGNORECASE)
+_HTML = (b"text/html", b"application/xhtml+xml")
+_REFUSED = re.compile(rb"q\s*=\s*0(\.0*)?\Z")
 
 
 class BadHead(HardlineError):
-    """Not a request that can be routed; `status` is 400, 431 or 505."""
+    """Not a request that can be routed; `status` is 400, 431, 501 or 505."""
 
     def __init__(self, status: int, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -28,7 +33,7 @@ class BadHead(HardlineError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the door needs to know of a request."""
+    """What the door needs to know of a request.  `host` is as it came; `target` is without the host that some put in it."""
 
     method: str
     target: str
@@ -44,7 +49,6 @@ class HeadReader:
         self._max_head = max_head
         self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=max_head)
         self._pieces: list[bytes] = []
-        self._size = 0
 
     @property
     def raw(self) -> bytes:
@@ -52,57 +56,69 @@ class HeadReader:
         return b"".join(self._pieces)
 
     def feed(self, data: bytes) -> Head | None:
-        """Take bytes; return the head once it is whole.  Raises BadHead."""
-        if not self._pieces and data[:1] == bytes([_TLS_HANDSHAKE]):
-            raise BadHead(
-                400, "this port speaks http, not https", "write http:// in the address; the tunnel itself is encrypted"
-            )
+        """Take bytes, at least one; return the head once it is whole.  Raises BadHead."""
+        if not self._pieces and data.startswith(_TLS_HANDSHAKE):
+            hint = "write http:// in the address: the way to the host is encrypted all the same"
+            raise BadHead(400, "this port speaks http, not https", hint)
         self._pieces.append(data)
-        self._size += len(data)
         try:
             self._parser.receive_data(data)
             event = self._parser.next_event()
         except h11.RemoteProtocolError as wrong:
-            raise self._judged(wrong) from None
-        if event is h11.NEED_DATA:
-            return None
+            if wrong.error_status_hint == 431:
+                raise self._too_large() from None
+            raise BadHead(wrong.error_status_hint, f"not a request: {str(wrong)[:200].lower()}") from None
         if not isinstance(event, h11.Request):
-            raise BadHead(400, "not an HTTP request")
-        head = self.raw[: self._size - len(self._parser.trailing_data[0])]
+            return None
+        raw = self.raw
+        head = raw[: len(raw) - len(self._parser.trailing_data[0])]
         if len(head) > self._max_head:
             raise self._too_large()
-        if _FOLDED.search(head):
-            raise BadHead(400, "a header that goes on in the next line (RFC 9112, 5.2)")
+        if _FOLDED_LINE.search(head):
+            raise BadHead(400, "a request with a header that is folded over two lines")
         return _head(event)
 
-    def _judged(self, wrong: h11.RemoteProtocolError) -> BadHead:
-        status = wrong.error_status_hint
-        if status == 431 or self._size > self._max_head:
-            return BadHead(
-                431, f"the request's head is larger than {self._max_head} bytes", "clear this site's cookies"
-            )
-        return BadHead(status if status == 505 else 400, str(wrong) or "not an HTTP request")
-
     def _too_large(self) -> BadHead:
-        return BadHead(431, f"the request's head is larger than {self._max_head} bytes", "clear this site's cookies")
+        message = f"the request's head is larger than {self._max_head} bytes"
+        return BadHead(431, message, "clear the cookies of this site, or raise [Door] max_head")
 
 
 def _head(request: h11.Request) -> Head:
-    headers = [(bytes(name), bytes(value)) for name, value in request.headers]
-    names = [name for name, _ in headers]
-    if names.count(b"host") != 1:
-        raise BadHead(400, "a request with no Host, or with several")
+    version = request.http_version.decode("ascii")
+    if version not in ("1.0", "1.1"):
+        raise BadHead(505, f"HTTP/{version}, expected 1.0 or 1.1")
+    names = [name for name, _ in request.headers]
+    if b"host" not in names:
+        raise BadHead(
+            400, "a request without a Host", "name the service in the address: http://KEYHASH.localhost:7009/"
+        )
     if b"content-length" in names and b"transfer-encoding" in names:
         # RFC 9112, 6.1: two lengths are how a request is smuggled inside another.
         raise BadHead(400, "a request with both Content-Length and Transfer-Encoding")
-    fields = dict(headers)
-    version = request.http_version.decode()
-    if version not in ("1.0", "1.1"):
-        raise BadHead(505, f"HTTP/{version}, expected 1.0 or 1.1")
+    host = dict(request.headers)[b"host"].decode("latin-1")
     return Head(
         method=request.method.decode("ascii"),
-        target=request.target.decode("ascii", "replace"),
+        target=_origin_form(request.target.decode("latin-1"), host),
         version=version,
-        host=fields[b"host"].decode("latin-1").strip(),
-        accepts_html=b"text/html" in fields.get(b"accept", b"").lower(),
+        host=host,
+        accepts_html=_accepts_html(b",".join(value for name, value in request.headers if name == b"accept")),
     )
+
+
+def _origin_form(target: str, host: str) -> str:
+    """RFC 9112, 3.2.2: whoever takes us for a proxy sends a whole URL; then that says which host is meant."""
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None:
+        return target
+    if absolute[1].lower() != host.lower():
+        raise BadHead(400, "a request for one host that names another in its Host")
+    rest = target[absolute.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
+def _accepts_html(accept: bytes) -> bool:
+    for entry in accept.lower().split(b","):
+        kind, *parameters = (part.strip() for part in entry.split(b";"))
+        if kind in _HTML and not any(map(_REFUSED.match, parameters)):
+            return True
+    return False

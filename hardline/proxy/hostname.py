@@ -5,7 +5,7 @@
     anything else ─▶ Misdirected: a page of the internet whose name was pointed at this computer (DNS rebinding)
                      must not reach anything here
 
-Source: RFC 9110, sections 7.2 and 15.5.20 (421).
+Source: RFC 9110, sections 7.2 and 15.5.20 (421); RFC 6761, section 6.3 (localhost).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hardline.identity import Label
 
 MAX_HOST = 512
 
-_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^\s:@/\\?#\[\]]+)(:(?P<port>[0-9]{1,5}))?\Z", re.ASCII)
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^\s:@/\\?#\[\]]+)(:(?P<port>[0-9]{0,5}))?\Z")
 _OWN = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -27,12 +27,12 @@ class Misdirected(HardlineError):
 
 def route_host(host: str) -> Label | None:
     """The label that `host` names, or None for this node itself.  Raises Misdirected saying why not."""
-    match = _HOST.match(host) if len(host) <= MAX_HOST and host.isascii() else None
-    if match is None or (match["port"] and int(match["port"]) > 65_535):
+    match = _HOST.match(host) if len(host) <= MAX_HOST and host.isascii() and host.isprintable() else None
+    name = match["name"].lower().removesuffix(".") if match else ""
+    if match is None or "" in name.split(".") or int(match["port"] or 0) > 65_535:
         raise Misdirected(
             f"{host[:80]!r} is no host name", "use http://KEYHASH.localhost:7009/ or http://localhost:7009/"
         )
-    name = match["name"].lower().removesuffix(".")
     if name in _OWN:
         return None
     rest, dot, last = name.rpartition(".")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hardline import log
+from hardline.config import clean_title
 from hardline.errors import ConnectionLost, HardlineError, LimitReached, NoRoute, PasswordRefused, PeerError
 from hardline.identity import KeyHash, Label
 from hardline.routes import Candidate, Endpoint, Via
@@ -28,6 +29,9 @@ from hardline.tunnel.dialer import Dialer, Route
 
 _PROBE_EVERY = 0.5  # seconds between background dials to a host that is known to be absent
 _LOG_LENGTH = 50
+_ORIGINAL_CLOSED = (
+    "the host, an original, closed at once: its service is down, or it wants another word before the key hash"
+)
 
 
 class Memory(Protocol):
@@ -248,7 +252,7 @@ class Visitor:
             if answer.error == "password":
                 raise PasswordRefused("the host wants another text before the key hash")
             raise PeerError(f"the host refused: {answer.error}")
-        warm.title = answer.title or ""
+        warm.title = clean_title(answer.title)
         self._tasks.start(self._remember(warm.label.key_hash, warm.route, answer.wan_hosts, answer.title), "remember")
 
     async def _remember(self, target: KeyHash, route: Route, wan_hosts: object, title: object) -> None:
@@ -301,6 +305,9 @@ class Visitor:
         record.candidate, record.protocol = original.candidate, "hardline/1"
         try:
             await pipe.send(first)
+        except ConnectionLost:
+            await pipe.aclose()
+            raise ConnectionLost(_ORIGINAL_CLOSED) from None
         except BaseException:
             await pipe.aclose()
             raise

@@ -1,0 +1,210 @@
+"""`make bench`: the same work through hardline and through others, as ratios.  docs/BENCH.md says how to read it.
+
+    load ──▶ visitor ══ TLS 1.3 ══▶ host ──▶ origin        each contestant in turn, round after round
+
+Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json.  Exit code 0: all was
+measured, whatever the verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import lab
+import load
+import profiles
+import table
+from contestants import Contestant, Direct, Hardline, Nginx, Stunnel
+from daemons import Broken
+from measures import EACH_ROUND, NAMES, QUICK, ROWS, Measure, Row, Sizes, memory
+from origin import Origin
+from original import Original
+from sites import Loopback
+
+_HERE = Path(__file__).parent
+RESULTS = _HERE / "results-last.json"
+_TROUBLE = (Broken, OSError, subprocess.SubprocessError)
+
+
+class Bench:
+    """The rounds, and what they brought: `figures[contestant][row][round]`."""
+
+    def __init__(self, sizes: Sizes, rounds: int, only: Sequence[str]) -> None:
+        self._sizes, self._rounds, self._only = sizes, rounds, only
+        self.contestants: list[Contestant] = []
+        self.figures: dict[str, dict[str, list[float | None]]] = {}
+        self.errors: list[str] = []
+
+    def bring_up(self, candidates: Sequence[Contestant], bulk: Path) -> None:
+        """Start everybody and check by SHA-256 that it carries bytes unchanged; who cannot is left out with a line."""
+        for contestant in candidates:
+            try:
+                contestant.start()
+                with contestant.site.at_visitor():
+                    load.verify(contestant.files, contestant.sink, bulk)
+            except _TROUBLE as failure:
+                contestant.stop()
+                print(f"{contestant.name}: left out: {failure}", flush=True)
+                if not contestant.optional:
+                    self.errors.append(f"{contestant.name}: {failure}")
+                continue
+            self.contestants.append(contestant)
+            self.figures[contestant.name] = {}
+
+    def run(self) -> None:
+        """All rounds."""
+        for contestant in self.contestants:
+            if "memory" in self._only and contestant.daemons:
+                self._one(contestant, "memory", memory, 0)
+        for number in range(self._rounds):
+            started = time.monotonic()
+            # Who begins changes from round to round: the first one after a pause is not always the same.
+            turn = number % len(self.contestants)
+            for name, measure in EACH_ROUND.items():
+                if name in self._only:
+                    for contestant in self.contestants[turn:] + self.contestants[:turn]:
+                        self._one(contestant, name, measure, number)
+            self._compare_with_direct(number)
+            print(f"round {number + 1} of {self._rounds}: {time.monotonic() - started:.0f} s", flush=True)
+        for contestant in self.contestants:
+            if contestant.daemons:
+                contestant.settle()
+                self._note(contestant, "after", 0, sum(contestant.pss()))
+
+    def _one(self, contestant: Contestant, name: str, measure: Measure, number: int) -> None:
+        if name in contestant.unable:
+            return
+        contestant.settle()
+        try:
+            with contestant.site.at_visitor():
+                seen = measure(contestant, self._sizes)
+        except _TROUBLE as failure:
+            line = f"{contestant.name}: {name}, round {number + 1}: {failure or type(failure).__name__}"
+            self.errors.append(line)
+            print(line, flush=True)
+            return
+        for key, value in seen.items():
+            self._note(contestant, key, number, value)
+
+    def _note(self, contestant: Contestant, key: str, number: int, value: float) -> None:
+        self.figures[contestant.name].setdefault(key, [None] * self._rounds)[number] = value
+
+    def _compare_with_direct(self, number: int) -> None:
+        direct = self.figures.get("direct", {}).get("new")
+        for contestant in self.contestants:
+            mine = self.figures[contestant.name].get("new")
+            if contestant.daemons and mine and direct and mine[number] is not None and direct[number] is not None:
+                self._note(contestant, "added", number, (mine[number] or 0.0) - (direct[number] or 0.0))
+
+
+def main() -> int:
+    """Run the bench."""
+    options = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _raise_limits()
+    sizes = QUICK if options.quick else Sizes()
+    rounds = options.rounds or (2 if options.quick else 3 if options.lab else 5)
+    with tempfile.TemporaryDirectory(prefix="hlb") as place, contextlib.ExitStack() as stack:
+        if options.lab:
+            rows, figures, errors = lab.run(Path(place), stack, rounds)
+        else:
+            rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
+    others = [name for name in ("stunnel", "original", "direct") if name in figures]
+    print(f"\n{_machine()}\n")
+    print(table.render(rows, figures, others))
+    print(f"\n{table.verdicts(rows, figures)}")
+    _keep(rows, figures, errors, rounds)
+    for line in errors:
+        print(f"error: {line}", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _loopback(
+    place: Path, stack: contextlib.ExitStack, options: argparse.Namespace, sizes: Sizes, rounds: int
+) -> tuple[Sequence[Row], dict[str, dict[str, list[float | None]]], list[str]]:
+    origin = Origin(place / "origin", sizes.bulk_bytes)
+    stack.callback(origin.stop)
+    site = Loopback()
+    candidates: list[Contestant] = [
+        kind(origin, site, place / kind.name) for kind in (Direct, Nginx, Hardline, Stunnel)
+    ]
+    if options.original:
+        candidates.append(Original(origin, site, place / "original"))
+    if options.contestants:
+        candidates = [contestant for contestant in candidates if contestant.name in ("direct", *options.contestants)]
+    for contestant in candidates:
+        stack.callback(contestant.stop)
+    bench = Bench(sizes, rounds, options.only)
+    bench.bring_up(candidates, origin.bulk)
+    bench.run()
+    if os.environ.get("PROFILE", "0") not in ("", "0"):
+        for contestant in bench.contestants:
+            if isinstance(contestant, Hardline):
+                profiles.record(contestant, sizes)
+    return ROWS, bench.figures, bench.errors
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--rounds", type=int, help="5; 2 with --quick, 3 with --lab")
+    parser.add_argument("--quick", action="store_true", help="little work, under a minute: is anything broken?")
+    parser.add_argument(
+        "--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}"
+    )
+    parser.add_argument("--contestants", nargs="+", metavar="NAME", help="of hardline, nginx, stunnel, original")
+    parser.add_argument("--original", action="store_true", help="also hardline 0.0.16, installed from PyPI (root)")
+    parser.add_argument("--lab", action="store_true", help="instead: over a link of 20 and of 100 ms (root)")
+    return parser.parse_args()
+
+
+def _raise_limits() -> None:
+    """A thousand connections are a thousand descriptors in each process on their way."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 16_384 if hard == resource.RLIM_INFINITY else min(hard, 16_384)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _machine() -> str:
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, IndexError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    when = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
+    return f"{when}, {load.cores()} cores, {processor}, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def _keep(
+    rows: Sequence[Row], figures: dict[str, dict[str, list[float | None]]], errors: Sequence[str], rounds: int
+) -> None:
+    medians = {
+        row.key: {
+            **{name: table.middle(figures, name, row.key) for name in figures},
+            "ratio": table.ratio(figures, row.key, "hardline", "nginx"),
+            "verdict": table.verdict(row, figures),
+        }
+        for row in rows
+    }
+    kept = {"machine": _machine(), "rounds": rounds, "medians": medians, "figures": figures, "errors": list(errors)}
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,98 @@
+"""From the figures of all rounds to a table that a person reads and a verdict on each target.
+
+Machines drift by 15 % and more between runs, so a ratio is taken within a round, where both did the same work in the
+same seconds, and the median of these ratios is what counts.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from measures import Row
+
+Figures = Mapping[str, Mapping[str, Sequence[float | None]]]  # contestant → row → one figure per round
+
+
+def middle(figures: Figures, contestant: str, key: str) -> float | None:
+    """The median over the rounds."""
+    values = [value for value in figures.get(contestant, {}).get(key, ()) if value is not None]
+    return statistics.median(values) if values else None
+
+
+def ratio(figures: Figures, key: str, contestant: str, to: str) -> float | None:
+    """The median of the ratios of each round."""
+    pairs = zip(figures.get(contestant, {}).get(key, ()), figures.get(to, {}).get(key, ()), strict=False)
+    ratios = [ours / theirs for ours, theirs in pairs if ours is not None and theirs]
+    return statistics.median(ratios) if ratios else None
+
+
+def verdict(row: Row, figures: Figures) -> str:
+    """PASS, MISS, or nothing where nothing is promised or measured."""
+    seen = ratio(figures, row.key, "hardline", "nginx") if row.judged == "ratio" else None
+    if row.judged == "figure":
+        seen = middle(figures, "hardline", row.key)
+    if seen is None or row.must is None:
+        return ""
+    reached = seen >= row.must if row.better == "more" else seen <= row.must
+    return "PASS" if reached else "MISS"
+
+
+def render(rows: Sequence[Row], figures: Figures, others: Sequence[str]) -> str:
+    """A Markdown table; `others` are the contestants beside hardline and nginx."""
+    head = ["measure", "unit", "hardline", "nginx", "ratio", "must", "goal", "", *others]
+    lines = [head]
+    for row in rows:
+        found = ratio(figures, row.key, "hardline", "nginx")
+        cells = [row.title, row.unit]
+        cells += [_figure(middle(figures, name, row.key)) for name in ("hardline", "nginx")]
+        cells += ["" if found is None else f"{found:.2f}"]
+        cells += [_target(row, row.must), _target(row, row.goal), verdict(row, figures)]
+        cells += [_figure(middle(figures, name, row.key)) for name in others]
+        if any(cells[number] for number in (2, 3, *range(8, len(cells)))):
+            lines.append(cells)
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    text = [
+        "| "
+        + " | ".join(_pad(cell, width, column) for column, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        + " |"
+        for line in lines
+    ]
+    text.insert(
+        1, "|" + "|".join("-" * (width + 1) + ("-" if column < 2 else ":") for column, width in enumerate(widths)) + "|"
+    )
+    return "\n".join(text)
+
+
+def verdicts(rows: Sequence[Row], figures: Figures) -> str:
+    """One line for each that must be reached."""
+    lines = []
+    for row in rows:
+        said = verdict(row, figures)
+        if not said:
+            continue
+        seen = (
+            ratio(figures, row.key, "hardline", "nginx")
+            if row.judged == "ratio"
+            else middle(figures, "hardline", row.key)
+        )
+        figure = f"{seen:.2f} ×" if row.judged == "ratio" else f"{_figure(seen)} {row.unit}"
+        lines.append(f"{said}  {row.title.strip()}: {figure}, must be {_target(row, row.must)}")
+    return "\n".join(lines)
+
+
+def _target(row: Row, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{'≥' if row.better == 'more' else '≤'} {value:g}{' ×' if row.judged == 'ratio' else ''}"
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
+    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def _pad(cell: str, width: int, column: int) -> str:
+    return cell.ljust(width) if column < 2 else cell.rjust(width)
