@@ -60,7 +60,7 @@ def line_of(vector: dict[str, str]) -> bytes:
 
 
 def quoted_hex() -> list[tuple[str, str]]:
-    """Every hex text that the document must quote, with where it is from.  Lines that are refused are quoted as text."""
+    """Every hex text that the document must quote, with where it is from; refused lines are quoted as text."""
     found = []
     for section, groups in SECTIONS.items():
         for group, members in groups.items():

@@ -33,7 +33,7 @@ class BadHead(HardlineError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the door needs to know of a request.  `host` is as it came; `target` is without the host that some put in it."""
+    """What the door needs to know of a request.  `host` is as it came; `target` is without the host some put there."""
 
     method: str
     target: str

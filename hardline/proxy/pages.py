@@ -109,8 +109,8 @@ def wrong_password(label: Label) -> Problem:
     return Problem(
         403,
         "The host refused this address",
-        "The host was found and is the right one, but it wants another word before the key hash "
-        f"than {_shown(label.password) if label.password else 'none'}.",
+        "The host was found and is the right one, but it wants another word before the key hash; this address "
+        f"has {_shown(label.password) if label.password else 'none'}.",
         ("Ask whoever shares the service for the whole address, word and dash included.",),
     )
 
@@ -156,7 +156,7 @@ def service_failed(label: Label, failure: ServiceFailed) -> Problem:
         case _:
             return Problem(
                 502,
-                "The service is not running",
+                "The service is not running" if failure.kind == "refused" else "The service cannot be used",
                 f"The host was reached, but the service behind it was not{detail}.",
                 ("On the host: is the program that hardline shares started, and is its port right in the INI file?",),
                 retry_after=3,

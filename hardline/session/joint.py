@@ -17,6 +17,9 @@ from hardline.errors import ConnectionLost
 from hardline.session.session import Stream
 from hardline.transport.tcp import TcpStream, cut
 
+# A library's TLS transport goes on delivering what it has decrypted after it was told to pause.
+_SPILL = memoryview(bytearray(65_536))
+
 
 class Joint(asyncio.BufferedProtocol):
     """Carries bytes both ways until both directions have ended or one side broke.
@@ -51,8 +54,7 @@ class Joint(asyncio.BufferedProtocol):
         if self._transport.is_closing():
             self.connection_lost(None)
         elif not self._paused and not self._session.may_send(stream):
-            self._paused = True
-            self._transport.pause_reading()
+            self._pause()
 
     def abort(self, failure: Exception) -> None:
         """Cut both sides.  Idempotent."""
@@ -63,15 +65,20 @@ class Joint(asyncio.BufferedProtocol):
     # What the event loop calls for the socket.
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._session.reserve(self._stream)
+        return _SPILL if self._paused else self._session.reserve(self._stream)
 
     def buffer_updated(self, nbytes: int) -> None:
         self.moved += nbytes
-        if not self._session.commit(self._stream, nbytes) and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._paused:
+            self._early = memoryview(bytes(self._early) + bytes(_SPILL[:nbytes]))
+            return
+        if not self._session.commit(self._stream, nbytes):
+            self._pause()
 
     def eof_received(self) -> bool:
+        if self._early:
+            self._eof_after_early = True
+            return self._half_closes
         self._socket_ended = True
         self._stream.finish()
         self._close_if_over()
@@ -79,6 +86,8 @@ class Joint(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fd = -1
+        if exc is None and self._eof_after_early:
+            return  # a service behind TLS ended: what it said last is still on its way
         if not self.done.done():
             self._stream.abort()
             self._finish(ConnectionLost(str(exc) if exc else "the local connection was closed"))
@@ -136,14 +145,17 @@ class Joint(asyncio.BufferedProtocol):
 
     # How it works.
 
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
     def _push_early(self) -> None:
         """Send what was read from the socket before it was joined; until it is gone nothing more is read."""
         if self._early:
             self._early = self._early[self._session.put(self._stream, self._early) :]
         if self._early:
-            if not self._paused:
-                self._paused = True
-                self._transport.pause_reading()
+            self._pause()
             self._session.park(self._stream)
             return
         if self._eof_after_early:

@@ -168,7 +168,8 @@ class Visitor:
             if isinstance(dialled, _Original):
                 return await self._visit_original(dialled, first, record)
             warm = dialled
-        self._sessions.move_to_end(label)
+        if label in self._sessions:  # a refusal may have ended it already: the stream says so
+            self._sessions.move_to_end(label)
         record.candidate, record.protocol = warm.route.candidate, warm.route.protocol
         stream = warm.session.open_stream()
         try:

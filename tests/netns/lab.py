@@ -10,7 +10,7 @@ between these namespaces: no packet can reach the network of the computer that r
     public address  11.22.33.n/32: the router sends it to wherever the machine is plugged in
 
 The router forwards unicast and no multicast or broadcast: whoever moves to another segment has left the LAN.  It has
-no way out: the internet is "network unreachable", at once.  Needs root, iproute2 and sysctl.
+no way out: what is sent to the internet vanishes.  Needs root, iproute2 and sysctl.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Lab:
     def _build(self) -> None:
         self._add_namespace(self.switch, ("net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"))
         self._add_namespace(self.router, (*_QUIET, *_FORWARDING))
-        wires, addresses = [], ["link set lo up", "route add prohibit default"]
+        wires, addresses = [], ["link set lo up", "route add blackhole default"]
         for segment in _SEGMENTS:
             wires += [
                 f"link add seg{segment} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",

@@ -1,0 +1,57 @@
+"""What every test may ask for, and the rule that CI skips nothing that it could have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.netns.lab import Lab
+from tests.support import needs
+from tests.support.programs import RunningOrigin, running_origin
+
+_CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """Two LAN segments without machines."""
+    with Lab() as laboratory:
+        yield laboratory
+
+
+@pytest.fixture
+def origin() -> Iterator[RunningOrigin]:
+    """A web server on this computer."""
+    with running_origin() as server:
+        yield server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if _CI and not hasattr(report, "wasxfail"):
+        _require(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if _CI:
+        _require(report)
+    return report
+
+
+def _require(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """A skip is a failure, unless tests.support.needs said that the machine cannot have what is missing."""
+    if report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if needs.CANNOT not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"in CI everything that can be installed is required: {reason}"

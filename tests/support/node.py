@@ -1,0 +1,280 @@
+"""A running hardlined: the real program, as a process of its own, here or on a machine of the laboratory.
+
+    with Node(tmp_path / "host", at=machine) as node:      waits for READY=1 (sd_notify), at the end SIGTERM and exit 0
+        node.share("photos", 8000)                         writes the INI; the daemon takes it up by itself
+        node.url("photos")                                 http://LABEL.localhost:7009/
+
+Whatever the test was about, a node that wrote a traceback into its log or did not end in order fails it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.support.programs import Place, placed
+from tests.support.waiting import wait_until
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+_START_LIMIT = 20.0
+_STOP_LIMIT = 15.0
+
+
+class DidNotStart(AssertionError):
+    """The daemon ended before it was ready."""
+
+    def __init__(self, code: int, log: str) -> None:
+        super().__init__(f"hardlined ended with {code}:\n{log}")
+        self.code, self.log = code, log
+
+
+class Node:
+    """Everything below `directory`: services/, data/, log.
+
+    On this computer (no `at`) it listens on 127.0.0.1 and on free ports; on a machine of the laboratory everywhere,
+    on 7008 and 7009.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        at: Place | None = None,
+        settings: str = "",
+        env: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+    ) -> None:
+        self.services, self.data, self.log_file = directory / "services", directory / "data", directory / "log"
+        self.at = at
+        self.localport, self.p2pport = (7009, 7008) if at else (free_port(), free_port())
+        self.services.mkdir(parents=True, exist_ok=True)
+        self._config = directory / "hardline.ini"
+        self._config.write_text(settings)
+        self._env, self._before = dict(env or {}), list(before)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._inbox: socket.socket | None = None
+        self._inbox_directory: Path | None = None
+        self.told: list[str] = []
+
+    # Its life.
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.stop()
+            return
+        self.kill()
+        print(f"----- {self.log_file}\n{self.log}")
+
+    def start(self) -> None:
+        """Start, and wait until it says that it is ready.  Raises DidNotStart."""
+        self.launch()
+        self.is_told("READY=1", _START_LIMIT)
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
+        assert self._process is None, "it runs already"
+        self._inbox_directory = Path(tempfile.mkdtemp(prefix="hl-"))
+        address = self._inbox_directory / "notify"
+        self._inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._inbox.bind(str(address))
+        self._inbox.setblocking(False)
+        self.told = []
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self._env, "NOTIFY_SOCKET": str(address)}
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._before, *placed(self.at, self.command)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+
+    @property
+    def command(self) -> list[str]:
+        """How it is started."""
+        words: list[str | Path] = [
+            *(SCRIPTS / "hardlined", "--servicedir", self.services, "--datadir", self.data, "--config", self._config),
+            *("--localport", str(self.localport), "--p2pport", str(self.p2pport), "--log-level", "debug"),
+            *(() if self.at else ("--bind", "127.0.0.1")),
+        ]
+        return [str(word) for word in words]
+
+    def is_told(self, line: str, timeout: float = 10.0) -> None:
+        """Wait for a line of sd_notify, such as READY=1."""
+
+        def heard() -> bool:
+            ended = self.process.poll()
+            self._listen()
+            if line in self.told:
+                return True
+            if ended is not None:
+                self._forget()
+                raise DidNotStart(ended, self.log)
+            return False
+
+        wait_until(heard, f"hardlined said {line}; its log:\n{self.log}", timeout)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def ended(self, timeout: float = _STOP_LIMIT) -> int:
+        """Wait for its end; returns the exit code."""
+        code = self.process.wait(timeout)
+        self._listen()
+        self._forget()
+        return code
+
+    def stop(self) -> None:
+        """SIGTERM; it must end in order, and must have had no trouble that it did not expect."""
+        if self._process is not None:
+            self.signal(signal.SIGTERM)
+            try:
+                code = self.ended()
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"hardlined did not end {_STOP_LIMIT:g} s after SIGTERM:\n{self.log}") from None
+            assert code == 0, f"hardlined ended with {code}:\n{self.log}"
+        for trouble in ("Traceback (most recent call last)", "was never retrieved", "was never awaited"):
+            assert trouble not in self.log, self.log
+
+    def kill(self) -> None:
+        """As a power cut does it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._forget()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "it does not run"
+        return self._process
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def pss(self) -> int:
+        """Its memory: the proportional set size, in bytes."""
+        for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no Pss in smaps_rollup")
+
+    # What it shares.
+
+    def write(self, name: str, text: str) -> Path:
+        """Save an INI file whole, as a careful editor does."""
+        draft, file = self.services / f".{name}.draft", self.services / f"{name}.ini"
+        draft.write_text(text)
+        draft.rename(file)
+        return file
+
+    def share(
+        self, name: str, port: int, *, title: str | None = None, password: str | None = None, listed: bool = True
+    ) -> None:
+        """Offer 127.0.0.1:port; a running daemon has taken it up when this returns."""
+        secret = f"password = {password}\n" if password is not None else ""
+        self.write(
+            name,
+            f"[Service]\nservice = 127.0.0.1\nport = {port}\n{secret}"
+            f"[Info]\ntitle = {title or name}\nlisted = {'yes' if listed else 'no'}\n",
+        )
+        if self._process is not None:
+            self.serves(name)
+
+    def serves(self, name: str) -> dict[str, Any]:
+        """Wait until a service is offered; returns what status says of it."""
+        return wait_until(lambda: self.service(name, state="serving"), f"{name} is served")
+
+    # What it says.
+
+    def hardline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The `hardline` command, on this node's data directory."""
+        command = [str(SCRIPTS / "hardline"), "--datadir", str(self.data), *arguments]
+        return subprocess.run(placed(self.at, command), capture_output=True, text=True, timeout=30, check=False)
+
+    def status(self) -> dict[str, Any]:
+        done = self.hardline("status", "--json")
+        assert done.returncode == 0, done.stderr
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status
+
+    def service(self, name: str, state: str | None = None) -> dict[str, Any] | None:
+        """What status says of one service, if it is there (and in that state)."""
+        for service in self.status()["services"]:
+            if service["name"] == name and state in (None, service["state"]):
+                found: dict[str, Any] = service
+                return found
+        return None
+
+    def label(self, name: str) -> str:
+        return str(self.serves(name)["label"])
+
+    def url(self, name: str, path: str = "") -> str:
+        """The service's address as this node's own door serves it."""
+        return self.url_of(self.label(name), path)
+
+    def url_of(self, label: str, path: str = "") -> str:
+        """The address of anybody's service at this node's door."""
+        return f"http://{label}.localhost:{self.localport}/{path}"
+
+    def last_visit(self, label: str) -> dict[str, Any]:
+        """The newest visit to a label: which path it took, and how it ended."""
+        visits = [visit for visit in self.status()["visits"] if visit["label"] == label]
+        assert visits, f"nobody visited {label}"
+        newest: dict[str, Any] = visits[-1]
+        return newest
+
+    def sessions(self, role: str) -> list[dict[str, Any]]:
+        return [session for session in self.status()["sessions"] if session["role"] == role]
+
+    def _listen(self) -> None:
+        assert self._inbox is not None
+        while True:
+            try:
+                self.told += self._inbox.recv(4096).decode().split("\n")
+            except BlockingIOError:
+                return
+
+    def _forget(self) -> None:
+        self._process = None
+        if self._inbox is not None and self._inbox_directory is not None:
+            self._inbox.close()
+            shutil.rmtree(self._inbox_directory)
+            self._inbox = None
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def refused(node: Node) -> tuple[int, str]:
+    """Start a node that must not come up; returns its exit code and what it said.  It said why without a traceback."""
+    try:
+        node.start()
+    except DidNotStart as failure:
+        assert "Traceback" not in failure.log, failure.log
+        return failure.code, failure.log
+    node.kill()
+    raise AssertionError("hardlined started")
+

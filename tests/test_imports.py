@@ -1,0 +1,217 @@
+"""Who may import whom: the table of ARCHITECTURE.md, held against every file of hardline/."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.pure
+
+ROOT = Path(__file__).parent.parent
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((ROOT / "hardline").rglob("*.py"))
+}
+
+# A unit is a file directly in hardline/, or a package in it.
+LAYER_OF = {
+    "words": "errors identity routes streams config ini units",
+    "tools": "log tasks files certificates servicedir notify",
+    "transport": "transport",
+    "session": "session",
+    "parts": "discovery dht upnp relay cache",
+    "joins": "tunnel",
+    "edges": "proxy gateway web control status",
+    "daemon": "daemon",
+    "commands": "hardlined cli",
+}
+LAYERS = {unit: layer for layer, units in LAYER_OF.items() for unit in units.split()}
+
+# Besides this every unit may import what is in itself.
+MAY_IMPORT = {
+    "words": "words",
+    "tools": "words tools",
+    "transport": "words tools",
+    "session": "words tools transport",
+    "parts": "words tools transport session",
+    "joins": "words tools transport session",
+    "edges": "words tools transport session joins",
+    "daemon": "words tools transport session parts joins edges",
+    "commands": "words tools transport session parts joins edges daemon",
+}
+
+PURE_FILES = {
+    "": "errors identity routes streams config ini units",
+    "session": "hello status yamux windows liveness",
+    "discovery": "lpd answering offers own",
+    "tunnel": "race names",
+    "proxy": "hostname head pages",
+}
+PURE = {
+    f"hardline.{package}.{name}".replace("..", ".") for package, names in PURE_FILES.items() for name in names.split()
+}
+
+# I/O, clocks, randomness, logging, and the libraries that do them for us.
+IMPURE_MODULES = """
+    asyncio concurrent fcntl fileinput glob http.client http.server logging mmap multiprocessing os random secrets
+    select selectors shutil signal socket socketserver sqlite3 ssl subprocess sys tempfile termios threading time
+    urllib.request uuid OpenSSL ifaddr requests uvloop watchfiles
+"""
+IMPURE_CALLS = """
+    open print input exec eval read_text read_bytes write_text write_bytes iterdir mkdir unlink touch exists is_file
+    is_dir stat resolve cwd home now utcnow today
+"""
+
+Import = tuple[int, str]  # line, dotted name
+
+
+def imports(tree: ast.AST, *, typing_only: bool = True) -> Iterator[Import]:
+    """Every import anywhere in a file; without `typing_only`, those that happen when it is run."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"line {node.lineno}: imports are written in full"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield node.lineno, whole if whole in MODULES or not own(whole) else str(node.module)
+        else:
+            yield from imports(node, typing_only=typing_only)
+
+
+def own(name: str) -> bool:
+    return name.split(".")[0] == "hardline"
+
+
+def unit_of(module: str) -> str:
+    """`hardline.proxy.pages` is of proxy; `hardline` itself is of nobody."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def backward_arrows(module: str, source: str) -> list[str]:
+    unit = unit_of(module)
+    allowed = MAY_IMPORT[LAYERS[unit]].split() if unit else []
+    found = []
+    for line, name in imports(ast.parse(source)):
+        target = unit_of(name) if own(name) else ""
+        if target and target != unit and LAYERS.get(target) not in allowed:
+            found.append(f"{module}:{line}: {LAYERS.get(unit)} may not import {name}")
+    return found
+
+
+def impurities(module: str, source: str) -> list[str]:
+    tree = ast.parse(source)
+    found = []
+    for line, name in imports(tree):
+        if own(name):
+            outside = name not in PURE and name != "hardline"
+            foreign = unit_of(name) != unit_of(module) and LAYERS[unit_of(name)] != "words"
+            if outside or foreign:
+                found.append(f"{module}:{line}: a pure file may not import {name}")
+        elif any(name == banned or name.startswith(f"{banned}.") for banned in IMPURE_MODULES.split()):
+            found.append(f"{module}:{line}: a pure file may not import {name}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func).rpartition(".")[2]
+            if called in IMPURE_CALLS.split():
+                found.append(f"{module}:{node.lineno}: a pure file may not call {called}")
+    return found
+
+
+# ── the rules, on every file ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_file_has_its_place_in_the_table(module):
+    assert not unit_of(module) or unit_of(module) in LAYERS, "say in LAYER_OF and in ARCHITECTURE.md where it belongs"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_arrow_is_drawn_backwards(module):
+    assert backward_arrows(module, MODULES[module].read_text()) == []
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_a_pure_file_does_nothing_but_compute(module):
+    assert impurities(module, MODULES[module].read_text()) == []
+
+
+def test_words_import_each_other_without_a_cycle():
+    words = {f"hardline.{name}" for name in LAYER_OF["words"].split()}
+    waiting = {
+        word: {name for _, name in imports(ast.parse(MODULES[word].read_text()), typing_only=False) if name in words}
+        for word in words
+    }
+    while ready := {word for word, needed in waiting.items() if not needed}:
+        waiting = {word: needed - ready for word, needed in waiting.items() if word not in ready}
+    assert waiting == {}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not MODULES[name].name.startswith("__")])
+def test_the_architecture_names_every_file(module):
+    assert MODULES[module].name in (ROOT / "ARCHITECTURE.md").read_text()
+
+
+# ── the rules themselves ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("hardline.errors", "import hardline.log"),
+        ("hardline.tasks", "from hardline.transport.tcp import TcpStream"),
+        ("hardline.transport.tcp", "from hardline.session import hello"),
+        ("hardline.discovery.lan", "def f():\n    from hardline.tunnel.dialer import Dialer"),
+        ("hardline.discovery.lan", "from hardline.cache import store"),
+        ("hardline.tunnel.host", "from hardline.discovery import lan"),
+        ("hardline.tunnel.host", "from hardline.proxy.pages import Problem"),
+        ("hardline.proxy.server", "from hardline import daemon"),
+        ("hardline.status", "from hardline.control import ask"),
+        ("hardline.daemon", "import hardline.cli"),
+        ("hardline.cli", "from hardline.unheard_of import x"),
+    ],
+)
+def test_an_arrow_that_is_drawn_backwards_is_found(module, source):
+    assert len(backward_arrows(module, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("hardline.session.session", "from hardline.transport.tls import TlsStream"),
+        ("hardline.session.session", "from hardline.session import yamux"),
+        ("hardline.tunnel.host", "from hardline import log\nfrom hardline.servicedir import Service"),
+        ("hardline.cli", "from hardline import __version__, control\nfrom hardline.daemon import default_places"),
+    ],
+)
+def test_an_arrow_that_points_down_is_allowed(module, source):
+    assert backward_arrows(module, source) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time",
+        "from os import path",
+        "import os.path",
+        "def f():\n    import random",
+        "from hardline import log",
+        "from hardline.session import session",
+        "from hardline.proxy import head",
+        "print(1)",
+        "text = path.read_text()",
+        "day = datetime.now()",
+    ],
+)
+def test_whatever_is_not_pure_is_found(source):
+    assert len(impurities("hardline.session.hello", source)) == 1
+
+
+def test_pure_files_may_use_words_and_each_other():
+    source = "import json\nfrom hardline.errors import PeerError\nfrom hardline.session.windows import WindowBudget"
+    assert impurities("hardline.session.yamux", source) == []
