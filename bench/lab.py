@@ -69,17 +69,17 @@ class Link:
     def up(self) -> None:
         """Lay it."""
         for space in (self._visitor, self._host, self._middle):
-            _ip("netns", "add", space)
-            _ip("-n", space, "link", "set", "lo", "up")
+            ip("netns", "add", space)
+            ip("-n", space, "link", "set", "lo", "up")
         for space, address in ((self._visitor, self.visitor_address), (self._host, self.host_address)):
             other = "tov" if space == self._visitor else "toh"
-            _ip("-n", self._middle, "link", "add", other, "type", "veth", "peer", "name", "lan0", "netns", space)
-            _ip("-n", self._middle, "link", "set", other, "up")
-            _ip("-n", space, "address", "add", f"{address}/24", "broadcast", "+", "dev", "lan0")
-            _ip("-n", space, "link", "set", "lan0", "up")
-            _ip("-n", space, "route", "add", "default", "dev", "lan0")
+            ip("-n", self._middle, "link", "add", other, "type", "veth", "peer", "name", "lan0", "netns", space)
+            ip("-n", self._middle, "link", "set", other, "up")
+            ip("-n", space, "address", "add", f"{address}/24", "broadcast", "+", "dev", "lan0")
+            ip("-n", space, "link", "set", "lan0", "up")
+            ip("-n", space, "route", "add", "default", "dev", "lan0")
         argv = [sys.executable, __file__, "tov", "toh", str(self._round_trip / 2)]
-        with _inside(self._middle):
+        with inside(self._middle):
             self._wire = Daemon("wire", argv, self._log)
 
     def down(self) -> None:
@@ -91,11 +91,11 @@ class Link:
 
     def at_visitor(self) -> contextlib.AbstractContextManager[None]:
         """On the visitor's machine."""
-        return _inside(self._visitor)
+        return inside(self._visitor)
 
     def at_host(self) -> contextlib.AbstractContextManager[None]:
         """On the host's machine."""
-        return _inside(self._host)
+        return inside(self._host)
 
 
 def run(
@@ -165,7 +165,7 @@ def _connect(address: str) -> float:
 
 
 @contextlib.contextmanager
-def _inside(space: str) -> Iterator[None]:
+def inside(space: str) -> Iterator[None]:
     """Sockets and processes made inside belong to the namespace."""
     with open("/proc/thread-self/ns/net") as here, open(f"/run/netns/{space}") as there:
         _enter(there.fileno())
@@ -181,7 +181,7 @@ def _enter(descriptor: int) -> None:
         raise OSError(number, f"setns: {os.strerror(number)}")
 
 
-def _ip(*words: str) -> None:
+def ip(*words: str) -> None:
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise Broken(f"ip {' '.join(words)}: {done.stderr.strip()}")

@@ -31,7 +31,7 @@ from contestants import Contestant, Direct, Hardline, Nginx, Stunnel
 from daemons import Broken
 from measures import EACH_ROUND, NAMES, QUICK, ROWS, Measure, Row, Sizes, memory
 from origin import Origin
-from original import Original
+from original import Alone, Original
 from sites import Loopback
 
 _HERE = Path(__file__).parent
@@ -48,13 +48,13 @@ class Bench:
         self.figures: dict[str, dict[str, list[float | None]]] = {}
         self.errors: list[str] = []
 
-    def bring_up(self, candidates: Sequence[Contestant], bulk: Path) -> None:
+    def bring_up(self, candidates: Sequence[Contestant]) -> None:
         """Start everybody and check by SHA-256 that it carries bytes unchanged; who cannot is left out with a line."""
         for contestant in candidates:
             try:
                 contestant.start()
                 with contestant.site.at_visitor():
-                    load.verify(contestant.files, contestant.sink, bulk)
+                    load.verify(contestant.files, contestant.sink, contestant.origin.bulk)
             except _TROUBLE as failure:
                 contestant.stop()
                 print(f"{contestant.name}: left out: {failure}", flush=True)
@@ -93,8 +93,9 @@ class Bench:
                 seen = measure(contestant, self._sizes)
         except _TROUBLE as failure:
             line = f"{contestant.name}: {name}, round {number + 1}: {failure or type(failure).__name__}"
-            self.errors.append(line)
             print(line, flush=True)
+            if not contestant.optional:
+                self.errors.append(line)
             return
         for key, value in seen.items():
             self._note(contestant, key, number, value)
@@ -142,19 +143,33 @@ def _loopback(
         kind(origin, site, place / kind.name) for kind in (Direct, Nginx, Hardline, Stunnel)
     ]
     if options.original:
-        candidates.append(Original(origin, site, place / "original"))
+        candidates += _original(place, stack, sizes)
     if options.contestants:
         candidates = [contestant for contestant in candidates if contestant.name in ("direct", *options.contestants)]
     for contestant in candidates:
         stack.callback(contestant.stop)
     bench = Bench(sizes, rounds, options.only)
-    bench.bring_up(candidates, origin.bulk)
+    bench.bring_up(candidates)
     bench.run()
     if os.environ.get("PROFILE", "0") not in ("", "0"):
         for contestant in bench.contestants:
             if isinstance(contestant, Hardline):
                 profiles.record(contestant, sizes)
     return ROWS, bench.figures, bench.errors
+
+
+def _original(place: Path, stack: contextlib.ExitStack, sizes: Sizes) -> list[Contestant]:
+    alone = Alone()
+    stack.callback(alone.down)
+    try:
+        alone.up()
+        with alone.at_host():
+            origin = Origin(place / "origin-alone", sizes.bulk_bytes)
+    except _TROUBLE as failure:
+        print(f"original: left out: {failure}")
+        return []
+    stack.callback(origin.stop)
+    return [Original(origin, alone, place / "original")]
 
 
 def _arguments() -> argparse.Namespace:

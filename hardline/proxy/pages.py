@@ -23,8 +23,10 @@ from hardline.proxy.hostname import Misdirected
 from hardline.routes import Attempt, Via
 
 _STYLE = """
-:root{color-scheme:light dark;--ink:#1c2430;--dim:#667085;--paper:#fbfbf9;--card:#fff;--line:#e4e2dc;--accent:#0b6bcb}
-@media(prefers-color-scheme:dark){:root{--ink:#e8e8e4;--dim:#9aa3af;--paper:#14171c;--card:#1c2027;--line:#2d333d;--accent:#6db3ff}}
+:root{color-scheme:light dark;--ink:#1c2430;--dim:#667085;--paper:#fbfbf9;--card:#fff;--line:#e4e2dc;
+--accent:#0b6bcb;--alarm:#c2570c}
+@media(prefers-color-scheme:dark){:root{--ink:#e8e8e4;--dim:#9aa3af;--paper:#14171c;--card:#1c2027;--line:#2d333d;
+--accent:#6db3ff;--alarm:#f0a35e}}
 *{box-sizing:border-box}
 body{margin:0;padding:6vh 1.2rem 3rem;background:var(--paper);color:var(--ink);font:1rem/1.55 system-ui,sans-serif}
 main{max-width:46rem;margin:0 auto}
@@ -38,8 +40,11 @@ ul{padding-left:1.2rem;margin:.4rem 0}li{margin:.25rem 0}
 .cards{list-style:none;padding:0;margin:0}
 .cards li{background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.8rem 1rem;margin:.6rem 0}
 .cards a{font-weight:600;font-size:1.05rem}
+.cards p{margin:.15rem 0}
+.wrong{border-left:.2rem solid var(--alarm);padding-left:.7rem;margin:.6rem 0 .2rem}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
+td:nth-child(3){white-space:nowrap;font-variant-numeric:tabular-nums}
 td,th{text-align:left;padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 th{color:var(--dim);font-weight:500}
 footer{margin-top:3rem;color:var(--dim);font-size:.85rem}
@@ -54,6 +59,9 @@ _HEADERS = (
     "form-action 'none'; frame-ancestors 'none'\r\n"
     "Connection: close\r\n"
 )
+_NOTHING_SHARED = "Nothing yet. Share what listens on a port of this computer:"
+_NOTHING_OFFERED = "Nobody offers anything here, as far as they let themselves be listed."
+_LONGEST = 500  # characters of anything that others said
 _WAYS = {
     Via.LAN: "the local network",
     Via.REMEMBERED: "memory of an earlier visit",
@@ -238,7 +246,7 @@ def _problem_html(problem: Problem) -> str:
     if problem.attempts:
         rows = "".join(
             f"<tr><td class=mono>{_html(str(attempt.candidate.endpoint))}</td>"
-            f"<td>{_html(_origin(attempt))}</td><td>{attempt.took:.2f}&nbsp;s</td><td>{_html(attempt.failure)}</td></tr>"
+            f"<td>{_html(_origin(attempt))}</td><td>{attempt.took:.2f} s</td><td>{_html(attempt.failure)}</td></tr>"
             for attempt in problem.attempts
         )
         parts.append(
@@ -252,7 +260,7 @@ def _problem_html(problem: Problem) -> str:
     if problem.retry_after is not None:
         refresh = f"<meta http-equiv=refresh content={problem.retry_after}>"
         parts.append(f"<p class=dim>This page tries again by itself every {problem.retry_after} seconds.</p>")
-    parts.append('<footer><a href="/">Try now</a></footer>')
+    parts.append('<footer><a href="">Try now</a></footer>')
     return _document(problem.title, "".join(parts), refresh)
 
 
@@ -275,12 +283,12 @@ def _problem_text(problem: Problem) -> str:
 def _home_html(services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
     own = "".join(_service_card(row) for row in services)
     lan = "".join(
-        f'<li><a href="{_html(row["url"])}">{_html(row["title"] or "(untitled)")}</a>'
+        f'<li><a href="{_html(row["url"])}"><bdi>{_html(_title(row))}</bdi></a>'
         f"<p class=dim>at {_html(row['source'])}</p><p class='mono dim'>{_html(row['label'])}</p></li>"
         for row in offers
     )
-    hint = "<p class=dim>Nothing yet. Share something: <code>hardline share 8000</code></p>"
-    quiet = "<p class=dim>Nothing is offered here by others, as far as they let themselves be listed.</p>"
+    hint = f"<p class=dim>{_NOTHING_SHARED} <code>hardline share 8000</code></p>"
+    quiet = f"<p class=dim>{_NOTHING_OFFERED}</p>"
     return _document(
         "hardline",
         f"<h1>hardline</h1><h2>Shared by this computer</h2>{f'<ul class=cards>{own}</ul>' if own else hint}"
@@ -291,26 +299,45 @@ def _home_html(services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[s
 
 def _service_card(row: Mapping[str, Any]) -> str:
     if "url" in row:
-        head = f'<a href="{_html(row["url"])}">{_html(row["title"])}</a><p class=dim>{_html(row["target"])}</p>'
-        head += f"<p class='mono dim'>{_html(row['label'])}</p>"
+        shown = (
+            f'<a href="{_html(row["url"])}"><bdi>{_html(_title(row))}</bdi></a><p class=dim>{_html(_about(row))}</p>'
+        )
+        shown += f"<p class='mono dim'>{_html(row['label'])}</p>"
     else:
-        head = f"<strong>{_html(row['name'])}</strong>"
+        shown = f"<strong>{_html(row['name'])}</strong>"
     if row["problem"]:
-        head += f"<p>{'Serving as before; ' if row['state'] == 'stale' else ''}{_html(row['problem'])}</p>"
-    return f"<li>{head}</li>"
+        hint = f"<p class=dim>{_html(_sentence(row['hint']))}</p>" if row["hint"] else ""
+        shown += f"<div class=wrong><p>{_html(_what_is_wrong(row))}</p>{hint}</div>"
+    return f"<li>{shown}</li>"
 
 
 def _home_text(services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["Shared by this computer:"]
-    lines += [
-        f"  {row['url']}  {_shown(row['title'])}  ({_shown(row['target'])})"
-        if "url" in row
-        else f"  {_shown(row['name'])}: {_shown(str(row['problem']))}"
-        for row in services
-    ]
-    lines += ["", "On this network:"]
-    lines += [f"  {row['url']}  {_shown(row['title'])}  (at {_shown(row['source'])})" for row in offers]
+    lines = ["Shared by this computer:", ""]
+    for row in services:
+        lines.append(f"  {_shown(_title(row))}")
+        if "url" in row:
+            lines += [f"    {row['url']}", f"    {_shown(_about(row))}"]
+        if row["problem"]:
+            lines.append(f"    {_shown(_what_is_wrong(row))}")
+    lines += [] if services else [f"  {_NOTHING_SHARED} hardline share 8000"]
+    lines += ["", "On this network:", ""]
+    for row in offers:
+        lines += [f"  {_shown(_title(row))}", f"    {row['url']}", f"    at {_shown(row['source'])}"]
+    lines += [] if offers else [f"  {_NOTHING_OFFERED}"]
     return "\n".join(lines) + "\n"
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    return row.get("title") or row.get("name") or "(untitled)"
+
+
+def _about(row: Mapping[str, Any]) -> str:
+    return row["target"] if row["listed"] else f"{row['target']}, not listed on the network"
+
+
+def _what_is_wrong(row: Mapping[str, Any]) -> str:
+    before = "Serving as before its file broke: " if row["state"] == "stale" else ""
+    return f"{before}{row['problem']}"
 
 
 def _document(title: str, body: str, head: str = "") -> str:
@@ -332,8 +359,8 @@ def _response(status: int, body: str, *, html: bool, head_only: bool, extra: str
 
 
 def _origin(attempt: Attempt) -> str:
-    candidate = attempt.candidate
-    return f"{_WAYS[candidate.via]} ({candidate.found_by})"
+    way, found_by = attempt.candidate.via, attempt.candidate.found_by
+    return _WAYS[way] if found_by.upper() == way.name else f"{_WAYS[way]} ({_shown(found_by)})"
 
 
 def _hints(failure: HardlineError) -> tuple[str, ...]:
@@ -345,8 +372,9 @@ def _sentence(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Without what could steer a terminal or turn the order of the letters (bidirectional controls are category Cf)."""
-    return "".join(letter if unicodedata.category(letter)[0] != "C" else "�" for letter in text)
+    """One line, without what steers a terminal or turns the order of letters (category Cf has those)."""
+    line = " ".join(text[: 2 * _LONGEST].split())
+    return "".join(letter for letter in line if unicodedata.category(letter)[0] != "C")[:_LONGEST]
 
 
 def _html(text: str) -> str:

@@ -9,7 +9,8 @@ fastest would win every time.  Source: docs/PROTOCOL.md, sections 2.2, 2.3 and 7
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -229,7 +230,8 @@ def _reason(failure: BaseException) -> str:
         return f"wrong certificate: {failure.message}"
     if isinstance(failure, HardlineError):
         return failure.message
-    if isinstance(failure, OSError) and failure.strerror:
-        with contextlib.suppress(AttributeError):
-            return failure.strerror.lower()
+    if isinstance(failure, socket.gaierror):
+        return "the host name is not known"
+    if isinstance(failure, OSError) and failure.errno:
+        return os.strerror(failure.errno).lower()  # asyncio's own text names the address once more
     return str(failure) or type(failure).__name__

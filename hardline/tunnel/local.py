@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 
@@ -46,7 +47,7 @@ async def open_local(target: LocalService) -> TcpStream:
         raise ServiceFailed("refused", "nothing listens at the local service's address") from None
     except OSError as failure:
         kind = "limit" if failure.errno in _OUR_LIMITS else "unavailable"
-        raise ServiceFailed(kind, (failure.strerror or str(failure)).lower()) from None
+        raise ServiceFailed(kind, os.strerror(failure.errno or 0).lower()) from None
 
 
 async def _connect_https(target: LocalService) -> TcpStream:

@@ -1,0 +1,386 @@
+"""One computer, real programs: the daemon, the command, curl and a web server, on 127.0.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from hardline import __version__
+from tests.support import needs
+from tests.support.node import SCRIPTS, Node, refused
+from tests.support.origin import digest_of_bytes
+from tests.support.programs import CUT, Download, RunningOrigin, curl
+from tests.support.waiting import wait_until
+
+pytestmark = [needs.tools("curl")]
+
+HTML = ("-H", "Accept: text/html")
+NOBODY = "0" * 40
+
+
+@pytest.fixture
+def host(tmp_path: Path, origin: RunningOrigin) -> Iterator[Node]:
+    """A node that shares the origin as "site"."""
+    node = Node(tmp_path / "host")
+    node.share("site", origin.port, title="The site")
+    with node:
+        yield node
+
+
+@pytest.fixture
+def visitor(tmp_path: Path) -> Iterator[Node]:
+    """A node that shares nothing."""
+    with Node(tmp_path / "visitor") as node:
+        yield node
+
+
+# Visits.
+
+
+def test_two_nodes_of_one_computer_find_each_other(host: Node, visitor: Node) -> None:
+    label = host.label("site")
+    answer = curl(visitor.url_of(label))
+    assert (answer.status, answer.text) == (200, "hello from the origin\n")
+    visit = visitor.last_visit(label)
+    assert (visit["via"], visit["protocol"], visit["status"]) == ("LAN", "hardline/2", "ok")
+
+
+def test_a_node_opens_its_own_services_through_its_own_door(host: Node) -> None:
+    assert curl(host.url("site")).text == "hello from the origin\n"
+
+
+def test_the_local_service_gets_the_request_as_the_browser_sent_it(host: Node, visitor: Node) -> None:
+    url = visitor.url_of(host.label("site"), "echo")
+    told = curl(url, "-H", "X-Odd:  two  spaces", "-d", "a=1&b=2").json
+    assert told["request"] == "POST /echo HTTP/1.1"
+    assert told["headers"]["host"] == urlsplit(url).netloc
+    assert told["headers"]["x-odd"] == "two  spaces"
+    assert told["body"] == "a=1&b=2"
+
+
+def test_one_browser_connection_is_one_connection_to_the_service(host: Node, visitor: Node) -> None:
+    url = visitor.url_of(host.label("site"), "echo")
+    answer = curl(url, url, url)
+    before = [int(count) for count in re.findall(r'"before": (\d+)', answer.text)]
+    assert before == [0, 1, 2]
+
+
+@pytest.mark.parametrize("form", ["a.b.{label}.localhost", "{upper}.LOCALHOST", "{label}.localhost."])
+def test_the_host_header_may_be_written_in_every_way_that_names_the_label(host: Node, visitor: Node, form: str) -> None:
+    label = host.label("site")
+    name = form.format(label=label, upper=label.upper())
+    answer = curl(f"http://127.0.0.1:{visitor.localport}/", "-H", f"Host: {name}:{visitor.localport}")
+    assert answer.text == "hello from the origin\n"
+
+
+def test_the_door_listens_on_ipv6_too(host: Node) -> None:
+    answer = curl(f"http://[::1]:{host.localport}/", "-H", f"Host: {host.label('site')}.localhost")
+    assert answer.text == "hello from the origin\n"
+
+
+def test_a_visitor_that_ends_its_sending_still_gets_the_whole_answer(host: Node, visitor: Node) -> None:
+    label, count = host.label("site"), 3_000_000
+    with socket.create_connection(("127.0.0.1", visitor.localport), timeout=20) as browser:
+        browser.sendall(f"GET /bytes/{count} HTTP/1.0\r\nHost: {label}.localhost\r\n\r\n".encode())
+        browser.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: browser.recv(65_536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert len(body) == count
+
+
+def test_an_upload_arrives_whole(host: Node, visitor: Node, tmp_path: Path) -> None:
+    file = tmp_path / "upload"
+    assert curl(host.url("site", "bytes/20000000"), "-o", file).code == 0
+    sent = curl(visitor.url_of(host.label("site"), "sum"), "--data-binary", f"@{file}", "-H", "Expect:").json
+    assert sent == {"length": 20_000_000, "sha256": digest_of_bytes(20_000_000)}
+
+
+def test_events_arrive_when_they_are_sent_and_not_later(host: Node, visitor: Node, tmp_path: Path) -> None:
+    label = host.label("site")
+    heard = tmp_path / "heard"
+    with Download(visitor.url_of(label, "events"), heard) as events:
+        events.has_received(len(b"data: 0\n\n"))
+        assert curl(visitor.url_of(label, "event")).status == 200
+        wait_until(lambda: heard.read_bytes() == b"data: 0\n\ndata: 1\n\n", "the second event arrived", 5)
+
+
+def test_a_websocket_works_through_the_tunnel(host: Node, visitor: Node) -> None:
+    label = host.label("site")
+    with socket.create_connection(("127.0.0.1", visitor.localport), timeout=20) as browser:
+        assert b" 101 " in websocket_handshake(browser, f"{label}.localhost:{visitor.localport}")
+        for text in (b"hello", b"again" * 20):
+            browser.sendall(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
+            assert browser.recv(2 + len(text), socket.MSG_WAITALL) == bytes([0x81, len(text)]) + text
+
+
+def websocket_handshake(browser: socket.socket, host: str) -> bytes:
+    browser.sendall(
+        f"GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += browser.recv(1)
+    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head  # RFC 6455, section 1.3: the answer to this key
+    return head
+
+
+# What a person reads when it fails.
+
+
+def test_a_password_is_asked_for_and_a_wrong_one_is_403(host: Node, visitor: Node, origin: RunningOrigin) -> None:
+    host.share("club", origin.port, password="Sesame")
+    label = host.label("club")
+    key_hash = label.rpartition("-")[2]
+    assert label == f"sesame-{key_hash}"
+    assert curl(visitor.url_of(f"SESAME-{key_hash}")).text == "hello from the origin\n"
+    for wrong in (f"other-{key_hash}", key_hash):
+        assert curl(visitor.url_of(wrong)).status == 403
+    assert curl(visitor.url_of(label)).status == 200
+
+
+@pytest.mark.parametrize("name", ["evil.example", "localhost.evil.example", "192.168.1.1", f"{NOBODY}.evil.example"])
+def test_a_host_that_is_not_ours_is_421(host: Node, name: str) -> None:
+    answer = curl(f"http://127.0.0.1:{host.localport}/", "-H", f"Host: {name}:{host.localport}")
+    assert answer.status == 421
+    assert "hello" not in answer.text
+
+
+def test_a_refused_local_service_is_502_and_names_it(host: Node, visitor: Node, origin: RunningOrigin) -> None:
+    origin.kill()
+    assert curl(visitor.url_of(host.label("site"))).status == 502
+
+
+def test_an_absent_host_is_503_with_a_page_for_people_and_text_for_programs(visitor: Node) -> None:
+    page = curl(visitor.url_of(NOBODY), *HTML)
+    assert page.status == 503
+    assert page.text.lstrip().lower().startswith("<!doctype html>")
+    text = curl(visitor.url_of(NOBODY))
+    assert text.status == 503
+    assert "<" not in text.text
+
+
+def test_the_home_page_lists_services_and_escapes_hostile_titles(
+    host: Node, visitor: Node, origin: RunningOrigin
+) -> None:
+    host.share("bad", origin.port, title="<script>alert(1)</script>")
+    for node in (host, visitor):
+        page = curl(f"http://localhost:{node.localport}/", *HTML)
+        assert page.status == 200
+        assert node.url_of(host.label("site")) in page.text
+        assert "<script>alert(1)" not in page.text
+        assert "&lt;script&gt;" in page.text
+
+
+def test_a_download_is_cut_and_not_complete_when_the_service_dies(
+    host: Node, visitor: Node, origin: RunningOrigin, tmp_path: Path
+) -> None:
+    with Download(visitor.url_of(host.label("site"), "stall/300000"), tmp_path / "part") as download:
+        download.has_received(300_000)
+        origin.kill()
+        assert download.exit_code() in CUT
+
+
+def test_a_download_is_cut_and_not_complete_when_the_host_dies(host: Node, visitor: Node, tmp_path: Path) -> None:
+    with Download(visitor.url_of(host.label("site"), "stall/300000"), tmp_path / "part") as download:
+        download.has_received(300_000)
+        host.kill()
+        assert download.exit_code() in CUT
+    host.start()
+
+
+# The service directory, live.
+
+
+def test_streams_of_untouched_services_go_on_while_others_come_change_break_and_go(
+    host: Node, visitor: Node, origin: RunningOrigin, tmp_path: Path
+) -> None:
+    label, heard = host.label("site"), tmp_path / "heard"
+    with Download(visitor.url_of(label, "events"), heard) as events:
+        events.has_received(1)
+        host.share("other", origin.port, title="first")
+        other = host.label("other")
+        assert curl(visitor.url_of(other)).status == 200
+        host.share("other", origin.port, title="second")
+        wait_until(lambda: host.serves("other")["title"] == "second", "the new title was taken up")
+        assert host.label("other") == other
+        host.write("other", "[Service]\nport = http\n")
+        stale = wait_until(lambda: host.service("other", "stale"), "the broken file was told")
+        assert "port" in stale["problem"]
+        assert curl(visitor.url_of(other)).status == 200
+        (host.services / "other.ini").unlink()
+        wait_until(lambda: host.service("other") is None, "the removed service was gone")
+        assert curl(visitor.url_of(other)).status == 503
+        assert curl(visitor.url_of(label, "event")).status == 200
+        wait_until(lambda: heard.read_bytes() == b"data: 0\n\ndata: 1\n\n", "the stream went on", 5)
+
+
+def test_a_broken_file_does_not_stop_the_others_at_start(tmp_path: Path, origin: RunningOrigin) -> None:
+    node = Node(tmp_path / "node")
+    node.share("good", origin.port)
+    node.write("bad", "[Service]\nservice = localhost\nprot = 80\n")
+    with node:
+        assert curl(node.url("good")).status == 200
+        broken = node.service("bad", "broken")
+        assert broken is not None
+        assert "prot" in broken["problem"]
+        assert "bad.ini" in broken["file"]
+
+
+def test_a_service_keeps_its_url_over_a_restart(host: Node) -> None:
+    before = host.url("site")
+    host.stop()
+    host.start()
+    assert host.url("site") == before
+
+
+# The command.
+
+
+def test_share_prints_a_url_that_works_and_remove_takes_it_back(visitor: Node, origin: RunningOrigin) -> None:
+    shared = visitor.hardline("share", str(origin.port), "--name", "mine", "--title", "Mine")
+    url = shared.stdout.strip()
+    assert shared.returncode == 0
+    assert curl(url).text == "hello from the origin\n"
+    assert visitor.hardline("remove", "mine").returncode == 0
+    assert curl(url).status == 503
+
+
+def test_lan_shows_what_others_list_and_nothing_unlisted(
+    host: Node, visitor: Node, origin: RunningOrigin
+) -> None:
+    host.share("quiet", origin.port, listed=False)
+    offers = {offer["label"]: offer for offer in json.loads(visitor.hardline("lan", "--json").stdout)}
+    assert offers[host.label("site")]["title"] == "The site"
+    assert host.label("quiet") not in offers
+
+
+def test_an_unlisted_service_is_found_by_those_who_know_its_name(
+    host: Node, visitor: Node, origin: RunningOrigin
+) -> None:
+    host.share("quiet", origin.port, listed=False)
+    label = host.label("quiet")
+    assert curl(visitor.url_of(label)).status == 200
+    assert visitor.last_visit(label)["via"] == "LAN"
+
+
+def test_the_command_says_what_to_do_when_no_daemon_runs(tmp_path: Path) -> None:
+    node = Node(tmp_path / "node")
+    done = node.hardline("status")
+    assert done.returncode == 1
+    assert done.stderr.startswith("hardline: error: no hardlined runs")
+    assert "\nhardline: hint: " in done.stderr
+
+
+def test_the_control_socket_and_the_keys_are_the_owners_alone(host: Node) -> None:
+    for file in (host.data / "control.sock", host.services / "site.ini.cert.private", host.data / "node.cert.private"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("program", ["hardlined --version", "hardline version"])
+def test_both_programs_tell_their_version(program: str) -> None:
+    name, argument = program.split()
+    said = subprocess.run([SCRIPTS / name, argument], capture_output=True, text=True, timeout=30, check=True)
+    assert said.stdout.split() == [name, __version__]
+
+
+# Beginning and end.
+
+
+def test_sigterm_lets_a_download_come_to_its_end(host: Node, visitor: Node, tmp_path: Path) -> None:
+    url = visitor.url_of(host.label("site"), "bytes/60000000")
+    with Download(url, tmp_path / "got", "--limit-rate", "30M") as download:
+        download.has_received(1)
+        host.signal(signal.SIGTERM)
+        host.is_told("STOPPING=1")
+        assert host.ended(timeout=30) == 0
+        assert download.exit_code() == 0
+        assert download.received == 60_000_000
+
+
+def test_a_second_signal_ends_at_once_with_130(host: Node, tmp_path: Path) -> None:
+    with Download(host.url("site", "bytes/2000000000"), tmp_path / "got", "--limit-rate", "5M") as download:
+        download.has_received(1)
+        host.signal(signal.SIGINT)
+        host.is_told("STOPPING=1")
+        host.signal(signal.SIGINT)
+        assert host.ended(timeout=2) == 130
+
+
+@pytest.mark.parametrize("which", ["localport", "p2pport"])
+def test_a_taken_port_is_an_error_and_never_a_silent_shift(tmp_path: Path, which: str) -> None:
+    node = Node(tmp_path / "node")
+    with socket.create_server(("127.0.0.1", getattr(node, which))):
+        code, log = refused(node)
+    assert code == 1
+    assert re.search(rf"^hardlined: error: .*{getattr(node, which)}.*", log, re.MULTILINE)
+    assert "hardlined: hint: " in log
+
+
+def test_a_second_daemon_on_one_data_directory_is_an_error(host: Node, tmp_path: Path) -> None:
+    second = Node(tmp_path / "second")
+    second.data = host.data
+    code, log = refused(second)
+    assert code == 1
+    assert "another hardlined" in log
+
+
+def test_a_key_that_others_can_read_is_refused_and_named(host: Node) -> None:
+    host.stop()
+    key = host.services / "site.ini.cert.private"
+    key.chmod(0o644)
+    with Node(host.services.parent) as again:
+        broken = again.service("site", "broken")
+        assert broken is not None
+        assert str(key) in f"{broken['problem']} {broken['hint']}"
+
+
+@needs.root()
+@needs.tools("unshare", "mount")
+@pytest.mark.parametrize(
+    ("mount", "reason"),
+    [
+        ("mount -t tmpfs -o ro none", "read-only"),
+        ("mount -t tmpfs -o size=4k none {data} && head -c 4096 /dev/zero > {data}/full; true", "no space left"),
+    ],
+)
+def test_a_data_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path, mount: str, reason: str) -> None:
+    directory = tmp_path / "node"
+    data = directory / "data"
+    data.mkdir(parents=True)
+    mounting = mount.format(data=data) if "{data}" in mount else f"{mount} {data}"
+    code, log = refused(Node(directory, before=["unshare", "-m", "sh", "-c", f'{mounting} && exec "$@"', "sh"]))
+    assert code == 1
+    error = next(line for line in log.splitlines() if line.startswith("hardlined: error: "))
+    assert str(data) in error
+    assert reason in error
+
+
+def test_make_run_serves_the_example_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    tree = example_checkout(tmp_path)
+    log = tree / "said"
+    with log.open("wb") as said:
+        run = subprocess.Popen(
+            [SCRIPTS / "python", tree / "scripts" / "run.py", *("--localport", "0"), *("--p2pport", "0")],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            cwd=tree,
+        )
+    with contextlib.closing(killing(run)):
+        found = wait_until(lambda: re.search(r"http://[0-9a-f]{40}\.localhost:(\d+)/", log.read_text()), "a URL", 20)
+        assert "It works" in curl(found[0]).text
+        run.send_signal(signal.SIGINT)
+        assert run.wait(15) == 0

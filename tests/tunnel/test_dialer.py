@@ -1,0 +1,242 @@
+"""Finding and racing, against real TLS listeners on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+
+from hardline import certificates
+from hardline.certificates import Identity
+from hardline.errors import HardlineError, NoRoute
+from hardline.identity import utc_day
+from hardline.routes import Candidate, Endpoint, Via
+from hardline.transport.tcp import TcpStream
+from hardline.transport.tls import TlsStream, front_context, server_context
+from hardline.tunnel.dialer import Dialer, refusal
+
+NOW = 1_616_112_000.0
+DAY = utc_day(NOW)
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    return certificates.load_or_create(tmp_path_factory.mktemp("ours") / "a.cert")
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    return certificates.load_or_create(tmp_path_factory.mktemp("strangers") / "b.cert")
+
+
+class Listed:
+    """A search that yields (delay, candidate) pairs, and counts how often it was begun and closed."""
+
+    def __init__(self, *plan: tuple[float, Candidate]) -> None:
+        self.plan, self.begun, self.closed = plan, 0, 0
+        self.reasons: Sequence[str] = ("test: that is all",)
+
+    async def candidates(self) -> AsyncIterator[Candidate]:
+        self.begun += 1
+        try:
+            for delay, candidate in self.plan:
+                await asyncio.sleep(delay)
+                yield candidate
+        finally:
+            self.closed += 1
+
+
+@contextlib.asynccontextmanager
+async def listening(identity: Identity | None) -> AsyncIterator[tuple[Endpoint, list[str]]]:
+    """A TLS host with any server name, or (None) one that accepts and says nothing; and the names it was asked for."""
+    names: list[str] = []
+    tasks: set[asyncio.Task[None]] = set()
+    streams: list[TlsStream | TcpStream] = []
+
+    async def welcome(tcp: TcpStream) -> None:
+        if identity is None:
+            streams.append(tcp)
+            return
+        context = server_context(identity.certificate_path, identity.private_key_path)
+        with contextlib.suppress(HardlineError):
+            streams.append(await TlsStream.over(tcp, front_context(lambda name: names.append(name) or context)))
+
+    def accepted(tcp: TcpStream) -> None:
+        tasks.add(asyncio.get_running_loop().create_task(welcome(tcp)))
+
+    server = await asyncio.get_running_loop().create_server(lambda: TcpStream(accepted), "127.0.0.1", 0)
+    try:
+        yield Endpoint("127.0.0.1", server.sockets[0].getsockname()[1]), names
+    finally:
+        server.close()
+        for stream in streams:
+            stream.abort()
+        await asyncio.gather(*tasks)
+        await asyncio.sleep(0)
+
+
+async def closed_port() -> Endpoint:
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+    endpoint = Endpoint("127.0.0.1", server.sockets[0].getsockname()[1])
+    server.close()
+    await server.wait_closed()
+    return endpoint
+
+
+def lan(endpoint: Endpoint, *, plain: bool = False, day: int | None = None) -> Candidate:
+    return Candidate(endpoint, Via.LAN, "LAN", plain=plain, day=day)
+
+
+def dialer(search: Listed, timeout: float = 5.0, stagger: float = 0.25) -> Dialer:
+    return Dialer(lambda target: search, clock=lambda: NOW, timeout=timeout, stagger=stagger)
+
+
+def no_tasks_left() -> bool:
+    return len(asyncio.all_tasks()) == 1
+
+
+def run(story: Callable[[], object]) -> None:
+    async def whole() -> None:
+        async with asyncio.timeout(20):
+            await story()  # type: ignore[misc]
+
+    asyncio.run(whole())
+
+
+def test_the_verified_host_wins_and_is_asked_by_its_rolling_code(ours):
+    async def story():
+        async with listening(ours) as (endpoint, names):
+            route = await dialer(Listed((0, lan(endpoint)))).dial(ours.key_hash)
+            assert (route.candidate.endpoint, route.protocol) == (endpoint, "hardline/2")
+            assert names == [ours.key_hash.rolling(DAY)]
+            route.tls.abort()
+
+    run(story)
+
+
+def test_an_answer_that_names_its_day_is_asked_by_the_code_of_that_day(ours):
+    async def story():
+        async with listening(ours) as (endpoint, names):
+            route = await dialer(Listed((0, lan(endpoint, day=DAY + 40)))).dial(ours.key_hash)
+            assert names == [ours.key_hash.rolling(DAY + 40)]
+            route.tls.abort()
+
+    run(story)
+
+
+def test_the_key_hash_itself_is_sent_only_to_a_plain_candidate(ours):
+    async def story():
+        async with listening(ours) as (endpoint, names):
+            route = await dialer(Listed((0, lan(endpoint, plain=True)))).dial(ours.key_hash)
+            assert names == [str(ours.key_hash)]
+            route.tls.abort()
+
+    run(story)
+
+
+def test_a_stranger_who_answers_first_is_one_failed_attempt_among_others(ours, strangers):
+    async def story():
+        async with listening(strangers) as (wrong, _), listening(ours) as (right, _):
+            search = Listed((0, lan(wrong)), (0.05, lan(right)))
+            route = await dialer(search).dial(ours.key_hash)
+            assert route.candidate.endpoint == right
+            route.tls.abort()
+
+    run(story)
+
+
+def test_a_silent_candidate_costs_one_stagger(ours):
+    async def story():
+        async with listening(None) as (silent, _), listening(ours) as (right, _):
+            began = asyncio.get_running_loop().time()
+            route = await dialer(Listed((0, lan(silent)), (0, lan(right))), stagger=0.1).dial(ours.key_hash)
+            assert route.candidate.endpoint == right
+            assert asyncio.get_running_loop().time() - began < 1.0
+            route.tls.abort()
+
+    run(story)
+
+
+def test_when_all_fail_every_attempt_says_why_in_order(ours, strangers):
+    async def story():
+        async with listening(strangers) as (wrong, _):
+            nothing = await closed_port()
+            with pytest.raises(NoRoute) as caught:
+                await dialer(Listed((0, lan(nothing)), (0.05, lan(wrong)))).dial(ours.key_hash)
+            failures = [attempt.failure for attempt in caught.value.attempts]
+            assert failures[0] == "connection refused"
+            assert failures[1].startswith("wrong certificate: certificate of")
+            assert caught.value.reasons == ("test: that is all",)
+
+    run(story)
+
+
+def test_time_is_up_even_when_somebody_holds_the_line(ours):
+    async def story():
+        async with listening(None) as (silent, _):
+            with pytest.raises(NoRoute) as caught:
+                await dialer(Listed((0, lan(silent))), timeout=0.3).dial(ours.key_hash)
+            assert [attempt.candidate.endpoint for attempt in caught.value.attempts] == [silent]
+
+    run(story)
+
+
+def test_nothing_outlives_a_dial_that_is_cancelled(ours):
+    async def story():
+        async with listening(None) as (silent, _):
+            search = Listed((0, lan(silent)), (60, lan(silent)))
+            dial = asyncio.get_running_loop().create_task(dialer(search).dial(ours.key_hash))
+            while not search.begun:
+                await asyncio.sleep(0.01)
+            dial.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await dial
+            assert search.closed == 1
+            assert no_tasks_left() or len(asyncio.all_tasks()) <= 2
+
+    run(story)
+
+
+def test_a_known_path_that_works_is_taken_without_asking_anybody(ours):
+    async def story():
+        async with listening(ours) as (endpoint, _):
+            search = Listed((0, lan(endpoint)))
+            route = await dialer(search).dial(ours.key_hash, known=lan(endpoint))
+            assert search.begun == 0
+            route.tls.abort()
+
+    run(story)
+
+
+def test_a_known_path_that_is_gone_makes_the_finders_start_at_once(ours):
+    async def story():
+        async with listening(ours) as (endpoint, _):
+            search = Listed((0, lan(endpoint)))
+            gone = lan(await closed_port())
+            route = await dialer(search, stagger=5.0).dial(ours.key_hash, known=gone)
+            assert (search.begun, route.candidate.endpoint) == (1, endpoint)
+            route.tls.abort()
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("host", "via", "refused"),
+    [
+        ("0.0.0.0", Via.LAN, True),
+        ("::", Via.LAN, True),
+        ("224.0.0.1", Via.DIRECT, True),
+        ("ff02::1", Via.DIRECT, True),
+        ("127.0.0.1", Via.DIRECT, True),
+        ("::1", Via.RELAY, True),
+        ("localhost", Via.DIRECT, True),
+        ("127.0.0.1", Via.LAN, False),
+        ("10.0.0.1", Via.REMEMBERED, False),
+        ("fe80::1%eth0", Via.LAN, False),
+        ("example.net", Via.DIRECT, False),
+    ],
+)
+def test_endpoints_that_lead_to_this_machine_or_to_many_are_refused(host, via, refused):
+    assert (refusal(Candidate(Endpoint(host, 7008), via, "test")) is not None) is refused
