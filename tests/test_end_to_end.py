@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import shutil
 import signal
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +18,7 @@ import pytest
 
 from hardline import __version__
 from tests.support import needs
-from tests.support.node import SCRIPTS, Node, refused
+from tests.support.node import SCRIPTS, Node, free_port, refused
 from tests.support.origin import digest_of_bytes
 from tests.support.programs import CUT, Download, RunningOrigin, curl
 from tests.support.waiting import wait_until
@@ -28,6 +27,7 @@ pytestmark = [needs.tools("curl")]
 
 HTML = ("-H", "Accept: text/html")
 NOBODY = "0" * 40
+TREE = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -259,9 +259,7 @@ def test_share_prints_a_url_that_works_and_remove_takes_it_back(visitor: Node, o
     assert curl(url).status == 503
 
 
-def test_lan_shows_what_others_list_and_nothing_unlisted(
-    host: Node, visitor: Node, origin: RunningOrigin
-) -> None:
+def test_lan_shows_what_others_list_and_nothing_unlisted(host: Node, visitor: Node, origin: RunningOrigin) -> None:
     host.share("quiet", origin.port, listed=False)
     offers = {offer["label"]: offer for offer in json.loads(visitor.hardline("lan", "--json").stdout)}
     assert offers[host.label("site")]["title"] == "The site"
@@ -370,17 +368,24 @@ def test_a_data_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path
 
 
 def test_make_run_serves_the_example_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    tree = example_checkout(tmp_path)
+    tree, port, localport = tmp_path / "tree", free_port(), free_port()
+    shutil.copytree(TREE / "scripts", tree / "scripts")
+    (tree / "services.d").mkdir()
+    example = (TREE / "services.d" / "example.ini").read_text()
+    (tree / "services.d" / "example.ini").write_text(example.replace("port = 8000", f"port = {port}"))
     log = tree / "said"
+    command = [sys.executable, tree / "scripts" / "run.py", "--bind", "127.0.0.1", "--p2pport", "0"]
     with log.open("wb") as said:
-        run = subprocess.Popen(
-            [SCRIPTS / "python", tree / "scripts" / "run.py", *("--localport", "0"), *("--p2pport", "0")],
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            cwd=tree,
-        )
-    with contextlib.closing(killing(run)):
-        found = wait_until(lambda: re.search(r"http://[0-9a-f]{40}\.localhost:(\d+)/", log.read_text()), "a URL", 20)
-        assert "It works" in curl(found[0]).text
+        run = subprocess.Popen([*command, "--localport", str(localport)], stdout=said, stderr=subprocess.STDOUT)
+    try:
+        url = rf"run: +(http://[0-9a-f]{{40}}\.localhost:{localport}/)"
+        found = wait_until(lambda: re.search(url, log.read_text()), "a URL was printed", 20)
+        assert "It works" in curl(found[1]).text
         run.send_signal(signal.SIGINT)
         assert run.wait(15) == 0
+    finally:
+        run.kill()
+        run.wait()
+    for closed in (port, localport):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", closed), timeout=5)

@@ -265,13 +265,13 @@ def _problem_html(problem: Problem) -> str:
 
 
 def _problem_text(problem: Problem) -> str:
-    lines = [f"{problem.status} {problem.title}", "", _shown(problem.explanation)]
+    lines = [f"{problem.status} {_shown(problem.title)}", "", _shown(problem.explanation)]
     if problem.advice:
         lines += ["", "What to do:", *(f"  - {_shown(advice)}" for advice in problem.advice)]
     if problem.attempts:
         lines += ["", "What was tried:"]
         lines += [
-            f"  - {attempt.candidate.endpoint} (from {_origin(attempt)}): {_shown(attempt.failure)} "
+            f"  - {_shown(str(attempt.candidate.endpoint))} (from {_origin(attempt)}): {_shown(attempt.failure)} "
             f"after {attempt.took:.2f} s"
             for attempt in problem.attempts
         ]

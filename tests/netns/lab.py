@@ -68,7 +68,11 @@ class Machine:
         return done.stdout
 
     def start(
-        self, command: Sequence[str | Path], *, output: IO[Any] | int | None = None, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str | Path],
+        *,
+        output: IO[Any] | int | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start a command; the caller ends it."""
         return subprocess.Popen(
@@ -182,7 +186,5 @@ def _ip(*commands: str, inside: str | None = None) -> None:
     """Run ip(8) commands, in one process."""
     where = ["-n", inside] if inside else []
     lines = "\n".join(commands) + "\n"
-    done = subprocess.run(
-        ["ip", *where, "-batch", "-"], input=lines, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["ip", *where, "-batch", "-"], input=lines, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"ip {' '.join(where)}: {done.stderr}{lines}"

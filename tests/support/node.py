@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 from tests.support.programs import Place, placed
 from tests.support.waiting import wait_until
 
@@ -269,12 +271,8 @@ def free_port() -> int:
 
 
 def refused(node: Node) -> tuple[int, str]:
-    """Start a node that must not come up; returns its exit code and what it said.  It said why without a traceback."""
-    try:
+    """Start a node that must not come up; returns its exit code and what it said, which must not be a traceback."""
+    with pytest.raises(DidNotStart) as failure:
         node.start()
-    except DidNotStart as failure:
-        assert "Traceback" not in failure.log, failure.log
-        return failure.code, failure.log
-    node.kill()
-    raise AssertionError("hardlined started")
-
+    assert "Traceback" not in failure.value.log, failure.value.log
+    return failure.value.code, failure.value.log

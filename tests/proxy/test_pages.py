@@ -1,0 +1,310 @@
+"""What a person reads when something fails, and this node's own page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardline.errors import ConnectionLost, LimitReached, NoRoute, PeerError, ServiceFailed
+from hardline.identity import KeyHash, Label
+from hardline.proxy import pages
+from hardline.proxy.head import BadHead
+from hardline.proxy.hostname import Misdirected
+from hardline.proxy.pages import Problem, home_page, problem_page
+from hardline.routes import Attempt, Candidate, Endpoint, Via
+
+pytestmark = pytest.mark.pure
+
+LABEL = Label(KeyHash.parse("6d54994fa9c0edc0b30f2749118f5e963cad7ed2"), "sesame")
+OTHER = "a946e7a560289417a2711f5b9686624852dd469b"
+ATTEMPTS = (
+    Attempt(Candidate(Endpoint("192.168.1.9", 7008), Via.LAN, "LAN"), 0.0312, "wrong certificate"),
+    Attempt(Candidate(Endpoint("fe80::1%eth0", 7008), Via.LAN, "this node"), 3.1, "no answer"),
+    Attempt(Candidate(Endpoint("203.0.113.9", 443), Via.REMEMBERED, "remembered"), 0.4, "connection refused"),
+)
+ABSENT = NoRoute(LABEL.key_hash, ATTEMPTS, ("LAN: nobody answered",), age=2.4)
+
+PROBLEMS = {
+    "bad head": (400, pages.bad_head(BadHead(400, "a request without a Host", "name it"))),
+    "wrong password": (403, pages.wrong_password(LABEL)),
+    "not found": (404, pages.not_found("/x")),
+    "head timeout": (408, pages.head_timeout(10.0)),
+    "misdirected": (421, pages.misdirected(Misdirected("'evil.com' is not a name of this computer", "beware"))),
+    "large head": (431, pages.bad_head(BadHead(431, "the request's head is larger than 32768 bytes"))),
+    "unknown coding": (501, pages.bad_head(BadHead(501, "not a request: only chunked"))),
+    "old http": (505, pages.bad_head(BadHead(505, "HTTP/2.0, expected 1.0 or 1.1"))),
+    "service refused": (502, pages.service_failed(LABEL, ServiceFailed("refused", "nothing listens there"))),
+    "service unavailable": (502, pages.service_failed(LABEL, ServiceFailed("unavailable", ""))),
+    "original silent": (502, pages.original_silent(LABEL)),
+    "host broke": (502, pages.host_failed(LABEL, ConnectionLost("the other node does not answer"))),
+    "host lies": (502, pages.host_failed(LABEL, PeerError("yamux version 7, expected 0"))),
+    "absent": (503, pages.absent(LABEL, ABSENT)),
+    "host busy": (503, pages.service_failed(LABEL, ServiceFailed("limit", ""))),
+    "node busy": (503, pages.limit_reached(LABEL, LimitReached("1000 sessions are in use", "raise max_sessions"))),
+    "service slow": (504, pages.service_failed(LABEL, ServiceFailed("timeout", ""))),
+    "host slow": (504, pages.too_slow(LABEL, 25.0)),
+}
+
+SERVICES = [
+    {
+        "name": "wiki",
+        "state": "serving",
+        "problem": None,
+        "hint": None,
+        "title": "Our wiki",
+        "label": str(LABEL),
+        "url": f"http://{LABEL}.localhost:7009/",
+        "target": "localhost:8080",
+        "listed": True,
+    },
+    {
+        "name": "cam",
+        "state": "stale",
+        "problem": "cam.ini:3: port is 'http'",
+        "hint": "write  port = 80",
+        "title": "",
+        "label": OTHER,
+        "url": f"http://{OTHER}.localhost:7009/",
+        "target": "unix:/run/cam.sock",
+        "listed": False,
+    },
+    {"name": "broken", "state": "broken", "problem": "broken.ini:1: this is not UTF-8", "hint": None},
+]
+OFFERS = [{"title": "Photos", "label": OTHER, "url": f"http://{OTHER}.localhost:7009/", "source": "192.168.1.23"}]
+
+every_problem = pytest.mark.parametrize(("status", "problem"), PROBLEMS.values(), ids=PROBLEMS)
+
+
+def parsed(response: bytes, method: str = "GET") -> tuple[int, dict[str, str], str]:
+    """The response as an HTTP client understands it: status, headers, body; nothing follows it."""
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method=method, target="/", headers=[("Host", "x")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(response)
+    client.receive_data(b"")
+    head, body = client.next_event(), b""
+    assert isinstance(head, h11.Response)
+    while isinstance(event := client.next_event(), h11.Data):
+        body += event.data
+    assert isinstance(event, h11.EndOfMessage)
+    assert client.next_event() == h11.ConnectionClosed()
+    headers = {name.decode(): value.decode() for name, value in head.headers}
+    assert len(headers) == len(head.headers)
+    return head.status_code, headers, body.decode()
+
+
+class _Page(HTMLParser):
+    """Every tag of a page with its attributes, and its text without the style."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._in_style = False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._in_style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_style = False
+
+    def handle_data(self, data: str) -> None:
+        self.text += "" if self._in_style else data
+
+    @property
+    def links(self) -> list[str | None]:
+        return [attributes.get("href") for tag, attributes in self.tags if tag == "a"]
+
+
+# ── every page ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_problem
+@pytest.mark.parametrize("html", [True, False])
+def test_every_problem_is_a_whole_response_with_its_status(status, problem, html):
+    seen, headers, body = parsed(problem_page(problem, html=html))
+    assert seen == status
+    assert headers["content-type"] == f"text/{'html' if html else 'plain'}; charset=utf-8"
+    assert headers["content-length"] == str(len(body.encode()))
+    assert headers["connection"] == "close"
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["server"] == "hardline"
+    assert problem.title in body
+
+
+@every_problem
+def test_plain_text_says_the_same_as_the_page(status, problem):
+    page = _Page(parsed(problem_page(problem, html=True))[2]).text
+    text = parsed(problem_page(problem, html=False))[2]
+    for said in (problem.title, problem.explanation, *problem.advice, *problem.reasons):
+        assert said in page
+        assert said in text
+    for attempt in problem.attempts:
+        assert str(attempt.candidate.endpoint) in page
+        assert str(attempt.candidate.endpoint) in text
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_whoever_asks_for_the_head_gets_the_same_head_and_nothing_behind_it(html):
+    problem = PROBLEMS["absent"][1]
+    for make in (
+        lambda head_only: problem_page(problem, html=html, head_only=head_only),
+        lambda head_only: home_page(SERVICES, OFFERS, html=html, head_only=head_only),
+    ):
+        whole, head = make(False), make(True)
+        assert whole.startswith(head)
+        assert head.endswith(b"\r\n\r\n")
+        assert parsed(head, "HEAD")[1] == parsed(whole)[1]
+
+
+@every_problem
+def test_no_page_runs_scripts_or_loads_anything(status, problem):
+    _, headers, body = parsed(problem_page(problem, html=True))
+    style = re.search("<style>(.*)</style>", body, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = [rule.strip() for rule in headers["content-security-policy"].split(";")]
+    assert {"default-src 'none'", f"style-src 'sha256-{digest}'", "frame-ancestors 'none'"} <= set(policy)
+    page = _Page(body)
+    assert not {"script", "img", "iframe", "object", "form", "base"} & {tag for tag, _ in page.tags}
+    assert not any(name.startswith("on") or name in ("src", "style") for _, names in page.tags for name in names)
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+@every_problem
+def test_a_page_tries_again_by_itself_where_that_can_help(status, problem):
+    _, headers, body = parsed(problem_page(problem, html=True))
+    refreshes = [names["content"] for tag, names in _Page(body).tags if names.get("http-equiv") == "refresh"]
+    again = [] if problem.retry_after is None else [str(problem.retry_after)]
+    assert refreshes == again
+    assert headers.get("retry-after") == (again[0] if again else None)
+    # What the visitor must change first, and what cannot get better by itself, is not repeated.
+    assert bool(again) == (status >= 502 and status != 505)
+
+
+# ── what it says ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_an_absent_host_comes_with_all_that_was_tried(html):
+    body = parsed(problem_page(pages.absent(LABEL, ABSENT), html=html))[2]
+    text = _Page(body).text if html else body
+    for said in ("192.168.1.9:7008", "the local network", "0.03 s", "wrong certificate"):
+        assert said in text
+    for said in ("[fe80::1%eth0]:7008", "the local network (this node)", "3.10 s", "no answer"):
+        assert said in text
+    for said in ("203.0.113.9:443", "memory of an earlier visit", "0.40 s", "connection refused"):
+        assert said in text
+    assert "LAN: nobody answered" in text
+    assert "found out 2 s ago" in text
+    assert str(LABEL.key_hash) in text
+
+
+def test_a_host_that_nobody_found_is_told_from_one_that_nobody_reached():
+    nobody = pages.absent(LABEL, NoRoute(LABEL.key_hash, (), ("LAN: nobody answered",)))
+    assert nobody.explanation == "Nobody who offers it was found."
+    assert pages.absent(LABEL, ABSENT).explanation.startswith("Every way to it failed.")
+
+
+def test_the_status_tells_a_refused_service_from_a_slow_and_an_absent_one():
+    refused = problem_page(PROBLEMS["service refused"][1], html=False)
+    assert b"502 The service is not running" in refused
+    assert b"nothing listens there" in refused
+    assert len({PROBLEMS[name][0] for name in ("service refused", "absent", "service slow")}) == 3
+
+
+def test_a_wrong_password_is_told_with_the_word_that_was_tried():
+    assert "has sesame." in pages.wrong_password(LABEL).explanation
+    assert "has none." in pages.wrong_password(Label(LABEL.key_hash)).explanation
+
+
+def test_the_nodes_own_page_links_to_every_service_and_offer():
+    status, _, body = parsed(home_page(SERVICES, OFFERS, html=True))
+    page = _Page(body)
+    assert status == 200
+    assert page.links[:3] == [SERVICES[0]["url"], SERVICES[1]["url"], OFFERS[0]["url"]]
+    for said in ("Our wiki", "localhost:8080", str(LABEL), "Photos", "192.168.1.23"):
+        assert said in page.text
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_the_nodes_own_page_says_what_is_wrong_with_a_service(html):
+    body = parsed(home_page(SERVICES, [], html=html))[2]
+    text = _Page(body).text if html else body
+    assert "Serving as before its file broke: cam.ini:3: port is 'http'" in text
+    assert "broken.ini:1: this is not UTF-8" in text
+    assert "unix:/run/cam.sock, not listed on the network" in text
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_an_empty_page_says_what_to_do(html):
+    body = parsed(home_page([], [], html=html))[2]
+    assert "hardline share 8000" in body
+    assert "Nobody offers anything here" in body
+
+
+# ── hostile words ────────────────────────────────────────────────────────────────────────────────────────────
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror='alert(1)'>",
+    "</title></style><script>",
+    "'&amp;\"",
+    "\u202egnp.exe\u2066\u200f",
+    "\x1b[31mred\r\nSet-Cookie: a=b\x00\x7f\x85",
+    "\ud800\ufeff\u2028",
+    "x" * 100_000,
+]
+
+
+def test_of_a_hostile_text_only_the_letters_are_shown():
+    offer = OFFERS[0] | {"title": "\x1b[31mPho\u202e\u2066tos\r\n of\x00 2026"}
+    for html in (True, False):
+        assert "[31mPhotos of 2026" in parsed(home_page([], [offer], html=html))[2]
+
+
+def check_harmless(text: str) -> None:
+    label, failure = LABEL, ServiceFailed("refused", text)
+    attempt = Attempt(Candidate(Endpoint(text, 1), Via.DIRECT, text), 1.0, text)
+    offer = OFFERS[0] | {"title": text, "source": text}
+    service = SERVICES[1] | {"title": text, "target": text, "problem": text, "hint": text}
+    problems = [
+        Problem(502, text, text, (text,), (attempt,), (text,), 3),
+        pages.service_failed(label, failure),
+        pages.host_failed(label, PeerError(text)),
+        pages.not_found(text),
+        pages.misdirected(Misdirected(text, text)),
+    ]
+    calm = [Problem(502, "a", "a", ("a",), (ATTEMPTS[0],), ("a",), 3)]
+    makers = [(problem_page, problem) for problem in problems + calm]
+    bodies = [parsed(make(problem, html=html))[2] for make, problem in makers for html in (True, False)]
+    bodies += [parsed(home_page([service], [offer], html=html))[2] for html in (True, False)]
+    for body in bodies:
+        assert all(letter.isprintable() or letter == "\n" for letter in body)
+        assert not any(control in body for control in "\u202e\u2066\u200f\x1b\r\x00")
+        assert len(body) < 20_000
+    tags = [[tag for tag, _ in _Page(parsed(problem_page(each, html=True))[2]).tags] for each in (problems[0], calm[0])]
+    assert tags[0] == tags[1]
+    page = _Page(parsed(home_page([service], [offer], html=True))[2])
+    assert page.links == [service["url"], offer["url"], "/"]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_words_are_words(text):
+    check_harmless(text)
+
+
+@given(st.text(st.characters(codec=None), min_size=1, max_size=60))
+def test_any_words_are_words(text):
+    check_harmless(text)

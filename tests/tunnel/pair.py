@@ -1,0 +1,121 @@
+"""A host and a visitor in one process, over real sockets on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hardline import certificates
+from hardline.config import LocalService, ServiceSettings
+from hardline.identity import KeyHash
+from hardline.routes import Candidate, Endpoint, Via
+from hardline.servicedir import Service
+from hardline.session.session import SessionLimits
+from hardline.transport.listener import Listener
+from hardline.tunnel.dialer import Dialer
+from hardline.tunnel.host import Host, HostLimits
+from hardline.tunnel.visitor import Visitor, VisitorLimits
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+QUICK = SessionLimits(streams=8, ping_interval=0.3, ping_timeout=0.3)
+
+
+@dataclass
+class Noted:
+    """A memory that only notes."""
+
+    worked_calls: list[tuple[KeyHash, Endpoint, Via, str]] = field(default_factory=list)
+    learned_calls: list[tuple[KeyHash, object, object]] = field(default_factory=list)
+
+    async def worked(self, target: KeyHash, endpoint: Endpoint, via: Via, protocol: str) -> None:
+        self.worked_calls.append((target, endpoint, via, protocol))
+
+    async def learned(self, target: KeyHash, wan_hosts: object, title: object) -> None:
+        self.learned_calls.append((target, wan_hosts, title))
+
+
+class Finding:
+    """Finds the endpoints that are set, and counts the searches."""
+
+    def __init__(self) -> None:
+        self.endpoints: list[Endpoint] = []
+        self.plain = False
+        self.searches = 0
+        self.reasons: Sequence[str] = ()
+
+    def search(self, target: KeyHash) -> Finding:
+        self.searches += 1
+        return self
+
+    async def candidates(self) -> AsyncIterator[Candidate]:
+        for endpoint in self.endpoints:
+            yield Candidate(endpoint, Via.LAN, "test", plain=self.plain)
+
+
+class Pair:
+    """Both ends.  `service` is shared at `endpoint` while the host runs."""
+
+    def __init__(self, directory: Path, target: LocalService, limits: VisitorLimits, password: str, legacy: bool):
+        settings = ServiceSettings(target=target, title="Test", password=password, legacy=legacy)
+        identity = certificates.load_or_create(directory / "s.cert")
+        self.service = Service("test", settings, identity, directory / "s.ini")
+        self.finding, self.memory = Finding(), Noted()
+        dialer = Dialer(self.finding.search, clock=time.time, timeout=2.0)
+        self.visitor = Visitor(dialer, self.memory, limits)
+        self._port = 0
+
+    async def start_host(self) -> None:
+        self.host = Host(HostLimits(QUICK, hello_timeout=1.0), clock=time.time, instance="00" * 16)
+        self.host.replace([self.service])
+        self._listener = await Listener.open(["127.0.0.1"], self._port, self.host.accepted, what="p2pport")
+        self._port = self._listener.port
+        self.finding.endpoints = [Endpoint("127.0.0.1", self._port)]
+
+    async def stop_host(self) -> None:
+        await self._listener.aclose()
+        await self.host.aclose()
+
+    def retarget(self, **changes: object) -> None:
+        self.service = replace(self.service, settings=replace(self.service.settings, **changes))
+        self.host.replace([self.service])
+
+
+@contextlib.asynccontextmanager
+async def pair(
+    directory: Path, handler: Handler, limits: VisitorLimits | None = None, password: str = "", legacy: bool = True
+) -> AsyncIterator[Pair]:
+    """A running host in front of a local service that is `handler`, and a visitor that finds it."""
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    target = LocalService("tcp", "127.0.0.1", server.sockets[0].getsockname()[1])
+    both = Pair(directory, target, limits or VisitorLimits(QUICK), password, legacy)
+    await both.start_host()
+    try:
+        yield both
+    finally:
+        await both.visitor.aclose()
+        await both.stop_host()
+        server.close()
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sends back what it gets, and ends when the other side does."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def eventually(condition: Callable[[], object], what: str, timeout: float = 5.0) -> None:
+    """Wait until `condition` holds.  AssertionError when it does not within `timeout` seconds."""
+    try:
+        async with asyncio.timeout(timeout):
+            while not condition():
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"never happened: {what}") from None

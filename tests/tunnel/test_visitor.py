@@ -1,0 +1,257 @@
+"""From a label to a pipe: warm sessions, shared dials, refusals, and what is known to be absent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from hardline.errors import ConnectionLost, LimitReached, NoRoute, PasswordRefused, ServiceFailed
+from hardline.identity import Label
+from hardline.streams import ByteStream
+from hardline.tunnel.visitor import VisitorLimits
+from tests.tunnel.pair import QUICK, Pair, echo, eventually, pair
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        async with asyncio.timeout(30):
+            await story()
+
+    asyncio.run(whole())
+
+
+async def read_exactly(pipe: ByteStream, count: int, early: bytes = b"") -> bytes:
+    data = early
+    while len(data) < count:
+        more = await pipe.receive()
+        assert more, f"ended after {len(data)} of {count} bytes"
+        data += more
+    return data
+
+
+async def echoed(both: Pair, text: bytes, label: Label | None = None) -> None:
+    visit = await both.visitor.visit(label or both.service.label, text)
+    early = await visit.answered()
+    assert await read_exactly(visit.pipe, len(text), early) == text
+    await visit.pipe.aclose()
+
+
+def test_a_visit_reaches_the_service_and_the_next_shares_its_session(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            await echoed(both, b"one")
+            await echoed(both, b"two")
+            assert both.finding.searches == 1
+            assert len(both.visitor.sessions) == 1
+            assert [record.candidate.found_by for record in both.visitor.recent if record.candidate] == ["test", "test"]
+
+    run(story)
+
+
+def test_what_worked_and_what_the_host_said_is_remembered(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            await echoed(both, b"x")
+            await eventually(lambda: both.memory.learned_calls, "the host's hello reached the memory")
+            assert both.memory.worked_calls[0][1:] == (both.finding.endpoints[0], 0, "hardline/2")
+            assert both.memory.learned_calls[0][2] == "Test"
+
+    run(story)
+
+
+def test_visits_that_come_at_once_wait_for_one_dial(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            await asyncio.gather(*(echoed(both, b"%d" % number) for number in range(8)))
+            assert both.finding.searches == 1
+
+    run(story)
+
+
+def test_half_a_pipe_can_end_while_the_other_goes_on(tmp_path):
+    async def sums_up(reader, writer):
+        total = len(await reader.read())
+        writer.write(b"%d" % total)
+        writer.close()
+
+    async def story():
+        async with pair(tmp_path, sums_up) as both:
+            visit = await both.visitor.visit(both.service.label, b"a" * 1000)
+            await visit.answered()
+            await visit.pipe.send(b"b" * 500_000)
+            await visit.pipe.send_eof()
+            assert await read_exactly(visit.pipe, 6) == b"501000"
+            assert await visit.pipe.receive() == b""
+
+    run(story)
+
+
+@pytest.mark.parametrize(("given", "served"), [("secret", True), ("", False), ("other", False)])
+def test_the_labels_word_decides_who_is_served(tmp_path, given, served):
+    async def story():
+        async with pair(tmp_path, echo, password="secret") as both:
+            label = Label(both.service.key_hash, given)
+            if served:
+                await echoed(both, b"x", label)
+            else:
+                visit = await both.visitor.visit(label, b"x")
+                with pytest.raises(PasswordRefused):
+                    await visit.answered()
+
+    run(story)
+
+
+def test_a_session_with_the_right_word_is_not_lent_to_a_wrong_one(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo, password="secret") as both:
+            await echoed(both, b"x")
+            visit = await both.visitor.visit(Label(both.service.key_hash, "wrong"), b"x")
+            with pytest.raises(PasswordRefused):
+                await visit.answered()
+
+    run(story)
+
+
+def test_a_service_that_is_down_is_told_from_a_host_that_is_away(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            server = await asyncio.start_server(echo, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            server.close()
+            await server.wait_closed()
+            both.retarget(target=type(both.service.settings.target)("tcp", "127.0.0.1", port))
+            visit = await both.visitor.visit(both.service.label, b"x")
+            with pytest.raises(ServiceFailed) as caught:
+                await visit.answered()
+            assert caught.value.kind == "refused"
+
+    run(story)
+
+
+def test_an_absent_host_is_known_at_once_the_second_time_and_found_when_it_is_back(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            await both.stop_host()
+            with pytest.raises(NoRoute) as first:
+                await both.visitor.visit(both.service.label, b"x")
+            assert first.value.age == 0
+            assert first.value.attempts[0].failure == "connection refused"
+            searches = both.finding.searches
+            with pytest.raises(NoRoute) as second:
+                await both.visitor.visit(both.service.label, b"x")
+            assert second.value.age > 0
+            assert both.finding.searches == searches
+
+            await both.start_host()
+            loop = asyncio.get_running_loop()
+            back = loop.time()
+            while True:
+                try:
+                    await echoed(both, b"x")
+                    break
+                except NoRoute:
+                    await asyncio.sleep(0.05)
+            assert loop.time() - back < 2
+
+    run(story)
+
+
+def test_a_session_that_was_not_used_for_a_while_is_closed(tmp_path):
+    async def story():
+        limits = VisitorLimits(QUICK, keepwarm=0.3)
+        async with pair(tmp_path, echo, limits) as both:
+            await echoed(both, b"x")
+            await eventually(lambda: not both.visitor.sessions, "the cold session was closed")
+            await eventually(lambda: not both.host.visitors, "the host saw it")
+
+    run(story)
+
+
+def test_a_session_in_use_stays_warm_for_as_long_as_it_is_used(tmp_path):
+    async def story():
+        limits = VisitorLimits(QUICK, keepwarm=0.2)
+        async with pair(tmp_path, echo, limits) as both:
+            visit = await both.visitor.visit(both.service.label, b"x")
+            await visit.answered()
+            await asyncio.sleep(0.6)
+            await visit.pipe.send(b"still here")
+            assert (await read_exactly(visit.pipe, 11))[-10:] == b"still here"
+
+    run(story)
+
+
+def test_a_limit_on_streams_is_said_and_the_session_goes_on(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            visits = [await both.visitor.visit(both.service.label, b"x") for _ in range(QUICK.streams)]
+            for visit in visits:
+                await visit.answered()
+            extra = await both.visitor.visit(both.service.label, b"y")
+            await extra.answered()  # through a second session
+            for visit in visits:
+                await visit.pipe.send(b"z")
+
+    run(story)
+
+
+def test_when_max_sessions_are_in_use_one_more_is_refused_by_name(tmp_path):
+    async def story():
+        limits = VisitorLimits(QUICK, sessions=1)
+        async with pair(tmp_path, echo, limits) as both:
+            visit = await both.visitor.visit(both.service.label, b"x")
+            await visit.answered()
+            with pytest.raises(LimitReached, match="max_sessions"):
+                await both.visitor.visit(Label(both.service.key_hash, "another"), b"x")
+
+    run(story)
+
+
+def test_a_service_that_is_removed_cuts_its_streams_and_no_others(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            visit = await both.visitor.visit(both.service.label, b"x")
+            await visit.answered()
+            both.host.replace([])
+            await eventually(lambda: not both.visitor.sessions, "the session ended")
+            await visit.pipe.receive()
+            with pytest.raises(ConnectionLost):
+                await visit.pipe.receive()
+
+    run(story)
+
+
+def test_a_service_that_changed_its_target_serves_new_streams_there_and_old_ones_where_they_were(tmp_path):
+    async def shouts(reader, writer):
+        while data := await reader.read(100):
+            writer.write(data.upper())
+        writer.close()
+
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            old = await both.visitor.visit(both.service.label, b"a")
+            await read_exactly(old.pipe, 1, await old.answered())
+            server = await asyncio.start_server(shouts, "127.0.0.1", 0)
+            target = type(both.service.settings.target)("tcp", "127.0.0.1", server.sockets[0].getsockname()[1])
+            both.retarget(target=target)
+            new = await both.visitor.visit(both.service.label, b"b")
+            assert await read_exactly(new.pipe, 1, await new.answered()) == b"B"
+            await old.pipe.send(b"c")
+            assert await read_exactly(old.pipe, 1) == b"c"
+            assert both.finding.searches == 1
+            await new.pipe.aclose()
+            server.close()
+
+    run(story)
+
+
+def test_a_service_without_legacy_does_not_answer_to_its_plain_name(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo, legacy=False) as both:
+            both.finding.plain = True
+            with pytest.raises(NoRoute) as caught:
+                await both.visitor.visit(both.service.label, b"x")
+            assert "TLS handshake" in caught.value.attempts[0].failure
+
+    run(story)
