@@ -45,6 +45,7 @@ ROWS = tuple(
         Row(f"new{ms}", "  new connection, first byte", "ms", "less"),
         Row(f"trips{ms}", "    in round trips", "RTT", "less"),
         Row(f"over{ms}", f"    over one round trip ({ms} ms)", "ms", "less", "figure", 5.0),
+        Row(f"one{ms}", "  1 download", "MB/s", "more"),
         Row(f"rate{ms}", "  8 downloads at once", "MB/s", "more"),
         Row(f"jain{ms}", f"    Jain index ({ms} ms)", "", "more", "figure", 0.9),
         Row(f"stalled{ms}", "    rate beside a stalled ninth, of that without", "×", "more"),
@@ -142,6 +143,8 @@ def _measure(contestant: Contestant, ms: int) -> dict[str, float]:
     door = contestant.files
     link = load.median([_connect(contestant.site.host_address) for _ in range(5)])
     new = load.median([load.first_byte(door) for _ in range(_CONNECTIONS)])
+    one = load.streams(door, 1, _SECONDS)
+    contestant.settle()
     alone = load.streams(door, 8, _SECONDS)
     contestant.settle()
     beside = load.streams(door, 8, _SECONDS, stalled=1)
@@ -150,6 +153,7 @@ def _measure(contestant: Contestant, ms: int) -> dict[str, float]:
         "new": new * 1e3,
         "trips": new / link,
         "over": (new - link) * 1e3,
+        "one": one.rate,
         "rate": alone.rate,
         "jain": load.jain(alone.received),
         "stalled": beside.rate / alone.rate,

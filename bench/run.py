@@ -2,8 +2,9 @@
 
     load ──▶ visitor ══ TLS 1.3 ══▶ host ──▶ origin        each contestant in turn, round after round
 
-Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json.  Exit code 0: all was
-measured, whatever the verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps running.
+Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json (with --lab in
+results-lab-last.json).  Exit code 0: all was measured, whatever the verdicts; 1: something did not do its work;
+130: interrupted.  Nothing keeps running.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from sites import Loopback
 
 _HERE = Path(__file__).parent
 RESULTS = _HERE / "results-last.json"
+LAB_RESULTS = _HERE / "results-lab-last.json"
 _TROUBLE = (Broken, OSError, subprocess.SubprocessError)
 
 
@@ -127,7 +129,7 @@ def main() -> int:
     print(f"\n{_machine()}\n")
     print(table.render(rows, figures, others))
     print(f"\n{table.verdicts(rows, figures)}")
-    _keep(rows, figures, errors, rounds)
+    _keep(LAB_RESULTS if options.lab else RESULTS, rows, figures, errors, rounds)
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
     return 1 if errors else 0
@@ -204,7 +206,11 @@ def _machine() -> str:
 
 
 def _keep(
-    rows: Sequence[Row], figures: dict[str, dict[str, list[float | None]]], errors: Sequence[str], rounds: int
+    file: Path,
+    rows: Sequence[Row],
+    figures: dict[str, dict[str, list[float | None]]],
+    errors: Sequence[str],
+    rounds: int,
 ) -> None:
     medians = {
         row.key: {
@@ -215,7 +221,7 @@ def _keep(
         for row in rows
     }
     kept = {"machine": _machine(), "rounds": rounds, "medians": medians, "figures": figures, "errors": list(errors)}
-    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    file.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

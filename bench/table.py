@@ -76,7 +76,7 @@ def verdicts(rows: Sequence[Row], figures: Figures) -> str:
             if row.judged == "ratio"
             else middle(figures, "hardline", row.key)
         )
-        figure = f"{seen:.2f} ×" if row.judged == "ratio" else f"{_figure(seen)} {row.unit}"
+        figure = f"{seen:.2f} ×" if row.judged == "ratio" else f"{_figure(seen)} {row.unit}".rstrip()
         lines.append(f"{said}  {row.title.strip()}: {figure}, must be {_target(row, row.must)}")
     return "\n".join(lines)
 

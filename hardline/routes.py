@@ -86,6 +86,19 @@ class Attempt:
     failure: str
 
 
+@dataclass(frozen=True, slots=True)
+class RememberedHost:
+    """What is known of a host; times in seconds since 1970."""
+
+    title: str = ""
+    wan_hosts: tuple[Endpoint, ...] = ()
+    endpoint: Endpoint | None = None
+    via: str = ""
+    protocol: str = ""
+    first_seen: int = 0
+    last_seen: int = 0
+
+
 class Finder(Protocol):
     """Looks for a key hash in one way."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hardline.discovery.remembered import RememberedHost
 from hardline.identity import KeyHash, Label
+from hardline.routes import RememberedHost
 from hardline.servicedir import Problem, Service
 from hardline.tunnel.host import Visitor as Guest
 from hardline.tunnel.visitor import VisitRecord, WarmSession

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -21,7 +21,7 @@ from hardline import log
 from hardline.config import clean_title
 from hardline.errors import HardlineError
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, Via, format_wan_hosts, parse_wan_hosts
+from hardline.routes import Candidate, Endpoint, RememberedHost, Via, format_wan_hosts, parse_wan_hosts
 
 MAX_ROWS = 10_000
 
@@ -42,19 +42,6 @@ _FORGET = "DELETE FROM routes WHERE key_hash IN (SELECT key_hash FROM routes ORD
 _PROTOCOLS = ("hardline/1", "hardline/2")
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class RememberedHost:
-    """What is known of a host; times in seconds since 1970."""
-
-    title: str = ""
-    wan_hosts: tuple[Endpoint, ...] = ()
-    endpoint: Endpoint | None = None
-    via: str = ""
-    protocol: str = ""
-    first_seen: int = 0
-    last_seen: int = 0
 
 
 class Remembered:

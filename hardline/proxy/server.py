@@ -4,14 +4,14 @@
                                 └──▶ this node's own page
                                 └──▶ a page that says what is wrong, and tries again when that can help
 
-The first head routes the connection.  Source: docs/PROTOCOL.md, section 7; architecture in ARCHITECTURE.md.
+The first head routes the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hardline import log
 from hardline.errors import (
@@ -153,6 +153,8 @@ class Door:
 
     async def _refuse(self, browser: TcpStream, head: Head, problem: pages.Problem) -> None:
         log.debug("browser.refused", status=problem.status, reason=problem.title)
+        if head.method not in _REPEATABLE:
+            problem = replace(problem, retry_after=None)  # a page that reloads itself would turn it into a GET
         page = pages.problem_page(problem, html=head.accepts_html, head_only=head.method == "HEAD")
         await _answer(browser, page)
 

@@ -234,9 +234,12 @@ class Host:
         if not service.settings.legacy:
             raise PeerError("hardline/1, which this service does not speak (legacy = no)")
         pipe = LegacyPipe(tls)
-        theirs = hello.LegacyVisitorLine.parse(await pipe.read_line())
-        if not hello.same_password(theirs.password, service.label.password):
-            raise PasswordRefused("the visitor's label has another password")
+        line = await pipe.read_line()
+        # An original that wants no password does not look at the line either.
+        if service.label.password:
+            theirs = hello.LegacyVisitorLine.parse(line)
+            if not hello.same_password(theirs.password, service.label.password):
+                raise PasswordRefused("the visitor's label has another password")
         visitor.protocol = "hardline/1"
         return pipe
 

@@ -41,8 +41,8 @@ def main() -> None:
                 continue
             for name in {label.encode(), searched[1]} - {b""}:
                 ear.sendto(
-                    b"HARDLINE-SERVICE * HTTP/1.1\r\nPort: %d\r\nInfohash: %s\r\ncookie: x\r\ntitle: x\r\nv: 2\r\n\r\n\r\n"
-                    % (port, name),
+                    b"HARDLINE-SERVICE * HTTP/1.1\r\n"
+                    b"Port: %d\r\nInfohash: %s\r\ncookie: x\r\ntitle: x\r\nv: 2\r\n\r\n\r\n" % (port, name),
                     source,
                 )
             print("answered", flush=True)

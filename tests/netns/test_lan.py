@@ -27,6 +27,7 @@ pytestmark = [
 
 COLD_LIMIT = 0.15  # seconds to the first byte
 BACK_LIMIT = 2.0
+NOTICED_LIMIT = 25.0  # an idle session pings every 15 s and waits 3 s for the answer (docs/PROTOCOL.md 5.3)
 
 
 def test_a_cold_visit_is_served_over_the_lan_within_150_ms(lan: Lan) -> None:
@@ -95,11 +96,11 @@ def test_a_download_is_cut_and_not_complete_when_somebody_dies(lan: Lan, tmp_pat
         node_or_origin.start()
 
 
-def test_a_cable_that_is_pulled_cuts_the_download_within_seconds(lan: Lan, tmp_path: Path) -> None:
+def test_a_cable_that_is_pulled_cuts_the_download(lan: Lan, tmp_path: Path) -> None:
     with lan.download("bytes/2000000000", tmp_path / "part", "--limit-rate", "20M") as download:
         download.has_received(1_000_000)
         lan.host_machine.cut()
-        assert download.exit_code(timeout=20) in CUT
+        assert download.exit_code(timeout=NOTICED_LIMIT) in CUT
     lan.host_machine.heal()
     wait_until(lambda: lan.curl(limit=5).status == 200, "it served again", 10, every=0.1)
 
@@ -144,8 +145,8 @@ def liar(lan: Lan, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[P
     if request.param == "another certificate":
         lie = [tmp_path / "cert", tmp_path / "key"]
         machine.run(
-            ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=liar", "-out", *lie[:1]]
-            + ["-keyout", *lie[1:]]
+            ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=liar"]
+            + ["-out", lie[0], "-keyout", lie[1]]  # noqa: RUF005
         )
     program = Path(__file__).with_name("spoofer.py")
     with said.open("wb") as output:
@@ -159,16 +160,20 @@ def liar(lan: Lan, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[P
 
 
 @needs.tools("openssl")
-@pytest.mark.parametrize("liar", ["closed port", "another certificate"], indirect=True)
-def test_a_lie_on_the_lan_beside_the_truth_does_not_spoil_the_visit(
-    lan: Lan, liar: Path, request: pytest.FixtureRequest
+@pytest.mark.parametrize(
+    ("liar", "tried"), [("closed port", "answered"), ("another certificate", "hung up")], indirect=["liar"]
+)
+def test_a_lie_on_the_lan_that_comes_before_the_truth_does_not_spoil_the_visit(
+    lan: Lan, liar: Path, tried: str, tmp_path: Path
 ) -> None:
-    assert lan.curl().text == "hello from the origin\n"
-    visit = lan.last_visit()
-    assert (visit["via"], visit["status"]) == ("LAN", "ok")
-    assert "answered" in liar.read_text()
-    if "certificate" in request.node.name:
-        wait_until(lambda: "h" in liar.read_text().replace("answered", "").split("\n", 1)[1], "the lie was tried")
+    lan.host_machine.cut()
+    page = tmp_path / "page"
+    with lan.download("", page) as visit:
+        wait_until(lambda: tried in liar.read_text(), "the lie was believed", every=0.001)
+        lan.host_machine.heal()
+        assert visit.exit_code() == 0
+    assert page.read_text() == "hello from the origin\n"
+    assert (lan.last_visit()["via"], lan.last_visit()["status"]) == ("LAN", "ok")
 
 
 @needs.tools("faketime")
