@@ -1,4 +1,4 @@
-"""`make bench PROFILE=1`: where both daemons spend their time in bulk and with 32 connections, by py-spy.
+"""`make bench PROFILE=1`: where both daemons spend their time on each hot path, by py-spy.
 
 A pass of its own after the rounds: a profiler costs time that no figure should show.  The results are speedscope files
 (https://www.speedscope.app) in bench/profiles/.
@@ -21,6 +21,7 @@ from measures import Sizes
 
 PLACE = Path(__file__).with_name("profiles")
 _REPEATS = 5
+_NEW = 3000
 
 
 def record(contestant: Contestant, sizes: Sizes) -> None:
@@ -36,6 +37,9 @@ def record(contestant: Contestant, sizes: Sizes) -> None:
     with _watched(spy, contestant, "upload"):
         for _ in range(_REPEATS):
             load.upload(contestant.sink, contestant.origin.bulk)
+    with _watched(spy, contestant, "new"):
+        for _ in range(_NEW):
+            load.first_byte(contestant.files)
     with _watched(spy, contestant, "ka32"):
         load.many_kept_alive(contestant.files, 32, 4)
 

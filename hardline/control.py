@@ -35,6 +35,7 @@ class ControlServer:
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
         self._tasks = TaskSet("control")
+        self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
 
@@ -66,11 +67,14 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
             await self._tasks.aclose()
+            for writer in list(self._writers):  # of requests that came too late to be begun
+                await self._close(writer)
         if self._path is not None:
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         self._tasks.start(self._serve(reader, writer), "request")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +86,11 @@ class ControlServer:
         except (OSError, ValueError, TimeoutError) as failure:
             log.debug("control.failed", reason=repr(failure))
         finally:
-            writer.close()
+            await self._close(writer)
+
+    async def _close(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.discard(writer)
+        await _close(writer)
 
     async def _answer(self, line: bytes) -> dict[str, object]:
         try:
@@ -129,5 +137,11 @@ async def _is_served(path: Path) -> bool:
         _, writer = await asyncio.open_unix_connection(path)
     except OSError:
         return False
-    writer.close()
+    await _close(writer)
     return True
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

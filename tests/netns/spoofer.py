@@ -1,4 +1,4 @@
-"""A machine that answers every search of the LAN with a lie.  Prints "answered" for each.
+"""A machine that answers every search of the LAN with a lie.  Prints "answered" for each, "dialled" when believed.
 
     visitor ── HARDLINE-SEARCH ──▶ group      spoofer ── HARDLINE-SERVICE, Port: LIE ──▶ visitor
 
@@ -10,6 +10,7 @@ A plain blocking loop: it answers before a real node can.  Packets: docs/PROTOCO
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
@@ -53,11 +54,9 @@ def greet(server: socket.socket, context: ssl.SSLContext) -> None:
     held = []
     while True:
         connection, _ = server.accept()
-        try:
+        print("dialled", flush=True)
+        with contextlib.suppress(OSError):  # whoever saw the certificate hangs up
             held.append(context.wrap_socket(connection, server_side=True))
-            print("handshake", flush=True)
-        except OSError:
-            print("hung up", flush=True)
 
 
 if __name__ == "__main__":

@@ -145,8 +145,8 @@ def liar(lan: Lan, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[P
     if request.param == "another certificate":
         lie = [tmp_path / "cert", tmp_path / "key"]
         machine.run(
-            ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=liar"]
-            + ["-out", lie[0], "-keyout", lie[1]]  # noqa: RUF005
+            ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=liar"]  # noqa: RUF005
+            + ["-out", lie[0], "-keyout", lie[1]]
         )
     program = Path(__file__).with_name("spoofer.py")
     with said.open("wb") as output:
@@ -161,7 +161,7 @@ def liar(lan: Lan, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[P
 
 @needs.tools("openssl")
 @pytest.mark.parametrize(
-    ("liar", "tried"), [("closed port", "answered"), ("another certificate", "hung up")], indirect=["liar"]
+    ("liar", "tried"), [("closed port", "answered"), ("another certificate", "dialled")], indirect=["liar"]
 )
 def test_a_lie_on_the_lan_that_comes_before_the_truth_does_not_spoil_the_visit(
     lan: Lan, liar: Path, tried: str, tmp_path: Path

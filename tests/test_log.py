@@ -1,0 +1,50 @@
+"""What the log keeps, and what a hostile peer cannot put into it."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from hardline import log
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    logger = logging.getLogger("hardline")
+    before = (logger.handlers[:], logger.propagate, logger.level)
+    yield
+    logger.handlers[:], logger.propagate = before[0], before[1]
+    logger.setLevel(before[2])
+
+
+def test_an_event_is_a_line_of_name_and_fields(capsys):
+    log.set_up("info")
+    log.event("dial.won", service="e8684237", took_s=0.0841, via=None)
+    line = capsys.readouterr().err.strip()
+    assert line.split(" ", 1)[1] == "INFO    dial.won             service=e8684237 took_s=0.084"
+
+
+@pytest.mark.parametrize("text", ["two words", "a=b", 'quo"te', "new\nline", "\x1b[31mred", "", "\u202eback"])
+def test_a_peers_words_cannot_forge_a_field_or_a_line(capsys, text):
+    log.set_up("info")
+    log.event("x", reason=text)
+    out = capsys.readouterr().err
+    assert out.count("\n") == 1
+    assert json.loads(out.partition("reason=")[2]) == text
+
+
+def test_as_json_every_line_is_an_object(capsys):
+    log.set_up("debug", "json")
+    log.debug("x", n=1)
+    log.warning("y", reason="a\nb")
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (first["event"], first["level"], first["n"]) == ("x", "debug", 1)
+    assert (second["level"], second["reason"]) == ("warning", "a\nb")
+
+
+def test_below_the_level_nothing_is_said(capsys):
+    log.set_up("warning")
+    log.event("x")
+    assert capsys.readouterr().err == ""
