@@ -27,7 +27,7 @@ def stand_in_for_undeclared_modules() -> None:
     upnpclient = types.ModuleType("upnpclient")
     upnpclient.__getattr__ = lambda name: importlib.import_module(f"hardline.upnpclient.{name}")
     ifaddr = types.ModuleType("ifaddr")
-    ifaddr.get_adapters = lambda: []
+    ifaddr.get_adapters = list
     sys.modules.update(upnpclient=upnpclient, ifaddr=ifaddr)
 
 

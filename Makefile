@@ -1,0 +1,45 @@
+# make run · make test · make check · make bench · make test-all      (what each does: README.md)
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PYTEST := $(PYTHON) -m pytest
+
+.PHONY: run test test-all check bench system-packages clean
+
+run: $(VENV)/.installed
+	@exec $(PYTHON) scripts/run.py $(ARGS)
+
+check: $(VENV)/.installed-test
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+	$(PYTEST) -q -m pure
+
+test: $(VENV)/.installed-test system-packages
+	$(PYTEST) -q $(ARGS)
+
+# The same tests at their full size: 1 GB where `make test` moves 200 MB.
+test-all: $(VENV)/.installed-test system-packages
+	HARDLINE_TEST_FULL=1 $(PYTEST) -q $(ARGS)
+
+bench: $(VENV)/.installed-test system-packages
+	$(PYTHON) bench/run.py $(ARGS)
+
+system-packages:
+	@sh tests/support/install.sh
+
+$(VENV)/.made:
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml
+	$(PYTHON) -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed pyproject.toml
+	$(PYTHON) -m pip install --quiet --group test
+	@touch $@
+
+clean:
+	rm -rf $(VENV) run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

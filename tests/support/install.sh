@@ -1,0 +1,36 @@
+#!/bin/sh
+# The programs that tests and benchmarks run against: installed by apt where that is possible, else named.
+# A test whose program is missing skips with a reason (tests/support/needs.py), except in CI.
+set -eu
+
+missing=""
+need() { # PROGRAM-OR-FILE PACKAGE...
+    what=$1
+    shift
+    command -v "$what" >/dev/null 2>&1 || [ -e "$what" ] || missing="$missing $*"
+}
+
+PATH="$PATH:/usr/sbin:/sbin"
+need openssl openssl
+need curl curl
+need ip iproute2
+need sysctl procps
+need ssh openssh-client
+need sshd openssh-server
+need nginx nginx-light
+need /usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream
+need stunnel stunnel4
+need wrk wrk
+need go golang-go
+need /usr/share/gocode/src/github.com/hashicorp/yamux golang-github-hashicorp-yamux-dev
+need faketime faketime
+
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086  one word per package
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "not installed, so some tests will be skipped:$missing" >&2
+fi
