@@ -114,5 +114,6 @@ def _install() -> Path:
             ended = subprocess.run(argv, capture_output=True, text=True, check=False)
             if ended.returncode:
                 raise Broken(f"{argv[-1]} could not be installed: {ended.stderr.strip()[-300:]}")
+            (_ENVIRONMENT / ".gitignore").write_text("*\n")  # others' code must never slip into a commit
         done.touch()
     return python

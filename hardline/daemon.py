@@ -36,6 +36,7 @@ from hardline.session.session import SessionLimits
 from hardline.session.windows import WindowBudget
 from hardline.status import (
     describe_hosting,
+    describe_original,
     describe_peer,
     describe_services,
     describe_visit,
@@ -234,6 +235,7 @@ class Daemon:
             "services": describe_services(self._directory.services, self._directory.problems, self._door_port),
             "sessions": [
                 *(describe_visiting(warm, now) for warm in self._visitor.sessions),
+                *(describe_original(original, now) for original in self._visitor.originals),
                 *(describe_hosting(guest, services, time.time()) for guest in self._host.visitors),
             ],
             "peers": [describe_peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)],

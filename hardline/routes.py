@@ -20,6 +20,8 @@ from hardline.identity import KeyHash
 
 MAX_HOSTS = 16  # docs/PROTOCOL.md 7.3: what one list may name
 
+_PORT = re.compile(r"[0-9]{1,5}\Z")
+_SCOPE = re.compile(r"[a-zA-Z0-9_.-]{1,32}\Z")  # a name or a number of an interface
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,62})(\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?\Z")
 
 
@@ -36,7 +38,7 @@ class Endpoint:
         host, colon, digits = text.strip().rpartition(":")
         if not colon:
             raise PeerError(f"expected host:port, not {text[:80]!r}")
-        if not (digits.isascii() and digits.isdigit()) or not 1 <= int(digits[:6]) <= 65_535:
+        if not _PORT.match(digits) or not 1 <= int(digits) <= 65_535:
             raise PeerError(f"a port is a number from 1 to 65535, not {digits[:20]!r}")
         return cls(_checked_host(host), int(digits))
 
@@ -142,7 +144,11 @@ def format_wan_hosts(hosts: Sequence[Endpoint]) -> str:
 def _checked_host(host: str) -> str:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
-        return str(ipaddress.ip_address(bare))
+        address = ipaddress.ip_address(bare)
+        scope = address.scope_id if isinstance(address, ipaddress.IPv6Address) else None
+        if scope is not None and not _SCOPE.match(scope):
+            raise PeerError(f"expected the name of an interface after %, not {scope[:40]!r}")
+        return str(address)
     except ValueError:
         if ":" in bare or not _HOST_NAME.match(bare):
             raise PeerError(f"expected a host name or IP address, not {host[:80]!r}") from None

@@ -12,7 +12,7 @@ from hardline.identity import KeyHash, Label
 from hardline.routes import RememberedHost
 from hardline.servicedir import Problem, Service
 from hardline.tunnel.host import Visitor as Guest
-from hardline.tunnel.visitor import VisitRecord, WarmSession
+from hardline.tunnel.visitor import OpenOriginal, VisitRecord, WarmSession
 
 
 def url_of(label: Label, door_port: int) -> str:
@@ -62,6 +62,25 @@ def describe_visiting(warm: WarmSession, now: float) -> dict[str, Any]:
         "received": warm.session.received,
         "round_trip_s": round(warm.session.round_trip, 6),
         "since_s": round(now - warm.session.opened_at, 3),
+    }
+
+
+def describe_original(original: OpenOriginal, now: float) -> dict[str, Any]:
+    """A visit to an original, which takes a connection of its own; `now` is the event loop's time."""
+    return {
+        "role": "visiting",
+        "key_hash": str(original.label.key_hash),
+        "label": str(original.label),
+        "title": "",
+        "protocol": "hardline/1",
+        "via": original.candidate.via.name,
+        "found_by": original.candidate.found_by,
+        "endpoint": str(original.candidate.endpoint),
+        "streams": 1,
+        "sent": None,
+        "received": None,
+        "round_trip_s": None,
+        "since_s": round(now - original.opened_at, 3),
     }
 
 

@@ -41,14 +41,23 @@ def main(arguments: Sequence[str]) -> int:
         say(f"error: port {port} is taken, and services.d/example.ini wants its web server there")
         say("hint: stop what listens there, or write another port into services.d/example.ini")
         return 1
-    site_command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", EXAMPLE]
-    node_command = [SCRIPTS / "hardlined", "--servicedir", SERVICES, "--datadir", DATA, *arguments]
+    site_command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "http.server",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--directory",
+        EXAMPLE,
+    ]
+    node_command: list[str | Path] = [SCRIPTS / "hardlined", "--servicedir", SERVICES, "--datadir", DATA, *arguments]
     with _inbox() as inbox, _child(site_command, quiet=True) as site, _child(node_command) as node:
         signals_passed_on = 0
         deadline, shown = time.monotonic() + _START_LIMIT, False
         while (code := node.poll()) is None:
-            for number in told[signals_passed_on:]:
-                node.send_signal(number)
+            for received in told[signals_passed_on:]:
+                node.send_signal(received)
                 signals_passed_on += 1
             if site.poll() is not None and not told:
                 say(f"error: the example web server ended with {site.returncode}")

@@ -108,6 +108,11 @@ def test_an_upload_arrives_whole(host: Node, visitor: Node, tmp_path: Path) -> N
     assert sent == {"length": 20_000_000, "sha256": digest_of_bytes(20_000_000)}
 
 
+def test_an_answer_that_ends_with_its_connection_is_whole_and_ends_at_once(host: Node, visitor: Node) -> None:
+    answer = curl(visitor.url_of(host.label("site"), "until-end/300000"), limit=3)
+    assert (answer.code, len(answer.body)) == (0, 300_000)
+
+
 def test_events_arrive_when_they_are_sent_and_not_later(host: Node, visitor: Node, tmp_path: Path) -> None:
     label = host.label("site")
     heard = tmp_path / "heard"
@@ -374,7 +379,7 @@ def test_make_run_serves_the_example_and_leaves_nothing_behind(tmp_path: Path) -
     example = (TREE / "services.d" / "example.ini").read_text()
     (tree / "services.d" / "example.ini").write_text(example.replace("port = 8000", f"port = {port}"))
     log = tree / "said"
-    command = [sys.executable, tree / "scripts" / "run.py", "--bind", "127.0.0.1", "--p2pport", "0"]
+    command: list[str | Path] = [sys.executable, tree / "scripts" / "run.py", "--bind", "127.0.0.1", "--p2pport", "0"]
     with log.open("wb") as said:
         run = subprocess.Popen([*command, "--localport", str(localport)], stdout=said, stderr=subprocess.STDOUT)
     try:

@@ -236,13 +236,11 @@ class Lan:
         scoped = f"{source}%{interface.name}" if source.startswith("fe80:") else source
         endpoint = Endpoint(scoped, packet.port)
         today = utc_day(self._clock())
-        hidden = False
         for search in self._searches:
             if packet.matches(search.target, today):
                 search.heard(packet, source, endpoint)
-                hidden = hidden or not packet.shows(search.target)
         label = packet.label
-        if label is not None and not hidden:
+        if label is not None and packet.listed:
             self._offers.heard(label, packet.title, scoped, endpoint, asyncio.get_running_loop().time())
 
     def _answer(self, search: Search, source: str, sender: tuple[object, ...], interface: InterfaceAddress) -> None:

@@ -80,6 +80,11 @@ class Answer:
         except (BadKeyHash, BadLabel):
             return None
 
+    @property
+    def listed(self) -> bool:
+        """It may be shown: ours that do not want to be listed have no title, originals are always listed."""
+        return bool(self.title) or self.version < 2
+
     def matches(self, target: KeyHash, today: int) -> bool:
         """It is about `target`: by its key hash, or by one of its rolling codes around its day or ours."""
         code = self.name.rpartition("-")[2].lower()

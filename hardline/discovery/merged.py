@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 
 from hardline import log
 from hardline.identity import KeyHash
@@ -64,10 +63,14 @@ class MergedSearch:
         loop = asyncio.get_running_loop()
         began, found = loop.time(), 0
         try:
-            async with aclosing(_generator(finder, self._target)) as candidates:
+            candidates = finder.find(self._target)
+            try:
                 async for candidate in candidates:
                     found += 1
                     await arrived.put(candidate)
+            finally:
+                if isinstance(candidates, AsyncGenerator):
+                    await candidates.aclose()
         except Exception as failure:
             log.warning("finder.failed", finder=finder.name, reason=repr(failure))
             self.reasons.append(f"{finder.name}: failed ({type(failure).__name__})")
@@ -78,8 +81,3 @@ class MergedSearch:
                 f"{finder.name}: {what} within {took:.1f} s" if took > 0.05 else f"{finder.name}: {what}"
             )
         await arrived.put(None)
-
-
-async def _generator(finder: Finder, target: KeyHash) -> AsyncGenerator[Candidate, None]:
-    async for candidate in finder.find(target):
-        yield candidate

@@ -113,20 +113,26 @@ class Remembered:
     def _connect(self) -> None:
         try:
             self._database = self._opened()
+        except sqlite3.OperationalError as failure:
+            self._warn(failure)
         except sqlite3.DatabaseError as failure:
-            if isinstance(failure, sqlite3.OperationalError):
-                self._warn(failure)
-                return
-            aside = self._path.with_name(f"{self._path.name}.broken")
-            log.warning("memory.broken", file=self._path, moved_to=aside, reason=str(failure))
+            self._replace(failure)
+
+    def _replace(self, failure: sqlite3.DatabaseError) -> None:
+        aside = self._path.with_name(f"{self._path.name}.broken")
+        log.warning("memory.broken", file=self._path, moved_to=aside, reason=str(failure))
+        try:
             for suffix in ("", "-wal", "-shm"):
                 part = self._path.with_name(self._path.name + suffix)
                 if part.exists():
                     part.replace(aside.with_name(aside.name + suffix))
             self._database = self._opened()
+        except (OSError, sqlite3.Error) as again:
+            self._warn(again)
 
     def _opened(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+        database.text_factory = lambda text: text.decode("utf-8", "replace")
         try:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
@@ -140,6 +146,8 @@ class Remembered:
         return database
 
     def _disconnect(self) -> None:
+        for target, host in self._unsaved.items():
+            self._write(target, host)
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -176,7 +184,9 @@ class Remembered:
         now = int(time.time())
         known = self._read(target) or RememberedHost(first_seen=now)
         host = replace(known, last_seen=now, **changes)  # type: ignore[arg-type]  # our two callers' own keys
-        if not self._write(target, host):
+        if self._write(target, host):
+            self._unsaved.pop(target, None)
+        else:
             self._unsaved[target] = host
             if len(self._unsaved) > MAX_ROWS:
                 del self._unsaved[next(iter(self._unsaved))]
@@ -202,7 +212,7 @@ class Remembered:
             return False
         return True
 
-    def _warn(self, failure: sqlite3.Error) -> None:
+    def _warn(self, failure: OSError | sqlite3.Error) -> None:
         if not self._warned:
             self._warned = True
             log.warning(
@@ -223,7 +233,7 @@ def _parsed(row: tuple[object, ...]) -> RememberedHost:
         title=clean_title(title) if isinstance(title, str) else "",
         wan_hosts=tuple(parse_wan_hosts(wan_hosts)) if isinstance(wan_hosts, str) else (),
         endpoint=parsed,
-        via=via if isinstance(via, str) else "",
+        via=via if isinstance(via, str) and via in Via.__members__ else "",
         protocol=protocol if isinstance(protocol, str) and protocol in _PROTOCOLS else "",
         first_seen=first_seen if isinstance(first_seen, int) else 0,
         last_seen=last_seen if isinstance(last_seen, int) else 0,

@@ -57,10 +57,10 @@ class HeadReader:
 
     def feed(self, data: bytes) -> Head | None:
         """Take bytes, at least one; return the head once it is whole.  Raises BadHead."""
-        if not self._pieces and data.startswith(_TLS_HANDSHAKE):
+        self._pieces.append(data)
+        if self._pieces[0].startswith(_TLS_HANDSHAKE):
             hint = "write http:// in the address: the way to the host is encrypted all the same"
             raise BadHead(400, "this port speaks http, not https", hint)
-        self._pieces.append(data)
         try:
             self._parser.receive_data(data)
             event = self._parser.next_event()

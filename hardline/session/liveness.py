@@ -38,7 +38,7 @@ class Liveness:
         self._pinged = None
 
     def sent(self, now: float) -> None:
-        """Data went out, which the peer will answer somehow.  Pings and pongs do not count: they would never end."""
+        """Data or credit went out, which the peer answers.  Pings and pongs do not count: they would never end."""
         if self._asked is None:
             self._asked = now
 

@@ -311,7 +311,10 @@ class Session:
 
     def consumed(self, stream: Stream, count: int) -> None:
         """The reader of `stream` took `count` bytes."""
-        if not self._over and self._yamux.consumed(stream.number, count, self._loop.time(), self._round_trip):
+        now = self._loop.time()
+        if not self._over and self._yamux.consumed(stream.number, count, now, self._round_trip):
+            self._liveness.sent(now)  # credit asks for more: a host that died in mid-download is noticed soon
+            self._watch_soon()
             self._schedule()
 
     def finish(self, stream: Stream) -> None:

@@ -252,7 +252,7 @@ class Host:
             return
         try:
             await pipe.send(hello.LegacyHostLine().encode())
-            await carry(pipe, local)
+            await carry(pipe, local, ends_with_local=True)
         except ConnectionLost:
             local.abort()
         finally:

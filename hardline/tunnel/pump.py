@@ -22,12 +22,18 @@ _LEGACY_LINGER = 5.0
 
 
 async def carry(
-    pipe: ByteStream, local: TcpStream, idle_timeout: float | None = None, *, if_silent: bytes = b""
+    pipe: ByteStream,
+    local: TcpStream,
+    idle_timeout: float | None = None,
+    *,
+    if_silent: bytes = b"",
+    ends_with_local: bool = False,
 ) -> None:
     """Carry bytes both ways; both pipes are closed when this returns.
 
-    `if_silent` is what the local side gets when an original ends without having sent a byte, which is how it
-    says no to anything (docs/PROTOCOL.md 3.3).
+    The last two are for hardline/1 (docs/PROTOCOL.md 3.3 and 3.4).  `if_silent` is what the local side gets when
+    an original ends without having sent a byte, which is how it says no to anything.  With `ends_with_local` the
+    local side's end ends both at once, as a host's must; a browser may half-close and still wait for its answer.
 
     Raises ConnectionLost when one side broke: the other then was cut, so that nobody takes a part for the whole;
     also after `idle_timeout` seconds without a byte.
@@ -35,7 +41,7 @@ async def carry(
     if isinstance(pipe, Stream):
         await _joined(Joint(pipe, local), idle_timeout)
     else:
-        await _copied(pipe, local, idle_timeout, if_silent)
+        await _copied(pipe, local, idle_timeout, if_silent, ends_with_local)
 
 
 async def _joined(joint: Joint, idle_timeout: float | None) -> None:
@@ -55,7 +61,9 @@ async def _joined(joint: Joint, idle_timeout: float | None) -> None:
         raise
 
 
-async def _copied(pipe: ByteStream, local: TcpStream, idle_timeout: float | None, if_silent: bytes) -> None:
+async def _copied(
+    pipe: ByteStream, local: TcpStream, idle_timeout: float | None, if_silent: bytes, ends_with_local: bool
+) -> None:
     legacy = isinstance(pipe, LegacyPipe)
     clock = _Clock()
     tasks = TaskSet("pump")
@@ -72,7 +80,7 @@ async def _copied(pipe: ByteStream, local: TcpStream, idle_timeout: float | None
                 task.result()
             if not ended and limit and clock.left(limit) <= 0:
                 raise ConnectionLost(f"idle for {limit:g} s")
-            if legacy and inward in ended:
+            if legacy and (inward in ended or (ends_with_local and outward in ended)):
                 break
     except ConnectionLost:
         local.abort()
@@ -99,11 +107,15 @@ class _Clock:
 
 async def _copy(source: ByteStream, target: ByteStream, clock: _Clock, if_silent: bytes = b"") -> None:
     last_words = if_silent
-    while data := await source.receive(65_536):
-        clock.moved()
-        await target.send(data)
-        clock.moved()
-        last_words = b""
+    try:
+        while data := await source.receive(65_536):
+            clock.moved()
+            await target.send(data)
+            clock.moved()
+            last_words = b""
+    except ConnectionLost:
+        if not last_words:
+            raise
     if last_words:
         await target.send(last_words)
     await target.send_eof()

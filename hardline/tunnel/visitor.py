@@ -63,6 +63,15 @@ class WarmSession:
 
 
 @dataclass(eq=False, slots=True)
+class OpenOriginal:
+    """A visit to an original that is going on: it has a connection of its own."""
+
+    label: Label
+    candidate: Candidate
+    opened_at: float
+
+
+@dataclass(eq=False, slots=True)
 class VisitRecord:
     """What became of one visit: the daemon's short memory for `hardline status`."""
 
@@ -134,6 +143,7 @@ class Visitor:
         self._dialling: dict[Label, asyncio.Task[WarmSession | _Original]] = {}
         self._absent: OrderedDict[KeyHash, tuple[NoRoute, float]] = OrderedDict()
         self._originals: OrderedDict[Label, Candidate] = OrderedDict()
+        self.originals: set[OpenOriginal] = set()
         self.recent: deque[VisitRecord] = deque(maxlen=_LOG_LENGTH)
 
     @property
@@ -304,6 +314,9 @@ class Visitor:
         if pipe is None:
             raise ConnectionLost("another visit took the connection")
         record.candidate, record.protocol = original.candidate, "hardline/1"
+        going_on = OpenOriginal(record.label, original.candidate, asyncio.get_running_loop().time())
+        self.originals.add(going_on)
+        pipe.tls.closed.add_done_callback(lambda _: self.originals.discard(going_on))
         try:
             await pipe.send(first)
         except ConnectionLost:

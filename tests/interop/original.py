@@ -38,11 +38,12 @@ def environment() -> Path:
     # A virtual environment holds its own path, so it is made in place; a marker beside it says that it is whole.
     made = cache / f".{ready.name}"
     shutil.rmtree(made, ignore_errors=True)
-    for command in (
+    commands: list[list[str | Path]] = [
         [sys.executable, "-m", "venv", made],
         [made / "bin" / "pip", "install", "-q", *_DECLARED_AND_NOT],
         [made / "bin" / "pip", "install", "-q", "--no-deps", "--no-build-isolation", f"hardline=={VERSION}"],
-    ):
+    ]
+    for command in commands:
         subprocess.run(command, check=True, timeout=300)
     ready.symlink_to(made.name)
     return ready
@@ -78,7 +79,7 @@ class Original:
 
     def start(self) -> None:
         """Start, and wait until it listens."""
-        serves = ["--servicedir", self.services] if list(self.services.glob("*.ini")) else []
+        serves: list[str | Path] = ["--servicedir", self.services] if list(self.services.glob("*.ini")) else []
         reported = ["--external", self._external] if self._external else []
         command = self._command("serve", *serves, *reported, "--p2pport", P2PPORT, "--localport", LOCALPORT)
         with self.log_file.open("ab") as log:

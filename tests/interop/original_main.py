@@ -23,9 +23,17 @@ import types
 BROWSE_WAIT = 1.0  # seconds; its own browser waits half of it
 
 
+class Alias(types.ModuleType):
+    """Its attributes are the submodules of the original's own copy of upnpclient."""
+
+    def __getattr__(self, name: str) -> types.ModuleType:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return importlib.import_module(f"hardline.upnpclient.{name}")
+
+
 def stand_in_for_undeclared_modules() -> None:
-    upnpclient = types.ModuleType("upnpclient")
-    upnpclient.__getattr__ = lambda name: importlib.import_module(f"hardline.upnpclient.{name}")
+    upnpclient = Alias("upnpclient")
     ifaddr = types.ModuleType("ifaddr")
     ifaddr.get_adapters = list
     sys.modules.update(upnpclient=upnpclient, ifaddr=ifaddr)

@@ -32,6 +32,7 @@ pytestmark = [
 SIZE = 1_000_000_000 if os.environ.get("HARDLINE_TEST_FULL") else 200_000_000
 WARM_UP = 30_000_000
 GROWTH_LIMIT = 20_000_000
+TRANSFER_LIMIT = 300  # seconds
 
 
 class Memory:
@@ -41,9 +42,15 @@ class Memory:
         self._before = {node: node.pss() for node in nodes}
         self._growth = dict.fromkeys(nodes, 0)
 
-    def look(self) -> None:
+    def watch(self, transfer: Download) -> None:
+        """Look again and again until the transfer has ended; it must end well."""
+        wait_until(lambda: self._look(transfer), "the transfer ended", TRANSFER_LIMIT, every=0.05)
+        assert transfer.exit_code() == 0
+
+    def _look(self, transfer: Download) -> bool:
         for node, before in self._before.items():
             self._growth[node] = max(self._growth[node], node.pss() - before)
+        return not transfer.running
 
     @property
     def growth(self) -> int:
@@ -59,9 +66,8 @@ def test_a_download_arrives_whole_with_flat_memory_beside_a_slow_reader(lan: Lan
     file = tmp_path / "got"
     with slow(lan, tmp_path) as reader:
         memory = Memory(lan.host, lan.visitor)
-        with lan.download(f"bytes/{SIZE}", file, limit=300) as download:
-            wait_until(lambda: memory.look() or not download.running, "the download ended", 300, every=0.05)
-            assert download.exit_code() == 0
+        with lan.download(f"bytes/{SIZE}", file, limit=TRANSFER_LIMIT) as download:
+            memory.watch(download)
         assert reader.running
     assert digest_of_file(file) == digest_of_bytes(SIZE)
     assert memory.growth < GROWTH_LIMIT
@@ -75,9 +81,8 @@ def test_an_upload_arrives_whole_with_flat_memory_beside_a_slow_reader(lan: Lan,
         given.writelines(pieces_of_bytes(SIZE))
     with slow(lan, tmp_path) as reader:
         memory = Memory(lan.host, lan.visitor)
-        with lan.download("sum", answer, "-T", str(file), "-X", "POST", limit=300) as upload:
-            wait_until(lambda: memory.look() or not upload.running, "the upload ended", 300, every=0.05)
-            assert upload.exit_code() == 0
+        with lan.download("sum", answer, "-T", str(file), "-X", "POST", limit=TRANSFER_LIMIT) as upload:
+            memory.watch(upload)
         assert reader.running
     assert digest_of_bytes(SIZE) in answer.read_text()
     assert memory.growth < GROWTH_LIMIT

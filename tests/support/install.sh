@@ -15,8 +15,6 @@ need openssl openssl
 need curl curl
 need ip iproute2
 need sysctl procps
-need ssh openssh-client
-need sshd openssh-server
 need nginx nginx-light
 need /usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream
 need stunnel stunnel4

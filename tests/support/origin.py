@@ -6,6 +6,7 @@
     GET  /stall/N     promises 2N bytes, sends N of them, then keeps the connection open for ever
     POST /sum         {"length": …, "sha256": …} of the body
     GET  /events      server-sent events: the first at once, the next one whenever somebody asks for /event
+    GET  /until-end/N the same bytes; their end is the end of the connection, as in HTTP/1.0
     GET  /event       lets every open /events go on by one
     GET  /ws          WebSocket: every message comes back
 
@@ -75,6 +76,12 @@ class Origin:
             case ["stall", count]:
                 await _send(writer, 200, pieces_of_bytes(int(count)), 2 * int(count), "application/octet-stream")
                 await asyncio.Event().wait()
+            case ["until-end", count]:
+                writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+                for piece in pieces_of_bytes(int(count)):
+                    writer.write(piece)
+                    await writer.drain()
+                return False
             case ["sum"] if method == "POST":
                 await _send_json(writer, await _sum(reader, writer, headers))
             case ["echo"]:

@@ -38,7 +38,7 @@ class RunningOrigin:
 
     def start(self) -> None:
         """Listen on the port it had before, or any free one the first time."""
-        command = [sys.executable, _ORIGIN, "--name", self._name, "--port", str(self.port)]
+        command: list[str | Path] = [sys.executable, _ORIGIN, "--name", self._name, "--port", str(self.port)]
         self._process = subprocess.Popen(
             placed(self._place, command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )

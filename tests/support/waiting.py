@@ -9,7 +9,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def wait_until(condition: Callable[[], Value], what: str, timeout: float = 10.0, every: float = 0.02) -> Value:
+def wait_until(condition: Callable[[], Value | None], what: str, timeout: float = 10.0, every: float = 0.02) -> Value:
     """Call `condition` until it returns something true, and return that.  AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
