@@ -26,8 +26,10 @@ from hardline.transport.inbox import Inbox
 from hardline.transport.tls import TlsStream
 
 _STAGING = 262_144 + HEADER_SIZE
-_FLUSH_AT = 32_768  # staged bytes that do not wait for the end of the turn
-_TRICKLE = 4_096  # what one stream may add while the socket is behind
+_FLUSH_AT = 131_072  # staged bytes that do not wait for the end of the turn
+_ALONE = 1_048_576  # what a stream may add in one turn of the event loop when no other sends
+_SHARE = 8_192  # what each may at least, however many they are
+_TRICKLE = 4_096  # the same while the socket is behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,11 @@ class Sink(Protocol):
 class Stream:
     """One pipe in a session: a ByteStream."""
 
-    __slots__ = ("_inbox", "_room", "_session", "_sink", "_write_failure", "number")
+    __slots__ = ("_inbox", "_room", "_session", "_sink", "_write_failure", "number", "turn", "used")
 
     def __init__(self, session: Session, number: int) -> None:
         self.number = number
+        self.turn, self.used = 0, 0  # the session's account of what was sent in which turn
         self._session = session
         self._inbox = Inbox(self._taken)
         self._sink: Sink | None = None
@@ -185,7 +188,9 @@ class Session:
         self._fill = 0
         self._tick_due = False
         self._parked: dict[Stream, None] = {}
-        self._quantum = _STAGING
+        self._turn = 1
+        self._senders = 0  # in this turn
+        self._share = _ALONE
         self._liveness = Liveness(self._loop.time(), limits.ping_interval, limits.ping_timeout)
         self._alarm: asyncio.TimerHandle | None = None
         self._pinged_at = 0.0
@@ -263,9 +268,7 @@ class Session:
         Never empty, but of use only while `may_send` holds.
         """
         start = self._fill + HEADER_SIZE
-        room = min(self._yamux.room(stream.number), _STAGING - start, self._quantum)
-        if self._tls.blocked:
-            room = min(room, max(_TRICKLE, self._quantum if self._quantum < _STAGING else 0))
+        room = min(self._yamux.room(stream.number), _STAGING - start, self._left(stream))
         return self._staging.view[start : start + max(room, 1)]
 
     def commit(self, stream: Stream, count: int) -> bool:
@@ -278,6 +281,10 @@ class Session:
         self._yamux.put_data_header(self._staging.data, self._fill, stream.number, count)
         self._fill += HEADER_SIZE + count
         self.sent += count
+        if stream.turn != self._turn:
+            stream.turn, stream.used = self._turn, 0
+            self._senders += 1
+        stream.used += count
         if self._fill >= _FLUSH_AT and (not self._tls.blocked or _STAGING - self._fill < _FLUSH_AT):
             self._flush()
         else:
@@ -285,18 +292,21 @@ class Session:
         return self.may_send(stream)
 
     def may_send(self, stream: Stream) -> bool:
-        """There is room for `stream`; if not, it is parked and `room_made` will be called."""
-        if self._tls.blocked:
+        """There is room for `stream`; if not, `room_made` will be called."""
+        if self._yamux.room(stream.number) <= 0:
+            return False  # until the peer gives credit
+        if self._tls.blocked or self._left(stream) <= 0:
             self._parked[stream] = None
+            self._schedule()
             return False
-        return self._yamux.room(stream.number) > 0
+        return True
 
     def put(self, stream: Stream, data: memoryview) -> int:
         """Copy as much of `data` as there is room for; return how much."""
         if self._over or self._tls.blocked:
             return 0
         start = self._fill + HEADER_SIZE
-        count = min(len(data), self._yamux.room(stream.number), _STAGING - start, self._quantum)
+        count = min(len(data), self._yamux.room(stream.number), _STAGING - start, self._left(stream))
         if count > 0:
             self._staging.view[start : start + count] = data[:count]
             self.commit(stream, count)
@@ -304,9 +314,7 @@ class Session:
 
     def park(self, stream: Stream) -> None:
         """Call `stream.room_made` when there may be room again."""
-        if self._tls.blocked:
-            self._parked[stream] = None
-        elif self._over or self._yamux.room(stream.number) > 0:
+        if self._over or self.may_send(stream):
             self._loop.call_soon(stream.room_made)
 
     def consumed(self, stream: Stream, count: int) -> None:
@@ -357,18 +365,35 @@ class Session:
         self._end(failure or ConnectionLost("the peer closed the session"))
 
     def writable(self) -> None:
-        """The socket has room: wake those who wait, each with an equal share of one staging buffer."""
+        """The socket took everything."""
         if self._fill:
             self._flush()
-        parked, self._parked = list(self._parked), {}
-        self._quantum = max(_TRICKLE, (_STAGING - HEADER_SIZE) // len(parked)) if len(parked) > 1 else _STAGING
-        for stream in parked:
-            if self._tls.blocked:
-                self._parked[stream] = None
-            else:
-                stream.room_made()
+        self._next_turn()
 
     # How it works.
+
+    def _left(self, stream: Stream) -> int:
+        """What `stream` may still send in this turn."""
+        share = self._share
+        if self._tls.blocked:
+            share = min(share, max(_TRICKLE, _STAGING // max(self._senders, len(self._parked), 1)))
+        return share - stream.used if stream.turn == self._turn else share
+
+    def _next_turn(self) -> None:
+        """Those who send share one staging buffer in every turn of the event loop, equally.
+
+        Without this the event loop would read one ready socket again and again (libuv: 32 times) before it looks at
+        the next: a bulk transfer would starve the others, and every request would wait behind megabytes.
+        """
+        senders = max(self._senders, len(self._parked))
+        self._share = _ALONE if senders < 2 else max(_SHARE, _STAGING // senders)
+        self._turn += 1
+        self._senders = 0
+        if self._tls.blocked or not self._parked:
+            return
+        parked, self._parked = list(self._parked), {}
+        for stream in parked:
+            stream.room_made()
 
     def _handle(self, event: yamux.Event) -> None:
         match event:
@@ -405,6 +430,7 @@ class Session:
         self._tick_due = False
         if not self._over:
             self._flush()
+            self._next_turn()
 
     def _flush(self) -> None:
         """Send what is staged, and the control frames behind it."""
@@ -423,8 +449,6 @@ class Session:
                 self._fill += len(piece)
             if self._fill:
                 self._write_staged()
-            if not self._tls.blocked:
-                self._quantum = _STAGING
         except ConnectionLost as failure:
             self._end(failure)
 

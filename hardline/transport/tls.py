@@ -41,6 +41,7 @@ _DRAIN = 1.0  # seconds that an orderly close gives the last bytes
 _MODE_ENABLE_PARTIAL_WRITE = 0x1
 
 _READ_AHEAD = 262_144
+_BURST = 1_048_576  # ciphertext after which other sockets get their turn: libuv would read this one up to 32 times
 _NOTSENT_LOWAT = 262_144  # what the kernel holds unsent: more would only make a ping or a small request wait
 
 _TLS13_AES_FIRST = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
@@ -121,6 +122,7 @@ class TlsStream(asyncio.BufferedProtocol):
         self._failure: Exception | None = None
         self._closing = False
         self._written = 0
+        self._burst = 0
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.record_limit = 0
         self.bare_end = False  # hardline/1: a peer that ends TCP without close_notify ended in order (3.4)
@@ -269,6 +271,11 @@ class TlsStream(asyncio.BufferedProtocol):
         return _RX.view
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._burst += nbytes
+        if self._burst >= _BURST and not self._paused_reading:
+            self._paused_reading = True
+            self._transport_or_fail().pause_reading()
+            asyncio.get_running_loop().call_soon(self._next_burst)
         self._engine.feed(_RX, nbytes)
         if not self._secured.done():
             self._shake_hands()
@@ -316,6 +323,11 @@ class TlsStream(asyncio.BufferedProtocol):
             self.eof_received()
         if transport.is_closing():
             self._ended(ConnectionLost("the connection was closed"))
+
+    def _next_burst(self) -> None:
+        self._burst = 0
+        if self._inbox.size < _READ_AHEAD and not self._transport_or_fail().is_closing():
+            self._resume_reading()
 
     def _shake_hands(self) -> None:
         try:
