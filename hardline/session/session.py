@@ -27,7 +27,8 @@ from hardline.transport.tls import TlsStream
 
 _STAGING = 262_144 + HEADER_SIZE
 _FLUSH_AT = 131_072  # staged bytes that do not wait for the end of the turn
-_ALONE = 1_048_576  # what a stream may add in one turn of the event loop when no other sends
+_ALONE = 4_194_304  # what a stream may add in one turn of the event loop when no other sends
+_TURN = 524_288  # what several may together; one staging buffer, when the socket was behind
 _SHARE = 8_192  # what each may at least, however many they are
 _TRICKLE = 4_096  # the same while the socket is behind
 
@@ -368,7 +369,7 @@ class Session:
         """The socket took everything."""
         if self._fill:
             self._flush()
-        self._next_turn()
+        self._next_turn(_STAGING)
 
     # How it works.
 
@@ -379,14 +380,14 @@ class Session:
             share = min(share, max(_TRICKLE, _STAGING // max(self._senders, len(self._parked), 1)))
         return share - stream.used if stream.turn == self._turn else share
 
-    def _next_turn(self) -> None:
-        """Those who send share one staging buffer in every turn of the event loop, equally.
+    def _next_turn(self, together: int) -> None:
+        """Those who send share `together` bytes in every turn of the event loop, equally.
 
         Without this the event loop would read one ready socket again and again (libuv: 32 times) before it looks at
         the next: a bulk transfer would starve the others, and every request would wait behind megabytes.
         """
         senders = max(self._senders, len(self._parked))
-        self._share = _ALONE if senders < 2 else max(_SHARE, _STAGING // senders)
+        self._share = _ALONE if senders < 2 else max(_SHARE, together // senders)
         self._turn += 1
         self._senders = 0
         if self._tls.blocked or not self._parked:
@@ -430,7 +431,7 @@ class Session:
         self._tick_due = False
         if not self._over:
             self._flush()
-            self._next_turn()
+            self._next_turn(_TURN)
 
     def _flush(self) -> None:
         """Send what is staged, and the control frames behind it."""
