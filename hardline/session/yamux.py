@@ -23,6 +23,8 @@ NORMAL, PROTOCOL_ERROR, INTERNAL_ERROR = range(3)
 HEADER_SIZE = 12
 MAX_SEND_WINDOW = 2**32 - 1
 MAX_CONTROL_BACKLOG = 65_536  # answers to a peer that asks without reading: more than this ends the session
+# Go's implementation may send the first frames of streams that are opened at once in another order than their numbers.
+MAX_PASSED_OVER = 1024
 
 _HEADER = struct.Struct(">BBHII")
 
@@ -102,6 +104,7 @@ class Yamux:
         self._next_id = 1 if client else 2
         self._peer_parity = 0 if client else 1
         self._highest_peer_id = 0
+        self._passed_over: set[int] = set()
         self._accepts = accepts
         self._accepted = 0
         self._budget = budget
@@ -281,9 +284,18 @@ class Yamux:
         self._ending(flags, stream, state, events)
 
     def _accept(self, stream: int, events: list[Event]) -> None:
-        if not self._is_peers(stream) or stream <= self._highest_peer_id:
-            raise PeerError(f"the peer opened stream {stream}, which is not its next number")
-        self._highest_peer_id = stream
+        if not self._is_peers(stream) or stream == 0:
+            raise PeerError(f"the peer opened stream {stream}, which is not one of its numbers")
+        if stream > self._highest_peer_id:
+            passed_over = range(self._highest_peer_id + 2 if self._highest_peer_id else 2 - stream % 2, stream, 2)
+            if len(passed_over) + len(self._passed_over) > MAX_PASSED_OVER:
+                raise PeerError(f"the peer opened stream {stream} and passed over {len(passed_over)} numbers")
+            self._passed_over.update(passed_over)
+            self._highest_peer_id = stream
+        elif stream in self._passed_over:
+            self._passed_over.remove(stream)
+        else:
+            raise PeerError(f"the peer opened stream {stream} twice")
         if self._accepted >= self._accepts:
             self._outbox += _HEADER.pack(0, WINDOW, RST, stream, 0)
             return

@@ -1,0 +1,107 @@
+"""Credit: what a peer may send before its reader has taken it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardline.errors import PeerError
+from hardline.session.windows import INITIAL_WINDOW, ReceiveWindow, WindowBudget
+
+pytestmark = pytest.mark.pure
+
+MB = 1 << 20
+
+
+def budget(limit: int = 64 * MB, per_stream: int = 16 * MB, parent: WindowBudget | None = None) -> WindowBudget:
+    return WindowBudget(limit, per_stream, parent)
+
+
+def test_more_than_the_window_is_the_peers_fault():
+    window = ReceiveWindow(budget())
+    window.received(INITIAL_WINDOW)
+    with pytest.raises(PeerError):
+        window.received(1)
+
+
+def test_credit_comes_once_half_the_window_is_taken():
+    window = ReceiveWindow(budget())
+    window.received(INITIAL_WINDOW)
+    assert window.consumed(INITIAL_WINDOW // 2 - 1, now=0.0, round_trip=0.0) == 0
+    assert window.consumed(1, now=0.0, round_trip=0.0) == INITIAL_WINDOW // 2
+
+
+def test_a_reader_that_keeps_up_gets_a_larger_window_and_no_larger_than_allowed():
+    window, now = ReceiveWindow(budget(per_stream=MB)), 0.0
+    for _ in range(100):
+        window.received(window.size // 2)
+        window.consumed(window.size // 2, now, round_trip=0.1)
+        now += 0.01
+    assert window.size == MB
+
+
+def test_a_reader_that_takes_its_time_keeps_its_window():
+    window, now = ReceiveWindow(budget()), 0.0
+    for _ in range(100):
+        window.received(INITIAL_WINDOW // 2)
+        window.consumed(INITIAL_WINDOW // 2, now, round_trip=0.01)
+        now += 1.0
+    assert window.size == INITIAL_WINDOW
+
+
+def grow(window: ReceiveWindow, times: int = 40) -> None:
+    for turn in range(times):
+        window.received(window.size // 2)
+        window.consumed(window.size // 2, turn * 0.001, round_trip=1.0)
+
+
+def test_all_streams_of_a_session_share_its_budget_and_give_it_back():
+    shared = budget(limit=2 * MB + INITIAL_WINDOW, per_stream=16 * MB)
+    first, second = ReceiveWindow(shared), ReceiveWindow(shared)
+    grow(first)
+    grow(second)
+    assert first.size + second.size <= 2 * MB + 2 * INITIAL_WINDOW
+    first.release()
+    before = second.size
+    grow(second)
+    assert second.size > before
+
+
+def test_what_the_process_has_no_room_for_the_session_does_not_take_either():
+    process = budget(limit=MB + INITIAL_WINDOW)
+    sessions = [budget(parent=process) for _ in range(2)]
+    windows = [ReceiveWindow(session) for session in sessions]
+    for window in windows:
+        grow(window)
+    assert sum(window.size - INITIAL_WINDOW for window in windows) <= MB
+    for window in windows:
+        window.release()
+    fresh = ReceiveWindow(sessions[0])
+    grow(fresh)
+    assert fresh.size > INITIAL_WINDOW
+
+
+def test_releasing_twice_gives_back_once():
+    shared = budget(limit=MB + INITIAL_WINDOW)
+    window = ReceiveWindow(shared)
+    grow(window)
+    window.release()
+    window.release()
+    assert shared.take(MB)
+    assert not shared.take(1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 400_000), st.floats(0, 0.1)), max_size=60))
+def test_the_peer_never_gets_more_credit_than_window_and_never_less_than_was_taken(steps):
+    window, now, outstanding, held = ReceiveWindow(budget(per_stream=MB)), 0.0, INITIAL_WINDOW, 0
+    for count, pause in steps:
+        sent = min(count, outstanding)
+        if sent:
+            window.received(sent)
+        outstanding -= sent
+        held += sent
+        outstanding += window.consumed(held, now, round_trip=0.01) if held else 0
+        held = 0
+        now += pause
+        assert 0 < outstanding <= window.size

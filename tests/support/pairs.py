@@ -1,0 +1,123 @@
+"""Both ends of every kind of pipe, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from OpenSSL import SSL
+
+from hardline import certificates
+from hardline.certificates import Identity
+from hardline.session.legacy import LegacyPipe
+from hardline.session.session import Session, SessionLimits, Stream
+from hardline.streams import ByteStream
+from hardline.transport import tcp
+from hardline.transport.engine import BindingEngine, Engine, PublicEngine, best_engine
+from hardline.transport.listener import Listener
+from hardline.transport.tcp import TcpStream
+from hardline.transport.tls import TlsStream, client_context, front_context, server_context
+from tests.support.memory_stream import MemoryStream
+
+EngineMaker = Callable[[SSL.Connection], Engine]
+
+
+@functools.cache
+def identity() -> Identity:
+    """One certificate for all tests of a process."""
+    directory = tempfile.mkdtemp(prefix="hardline-test-")
+    return certificates.load_or_create(Path(directory) / "s.cert")
+
+
+def host_context() -> SSL.Context:
+    """Answers to any server name with `identity`."""
+    ours = server_context(identity().certificate_path, identity().private_key_path)
+    return front_context(lambda name: ours)
+
+
+@contextlib.asynccontextmanager
+async def tcp_pair() -> AsyncIterator[tuple[TcpStream, TcpStream]]:
+    """(connecting end, accepting end)."""
+    arrived: asyncio.Queue[TcpStream] = asyncio.Queue()
+    listener = await Listener.open(["127.0.0.1"], 0, arrived.put_nowait, what="test")
+    one = await tcp.connect(listener.endpoints[0])
+    other = await arrived.get()
+    try:
+        yield one, other
+    finally:
+        await one.aclose()
+        await other.aclose()
+        await listener.aclose()
+
+
+@contextlib.asynccontextmanager
+async def tls_pair(engine: EngineMaker = best_engine) -> AsyncIterator[tuple[TlsStream, TlsStream]]:
+    """(visitor's end, host's end)."""
+    async with tcp_pair() as (one, other):
+        client, server = await asyncio.gather(
+            TlsStream.over(one, client_context(), "any", engine=engine),
+            TlsStream.over(other, host_context(), engine=engine),
+        )
+        try:
+            yield client, server
+        finally:
+            await client.aclose()
+            await server.aclose()
+
+
+@contextlib.asynccontextmanager
+async def session_pair(
+    limits: SessionLimits | None = None, engine: EngineMaker = best_engine
+) -> AsyncIterator[tuple[Session, Session, asyncio.Queue[Stream]]]:
+    """(visitor's session, host's session, the streams that the host was opened)."""
+    limits = limits or SessionLimits()
+    opened: asyncio.Queue[Stream] = asyncio.Queue()
+    async with tls_pair(engine) as (client, server):
+        visitor = Session(client, limits, client=True)
+        host = Session(server, limits, client=False, accept=opened.put_nowait)
+        visitor.start()
+        host.start()
+        try:
+            yield visitor, host, opened
+        finally:
+            await visitor.aclose()
+            await host.aclose()
+
+
+@contextlib.asynccontextmanager
+async def memory() -> AsyncIterator[tuple[ByteStream, ByteStream]]:
+    yield MemoryStream.pair()
+
+
+@contextlib.asynccontextmanager
+async def yamux_stream() -> AsyncIterator[tuple[ByteStream, ByteStream]]:
+    async with session_pair() as (visitor, _, opened):
+        yield visitor.open_stream(), await opened.get()
+
+
+@contextlib.asynccontextmanager
+async def accepted_yamux_stream() -> AsyncIterator[tuple[ByteStream, ByteStream]]:
+    async with session_pair() as (visitor, _, opened):
+        theirs = visitor.open_stream()
+        yield await opened.get(), theirs
+
+
+@contextlib.asynccontextmanager
+async def legacy() -> AsyncIterator[tuple[ByteStream, ByteStream]]:
+    async with tls_pair() as (client, server):
+        yield LegacyPipe(client), LegacyPipe(server)
+
+
+KINDS = {
+    "memory": memory,
+    "TCP": tcp_pair,
+    "TLS by the binding": functools.partial(tls_pair, BindingEngine),
+    "TLS by public methods": functools.partial(tls_pair, PublicEngine),
+    "a yamux stream": yamux_stream,
+    "a yamux stream seen from the host": accepted_yamux_stream,
+    "hardline/1": legacy,
+}
