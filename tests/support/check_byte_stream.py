@@ -34,12 +34,12 @@ async def read_all(pipe: ByteStream) -> bytes:
 
 async def read_exactly(pipe: ByteStream, count: int) -> bytes:
     """`count` bytes, however they come."""
-    data = b""
+    data = bytearray()
     while len(data) < count:
         piece = await pipe.receive(count - len(data))
         assert piece, f"ended after {len(data)} of {count} bytes"
         data += piece
-    return data
+    return bytes(data)
 
 
 async def what_is_sent_arrives_in_order(one: ByteStream, other: ByteStream) -> None:
