@@ -42,6 +42,10 @@ class Liveness:
         if self._asked is None:
             self._asked = now
 
+    def wait_on(self, now: float) -> None:
+        """Give the answer to the ping another `timeout` seconds."""
+        self._pinged = now
+
     @property
     def deadline(self) -> float:
         """When `tick` has something to do, unless something is heard before."""

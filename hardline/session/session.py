@@ -198,6 +198,7 @@ class Session:
         self._ping_value = 0
         self._round_trip = 0.0
         self._acknowledged = 0
+        self._ping_ends_at: int | None = None  # in the count of `TlsStream.written`; None until it is written
         self._over = False
         self.failure: Exception | None = None
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -456,10 +457,13 @@ class Session:
     def _write_staged(self) -> None:
         count, self._fill = self._fill, 0
         self._tls.write(self._staging, count)
+        if self._ping_ends_at is None:
+            self._ping_ends_at = self._tls.written
 
     def _ping(self) -> None:
         self._ping_value = (self._ping_value + 1) & 0xFFFFFFFF
         self._pinged_at = self._loop.time()
+        self._ping_ends_at = None
         self._yamux.ping(self._ping_value)
         self._schedule()
 
@@ -471,17 +475,23 @@ class Session:
         now = self._loop.time()
         due = self._liveness.tick(now)
         if due is Due.DEAD:
-            acknowledged = self._tls.acknowledged
-            if acknowledged is None or acknowledged <= self._acknowledged:
+            if not self._is_getting_through():
                 self._end(ConnectionLost("the other node does not answer"))
                 return
-            # A slow link: the ping waits behind data that is still getting through.
-            self._liveness.heard(now)
-            due = Due.PING
+            self._liveness.wait_on(now)
         if due is Due.PING:
             self._acknowledged = self._tls.acknowledged or 0
             self._ping()
         self._alarm = self._loop.call_at(self._liveness.deadline, self._watch)
+
+    def _is_getting_through(self) -> bool:
+        """The ping itself still waits behind data, on a slow link, and the peer's kernel goes on confirming bytes.
+
+        Once the ping is confirmed that proves nothing more: the kernel of a stopped process confirms, too.
+        """
+        before, self._acknowledged = self._acknowledged, self._tls.acknowledged or 0
+        waiting = self._ping_ends_at is None or self._acknowledged < self._ping_ends_at
+        return waiting and self._acknowledged > before
 
     def _watch_soon(self) -> None:
         if self._alarm is not None and self._liveness.deadline < self._alarm.when():

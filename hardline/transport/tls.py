@@ -121,7 +121,7 @@ class TlsStream(asyncio.BufferedProtocol):
         self._secured: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failure: Exception | None = None
         self._closing = False
-        self._written = 0
+        self.written = 0  # bytes of ciphertext given to the socket, sent or not
         self._burst = 0
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.record_limit = 0
@@ -236,7 +236,7 @@ class TlsStream(asyncio.BufferedProtocol):
             pending = fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4))
         except OSError:
             return None
-        return self._written - int.from_bytes(pending, sys.byteorder)
+        return self.written - int.from_bytes(pending, sys.byteorder)
 
     # What a Receiver uses.
 
@@ -372,7 +372,7 @@ class TlsStream(asyncio.BufferedProtocol):
         """Give the kernel what OpenSSL has for it; only what it does not take becomes an object of its own."""
         transport = self._transport_or_fail()
         while count := self._engine.drain(_CIPHER):
-            self._written += count
+            self.written += count
             sent = 0
             if self._fd >= 0 and not self._blocked and not transport.is_closing():
                 try:

@@ -1,0 +1,315 @@
+"""Streams joined with sockets: what browsers and services see, whole or visibly cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import random
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from hardline.errors import ConnectionLost
+from hardline.routes import Endpoint
+from hardline.session.joint import Joint
+from hardline.session.session import Session, SessionLimits, Stream
+from hardline.session.windows import INITIAL_WINDOW
+from hardline.tasks import TaskSet
+from hardline.transport import tcp
+from hardline.transport.listener import Listener
+from hardline.transport.tcp import TcpStream
+from tests.support.pairs import identity, session_pair
+from tests.tunnel.pair import Handler, eventually
+
+uvloop = pytest.importorskip("uvloop")
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None]]], None]:
+    def runner(story: Callable[[], Awaitable[None]]) -> None:
+        async def whole() -> None:
+            async with asyncio.timeout(60):
+                await story()
+
+        factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
+        with asyncio.Runner(loop_factory=factory) as loop:
+            loop.run(whole())
+
+    return runner
+
+
+@dataclass
+class Tunnel:
+    """A door without HTTP, a session, and a service behind it: every connection to `door` is joined end to end."""
+
+    door: Endpoint
+    visitor: Session
+    host: Session
+    joints: list[Joint] = field(default_factory=list)
+
+
+@contextlib.asynccontextmanager
+async def tunnel(
+    service: Handler, limits: SessionLimits | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Tunnel]:
+    tasks = TaskSet("test")
+    origin = await asyncio.start_server(service, "127.0.0.1", 0, ssl=tls, limit=1 << 20)
+    at = Endpoint("127.0.0.1", origin.sockets[0].getsockname()[1])
+
+    async def open_service() -> TcpStream:
+        if tls is None:
+            return await tcp.connect(at)
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        loop = asyncio.get_running_loop()
+        return (await loop.create_connection(TcpStream, at.host, at.port, ssl=trusting))[1]
+
+    async with session_pair(limits) as (visitor, host, opened):
+        joints: list[Joint] = []
+
+        async def join(stream: Stream, local: TcpStream) -> None:
+            joint = Joint(stream, local)
+            joints.append(joint)
+            with contextlib.suppress(ConnectionLost):
+                await asyncio.shield(joint.done)
+
+        async def serve() -> None:
+            while True:
+                stream = await opened.get()
+                tasks.start(join(stream, await open_service()), "host")
+
+        tasks.start(serve(), "serve")
+        listener = await Listener.open(
+            ["127.0.0.1"], 0, lambda browser: tasks.start(join(visitor.open_stream(), browser), "visitor"), what="door"
+        )
+        try:
+            yield Tunnel(listener.endpoints[0], visitor, host, joints)
+        finally:
+            await listener.aclose()
+            await tasks.aclose()
+            origin.close()
+
+
+async def connect(to: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(to.host, to.port, limit=1 << 20)
+
+
+async def answers_with_hash(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reads to the end of the other direction, then answers."""
+    digest = hashlib.sha256()
+    while data := await reader.read(1 << 18):
+        digest.update(data)
+    writer.write(digest.digest())
+    writer.close()
+
+
+def sends(count: int, seed: int = 1) -> Handler:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(random.Random(seed).randbytes(count))
+            await writer.drain()
+            writer.write_eof()
+            await reader.read()
+        writer.close()
+
+    return handler
+
+
+async def forever(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            writer.write(bytes(65_536))
+            await writer.drain()
+    writer.close()
+
+
+def test_uploads_end_by_half_close_and_wait_for_their_answers(run):
+    async def upload(door: Endpoint, seed: int) -> None:
+        data = random.Random(seed).randbytes(3_000_000 + seed)
+        reader, writer = await connect(door)
+        writer.write(data)
+        writer.write_eof()
+        assert await reader.read() == hashlib.sha256(data).digest()
+        writer.close()
+
+    async def story():
+        async with tunnel(answers_with_hash) as through:
+            await asyncio.gather(*(upload(through.door, seed) for seed in range(20)))
+            await eventually(lambda: not through.visitor.open_streams, "every stream was closed")
+
+    run(story)
+
+
+def test_downloads_arrive_whole_and_at_once(run):
+    expected = hashlib.sha256(random.Random(1).randbytes(5_000_000)).digest()
+
+    async def download(door: Endpoint) -> None:
+        reader, writer = await connect(door)
+        digest = hashlib.sha256()
+        while data := await reader.read(1 << 18):
+            digest.update(data)
+        assert digest.digest() == expected
+        writer.close()
+
+    async def story():
+        async with tunnel(sends(5_000_000)) as through:
+            await asyncio.gather(*(download(through.door) for _ in range(20)))
+            await eventually(lambda: not through.host.open_streams, "every stream was closed")
+
+    run(story)
+
+
+def test_stalled_readers_cost_their_windows_and_stop_nobody_else(run):
+    limits = SessionLimits(stream_window=1 << 20)
+    progress = [0]
+
+    async def floods_or_greets(reader, writer):
+        if await reader.readline() == b"flood\n":
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(bytes(65_536))
+                    await writer.drain()
+                    progress[0] += 65_536
+        else:
+            writer.write(b"hello")
+        writer.close()
+
+    async def story():
+        async with tunnel(floods_or_greets, limits) as through:
+            stalled = []
+            for _ in range(10):
+                raw = socket.socket()
+                raw.setblocking(False)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+                await asyncio.get_running_loop().sock_connect(raw, (through.door.host, through.door.port))
+                await asyncio.get_running_loop().sock_sendall(raw, b"flood\n")
+                stalled.append(raw)
+            before = -1
+            while progress[0] != before:
+                before = progress[0]
+                await asyncio.sleep(0.3)
+            kept = sum(joint._transport.get_write_buffer_size() for joint in through.joints)
+            assert kept <= 10 * (limits.stream_window + INITIAL_WINDOW)
+            reader, writer = await connect(through.door)
+            writer.write(b"hi\n")
+            assert await reader.read() == b"hello"
+            writer.close()
+            for raw in stalled:
+                raw.close()
+            await eventually(lambda: not through.visitor.open_streams, "the stalled streams are gone")
+
+    run(story)
+
+
+def test_a_browser_that_breaks_off_reaches_the_service(run):
+    ended = asyncio.Event()
+
+    async def notices(reader, writer):
+        try:
+            while True:
+                writer.write(bytes(65_536))
+                await writer.drain()
+        except ConnectionError:
+            ended.set()
+        writer.close()
+
+    async def story():
+        async with tunnel(notices) as through:
+            reader, writer = await connect(through.door)
+            await reader.readexactly(100_000)
+            writer.transport.abort()
+            async with asyncio.timeout(5):
+                await ended.wait()
+            await eventually(lambda: not through.host.open_streams, "the stream is gone")
+
+    run(story)
+
+
+@pytest.mark.parametrize("breaks", ["service", "session"])
+def test_a_download_that_breaks_is_seen_as_a_cut_and_never_as_an_end(run, breaks):
+    async def resets(reader, writer):
+        writer.write(bytes(100_000))
+        await writer.drain()
+        await reader.readline()
+        raw = writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async def story():
+        async with tunnel(resets) as through:
+            reader, writer = await connect(through.door)
+            await reader.readexactly(100_000)
+            if breaks == "service":
+                writer.write(b"now\n")
+            else:
+                through.host.abort(ConnectionLost("test"))
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            writer.close()
+
+    run(story)
+
+
+def test_a_service_behind_tls_loses_nothing_of_its_last_words(run):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity().certificate_path, identity().private_key_path)
+    text = random.Random(3).randbytes(8_000_000)
+
+    async def speaks(reader, writer):
+        writer.write(text)
+        await writer.drain()
+        writer.close()
+
+    async def story():
+        async with tunnel(speaks, tls=context) as through:
+            reader, writer = await connect(through.door)
+            await asyncio.sleep(0.2)  # the window is full and the service has ended before anybody reads
+            assert hashlib.sha256(await reader.read()).digest() == hashlib.sha256(text).digest()
+            writer.close()
+
+    run(story)
+
+
+def test_streams_come_and_go_without_a_trace(run):
+    async def story():
+        async with tunnel(answers_with_hash) as through:
+            for _ in range(300):
+                reader, writer = await connect(through.door)
+                writer.write(b"x")
+                writer.write_eof()
+                assert len(await reader.read()) == 32
+                writer.close()
+            await eventually(lambda: not through.host.open_streams + through.visitor.open_streams, "all are closed")
+            assert all(joint.done.done() for joint in through.joints)
+            assert not through.visitor._streams
+            assert not through.host._streams
+
+    run(story)
+
+
+def test_parallel_downloads_share_what_there_is(run):
+    async def story():
+        async with tunnel(forever) as through:
+            connections = [await connect(through.door) for _ in range(8)]
+            counts = [0] * len(connections)
+
+            async def count(number: int, reader: asyncio.StreamReader) -> None:
+                while data := await reader.read(65_536):
+                    counts[number] += len(data)
+
+            tasks = TaskSet("test")
+            for number, (reader, _) in enumerate(connections):
+                tasks.start(count(number, reader), "reader")
+            await asyncio.sleep(1.5)
+            await tasks.aclose()
+            for _, writer in connections:
+                writer.transport.abort()
+            jain = sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts))
+            assert jain > 0.9, counts
+
+    run(story)

@@ -1,0 +1,231 @@
+"""TLS between nodes: who is accepted, who is refused, and what is left behind (nothing)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import ssl
+
+import pytest
+
+from hardline.errors import ConnectionLost, PeerError
+from hardline.identity import KeyHash
+from hardline.routes import Endpoint
+from hardline.transport import tcp
+from hardline.transport.engine import BindingEngine, PublicEngine, best_engine
+from hardline.transport.listener import Listener
+from hardline.transport.tls import ALPN_2, TlsStream, client_context, front_context
+from tests.support.check_byte_stream import read_exactly
+from tests.support.pairs import host_context, identity, tcp_pair, tls_pair
+
+
+def run(story):
+    async def whole():
+        async with asyncio.timeout(30):
+            await story()
+
+    asyncio.run(whole())
+
+
+def test_both_ends_agree_on_tls_1_3_and_the_session_protocol():
+    async def story():
+        async with tls_pair() as (client, server):
+            assert client.version == server.version == "TLSv1.3"
+            assert client.alpn == server.alpn == ALPN_2
+            assert server.server_name == "any"
+            group = client._engine.connection.get_group_name()
+            assert group == "X25519MLKEM768"
+
+    run(story)
+
+
+def test_the_visitor_knows_the_hash_of_the_certificate_that_the_host_proved_to_hold():
+    async def story():
+        async with tls_pair() as (client, server):
+            assert client.peer_key_hash == identity().key_hash == KeyHash.of_certificate(identity().der)
+            assert server.peer_key_hash is None
+
+    run(story)
+
+
+def test_the_engine_on_the_binding_is_the_one_that_is_used_here():
+    assert best_engine is BindingEngine
+
+
+@pytest.mark.parametrize("engines", [(BindingEngine, PublicEngine), (PublicEngine, BindingEngine)])
+def test_the_two_engines_understand_each_other(engines):
+    async def story():
+        async with tcp_pair() as (one, other):
+            client, server = await asyncio.gather(
+                TlsStream.over(one, client_context(), "any", engine=engines[0]),
+                TlsStream.over(other, host_context(), engine=engines[1]),
+            )
+            await client.send(b"there" * 20_000)
+            assert await read_exactly(server, 100_000) == b"there" * 20_000
+            await server.send(b"back")
+            assert await read_exactly(client, 4) == b"back"
+            client.abort()
+            server.abort()
+
+    run(story)
+
+
+def test_a_name_that_is_not_served_is_refused_in_the_handshake():
+    async def story():
+        async with tcp_pair() as (one, other):
+            client = asyncio.get_running_loop().create_task(TlsStream.over(one, client_context(), "nobody"))
+            with pytest.raises(PeerError, match="TLS handshake"):
+                await TlsStream.over(other, front_context(lambda name: None))
+            with pytest.raises(PeerError, match="handshake failure"):
+                await client
+
+    run(story)
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + bytes(100), bytes(64)])
+def test_what_is_not_tls_is_the_peers_fault(garbage):
+    async def story():
+        async with tcp_pair() as (one, other):
+            await one.send(garbage)
+            await one.send_eof()
+            with pytest.raises((PeerError, ConnectionLost)):
+                await TlsStream.over(other, host_context())
+
+    run(story)
+
+
+def test_a_handshake_that_is_cut_anywhere_ends_and_leaves_no_socket():
+    hello = client_hello()
+
+    async def story():
+        for cut in range(0, len(hello), 97):
+            async with tcp_pair() as (one, other):
+                await one.send(hello[:cut])
+                await one.aclose()
+                with pytest.raises((PeerError, ConnectionLost)):
+                    await TlsStream.over(other, host_context())
+                assert other.transport.is_closing()
+
+    run(story)
+    gc.collect()
+
+
+def client_hello() -> bytes:
+    outgoing = ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    connection = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="any")
+    with pytest.raises(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return outgoing.read()
+
+
+def test_a_handshake_that_is_cancelled_leaves_no_connection():
+    async def story():
+        async with tcp_pair() as (_, other):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(TlsStream.over(other, host_context()), 0.05)
+            assert other.transport.is_closing()
+
+    run(story)
+
+
+def test_a_connection_cut_without_goodbye_is_not_taken_for_an_end():
+    async def story():
+        async with tls_pair() as (client, server):
+            await server.send(b"part")
+            assert await read_exactly(client, 4) == b"part"
+            server._transport.close()  # TCP's end alone
+            with pytest.raises(ConnectionLost):
+                await client.receive()
+
+    run(story)
+
+
+def test_originals_end_without_goodbye_and_that_is_an_end():
+    async def story():
+        async with tls_pair() as (client, server):
+            client.bare_end = True
+            await server.send(b"all")
+            server._transport.close()
+            assert await read_exactly(client, 3) == b"all"
+            assert await client.receive() == b""
+
+    run(story)
+
+
+def test_records_for_originals_hold_at_most_4096_bytes():
+    """As an original reads them: one recv per record of Python's ssl, never more than it asked for."""
+    sizes: list[int] = []
+
+    def original(port: int) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as raw,
+            context.wrap_socket(raw, server_hostname="any") as tls,
+        ):
+            total = 0
+            while total < 50_000:
+                sizes.append(len(tls.recv(16_384)))
+                total += sizes[-1]
+
+    async def story():
+        arrived: asyncio.Queue[tcp.TcpStream] = asyncio.Queue()
+        listener = await Listener.open(["127.0.0.1"], 0, arrived.put_nowait, what="test")
+        reading = asyncio.get_running_loop().run_in_executor(None, original, listener.port)
+        server = await TlsStream.over(await arrived.get(), host_context())
+        assert server.alpn == b""
+        server.record_limit = 4096
+        await server.send(bytes(50_000))
+        await reading
+        server.abort()
+        await listener.aclose()
+
+    run(story)
+    assert max(sizes) == 4096
+    assert sum(sizes) == 50_000
+
+
+def test_tls_1_1_is_refused_and_1_2_is_for_originals():
+    async def shaken(version: ssl.TLSVersion) -> str:
+        async with tcp_pair() as (one, other):
+            raw = one.transport.get_extra_info("socket").dup()
+            one.transport.pause_reading()
+
+            def client() -> str:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                context.set_ciphers("ALL:@SECLEVEL=0")
+                context.minimum_version = context.maximum_version = version
+                raw.setblocking(True)
+                raw.settimeout(5)
+                with context.wrap_socket(raw, server_hostname="any") as tls:
+                    return tls.version() or ""
+
+            talking = asyncio.get_running_loop().run_in_executor(None, client)
+            try:
+                server = await TlsStream.over(other, host_context())
+            except (PeerError, ConnectionLost):
+                with pytest.raises(OSError):
+                    await talking
+                return "refused"
+            version_seen = await talking
+            server.abort()
+            return version_seen
+
+    async def story():
+        assert await shaken(ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+            assert await shaken(ssl.TLSVersion.TLSv1_1) == "refused"
+
+    run(story)
+
+
+def test_the_other_ends_address_is_told():
+    async def story():
+        async with tls_pair() as (client, server):
+            assert client.peer.host == server.peer.host == "127.0.0.1"
+            assert isinstance(client.peer, Endpoint)
+
+    run(story)
