@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +33,7 @@ _CIPHER = "TLS_AES_128_GCM_SHA256"
 _QUIET = 0.002  # seconds of processor time in one look
 _QUIET_LOOK = 0.05
 _QUIET_LIMIT = 3.0
+_BACK_LIMIT = 30.0
 
 
 class Contestant:
@@ -253,6 +256,29 @@ class Hardline(Contestant):
                 return first_byte(Door(port, f"{self._labels['files']}.localhost:{port}"))
             finally:
                 daemon.stop()
+
+    def host_restart(self, number: int) -> float:
+        """Kill the host with -9, let a visit fail, start it again; seconds from its being ready to a first byte."""
+        host = next(daemon for daemon in self.daemons if "host" in daemon.name)
+        os.kill(host.pid, signal.SIGKILL)
+        self.daemons.remove(host)
+        host.stop()
+        with self.site.at_visitor(), contextlib.suppress(Broken):
+            first_byte(self.files)
+        with self.site.at_host():
+            self._node(f"host{number}", self.directory / "services", self.site.host_address, door=False)[1]()
+        back = time.perf_counter()
+        with self.site.at_visitor():
+            while True:
+                try:
+                    first_byte(self.files)
+                    took = time.perf_counter() - back
+                    wait_served_sink(self.sink)
+                    return took
+                except Broken:
+                    if time.perf_counter() - back > _BACK_LIMIT:
+                        raise
+                    time.sleep(0.02)
 
     def _nothing(self) -> Path:
         empty = self.directory / "none"

@@ -78,6 +78,7 @@ ROWS = (
     Row("after", "both daemons after all rounds", "MB PSS", "less"),
     Row("added", "warm visit, added to direct", "ms", "less", "figure", 2.0, None),
     Row("cold", "cold visit, first byte", "s", "less", "figure", 0.15, None),
+    Row("back", "host killed -9, ready again to first byte", "s", "less", "figure", 2.0, None),
 )
 
 
@@ -167,10 +168,11 @@ def streams8(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
 
 
 def cold(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
-    """A visitor that knows nobody; only hardline has to find."""
+    """A visitor that knows nobody, and a host that was killed and is back; only hardline has to find."""
     if not isinstance(contestant, Hardline):
         return {}
-    return {"cold": contestant.cold_visit(time.monotonic_ns())}
+    number = time.monotonic_ns()
+    return {"cold": contestant.cold_visit(number), "back": contestant.host_restart(number)}
 
 
 def memory(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
