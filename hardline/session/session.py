@@ -361,7 +361,8 @@ class Session:
                 self._yamux.go_away(yamux.PROTOCOL_ERROR)
             self._end(failure, orderly=True)
             return
-        self._schedule()  # answers leave with whatever else comes up in this turn
+        if self._yamux.has_answers:
+            self._schedule()  # they leave with whatever else comes up in this turn
 
     def plaintext_ended(self, failure: Exception | None) -> None:
         self._end(failure or ConnectionLost("the peer closed the session"))

@@ -122,6 +122,11 @@ class Yamux:
         """How many streams are open, in one direction at least."""
         return len(self._streams)
 
+    @property
+    def has_answers(self) -> bool:
+        """`data_to_send` would return something."""
+        return bool(self._outbox or self._unannounced)
+
     def knows(self, stream: int) -> bool:
         """`stream` is open, in one direction at least."""
         return stream in self._streams

@@ -342,15 +342,17 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def _pull(self) -> None:
         """Decrypt all that is there and pass it on."""
+        offset, more = 0, True
         try:
-            filled = 1
-            while filled:
-                filled = offset = 0
-                while _PLAIN.size - offset >= _RECORD and (count := self._engine.decrypt(_PLAIN, offset)):
+            while more:
+                offset, count = 0, 1
+                while count and _PLAIN.size - offset >= _RECORD:
+                    count = self._engine.decrypt(_PLAIN, offset)
                     offset += count
-                    filled = offset
-                if filled:
-                    self._deliver(_PLAIN.view[:filled])
+                more = count > 0  # there was no room left for the next record
+                if offset:
+                    self._deliver(_PLAIN.view[:offset])
+                    offset = 0
         except EOFError:
             if offset:
                 self._deliver(_PLAIN.view[:offset])
