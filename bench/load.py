@@ -17,6 +17,7 @@ import socket
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,6 +113,26 @@ def upload(door: Door, bulk: Path) -> float:
     if answer != f"{bulk.stat().st_size} -":
         raise Broken(f"the upload was answered with {answer[:80]!r}")
     return took
+
+
+@contextlib.contextmanager
+def slow_reader(door: Door) -> Iterator[None]:
+    """Somebody who asked for the large file and reads 1 kB of it a second."""
+    over = threading.Event()
+
+    def read(connection: socket.socket) -> None:
+        while not over.wait(1.0):
+            connection.recv(1000)
+
+    with door.connect() as connection:
+        connection.sendall(door.get("/bulk"))
+        reader = threading.Thread(target=read, args=(connection,), daemon=True)
+        reader.start()
+        try:
+            yield
+        finally:
+            over.set()
+            reader.join()
 
 
 def first_byte(door: Door) -> float:

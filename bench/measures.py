@@ -32,6 +32,7 @@ class Sizes:
     beside_seconds: float = 3.0
     streams_seconds: float = 1.5
     idle_connections: int = 1000
+    volume_repeats: int = 5  # of bulk_bytes, each way
 
 
 QUICK = Sizes(
@@ -43,6 +44,7 @@ QUICK = Sizes(
     beside_requests=100,
     beside_seconds=1.5,
     streams_seconds=0.7,
+    volume_repeats=1,
 )
 
 
@@ -75,6 +77,7 @@ ROWS = (
     Row("jain8", "  Jain index", "", "more"),
     Row("idle", "idle, both daemons", "MB PSS", "less", "figure", 110, None),
     Row("idle1000", "1 000 idle connections add, to each", "MB PSS", "less", "figure", 20, None),
+    Row("flat", "1 GB down and up beside a 1 kB/s reader, change of each", "MB PSS", "less", "figure", 20, None),
     Row("after", "both daemons after all rounds", "MB PSS", "less"),
     Row("added", "warm visit, added to direct", "ms", "less", "figure", 2.0, None),
     Row("cold", "cold visit, first byte", "s", "less", "figure", 0.15, None),
@@ -182,7 +185,17 @@ def memory(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
     with load.idle_connections(contestant.files, sizes.idle_connections):
         contestant.settle()
         grown = max(now - then for now, then in zip(contestant.pss(), before, strict=True))
-    return {"idle": sum(before), "idle1000": grown * 1000 / sizes.idle_connections}
+    figures = {"idle": sum(before), "idle1000": grown * 1000 / sizes.idle_connections}
+    load.download(contestant.files, sizes.bulk_bytes)  # buffers that are made once are not growth
+    load.upload(contestant.sink, contestant.origin.bulk)
+    contestant.settle()
+    before = contestant.pss()
+    with load.slow_reader(contestant.files):
+        for _ in range(sizes.volume_repeats):
+            load.download(contestant.files, sizes.bulk_bytes)
+            load.upload(contestant.sink, contestant.origin.bulk)
+        figures["flat"] = max(abs(now - then) for now, then in zip(contestant.pss(), before, strict=True))
+    return figures
 
 
 Measure = Callable[[Contestant, Sizes], dict[str, float]]

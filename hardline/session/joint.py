@@ -59,8 +59,8 @@ class Joint(asyncio.BufferedProtocol):
     def abort(self, failure: Exception) -> None:
         """Cut both sides.  Idempotent."""
         if not self.done.done():
-            self._stream.abort()
             self.was_reset(failure)
+            self._stream.abort()
 
     # What the event loop calls for the socket.
 
@@ -89,8 +89,8 @@ class Joint(asyncio.BufferedProtocol):
         if exc is None and self._eof_after_early:
             return  # a service behind TLS ended: what it said last is still on its way
         if not self.done.done():
-            self._stream.abort()
             self._finish(ConnectionLost(str(exc) if exc else "the local connection was closed"))
+            self._stream.abort()
 
     def pause_writing(self) -> None:
         self._behind = True
@@ -173,8 +173,8 @@ class Joint(asyncio.BufferedProtocol):
 
     def _broke(self, failure: Exception) -> None:
         if not self.done.done():
-            self._stream.abort()
             self._finish(failure)
+            self._stream.abort()
             self._transport.abort()
 
     def _finish(self, failure: Exception | None) -> None:
