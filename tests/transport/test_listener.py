@@ -47,6 +47,22 @@ def test_connections_arrive_on_both_families_and_by_name(host):
     run(story)
 
 
+def test_small_answers_are_not_held_back_on_either_end():
+    async def story():
+        arrived: asyncio.Queue[tcp.TcpStream] = asyncio.Queue()
+        listener = await Listener.open(["127.0.0.1"], 0, arrived.put_nowait, what="p2pport")
+        ours = await tcp.connect(listener.endpoints[0])
+        theirs = await arrived.get()
+        for stream in (ours, theirs):
+            raw = stream.transport.get_extra_info("socket")
+            assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await ours.aclose()
+        await theirs.aclose()
+        await listener.aclose()
+
+    run(story)
+
+
 def test_a_taken_port_is_an_error_with_its_name_and_nothing_shifts():
     async def story():
         with socket.create_server(("127.0.0.1", 0)) as taken:
