@@ -1,8 +1,10 @@
 """How much a peer may send before its reader has taken it, without I/O.
 
-A stream starts with yamux's 256 KiB.  While the reader keeps up, the window doubles, up to the stream's, the
-session's and the process's limit; a reader that stalls costs the window it has and no more.
-Source: docs/PROTOCOL.md, section 5.2.
+A stream starts with yamux's 256 KiB.  While a reader is held up by its window, the windows of all brisk readers of the
+session double, up to the stream's, the session's and the process's limit: were each to grow for itself, who was first
+would keep the largest, and with it the largest part of the way.  Those that grow share the session's limit equally;
+who has more than its share when another one comes gives the rest back as it reads.  A reader that stalls costs the
+window it has and no more.  Source: docs/PROTOCOL.md, section 5.2.
 """
 
 from __future__ import annotations
@@ -15,14 +17,36 @@ INITIAL_WINDOW = 262_144
 # 5 ms keep it from growing for ever on a loopback, where a round trip is too short to measure by.
 _FAST = 0.005
 
+# One that drains it within this time, or within eight round trips, makes use of as large a window as others have.
+_BRISK = 0.25
+
 
 class WindowBudget:
     """What windows may hold above their initial size: of one stream, of one session, of all sessions of `parent`."""
 
     def __init__(self, limit: int, per_stream: int = INITIAL_WINDOW, parent: WindowBudget | None = None) -> None:
         self.per_stream = per_stream
-        self._left = max(limit - INITIAL_WINDOW, 0)
+        self._limit = self._left = max(limit - INITIAL_WINDOW, 0)
         self._parent = parent
+        self._growing: set[ReceiveWindow] = set()
+        self._target = INITIAL_WINDOW
+
+    def share(self, window: ReceiveWindow) -> int:
+        """The most that `window` may have when those that grow share equally."""
+        self._growing.add(window)
+        each = INITIAL_WINDOW + self._limit // len(self._growing)
+        return max(min(self.per_stream, each), INITIAL_WINDOW)
+
+    def target(self, wanted: int) -> int:
+        """What brisk readers may grow to, now that one could use a window of `wanted` bytes."""
+        self._target = min(max(self._target, wanted), self.per_stream)
+        return self._target
+
+    def leave(self, window: ReceiveWindow) -> None:
+        """`window` is gone."""
+        self._growing.discard(window)
+        if not self._growing:
+            self._target = INITIAL_WINDOW
 
     def take(self, count: int) -> bool:
         """Reserve `count` bytes here and in the parent, or nothing."""
@@ -41,13 +65,12 @@ class WindowBudget:
 class ReceiveWindow:
     """The receiving side of one stream's window."""
 
-    __slots__ = ("_budget", "_due_since", "_extra", "_left", "_owed", "size")
+    __slots__ = ("_budget", "_due_since", "_left", "_owed", "size")
 
     def __init__(self, budget: WindowBudget) -> None:
         self.size = INITIAL_WINDOW
         self._left = INITIAL_WINDOW
         self._owed = 0
-        self._extra = 0
         self._due_since: float | None = None
         self._budget = budget
 
@@ -62,21 +85,31 @@ class ReceiveWindow:
         self._owed += count
         if self._owed < self.size // 2:
             return 0
-        if self._due_since is not None and now - self._due_since < max(2 * round_trip, _FAST):
-            self._grow()
+        took = now - self._due_since if self._due_since is not None else None
         self._due_since = now
+        if took is not None and took < max(8 * round_trip, _BRISK):
+            share = self._budget.share(self)
+            held_up = took < max(2 * round_trip, _FAST)
+            target = min(self._budget.target(2 * self.size if held_up else 0), share)
+            if self.size > share:
+                self._shrink(min(self.size - share, self._owed))
+            elif self.size < target:
+                self._grow(min(self.size, target - self.size))
         credit, self._owed = self._owed, 0
         self._left += credit
         return credit
 
     def release(self) -> None:
         """The stream is gone: its growth is free for others."""
-        self._budget.give_back(self._extra)
-        self._extra = 0
+        self._shrink(self.size - INITIAL_WINDOW)
+        self._budget.leave(self)
 
-    def _grow(self) -> None:
-        more = min(self.size, self._budget.per_stream - self.size)
-        if more > 0 and self._budget.take(more):
-            self.size += more
-            self._extra += more
-            self._owed += more
+    def _grow(self, count: int) -> None:
+        if self._budget.take(count):
+            self.size += count
+            self._owed += count
+
+    def _shrink(self, count: int) -> None:
+        self.size -= count
+        self._owed -= count
+        self._budget.give_back(count)

@@ -68,6 +68,64 @@ def test_all_streams_of_a_session_share_its_budget_and_give_it_back():
     assert second.size > before
 
 
+def test_who_comes_later_gets_as_much_as_who_was_first():
+    shared = budget(limit=8 * MB + INITIAL_WINDOW, per_stream=8 * MB)
+    windows = [ReceiveWindow(shared) for _ in range(4)]
+    grow(windows[0])
+    assert windows[0].size == 8 * MB
+    for turn in range(60):
+        for window in windows:
+            window.received(window.size // 4)
+            window.consumed(window.size // 4, 1.0 + turn * 0.001, round_trip=1.0)
+    assert {window.size for window in windows} == {2 * MB + INITIAL_WINDOW}
+    for window in windows[1:]:
+        window.release()
+    grow(windows[0])
+    assert windows[0].size == 8 * MB
+
+
+def test_a_slow_reader_keeps_its_window_when_others_grow():
+    shared = budget()
+    slow, busy = ReceiveWindow(shared), ReceiveWindow(shared)
+    for turn in range(10):
+        grow(busy)
+        slow.received(INITIAL_WINDOW // 2)
+        slow.consumed(INITIAL_WINDOW // 2, 2.0 * turn, round_trip=0.1)
+    assert (slow.size, busy.size) == (INITIAL_WINDOW, 16 * MB)
+
+
+def test_a_brisk_reader_follows_one_that_was_first_although_it_alone_would_not_grow():
+    shared = budget()
+    first, second = ReceiveWindow(shared), ReceiveWindow(shared)
+    grow(first)
+    for turn in range(20):
+        second.received(second.size // 2)
+        second.consumed(second.size // 2, turn * 0.02, round_trip=0.0)
+    assert second.size == first.size
+
+
+def test_an_idle_stream_takes_no_share_from_those_that_grow():
+    shared = budget(limit=8 * MB + INITIAL_WINDOW, per_stream=16 * MB)
+    idle, busy = [ReceiveWindow(shared) for _ in range(1000)], ReceiveWindow(shared)
+    grow(busy)
+    assert busy.size == 8 * MB + INITIAL_WINDOW
+    assert {window.size for window in idle} == {INITIAL_WINDOW}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4 * MB), st.floats(0, 0.02)), max_size=80))
+def test_what_all_windows_of_a_session_hold_stays_within_its_limit(steps):
+    shared, now = budget(limit=4 * MB, per_stream=2 * MB), 0.0
+    windows, credit = [ReceiveWindow(shared) for _ in range(4)], [INITIAL_WINDOW] * 4
+    for number, count, pause in steps:
+        sent = min(count, credit[number])
+        if sent:
+            windows[number].received(sent)
+            credit[number] += windows[number].consumed(sent, now, round_trip=0.01) - sent
+        now += pause
+        assert sum(window.size - INITIAL_WINDOW for window in windows) <= 4 * MB - INITIAL_WINDOW
+        assert all(left <= window.size for left, window in zip(credit, windows, strict=True))
+
+
 def test_what_the_process_has_no_room_for_the_session_does_not_take_either():
     process = budget(limit=MB + INITIAL_WINDOW)
     sessions = [budget(parent=process) for _ in range(2)]
