@@ -46,9 +46,9 @@ MAY_IMPORT = {
 PURE_FILES = {
     "": "errors identity routes streams config ini units",
     "session": "hello status yamux windows liveness",
-    "discovery": "lpd answering offers own",
+    "discovery": "lpd answering offers own instances rates",
     "tunnel": "race names",
-    "proxy": "hostname head pages",
+    "proxy": "hostname head pages pac forwarding",
 }
 PURE = {
     f"hardline.{package}.{name}".replace("..", ".") for package, names in PURE_FILES.items() for name in names.split()
@@ -58,7 +58,7 @@ PURE = {
 IMPURE_MODULES = """
     asyncio concurrent fcntl fileinput glob http.client http.server logging mmap multiprocessing os random secrets
     select selectors shutil signal socket socketserver sqlite3 ssl subprocess sys tempfile termios threading time
-    urllib.request uuid OpenSSL ifaddr requests uvloop watchfiles
+    urllib.request uuid OpenSSL ifaddr requests uvloop watchfiles zeroconf
 """
 IMPURE_CALLS = """
     open print input exec eval read_text read_bytes write_text write_bytes iterdir mkdir unlink touch exists is_file

@@ -2,25 +2,36 @@
 
     browser ── GET / HTTP/1.1, Host: …, … ──▶ HeadReader ──▶ Head(method, target, host, …)      raw: to be passed on
 
-h11 parses and judges the first head, and only the first; the bytes themselves are passed on as they came.  What two
-parsers could understand in two ways is refused, since the service behind has a parser of its own.
+Only the first head of a connection is read; the bytes themselves are passed on as they came.  So it is read to the
+letter of the grammar, without any of the leniency that parsers differ in: what two parsers could understand in two
+ways is refused, since the service behind has a parser of its own.
 Source: RFC 9112, sections 2 to 6.  Time limits are the caller's.
 """
 
 from __future__ import annotations
 
+import enum
 import re
 from dataclasses import dataclass
 
-import h11
-
 from hardline.errors import HardlineError
 
-_TLS_HANDSHAKE = b"\x16"
+_TLS_HANDSHAKE = 0x16
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_HEAD = re.compile(
+    rb"(?P<method>" + _TOKEN + rb") (?P<target>[\x21-\x7e\x80-\xff]+) HTTP/(?P<version>[0-9]\.[0-9])\r\n"
+    rb"(?P<headers>(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
+)
+_BEGINNING = re.compile(_TOKEN + rb"(?: (?:[\x21-\x7e\x80-\xff]+(?: [HTP/0-9.]*\r?)?)?)?\Z")
+_OTHER_VERSION = re.compile(rb"[^ ]+ [^ ]+ HTTP/(?!1\.[01]\r)([0-9]\.[0-9])\r\n")
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _FOLDED_LINE = re.compile(rb"\n[ \t]")
-_ABSOLUTE = re.compile(r"http://([^/?#]*)", re.IGNORECASE)
+_LENGTH = re.compile(rb"[0-9]{1,18}\Z")
+_ABSOLUTE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)\Z")
+_AUTHORITY = re.compile(r"(?P<host>[^/?#@]+):[0-9]{1,5}\Z")
 _HTML = (b"text/html", b"application/xhtml+xml")
 _REFUSED = re.compile(rb"q\s*=\s*0(\.0*)?\Z")
+_WANTED = frozenset((b"host", b"content-length", b"transfer-encoding", b"accept"))
 
 
 class BadHead(HardlineError):
@@ -31,15 +42,30 @@ class BadHead(HardlineError):
         self.status = status
 
 
+class Form(enum.Enum):
+    """How a request names what it wants: RFC 9112, section 3.2."""
+
+    ORIGIN = enum.auto()  # /path, or * for OPTIONS: whoever sends it takes us for the service
+    ABSOLUTE = enum.auto()  # http://host/path: takes us for a proxy
+    AUTHORITY = enum.auto()  # host:port, with CONNECT: wants a tunnel through a proxy
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the door needs to know of a request.  `host` is as it came; `target` is without the host some put there."""
+    """What the door needs to know of a request.
+
+    `host` is the one that counts: a whole URL's beats that of the Host header.  `target` is without it.
+    `content_length` is None, and `chunked` false, for a request that has no body.
+    """
 
     method: str
     target: str
     version: str
     host: str
     accepts_html: bool
+    form: Form = Form.ORIGIN
+    content_length: int | None = None
+    chunked: bool = False
 
 
 class HeadReader:
@@ -47,73 +73,143 @@ class HeadReader:
 
     def __init__(self, max_head: int) -> None:
         self._max_head = max_head
-        self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=max_head)
-        self._pieces: list[bytes] = []
+        self._data = b""
+        self.size = 0  # of the head; what is behind it in `raw` came with it
 
     @property
     def raw(self) -> bytes:
         """All bytes so far: the head, and what came behind it."""
-        return b"".join(self._pieces)
+        return self._data
 
     def feed(self, data: bytes) -> Head | None:
         """Take bytes, at least one; return the head once it is whole.  Raises BadHead."""
-        self._pieces.append(data)
-        if self._pieces[0].startswith(_TLS_HANDSHAKE):
+        searched = max(len(self._data) - 3, 0)
+        self._data += data
+        end = self._data.find(b"\r\n\r\n", searched)
+        if end < 0:
+            self._judge_beginning(searched)
+            return None
+        self.size = end + 4
+        if self.size > self._max_head:
+            raise self._too_large()
+        match = _HEAD.fullmatch(self._data, 0, self.size)
+        if match is None:
+            self._judge_first_byte()
+            raise _what_is_wrong(self._data[: self.size])
+        return _head(match)
+
+    def _judge_beginning(self, searched: int) -> None:
+        """Refuse at once what cannot become a head any more: whoever sent it may wait for an answer."""
+        self._judge_first_byte()
+        if len(self._data) > self._max_head:
+            raise self._too_large()
+        if _BARE_LINE_FEED.search(self._data, max(searched - 1, 0)):
+            raise _bare_line_feed()
+        if b"\n" not in self._data and len(self._data) < 64 and not _BEGINNING.match(self._data):
+            raise _no_request()
+
+    def _judge_first_byte(self) -> None:
+        if self._data[0] == _TLS_HANDSHAKE:
             hint = "write http:// in the address: the way to the host is encrypted all the same"
             raise BadHead(400, "this port speaks http, not https", hint)
-        try:
-            self._parser.receive_data(data)
-            event = self._parser.next_event()
-        except h11.RemoteProtocolError as wrong:
-            if wrong.error_status_hint == 431:
-                raise self._too_large() from None
-            raise BadHead(wrong.error_status_hint, f"not a request: {str(wrong)[:200].lower()}") from None
-        if not isinstance(event, h11.Request):
-            return None
-        raw = self.raw
-        head = raw[: len(raw) - len(self._parser.trailing_data[0])]
-        if len(head) > self._max_head:
-            raise self._too_large()
-        if _FOLDED_LINE.search(head):
-            raise BadHead(400, "a request with a header that is folded over two lines")
-        return _head(event)
 
     def _too_large(self) -> BadHead:
         message = f"the request's head is larger than {self._max_head} bytes"
         return BadHead(431, message, "clear the cookies of this site, or raise [Door] max_head")
 
 
-def _head(request: h11.Request) -> Head:
-    version = request.http_version.decode("ascii")
-    if version not in ("1.0", "1.1"):
-        raise BadHead(505, f"HTTP/{version}, expected 1.0 or 1.1")
-    names = [name for name, _ in request.headers]
-    if b"host" not in names:
-        raise BadHead(
-            400, "a request without a Host", "name the service in the address: http://KEYHASH.localhost:7009/"
-        )
-    if b"content-length" in names and b"transfer-encoding" in names:
-        # RFC 9112, 6.1: two lengths are how a request is smuggled inside another.
-        raise BadHead(400, "a request with both Content-Length and Transfer-Encoding")
-    host = dict(request.headers)[b"host"].decode("latin-1")
+def _head(match: re.Match[bytes]) -> Head:
+    method, target, version, lines = match.groups()
+    if version not in (b"1.1", b"1.0"):
+        raise _wrong_version(version)
+    found: dict[bytes, list[bytes]] = {}
+    for line in lines.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name in _WANTED:
+            found.setdefault(name, []).append(value.strip(b" \t"))
+    form, host, target_text = _named(method, target.decode("latin-1"))
+    hosts = found.get(b"host", [])
+    if len(hosts) > 1:
+        raise BadHead(400, "a request with more than one Host")
+    if form is Form.ORIGIN or version == b"1.1":
+        if not hosts:
+            hint = "name the service in the address: http://KEYHASH.localhost:7009/"
+            raise BadHead(400, "a request without a Host", hint)
+        host = host or hosts[0].decode("latin-1")
+    length, chunked = _body(found.get(b"content-length", []), found.get(b"transfer-encoding", []), version)
+    accept = found.get(b"accept")
     return Head(
-        method=request.method.decode("ascii"),
-        target=_origin_form(request.target.decode("latin-1"), host),
-        version=version,
-        host=host,
-        accepts_html=_accepts_html(b",".join(value for name, value in request.headers if name == b"accept")),
+        method.decode("ascii"),
+        target_text,
+        version.decode("ascii"),
+        host,
+        accept is not None and _accepts_html(b",".join(accept)),
+        form,
+        length,
+        chunked,
     )
 
 
-def _origin_form(target: str, host: str) -> str:
-    """RFC 9112, 3.2.2: whoever takes us for a proxy sends a whole URL; then that says which host is meant."""
+def _named(method: bytes, target: str) -> tuple[Form, str, str]:
+    """The form, the host if the target names one, and the target without it."""
+    if method == b"CONNECT":
+        authority = _AUTHORITY.match(target)
+        if authority is None:
+            raise BadHead(400, "a CONNECT to something else than a host and its port")
+        return Form.AUTHORITY, target, target
+    if target.startswith("/") or (target == "*" and method == b"OPTIONS"):
+        return Form.ORIGIN, "", target
     absolute = _ABSOLUTE.match(target)
-    if absolute is None:
-        return target
-    if absolute[1].lower() != host.lower():
-        raise BadHead(400, "a request for one host that names another in its Host")
-    rest = target[absolute.end() :]
-    return rest if rest.startswith("/") else f"/{rest}"
+    if absolute is None or not absolute["authority"] or "@" in absolute["authority"]:
+        raise BadHead(400, "a request for something that is neither a path nor a URL with a host")
+    if absolute["scheme"].lower() != "http":
+        raise BadHead(400, "a request to a proxy for a URL that does not begin with http://", "use CONNECT for others")
+    rest = absolute["rest"].partition("#")[0]
+    return Form.ABSOLUTE, absolute["authority"], rest if rest.startswith("/") else f"/{rest}"
+
+
+def _body(lengths: list[bytes], codings: list[bytes], version: bytes) -> tuple[int | None, bool]:
+    """Content-Length and whether it is chunked.  RFC 9112, 6.1: two lengths are how requests are smuggled."""
+    if codings:
+        if lengths:
+            raise BadHead(400, "a request with both Content-Length and Transfer-Encoding")
+        if version == b"1.0":
+            raise BadHead(400, "a Transfer-Encoding in HTTP/1.0, which has none")
+        if len(codings) > 1 or codings[0].lower() != b"chunked":
+            raise BadHead(501, "a Transfer-Encoding other than chunked")
+        return None, True
+    if not lengths:
+        return None, False
+    if len(set(lengths)) > 1 or not _LENGTH.match(lengths[0]):
+        raise BadHead(400, "a Content-Length that is no number, or two that differ")
+    return int(lengths[0]), False
+
+
+def _what_is_wrong(head: bytes) -> BadHead:
+    """Why `head`, which ends with an empty line, is none."""
+    if other := _OTHER_VERSION.match(head):
+        return _wrong_version(other[1])
+    if _BARE_LINE_FEED.search(head):
+        return _bare_line_feed()
+    first = head[: head.index(b"\r\n") + 2]
+    if not _HEAD.fullmatch(first + b"\r\n"):
+        return _no_request()
+    if _FOLDED_LINE.search(head):
+        return BadHead(400, "a request with a header that is folded over two lines")
+    return BadHead(400, "a request with a header that is malformed")
+
+
+def _no_request() -> BadHead:
+    return BadHead(400, "not a request of HTTP/1.1: its first line is malformed")
+
+
+def _bare_line_feed() -> BadHead:
+    return BadHead(400, "a request with a line that does not end with CR LF")
+
+
+def _wrong_version(version: bytes) -> BadHead:
+    return BadHead(505, f"HTTP/{version.decode('ascii')}, expected 1.0 or 1.1")
 
 
 def _accepts_html(accept: bytes) -> bool:

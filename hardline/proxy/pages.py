@@ -18,9 +18,10 @@ from typing import Any
 
 from hardline.errors import HardlineError, LimitReached, NoRoute, ServiceFailed
 from hardline.identity import Label
+from hardline.proxy import pac
 from hardline.proxy.head import BadHead
 from hardline.proxy.hostname import Misdirected
-from hardline.routes import Attempt, Via
+from hardline.routes import Attempt, Endpoint, Via
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c2430;--dim:#667085;--paper:#fbfbf9;--card:#fff;--line:#e4e2dc;
@@ -104,6 +105,15 @@ def head_timeout(seconds: float) -> Problem:
 def misdirected(wrong: Misdirected) -> Problem:
     """421: a host that is not ours."""
     return Problem(421, "This address leads nowhere", _sentence(wrong.message), _hints(wrong))
+
+
+def no_tunnel() -> Problem:
+    """403: CONNECT to this node itself."""
+    return Problem(
+        403,
+        "No tunnel leads there",
+        "CONNECT is for names below .localhost, never for this computer itself or the internet.",
+    )
 
 
 def not_found(target: str) -> Problem:
@@ -217,7 +227,7 @@ def problem_page(problem: Problem, *, html: bool, head_only: bool = False) -> by
     """The whole response for a problem."""
     retry = "" if problem.retry_after is None else f"Retry-After: {problem.retry_after}\r\n"
     body = _problem_html(problem) if html else _problem_text(problem)
-    return _response(problem.status, body, html=html, head_only=head_only, extra=retry)
+    return _response(problem.status, body, kind=_kind(html), head_only=head_only, extra=retry)
 
 
 def home_page(
@@ -232,7 +242,12 @@ def home_page(
     An offer has `title`, `label`, `url` and `source`.
     """
     body = _home_html(services, offers) if html else _home_text(services, offers)
-    return _response(200, body, html=html, head_only=head_only)
+    return _response(200, body, kind=_kind(html), head_only=head_only)
+
+
+def pac_file(door: Endpoint, *, head_only: bool = False) -> bytes:
+    """The response for /proxy.pac, for a browser that reached the door at `door`."""
+    return _response(200, pac.script(str(door)), kind=pac.TYPE, head_only=head_only)
 
 
 def _problem_html(problem: Problem) -> str:
@@ -348,12 +363,15 @@ def _document(title: str, body: str, head: str = "") -> str:
     )
 
 
-def _response(status: int, body: str, *, html: bool, head_only: bool, extra: str = "") -> bytes:
+def _kind(html: bool) -> str:
+    return "text/html; charset=utf-8" if html else "text/plain; charset=utf-8"
+
+
+def _response(status: int, body: str, *, kind: str, head_only: bool, extra: str = "") -> bytes:
     content = body.encode("utf-8", "replace")
-    kind = "text/html" if html else "text/plain"
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{_HEADERS}{extra}"
-        f"Content-Type: {kind}; charset=utf-8\r\nContent-Length: {len(content)}\r\n\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
     ).encode("ascii")
     return head if head_only else head + content
 

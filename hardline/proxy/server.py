@@ -1,10 +1,11 @@
 """The browser's door on 127.0.0.1 and ::1.
 
     browser ── head ──▶ hostname ──▶ label ──▶ tunnel.visitor ──▶ the service; from then on bytes are opaque
-                                └──▶ this node's own page
+                                └──▶ this node's own page, proxy.pac
                                 └──▶ a page that says what is wrong, and tries again when that can help
 
-The first head routes the connection.
+The first head routes the connection.  Whoever takes the door for a proxy asks with a whole URL, for one request, or
+with CONNECT, for a tunnel: to names below .localhost and to nothing else.
 """
 
 from __future__ import annotations
@@ -24,18 +25,14 @@ from hardline.errors import (
     ServiceFailed,
 )
 from hardline.identity import Label
-from hardline.proxy import pages
-from hardline.proxy.head import BadHead, Head, HeadReader
+from hardline.proxy import pac, pages
+from hardline.proxy.carrier import ANSWER_TIMEOUT, REPEATABLE, Carrier
+from hardline.proxy.exchange import LINGER
+from hardline.proxy.head import BadHead, Form, Head, HeadReader
 from hardline.proxy.hostname import Misdirected, route_host
-from hardline.session.legacy import LegacyPipe
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream
-from hardline.tunnel.pump import carry
-from hardline.tunnel.visitor import Visit, Visitor
-
-_ANSWER_TIMEOUT = 25.0  # seconds: the dial, the host's own 10 s for its service, and a margin
-_LINGER = 2.0  # seconds that a client may go on sending after its page
-_REPEATABLE = ("GET", "HEAD", "OPTIONS")
+from hardline.tunnel.visitor import Visitor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Door:
     """Serves browsers.  `home` makes this node's own page: (html wanted, head only) → a whole response."""
 
     def __init__(self, visitor: Visitor, limits: DoorLimits, home: Callable[[bool, bool], Awaitable[bytes]]) -> None:
-        self._visitor = visitor
+        self._carrier = Carrier(visitor, limits.idle_timeout)
         self._limits = limits
         self._home = home
         self._tasks = TaskSet("door")
@@ -98,62 +95,30 @@ class Door:
             return
         if label is None:
             await self._own_page(browser, head)
-        else:
-            await self._visit(browser, head, label, reader.raw)
-
-    async def _own_page(self, browser: TcpStream, head: Head) -> None:
-        if head.target.split("?")[0] != "/" or head.method not in ("GET", "HEAD"):
-            await self._refuse(browser, head, pages.not_found(head.target))
             return
-        await _answer(browser, await self._home(head.accepts_html, head.method == "HEAD"))
-
-    async def _visit(self, browser: TcpStream, head: Head, label: Label, raw: bytes) -> None:
         try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT):
-                visit, payload = await self._open(browser, head, label, raw)
+            await self._carrier.carry(browser, head, label, reader)
         except TimeoutError:
-            await self._refuse(browser, head, pages.too_slow(label, _ANSWER_TIMEOUT))
-            return
+            await self._refuse(browser, head, pages.too_slow(label, ANSWER_TIMEOUT))
         except HardlineError as failure:
             await self._refuse(browser, head, _problem(label, failure))
-            return
-        visit.record.status = "ok"
-        silent = b""
-        if isinstance(visit.pipe, LegacyPipe):
-            silent = pages.problem_page(pages.original_silent(label), html=head.accepts_html)
-        try:
-            if payload:
-                await browser.send(payload)
-            await carry(visit.pipe, browser, self._limits.idle_timeout, if_silent=silent)
-        except ConnectionLost as failure:
-            visit.record.status = "cut"
-            log.debug("visit.cut", service=label.key_hash.short, reason=failure.message)
-        finally:
-            await visit.pipe.aclose()
 
-    async def _open(self, browser: TcpStream, head: Head, label: Label, raw: bytes) -> tuple[Visit, bytes]:
-        """A visit whose local service was reached, and the payload that came with that news.
-
-        A warm session can turn out to be dead only when it is used.  Then a request that changes nothing and of
-        which no byte of an answer came is sent once more, through a fresh session.
-        """
-        visit = await self._visitor.visit(label, raw)
-        try:
-            try:
-                return visit, await visit.answered()
-            except ConnectionLost:
-                await visit.pipe.aclose()
-                if not (visit.reused and head.method in _REPEATABLE):
-                    raise
-            visit = await self._visitor.visit(label, raw)
-            return visit, await visit.answered()
-        except BaseException:
-            await visit.pipe.aclose()
-            raise
+    async def _own_page(self, browser: TcpStream, head: Head) -> None:
+        path = head.target.partition("?")[0]
+        if head.form is Form.AUTHORITY:
+            await self._refuse(browser, head, pages.no_tunnel())
+        elif head.method not in ("GET", "HEAD"):
+            await self._refuse(browser, head, pages.not_found(head.target))
+        elif path == "/":
+            await _answer(browser, await self._home(head.accepts_html, head.method == "HEAD"))
+        elif path == pac.PATH:
+            await _answer(browser, pages.pac_file(browser.local, head_only=head.method == "HEAD"))
+        else:
+            await self._refuse(browser, head, pages.not_found(head.target))
 
     async def _refuse(self, browser: TcpStream, head: Head, problem: pages.Problem) -> None:
         log.debug("browser.refused", status=problem.status, reason=problem.title)
-        if head.method not in _REPEATABLE:
+        if head.method not in REPEATABLE:
             problem = replace(problem, retry_after=None)  # a page that reloads itself would turn it into a GET
         page = pages.problem_page(problem, html=head.accepts_html, head_only=head.method == "HEAD")
         await _answer(browser, page)
@@ -174,7 +139,7 @@ async def _answer(browser: TcpStream, response: bytes) -> None:
     await browser.send(response)
     await browser.send_eof()
     try:
-        async with asyncio.timeout(_LINGER):
+        async with asyncio.timeout(LINGER):
             while await browser.receive():
                 pass
     except TimeoutError:
@@ -183,6 +148,8 @@ async def _answer(browser: TcpStream, response: bytes) -> None:
 
 def _problem(label: Label, failure: HardlineError) -> pages.Problem:
     match failure:
+        case BadHead():
+            return pages.bad_head(failure)
         case NoRoute():
             return pages.absent(label, failure)
         case PasswordRefused():

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 
-from hardline.errors import ConnectionLost
+from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.session.session import Stream
 from hardline.transport.tcp import TcpStream, cut
 
@@ -26,18 +27,31 @@ class Joint(asyncio.BufferedProtocol):
 
     It owns the stream and the socket from its making on.  `done` then says how it went: a result for in order,
     ConnectionLost for a cut.
+
+    `preamble`, when given, gets what arrives first on the stream and returns what is left for the socket, or None
+    as long as it wants more; `answered` is done when it has what it wants.  The socket's bytes leave meanwhile.
+    If it raises, or the stream ends before, both futures have the failure, and `tcp` has its socket back.
     """
 
-    def __init__(self, stream: Stream, tcp: TcpStream) -> None:
+    def __init__(
+        self, stream: Stream, tcp: TcpStream, preamble: Callable[[memoryview], memoryview | None] | None = None
+    ) -> None:
         self._stream = stream
         self._session = stream.session
+        self._tcp = tcp
         self._transport = tcp.transport
+        self._preamble = preamble
         self.moved = 0  # bytes carried, both ways
         self._queued = 0
         self._paused = False
         self._socket_ended = False
         self._peer_ended = False
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._over = False
+        loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.answered: asyncio.Future[None] = self.done
+        if preamble is not None:
+            self.answered = loop.create_future()
         raw = self._transport.get_extra_info("socket")
         # What a library's TLS transport encrypts cannot be written around it.
         direct = raw is not None and self._transport.get_extra_info("sslcontext") is None
@@ -48,17 +62,27 @@ class Joint(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=0)
         self._behind = self._transport.get_write_buffer_size() > 0
         self._early = memoryview(early)
+        self.moved = len(early)
         self._eof_after_early = ended
         self._push_early()
         stream.attach(self)
+        if self._over:
+            return
         if self._transport.is_closing():
             self.connection_lost(None)
         elif not self._paused and not self._session.may_send(stream):
             self._pause()
 
+    @property
+    def untouched(self) -> bool:
+        """Nothing was taken from the socket, and it is still there."""
+        return not self.moved and not self._transport.is_closing()
+
     def abort(self, failure: Exception) -> None:
-        """Cut both sides.  Idempotent."""
-        if not self.done.done():
+        """Cut both sides; before the answer only the stream.  Idempotent."""
+        if self._preamble is not None:
+            self._let_go(failure)
+        elif not self._over:
             self.was_reset(failure)
             self._stream.abort()
 
@@ -88,7 +112,7 @@ class Joint(asyncio.BufferedProtocol):
         self._fd = -1
         if exc is None and self._eof_after_early:
             return  # a service behind TLS ended: what it said last is still on its way
-        if not self.done.done():
+        if not self._over:
             self._finish(ConnectionLost(str(exc) if exc else "the local connection was closed"))
             self._stream.abort()
 
@@ -105,6 +129,11 @@ class Joint(asyncio.BufferedProtocol):
     # What the stream calls.
 
     def data_received(self, data: memoryview) -> None:
+        if self._preamble is not None:
+            payload = self._read_preamble(data)
+            if not payload:
+                return
+            data = payload
         self.moved += len(data)
         taken = 0
         if not self._behind and self._fd >= 0:
@@ -126,24 +155,53 @@ class Joint(asyncio.BufferedProtocol):
                 self.resume_writing()
 
     def ended(self) -> None:
+        if self._preamble is not None:
+            self._let_go(PeerError("the stream ended before its status line"))
+            return
         self._peer_ended = True
         if self._half_closes and not self._transport.is_closing():
             self._transport.write_eof()
         self._close_if_over()
 
     def was_reset(self, failure: Exception) -> None:
-        if not self.done.done():
+        if self._preamble is not None:
+            self._let_go(failure)
+        elif not self._over:
             self._finish(failure)
             cut(self._transport)
 
     def room_made(self) -> None:
         if self._early:
             self._push_early()
-        elif self._paused and not self.done.done() and self._session.may_send(self._stream):
+        elif self._paused and not self._over and self._session.may_send(self._stream):
             self._paused = False
             self._transport.resume_reading()
 
     # How it works.
+
+    def _read_preamble(self, data: memoryview) -> memoryview | None:
+        """Let the preamble have `data`; return what is the socket's."""
+        assert self._preamble is not None
+        try:
+            rest = self._preamble(data)
+        except HardlineError as failure:
+            self._let_go(failure)
+            return None
+        self._session.consumed(self._stream, len(data) - len(rest or b""))
+        if rest is not None:
+            self._preamble = None
+            if not self.answered.done():
+                self.answered.set_result(None)
+        return rest
+
+    def _let_go(self, failure: Exception) -> None:
+        """Give the socket back unused: somebody will have to say there what went wrong."""
+        self._preamble = None
+        if self._over:
+            return
+        self._tcp.take_back(paused=self._paused, ended=self._socket_ended or self._eof_after_early)
+        self._finish(failure)
+        self._stream.abort()
 
     def _pause(self) -> None:
         if not self._paused:
@@ -167,22 +225,27 @@ class Joint(asyncio.BufferedProtocol):
     def _close_if_over(self) -> None:
         """Both directions ended and everything is out.  A service behind TLS cannot half-close: its end is the end."""
         over = self._socket_ended and (self._peer_ended or not self._half_closes)
-        if over and not self._queued and not self.done.done():
+        if over and not self._queued and not self._over:
             self._finish(None)
             self._transport.close()
 
     def _broke(self, failure: Exception) -> None:
-        if not self.done.done():
+        if not self._over:
             self._finish(failure)
             self._stream.abort()
             self._transport.abort()
 
     def _finish(self, failure: Exception | None) -> None:
         self._fd = -1
-        if self.done.done():
+        if self._over:
             return
-        if failure is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(failure)
-            self.done.exception()  # read: whoever waits may be gone
+        self._over = True
+        self._preamble = None
+        for future in {self.answered, self.done}:
+            if future.done():  # answered, or cancelled with who waited for it
+                continue
+            if failure is None:
+                future.set_result(None)
+            else:
+                future.set_exception(failure)
+                future.exception()  # read: whoever waits may be gone

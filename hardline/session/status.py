@@ -40,6 +40,8 @@ class StreamStatus:
     @classmethod
     def parse(cls, line: bytes) -> Self:
         """Read it.  Raises PeerError for what is none; an unknown kind counts as unavailable."""
+        if line == b"{}":
+            return cls()
         fields = parse_object(line)
         if "error" not in fields:
             return cls()

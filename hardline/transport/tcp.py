@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import re
 import socket
 import struct
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from hardline.errors import ConnectionLost
 from hardline.routes import Endpoint
@@ -23,6 +25,8 @@ from hardline.transport.inbox import Inbox
 
 # One buffer for all sockets: the loop reads into it and calls buffer_updated before it does anything else.
 _SCRATCH = memoryview(bytearray(65_536))
+
+_IPV4 = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}\Z")
 
 READ_AHEAD = 65_536  # what an inbox holds before its socket is paused
 
@@ -51,6 +55,11 @@ class TcpStream(asyncio.BufferedProtocol):
     def peer(self) -> Endpoint:
         """The other end's address; a Unix socket has host "unix"."""
         return peer_endpoint(self.transport)
+
+    @property
+    def local(self) -> Endpoint:
+        """This end's address."""
+        return Endpoint(*self.transport.get_extra_info("sockname")[:2])
 
     async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
         """As ByteStream.receive."""
@@ -103,6 +112,19 @@ class TcpStream(asyncio.BufferedProtocol):
             self.transport.resume_reading()
         return self._inbox.drain(), self._inbox.ended
 
+    def take_back(self, *, paused: bool, ended: bool) -> None:
+        """Undo `hand_over`: the new owner used nothing of what it was given.
+
+        `paused`: it had stopped reading; `ended`: it has seen the end.
+        """
+        self._handed_over = False
+        self.transport.set_protocol(self)
+        self._paused_reading = False
+        if paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+        if ended:
+            self._inbox.end()
+
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -151,26 +173,39 @@ async def connect(endpoint: Endpoint) -> TcpStream:
     Raises OSError, that of the last address.  No time limit inside: use asyncio.timeout.
     Safe to cancel: no socket outlives the call.
     """
-    loop = asyncio.get_running_loop()
     failure: OSError = OSError("the name has no address")
-    for host in await _addresses(endpoint):
+    for family, address in await _addresses(endpoint):
         try:
-            _, stream = await loop.create_connection(TcpStream, host, endpoint.port)
+            return await _connect(family, address)
         except OSError as error:
             failure = error
-        else:
-            return stream
     raise failure
 
 
-async def _addresses(endpoint: Endpoint) -> list[str]:
+async def _connect(family: socket.AddressFamily, address: Any) -> TcpStream:
+    loop = asyncio.get_running_loop()
+    raw = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        raw.setblocking(False)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # To this machine a connection is there when the first call returns: the second one tells.
+        if raw.connect_ex(address) and raw.connect_ex(address) not in (0, errno.EISCONN):
+            await loop.sock_connect(raw, address)
+        _, stream = await loop.create_connection(TcpStream, sock=raw)
+    except BaseException:
+        raw.close()
+        raise
+    return stream
+
+
+async def _addresses(endpoint: Endpoint) -> list[tuple[socket.AddressFamily, Any]]:
     if endpoint.host == "localhost":
-        return ["127.0.0.1", "::1"]
-    if endpoint.address is not None:
-        return [endpoint.host]
+        return [(socket.AF_INET, ("127.0.0.1", endpoint.port)), (socket.AF_INET6, ("::1", endpoint.port))]
+    if _IPV4.match(endpoint.host):
+        return [(socket.AF_INET, (endpoint.host, endpoint.port))]
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return list(dict.fromkeys((entry[0], entry[4]) for entry in found))
 
 
 async def connect_unix(path: str) -> TcpStream:

@@ -39,15 +39,16 @@ async def carry(
     also after `idle_timeout` seconds without a byte.
     """
     if isinstance(pipe, Stream):
-        await _joined(Joint(pipe, local), idle_timeout)
+        await joined(Joint(pipe, local), idle_timeout)
     else:
         await _copied(pipe, local, idle_timeout, if_silent, ends_with_local)
 
 
-async def _joined(joint: Joint, idle_timeout: float | None) -> None:
+async def joined(joint: Joint, idle_timeout: float | None) -> None:
+    """Wait until `joint` has carried everything.  Raises as `carry` does; cancelled, it cuts both sides."""
     try:
         if idle_timeout is None:
-            await asyncio.shield(joint.done)
+            await joint.done
             return
         moved = -1
         while not joint.done.done() and joint.moved != moved:

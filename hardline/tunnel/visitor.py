@@ -105,7 +105,10 @@ class _Original:
 
 
 class Visit:
-    """A pipe into a service.  `answered` says that the local service was reached, or why not."""
+    """A pipe into a service, and what its host says first: that the local service was reached, or why not.
+
+    That is either waited for (`answered`), or read on the way by whoever carries the bytes (`read_status`).
+    """
 
     def __init__(self, pipe: ByteStream, record: VisitRecord, reused: bool, status: StatusReader | None) -> None:
         self.pipe = pipe
@@ -125,10 +128,22 @@ class Visit:
             data = await self.pipe.receive()
             if not data:
                 raise PeerError("the stream ended before its status line")
-            status = self._status.feed(data)
-            if status is not None:
-                status.raise_for_failure()
-                return self._status.leftover
+            rest = self.read_status(memoryview(data))
+            if rest is not None:
+                return bytes(rest)
+
+    def read_status(self, data: memoryview) -> memoryview | None:
+        """Take the first bytes of the pipe; return the payload behind the status line, None while it is not whole.
+
+        Raises as `answered` does.
+        """
+        if self._status is None:
+            return data
+        status = self._status.feed(bytes(data))
+        if status is None:
+            return None
+        status.raise_for_failure()
+        return memoryview(self._status.leftover)
 
 
 class Visitor:

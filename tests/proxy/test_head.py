@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.proxy.head import BadHead, Head, HeadReader
+from hardline.proxy.head import BadHead, Form, Head, HeadReader
 
 pytestmark = pytest.mark.pure
 
@@ -52,7 +53,7 @@ def test_a_head_is_read_however_tcp_cuts_it_and_every_byte_is_kept(cut):
 def test_what_came_behind_the_head_is_kept_with_it():
     reader = HeadReader(MAX_HEAD)
     data = request("Host: h", "Content-Length: 5000", line="POST /up HTTP/1.1") + bytes(3000)
-    assert reader.feed(data) == Head("POST", "/up", "1.1", "h", accepts_html=False)
+    assert reader.feed(data) == Head("POST", "/up", "1.1", "h", accepts_html=False, content_length=5000)
     assert reader.raw == data
 
 
@@ -99,12 +100,47 @@ def test_html_is_for_those_who_ask_for_it(accept, html):
     assert read(request("Host: h", *(f"Accept: {value}" for value in accept))).accepts_html is html
 
 
-def test_whoever_takes_us_for_a_proxy_gets_the_host_of_the_url():
-    assert read(request("Host: A.localhost", line="GET HTTP://a.LOCALHOST/x?y HTTP/1.1")).target == "/x?y"
-    assert read(request("Host: a", line="GET http://a HTTP/1.1")).target == "/"
-    assert read(request("Host: a", line="GET http://a?x HTTP/1.1")).target == "/?x"
-    assert refusal(request("Host: localhost", line="GET http://evil.com/ HTTP/1.1")).status == 400
-    assert refusal(request("Host: localhost", line="GET http://localhost@evil.com/ HTTP/1.1")).status == 400
+@pytest.mark.parametrize(
+    ("url", "host", "target"),
+    [
+        ("HTTP://a.LOCALHOST/x?y", "a.LOCALHOST", "/x?y"),
+        ("http://a", "a", "/"),
+        ("http://a?x", "a", "/?x"),
+        ("http://a:80/x#part", "a:80", "/x"),
+        ("http://[::1]:7009/", "[::1]:7009", "/"),
+    ],
+)
+def test_the_host_of_a_whole_url_beats_the_header(url, host, target):
+    head = read(request("Host: other", line=f"GET {url} HTTP/1.1"))
+    assert (head.form, head.host, head.target) == (Form.ABSOLUTE, host, target)
+
+
+def test_a_tunnel_is_asked_for_by_host_and_port():
+    head = read(request("Host: other", line="CONNECT a.localhost:7009 HTTP/1.1"))
+    assert (head.form, head.host) == (Form.AUTHORITY, "a.localhost:7009")
+
+
+@pytest.mark.parametrize("line", ["GET http://a/ HTTP/1.0", "CONNECT a:1 HTTP/1.0"])
+def test_a_proxy_request_of_http_1_0_needs_no_host_header(line):
+    assert read(request(line=line)).host in ("a", "a:1")
+
+
+@pytest.mark.parametrize(
+    ("headers", "length", "chunked"),
+    [
+        ((), None, False),
+        (("Content-Length: 0",), 0, False),
+        (("Content-Length: 12", "content-length:12"), 12, False),
+        (("Transfer-Encoding: Chunked",), None, True),
+    ],
+)
+def test_the_length_of_the_body_is_read(headers, length, chunked):
+    head = read(request("Host: h", *headers, line="POST / HTTP/1.1"))
+    assert (head.content_length, head.chunked) == (length, chunked)
+
+
+def test_raw_bytes_in_a_path_are_passed_on():
+    assert read(b"GET /\xc3\xbc HTTP/1.1\r\nHost: h\r\n\r\n").target == "/\xc3\xbc"
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────
@@ -135,6 +171,25 @@ def test_whoever_takes_us_for_a_proxy_gets_the_host_of_the_url():
         request("Host: h", "A: b", " folded: yes"),
         request("Host: a", "\tHost: b"),
         request(" Host: a"),
+        request("Host: h", "Content-Length: 5, 5"),
+        request("Host: h", f"Content-Length: {'9' * 19}"),
+        request("Host: h", "Transfer-Encoding: chunked", line="GET / HTTP/1.0"),
+        request("Host: h", line="GET  / HTTP/1.1"),
+        request("Host: h", line="GET x HTTP/1.1"),
+        request("Host: h", line="GET * HTTP/1.1"),
+        request("Host: localhost", line="GET http://localhost@evil.com/ HTTP/1.1"),
+        request("Host: localhost", line="GET http:/// HTTP/1.1"),
+        request("Host: h", line="GET https://h/ HTTP/1.1"),
+        request("Host: h", line="GET h:80 HTTP/1.1"),
+        request(line="GET http://h/ HTTP/1.1"),
+        request("Host: h", line="CONNECT / HTTP/1.1"),
+        request("Host: h", line="CONNECT h HTTP/1.1"),
+        request("Host: h", line="CONNECT http://h:80/ HTTP/1.1"),
+        request("Host: h", line="CONNECT h:80/x HTTP/1.1"),
+        request("Host: a", "Host: b", line="CONNECT h:80 HTTP/1.1"),
+        b"GET / HTTP/1.1\nHost: h\n\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nA: b\nHost: x\r\n\r\n",
+        b"\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
     ],
 )
 def test_malformed_and_ambiguous_requests_are_refused(data):
@@ -143,7 +198,7 @@ def test_malformed_and_ambiguous_requests_are_refused(data):
     assert wrong.message.isprintable()
 
 
-def test_a_coding_that_h11_does_not_know_is_not_implemented():
+def test_a_coding_other_than_chunked_is_not_implemented():
     assert refusal(request("Host: h", "Transfer-Encoding: gzip, chunked")).status == 501
 
 
@@ -206,6 +261,53 @@ def test_any_bytes_are_a_head_or_refused(pieces):
             assert head.status in (400, 431, 501, 505)
         if head is not None:
             return
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"GE\x00", b"GET  ", b"<html>\n", b"GET / XTTP", b"EHLO mail.example.com\r\n\r\n"]
+)
+def test_what_cannot_become_a_request_is_refused_before_it_is_whole(beginning):
+    assert refusal(beginning).status == 400
+
+
+@given(st.data())
+def test_what_is_understood_is_understood_alike_by_h11(data):
+    words = st.sampled_from(
+        [
+            b"GET",
+            b" ",
+            b"/",
+            b"HTTP/1.1",
+            b"\r\n",
+            b"\n",
+            b"Host",
+            b":",
+            b"h",
+            b"Content-Length",
+            b"5",
+            b"\t",
+            b"\x00",
+            b"Transfer-Encoding",
+            b"chunked",
+            b",",
+            b"\xff",
+        ]
+    )
+    at = data.draw(st.integers(0, len(GET)))
+    damaged = GET[:at] + b"".join(data.draw(st.lists(words, max_size=4))) + GET[at + data.draw(st.integers(0, 9)) :]
+    reader = HeadReader(MAX_HEAD)
+    try:
+        head = reader.feed(damaged)
+    except BadHead:
+        return
+    if head is None or not head.target.isascii():
+        return
+    other = h11.Connection(h11.SERVER)
+    other.receive_data(damaged)
+    event = other.next_event()
+    assert isinstance(event, h11.Request)
+    assert dict(event.headers)[b"host"] == head.host.encode("latin-1")
+    assert other.trailing_data[0] == reader.raw[reader.size :]
 
 
 @given(st.data())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from hardline.errors import ConnectionLost
+from hardline.errors import ConnectionLost, HardlineError, PeerError, ServiceFailed
 from hardline.routes import Endpoint
 from hardline.session.joint import Joint
 from hardline.session.session import Session, SessionLimits, Stream
@@ -23,7 +23,8 @@ from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
-from tests.support.pairs import identity, session_pair
+from tests.support.check_byte_stream import read_all, read_exactly
+from tests.support.pairs import identity, session_pair, tcp_pair
 from tests.tunnel.pair import Handler, eventually
 
 uvloop = pytest.importorskip("uvloop")
@@ -288,6 +289,103 @@ def test_streams_come_and_go_without_a_trace(run):
             assert all(joint.done.done() for joint in through.joints)
             assert not through.visitor._streams
             assert not through.host._streams
+
+    run(story)
+
+
+def until_line(found: list[bytes], fails: bool = False) -> Callable[[memoryview], memoryview | None]:
+    """A preamble that takes everything up to a line's end."""
+
+    def take(data: memoryview) -> memoryview | None:
+        found.append(bytes(data))
+        line, end, rest = b"".join(found).partition(b"\n")
+        if not end:
+            return None
+        if fails:
+            raise ServiceFailed("refused", line.decode())
+        return memoryview(rest)
+
+    return take
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 9])
+def test_a_preamble_gets_what_comes_first_while_the_socket_is_read_already(run, cut):
+    async def story():
+        async with session_pair() as (visitor, _, opened), tcp_pair() as (browser, door):
+            joint = Joint(visitor.open_stream(), door, until_line([]))
+            await browser.send(b"question")
+            far = await opened.get()
+            assert await read_exactly(far, 8) == b"question"
+            assert not joint.answered.done()
+            for part in (b"fine\nanswer"[:cut], b"fine\nanswer"[cut:]):
+                await far.send(part)
+            await joint.answered
+            assert await read_exactly(browser, 6) == b"answer"
+            assert not joint.untouched
+            joint.abort(ConnectionLost("test"))
+
+    run(story)
+
+
+@pytest.mark.parametrize("how", ["refused", "ended", "reset", "given up"])
+def test_before_the_answer_a_failure_gives_the_socket_back_unused(run, how):
+    async def story():
+        async with session_pair() as (visitor, _, opened), tcp_pair() as (browser, door):
+            joint = Joint(visitor.open_stream(), door, until_line([], fails=True))
+            await browser.send(b"question")
+            far = await opened.get()
+            assert await read_exactly(far, 8) == b"question"
+            if how == "refused":
+                await far.send(b"no\n")
+            elif how == "ended":
+                await far.send_eof()
+            elif how == "reset":
+                await far.aclose()
+            else:
+                joint.abort(ConnectionLost("test"))
+            with pytest.raises({"refused": ServiceFailed, "ended": PeerError}.get(how, ConnectionLost)):
+                await joint.answered
+            with pytest.raises(HardlineError):
+                await joint.done
+            await browser.send(b"more")
+            await browser.send_eof()
+            assert await read_all(door) == b"more"
+            await door.send(b"sorry")
+            assert await read_exactly(browser, 5) == b"sorry"
+            await eventually(lambda: not visitor.open_streams, "the stream is gone")
+
+    run(story)
+
+
+def test_a_socket_that_is_given_back_paused_is_read_again(run):
+    async def story():
+        async with session_pair() as (visitor, _, opened), tcp_pair() as (browser, door):
+            joint = Joint(visitor.open_stream(), door, until_line([], fails=True))
+            sending = asyncio.get_running_loop().create_task(browser.send(bytes(20_000_000)))
+            far = await opened.get()
+            await eventually(lambda: joint._paused, "the window is full")
+            await far.send(b"no\n")
+            with pytest.raises(ServiceFailed):
+                await joint.answered
+            while not sending.done():
+                await door.receive()
+            await sending
+
+    run(story)
+
+
+def test_a_browser_that_leaves_before_the_answer_ends_the_stream(run):
+    async def story():
+        async with session_pair() as (visitor, _, opened), tcp_pair() as (browser, door):
+            joint = Joint(visitor.open_stream(), door, until_line([]))
+            await browser.send(b"x")
+            far = await opened.get()
+            assert await read_exactly(far, 1) == b"x"
+            browser.abort()
+            with pytest.raises(ConnectionLost):
+                await joint.answered
+            with pytest.raises(ConnectionLost):
+                await far.receive()
 
     run(story)
 

@@ -22,6 +22,12 @@ need wrk wrk
 need go golang-go
 need /usr/share/gocode/src/github.com/hashicorp/yamux golang-github-hashicorp-yamux-dev
 need faketime faketime
+need node nodejs
+need nft nftables
+need dbus-daemon dbus-daemon
+need avahi-daemon avahi-daemon
+need avahi-browse avahi-utils
+need avahi-publish avahi-utils
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

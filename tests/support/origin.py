@@ -24,7 +24,7 @@ import hashlib
 import json
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 CHUNK = 1_048_576
 _BLOCK = random.Random(7009).randbytes(CHUNK)
@@ -70,7 +70,7 @@ class Origin:
         method, target, version = request.split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         keep = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        match target.split("/")[1:]:
+        match target.partition("?")[0].split("/")[1:]:
             case ["bytes", count]:
                 await _send(writer, 200, pieces_of_bytes(int(count)), int(count), "application/octet-stream")
             case ["stall", count]:
@@ -134,14 +134,26 @@ async def _send_json(writer: asyncio.StreamWriter, value: object) -> None:
 async def _sum(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: dict[str, str]) -> object:
     if headers.get("expect", "").lower() == "100-continue":
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    digest, left, length = hashlib.sha256(), int(headers["content-length"]), 0
-    while left:
-        piece = await reader.read(min(left, CHUNK))
-        if not piece:
-            break  # cut: what is reported then is shorter than what was promised
+    digest, length = hashlib.sha256(), 0
+    async for piece in _body(reader, headers):
         digest.update(piece)
-        left, length = left - len(piece), length + len(piece)
+        length += len(piece)
     return {"length": length, "sha256": digest.hexdigest()}
+
+
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> AsyncIterator[bytes]:
+    """A request's body; what is cut ends earlier than was promised."""
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        while size := int((await reader.readline()).partition(b";")[0], 16):
+            yield await reader.readexactly(size)
+            await reader.readexactly(2)
+        while await reader.readline() != b"\r\n":
+            pass
+        return
+    left = int(headers["content-length"])
+    while left and (piece := await reader.read(min(left, CHUNK))):
+        left -= len(piece)
+        yield piece
 
 
 async def _websocket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> None:

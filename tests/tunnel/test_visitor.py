@@ -212,10 +212,9 @@ def test_a_service_that_is_removed_cuts_its_streams_and_no_others(tmp_path):
     async def story():
         async with pair(tmp_path, echo) as both:
             visit = await both.visitor.visit(both.service.label, b"x")
-            await visit.answered()
+            await read_exactly(visit.pipe, 1, await visit.answered())
             both.host.replace([])
             await eventually(lambda: not both.visitor.sessions, "the session ended")
-            await visit.pipe.receive()
             with pytest.raises(ConnectionLost):
                 await visit.pipe.receive()
 

@@ -1,0 +1,161 @@
+"""What a proxy changes in one request and its answer, without I/O.
+
+    GET http://a.localhost/x    ──▶  GET /x               whose body ends where its head says; then nothing
+    Host: whatever                   Host: a.localhost
+    Proxy-Connection: keep-alive     Connection: close
+    HTTP/1.1 200 OK             ◀──  HTTP/1.1 200 OK      from then on bytes as they come
+    Connection: close                Connection: keep-alive
+
+A connection carries one request: who asks a proxy may name another host in the next, and a second head must never
+reach the first one's service.  No `Via` is added: servers compress nothing for a request that has one, and this is
+no cache that somebody would have to find.  Source: RFC 9112, sections 3.2.2, 7.1 and 9.6; RFC 9110, section 7.6.1.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from hardline.errors import PeerError
+from hardline.proxy.head import Head
+
+MAX_ANSWER_HEAD = 65_536
+_MAX_LINE = 4096  # of a chunk's size and extensions, or of a trailer
+
+_HOP_BY_HOP = frozenset((b"connection", b"proxy-connection", b"proxy-authorization", b"keep-alive", b"te", b"upgrade"))
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
+
+
+def origin_request(head: Head, raw: bytes) -> bytes:
+    """The head as the service gets it; `raw` is the head as it came."""
+    _, *lines = raw.split(b"\r\n")[:-2]
+    fields = [(line.partition(b":")[0].lower(), line) for line in lines]
+    dropped = _HOP_BY_HOP | _named_by_connection(fields) | {b"host"}
+    kept = [line for name, line in fields if name not in dropped]
+    first = f"{head.method} {head.target} HTTP/{head.version}".encode("latin-1")
+    return b"\r\n".join((first, b"Host: " + head.host.encode("latin-1"), *kept, b"Connection: close", b"", b""))
+
+
+class _Line(enum.Enum):
+    """What kind of line comes next in a chunked body."""
+
+    SIZE = enum.auto()
+    END = enum.auto()
+    TRAILER = enum.auto()
+
+
+class RequestBody:
+    """Finds the end of a request's body.  Feed it what comes behind the head; `done` says that there is no more."""
+
+    def __init__(self, head: Head) -> None:
+        self._left = head.content_length or 0
+        self._chunked = head.chunked
+        self._expected = _Line.SIZE
+        self._line = b""
+        self.done = not self._chunked and not self._left
+
+    def take(self, data: bytes) -> bytes:
+        """The beginning of `data` that belongs to the body.  Raises PeerError for chunks that are none."""
+        if not self._chunked:
+            taken = data[: self._left]
+            self._left -= len(taken)
+            self.done = not self._left
+            return taken
+        offset = 0
+        while not self.done and offset < len(data):
+            if self._left:
+                step = min(self._left, len(data) - offset)
+                self._left -= step
+                offset += step
+            else:
+                offset = self._take_line(data, offset)
+        return data[:offset]
+
+    def _take_line(self, data: bytes, offset: int) -> int:
+        """Read a line that ends in `data`, or keep its beginning; return where to go on."""
+        end = data.find(b"\n", offset) + 1
+        self._line += data[offset : end or len(data)]
+        if len(self._line) > _MAX_LINE:
+            raise PeerError(f"a line of more than {_MAX_LINE} bytes between chunks")
+        if end:
+            line, self._line = self._line, b""
+            self._read_line(line)
+        return end or len(data)
+
+    def _read_line(self, line: bytes) -> None:
+        match self._expected:
+            case _Line.SIZE:
+                size = _CHUNK.fullmatch(line)
+                if size is None:
+                    raise PeerError("a chunk without its size")
+                self._left = int(size[1], 16)
+                self._expected = _Line.END if self._left else _Line.TRAILER
+            case _Line.END:
+                if line != b"\r\n":
+                    raise PeerError("a chunk that is longer than its size")
+                self._expected = _Line.SIZE
+            case _Line.TRAILER:
+                self.done = line == b"\r\n"
+                if not self.done and not _TRAILER.fullmatch(line):
+                    raise PeerError("a malformed trailer behind the chunks")
+
+
+class AnswerHead:
+    """Tells the client that the connection ends with the answer.
+
+    Feed it what the service sends, and pass on what it returns.  What is no answer of HTTP/1 passes as it came.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._over = False
+
+    def take(self, data: bytes) -> bytes:
+        """What may be passed on now."""
+        if self._over:
+            return data
+        self._held += data
+        ready = b""
+        while (end := self._held.find(b"\r\n\r\n") + 4) > 3:
+            head, self._held = self._held[:end], self._held[end:]
+            status = _STATUS.match(head)
+            if status is None or status[1] == b"101" or not status[1].startswith(b"1"):
+                self._over = True
+                ready += (head if status is None else _closing(head)) + self._held
+                self._held = b""
+                return ready
+            ready += head
+        if len(self._held) > MAX_ANSWER_HEAD or not _could_be_status(self._held):
+            return ready + self.rest()
+        return ready
+
+    def rest(self) -> bytes:
+        """What was held when the service ended in the middle of a head."""
+        held, self._held, self._over = self._held, b"", True
+        return held
+
+
+def _could_be_status(data: bytes) -> bool:
+    return b"HTTP/1."[: len(data)] == data[:7]
+
+
+def _closing(head: bytes) -> bytes:
+    first, *lines = head.split(b"\r\n")[:-2]
+    fields = [(line.partition(b":")[0].strip().lower(), line) for line in lines]
+    dropped = (b"connection", b"proxy-connection", b"keep-alive")
+    return b"\r\n".join(
+        (first, *(line for name, line in fields if name not in dropped), b"Connection: close", b"", b"")
+    )
+
+
+def _named_by_connection(fields: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """What `Connection: …` says to be meant for us only; never what the request cannot do without."""
+    named = {
+        option.strip().lower()
+        for name, line in fields
+        if name == b"connection"
+        for option in line.partition(b":")[2].split(b",")
+    }
+    return frozenset(named - {b"content-length", b"transfer-encoding", b"host"})
