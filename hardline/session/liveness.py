@@ -37,10 +37,15 @@ class Liveness:
         self._asked = None
         self._pinged = None
 
-    def sent(self, now: float) -> None:
-        """Data or credit went out, which the peer answers.  Pings and pongs do not count: they would never end."""
-        if self._asked is None:
-            self._asked = now
+    def sent(self, now: float) -> bool:
+        """Data or credit went out, which the peer answers.  Pings and pongs do not count: they would never end.
+
+        True when `deadline` may have come closer.
+        """
+        if self._asked is not None:
+            return False
+        self._asked = now
+        return True
 
     def wait_on(self, now: float) -> None:
         """Give the answer to the ping another `timeout` seconds."""

@@ -31,6 +31,7 @@ _ALONE = 4_194_304  # what a stream may add in one turn of the event loop when n
 _TURN = 524_288  # what several may together; one staging buffer, when the socket was behind
 _SHARE = 8_192  # what each may at least, however many they are
 _TRICKLE = 4_096  # the same while the socket is behind
+_LAZY = 0.001  # seconds that what nobody waits for may wait for company
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,12 @@ class Stream:
                 await self._room
         if self._write_failure:
             raise self._write_failure
+
+    async def send_lazily(self, data: bytes) -> None:
+        """As `send`, for a few bytes that nobody waits for: they leave with others, or after a millisecond."""
+        count = self._session.put(self, memoryview(data), lazily=True)
+        if count < len(data):
+            await self.send(data[count:])
 
     async def send_eof(self) -> None:
         """As ByteStream.send_eof."""
@@ -187,13 +194,14 @@ class Session:
         self._streams: dict[int, Stream] = {}
         self._staging = Scratch(_STAGING)
         self._fill = 0
-        self._tick_due = False
+        self._tick_due = self._lazy_due = False
         self._parked: dict[Stream, None] = {}
         self._turn = 1
         self._senders = 0  # in this turn
         self._share = _ALONE
         self._liveness = Liveness(self._loop.time(), limits.ping_interval, limits.ping_timeout)
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._pinged_at = 0.0
         self._ping_value = 0
         self._round_trip = 0.0
@@ -273,14 +281,17 @@ class Session:
         room = min(self._yamux.room(stream.number), _STAGING - start, self._left(stream))
         return self._staging.view[start : start + max(room, 1)]
 
-    def commit(self, stream: Stream, count: int) -> bool:
-        """`count` bytes were put where `reserve` said.  False when `stream` must wait until `room_made`."""
+    def commit(self, stream: Stream, count: int, *, lazily: bool = False) -> bool:
+        """`count` bytes were put where `reserve` said.  False when `stream` must wait until `room_made`.
+
+        They leave in this turn of the event loop; `lazily`, when there is something else to send.
+        """
         if self._over:
             return False
-        if count > self._yamux.room(stream.number):
+        room = self._yamux.put_data_header(self._staging.data, self._fill, stream.number, count)
+        if room < 0:
             stream.abort()  # bytes that cannot be sent must not vanish from the middle of a stream
             return False
-        self._yamux.put_data_header(self._staging.data, self._fill, stream.number, count)
         self._fill += HEADER_SIZE + count
         self.sent += count
         if stream.turn != self._turn:
@@ -289,8 +300,12 @@ class Session:
         stream.used += count
         if self._fill >= _FLUSH_AT and (not self._tls.blocked or _STAGING - self._fill < _FLUSH_AT):
             self._flush()
-        else:
+        elif lazily:
+            self._schedule_lazily()
+        elif not self._tick_due:
             self._schedule()
+        if room and not self._tls.blocked and stream.used < self._share:
+            return True
         return self.may_send(stream)
 
     def may_send(self, stream: Stream) -> bool:
@@ -303,15 +318,15 @@ class Session:
             return False
         return True
 
-    def put(self, stream: Stream, data: memoryview) -> int:
-        """Copy as much of `data` as there is room for; return how much."""
+    def put(self, stream: Stream, data: memoryview, *, lazily: bool = False) -> int:
+        """Copy as much of `data` as there is room for; return how much.  `lazily` as in `commit`."""
         if self._over or self._tls.blocked:
             return 0
         start = self._fill + HEADER_SIZE
         count = min(len(data), self._yamux.room(stream.number), _STAGING - start, self._left(stream))
         if count > 0:
             self._staging.view[start : start + count] = data[:count]
-            self.commit(stream, count)
+            self.commit(stream, count, lazily=lazily)
         return max(count, 0)
 
     def park(self, stream: Stream) -> None:
@@ -323,8 +338,8 @@ class Session:
         """The reader of `stream` took `count` bytes."""
         now = self._loop.time()
         if not self._over and self._yamux.consumed(stream.number, count, now, self._round_trip):
-            self._liveness.sent(now)  # credit asks for more: a host that died in mid-download is noticed soon
-            self._watch_soon()
+            if self._liveness.sent(now):  # credit asks for more: a host that died in mid-download is noticed soon
+                self._watch_soon()
             self._schedule()
 
     def finish(self, stream: Stream) -> None:
@@ -353,7 +368,11 @@ class Session:
                     return
                 self._preamble, data = None, rest
             for event in self._yamux.receive(data):
-                self._handle(event)
+                if type(event) is yamux.DataReceived:  # nearly all are: not asked for by a pattern
+                    if stream := self._streams.get(event.stream):
+                        stream.deliver(event.data)
+                else:
+                    self._handle(event)
                 if self._over:
                     return
         except HardlineError as failure:
@@ -400,14 +419,11 @@ class Session:
 
     def _handle(self, event: yamux.Event) -> None:
         match event:
-            case yamux.DataReceived(number, data):
-                if stream := self._streams.get(number):
-                    stream.deliver(data)
             case yamux.StreamOpened(number):
                 assert self._accept is not None, "yamux accepts none without it"
-                stream = self._streams[number] = Stream(self, number)
+                opened = self._streams[number] = Stream(self, number)
                 self.last_used = self._loop.time()
-                self._accept(stream)
+                self._accept(opened)
             case yamux.StreamEnded(number):
                 if stream := self._streams.get(number):
                     self._drop_if_over(number)
@@ -429,6 +445,16 @@ class Session:
             self._tick_due = True
             self._loop.call_soon(self._tick)
 
+    def _schedule_lazily(self) -> None:
+        if not self._lazy_due:
+            self._lazy_due = True
+            self._loop.call_later(_LAZY, self._lazy_tick)
+
+    def _lazy_tick(self) -> None:
+        self._lazy_due = False
+        if self._fill and not self._tick_due:
+            self._tick()
+
     def _tick(self) -> None:
         self._tick_due = False
         if not self._over:
@@ -439,11 +465,10 @@ class Session:
         """Send what is staged, and the control frames behind it."""
         if self._fill and self._tls.blocked and _STAGING - self._fill > _FLUSH_AT:
             return  # `writable` comes back to it
-        if self._fill:
-            self._liveness.sent(self._loop.time())
+        if self._fill and self._liveness.sent(self._loop.time()):
             self._watch_soon()
         try:
-            control = self._yamux.data_to_send()
+            control = self._yamux.data_to_send() if self._yamux.has_answers else b""
             for start in range(0, len(control), _STAGING):
                 piece = control[start : start + _STAGING]
                 if self._fill + len(piece) > _STAGING:
@@ -483,7 +508,7 @@ class Session:
         if due is Due.PING:
             self._acknowledged = self._tls.acknowledged or 0
             self._ping()
-        self._alarm = self._loop.call_at(self._liveness.deadline, self._watch)
+        self._set_alarm()
 
     def _is_getting_through(self) -> bool:
         """The ping itself still waits behind data, on a slow link, and the peer's kernel goes on confirming bytes.
@@ -495,9 +520,13 @@ class Session:
         return waiting and self._acknowledged > before
 
     def _watch_soon(self) -> None:
-        if self._alarm is not None and self._liveness.deadline < self._alarm.when():
+        if self._alarm is not None and self._liveness.deadline < self._alarm_at:
             self._alarm.cancel()
-            self._alarm = self._loop.call_at(self._liveness.deadline, self._watch)
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        self._alarm_at = self._liveness.deadline
+        self._alarm = self._loop.call_at(self._alarm_at, self._watch)
 
     def _drop(self, number: int) -> Stream | None:
         stream = self._streams.pop(number, None)

@@ -27,6 +27,7 @@ MAX_CONTROL_BACKLOG = 65_536  # answers to a peer that asks without reading: mor
 MAX_PASSED_OVER = 1024
 
 _HEADER = struct.Struct(">BBHII")
+_PLAIN_DATA = (0, DATA, 0)  # version, type, flags
 
 
 @dataclass(slots=True)
@@ -154,14 +155,18 @@ class Yamux:
         state = self._streams.get(stream)
         return 0 if state is None or state.local_ended else state.send_window
 
-    def put_data_header(self, buffer: bytearray, offset: int, stream: int, length: int) -> None:
+    def put_data_header(self, buffer: bytearray, offset: int, stream: int, length: int) -> int:
         """Write the header of `length` payload bytes to `buffer`; the caller puts the payload behind it.
 
-        `length` is at most `room(stream)`.
+        Returns the `room` that is left; less than 0, with nothing written, when there was too little.
         """
-        state = self._streams[stream]
+        state = self._streams.get(stream)
+        if state is None or state.local_ended or length > state.send_window:
+            return -1
         state.send_window -= length
-        _HEADER.pack_into(buffer, offset, 0, DATA, self._greeting(stream, state), stream, length)
+        flags = 0 if state.announced else self._greeting(stream, state)
+        _HEADER.pack_into(buffer, offset, 0, DATA, flags, stream, length)
+        return state.send_window
 
     def finish(self, stream: int) -> None:
         """End our direction of `stream`, after all the data sent before."""
@@ -225,13 +230,13 @@ class Yamux:
         offset, end = 0, len(data)
         if self._partial:
             needed = HEADER_SIZE - len(self._partial)
-            header = self._partial + bytes(data[:needed])
+            partial = self._partial + bytes(data[:needed])
             offset = min(needed, end)
-            if len(header) < HEADER_SIZE:
-                self._partial = header
+            if len(partial) < HEADER_SIZE:
+                self._partial = partial
                 return events
             self._partial = b""
-            self._frame(_HEADER.unpack(header), events)
+            self._frame(_HEADER.unpack(partial), events)
         while True:
             if self._payload_left:
                 taken = min(self._payload_left, end - offset)
@@ -242,8 +247,17 @@ class Yamux:
                 continue
             if end - offset < HEADER_SIZE:
                 break
-            self._frame(_HEADER.unpack_from(data, offset), events)
+            header = _HEADER.unpack_from(data, offset)
             offset += HEADER_SIZE
+            if header[:3] == _PLAIN_DATA and 0 < header[4] <= end - offset:
+                state = self._streams.get(header[3])
+                if state is not None and not state.remote_ended:
+                    # A whole frame without flags: nearly all there is, so it takes the shortest way.
+                    state.receive_window.received(header[4])
+                    events.append(DataReceived(header[3], data[offset : offset + header[4]]))
+                    offset += header[4]
+                    continue
+            self._frame(header, events)
         if offset < end:
             self._partial = bytes(data[offset:])
         if len(self._outbox) > MAX_CONTROL_BACKLOG:

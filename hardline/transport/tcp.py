@@ -12,11 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import re
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from hardline.errors import ConnectionLost
 from hardline.routes import Endpoint
@@ -25,8 +24,6 @@ from hardline.transport.inbox import Inbox
 
 # One buffer for all sockets: the loop reads into it and calls buffer_updated before it does anything else.
 _SCRATCH = memoryview(bytearray(65_536))
-
-_IPV4 = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}\Z")
 
 READ_AHEAD = 65_536  # what an inbox holds before its socket is paused
 
@@ -167,51 +164,66 @@ class TcpStream(asyncio.BufferedProtocol):
             self.transport.resume_reading()
 
 
-async def connect(endpoint: Endpoint) -> TcpStream:
+async def connect(endpoint: Endpoint, timeout: float | None = None) -> TcpStream:
     """Open a TCP connection; a name's addresses are tried in the resolver's order, `localhost` without asking it.
 
-    Raises OSError, that of the last address.  No time limit inside: use asyncio.timeout.
-    Safe to cancel: no socket outlives the call.
+    Raises OSError, that of the last address, or TimeoutError after `timeout` seconds.  Safe to cancel: no socket
+    outlives the call.
     """
-    failure: OSError = OSError("the name has no address")
-    for family, address in await _addresses(endpoint):
+    loop = asyncio.get_running_loop()
+    raw = _connected_at_once(endpoint)
+    if raw is not None:
         try:
-            return await _connect(family, address)
-        except OSError as error:
-            failure = error
+            return (await loop.create_connection(TcpStream, sock=raw))[1]
+        except BaseException:
+            raw.close()
+            raise
+    failure: OSError = OSError("the name has no address")
+    async with asyncio.timeout(timeout):
+        for host in await _addresses(endpoint):
+            try:
+                return (await loop.create_connection(TcpStream, host, endpoint.port))[1]
+            except OSError as error:
+                failure = error
     raise failure
 
 
-async def _connect(family: socket.AddressFamily, address: Any) -> TcpStream:
-    loop = asyncio.get_running_loop()
-    raw = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+def _connected_at_once(endpoint: Endpoint) -> socket.socket | None:
+    """A shortcut to services of this machine, where a connection stands when the call returns.
+
+    None when it does not: then connecting in the ordinary way says why.
+    """
+    address = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1"}.get(endpoint.host)
+    if address is None:
+        return None
+    raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         raw.setblocking(False)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # To this machine a connection is there when the first call returns: the second one tells.
-        if raw.connect_ex(address) and raw.connect_ex(address) not in (0, errno.EISCONN):
-            await loop.sock_connect(raw, address)
-        _, stream = await loop.create_connection(TcpStream, sock=raw)
-    except BaseException:
-        raw.close()
-        raise
-    return stream
+        # The first call says that it is under way, the second one how it ended.
+        raw.connect_ex((address, endpoint.port))
+        if raw.connect_ex((address, endpoint.port)) in (0, errno.EISCONN):
+            return raw
+    except OSError:
+        pass
+    raw.close()
+    return None
 
 
-async def _addresses(endpoint: Endpoint) -> list[tuple[socket.AddressFamily, Any]]:
+async def _addresses(endpoint: Endpoint) -> list[str]:
     if endpoint.host == "localhost":
-        return [(socket.AF_INET, ("127.0.0.1", endpoint.port)), (socket.AF_INET6, ("::1", endpoint.port))]
-    if _IPV4.match(endpoint.host):
-        return [(socket.AF_INET, (endpoint.host, endpoint.port))]
+        return ["127.0.0.1", "::1"]
+    if endpoint.address is not None:
+        return [endpoint.host]
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys((entry[0], entry[4]) for entry in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-async def connect_unix(path: str) -> TcpStream:
-    """Open a Unix stream socket.  Raises OSError."""
-    _, stream = await asyncio.get_running_loop().create_unix_connection(TcpStream, path)
-    return stream
+async def connect_unix(path: str, timeout: float | None = None) -> TcpStream:
+    """Open a Unix stream socket.  Raises OSError, TimeoutError as `connect`."""
+    async with asyncio.timeout(timeout):
+        return (await asyncio.get_running_loop().create_unix_connection(TcpStream, path))[1]
 
 
 def peer_endpoint(transport: asyncio.BaseTransport) -> Endpoint:

@@ -373,7 +373,11 @@ class TlsStream(asyncio.BufferedProtocol):
     def _to_wire(self) -> None:
         """Give the kernel what OpenSSL has for it; only what it does not take becomes an object of its own."""
         transport = self._transport_or_fail()
-        while count := self._engine.drain(_CIPHER):
+        count = _CIPHER.size
+        while count == _CIPHER.size:  # else that was all
+            count = self._engine.drain(_CIPHER)
+            if not count:
+                return
             self.written += count
             sent = 0
             if self._fd >= 0 and not self._blocked and not transport.is_closing():

@@ -34,6 +34,7 @@ from hardline.tunnel.names import ServerNames
 from hardline.tunnel.pump import carry
 
 _LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
+_HANDSHAKES = 512  # under way at a time, of all sources together
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Visitor:
     protocol: str
     session: Session | None
     since: float
+    tls: TlsStream
 
 
 class Host:
@@ -69,7 +71,7 @@ class Host:
         self._contexts: dict[KeyHash, SSL.Context] = {}
         self._names = ServerNames(())
         self._front = front_context(self._choose)
-        self._shaking: Counter[str] = Counter()
+        self._shaking: dict[TcpStream, str] = {}  # who shakes hands or says hello, in order of arrival
         self.visitors: set[Visitor] = set()
 
     def replace(self, services: Iterable[Service]) -> None:
@@ -100,7 +102,20 @@ class Host:
 
     def accepted(self, tcp: TcpStream) -> None:
         """A connection came in: the listener's callback."""
-        self._tasks.start(self._welcome(tcp), "welcome")
+        source = tcp.peer
+        waiting = Counter(self._shaking.values())
+        if waiting[source.host] >= self._limits.handshakes_per_source:
+            log.debug("visitor.refused", endpoint=source, reason="max_handshakes_per_source")
+            tcp.abort()
+            return
+        if len(self._shaking) >= _HANDSHAKES:
+            # Somebody with many addresses: of those who wait most the one that waits longest gives way.
+            most = max(waiting.values())
+            leaving = next(other for other, host in self._shaking.items() if waiting[host] == most)
+            del self._shaking[leaving]
+            leaving.abort()
+        self._shaking[tcp] = source.host
+        self._tasks.start(self._welcome(tcp, source), "welcome")
 
     def go_away(self) -> None:
         """Take no new streams; those that are open go on."""
@@ -118,22 +133,13 @@ class Host:
         key_hash = self._names.find(server_name, utc_day(self._clock()))
         return self._contexts.get(key_hash) if key_hash else None
 
-    async def _welcome(self, tcp: TcpStream) -> None:
-        source = tcp.peer
-        if self._shaking[source.host] >= self._limits.handshakes_per_source or len(self.visitors) >= (
-            self._limits.sessions
-        ):
-            log.debug("visitor.refused", endpoint=source, reason="max_handshakes_per_source or max_sessions")
-            tcp.abort()
-            return
-        self._shaking[source.host] += 1
+    async def _welcome(self, tcp: TcpStream, source: Endpoint) -> None:
         tls: TlsStream | None = None
-        visitor: Visitor | None = None
         try:
             async with asyncio.timeout(self._limits.hello_timeout):
                 tls = await TlsStream.over(tcp, self._front)
                 service = self._service_of(tls)
-                visitor = Visitor(service.label.key_hash, source, "", None, self._clock())
+                visitor = Visitor(service.label.key_hash, source, "", None, self._clock(), tls)
                 if tls.alpn == ALPN_2:
                     await self._begin_session(tls, service, visitor)
                     pipe = None
@@ -150,9 +156,7 @@ class Host:
                 tls.abort()
             raise
         finally:
-            self._shaking[source.host] -= 1
-            if not self._shaking[source.host]:
-                del self._shaking[source.host]
+            self._shaking.pop(tcp, None)
         self.visitors.add(visitor)
         # One line per session, not one per browser connection of an original.
         level = logging.INFO if visitor.session else logging.DEBUG
@@ -176,6 +180,26 @@ class Host:
             raise PeerError("the service is not offered here")
         return service
 
+    def _make_room(self, newcomer: str) -> None:
+        """Let one more in, from the address `newcomer`.
+
+        When the house is full, whoever has most sessions gives up the one that was not used for longest.  Raises
+        LimitReached when that is the newcomer's own address.
+        """
+        if len(self.visitors) < self._limits.sessions:
+            return
+        sources = Counter(visitor.endpoint.host for visitor in self.visitors)
+        source, most = sources.most_common(1)[0]
+        if most <= sources[newcomer] + 1:
+            raise LimitReached(f"{len(self.visitors)} sessions are in use ([Session] max_sessions)")
+        leaving = min((visitor for visitor in self.visitors if visitor.endpoint.host == source), key=_worth)
+        self.visitors.discard(leaving)
+        log.debug("visitor.displaced", endpoint=leaving.endpoint, reason="max_sessions")
+        if leaving.session is not None:
+            leaving.session.abort(ConnectionLost("max_sessions: others needed the room"))
+        else:
+            leaving.tls.abort()
+
     # hardline/2
 
     async def _begin_session(self, tls: TlsStream, service: Service, visitor: Visitor) -> None:
@@ -188,6 +212,7 @@ class Host:
         if not hello.same_password(theirs.password, service.label.password):
             await tls.send(hello.HostRefusal("password").encode())
             raise PasswordRefused("the visitor's label has another password")
+        self._make_room(visitor.endpoint.host)
         await tls.send(hello.HostHello(title=service.title, instance=self._instance).encode())
         key_hash = service.label.key_hash
         session = Session(
@@ -218,7 +243,8 @@ class Host:
                         pass
                 return
             try:
-                await stream.send(StreamStatus().encode())
+                # What the service says next takes it along; nobody waits for it alone (docs/PROTOCOL.md 5.4).
+                await stream.send_lazily(StreamStatus().encode())
             except ConnectionLost:
                 local.abort()
                 return
@@ -240,6 +266,7 @@ class Host:
             theirs = hello.LegacyVisitorLine.parse(line)
             if not hello.same_password(theirs.password, service.label.password):
                 raise PasswordRefused("the visitor's label has another password")
+        self._make_room(visitor.endpoint.host)
         visitor.protocol = "hardline/1"
         return pipe
 
@@ -257,6 +284,13 @@ class Host:
             local.abort()
         finally:
             await pipe.aclose()
+
+
+def _worth(visitor: Visitor) -> tuple[bool, float]:
+    """Who is used, and was used last, stays longest."""
+    if visitor.session is None:
+        return (True, visitor.since)
+    return (visitor.session.open_streams > 0, visitor.session.last_used)
 
 
 async def _more(tls: TlsStream) -> bytes:

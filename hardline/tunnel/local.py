@@ -26,13 +26,13 @@ _OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 async def open_local(target: LocalService) -> TcpStream:
     """Connect to the local service.  Raises ServiceFailed, its kind one of the status line's."""
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            match target.kind:
-                case "tcp":
-                    return await tcp.connect(Endpoint(target.host, target.port))
-                case "unix":
-                    return await tcp.connect_unix(target.path)
-                case "https":
+        match target.kind:
+            case "tcp":
+                return await tcp.connect(Endpoint(target.host, target.port), CONNECT_TIMEOUT)
+            case "unix":
+                return await tcp.connect_unix(target.path, CONNECT_TIMEOUT)
+            case "https":
+                async with asyncio.timeout(CONNECT_TIMEOUT):
                     return await _connect_https(target)
     except TimeoutError:
         raise ServiceFailed("timeout", f"the local service did not answer within {CONNECT_TIMEOUT:g} s") from None
