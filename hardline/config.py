@@ -95,7 +95,7 @@ def _web_address_or_empty(text: str) -> str:
 
 def _password(text: str) -> str:
     try:
-        return Label(KeyHash(bytes(20)), text.lower()).password
+        return Label.parse(f"{text}-{KeyHash(bytes(20))}").password
     except BadLabel:
         raise Unreadable(
             f"1 to {MAX_FREE_TEXT} letters and digits, no dash and no dot",
@@ -105,12 +105,12 @@ def _password(text: str) -> str:
 
 def clean_title(text: str) -> str:
     """A title as people may safely see it: one line, no control characters, at most MAX_TITLE characters."""
-    line = "".join(
+    kept = "".join(
         letter
-        for letter in " ".join(text[: 4 * MAX_TITLE].split())
-        if unicodedata.category(letter) not in ("Cc", "Cs") and letter not in _BIDI
+        for letter in text[: 4 * MAX_TITLE]
+        if letter.isspace() or (unicodedata.category(letter) not in ("Cc", "Cs") and letter not in _BIDI)
     )
-    return line[:MAX_TITLE].strip()
+    return " ".join(kept.split())[:MAX_TITLE].strip()
 
 
 # ── a service: SERVICEDIR/NAME.ini ───────────────────────────────────────────────────────────────────────────
@@ -267,7 +267,7 @@ class LanSection:
     enabled: bool = setting(True, parse_yes_no)
     multicast: bool = setting(True, parse_yes_no)
     broadcast: bool = setting(True, parse_yes_no)
-    mdns: bool = setting(True, parse_yes_no, note=NOT_BUILT)
+    mdns: bool = setting(True, parse_yes_no)
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,13 +444,9 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
 
 def _host(text: str) -> str:
     try:
-        host = Endpoint.parse(f"[{text}]:1" if ":" in text else f"{text}:1").host
+        return Endpoint.parse(f"[{text}]:1" if ":" in text else f"{text}:1").host
     except PeerError:
         raise Unreadable(_SERVICE, _SERVICE_HINT) from None
-    if host.rstrip(".").rpartition(".")[2].isdigit() and not Endpoint(host, 1).address:
-        # Resolvers read 8000 and 10.1 as addresses that nobody meant.
-        raise Unreadable(_SERVICE, _SERVICE_HINT)
-    return host
 
 
 def _short_hint(text: str) -> str:

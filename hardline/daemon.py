@@ -1,6 +1,6 @@
 """One node: builds every part, introduces them to each other, and ends them in order.
 
-    ServiceDirectory ──▶ Host ◀── Listener (P2P port)         Lan ─┐
+    ServiceDirectory ──▶ Host ◀── Listener (P2P port)  Lan, DnsSd ─┐
     Listener (local port) ──▶ Door ──▶ Visitor ──▶ Dialer ◀── Remembered ─┴─ MergedFinder
     ControlServer: status, share, remove, lan
 
@@ -22,6 +22,7 @@ from hardline import __version__, certificates, log
 from hardline.config import NodeSettings
 from hardline.control import ControlServer
 from hardline.discovery.answering import LanService
+from hardline.discovery.dnssd import DnsSd
 from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
@@ -38,6 +39,7 @@ from hardline.status import (
     describe_hosting,
     describe_original,
     describe_peer,
+    describe_process,
     describe_services,
     describe_visit,
     describe_visiting,
@@ -162,7 +164,15 @@ class Daemon:
             await self._lan.open()
             self._closers.append(self._lan.aclose)
             self._tasks.start(keep_running(self._lan.run, "lan"), "lan")
-        self._finders = MergedFinder([own, *([self._lan] if self._lan else []), self._remembered])
+        self._dnssd: DnsSd | None = None
+        if self._settings.lan.enabled and self._settings.lan.mdns:
+            self._dnssd = DnsSd(
+                services=self._lan_services, port=lambda: self._listener.port, bind=self._settings.node.bind
+            )
+            self._closers.append(self._dnssd.aclose)
+            self._tasks.start(keep_running(self._dnssd.run, "dnssd"), "dnssd")
+        self._near = [finder for finder in (self._lan, self._dnssd) if finder]
+        self._finders = MergedFinder([own, *self._near, self._remembered])
 
     async def _open_visitor(self, limits: SessionLimits) -> None:
         settings = self._settings
@@ -205,6 +215,8 @@ class Daemon:
 
     async def _directory_changed(self) -> None:
         self._host.replace(self._services())
+        if self._dnssd:
+            self._dnssd.refresh()
         notify(STATUS=self._summary())
         self._reloaded.set()
 
@@ -240,6 +252,7 @@ class Daemon:
             ],
             "peers": [describe_peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)],
             "visits": [describe_visit(record) for record in self._visitor.recent],
+            "process": describe_process(task.get_name() for task in asyncio.all_tasks()),
             "notes": list(self._settings.notes),
         }
 
@@ -283,7 +296,8 @@ class Daemon:
 
     async def _offers(self, wait: float) -> list[dict[str, Any]]:
         """What others on the LAN offer, after waiting `wait` seconds for their answers."""
-        offers = await self._lan.browse(wait) if self._lan else []
+        heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near))
+        offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
         return [
             {
                 "title": offer.title,
@@ -292,7 +306,7 @@ class Daemon:
                 "source": offer.source,
                 "endpoint": str(offer.endpoint),
             }
-            for offer in offers
+            for offer in sorted(offers.values(), key=lambda offer: (offer.title.lower(), offer.label))
         ]
 
     # The end.

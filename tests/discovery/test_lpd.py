@@ -240,3 +240,9 @@ def test_a_search_is_read_as_it_was_written(target, day):
 @given(st.text(max_size=MAX_TITLE))
 def test_the_largest_answer_fits_into_a_packet(title):
     assert len(Answer(65_535, f"{'x' * 23}-{OURS}", COOKIE, title, 1000, 10_000_000).encode()) <= MAX_PACKET
+
+
+@pytest.mark.parametrize("value", ["x" * 299 + "  y", "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}" * 300])
+def test_a_field_that_is_cut_short_is_sent_as_it_was_read(value):
+    packet = parse(f"HARDLINE-SEARCH * HTTP/1.1\r\nInfohash: {value}\r\ncookie: {value}\r\n\r\n".encode())
+    assert parse(packet.encode()) == packet
