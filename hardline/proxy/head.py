@@ -166,6 +166,8 @@ def _named(method: bytes, target: str) -> tuple[Form, str, str]:
     if absolute["scheme"].lower() != "http":
         raise BadHead(400, "a request to a proxy for a URL that does not begin with http://", "use CONNECT for others")
     rest = absolute["rest"].partition("#")[0]
+    if not rest and method == b"OPTIONS":
+        return Form.ABSOLUTE, absolute["authority"], "*"
     return Form.ABSOLUTE, absolute["authority"], rest if rest.startswith("/") else f"/{rest}"
 
 

@@ -180,9 +180,9 @@ async def connect(endpoint: Endpoint, timeout: float | None = None) -> TcpStream
             raise
     failure: OSError = OSError("the name has no address")
     async with asyncio.timeout(timeout):
-        for host in await _addresses(endpoint):
+        for address in await resolve(endpoint):
             try:
-                return (await loop.create_connection(TcpStream, host, endpoint.port))[1]
+                return (await loop.create_connection(TcpStream, address.host, address.port))[1]
             except OSError as error:
                 failure = error
     raise failure
@@ -210,14 +210,15 @@ def _connected_at_once(endpoint: Endpoint) -> socket.socket | None:
     return None
 
 
-async def _addresses(endpoint: Endpoint) -> list[str]:
+async def resolve(endpoint: Endpoint) -> list[Endpoint]:
+    """The addresses of a name, in the resolver's order; an address is its own.  Raises socket.gaierror."""
     if endpoint.host == "localhost":
-        return ["127.0.0.1", "::1"]
+        return [Endpoint("127.0.0.1", endpoint.port), Endpoint("::1", endpoint.port)]
     if endpoint.address is not None:
-        return [endpoint.host]
+        return [endpoint]
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return [Endpoint(host, endpoint.port) for host in dict.fromkeys(str(entry[4][0]) for entry in found)]
 
 
 async def connect_unix(path: str, timeout: float | None = None) -> TcpStream:

@@ -12,7 +12,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from OpenSSL import SSL
@@ -23,6 +23,7 @@ from hardline.identity import KeyHash, utc_day
 from hardline.routes import Attempt, Candidate, Via
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
+from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import ALPN_2, TlsStream, client_context
 from hardline.tunnel.race import Race
 
@@ -194,7 +195,7 @@ class Dialer:
     async def _connect(self, target: KeyHash, candidate: Candidate) -> tuple[TlsStream, str]:
         day = utc_day(self._clock()) if candidate.day is None else candidate.day
         server_name = str(target) if candidate.plain else target.rolling(day)
-        stream = await tcp.connect(candidate.endpoint)
+        stream = await _open(candidate)
         tls = await TlsStream.over(stream, self._context, server_name)
         try:
             if tls.peer_key_hash != target:
@@ -206,6 +207,20 @@ class Dialer:
             tls.abort()
             raise
         return tls, protocol
+
+
+async def _open(candidate: Candidate) -> TcpStream:
+    """Connect.  What a name resolves to is looked at like an address that was named itself."""
+    failure: Exception = OSError("the name has no address")
+    for endpoint in await tcp.resolve(candidate.endpoint):
+        if why := refusal(replace(candidate, endpoint=endpoint)):
+            failure = PeerError(f"the name leads to {why}")
+            continue
+        try:
+            return await tcp.connect(endpoint)
+        except OSError as error:
+            failure = error
+    raise failure
 
 
 def refusal(candidate: Candidate) -> str | None:

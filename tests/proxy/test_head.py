@@ -115,6 +115,11 @@ def test_the_host_of_a_whole_url_beats_the_header(url, host, target):
     assert (head.form, head.host, head.target) == (Form.ABSOLUTE, host, target)
 
 
+def test_options_of_a_whole_server_stay_so():
+    assert read(request("Host: x", line="OPTIONS http://a HTTP/1.1")).target == "*"
+    assert read(request("Host: x", line="OPTIONS http://a/ HTTP/1.1")).target == "/"
+
+
 def test_a_tunnel_is_asked_for_by_host_and_port():
     head = read(request("Host: other", line="CONNECT a.localhost:7009 HTTP/1.1"))
     assert (head.form, head.host) == (Form.AUTHORITY, "a.localhost:7009")

@@ -240,3 +240,28 @@ def test_a_known_path_that_is_gone_makes_the_finders_start_at_once(ours):
 )
 def test_endpoints_that_lead_to_this_machine_or_to_many_are_refused(host, via, refused):
     assert (refusal(Candidate(Endpoint(host, 7008), via, "test")) is not None) is refused
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "224.0.0.1"])
+def test_a_name_that_leads_where_no_address_may_is_not_dialled(
+    address: str, ours: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resolver that answers as the owner of a name on the internet would like to."""
+
+    async def story() -> None:
+        async with listening(ours) as (endpoint, names):
+
+            async def lies(asked: Endpoint) -> list[Endpoint]:
+                assert asked.host == "evil.example"
+                return [Endpoint(address, endpoint.port)]
+
+            monkeypatch.setattr("hardline.transport.tcp.resolve", lies)
+            candidate = Candidate(Endpoint("evil.example", endpoint.port), Via.DIRECT, "test")
+            search = Listed((0.0, candidate))
+            dialer = Dialer(lambda _: search, clock=lambda: NOW)
+            with pytest.raises(NoRoute) as caught:
+                await dialer.dial(ours.key_hash)
+            assert caught.value.attempts[0].failure.startswith("the name leads to ")
+            assert names == []
+
+    asyncio.run(story())

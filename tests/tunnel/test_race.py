@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.routes import Candidate, Endpoint, Via
-from hardline.tunnel.race import MAX_CANDIDATES, Race
+from hardline.tunnel.race import MAX_CANDIDATES, MAX_OF_ONE_FINDER, Race
 
 pytestmark = pytest.mark.pure
 
 
-def candidate(number: int, via: Via = Via.REMEMBERED) -> Candidate:
-    return Candidate(Endpoint(f"10.0.0.{number}", 7008), via, "test")
+def candidate(number: int, via: Via = Via.REMEMBERED, finder: str = "test") -> Candidate:
+    return Candidate(Endpoint(f"10.0.0.{number}", 7008), via, finder)
 
 
 def test_the_first_candidate_is_tried_at_once():
@@ -79,14 +79,28 @@ def test_the_same_endpoint_under_another_server_name_is_another_candidate():
     assert {race.start(now=0.0), race.start(now=1.0)} == {candidate(1, Via.LAN), plain}
 
 
+def all_started(race: Race) -> list[Candidate]:
+    started: list[Candidate] = []
+    while (one := race.start(now=float(len(started)))) is not None:
+        started.append(one)
+    return started
+
+
 def test_a_flood_of_candidates_is_cut():
     race = Race(0.0)
     for number in range(200):
-        race.found(candidate(number))
-    started = 0
-    while race.start(now=float(started)) is not None:
-        started += 1
-    assert started == MAX_CANDIDATES
+        race.found(candidate(number, finder=f"finder {number % 3}"))
+    assert len(all_started(race)) == MAX_CANDIDATES
+
+
+def test_a_flood_from_one_finder_keeps_nobody_else_out():
+    race = Race(0.0)
+    for number in range(200):
+        race.found(candidate(number, Via.LAN, "the LAN"))
+    race.found(candidate(250, Via.REMEMBERED, "memory"))
+    started = all_started(race)
+    assert len(started) == MAX_OF_ONE_FINDER + 1
+    assert [one.found_by for one in started[:3]] == ["the LAN", "the LAN", "memory"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(Via), st.booleans()), max_size=60))
