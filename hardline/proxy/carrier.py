@@ -17,7 +17,7 @@ from hardline.proxy.exchange import exchange
 from hardline.proxy.forwarding import RequestBody, origin_request
 from hardline.proxy.head import BadHead, Form, Head, HeadReader
 from hardline.session.joint import Joint
-from hardline.session.session import Stream
+from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.pump import carry, joined
 from hardline.tunnel.visitor import Visit, Visitor

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
-from hardline.session.session import Stream
+from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream, cut
 
 # A library's TLS transport goes on delivering what it has decrypted after it was told to pause.

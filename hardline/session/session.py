@@ -1,4 +1,4 @@
-"""A yamux session over TLS, and its streams.
+"""A yamux session over TLS.
 
     browser's or service's socket ◀─ Joint ─▶ Stream ◀─▶ Session ─ Yamux ─▶ TlsStream ─▶ the other node
 
@@ -12,17 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from hardline import log
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.session import yamux
 from hardline.session.liveness import Due, Liveness
+from hardline.session.stream import Stream
 from hardline.session.windows import WindowBudget
 from hardline.session.yamux import HEADER_SIZE, Yamux
-from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.engine import Scratch
-from hardline.transport.inbox import Inbox
 from hardline.transport.tls import TlsStream
 
 _STAGING = 262_144 + HEADER_SIZE
@@ -44,126 +42,6 @@ class SessionLimits:
     ping_interval: float = 15.0
     ping_timeout: float = 3.0
     process: WindowBudget = field(default_factory=lambda: WindowBudget(256 << 20))
-
-
-class Sink(Protocol):
-    """Who gets a stream's data pushed, instead of asking for it (joint.py)."""
-
-    def data_received(self, data: memoryview) -> None: ...
-    def ended(self) -> None: ...
-    def was_reset(self, failure: Exception) -> None: ...
-    def room_made(self) -> None: ...
-
-
-class Stream:
-    """One pipe in a session: a ByteStream."""
-
-    __slots__ = ("_inbox", "_room", "_session", "_sink", "_write_failure", "number", "turn", "used")
-
-    def __init__(self, session: Session, number: int) -> None:
-        self.number = number
-        self.turn, self.used = 0, 0  # the session's account of what was sent in which turn
-        self._session = session
-        self._inbox = Inbox(self._taken)
-        self._sink: Sink | None = None
-        self._room: asyncio.Future[None] | None = None
-        self._write_failure: Exception | None = None
-
-    @property
-    def session(self) -> Session:
-        """The session that carries this stream."""
-        return self._session
-
-    async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
-        """As ByteStream.receive."""
-        return await self._inbox.receive(max_bytes)
-
-    async def send(self, data: bytes) -> None:
-        """As ByteStream.send: waits until the session has taken all of `data`."""
-        view = memoryview(data)
-        while view:
-            if self._write_failure:
-                raise self._write_failure
-            count = self._session.put(self, view)
-            view = view[count:]
-            if view:
-                self._room = asyncio.get_running_loop().create_future()
-                self._session.park(self)
-                await self._room
-        if self._write_failure:
-            raise self._write_failure
-
-    async def send_lazily(self, data: bytes) -> None:
-        """As `send`, for a few bytes that nobody waits for: they leave with others, or after a millisecond."""
-        count = self._session.put(self, memoryview(data), lazily=True)
-        if count < len(data):
-            await self.send(data[count:])
-
-    async def send_eof(self) -> None:
-        """As ByteStream.send_eof."""
-        self.finish()
-
-    async def aclose(self) -> None:
-        """As ByteStream.aclose: a stream whose two directions have not both ended is reset."""
-        self.abort()
-
-    # What a Joint uses.
-
-    def attach(self, sink: Sink) -> None:
-        """From now on push everything to `sink`; what was received already comes first."""
-        self._sink = sink
-        early = self._inbox.drain()
-        if early:
-            sink.data_received(memoryview(early))
-        if self._inbox.failure:
-            sink.was_reset(self._inbox.failure)
-        elif self._inbox.ended:
-            sink.ended()
-
-    def finish(self) -> None:
-        """End our direction."""
-        if self._write_failure is None:
-            self._write_failure = ConnectionLost("the pipe was closed")
-            self._session.finish(self)
-
-    def abort(self) -> None:
-        """End both directions at once."""
-        self._session.reset(self)
-        self.fail(ConnectionLost("the pipe was closed"))
-
-    # What the session calls.
-
-    def deliver(self, data: memoryview) -> None:
-        """Data came from the peer."""
-        if self._sink is not None:
-            self._sink.data_received(data)
-        else:
-            self._inbox.put(bytes(data))
-
-    def peer_ended(self) -> None:
-        """The peer ended its direction."""
-        self._inbox.end()
-        if self._sink is not None:
-            self._sink.ended()
-
-    def fail(self, failure: Exception) -> None:
-        """Both directions are gone."""
-        fresh = not self._inbox.ended or self._write_failure is None
-        self._inbox.end(failure)
-        self._write_failure = failure
-        self.room_made()
-        if fresh and self._sink is not None:
-            self._sink.was_reset(failure)
-
-    def room_made(self) -> None:
-        """There is room to send again."""
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        if self._sink is not None:
-            self._sink.room_made()
-
-    def _taken(self, count: int) -> None:
-        self._session.consumed(self, count)
 
 
 class Session:
@@ -270,22 +148,14 @@ class Session:
         """End the session at once, with a cut."""
         self._end(failure)
 
-    # What streams and joints call.
+    # What streams and joints call: stream.Multiplexer.
 
     def reserve(self, stream: Stream) -> memoryview:
-        """Room in the staging buffer to put payload of `stream` straight into; `commit` says how much was put.
-
-        Never empty, but of use only while `may_send` holds.
-        """
         start = self._fill + HEADER_SIZE
         room = min(self._yamux.room(stream.number), _STAGING - start, self._left(stream))
         return self._staging.view[start : start + max(room, 1)]
 
     def commit(self, stream: Stream, count: int, *, lazily: bool = False) -> bool:
-        """`count` bytes were put where `reserve` said.  False when `stream` must wait until `room_made`.
-
-        They leave in this turn of the event loop; `lazily`, when there is something else to send.
-        """
         if self._over:
             return False
         room = self._yamux.put_data_header(self._staging.data, self._fill, stream.number, count)
@@ -309,7 +179,6 @@ class Session:
         return self.may_send(stream)
 
     def may_send(self, stream: Stream) -> bool:
-        """There is room for `stream`; if not, `room_made` will be called."""
         if self._yamux.room(stream.number) <= 0:
             return False  # until the peer gives credit
         if self._tls.blocked or self._left(stream) <= 0:
@@ -319,7 +188,6 @@ class Session:
         return True
 
     def put(self, stream: Stream, data: memoryview, *, lazily: bool = False) -> int:
-        """Copy as much of `data` as there is room for; return how much.  `lazily` as in `commit`."""
         if self._over or self._tls.blocked:
             return 0
         start = self._fill + HEADER_SIZE
@@ -330,12 +198,10 @@ class Session:
         return max(count, 0)
 
     def park(self, stream: Stream) -> None:
-        """Call `stream.room_made` when there may be room again."""
         if self._over or self.may_send(stream):
             self._loop.call_soon(stream.room_made)
 
     def consumed(self, stream: Stream, count: int) -> None:
-        """The reader of `stream` took `count` bytes."""
         now = self._loop.time()
         if not self._over and self._yamux.consumed(stream.number, count, now, self._round_trip):
             if self._liveness.sent(now):  # credit asks for more: a host that died in mid-download is noticed soon
@@ -343,14 +209,12 @@ class Session:
             self._schedule()
 
     def finish(self, stream: Stream) -> None:
-        """End our direction of `stream`."""
         if not self._over:
             self._yamux.finish(stream.number)
             self._drop_if_over(stream.number)
             self._schedule()
 
     def reset(self, stream: Stream) -> None:
-        """End both directions of `stream`."""
         if not self._over and stream.number in self._streams:
             self._yamux.reset(stream.number)
             self._drop(stream.number)

@@ -23,8 +23,9 @@ from hardline.routes import Endpoint
 from hardline.servicedir import Service
 from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
-from hardline.session.session import Session, SessionLimits, Stream
+from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StreamStatus
+from hardline.session.stream import Stream
 from hardline.tasks import TaskSet
 from hardline.transport.engine import reason
 from hardline.transport.tcp import TcpStream

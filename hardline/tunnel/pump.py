@@ -11,7 +11,7 @@ import asyncio
 from hardline.errors import ConnectionLost
 from hardline.session.joint import Joint
 from hardline.session.legacy import LegacyPipe
-from hardline.session.session import Stream
+from hardline.session.stream import Stream
 from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream
