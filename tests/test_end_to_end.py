@@ -169,6 +169,15 @@ def test_a_refused_local_service_is_502_and_names_it(host: Node, visitor: Node, 
     assert curl(visitor.url_of(host.label("site"))).status == 502
 
 
+def test_an_event_source_of_a_service_that_is_down_is_cut_so_that_it_asks_again(
+    host: Node, visitor: Node, origin: RunningOrigin
+) -> None:
+    origin.kill()
+    answer = curl(visitor.url_of(host.label("site"), "events"), "-H", "Accept: text/event-stream")
+    assert (answer.status, answer.body) == (0, b"")
+    assert answer.code in (52, 56)  # CURLE_GOT_NOTHING, CURLE_RECV_ERROR
+
+
 def test_an_absent_host_is_503_with_a_page_for_people_and_text_for_programs(visitor: Node) -> None:
     page = curl(visitor.url_of(NOBODY), *HTML)
     assert page.status == 503

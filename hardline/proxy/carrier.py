@@ -34,22 +34,25 @@ class Carrier:
         self._visitor = visitor
         self._idle_timeout = idle_timeout
 
-    async def carry(self, browser: TcpStream, head: Head, label: Label, read: HeadReader) -> None:
+    async def carry(
+        self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout
+    ) -> None:
         """Carry what `read` has read, and what follows it, until both sides have ended or one broke off.
 
-        Raises a HardlineError or TimeoutError while the browser has got nothing yet, so that it can be told.
+        Lifts `limit` once the service was reached.  Raises a HardlineError before that, while the browser has got
+        nothing yet, so that it can be told.
         """
         match head.form:
             case Form.ORIGIN:
-                await self._pass_on(browser, head, label, read.raw)
+                await self._pass_on(browser, head, label, read.raw, limit)
             case Form.ABSOLUTE:
-                await self._proxy(browser, head, label, read)
+                await self._proxy(browser, head, label, read, limit)
             case Form.AUTHORITY:
-                await self._connect(browser, head, label, read.raw[read.size :])
+                await self._connect(browser, head, label, read.raw[read.size :], limit)
 
-    async def _pass_on(self, browser: TcpStream, head: Head, label: Label, raw: bytes) -> None:
-        async with asyncio.timeout(ANSWER_TIMEOUT):
-            visit, joint = await self._join(browser, head, label, raw)
+    async def _pass_on(self, browser: TcpStream, head: Head, label: Label, raw: bytes, limit: asyncio.Timeout) -> None:
+        visit, joint = await self._join(browser, head, label, raw)
+        limit.reschedule(None)
         visit.record.status = "ok"
         try:
             if joint is not None:
@@ -84,13 +87,16 @@ class Carrier:
             else:
                 return visit, joint
 
-    async def _proxy(self, browser: TcpStream, head: Head, label: Label, read: HeadReader) -> None:
+    async def _proxy(
+        self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout
+    ) -> None:
         body = RequestBody(head)
         try:
             first = origin_request(head, read.raw[: read.size]) + body.take(read.raw[read.size :])
         except PeerError as wrong:
             raise BadHead(400, wrong.message) from None
         visit, begun = await self._open(head, label, first)
+        limit.reschedule(None)
         try:
             await exchange(visit.pipe, browser, body, begun, self._idle_timeout)
         except (ConnectionLost, PeerError) as failure:
@@ -98,8 +104,11 @@ class Carrier:
         finally:
             await visit.pipe.aclose()
 
-    async def _connect(self, browser: TcpStream, head: Head, label: Label, early: bytes) -> None:
+    async def _connect(
+        self, browser: TcpStream, head: Head, label: Label, early: bytes, limit: asyncio.Timeout
+    ) -> None:
         visit, begun = await self._open(head, label, early)
+        limit.reschedule(None)
         try:
             await browser.send(_CONNECTED + begun)
             await carry(visit.pipe, browser, self._idle_timeout)
@@ -110,23 +119,22 @@ class Carrier:
 
     async def _open(self, head: Head, label: Label, first: bytes) -> tuple[Visit, bytes]:
         """As `_join`, but for who has more to do than to join: the payload that came with the news is returned."""
-        again = head.method in REPEATABLE
-        async with asyncio.timeout(ANSWER_TIMEOUT):
-            while True:
-                visit = await self._visitor.visit(label, first)
-                try:
-                    begun = await visit.answered()
-                except ConnectionLost:
-                    await visit.pipe.aclose()
-                    if not (again and visit.reused):
-                        raise
-                    again = False
-                except BaseException:
-                    await visit.pipe.aclose()
+        again = head.method in REPEATABLE or not first
+        while True:
+            visit = await self._visitor.visit(label, first)
+            try:
+                begun = await visit.answered()
+            except ConnectionLost:
+                await visit.pipe.aclose()
+                if not (again and visit.reused):
                     raise
-                else:
-                    visit.record.status = "ok"
-                    return visit, begun
+                again = False
+            except BaseException:
+                await visit.pipe.aclose()
+                raise
+            else:
+                visit.record.status = "ok"
+                return visit, begun
 
 
 def _was_cut(visit: Visit, failure: HardlineError) -> None:

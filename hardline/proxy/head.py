@@ -29,6 +29,7 @@ _FOLDED_LINE = re.compile(rb"\n[ \t]")
 _LENGTH = re.compile(rb"[0-9]{1,18}\Z")
 _ABSOLUTE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)\Z")
 _AUTHORITY = re.compile(r"(?P<host>[^/?#@]+):[0-9]{1,5}\Z")
+_EVENTS = b"text/event-stream"
 _HTML = (b"text/html", b"application/xhtml+xml")
 _REFUSED = re.compile(rb"q\s*=\s*0(\.0*)?\Z")
 _WANTED = frozenset((b"host", b"content-length", b"transfer-encoding", b"accept"))
@@ -55,6 +56,7 @@ class Head:
     """What the door needs to know of a request.
 
     `host` is the one that counts: a whole URL's beats that of the Host header.  `target` is without it.
+    `wants_events` marks an EventSource of the browser (HTML, 9.2).
     `content_length` is None, and `chunked` false, for a request that has no body.
     """
 
@@ -64,6 +66,7 @@ class Head:
     host: str
     accepts_html: bool
     form: Form = Form.ORIGIN
+    wants_events: bool = False
     content_length: int | None = None
     chunked: bool = False
 
@@ -138,14 +141,15 @@ def _head(match: re.Match[bytes]) -> Head:
             raise BadHead(400, "a request without a Host", hint)
         host = host or hosts[0].decode("latin-1")
     length, chunked = _body(found.get(b"content-length", []), found.get(b"transfer-encoding", []), version)
-    accept = found.get(b"accept")
+    accept = b",".join(found.get(b"accept", ())).lower()
     return Head(
         method.decode("ascii"),
         target_text,
         version.decode("ascii"),
         host,
-        accept is not None and _accepts_html(b",".join(accept)),
+        b"html" in accept and _accepts_html(accept),
         form,
+        _EVENTS in accept,
         length,
         chunked,
     )
@@ -215,7 +219,7 @@ def _wrong_version(version: bytes) -> BadHead:
 
 
 def _accepts_html(accept: bytes) -> bool:
-    for entry in accept.lower().split(b","):
+    for entry in accept.split(b","):
         kind, *parameters = (part.strip() for part in entry.split(b";"))
         if kind in _HTML and not any(map(_REFUSED.match, parameters)):
             return True

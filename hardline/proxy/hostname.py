@@ -10,6 +10,7 @@ Source: RFC 9110, sections 7.2 and 15.5.20 (421); RFC 6761, section 6.3 (localho
 
 from __future__ import annotations
 
+import functools
 import re
 
 from hardline.errors import BadKeyHash, BadLabel, HardlineError
@@ -25,6 +26,7 @@ class Misdirected(HardlineError):
     """A host that is not ours to answer for (421)."""
 
 
+@functools.lru_cache(256)  # browsers name the same few again and again
 def route_host(host: str) -> Label | None:
     """The label that `host` names, or None for this node itself.  Raises Misdirected saying why not."""
     match = _HOST.match(host) if len(host) <= MAX_HOST and host.isascii() and host.isprintable() else None

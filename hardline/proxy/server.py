@@ -21,7 +21,6 @@ from hardline.errors import (
     LimitReached,
     NoRoute,
     PasswordRefused,
-    PeerError,
     ServiceFailed,
 )
 from hardline.identity import Label
@@ -76,32 +75,32 @@ class Door:
 
     async def _route(self, browser: TcpStream) -> None:
         reader = HeadReader(self._limits.max_head)
+        head: Head | None = None
+        label: Label | None = None
         try:
-            async with asyncio.timeout(self._limits.head_timeout):
+            async with asyncio.timeout(self._limits.head_timeout) as limit:
                 head = await _read_head(browser, reader)
+                if head is None:
+                    return
+                label = route_host(head.host)
+                if label is not None:
+                    limit.reschedule(asyncio.get_running_loop().time() + ANSWER_TIMEOUT)
+                    await self._carrier.carry(browser, head, label, reader, limit)
+                    return
         except TimeoutError:
-            if reader.raw:
+            if head is not None and label is not None:
+                await self._refuse(browser, head, pages.too_slow(label, ANSWER_TIMEOUT))
+            elif reader.raw:
                 await _answer(browser, pages.problem_page(pages.head_timeout(self._limits.head_timeout), html=False))
-            return
         except BadHead as bad:
             await _answer(browser, pages.problem_page(pages.bad_head(bad), html=False))
-            return
-        if head is None:
-            return
-        try:
-            label = route_host(head.host)
-        except Misdirected as wrong:
-            await self._refuse(browser, head, pages.misdirected(wrong))
-            return
-        if label is None:
-            await self._own_page(browser, head)
-            return
-        try:
-            await self._carrier.carry(browser, head, label, reader)
-        except TimeoutError:
-            await self._refuse(browser, head, pages.too_slow(label, ANSWER_TIMEOUT))
         except HardlineError as failure:
-            await self._refuse(browser, head, _problem(label, failure))
+            if head is None:
+                raise
+            problem = pages.misdirected(failure) if isinstance(failure, Misdirected) else _problem(label, failure)
+            await self._refuse(browser, head, problem)
+        else:
+            await self._own_page(browser, head)
 
     async def _own_page(self, browser: TcpStream, head: Head) -> None:
         path = head.target.partition("?")[0]
@@ -118,6 +117,9 @@ class Door:
 
     async def _refuse(self, browser: TcpStream, head: Head, problem: pages.Problem) -> None:
         log.debug("browser.refused", status=problem.status, reason=problem.title)
+        if head.wants_events and problem.retry_after is not None:
+            browser.abort()  # after an answer with an error an EventSource never asks again; after a cut it does
+            return
         if head.method not in REPEATABLE:
             problem = replace(problem, retry_after=None)  # a page that reloads itself would turn it into a GET
         page = pages.problem_page(problem, html=head.accepts_html, head_only=head.method == "HEAD")
@@ -146,10 +148,9 @@ async def _answer(browser: TcpStream, response: bytes) -> None:
         pass
 
 
-def _problem(label: Label, failure: HardlineError) -> pages.Problem:
+def _problem(label: Label | None, failure: HardlineError) -> pages.Problem:
+    assert label is not None, "nobody is visited without one"
     match failure:
-        case BadHead():
-            return pages.bad_head(failure)
         case NoRoute():
             return pages.absent(label, failure)
         case PasswordRefused():
@@ -158,7 +159,5 @@ def _problem(label: Label, failure: HardlineError) -> pages.Problem:
             return pages.service_failed(label, failure)
         case LimitReached():
             return pages.limit_reached(label, failure)
-        case PeerError() | ConnectionLost():
-            return pages.host_failed(label, failure)
         case _:
             return pages.host_failed(label, failure)

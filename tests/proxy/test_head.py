@@ -144,6 +144,11 @@ def test_the_length_of_the_body_is_read(headers, length, chunked):
     assert (head.content_length, head.chunked) == (length, chunked)
 
 
+def test_an_event_source_is_known_by_what_it_accepts():
+    assert read(request("Host: h", "Accept: Text/Event-Stream")).wants_events
+    assert not read(request("Host: h", "Accept: text/html, */*")).wants_events
+
+
 def test_raw_bytes_in_a_path_are_passed_on():
     assert read(b"GET /\xc3\xbc HTTP/1.1\r\nHost: h\r\n\r\n").target == "/\xc3\xbc"
 
