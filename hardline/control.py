@@ -125,10 +125,12 @@ def ask(datadir: Path, do: str, **arguments: object) -> Any:
         raise ConfigError(f"cannot talk to the hardlined at {path}: {str(failure).lower()}") from None
     try:
         answer = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
         raise ConfigError("the daemon gave no answer", hint="look at its log") from None
     if "error" in answer:
-        raise ConfigError(answer["error"], hint=answer.get("hint", ""))
+        raise ConfigError(str(answer["error"]), hint=str(answer.get("hint", "")))
     return answer["ok"]
 
 

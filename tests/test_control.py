@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import stat
 from pathlib import Path
 
@@ -95,3 +96,22 @@ def test_a_path_too_long_for_a_socket_is_said(tmp_path):
     deep.mkdir()
     with pytest.raises(ConfigError, match="too long"):
         asyncio.run(ControlServer({}).open(deep))
+
+
+@pytest.mark.parametrize("line", [b"", b"7\n", b"[]\n", b"{}\n", b"[" * 100_000 + b"\n", b"\xff\n"])
+def test_what_is_no_answer_is_said_to_be_none(tmp_path, line):
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / SOCKET_NAME))
+        listening.listen()
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.makefile("rb").readline()
+                connection.sendall(line)
+
+        foreign = threading.Thread(target=answer)
+        foreign.start()
+        with pytest.raises(ConfigError, match="gave no answer"):
+            ask(tmp_path, "status")
+        foreign.join()

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream, cut
+
+# After its end a socket is read no more, so nobody would hear that its owner, gone altogether, refuses what is sent.
+_LOOK_EVERY = 5.0
 
 # A library's TLS transport goes on delivering what it has decrypted after it was told to pause.
 _SPILL = memoryview(bytearray(65_536))
@@ -106,6 +110,7 @@ class Joint(asyncio.BufferedProtocol):
         self._socket_ended = True
         self._stream.finish()
         self._close_if_over()
+        self._look_later()
         return self._half_closes
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -228,6 +233,19 @@ class Joint(asyncio.BufferedProtocol):
         if over and not self._queued and not self._over:
             self._finish(None)
             self._transport.close()
+
+    def _look_later(self) -> None:
+        if not self._over:
+            asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
+
+    def _look(self) -> None:
+        """A half-closed socket that was reset in the meantime is gone."""
+        raw = self._transport.get_extra_info("socket")
+        if self._over or raw is None:
+            return
+        if code := raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._broke(ConnectionLost(os.strerror(code)))
+        self._look_later()
 
     def _broke(self, failure: Exception) -> None:
         if not self._over:

@@ -390,6 +390,25 @@ def test_a_browser_that_leaves_before_the_answer_ends_the_stream(run):
     run(story)
 
 
+def test_a_browser_that_half_closed_and_then_left_is_noticed_by_its_refusal(run, monkeypatch):
+    monkeypatch.setattr("hardline.session.joint._LOOK_EVERY", 0.05)
+
+    async def story():
+        async with session_pair() as (visitor, host, opened), tcp_pair() as (browser, door):
+            joint = Joint(visitor.open_stream(), door)
+            await browser.send(b"x")
+            await browser.send_eof()
+            far = await opened.get()
+            assert await read_all(far) == b"x"
+            await browser.aclose()
+            await far.send(b"an event that nobody reads")
+            with pytest.raises(ConnectionLost):
+                await joint.done
+            await eventually(lambda: not host.open_streams, "the host has heard it")
+
+    run(story)
+
+
 def test_parallel_downloads_share_what_there_is(run):
     async def story():
         async with tunnel(forever) as through:
