@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 import stat
+import threading
 from pathlib import Path
 
 import pytest
