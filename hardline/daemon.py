@@ -34,7 +34,7 @@ from hardline.proxy import pages
 from hardline.proxy.server import Door, DoorLimits
 from hardline.servicedir import ServiceDirectory, remove_service, write_service
 from hardline.session.session import SessionLimits
-from hardline.session.windows import WindowBudget
+from hardline.session.windows import Backlog, WindowBudget
 from hardline.status import (
     describe_hosting,
     describe_original,
@@ -100,6 +100,7 @@ class Daemon:
             ping_interval=settings.session.ping_interval,
             ping_timeout=settings.session.ping_timeout,
             process=WindowBudget(settings.session.process_window),
+            backlog=Backlog(settings.session.process_window),
         )
         await self._open_host(limits)
         await self._open_finders()

@@ -47,7 +47,7 @@ PURE_FILES = {
     "": "errors identity routes streams config ini units",
     "session": "hello status yamux windows liveness",
     "discovery": "lpd answering offers own instances rates",
-    "tunnel": "race names",
+    "tunnel": "race names entrance",
     "proxy": "hostname head pages pac forwarding",
 }
 PURE = {

@@ -18,7 +18,7 @@ from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.session import yamux
 from hardline.session.liveness import Due, Liveness
 from hardline.session.stream import Stream
-from hardline.session.windows import WindowBudget
+from hardline.session.windows import Backlog, WindowBudget
 from hardline.session.yamux import HEADER_SIZE, Yamux
 from hardline.transport.engine import Scratch
 from hardline.transport.tls import TlsStream
@@ -29,7 +29,14 @@ _ALONE = 4_194_304  # what a stream may add in one turn of the event loop when n
 _TURN = 524_288  # what several may together; one staging buffer, when the socket was behind
 _SHARE = 8_192  # what each may at least, however many they are
 _TRICKLE = 4_096  # the same while the socket is behind
+_FRAMES = 64  # of a peer that are looked at in one turn: thousands fit into one read
+_HELD_STEP = 65_536  # the process hears of what is held for readers in steps of this
+_HELD_MORE = 16_777_216  # what all streams may hold beyond the session's window, for their initial ones
 _LAZY = 0.001  # seconds that what nobody waits for may wait for company
+
+# Staging buffers that no session needs now: an idle session should not keep a quarter of a megabyte.
+_IDLE_BUFFERS = 8
+_idle_buffers: list[Scratch] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class SessionLimits:
     ping_interval: float = 15.0
     ping_timeout: float = 3.0
     process: WindowBudget = field(default_factory=lambda: WindowBudget(256 << 20))
+    backlog: Backlog = field(default_factory=lambda: Backlog(256 << 20))
 
 
 class Session:
@@ -70,7 +78,10 @@ class Session:
         self._yamux = Yamux(client=client, accepts=limits.streams if accept else 0, budget=budget)
         self._max_streams = limits.streams
         self._streams: dict[int, Stream] = {}
-        self._staging = Scratch(_STAGING)
+        self._backlog, self._most_held = limits.backlog, limits.session_window + _HELD_MORE
+        self._held = self._noted = 0
+        self._unread: memoryview | None = None
+        self._staging: Scratch | None = None  # while something is staged
         self._fill = 0
         self._tick_due = self._lazy_due = False
         self._parked: dict[Stream, None] = {}
@@ -153,12 +164,12 @@ class Session:
     def reserve(self, stream: Stream) -> memoryview:
         start = self._fill + HEADER_SIZE
         room = min(self._yamux.room(stream.number), _STAGING - start, self._left(stream))
-        return self._staging.view[start : start + max(room, 1)]
+        return self._buffer().view[start : start + max(room, 1)]
 
     def commit(self, stream: Stream, count: int, *, lazily: bool = False) -> bool:
         if self._over:
             return False
-        room = self._yamux.put_data_header(self._staging.data, self._fill, stream.number, count)
+        room = self._yamux.put_data_header(self._buffer().data, self._fill, stream.number, count)
         if room < 0:
             stream.abort()  # bytes that cannot be sent must not vanish from the middle of a stream
             return False
@@ -193,7 +204,7 @@ class Session:
         start = self._fill + HEADER_SIZE
         count = min(len(data), self._yamux.room(stream.number), _STAGING - start, self._left(stream))
         if count > 0:
-            self._staging.view[start : start + count] = data[:count]
+            self._buffer().view[start : start + count] = data[:count]
             self.commit(stream, count, lazily=lazily)
         return max(count, 0)
 
@@ -203,6 +214,11 @@ class Session:
 
     def consumed(self, stream: Stream, count: int) -> None:
         now = self._loop.time()
+        held = min(count, stream.held)  # none of a stream that is over, though its last bytes are still on their way
+        stream.held -= held
+        self._held -= held
+        if self._noted - self._held >= _HELD_STEP and not self._over:
+            self._note_what_is_held()
         if not self._over and self._yamux.consumed(stream.number, count, now, self._round_trip):
             if self._liveness.sent(now):  # credit asks for more: a host that died in mid-download is noticed soon
                 self._watch_soon()
@@ -225,29 +241,17 @@ class Session:
     def plaintext_received(self, data: memoryview) -> None:
         self._liveness.heard(self._loop.time())
         self.received += len(data)
-        try:
-            if self._preamble is not None:
-                rest = self._preamble(data)
-                if rest is None:
-                    return
-                self._preamble, data = None, rest
-            for event in self._yamux.receive(data):
-                if type(event) is yamux.DataReceived:  # nearly all are: not asked for by a pattern
-                    if stream := self._streams.get(event.stream):
-                        stream.deliver(event.data)
-                else:
-                    self._handle(event)
-                if self._over:
-                    return
-        except HardlineError as failure:
-            if isinstance(failure, PeerError):
-                self._yamux.go_away(yamux.PROTOCOL_ERROR)
-            self._end(failure, orderly=True)
+        if self._unread is not None:
+            self._unread = memoryview(bytes(self._unread) + bytes(data))
             return
-        if self._yamux.has_answers:
-            self._schedule()  # they leave with whatever else comes up in this turn
+        if not self._take(data):
+            self._tls.hold()
+            self._loop.call_soon(self._take_more)
 
     def plaintext_ended(self, failure: Exception | None) -> None:
+        while (data := self._unread) is not None:
+            self._unread = None
+            self._take(data)
         self._end(failure or ConnectionLost("the peer closed the session"))
 
     def writable(self) -> None:
@@ -257,6 +261,62 @@ class Session:
         self._next_turn(_STAGING)
 
     # How it works.
+
+    def _take(self, data: memoryview) -> bool:
+        """Look at some frames.  False when there are more: they are in `_unread`, for the next turn."""
+        try:
+            if self._preamble is not None:
+                rest = self._preamble(data)
+                if rest is None:
+                    return True
+                self._preamble, data = None, rest
+            for event in self._yamux.receive(data, _FRAMES):
+                if type(event) is yamux.DataReceived:  # nearly all are: not asked for by a pattern
+                    if stream := self._streams.get(event.stream):
+                        stream.held += len(event.data)
+                        self._held += len(event.data)
+                        stream.deliver(event.data)
+                else:
+                    self._handle(event)
+                if self._over:
+                    return True
+        except HardlineError as failure:
+            if isinstance(failure, PeerError):
+                self._yamux.go_away(yamux.PROTOCOL_ERROR)
+            self._end(failure, orderly=True)
+            return True
+        if self._held - self._noted >= _HELD_STEP:
+            self._bound_what_is_held()
+        if self._yamux.has_answers:
+            self._schedule()  # they leave with whatever else comes up in this turn
+        if not self._yamux.unread:
+            return True
+        self._unread = memoryview(bytes(data[len(data) - self._yamux.unread :]))
+        return False
+
+    def _take_more(self) -> None:
+        data, self._unread = self._unread, None
+        if self._over or data is None:
+            return
+        if self._take(data):
+            self._tls.go_on()
+        else:
+            self._loop.call_soon(self._take_more)
+
+    def _bound_what_is_held(self) -> None:
+        """Who makes us hold more than honest readers' windows loses the stream that holds most, then the session."""
+        while self._held > self._most_held and self._streams:
+            largest = max(self._streams.values(), key=lambda stream: stream.held)
+            log.debug("stream.cut", endpoint=self._tls.peer, reason="session_window", held=largest.held)
+            largest.abort()
+        self._note_what_is_held()
+
+    def _note_what_is_held(self) -> None:
+        self._noted = self._held
+        largest = self._backlog.note(self, self._held)
+        if isinstance(largest, Session):
+            log.warning("session.cut", endpoint=largest.tls.peer, reason="process_window", held=largest._held)
+            largest.abort(ConnectionLost("this node holds too much that nobody reads (process_window)"))
 
     def _left(self, stream: Stream) -> int:
         """What `stream` may still send in this turn."""
@@ -337,7 +397,7 @@ class Session:
                 piece = control[start : start + _STAGING]
                 if self._fill + len(piece) > _STAGING:
                     self._write_staged()
-                self._staging.view[self._fill : self._fill + len(piece)] = piece
+                self._buffer().view[self._fill : self._fill + len(piece)] = piece
                 self._fill += len(piece)
             if self._fill:
                 self._write_staged()
@@ -346,9 +406,19 @@ class Session:
 
     def _write_staged(self) -> None:
         count, self._fill = self._fill, 0
-        self._tls.write(self._staging, count)
+        staging, self._staging = self._buffer(), None
+        try:
+            self._tls.write(staging, count)
+        finally:
+            if len(_idle_buffers) < _IDLE_BUFFERS:
+                _idle_buffers.append(staging)
         if self._ping_ends_at is None:
             self._ping_ends_at = self._tls.written
+
+    def _buffer(self) -> Scratch:
+        if self._staging is None:
+            self._staging = _idle_buffers.pop() if _idle_buffers else Scratch(_STAGING)
+        return self._staging
 
     def _ping(self) -> None:
         self._ping_value = (self._ping_value + 1) & 0xFFFFFFFF
@@ -395,6 +465,8 @@ class Session:
     def _drop(self, number: int) -> Stream | None:
         stream = self._streams.pop(number, None)
         if stream is not None:
+            self._held -= stream.held
+            stream.held = 0
             self._parked.pop(stream, None)
             self.last_used = self._loop.time()
         return stream
@@ -416,6 +488,7 @@ class Session:
         for stream in streams:
             stream.fail(failure if isinstance(failure, HardlineError) else ConnectionLost(str(failure)))
         self._yamux.release()
+        self._backlog.forget(self)
         if orderly:
             self._tls.close_soon()
         else:

@@ -68,11 +68,13 @@ class Sink(Protocol):
 class Stream:
     """One pipe in a session: a ByteStream."""
 
-    __slots__ = ("_inbox", "_room", "_session", "_sink", "_write_failure", "number", "turn", "used")
+    __slots__ = ("_inbox", "_room", "_session", "_sink", "_write_failure", "gone", "held", "number", "turn", "used")
 
     def __init__(self, session: Multiplexer, number: int) -> None:
         self.number = number
         self.turn, self.used = 0, 0  # the session's account of what was sent in which turn
+        self.held = 0  # and of what was delivered and not consumed
+        self.gone = False  # both directions, at once
         self._session = session
         self._inbox = Inbox(self._taken)
         self._sink: Sink | None = None
@@ -158,6 +160,7 @@ class Stream:
 
     def fail(self, failure: Exception) -> None:
         """Both directions are gone."""
+        self.gone = True
         fresh = not self._inbox.ended or self._write_failure is None
         self._inbox.end(failure)
         self._write_failure = failure

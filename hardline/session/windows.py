@@ -62,6 +62,28 @@ class WindowBudget:
             self._parent.give_back(count)
 
 
+class Backlog:
+    """What all sessions of the process hold for readers that do not read.
+
+    Windows bound it for each stream; this bounds it for strangers with many streams.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: dict[object, int] = {}
+        self._total = 0
+
+    def note(self, session: object, held: int) -> object | None:
+        """`session` holds `held` bytes now.  Returns the session that holds most when that is too much together."""
+        self._total += held - self._held.get(session, 0)
+        self._held[session] = held
+        return max(self._held, key=self._held.__getitem__) if self._total > self._limit else None
+
+    def forget(self, session: object) -> None:
+        """`session` is over."""
+        self._total -= self._held.pop(session, 0)
+
+
 class ReceiveWindow:
     """The receiving side of one stream's window."""
 

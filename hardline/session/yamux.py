@@ -113,6 +113,7 @@ class Yamux:
         self._unannounced: list[int] = []
         self._outbox = bytearray()
         self._partial = b""
+        self.unread = 0
         self._payload_left = 0
         self._payload_stream = 0
         self._payload_flags = 0
@@ -221,13 +222,15 @@ class Yamux:
 
     # Receiving.
 
-    def receive(self, data: memoryview) -> list[Event]:
+    def receive(self, data: memoryview, most: int = 1 << 30) -> list[Event]:
         """Take bytes off the pipe, in pieces of any size; return what they mean.
 
-        Raises PeerError when the peer breaks the protocol; the session is then over.
+        At most about `most` frames are looked at: `unread` is then how many bytes at the end of `data` were not, and
+        are to be passed again.  Raises PeerError when the peer breaks the protocol; the session is then over.
         """
         events: list[Event] = []
         offset, end = 0, len(data)
+        self.unread = 0
         if self._partial:
             needed = HEADER_SIZE - len(self._partial)
             partial = self._partial + bytes(data[:needed])
@@ -246,7 +249,12 @@ class Yamux:
                 offset += taken
                 continue
             if end - offset < HEADER_SIZE:
+                self._partial = bytes(data[offset:])
                 break
+            if most <= 0:
+                self.unread = end - offset
+                break
+            most -= 1
             header = _HEADER.unpack_from(data, offset)
             offset += HEADER_SIZE
             if header[:3] == _PLAIN_DATA and 0 < header[4] <= end - offset:
@@ -258,8 +266,6 @@ class Yamux:
                     offset += header[4]
                     continue
             self._frame(header, events)
-        if offset < end:
-            self._partial = bytes(data[offset:])
         if len(self._outbox) > MAX_CONTROL_BACKLOG:
             raise PeerError("the peer asks for more answers than it reads")
         return events

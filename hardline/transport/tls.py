@@ -116,6 +116,7 @@ class TlsStream(asyncio.BufferedProtocol):
         self._inbox = Inbox(self._taken)
         self._receiver: Receiver | None = None
         self._paused_reading = False
+        self._held = False
         self._blocked = False
         self._room: asyncio.Future[None] | None = None
         self._secured: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -250,6 +251,19 @@ class TlsStream(asyncio.BufferedProtocol):
         if ended:
             receiver.plaintext_ended(failure)
 
+    def hold(self) -> None:
+        """Read no more until `go_on`; what has been read already may still be pushed."""
+        self._held = True
+        transport = self._transport_or_fail()
+        if not self._paused_reading and not transport.is_closing():
+            self._paused_reading = True
+            transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Undo `hold`."""
+        self._held = False
+        self._resume_reading()
+
     @property
     def blocked(self) -> bool:
         """The kernel did not take everything yet: `Receiver.writable` tells when it did."""
@@ -326,7 +340,7 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def _next_burst(self) -> None:
         self._burst = 0
-        if self._inbox.size < _READ_AHEAD and not self._transport_or_fail().is_closing():
+        if self._inbox.size < _READ_AHEAD:
             self._resume_reading()
 
     def _shake_hands(self) -> None:
@@ -425,9 +439,10 @@ class TlsStream(asyncio.BufferedProtocol):
             self._resume_reading()
 
     def _resume_reading(self) -> None:
-        if self._paused_reading:
+        transport = self._transport_or_fail()
+        if self._paused_reading and not self._held and not transport.is_closing():
             self._paused_reading = False
-            self._transport_or_fail().resume_reading()
+            transport.resume_reading()
 
     def _transport_or_fail(self) -> asyncio.Transport:
         assert self._transport is not None, "used before it took a socket over"

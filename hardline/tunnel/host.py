@@ -30,12 +30,12 @@ from hardline.tasks import TaskSet
 from hardline.transport.engine import reason
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import ALPN_2, TlsStream, front_context, server_context
+from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.local import open_local
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.pump import carry
 
 _LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
-_HANDSHAKES = 512  # under way at a time, of all sources together
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class HostLimits:
     session: SessionLimits
     sessions: int = 1000
     handshakes_per_source: int = 16
+    handshakes: int = 512  # of all sources together
     hello_timeout: float = 10.0
 
 
@@ -109,7 +110,7 @@ class Host:
             log.debug("visitor.refused", endpoint=source, reason="max_handshakes_per_source")
             tcp.abort()
             return
-        if len(self._shaking) >= _HANDSHAKES:
+        if len(self._shaking) >= self._limits.handshakes:
             # Somebody with many addresses: of those who wait most the one that waits longest gives way.
             most = max(waiting.values())
             leaving = next(other for other, host in self._shaking.items() if waiting[host] == most)
@@ -216,25 +217,17 @@ class Host:
         self._make_room(visitor.endpoint.host)
         await tls.send(hello.HostHello(title=service.title, instance=self._instance).encode())
         key_hash = service.label.key_hash
-        session = Session(
-            tls,
-            self._limits.session,
-            client=False,
-            accept=lambda stream: self._accept_stream(key_hash, stream),
+        entrance: Entrance[Stream] = Entrance(
+            lambda stream: self._tasks.start(self._serve_stream(key_hash, stream, entrance), "stream")
         )
+        session = Session(tls, self._limits.session, client=False, accept=entrance.came)
         visitor.session, visitor.protocol = session, "hardline/2"
         session.start(reader.leftover)
 
-    def _accept_stream(self, key_hash: KeyHash, stream: Stream) -> None:
-        self._tasks.start(self._serve_stream(key_hash, stream), "stream")
-
-    async def _serve_stream(self, key_hash: KeyHash, stream: Stream) -> None:
+    async def _serve_stream(self, key_hash: KeyHash, stream: Stream, entrance: Entrance[Stream]) -> None:
         try:
             try:
-                service = self._services.get(key_hash)
-                if service is None:
-                    raise ServiceFailed("unavailable", "the service was removed")
-                local = await open_local(service.settings.target)
+                local = await self._open_local(key_hash, stream)
             except ServiceFailed as failure:
                 log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
                 await stream.send(StreamStatus(failure.kind, failure.detail).encode())
@@ -243,6 +236,8 @@ class Host:
                     while await stream.receive():
                         pass
                 return
+            finally:
+                entrance.dialled()
             try:
                 # What the service says next takes it along; nobody waits for it alone (docs/PROTOCOL.md 5.4).
                 await stream.send_lazily(StreamStatus().encode())
@@ -254,6 +249,15 @@ class Host:
             pass  # either side may leave at any time; the other has seen the cut
         finally:
             await stream.aclose()
+
+    async def _open_local(self, key_hash: KeyHash, stream: Stream) -> TcpStream:
+        """The local service behind a stream.  Raises ServiceFailed; ConnectionLost when the visitor has left."""
+        if stream.gone:
+            raise ConnectionLost("the visitor took it back")
+        service = self._services.get(key_hash)
+        if service is None:
+            raise ServiceFailed("unavailable", "the service was removed")
+        return await open_local(service.settings.target)
 
     # hardline/1
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator
 
 import pytest
 
 from hardline.errors import ConnectionLost, LimitReached
 from hardline.session.session import Session, SessionLimits
+from hardline.session.stream import Stream
+from hardline.session.windows import Backlog
 from hardline.transport.tls import TlsStream, client_context
 from tests.support.check_byte_stream import read_all, read_exactly
 from tests.support.pairs import host_context, session_pair, tcp_pair
@@ -159,5 +165,115 @@ def test_garbage_ends_the_session_and_says_whose_fault_it_was():
             await host.closed
             assert "yamux version" in str(host.failure)
             client.abort()
+
+    run(story)
+
+
+def header(kind: int, flags: int, stream: int, length: int) -> bytes:
+    return struct.pack(">BBHII", 0, kind, flags, stream, length)
+
+
+@contextlib.asynccontextmanager
+async def raw_visitor(accept, limits: SessionLimits | None = None) -> AsyncIterator[tuple[TlsStream, Session]]:
+    """A host's session, and a peer that writes frames as it likes."""
+    async with tcp_pair() as (one, other):
+        client, server = await asyncio.gather(
+            TlsStream.over(one, client_context(), "any"), TlsStream.over(other, host_context())
+        )
+        host = Session(server, limits or SessionLimits(), client=False, accept=accept)
+        host.start()
+        try:
+            yield client, host
+        finally:
+            client.abort()
+            await host.aclose()
+
+
+def test_thousands_of_frames_in_one_read_leave_turns_for_everybody_else():
+    async def story():
+        turns_at: list[int] = []
+        turns = 0
+        over = asyncio.Event()
+
+        async def others() -> None:
+            nonlocal turns
+            while not over.is_set():
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with raw_visitor(lambda stream: turns_at.append(turns)) as (client, _):
+            task = asyncio.get_running_loop().create_task(others())
+            frames = b"".join(header(1, 1, 2 * n + 1, 0) + header(1, 8, 2 * n + 1, 0) for n in range(10_000))
+            await client.send(frames)
+            await eventually(lambda: len(turns_at) == 10_000, "all streams came")
+            over.set()
+            await task
+            at_once = max(Counter(turns_at).values())
+            assert at_once <= 64
+
+    run(story)
+
+
+def test_what_was_read_and_waits_for_its_turn_is_not_lost_at_the_end():
+    async def story():
+        streams: list[Stream] = []
+        async with raw_visitor(streams.append) as (client, host):
+            numbers = range(1, 2 * 900, 2)
+            await client.send(b"".join(header(0, 1 | 4, number, 3) + b"%03d" % (number % 1000) for number in numbers))
+            await client.send_eof()
+            await host.closed
+            assert [stream.number for stream in streams] == list(numbers)
+            for stream in streams:
+                assert await stream.receive() == b"%03d" % (stream.number % 1000)
+
+    run(story)
+
+
+def test_an_idle_session_keeps_no_staging_buffer():
+    async def story():
+        async with session_pair() as (visitor, host, opened):
+            ours = visitor.open_stream()
+            await ours.send(b"question")
+            theirs = await opened.get()
+            assert await read_exactly(theirs, 8) == b"question"
+            await theirs.send(bytes(200_000))
+            assert len(await read_exactly(ours, 200_000)) == 200_000
+            await eventually(lambda: visitor._staging is host._staging is None, "both let go of their buffers", 5)
+
+    run(story)
+
+
+def test_a_visitor_whose_streams_nobody_reads_loses_the_fullest():
+    async def story():
+        streams: list[Stream] = []
+        limits = SessionLimits(session_window=1 << 20)
+        async with raw_visitor(streams.append, limits) as (client, host):
+            for number in range(1, 2 * 100, 2):
+                await client.send(header(0, 1, number, 200_000) + bytes(200_000))
+            await eventually(lambda: len(streams) == 100, "all came")
+            await eventually(lambda: any(stream.gone for stream in streams), "one was cut")
+            assert host._held <= (1 << 20) + (16 << 20)
+            assert not host.closed.done()
+            kept = next(stream for stream in streams if not stream.gone)
+            assert len(await read_exactly(kept, 200_000)) == 200_000
+            assert host._held == sum(stream.held for stream in streams if not stream.gone)
+
+    run(story)
+
+
+def test_of_all_sessions_the_one_that_holds_most_ends_when_it_is_too_much_in_all():
+    async def story():
+        limits = SessionLimits(backlog=Backlog(3 << 20))
+        streams: list[Stream] = []
+        async with raw_visitor(streams.append, limits) as (small, small_host):
+            await small.send(header(0, 1, 1, 100_000) + bytes(100_000))
+            await eventually(lambda: small_host._held == 100_000, "the small one holds something")
+            async with raw_visitor(streams.append, limits) as (large, large_host):
+                for number in range(1, 2 * 20, 2):
+                    with contextlib.suppress(ConnectionLost):
+                        await large.send(header(0, 1, number, 200_000) + bytes(200_000))
+                await large_host.closed
+                assert "process_window" in str(large_host.failure)
+            assert not small_host.closed.done()
 
     run(story)
