@@ -1,10 +1,10 @@
-# make run · make test · make check · make bench · make test-all      (what each does: README.md)
+# make run · make test · make check · make bench · make fuzz · make test-all      (what each does: README.md)
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: run test test-all check bench system-packages clean
+.PHONY: run test test-all check bench fuzz system-packages clean
 
 run: $(VENV)/.installed
 	@exec $(PYTHON) scripts/run.py $(ARGS)
@@ -21,6 +21,10 @@ test: $(VENV)/.installed-test system-packages
 # The same tests at their full size: 1 GB where `make test` moves 200 MB.
 test-all: $(VENV)/.installed-test system-packages
 	HARDLINE_TEST_FULL=1 $(PYTEST) -q $(ARGS)
+
+# Looks for bytes that break a parser, TIME seconds for each target or for TARGET; MERGE=1 keeps what it found.
+fuzz: $(VENV)/.installed-fuzz
+	$(PYTHON) -m tests.fuzz.run --time $(or $(TIME),60) $(if $(TARGET),--target $(TARGET)) $(if $(MERGE),--merge)
 
 bench: $(VENV)/.installed-test system-packages
 	$(PYTHON) bench/run.py $(ARGS)
@@ -39,6 +43,10 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed pyproject.toml
 	$(PYTHON) -m pip install --quiet --group test
+	@touch $@
+
+$(VENV)/.installed-fuzz: $(VENV)/.installed-test pyproject.toml
+	$(PYTHON) -m pip install --quiet --group fuzz
 	@touch $@
 
 clean:

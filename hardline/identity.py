@@ -89,7 +89,8 @@ class Label:
         Raises BadKeyHash or BadLabel saying what is wrong.
         """
         password, _, digits = text.rpartition("-")
-        return cls(KeyHash.parse(digits), password.lower())
+        # Some letters beyond ASCII have an ASCII one as their lower case: the Kelvin sign is no k.
+        return cls(KeyHash.parse(digits), password.lower() if password.isascii() else password)
 
     def __str__(self) -> str:
         return f"{self.password}-{self.key_hash}" if self.password else str(self.key_hash)

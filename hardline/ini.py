@@ -58,6 +58,9 @@ class _Value:
 class _Lines(configparser.RawConfigParser):
     """A RawConfigParser that remembers on which line each section and key began."""
 
+    # The library's own needs 20 s for a line of 60 000 spaces.
+    OPTCRE = re.compile(r"(?P<option>[^=:]*)(?P<vi>[=:])\s*(?P<value>.*)$")
+
     def __init__(self) -> None:
         # No section gives defaults to the others: [DEFAULT] is as unknown as any.
         super().__init__(strict=True, default_section="", empty_lines_in_values=False)
@@ -124,10 +127,11 @@ class Ini:
         for name in self._values:
             if name in self._known:
                 continue
+            shown = f"[{_printable(name)}]"
             if not (later and later.match(name)):
                 names = [f"[{known}]" for known in self._known]
-                self.fail(name, "", f"there is no section [{_short(name)}] in this file", _nearest(f"[{name}]", names))
-            self.notes.append(f"[{_short(name)}] {NOT_BUILT}")
+                self.fail(name, "", f"there is no section {shown} in this file", _nearest(f"[{name}]", names))
+            self.notes.append(f"{shown} {NOT_BUILT}")
 
     def fail(self, section: str, key: str, message: str, hint: str = "") -> NoReturn:
         """Raise ConfigError with the line of `key`, or of `section` where the file does not set the key."""
@@ -144,10 +148,10 @@ def _read(text: str, file: str) -> _Lines:
         hint = "begin with a section, such as [Service] or [Node]"
         raise ConfigError("this line stands before any section", file=file, line=wrong.lineno, hint=hint) from None
     except configparser.DuplicateSectionError as wrong:
-        message = f"[{_short(wrong.section)}] stands here for the second time"
+        message = f"[{_printable(wrong.section)}] stands here for the second time"
         raise ConfigError(message, file=file, line=wrong.lineno or 0, hint="put its keys together") from None
     except configparser.DuplicateOptionError as wrong:
-        message = f"{_short(wrong.option)} stands here for the second time"
+        message = f"{_printable(wrong.option)} stands here for the second time"
         raise ConfigError(message, file=file, line=wrong.lineno or 0, key=wrong.option, hint="keep one") from None
     except configparser.ParsingError as wrong:
         line = wrong.errors[0][0] if wrong.errors else 0
@@ -173,6 +177,11 @@ def _unquoted(text: str) -> str:
 def seen(key: str, text: str, wrong: Unreadable) -> str:
     """What is wrong, as a sentence: "port is 'http', expected a number from 1 to 65535"."""
     return f"{key} is {_short(text)!r}, expected {wrong.expected}"
+
+
+def _printable(text: str) -> str:
+    """For a terminal: what would move its cursor or colour it is shown as an escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in _short(text))
 
 
 def _short(text: str) -> str:

@@ -23,6 +23,8 @@ MAX_HOSTS = 16  # docs/PROTOCOL.md 7.3: what one list may name
 _PORT = re.compile(r"[0-9]{1,5}\Z")
 _SCOPE = re.compile(r"[a-zA-Z0-9_.-]{1,32}\Z")  # a name or a number of an interface
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,62})(\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?\Z")
+# Resolvers read 8000, 127.1 and 0x7f.1 as addresses: nobody means them, and they hide which one it is.
+_NUMBER_LAST = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9a-fA-F]*)\.?\Z")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -148,8 +150,9 @@ def _checked_host(host: str) -> str:
         scope = address.scope_id if isinstance(address, ipaddress.IPv6Address) else None
         if scope is not None and not _SCOPE.match(scope):
             raise PeerError(f"expected the name of an interface after %, not {scope[:40]!r}")
-        return str(address)
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return str(mapped or address)  # an IPv4 address in IPv6's clothes is judged as what it is
     except ValueError:
-        if ":" in bare or not _HOST_NAME.match(bare):
+        if ":" in bare or not _HOST_NAME.match(bare) or _NUMBER_LAST.match(bare):
             raise PeerError(f"expected a host name or IP address, not {host[:80]!r}") from None
         return bare.lower()

@@ -92,7 +92,7 @@ def test_an_empty_password_is_none_and_a_missing_one_is_left_to_the_hash_file():
     assert service("[Service]", "service=a").password is None
 
 
-@pytest.mark.parametrize("text", ["with-dash", "a.b", "a b", "x" * 24, "schlüssel"])
+@pytest.mark.parametrize("text", ["with-dash", "a.b", "a b", "x" * 24, "schlüssel", "\N{KELVIN SIGN}elvin"])
 def test_a_password_that_no_url_could_carry_is_refused_without_repeating_it(text):
     wrong = mistake("[Service]", "service = localhost", f"password = {text}")
     assert (wrong.line, wrong.key) == (3, "password")
@@ -201,6 +201,7 @@ def test_a_port_is_a_number_from_1_to_65535(port):
 def test_a_title_is_one_line_of_at_most_200_safe_characters():
     assert clean_title(" a\n b\x00\x1b[31m\u202ec ") == "a b[31mc"
     assert clean_title("x" * 500) == "x" * 200
+    assert clean_title("a \0 b \u202e") == "a b"
     assert service("[Service]", "service=a", "[Info]", "title = \u202e\x07").title == "blog"
 
 

@@ -148,3 +148,8 @@ def test_a_rolling_code_looks_like_a_key_hash_and_is_another_one_every_day(key_h
 )
 def test_a_day_begins_at_midnight_utc(now, day):
     assert utc_day(now) == day
+
+
+def test_a_letter_whose_lower_case_is_an_ascii_one_is_no_letter_of_a_label():
+    with pytest.raises(BadLabel):
+        Label.parse("\N{KELVIN SIGN}-" + "0" * 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -140,3 +141,17 @@ def test_any_text_gives_a_section_or_a_config_error(text):
     except ConfigError as wrong:
         failures.append(wrong)
     assert all(0 < wrong.line <= len(text.splitlines()) for wrong in failures)
+
+
+@pytest.mark.parametrize("text", ["[\x1b[2JA]\n", "[\x07]\n[\x07]\n", "[A]\n\x1bb = 1\n\x1bB = 2\n"])
+def test_what_would_command_a_terminal_is_shown_as_an_escape(text):
+    with pytest.raises(ConfigError) as caught:
+        Ini(text, "a.ini").refuse_the_rest()
+    assert caught.value.message.isprintable()
+
+
+def test_a_line_of_spaces_takes_no_longer_than_one_of_letters():
+    began = time.thread_time()
+    with pytest.raises(ConfigError, match="neither"):
+        Ini(f"[A]\na{' ' * 60_000}b\n", "a.ini")
+    assert time.thread_time() - began < 2

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.pure
 
 ports = st.integers(1, 65_535)
 endpoints = st.one_of(
-    st.builds(Endpoint, st.ip_addresses().map(str), ports),
+    st.builds(lambda address, port: Endpoint.parse(f"[{address}]:{port}"), st.ip_addresses(), ports),
     st.builds(Endpoint, st.from_regex(r"[a-z][a-z0-9-]{0,20}(\.[a-z]{2,5})?", fullmatch=True), ports),
 )
 
@@ -51,6 +51,18 @@ def test_what_is_no_endpoint_is_the_peers_fault(text):
     with pytest.raises(PeerError) as caught:
         Endpoint.parse(text)
     assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    "host", ["8000", "127.1", "2130706433", "0x7f.1", "0x7F000001", "0177.0.0.1", "0", "127.0.0.1.", "a.0x"]
+)
+def test_an_address_in_a_spelling_that_hides_it_is_no_host_name(host):
+    with pytest.raises(PeerError):
+        Endpoint.parse(f"{host}:1")
+
+
+def test_an_ipv4_address_in_ipv6_form_is_the_ipv4_address():
+    assert Endpoint.parse("[::ffff:127.0.0.1]:22") == Endpoint("127.0.0.1", 22)
 
 
 def test_an_endpoint_knows_its_address_unless_it_is_a_name():

@@ -108,7 +108,8 @@ def parse(data: bytes) -> Search | Answer:
     fields = _fields(data)
     cookie = fields.get("cookie", "")
     if kind.startswith(_SEARCH):
-        return Search(fields.get("infohash", "").lower(), cookie)
+        code = fields.get("infohash", "")
+        return Search(code.lower() if code.isascii() else code, cookie)  # beyond ASCII lower case may be longer
     port = _number(fields.get("port", ""), 65_535)
     if not port:
         raise PeerError(f"a LAN answer with port {fields.get('port', '')[:20]!r}")
@@ -141,7 +142,7 @@ def _fields(data: bytes) -> dict[str, str]:
     for line in data.decode("utf-8", "replace").split("\n")[1:20]:
         name, colon, value = line.partition(":")
         if colon:
-            fields.setdefault(name.strip().lower(), value.strip()[:_MAX_FIELD])
+            fields.setdefault(name.strip().lower(), value.strip()[:_MAX_FIELD].rstrip())
     return fields
 
 

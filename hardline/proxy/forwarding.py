@@ -23,7 +23,12 @@ MAX_ANSWER_HEAD = 65_536
 _MAX_LINE = 4096  # of a chunk's size and extensions, or of a trailer
 
 _HOP_BY_HOP = frozenset((b"connection", b"proxy-connection", b"proxy-authorization", b"keep-alive", b"te", b"upgrade"))
-_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r\n]")
+# In answers, which a client reads leniently: lines that end in a bare LF, and those that go on behind a space
+# (RFC 9112, sections 2.2 and 5.2).
+_END = re.compile(rb"\n\r?\n")
+_LINE_END = re.compile(rb"\r?\n")
+_FOLD = re.compile(rb"\r?\n[ \t]+")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 
@@ -116,17 +121,17 @@ class AnswerHead:
         """What may be passed on now."""
         if self._over:
             return data
+        passed, searched = 0, max(len(self._held) - 2, 0)
         self._held += data
-        ready = b""
-        while (end := self._held.find(b"\r\n\r\n") + 4) > 3:
-            head, self._held = self._held[:end], self._held[end:]
-            status = _STATUS.match(head)
+        while found := _END.search(self._held, max(passed, searched)):
+            begin, passed = passed, found.end()
+            status = _STATUS.match(self._held, begin)
             if status is None or status[1] == b"101" or not status[1].startswith(b"1"):
-                self._over = True
-                ready += (head if status is None else _closing(head)) + self._held
-                self._held = b""
+                head = self._held[begin:passed]
+                ready = self._held[:begin] + (head if status is None else _closing(head)) + self._held[passed:]
+                self._held, self._over = b"", True
                 return ready
-            ready += head
+        ready, self._held = self._held[:passed], self._held[passed:]
         if len(self._held) > MAX_ANSWER_HEAD or not _could_be_status(self._held):
             return ready + self.rest()
         return ready
@@ -142,7 +147,7 @@ def _could_be_status(data: bytes) -> bool:
 
 
 def _closing(head: bytes) -> bytes:
-    first, *lines = head.split(b"\r\n")[:-2]
+    first, *lines = _LINE_END.split(_FOLD.sub(b" ", head))[:-2]
     fields = [(line.partition(b":")[0].strip().lower(), line) for line in lines]
     dropped = (b"connection", b"proxy-connection", b"keep-alive")
     return b"\r\n".join(

@@ -128,8 +128,8 @@ async def stranger(reply: Callable[[Search], Iterable[tuple[str, bytes]]]) -> As
 class Asker:
     """A socket that asks what it likes, and hears the answers to itself.  A context manager."""
 
-    def __init__(self) -> None:
-        self._socket = voice()
+    def __init__(self, source: str = HERE) -> None:
+        self._socket = voice(source)
 
     def __enter__(self) -> Asker:
         return self
@@ -349,6 +349,25 @@ def test_a_flood_of_searches_from_one_source_is_answered_once():
     asyncio.run(story())
 
 
+def test_a_source_that_floods_is_not_read_any_more_and_others_are():
+    async def story():
+        wiki, last = service(), service()
+        async with on_lan(wiki, last):
+            with Asker("127.0.0.2") as flooder, Asker("127.0.0.3") as asker:
+                for _ in range(30):
+                    for _ in range(30):
+                        flooder.ask(secrets.token_hex(20))
+                    await asyncio.sleep(0)  # what waits in the kernel is bounded, too
+                flooder.ask(today(wiki))
+                asker.ask(today(last))
+                assert (await asker.answer()).name == str(last.label)
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        await flooder.answer()
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     "junk",
     [
@@ -500,6 +519,38 @@ def test_thousands_of_lies_do_not_lock_out_the_truth(sources):
             assert Endpoint(HERE, HOST_PORT) in {candidate.endpoint for candidate in found}
             lies = [candidate for candidate in found if candidate.endpoint.port != HOST_PORT]
             assert 0 < len(lies) <= 4 * sources
+
+    asyncio.run(story())
+
+
+def test_wrong_ports_forged_from_a_hosts_own_address_do_not_keep_out_the_usual_one():
+    wiki = service()
+
+    def forge(search: Search) -> Iterable[tuple[str, bytes]]:
+        if search.code == today(wiki):
+            ports = [*range(10_000, 10_012), HOST_PORT]
+            yield from ((HERE, original(search.code, port=port)) for port in ports)
+
+    async def story():
+        async with on_lan() as visitor, stranger(forge):
+            ports = [candidate.endpoint.port for candidate in await everything(visitor, wiki.label.key_hash)]
+            assert ports == [10_000, 10_001, 10_002, 10_003, HOST_PORT]
+
+    asyncio.run(story())
+
+
+def test_an_answer_that_is_searched_for_is_read_in_the_middle_of_a_flood_from_its_own_address():
+    wiki = service()
+
+    def flood(search: Search) -> Iterable[tuple[str, bytes]]:
+        if search.code == today(wiki):
+            yield from ((HERE, original(secrets.token_hex(20), port=10_000)) for _ in range(600))
+            yield HERE, original(search.code, port=HOST_PORT)
+
+    async def story():
+        async with on_lan() as visitor, stranger(flood):
+            found = await everything(visitor, wiki.label.key_hash)
+            assert [candidate.endpoint.port for candidate in found] == [HOST_PORT]
 
     asyncio.run(story())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import h11
 import pytest
 from hypothesis import given
@@ -151,3 +153,21 @@ def test_no_byte_of_a_body_is_lost(pieces):
     answer = AnswerHead()
     out = b"".join(answer.take(piece) for piece in pieces) + answer.rest()
     assert out.replace(b"Connection: close\r\n", b"") == b"".join(pieces) or b"onnection" in b"".join(pieces)
+
+
+def test_an_answer_with_bare_line_feeds_is_not_held_back_and_its_body_is_left_alone():
+    body = b"Connection: x\r\n\r\n"
+    passed = AnswerHead().take(b"HTTP/1.1 200 OK\nA: b\nConnection: keep-alive\n\n" + body)
+    assert passed == b"HTTP/1.1 200 OK\r\nA: b\r\nConnection: close\r\n\r\n" + body
+
+
+def test_a_folded_header_is_dropped_or_passed_as_a_whole():
+    passed = AnswerHead().take(b"HTTP/1.1 200 OK\r\nA: 1\r\n\t2\r\nConnection: a,\r\n b\r\n\r\n")
+    assert passed == b"HTTP/1.1 200 OK\r\nA: 1 2\r\nConnection: close\r\n\r\n"
+
+
+def test_a_flood_of_interim_answers_costs_no_more_than_its_bytes():
+    flood = b"HTTP/1.1 100 x\r\n\r\n" * 100_000
+    began = time.thread_time()
+    assert AnswerHead().take(flood) == flood
+    assert time.thread_time() - began < 2

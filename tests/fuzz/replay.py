@@ -1,0 +1,68 @@
+"""Running a target on known inputs, with bounds on time and memory: what `make test` does with the corpus."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.fuzz.targets import TARGETS, Target
+
+CORPUS = Path(__file__).parent / "corpus"
+
+MAX_FILE = 2048
+MOST_SECONDS = 1.0  # of this thread's CPU; an input takes microseconds
+MOST_MEMORY = 32 << 20
+LONGEST = 30_000
+
+
+def corpus(name: str) -> dict[str, bytes]:
+    """The kept inputs of a target, by file name."""
+    return {file.name: file.read_bytes() for file in sorted((CORPUS / name).iterdir())}
+
+
+def cuts(data: bytes) -> Iterator[bytes]:
+    """Every beginning of `data`, and all of it."""
+    return (data[:end] for end in range(len(data) + 1))
+
+
+def stretched(data: bytes) -> Iterator[bytes]:
+    """`data` with one of its pieces repeated until it is long: a piece on which a parser is quadratic tells."""
+    start = len(data) // 2
+    for piece in (data[start : start + 1], data[start : start + 12]):
+        if piece:
+            yield data[:start] + piece * (LONGEST // len(piece)) + data[start:]
+
+
+def check_corpus(name: str, target: Target | None = None) -> None:
+    """Run the target, or another one, on its corpus and every cut of it."""
+    for data in corpus(name).values():
+        for cut in cuts(data):
+            check(target or TARGETS[name], cut)
+
+
+def check(target: Target, data: bytes) -> None:
+    """Run the target.  Raises AssertionError with the input, which can be put into a file of the corpus."""
+    began = time.thread_time()
+    try:
+        target(data)
+    except Exception as failure:
+        raise AssertionError(f"{_shown(data)}: {type(failure).__name__}: {failure}") from failure
+    took = time.thread_time() - began
+    assert took < MOST_SECONDS, f"{_shown(data)}: took {took:.1f} s"
+
+
+def check_memory(target: Target, data: bytes) -> None:
+    """Run the target once more and count what it allocates."""
+    tracemalloc.start()
+    try:
+        check(target, data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < MOST_MEMORY, f"{_shown(data)}: took {peak >> 20} MB"
+
+
+def _shown(data: bytes) -> str:
+    return repr(data) if len(data) <= MAX_FILE else f"{data[:100]!r}… ({len(data)} bytes)"

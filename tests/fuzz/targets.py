@@ -1,0 +1,41 @@
+"""Everything that reads hostile bytes: a name, and a function of any bytes that asserts what must hold of them.
+
+A target never raises but when something is wrong: the errors that are documented are part of what it expects.
+`make fuzz TARGET=name` looks for such bytes; what was found is kept in corpus/NAME/ and replayed by test_corpus.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.fuzz import door, lan, local, sessions, words
+
+Target = Callable[[bytes], None]
+
+TARGETS: dict[str, Target] = {
+    "label": words.label,
+    "endpoint": words.endpoint,
+    "wan_hosts": words.wan_hosts,
+    "amount": words.amount,
+    "ini": words.ini,
+    "service_file": words.service_file,
+    "node_file": words.node_file,
+    "lpd": lan.packet,
+    "dnssd_packet": lan.dnssd_packet,
+    "dnssd_text": lan.dnssd_text,
+    "dnssd_titles": lan.dnssd_titles,
+    "dnssd_records": lan.dnssd_records,
+    "hello": sessions.hello_line,
+    "status": sessions.status_line,
+    "yamux_wire": sessions.yamux_wire,
+    "yamux_frames": sessions.yamux_frames,
+    "yamux_talk": sessions.yamux_talk,
+    "head": door.head,
+    "proxy_request": door.proxy_request,
+    "proxy_answer": door.proxy_answer,
+    "host": door.host,
+    "server_name": door.server_name,
+    "control": local.control_request,
+    "certificate": local.certificate_files,
+    "remembered": local.remembered_row,
+}
