@@ -176,9 +176,11 @@ class Joint(asyncio.BufferedProtocol):
             cut(self._transport)
 
     def room_made(self) -> None:
+        if self._over:
+            return
         if self._early:
             self._push_early()
-        elif self._paused and not self._over and self._session.may_send(self._stream):
+        elif self._paused and self._session.may_send(self._stream):
             self._paused = False
             self._transport.resume_reading()
 

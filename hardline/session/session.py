@@ -209,7 +209,7 @@ class Session:
         return max(count, 0)
 
     def park(self, stream: Stream) -> None:
-        if self._over or self.may_send(stream):
+        if not self._over and self.may_send(stream):
             self._loop.call_soon(stream.room_made)
 
     def consumed(self, stream: Stream, count: int) -> None:
@@ -227,7 +227,8 @@ class Session:
     def finish(self, stream: Stream) -> None:
         if not self._over:
             self._yamux.finish(stream.number)
-            self._drop_if_over(stream.number)
+            if stream.ended:
+                self._drop(stream.number)
             self._schedule()
 
     def reset(self, stream: Stream) -> None:
@@ -349,8 +350,10 @@ class Session:
                 self.last_used = self._loop.time()
                 self._accept(opened)
             case yamux.StreamEnded(number):
+                # What yamux knows of the stream is no help: a reset behind this end is still to be told.
                 if stream := self._streams.get(number):
-                    self._drop_if_over(number)
+                    if stream.finished:
+                        self._drop(number)
                     stream.peer_ended()
             case yamux.StreamReset(number):
                 if stream := self._drop(number):
@@ -470,10 +473,6 @@ class Session:
             self._parked.pop(stream, None)
             self.last_used = self._loop.time()
         return stream
-
-    def _drop_if_over(self, number: int) -> None:
-        if not self._yamux.knows(number):
-            self._drop(number)
 
     def _end(self, failure: Exception, *, orderly: bool = False) -> None:
         if self._over:

@@ -107,9 +107,7 @@ class Stream:
 
     async def send_lazily(self, data: bytes) -> None:
         """As `send`, for a few bytes that nobody waits for: they leave with others, or after a millisecond."""
-        count = self._session.put(self, memoryview(data), lazily=True)
-        if count < len(data):
-            await self.send(data[count:])
+        await self.send(data[self._session.put(self, memoryview(data), lazily=True) :])
 
     async def send_eof(self) -> None:
         """As ByteStream.send_eof."""
@@ -127,8 +125,8 @@ class Stream:
         early = self._inbox.drain()
         if early:
             sink.data_received(memoryview(early))
-        if self._inbox.failure:
-            sink.was_reset(self._inbox.failure)
+        if self.gone:  # the inbox does not tell that of one whose peer had ended in order before
+            sink.was_reset(self._write_failure or ConnectionLost("the pipe was closed"))
         elif self._inbox.ended:
             sink.ended()
 
@@ -143,7 +141,17 @@ class Stream:
         self._session.reset(self)
         self.fail(ConnectionLost("the pipe was closed"))
 
-    # What the session calls.
+    # What the session asks and calls.
+
+    @property
+    def finished(self) -> bool:
+        """Our direction has ended."""
+        return self._write_failure is not None
+
+    @property
+    def ended(self) -> bool:
+        """The peer's direction has ended, and we were told."""
+        return self._inbox.ended
 
     def deliver(self, data: memoryview) -> None:
         """Data came from the peer."""

@@ -9,6 +9,7 @@ import random
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -428,5 +429,41 @@ def test_parallel_downloads_share_what_there_is(run):
                 writer.transport.abort()
             jain = sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts))
             assert jain > 0.9, counts
+
+    run(story)
+
+
+def test_an_end_and_a_reset_that_arrive_together_end_the_joint(run):
+    async def story():
+        async with session_pair() as (visitor, host, opened), tcp_pair() as (service, local):
+            ours = visitor.open_stream()
+            await ours.send(b"question")
+            joint = Joint(await opened.get(), local)
+            assert await read_exactly(service, 8) == b"question"
+            ours.finish()
+            ours.abort()
+            with pytest.raises(ConnectionLost):
+                await joint.done
+            assert local.transport.is_closing()
+            assert not host._streams
+
+    run(story)
+
+
+def test_what_was_read_before_and_cannot_leave_costs_no_time_once_the_session_is_over(run):
+    async def story():
+        async with session_pair() as (visitor, _, opened), tcp_pair() as (browser, door):
+            ours = visitor.open_stream()
+            await ours.send(bytes(INITIAL_WINDOW))
+            await opened.get()
+            await browser.send(b"more of the body")
+            await eventually(lambda: door._inbox.size, "the door has read it")
+            joint = Joint(ours, door)
+            visitor.abort(ConnectionLost("test"))
+            with pytest.raises(ConnectionLost):
+                await joint.done
+            before = time.process_time()
+            await asyncio.sleep(0.5)
+            assert time.process_time() - before < 0.25
 
     run(story)
