@@ -16,7 +16,7 @@ from html import escape
 from http import HTTPStatus
 from typing import Any
 
-from hardline.errors import HardlineError, LimitReached, NoRoute, ServiceFailed
+from hardline.errors import HardlineError, LimitReached, NoRoute, PeerError, ServiceFailed
 from hardline.identity import Label
 from hardline.proxy import pac
 from hardline.proxy.head import BadHead
@@ -29,26 +29,31 @@ _STYLE = """
 @media(prefers-color-scheme:dark){:root{--ink:#e8e8e4;--dim:#9aa3af;--paper:#14171c;--card:#1c2027;--line:#2d333d;
 --accent:#6db3ff;--alarm:#f0a35e}}
 *{box-sizing:border-box}
-body{margin:0;padding:6vh 1.2rem 3rem;background:var(--paper);color:var(--ink);font:1rem/1.55 system-ui,sans-serif}
+body{margin:0;padding:6vh 1.2rem 3rem;background:var(--paper);color:var(--ink);font:1rem/1.55 system-ui,sans-serif;
+overflow-wrap:anywhere}
 main{max-width:46rem;margin:0 auto}
 h1{font-size:1.7rem;line-height:1.2;margin:0 0 .6rem}
 h2{font-size:1rem;margin:2rem 0 .6rem;color:var(--dim);font-weight:600}
-p{margin:.5rem 0;overflow-wrap:anywhere}
+p{margin:.5rem 0}
 a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
-code,.mono{font:.85rem/1.5 ui-monospace,monospace;overflow-wrap:anywhere}
+code,.mono{font:.85rem/1.5 ui-monospace,monospace}
 .dim{color:var(--dim)}.code{color:var(--dim);font-size:.9rem;margin-bottom:.8rem}
 ul{padding-left:1.2rem;margin:.4rem 0}li{margin:.25rem 0}
 .cards{list-style:none;padding:0;margin:0}
 .cards li{background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.8rem 1rem;margin:.6rem 0}
 .cards a{font-weight:600;font-size:1.05rem}
-.cards p{margin:.15rem 0}
+.cards p{margin:.15rem 0}.cards .mono{font-size:.8rem}
 .wrong{border-left:.2rem solid var(--alarm);padding-left:.7rem;margin:.6rem 0 .2rem}
-.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 td:nth-child(3){white-space:nowrap;font-variant-numeric:tabular-nums}
 td,th{text-align:left;padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 th{color:var(--dim);font-weight:500}
-footer{margin-top:3rem;color:var(--dim);font-size:.85rem}
+@media(max-width:40rem){tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}
+tr:first-child{display:none}td{display:inline;padding:0;border:0}td:first-child{display:block}
+td:nth-child(n+3)::before{content:" · "}}
+footer{margin-top:2.5rem;color:var(--dim)}
+footer a{display:inline-block;padding:.4rem 1rem;border:1px solid var(--line);border-radius:.5rem;
+background:var(--card)}
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = (
@@ -76,7 +81,7 @@ class Problem:
     """What went wrong, in a person's words.
 
     `advice` is what to do, `attempts` and `reasons` what was tried, `retry_after` the seconds after which trying
-    again can help, None when it cannot.
+    again can help, None when it cannot.  `way_out` is the page's link: where it leads ("": here), and its text.
     """
 
     status: int
@@ -86,6 +91,7 @@ class Problem:
     attempts: tuple[Attempt, ...] = ()
     reasons: tuple[str, ...] = ()
     retry_after: int | None = None
+    way_out: tuple[str, str] = ("", "Try now")
 
 
 # ── the problems, by status ──────────────────────────────────────────────────────────────────────────────────
@@ -119,7 +125,8 @@ def no_tunnel() -> Problem:
 def not_found(target: str) -> Problem:
     """404: this node's own page has no others."""
     advice = ("The list of services is at /.",)
-    return Problem(404, "There is no such page", f"This node has no page {_shown(target[:200])}.", advice)
+    explanation = f"This node has no page {_shown(target[:200])}."
+    return Problem(404, "There is no such page", explanation, advice, way_out=("/", "All services"))
 
 
 def wrong_password(label: Label) -> Problem:
@@ -128,7 +135,7 @@ def wrong_password(label: Label) -> Problem:
         403,
         "The host refused this address",
         "The host was found and is the right one, but it wants another word before the key hash; this address "
-        f"has {_shown(label.password) if label.password else 'none'}.",
+        f"has {repr(_shown(label.password)) if label.password else 'none'}.",
         ("Ask whoever shares the service for the whole address, word and dash included.",),
     )
 
@@ -195,10 +202,11 @@ def original_silent(label: Label) -> Problem:
 
 def host_failed(label: Label, failure: HardlineError) -> Problem:
     """502: the host was reached and then broke off or spoke nonsense."""
+    nonsense = "the host was reached, and does not keep to the protocol: " if isinstance(failure, PeerError) else ""
     return Problem(
         502,
         "The connection to the host broke",
-        _sentence(failure.message),
+        _sentence(f"{nonsense}{failure.message}"),
         ("If this goes on, look at the log of hardlined on the host.",),
         retry_after=2,
     )
@@ -265,17 +273,18 @@ def _problem_html(problem: Problem) -> str:
             for attempt in problem.attempts
         )
         parts.append(
-            "<h2>What was tried</h2><div class=scroll><table><tr><th>Where</th><th>Known from</th><th>Took</th>"
-            f"<th>What happened</th></tr>{rows}</table></div>"
+            "<h2>What was tried</h2><table><tr><th>Where</th><th>Known from</th><th>Took</th>"
+            f"<th>What happened</th></tr>{rows}</table>"
         )
     if problem.reasons:
         items = "".join(f"<li>{_html(reason)}</li>" for reason in problem.reasons)
         parts.append(f"<h2>Where it was looked for</h2><ul>{items}</ul>")
-    refresh = ""
+    refresh = again = ""
     if problem.retry_after is not None:
         refresh = f"<meta http-equiv=refresh content={problem.retry_after}>"
-        parts.append(f"<p class=dim>This page tries again by itself every {problem.retry_after} seconds.</p>")
-    parts.append('<footer><a href="">Try now</a></footer>')
+        again = f"<p>This page tries again by itself every {problem.retry_after} seconds.</p>"
+    target, text = problem.way_out
+    parts.append(f'<footer>{again}<a href="{_html(target)}">{_html(text)}</a></footer>')
     return _document(problem.title, "".join(parts), refresh)
 
 

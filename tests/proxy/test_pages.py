@@ -225,7 +225,7 @@ def test_the_status_tells_a_refused_service_from_a_slow_and_an_absent_one():
 
 
 def test_a_wrong_password_is_told_with_the_word_that_was_tried():
-    assert "has sesame." in pages.wrong_password(LABEL).explanation
+    assert "has 'sesame'." in pages.wrong_password(LABEL).explanation
     assert "has none." in pages.wrong_password(Label(LABEL.key_hash)).explanation
 
 
@@ -245,6 +245,16 @@ def test_the_nodes_own_page_says_what_is_wrong_with_a_service(html):
     assert "Serving as before its file broke: cam.ini:3: port is 'http'" in text
     assert "broken.ini:1: this is not UTF-8" in text
     assert "unix:/run/cam.sock, not listed on the network" in text
+
+
+def test_a_page_leads_to_where_it_was_asked_for_and_one_that_is_not_there_to_the_list():
+    assert _Page(parsed(problem_page(PROBLEMS["absent"][1], html=True))[2]).links == [""]
+    assert _Page(parsed(problem_page(PROBLEMS["not found"][1], html=True))[2]).links == ["/"]
+
+
+def test_a_host_that_breaks_the_protocol_is_told_from_one_that_fell_silent():
+    assert "does not keep to the protocol: yamux version 7, expected 0." in PROBLEMS["host lies"][1].explanation
+    assert PROBLEMS["host broke"][1].explanation == "The other node does not answer."
 
 
 @pytest.mark.parametrize("html", [True, False])

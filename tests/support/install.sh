@@ -28,6 +28,8 @@ need dbus-daemon dbus-daemon
 need avahi-daemon avahi-daemon
 need avahi-browse avahi-utils
 need avahi-publish avahi-utils
+need chromium chromium
+need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

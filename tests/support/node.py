@@ -163,6 +163,11 @@ class Node:
             self._forget()
 
     @property
+    def running(self) -> bool:
+        """It was started, and nobody has seen its end yet."""
+        return self._process is not None
+
+    @property
     def process(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "it does not run"
         return self._process
@@ -171,12 +176,12 @@ class Node:
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
-    def pss(self) -> int:
-        """Its memory: the proportional set size, in bytes."""
+    def pss(self, part: str = "Pss") -> int:
+        """Its memory: the proportional set size, in bytes; `Pss_Anon` is what of it no file is behind."""
         for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(f"{part}:"):
                 return int(line.split()[1]) * 1024
-        raise AssertionError("no Pss in smaps_rollup")
+        raise AssertionError(f"no {part} in smaps_rollup")
 
     # What it shares.
 

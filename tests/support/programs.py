@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from tests.support.waiting import wait_until
 
 CUT = (18, 56)  # curl's exit codes for a transfer that ended too early: CURLE_PARTIAL_FILE, CURLE_RECV_ERROR
-_ORIGIN = Path(__file__).with_name("origin.py")
+_ORIGIN = "tests.support.origin"
+_ROOT = Path(__file__).parents[2]
 
 
 class Place(Protocol):
@@ -29,18 +30,18 @@ def placed(place: Place | None, command: Sequence[str | Path]) -> list[str]:
 
 
 class RunningOrigin:
-    """An origin as a process."""
+    """An origin as a process: the module `program`, which takes --name and --port and prints the port."""
 
-    def __init__(self, place: Place | None, name: str, port: int) -> None:
-        self._place, self._name = place, name
+    def __init__(self, place: Place | None, name: str, port: int, program: str = _ORIGIN) -> None:
+        self._place, self._name, self._program = place, name, program
         self.port = port
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Listen on the port it had before, or any free one the first time."""
-        command: list[str | Path] = [sys.executable, _ORIGIN, "--name", self._name, "--port", str(self.port)]
+        command = [sys.executable, "-m", self._program, "--name", self._name, "--port", str(self.port)]
         self._process = subprocess.Popen(
-            placed(self._place, command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            placed(self._place, command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=_ROOT
         )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
@@ -54,9 +55,11 @@ class RunningOrigin:
 
 
 @contextlib.contextmanager
-def running_origin(place: Place | None = None, name: str = "the origin", port: int = 0) -> Iterator[RunningOrigin]:
+def running_origin(
+    place: Place | None = None, name: str = "the origin", port: int = 0, program: str = _ORIGIN
+) -> Iterator[RunningOrigin]:
     """An origin on 127.0.0.1 of `place`."""
-    origin = RunningOrigin(place, name, port)
+    origin = RunningOrigin(place, name, port, program)
     origin.start()
     try:
         yield origin
