@@ -18,7 +18,7 @@ full stop; `hint` says what to do next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,3 +106,18 @@ class NoRoute(HardlineError):
         tried = f"{len(attempts)} tried" if attempts else "no candidate found"
         super().__init__(f"no route to {target.short}: {tried}")
         self.target, self.attempts, self.reasons, self.age = target, tuple(attempts), tuple(reasons), age
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def afresh(failure: E) -> E:
+    """A copy of a failure that somebody keeps, to be raised.
+
+    Raising the one that is kept would tie it to the frames that it passes, and those to whoever keeps it: megabytes
+    that only the garbage collector finds, some day.
+    """
+    copy = type(failure).__new__(type(failure), *failure.args)
+    copy.args = failure.args
+    copy.__dict__.update(failure.__dict__)
+    return copy

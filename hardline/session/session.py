@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hardline import log
-from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.errors import ConnectionLost, HardlineError, PeerError, afresh
 from hardline.session import yamux
 from hardline.session.liveness import Due, Liveness
 from hardline.session.stream import Stream
@@ -123,6 +123,11 @@ class Session:
         return self._round_trip
 
     @property
+    def greeted(self) -> bool:
+        """The preamble, if there was one, is over."""
+        return self._preamble is None
+
+    @property
     def usable(self) -> bool:
         """New streams can be opened."""
         return not self._over and not self._yamux.peer_gone_away and self._yamux.open_streams < self._max_streams
@@ -135,7 +140,7 @@ class Session:
     def open_stream(self) -> Stream:
         """Open a stream.  Raises ConnectionLost when the session is over, LimitReached when it takes no more."""
         if self._over:
-            raise self.failure or ConnectionLost("the session was closed")
+            raise afresh(self.failure or ConnectionLost("the session was closed"))
         number = self._yamux.open()
         stream = self._streams[number] = Stream(self, number)
         self.last_used = self._loop.time()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from hardline.errors import ConnectionLost
+from hardline.errors import ConnectionLost, afresh
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.inbox import Inbox
 
@@ -95,7 +95,7 @@ class Stream:
         view = memoryview(data)
         while view:
             if self._write_failure:
-                raise self._write_failure
+                raise afresh(self._write_failure)
             count = self._session.put(self, view)
             view = view[count:]
             if view:
@@ -103,7 +103,7 @@ class Stream:
                 self._session.park(self)
                 await self._room
         if self._write_failure:
-            raise self._write_failure
+            raise afresh(self._write_failure)
 
     async def send_lazily(self, data: bytes) -> None:
         """As `send`, for a few bytes that nobody waits for: they leave with others, or after a millisecond."""

@@ -9,6 +9,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from hardline.errors import afresh
+
 
 class Inbox:
     """A queue of bytes with an end.
@@ -45,7 +47,7 @@ class Inbox:
         while not self._chunks:
             if self._ended:
                 if self._failure:
-                    raise self._failure
+                    raise afresh(self._failure)
                 return b""
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -67,6 +69,10 @@ class Inbox:
         self.size = 0
         return everything
 
+    def let_go(self) -> None:
+        """There is no source any more: `taken` is not called again, and who made this is not held by it."""
+        self._taken = _nothing
+
     @property
     def ended(self) -> bool:
         """Nothing will follow what is queued."""
@@ -80,3 +86,7 @@ class Inbox:
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _nothing(count: int) -> None:
+    pass

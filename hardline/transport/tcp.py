@@ -17,7 +17,7 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
-from hardline.errors import ConnectionLost
+from hardline.errors import ConnectionLost, afresh
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.inbox import Inbox
@@ -65,14 +65,14 @@ class TcpStream(asyncio.BufferedProtocol):
     async def send(self, data: bytes) -> None:
         """As ByteStream.send: waits while the transport holds more than its high-water mark."""
         if self._write_failure:
-            raise self._write_failure
+            raise afresh(self._write_failure)
         if self._eof_sent or self.transport.is_closing():
             raise ConnectionLost("the pipe was closed")
         self.transport.write(data)
         if self._room is not None:
             await asyncio.shield(self._room)
             if self._write_failure:
-                raise self._write_failure
+                raise afresh(self._write_failure)
 
     async def send_eof(self) -> None:
         """As ByteStream.send_eof."""
@@ -145,6 +145,7 @@ class TcpStream(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         failure = ConnectionLost(str(exc) if exc else "the pipe was closed")
         self._inbox.end(failure)
+        self._inbox.let_go()
         self._write_failure = failure
         self.resume_writing()
         if not self._closed.done():

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from OpenSSL import SSL, crypto
 
-from hardline.errors import ConnectionLost, PeerError
+from hardline.errors import ConnectionLost, PeerError, afresh
 from hardline.identity import KeyHash
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
@@ -154,6 +154,7 @@ class TlsStream(asyncio.BufferedProtocol):
             await stream._secured
         except BaseException:
             stream._transport_or_fail().abort()
+            del stream  # or the failure, which it keeps, would keep it
             raise
         return stream
 
@@ -275,7 +276,7 @@ class TlsStream(asyncio.BufferedProtocol):
         Raises ConnectionLost when the connection is gone.
         """
         if self._failure:
-            raise self._failure
+            raise afresh(self._failure)
         self._engine.encrypt(source, count)
         self._to_wire()
 
@@ -304,6 +305,8 @@ class TlsStream(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._fd = -1
         self._ended(ConnectionLost(str(exc) if exc else "the connection was closed"))
+        self._inbox.let_go()
+        self._receiver = None
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -418,14 +421,14 @@ class TlsStream(asyncio.BufferedProtocol):
             self._failure = self._failure or failure
             self._wake_sender()
             if not self._secured.done():
-                self._secured.set_exception(failure)
+                self._secured.set_exception(afresh(failure))
                 self._secured.exception()  # read: whoever shook hands may be gone already
         if first and self._receiver is not None:
             self._receiver.plaintext_ended(failure)
 
     def _raise_if_unusable(self) -> None:
         if self._failure:
-            raise self._failure
+            raise afresh(self._failure)
         if self._closing:
             raise ConnectionLost("the pipe was closed")
 

@@ -270,8 +270,13 @@ class Visitor:
             old.session.go_away()
         self._sessions[label] = warm
         session.start()
+        asyncio.get_running_loop().call_later(self._limits.hello_timeout, self._give_up_silent, session)
         self._tasks.start(self._keep_warm(warm), f"warm.{label.key_hash.short}")
         return warm
+
+    def _give_up_silent(self, session: Session) -> None:
+        if not session.greeted:
+            session.abort(ConnectionLost(f"the host sent no hello within {self._limits.hello_timeout:g} s"))
 
     def _greeted(self, warm: WarmSession, answer: hello.HostHello | hello.HostRefusal) -> None:
         if isinstance(answer, hello.HostRefusal):
