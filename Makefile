@@ -1,10 +1,10 @@
-# make run · make test · make check · make bench · make fuzz · make test-all      (what each does: README.md)
+# make run · make test · make check · make bench · make soak · make fuzz · make test-all      (what each does: README.md)
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: run test test-all check bench fuzz system-packages clean
+.PHONY: run test test-all check bench soak fuzz system-packages clean
 
 run: $(VENV)/.installed
 	@exec $(PYTHON) scripts/run.py $(ARGS)
@@ -25,6 +25,10 @@ test-all: $(VENV)/.installed-test system-packages
 # Looks for bytes that break a parser, TIME seconds for each target or for TARGET; MERGE=1 keeps what it found.
 fuzz: $(VENV)/.installed-fuzz
 	$(PYTHON) -m tests.fuzz.run --time $(or $(TIME),60) $(if $(TARGET),--target $(TARGET)) $(if $(MERGE),--merge)
+
+# Mixed traffic for TIME seconds while daemons die, cables are cut and clocks jump; SEED repeats a run: docs/SOAK.md.
+soak: $(VENV)/.installed-test system-packages
+	$(PYTHON) -m tests.soak.run --time $(or $(TIME),180) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(VENV)/.installed-test system-packages
 	$(PYTHON) bench/run.py $(ARGS)

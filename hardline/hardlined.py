@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
+import errno
 import os
 import signal
 import sys
@@ -22,6 +24,9 @@ from hardline.daemon import Daemon, Places, default_places
 from hardline.errors import ConfigError, HardlineError
 from hardline.servicedir import read_ini
 
+_DESCRIPTORS = 10_240  # where the limit of all is none: what macOS allows a process
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node until it is told to stop."""
@@ -29,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings, places = _settings(options)
         log.set_up(settings.log.level, settings.log.format)
+        _raise_descriptor_limit()
         return _runner()(_run(settings, places))
     except HardlineError as failure:
         print(f"hardlined: error: {failure.message}", file=sys.stderr)
@@ -97,6 +103,34 @@ def _settings(options: argparse.Namespace) -> tuple[NodeSettings, Places]:
     return dataclasses.replace(settings, node=node, log=logging), places
 
 
+def _raise_descriptor_limit() -> None:
+    """As many descriptors as the system allows: what is usual, 1024, is less than a thousand visitors need.
+
+    It is usual only for programs that still call select(); nothing here does.
+    """
+    try:
+        import resource
+    except ImportError:
+        return  # Windows has no such limit
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (hard, _DESCRIPTORS):
+        if wanted == resource.RLIM_INFINITY:
+            continue  # macOS says so and then refuses it
+        if soft != resource.RLIM_INFINITY and wanted > soft:
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                return
+
+
+def _note_trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Out of descriptors, asyncio's loop tells of every connection that waits, with a traceback; one line is enough."""
+    failure = context.get("exception")
+    if isinstance(failure, OSError) and failure.errno in _OUT_OF_RESOURCES:
+        log.warning("accept.failed", reason=os.strerror(failure.errno).lower())
+        return
+    loop.default_exception_handler(context)
+
+
 async def _run(settings: NodeSettings, places: Places) -> int:
     stop = asyncio.Event()
 
@@ -106,6 +140,7 @@ async def _run(settings: NodeSettings, places: Places) -> int:
         stop.set()
 
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_note_trouble)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
     daemon = Daemon(settings, places)

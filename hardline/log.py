@@ -3,6 +3,11 @@
     INFO    dial.won     service=e8684237 via=lan endpoint=[fe80::1%eth0]:7684 took_s=0.084
 
 Never a payload, a password or a private key.  Whoever catches an error logs it or raises it, not both.
+
+Strangers can make things happen as often as they like, so of one event at most BURST lines are kept at once and
+PER_SECOND in the long run; the next line that is kept says how many were not:
+
+    INFO    visitor.came service=e8684237 endpoint=192.168.1.9:51034 protocol=hardline/2 not_shown=4711
 """
 
 from __future__ import annotations
@@ -10,11 +15,15 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 _logger = logging.getLogger("hardline")
 
 LEVELS = ("debug", "info", "warning", "error")
+
+BURST, PER_SECOND = 100, 10  # lines of one event
 
 
 def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
@@ -33,13 +42,42 @@ def warning(name: str, /, **fields: object) -> None:
     event(name, level=logging.WARNING, **fields)
 
 
-def set_up(level: str = "info", style: str = "text") -> None:
-    """Send events to stderr, as text or as JSON lines."""
+def set_up(level: str = "info", style: str = "text", clock: Callable[[], float] = time.monotonic) -> None:
+    """Send events to stderr, as text or as JSON lines.  `clock` is seconds on any monotonic clock."""
     handler = logging.StreamHandler()
+    handler.addFilter(_Bound(clock))
     handler.setFormatter(_Json() if style == "json" else _Text())
     _logger.handlers[:] = [handler]
     _logger.propagate = False
     _logger.setLevel(level.upper())
+
+
+class _Bound:
+    """Keeps back lines of an event that comes too often."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._events: dict[str, _Lines] = {}  # as many as there are names of events in the program
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        lines, now = self._events.setdefault(record.msg, _Lines()), self._clock()
+        lines.left = min(BURST, lines.left + (now - lines.counted) * PER_SECOND)
+        lines.counted = now
+        if lines.left < 1:
+            lines.not_shown += 1
+            return False
+        lines.left -= 1
+        if lines.not_shown:
+            record.fields = _fields(record) | {"not_shown": lines.not_shown}
+            lines.not_shown = 0
+        return True
+
+
+@dataclass(slots=True)
+class _Lines:
+    left: float = BURST
+    counted: float = 0.0
+    not_shown: int = 0
 
 
 class _Text(logging.Formatter):

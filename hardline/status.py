@@ -5,6 +5,9 @@ The shape is a promise to scripts: keys are added, never renamed (docs/STATUS.md
 
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +16,9 @@ from hardline.routes import RememberedHost
 from hardline.servicedir import Problem, Service
 from hardline.tunnel.host import Visitor as Guest
 from hardline.tunnel.visitor import OpenOriginal, VisitRecord, WarmSession
+
+_WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address
+_KIND_OF_WORK = re.compile(r"[A-Za-z -]+(\.[A-Za-z -]+)*")
 
 
 def url_of(label: Label, door_port: int) -> str:
@@ -134,3 +140,26 @@ def describe_visit(record: VisitRecord) -> dict[str, Any]:
         "endpoint": str(candidate.endpoint) if candidate else None,
         "protocol": record.protocol or None,
     }
+
+
+def describe_process(task_names: Iterable[str]) -> dict[str, Any]:
+    """What the process holds at this moment; whoever looks for leaks compares two quiet moments.
+
+    Tasks are counted by the kind of their work; those that the program did not name are `other`.
+    """
+    kinds = Counter(_kind_of_work(name) for name in task_names)
+    return {"tasks": dict(sorted(kinds.items())), "descriptors": _descriptors()}
+
+
+def _kind_of_work(task_name: str) -> str:
+    """`dial.8c164f27.attempt.10.77.1.10:7008` → `dial.attempt`."""
+    kind = _WHOSE.sub("", task_name)
+    return kind if _KIND_OF_WORK.fullmatch(kind) else "other"
+
+
+def _descriptors() -> int | None:
+    """Open descriptors, without the one that looks; None where the system does not tell."""
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1
+    except OSError:
+        return None

@@ -48,3 +48,34 @@ def test_below_the_level_nothing_is_said(capsys):
     log.set_up("warning")
     log.event("x")
     assert capsys.readouterr().err == ""
+
+
+def test_what_happens_too_often_is_counted_instead_of_written(capsys):
+    now = 1000.0
+    log.set_up("debug", "json", clock=lambda: now)
+    for number in range(100_000):
+        log.debug("flooded", number=number)
+    now += 1
+    log.debug("flooded", number="the last")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert len(lines) == log.BURST + 1
+    assert [line["number"] for line in lines] == [*range(log.BURST), "the last"]
+    assert lines[-1]["not_shown"] == 100_000 - log.BURST
+    assert all("not_shown" not in line for line in lines[:-1])
+
+
+def test_in_the_long_run_so_many_lines_of_an_event_are_written_each_second(capsys):
+    now = 0.0
+    log.set_up("info", clock=lambda: now)
+    for tick in range(60_000):
+        now = tick / 1000
+        log.event("flooded")
+    assert len(capsys.readouterr().err.splitlines()) == pytest.approx(log.BURST + 60 * log.PER_SECOND, abs=2)
+
+
+def test_an_event_that_floods_leaves_the_others_their_lines(capsys):
+    log.set_up("info", clock=lambda: 0.0)
+    for _ in range(1000):
+        log.event("flooded")
+    log.event("node.stopped")
+    assert "node.stopped" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from hardline.discovery.interfaces import InterfaceAddress, interface_addresses
 from hardline.discovery.lpd import BROADCAST, MAX_PACKET, PORT, Answer, Search, parse
 from hardline.discovery.multicast import family_of, group_of, hearing_socket, set_membership, speaking_socket
 from hardline.discovery.offers import Offer, Offers
+from hardline.discovery.rates import Rates
 from hardline.errors import PeerError
 from hardline.identity import KeyHash, utc_day
 from hardline.routes import Candidate, Endpoint, Via
@@ -34,24 +35,39 @@ BROWSE_AT = 0.5
 GIVE_UP_AT = 1.0
 
 _BATCH = 64  # packets per turn of the event loop: a flood must leave time for everybody else
-_MAX_CANDIDATES = 16
+_MAX_WAITING = 16
+_MAX_CANDIDATES = 256
 _MAX_PER_SOURCE = 4
+_USUAL_PORT = 7008
+_REMEMBERED_SOURCES = 1024
+
+# Packets read per second: from all, and of them from one source a fifth.  Reading one costs more than sending it.
+_READ = 1000.0
+_SHARE = 0.2
 
 
 class _Search:
     """A find under way."""
 
-    def __init__(self, target: KeyHash) -> None:
+    def __init__(self, target: KeyHash, today: int) -> None:
         self.target = target
-        self.arrived: asyncio.Queue[Candidate] = asyncio.Queue(_MAX_CANDIDATES)
+        self.arrived: asyncio.Queue[Candidate] = asyncio.Queue(_MAX_WAITING)
         self._seen: set[Candidate] = set()
         self._sources: Counter[str] = Counter()
+        days = (day for day in (today - 1, today, today + 1) if day >= 0)
+        self._names = tuple(name.encode() for name in (str(target), *map(target.rolling, days)))
+
+    def may_want(self, data: bytes) -> bool:
+        """It can still use an answer, and these bytes look like one: worth reading even in a flood."""
+        return len(self._seen) < _MAX_CANDIDATES and any(name in data for name in self._names)
 
     def heard(self, answer: Answer, source: str, endpoint: Endpoint) -> None:
         candidate = Candidate(
             endpoint, Via.LAN, "LAN", plain=answer.version < 2 and answer.shows(self.target), day=answer.day
         )
-        if candidate in self._seen or self._sources[source] >= _MAX_PER_SOURCE or self.arrived.full():
+        # Whoever forges answers of a source can use up its share with wrong ports, but not keep out the usual one.
+        used_up = self._sources[source] >= _MAX_PER_SOURCE and endpoint.port != _USUAL_PORT
+        if candidate in self._seen or used_up or self.arrived.full() or len(self._seen) >= _MAX_CANDIDATES:
             return
         self._seen.add(candidate)
         self._sources[source] += 1
@@ -83,6 +99,8 @@ class Lan:
         self._policy = AnswerPolicy()
         self._offers = Offers()
         self._searches: set[_Search] = set()
+        self._asked, self._told = (Rates(_READ, _READ, share=_SHARE) for _ in range(2))
+        self._known: dict[tuple[str, object], InterfaceAddress | None] = {}
         self._hearing: dict[socket.AddressFamily, socket.socket] = {}
         self._speaking: dict[InterfaceAddress, socket.socket] = {}
         self._refused: set[InterfaceAddress] = set()
@@ -115,7 +133,7 @@ class Lan:
         """As Finder.find; ends after GIVE_UP_AT seconds."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        search = _Search(target)
+        search = _Search(target, utc_day(self._clock()))
         self._searches.add(search)
         rolling = Search(target.rolling(utc_day(self._clock())), self._cookie)
         plan = [(began + after, rolling) for after in SEARCH_AT]
@@ -156,6 +174,7 @@ class Lan:
         asyncio.get_running_loop().add_reader(hearing, self._readable, hearing)
 
     def _follow(self, addresses: frozenset[InterfaceAddress]) -> None:
+        self._known.clear()
         self._refused &= addresses
         for gone in self._speaking.keys() - addresses:
             self._drop(gone)
@@ -222,13 +241,23 @@ class Lan:
             except OSError:
                 return  # nothing more, or an ICMP error for an earlier answer of ours
             if data.startswith(b"HARDLINE-S"):
-                with contextlib.suppress(PeerError):
-                    self._packet(parse(data), sender)
+                source = str(sender[0]).partition("%")[0]
+                interface = self._attached(source, sender)
+                if interface is not None and self._is_read(data, source):
+                    with contextlib.suppress(PeerError):
+                        self._packet(parse(data), source, sender, interface)
 
-    def _packet(self, packet: Search | Answer, sender: tuple[object, ...]) -> None:
-        source = str(sender[0]).partition("%")[0]
-        interface = self._attached(source, sender)
-        if packet.cookie == self._cookie or interface is None:
+    def _is_read(self, data: bytes, source: str) -> bool:
+        """A flood of one kind, or from one source, leaves time to read the others."""
+        if any(search.may_want(data) for search in self._searches):
+            return True
+        rates = self._asked if data.startswith(b"HARDLINE-SEARCH") else self._told
+        return rates.takes(source, asyncio.get_running_loop().time())
+
+    def _packet(
+        self, packet: Search | Answer, source: str, sender: tuple[object, ...], interface: InterfaceAddress
+    ) -> None:
+        if packet.cookie == self._cookie:
             return
         if isinstance(packet, Search):
             self._answer(packet, source, sender, interface)
@@ -258,11 +287,19 @@ class Lan:
 
     def _attached(self, source: str, sender: tuple[object, ...]) -> InterfaceAddress | None:
         """The address of ours on the subnet that `source` is on; a link-local one by its scope."""
+        scope = sender[3] if len(sender) > 3 else 0
+        key = (source, scope)
+        if key not in self._known:
+            if len(self._known) >= _REMEMBERED_SOURCES:
+                self._known.clear()
+            self._known[key] = self._look_up(source, scope)
+        return self._known[key]
+
+    def _look_up(self, source: str, scope: object) -> InterfaceAddress | None:
         try:
             address = ipaddress.ip_address(source)
         except ValueError:
             return None
-        scope = sender[3] if len(sender) > 3 else 0
         for own in self._speaking:
             if address in own.network and (not scope or own.index == scope):
                 return own

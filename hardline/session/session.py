@@ -310,19 +310,26 @@ class Session:
             self._loop.call_soon(self._take_more)
 
     def _bound_what_is_held(self) -> None:
-        """Who makes us hold more than honest readers' windows loses the stream that holds most, then the session."""
-        while self._held > self._most_held and self._streams:
-            largest = max(self._streams.values(), key=lambda stream: stream.held)
-            log.debug("stream.cut", endpoint=self._tls.peer, reason="session_window", held=largest.held)
-            largest.abort()
+        """Who makes us hold more than honest readers' windows loses the streams that hold most."""
+        while self._held > self._most_held and self._cut_fullest("session_window"):
+            pass
         self._note_what_is_held()
 
     def _note_what_is_held(self) -> None:
         self._noted = self._held
-        largest = self._backlog.note(self, self._held)
-        if isinstance(largest, Session):
-            log.warning("session.cut", endpoint=largest.tls.peer, reason="process_window", held=largest._held)
-            largest.abort(ConnectionLost("this node holds too much that nobody reads (process_window)"))
+        fullest = self._backlog.note(self, self._held)
+        while isinstance(fullest, Session) and fullest._cut_fullest("process_window"):
+            fullest._noted = fullest._held
+            fullest = self._backlog.note(fullest, fullest._held)
+
+    def _cut_fullest(self, limit: str) -> bool:
+        """Cut the stream that holds most because of `limit`.  False when there is none."""
+        fullest = max(self._streams.values(), key=lambda stream: stream.held, default=None)
+        if fullest is None or not fullest.held:
+            return False
+        log.warning("stream.cut", endpoint=self._tls.peer, reason=f"{limit}: nobody reads it", held=fullest.held)
+        fullest.abort()
+        return True
 
     def _left(self, stream: Stream) -> int:
         """What `stream` may still send in this turn."""

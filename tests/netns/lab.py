@@ -91,6 +91,34 @@ class Machine:
         """Undo `cut`."""
         _ip(f"link set dev {self.name} master seg{self.segment}", inside=self._lab.switch)
 
+    def lose(self, percent: int) -> None:
+        """Lose so many of the packets that go to and from the machine; needs nft."""
+        for namespace, device in self._ends:
+            _inside(
+                namespace,
+                *("nft", "add table netdev loss"),
+                *("; add chain netdev loss ingress", f'{{ type filter hook ingress device "{device}" priority 0; }}'),
+                f"; add rule netdev loss ingress numgen random mod 100 < {percent} drop",
+            )
+
+    def throttle(self, megabits: int) -> None:
+        """Pass so much per second in each direction, and keep up to 0.3 s of it waiting; needs tc."""
+        for namespace, device in self._ends:
+            rate = ("rate", f"{megabits}mbit", "burst", "64kb", "latency", "300ms")
+            _inside(namespace, "tc", "qdisc", "replace", "dev", device, "root", "tbf", *rate)
+
+    def mend(self) -> None:
+        """Undo `lose` and `throttle`."""
+        for namespace, device in self._ends:
+            _inside(namespace, "nft", "add table netdev loss; delete table netdev loss")
+            _inside(namespace, "tc", "qdisc", "replace", "dev", device, "root", "pfifo")
+            _inside(namespace, "tc", "qdisc", "del", "dev", device, "root")
+
+    @property
+    def _ends(self) -> tuple[tuple[str, str], ...]:
+        """Both ends of its cable: namespace and device."""
+        return (self.namespace, "eth0"), (self._lab.switch, self.name)
+
 
 class Lab:
     """Two segments and a router; `machine` adds computers.  A context manager: at its end everything is gone."""
@@ -180,6 +208,10 @@ class Lab:
         subprocess.run(
             ["ip", "netns", "exec", namespace, "sysctl", "-q", "-w", *settings], check=True, capture_output=True
         )
+
+
+def _inside(namespace: str, *command: str) -> None:
+    subprocess.run(["ip", "netns", "exec", namespace, *command], check=True, capture_output=True)
 
 
 def _ip(*commands: str, inside: str | None = None) -> None:

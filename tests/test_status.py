@@ -1,0 +1,61 @@
+"""What `hardline status --json` says of the process itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hardline.status import describe_process
+from tests.support.node import Node
+from tests.support.programs import RunningOrigin, curl
+from tests.support.waiting import wait_until
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("daemon.lan", "daemon.lan"),
+        ("visitor.warm.8c164f27", "visitor.warm"),
+        ("visitor.dial.abcdefab", "visitor.dial"),
+        ("dial.8c164f27.find", "dial.find"),
+        ("dial.8c164f27.attempt.10.77.1.10:7008", "dial.attempt"),
+        ("dial.deadbeef.attempt.[fe80::1%eth0]:7008", "dial.attempt"),
+        ("dial.deadbeef.attempt.nas.example:7008", "dial.attempt"),
+        ("find.8c164f27.this node", "find.this node"),
+        ("Task-7", "other"),
+        ("", "other"),
+    ],
+)
+def test_a_task_is_counted_by_its_kind_of_work_and_not_by_whose_it_is(name: str, kind: str) -> None:
+    assert describe_process([name, name])["tasks"] == {kind: 2}
+
+
+def test_descriptors_are_counted_without_the_one_that_looks() -> None:
+    before = describe_process([])["descriptors"]
+    with Path(os.devnull).open() as one, Path(os.devnull).open() as other:
+        assert one.fileno() != other.fileno()
+        assert describe_process([])["descriptors"] == before + 2
+    assert describe_process([])["descriptors"] == before
+
+
+def test_a_daemon_tells_what_it_holds_and_a_visit_leaves_its_session_only(
+    tmp_path: Path, origin: RunningOrigin
+) -> None:
+    host, visitor = Node(tmp_path / "host"), Node(tmp_path / "visitor")
+    host.share("site", origin.port)
+    with host, visitor:
+        before = visitor.status()["process"]
+        assert curl(visitor.url_of(host.label("site"))).status == 200
+        wait_until(lambda: not visitor.sessions("visiting")[0]["streams"], "the stream ended")
+
+        def quiet() -> bool:
+            now = visitor.status()["process"]
+            return bool(
+                now["tasks"] == before["tasks"] | {"visitor.warm": 1}
+                and now["descriptors"] <= before["descriptors"] + 2  # the session, and the memory of its route
+            )
+
+        wait_until(quiet, "only the session is left")
