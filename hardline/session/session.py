@@ -297,7 +297,8 @@ class Session:
             self._schedule()  # they leave with whatever else comes up in this turn
         if not self._yamux.unread:
             return True
-        self._unread = memoryview(bytes(data[len(data) - self._yamux.unread :]))
+        rest = data[len(data) - self._yamux.unread :]
+        self._unread = rest if rest.readonly else memoryview(bytes(rest))  # the buffer of all is needed for others
         return False
 
     def _take_more(self) -> None:
