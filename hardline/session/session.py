@@ -262,7 +262,7 @@ class Session:
 
     def writable(self) -> None:
         """The socket took everything."""
-        if self._fill:
+        if self._fill or self._yamux.has_answers:
             self._flush()
         self._next_turn(_STAGING)
 
@@ -401,9 +401,13 @@ class Session:
             self._flush()
             self._next_turn(_TURN)
 
-    def _flush(self) -> None:
-        """Send what is staged, and the control frames behind it."""
-        if self._fill and self._tls.blocked and _STAGING - self._fill > _FLUSH_AT:
+    def _flush(self, *, at_last: bool = False) -> None:
+        """Send what is staged, and the control frames behind it.
+
+        While the socket is behind they wait, or a peer that asks and never reads would fill our memory with answers:
+        those that wait are counted (yamux.MAX_CONTROL_BACKLOG).
+        """
+        if self._tls.blocked and _STAGING - self._fill > _FLUSH_AT and not at_last:
             return  # `writable` comes back to it
         if self._fill and self._liveness.sent(self._loop.time()):
             self._watch_soon()
@@ -493,7 +497,7 @@ class Session:
         self._over = True
         self.failure = failure
         if orderly:
-            self._flush()
+            self._flush(at_last=True)
         if self._alarm is not None:
             self._alarm.cancel()
         streams, self._streams = list(self._streams.values()), {}

@@ -279,3 +279,40 @@ def test_of_all_sessions_the_one_that_holds_most_loses_its_fullest_streams_when_
             assert not few[0].gone
 
     run(story)
+
+
+def test_a_peer_that_asks_and_never_reads_is_told_off_before_it_costs_much():
+    async def story():
+        async with raw_visitor(lambda stream: None) as (client, host):
+            client._transport.pause_reading()
+            asked, most = 0, 0
+            with contextlib.suppress(ConnectionLost):
+                while asked < 5_000_000:
+                    await client.send(header(2, 1, 0, 7) * 5000)
+                    asked += 5000
+                    most = max(most, host.tls._transport.get_write_buffer_size())
+            await host.closed
+            assert "asks for more answers" in str(host.failure)
+            assert most < 1 << 20
+
+    run(story)
+
+
+def test_answers_that_waited_for_a_slow_socket_leave_when_it_is_ready():
+    async def story():
+        async with session_pair() as (visitor, host, opened):
+            ours = visitor.open_stream()
+            raw = visitor.tls._transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+            host.tls._transport.pause_reading()
+            await ours.send(bytes(200_000))
+            await eventually(lambda: visitor.tls.blocked, "the socket is behind")
+            visitor._yamux.ping(77)
+            visitor._schedule()
+            await asyncio.sleep(0.05)
+            assert visitor._yamux.has_answers
+            host.tls._transport.resume_reading()
+            await eventually(lambda: not visitor._yamux.has_answers and not visitor.tls.blocked, "all of it left")
+            assert len(await read_exactly(await opened.get(), 200_000)) == 200_000
+
+    run(story)
