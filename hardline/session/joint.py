@@ -51,6 +51,7 @@ class Joint(asyncio.BufferedProtocol):
         self._socket_ended = False
         self._peer_ended = False
         self._over = False
+        self._looking: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
         self.done: asyncio.Future[None] = loop.create_future()
         self.answered: asyncio.Future[None] = self.done
@@ -238,7 +239,7 @@ class Joint(asyncio.BufferedProtocol):
 
     def _look_later(self) -> None:
         if not self._over:
-            asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
+            self._looking = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
 
     def _look(self) -> None:
         """A half-closed socket that was reset in the meantime is gone."""
@@ -261,6 +262,8 @@ class Joint(asyncio.BufferedProtocol):
             return
         self._over = True
         self._preamble = None
+        if self._looking is not None:
+            self._looking.cancel()  # or it would keep all of this for seconds
         for future in {self.answered, self.done}:
             if future.done():  # answered, or cancelled with who waited for it
                 continue

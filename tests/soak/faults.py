@@ -16,6 +16,7 @@ from functools import partial
 
 from tests.soak.ledger import Window
 from tests.soak.town import Resident, Town
+from tests.soak.web import HANG_LIMIT
 from tests.support.waiting import wait_until
 
 BACK = 3.0  # seconds until a daemon or a service that was started again is used again
@@ -141,10 +142,10 @@ def daemon_freezes(who: Resident, town: Town, numbers: random.Random) -> Course:
 
 
 def cable_is_cut(who: Resident, town: Town, numbers: random.Random) -> Course:
-    """Nothing gets through, and no machine sees why."""
+    """Nothing gets through, and no machine sees why.  In the longest of them whoever does not give up hangs."""
     window = town.begin("cable cut", **town.everything_of(who, door=False), recovery=NOTICED, detail=who.name)
     who.machine.cut()
-    yield numbers.uniform(0.5, 15)
+    yield numbers.choice((numbers.uniform(0.5, 5), numbers.uniform(5, 15), HANG_LIMIT + 5))
     who.machine.heal()
     healed(town, window)
 

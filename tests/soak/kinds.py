@@ -164,12 +164,15 @@ async def chunked(errand: Errand) -> None:
 
 async def half_closed(errand: Errand) -> None:
     """Ends its own sending with the request; the end of the connection is all that tells the end of the answer."""
-    wire, size = await errand.connect(), errand.size(1, 4_000_000)
+    slowly = errand.random.random() < 0.5
+    wire, size = await errand.connect(receive_buffer=32_768 if slowly else None), errand.size(1, 4_000_000)
     await wire.request("GET", f"/until-end/{size}", errand.host)
     wire.send_end()
     answer = await wire.answer(200)
     expect("content-length" not in answer.headers, "a length that nobody announced")
-    await wire.body_until_end_is(pieces_of_bytes(size))
+    async for _ in wire.body_until_end_is(pieces_of_bytes(size)):
+        if slowly:
+            await errand.wait(errand.random.uniform(0, 0.1))
 
 
 async def aborted(errand: Errand) -> None:

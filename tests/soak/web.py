@@ -159,10 +159,10 @@ class Wire:
         async for _ in self.body_is(pieces):
             pass
 
-    async def body_until_end_is(self, pieces: Iterable[bytes]) -> None:
-        """Exactly these bytes come, and then the end, which is all that tells that it is whole."""
-        async for _ in self._compared(pieces, CHUNK, Short):
-            pass
+    async def body_until_end_is(self, pieces: Iterable[bytes]) -> AsyncIterator[int]:
+        """As `body_is`, and then the end, which is all that tells that it is whole."""
+        async for offset in self._compared(pieces, CHUNK, Short):
+            yield offset
         await self.ends()
 
     async def exactly(self, count: int) -> bytes:
