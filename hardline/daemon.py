@@ -29,6 +29,7 @@ from hardline.discovery.own import OwnServices
 from hardline.discovery.remembered import Remembered
 from hardline.errors import ConfigError
 from hardline.files import hint_for, write_new
+from hardline.memory import keep_small
 from hardline.notify import notify
 from hardline.proxy import pages
 from hardline.proxy.server import Door, DoorLimits
@@ -106,6 +107,7 @@ class Daemon:
         await self._open_finders()
         await self._open_visitor(limits)
         self._tasks.start(keep_running(self._watch_directory, "services"), "services")
+        self._tasks.start(keep_small(), "memory")
         for note in settings.notes:
             log.event("settings.note", note=note)
         log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())

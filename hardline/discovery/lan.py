@@ -41,6 +41,9 @@ _MAX_PER_SOURCE = 4
 _USUAL_PORT = 7008
 _REMEMBERED_SOURCES = 1024
 
+# A link-local address works on this link and nowhere else, and what works is remembered: others may come first.
+_LINK_LOCAL_WAIT = 0.03
+
 # Packets read per second: from all, and of them from one source a fifth.  Reading one costs more than sending it.
 _READ = 1000.0
 _SHARE = 0.2
@@ -71,7 +74,14 @@ class _Search:
             return
         self._seen.add(candidate)
         self._sources[source] += 1
-        self.arrived.put_nowait(candidate)
+        if ipaddress.ip_address(source).is_link_local:
+            asyncio.get_running_loop().call_later(_LINK_LOCAL_WAIT, self._arrive, candidate)
+        else:
+            self._arrive(candidate)
+
+    def _arrive(self, candidate: Candidate) -> None:
+        if not self.arrived.full():
+            self.arrived.put_nowait(candidate)
 
 
 class Lan:

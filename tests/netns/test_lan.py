@@ -38,6 +38,11 @@ def test_a_cold_visit_is_served_over_the_lan_within_150_ms(lan: Lan) -> None:
     assert answer.first_byte < COLD_LIMIT
 
 
+def test_an_address_that_works_on_other_networks_too_is_preferred_to_a_link_local_one(lan: Lan) -> None:
+    assert lan.curl().status == 200
+    assert not str(lan.last_visit()["endpoint"]).startswith("[fe80")
+
+
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_visit_works_where_there_is_one_ip_version_only(lan: Lan, version: int) -> None:
     for machine in (lan.host_machine, lan.visitor_machine):
