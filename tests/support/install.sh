@@ -22,6 +22,8 @@ need wrk wrk
 need go golang-go
 need /usr/share/gocode/src/github.com/hashicorp/yamux golang-github-hashicorp-yamux-dev
 need faketime faketime
+need prlimit util-linux
+need nice coreutils
 need node nodejs
 need nft nftables
 need dbus-daemon dbus-daemon

@@ -1,0 +1,130 @@
+"""A field of battle: a host, a visitor with a well-behaved person, and a stranger, on one LAN.
+
+One for all tests of a file: what an attack leaves behind shall meet the next one.  At the end every daemon must end
+in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hostile.siege import MEMORY, Attack, WellBehaved, besiege
+from tests.netns.lab import Lab, Machine
+from tests.support.node import Node
+from tests.support.programs import Answer, curl
+
+# Attackers who hold something are given up after these seconds; the defaults would only make the tests longer.
+PATIENCE = 3
+SESSIONS = 200
+MANY = "10.77.1.128/25"  # addresses that the stranger may give itself
+WINDOWS = 128  # MB that all streams together may hold
+SETTINGS = f"""[Session]
+hello_timeout = {PATIENCE}
+max_sessions = {SESSIONS}
+process_window = {WINDOWS}MB
+[Door]
+head_timeout = {PATIENCE}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`host` shares "site", which the well-behaved use; `stranger` is a machine without a daemon.
+
+    "bait" is for strangers to get at: what they do to the service itself is not the daemons' to prevent.
+    """
+
+    lab: Lab
+    host_machine: Machine
+    visitor_machine: Machine
+    stranger: Machine
+    host: Node
+    visitor: Node
+    origin_port: int
+    label: str
+    bait: str
+    well_behaved: WellBehaved
+    directory: Path
+
+    def survives(
+        self, *attacks: Attack, memory: int = MEMORY, meanwhile: Callable[[], None] = lambda: None
+    ) -> list[dict[str, Any]]:
+        """Both daemons and who uses them, while all of `attacks` go on; returns the attackers' reports."""
+        nodes = [self.host, self.visitor]
+        return besiege(self.well_behaved, nodes, list(attacks), self.directory, memory=memory, meanwhile=meanwhile)
+
+    def by_stranger(self, program: str, *arguments: object) -> Attack:
+        """From the LAN."""
+        return Attack(self.stranger, program, arguments)
+
+    def by_local(self, program: str, *arguments: object) -> Attack:
+        """From the visitor's own computer."""
+        return Attack(self.visitor_machine, program, arguments)
+
+    def curl(self, label: str, path: str = "", *options: str, limit: float = 20) -> Answer:
+        return curl(self.visitor.url_of(label, path), *options, at=self.visitor_machine, limit=limit)
+
+    def vias(self, label: str) -> list[str]:
+        """How the visitor reached a label that it has a session with."""
+        return [session["via"] for session in self.visitor.sessions("visiting") if session["label"] == label]
+
+    def cold_labels(self, names: Sequence[str]) -> list[str]:
+        """Services that nobody has visited."""
+        for name in names:
+            self.host.share(name, self.origin_port)
+        return [self.host.label(name) for name in names]
+
+
+@contextlib.contextmanager
+def patient_origin(machine: Machine, *before: str) -> Iterator[int]:
+    """The site's server on `machine`; yields its port."""
+    command = [*before, sys.executable, Path(__file__).with_name("patient_origin.py")]
+    process = machine.start(command, output=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    directory = tmp_path_factory.mktemp("field")
+    with Lab() as lab:
+        host_machine, visitor_machine, stranger = (lab.machine(name) for name in ("host", "visitor", "stranger"))
+        host = Node(directory / "host", at=host_machine, settings=SETTINGS)
+        visitor = Node(directory / "visitor", at=visitor_machine, settings=SETTINGS)
+        with patient_origin(host_machine) as port, patient_origin(host_machine, "nice", "-n", "19") as bait_port:
+            host.share("site", port)
+            host.share("bait", bait_port)
+            with host, visitor:
+                label = host.label("site")
+                assert curl(visitor.url_of(label), at=visitor_machine).status == 200
+                well_behaved = WellBehaved(
+                    visitor_machine, directory / "waits", label, visitor.localport, host_machine.ip4, port
+                )
+                try:
+                    yield Field(
+                        lab,
+                        host_machine,
+                        visitor_machine,
+                        stranger,
+                        host,
+                        visitor,
+                        port,
+                        label,
+                        host.label("bait"),
+                        well_behaved,
+                        directory,
+                    )
+                finally:
+                    well_behaved.close()

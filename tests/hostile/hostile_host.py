@@ -1,0 +1,133 @@
+"""A host that is found, proves its key, and then behaves badly.  A program, for a stranger's machine.
+
+    python hostile_host.py KIND ADDRESS PORT CERTIFICATE KEY SECONDS
+
+    silent      takes the connection and says nothing           endless    a hello that never ends
+    status      a status line that never ends                   opener     opens streams towards its visitors
+    pinger      pings as fast as it can                         deaf       serves, and stops reading uploads
+    beyond      sends more than the window allows               liar       a header that promises 4 GB
+    resetter    resets every stream as it opens                 leaver     go-away, before anything else
+
+Packets and frames: docs/PROTOCOL.md, sections 4 to 6.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from session_attacks import ACK, DATA, GOAWAY, PING, RST, SYN, WINDOW, frame
+
+GROUP, LAN_PORT = "239.192.152.143", 6771
+_HELLO = b'{"v":2,"title":"bad"}\n'
+report: Counter[str] = Counter()
+
+
+def answer_searches(address: str, port: int, label: str) -> None:
+    """As a host does: by its label, to whoever asks for anything."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ear.bind(("", LAN_PORT))
+        ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP) + socket.inet_aton(address))
+        while True:
+            packet, source = ear.recvfrom(4096)
+            if packet.startswith(b"HARDLINE-SEARCH"):
+                ear.sendto(
+                    b"HARDLINE-SERVICE * HTTP/1.1\r\nPort: %d\r\nInfohash: %s\r\ncookie: x\r\ntitle: bad\r\nv: 2\r\n"
+                    b"\r\n\r\n" % (port, label.encode()),
+                    source,
+                )
+
+
+def read_all(pipe: ssl.SSLSocket) -> None:
+    with contextlib.suppress(OSError):
+        while pipe.recv(65_536):
+            pass
+
+
+def behave(kind: str, pipe: ssl.SSLSocket) -> None:
+    if kind == "silent":
+        read_all(pipe)
+        return
+    if kind == "endless":
+        while True:
+            pipe.sendall(b"x" * 1000)
+            report["sent"] += 1
+    pipe.sendall(_HELLO)
+    if kind == "deaf":
+        pipe.sendall(frame(DATA, ACK, 1, 3, b"{}\n"))
+        time.sleep(3600)
+    threading.Thread(target=read_all, args=(pipe,), daemon=True).start()
+    match kind:
+        case "status":
+            while True:
+                pipe.sendall(frame(DATA, ACK, 1, 1000, b"x" * 1000))
+                report["sent"] += 1
+        case "opener":
+            for stream in range(2, 2**31, 2):
+                pipe.sendall(frame(WINDOW, SYN, stream, 0))
+                report["sent"] += 1
+        case "pinger":
+            while True:
+                pipe.sendall(frame(PING, SYN, 0, 7) * 1000)
+                report["sent"] += 1000
+        case "beyond":
+            pipe.sendall(frame(DATA, ACK, 1, 3, b"{}\n"))
+            while True:
+                pipe.sendall(frame(DATA, 0, 1, 65_536, b"x" * 65_536))
+                report["sent"] += 1
+        case "liar":
+            pipe.sendall(frame(DATA, ACK, 1, 2**32 - 1, b"{}\n"))
+            while True:
+                pipe.sendall(b"x" * 65_536)
+                report["sent"] += 1
+        case "resetter":
+            for stream in range(1, 2000, 2):
+                pipe.sendall(frame(WINDOW, ACK | RST, stream, 0))
+                report["sent"] += 1
+        case "leaver":
+            pipe.sendall(frame(GOAWAY, 0, 0, 0))
+
+
+def serve(server: socket.socket, context: ssl.SSLContext, kind: str) -> None:
+    kept = []
+    while True:
+        connection, _ = server.accept()
+        threading.Thread(target=greet, args=(connection, context, kind, kept), daemon=True).start()
+
+
+def greet(connection: socket.socket, context: ssl.SSLContext, kind: str, kept: list[ssl.SSLSocket]) -> None:
+    with contextlib.suppress(OSError):
+        pipe = context.wrap_socket(connection, server_side=True)
+        kept.append(pipe)
+        report["visited"] += 1
+        hello = b""
+        while b"\n" not in hello:
+            hello += pipe.recv(1)
+        behave(kind, pipe)
+
+
+def main() -> None:
+    kind, address, port, certificate, key, seconds = sys.argv[1:]
+    shown = ssl.PEM_cert_to_DER_cert(Path(certificate).read_text())
+    label = hashlib.blake2b(shown, digest_size=32).hexdigest()[:40]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["hardline/2"])
+    server = socket.create_server((address, int(port)), backlog=128)
+    threading.Thread(target=serve, args=(server, context, kind), daemon=True).start()
+    threading.Thread(target=answer_searches, args=(address, int(port), label), daemon=True).start()
+    print("under way", flush=True)
+    time.sleep(float(seconds))
+    print(json.dumps(report), flush=True)
+
+
+main()

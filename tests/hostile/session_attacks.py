@@ -1,0 +1,269 @@
+"""A visitor whose hello is right and whose frames are not.  A program, for a stranger's machine.
+
+    python session_attacks.py KIND VICTIM PORT LABEL COUNT SECONDS
+
+    lies        sessions with one broken rule each; "ended" counts those that the host ended, as it must
+    cuts        sessions that end within their first frames, at each byte
+    pings       COUNT pings on each of some sessions, whose answers are read      unread     and are not read
+    resets      streams opened and reset            closed     COUNT streams, each used to its orderly end
+    deaf        sessions with many downloads, and nobody reads any more
+    hoards      four sessions with COUNT streams each whose service does not read, filled to their window
+    idle        COUNT sessions that are opened and then only answer pings
+    farewells   go-away, and streams behind it
+
+Frames: docs/PROTOCOL.md, section 5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import struct
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+from assault import Assault, Connection, fight
+from tls_attacks import Attacker, Shaking
+
+DATA, WINDOW, PING, GOAWAY = range(4)
+SYN, ACK, FIN, RST = 1, 2, 4, 8
+_WINDOW = 262_144
+_SESSIONS_PER_SECOND = 300
+
+
+def frame(kind: int, flags: int, stream: int, length: int, payload: bytes = b"", version: int = 0) -> bytes:
+    return struct.pack(">BBHII", version, kind, flags, stream, length) + payload
+
+
+OPEN_1 = frame(WINDOW, SYN, 1, 0)
+LIES = (
+    frame(DATA, SYN, 1, 2**32 - 1, b"x" * 1000),
+    frame(DATA, SYN, 1, 2**31, b"x" * 1000),
+    frame(DATA, SYN, 1, _WINDOW + 1, b"x"),
+    OPEN_1 + frame(DATA, 0, 1, _WINDOW, b"x" * _WINDOW) * 60,
+    OPEN_1 + frame(WINDOW, 0, 1, 2**32 - 1) * 2,
+    frame(DATA, 0, 0, 5, b"hello"),
+    frame(WINDOW, 0, 0, 1000),
+    frame(DATA, SYN, 0, 0),
+    frame(WINDOW, SYN, 2, 0),
+    frame(WINDOW, SYN, 2**32 - 1, 0),
+    frame(WINDOW, SYN, 2**31 + 1, 0),
+    OPEN_1 + OPEN_1,
+    frame(DATA, 0, 7, 5, b"hello"),
+    frame(WINDOW, FIN, 7, 0),
+    frame(WINDOW, RST, 7, 0),
+    frame(WINDOW, SYN | FIN, 1, 0) + frame(DATA, 0, 1, 5, b"hello"),
+    frame(PING, SYN, 0, 1, version=1),
+    frame(4, 0, 0, 0),
+    frame(255, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF),
+    b"\xff" * 4096,
+    b"GET / HTTP/1.1\r\n\r\n",
+)
+
+
+class Tunnel:
+    """A session with the host, in its visitor's hands."""
+
+    def __init__(self, connection: Connection, shaking: Shaking) -> None:
+        self._connection, self._shaking = connection, shaking
+        self._partial = b""
+
+    async def send(self, data: bytes) -> None:
+        for start in range(0, len(data), 65_536):
+            await self._connection.send(self._shaking.seal(data[start : start + 65_536]))
+
+    async def receive(self) -> bytes:
+        """b"" at its end."""
+        while data := await self._connection.receive():
+            if plain := self._shaking.unseal(data):
+                return plain
+        return b""
+
+    async def frames(self) -> AsyncIterator[tuple[int, int, int, int]]:
+        """(type, flags, stream, length) of every frame that comes; pings are answered."""
+        while data := await self.receive():
+            self._partial += data
+            while len(self._partial) >= 12:
+                _, kind, flags, stream, length = struct.unpack(">BBHII", self._partial[:12])
+                size = 12 + (length if kind == DATA else 0)
+                if len(self._partial) < size:
+                    break
+                self._partial = self._partial[size:]
+                if kind == PING and flags & SYN:
+                    await self.send(frame(PING, ACK, 0, length))
+                yield kind, flags, stream, length
+
+    async def until_ended(self) -> None:
+        while await self.receive():
+            pass
+
+    @contextlib.asynccontextmanager
+    async def being_read(self) -> AsyncIterator[None]:
+        """What comes is read and thrown away meanwhile."""
+
+        async def read() -> None:
+            with contextlib.suppress(OSError, ssl.SSLError):
+                await self.until_ended()
+
+        reading = asyncio.create_task(read())  # noqa: TID251
+        try:
+            yield
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+
+class Rogue(Attacker):
+    def __init__(self, victim: str, port: int, label: str, count: int) -> None:
+        super().__init__(victim, port, label, None)
+        self._count = count
+
+    @contextlib.asynccontextmanager
+    async def tunnel(self) -> AsyncIterator[Tunnel]:
+        """Behind both hellos."""
+        async with self.connection() as connection:
+            shaking = await self.secured(connection, self.name)
+            await connection.send(shaking.seal(b'{"v":2}\n'))
+            hello = b""
+            while b"\n" not in hello:
+                data = await connection.receive()
+                if not data:
+                    raise ConnectionError("ended before its hello")
+                hello += shaking.unseal(data)
+            tunnel = Tunnel(connection, shaking)
+            tunnel._partial = hello.partition(b"\n")[2]
+            self.report["sessions"] += 1
+            yield tunnel
+
+    async def lies(self, number: int) -> None:
+        async with self.tunnel() as tunnel:
+            with contextlib.suppress(ConnectionError):
+                await tunnel.send(LIES[number % len(LIES)])
+                async with asyncio.timeout(10):
+                    await tunnel.until_ended()
+            self.report["ended"] += 1
+
+    async def cuts(self, number: int) -> None:
+        frames = (
+            OPEN_1 + frame(DATA, 0, 1, 18, b"GET / HTTP/1.1\r\n\r\n") + frame(PING, SYN, 0, 7) + frame(GOAWAY, 0, 0, 0)
+        )
+        async with self.tunnel() as tunnel:
+            await tunnel.send(frames[: number % len(frames)])
+
+    async def pings(self, number: int) -> None:
+        async with self.tunnel() as tunnel, tunnel.being_read():
+            for _ in range(self._count // 1000):
+                await tunnel.send(frame(PING, SYN, 0, 1) * 1000)
+                self.report["pings"] += 1000
+
+    async def unread(self, number: int) -> None:
+        async with self.tunnel() as tunnel:
+            for _ in range(self._count // 1000):
+                await tunnel.send(frame(PING, SYN, 0, 1) * 1000)
+                self.report["pings"] += 1000
+
+    async def resets(self, number: int) -> None:
+        async with self.tunnel() as tunnel, tunnel.being_read():
+            for first in range(1, 2 * self._count, 20):
+                streams = range(first, first + 20, 2)
+                await tunnel.send(b"".join(frame(WINDOW, SYN, stream, 0) for stream in streams))
+                await tunnel.send(b"".join(frame(WINDOW, RST, stream, 0) for stream in streams))
+                self.report["streams"] += len(streams)
+                await asyncio.sleep(0.01)
+
+    async def farewells(self, number: int) -> None:
+        async with self.tunnel() as tunnel:
+            await tunnel.send(frame(GOAWAY, 0, 0, number % 3))
+            await tunnel.send(b"".join(_page_on(stream) for stream in range(1, 20, 2)) + frame(GOAWAY, 0, 0, 2) * 100)
+            await tunnel.receive()
+
+    async def deaf(self, connection: Connection) -> None:
+        shaking = await self.secured(connection, self.name)
+        await connection.send(shaking.seal(b'{"v":2}\n'))
+        tunnel = Tunnel(connection, shaking)
+        request = b"GET /bytes/1000000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+        for stream in range(1, 100, 2):
+            await tunnel.send(
+                frame(DATA, SYN, stream, len(request), request) + frame(WINDOW, 0, stream, 2**32 - 1 - _WINDOW)
+            )
+        self.report["streams"] += 50
+        while True:  # it gives signs of life all the time
+            await tunnel.send(frame(PING, ACK, 0, 1))
+            await asyncio.sleep(0.2)
+
+    async def hoards(self, connection: Connection) -> None:
+        """The service writes an answer that nobody takes, and so does not read what comes behind the request."""
+        shaking = await self.secured(connection, self.name)
+        await connection.send(shaking.seal(b'{"v":2}\n'))
+        tunnel = Tunnel(connection, shaking)
+        request = b"GET /bytes/1000000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+        filling = b"x" * 65_536
+        for stream in range(1, 2 * self._count, 2):
+            await tunnel.send(frame(DATA, SYN, stream, len(request), request))
+            left = _WINDOW - len(request)
+            while left:
+                piece = filling[:left]
+                await tunnel.send(frame(DATA, 0, stream, len(piece), piece))
+                left -= len(piece)
+            self.report["filled"] += 1
+        async for _ in tunnel.frames():
+            pass
+
+    async def idle(self, connection: Connection) -> None:
+        shaking = await self.secured(connection, self.name)
+        await connection.send(shaking.seal(b'{"v":2}\n'))
+        self.report["sessions"] += 1
+        tunnel = Tunnel(connection, shaking)
+        data = await connection.receive()
+        tunnel._partial = shaking.unseal(data).partition(b"\n")[2]
+        async for _ in tunnel.frames():
+            pass
+
+    async def closed(self, number: int) -> None:
+        """Streams to their orderly end, some at a time, until COUNT were closed."""
+        async with self.tunnel() as tunnel:
+            numbers: Iterator[int] = iter(range(1, 2 * self._count // 4, 2))
+            for _ in range(4):
+                await tunnel.send(_page_on(next(numbers)))
+            async for _, flags, stream, _ in tunnel.frames():
+                if flags & RST:
+                    raise ConnectionError(f"stream {stream} was reset")
+                if flags & FIN:
+                    self.report["closed"] += 1
+                    following = next(numbers, None)
+                    if following is not None:
+                        await tunnel.send(_page_on(following))
+                    elif stream >= 2 * self._count // 4 - 16:
+                        return
+
+
+def _page_on(stream: int) -> bytes:
+    request = b"GET / HTTP/1.0\r\nConnection: close\r\n\r\n"
+    return frame(DATA, SYN | FIN, stream, len(request), request)
+
+
+async def battle(kind: str, victim: str, port: str, label: str, count: str, seconds: str) -> Assault:
+    rogue = Rogue(victim, int(port), label, int(count))
+    act = getattr(rogue, kind)
+    match kind:
+        case "unread":
+            rogue.takes = 4096
+            await rogue.repeat(_SESSIONS_PER_SECOND, float(seconds), act)
+        case "deaf":
+            rogue.takes = 4096
+            await rogue.hold(10, float(seconds), act)
+        case "hoards":
+            await rogue.hold(4, 2 * float(seconds), act)
+        case "idle":
+            await rogue.hold(int(count), float(seconds), act)
+        case "closed":
+            print("under way", flush=True)
+            await asyncio.gather(*(rogue.closed(number) for number in range(4)))
+        case _:
+            await rogue.repeat(_SESSIONS_PER_SECOND, float(seconds), act)
+    return rogue
+
+
+if __name__ == "__main__":
+    fight(battle(*sys.argv[1:]))

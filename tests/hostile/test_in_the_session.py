@@ -1,0 +1,78 @@
+"""A stranger who knows the label, says hello as he should, and then breaks every rule of the session."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hostile.conftest import SESSIONS, WINDOWS, Field
+from tests.hostile.siege import FULL, MEMORY, ROUNDS, SECONDS, Attack, each
+from tests.support import needs
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.slow,
+    needs.linux(),
+    needs.root(),
+    needs.tools("ip", "sysctl", "curl", "nice"),
+]
+
+STREAMS = 100_000 if FULL else 20_000
+LEAK = 8 << 20
+
+
+def by_rogue(field: Field, kind: str, count: int = 0, seconds: float = SECONDS) -> Attack:
+    return field.by_stranger("session_attacks.py", kind, field.host_machine.ip4, 7008, field.bait, count, seconds)
+
+
+def test_every_lie_ends_the_session_that_told_it_and_no_other(field: Field) -> None:
+    [report] = field.survives(by_rogue(field, "lies"))
+    assert report["ended"] > 50
+    assert report["ended"] == report["done"]
+
+
+@pytest.mark.parametrize("kinds", each("cuts", "pings", "unread", "farewells"), ids="+".join)
+def test_frames_by_the_thousand(field: Field, kinds: tuple[str, ...]) -> None:
+    reports = field.survives(*(by_rogue(field, kind, 100_000) for kind in kinds))
+    assert sum(report["sessions"] for report in reports) > 50
+    if "pings" in kinds:
+        assert reports[kinds.index("pings")]["pings"] > 100_000
+
+
+def test_who_asks_and_never_reads_the_answers_is_not_answered_for_ever(field: Field) -> None:
+    [report] = field.survives(by_rogue(field, "unread", 1_000_000_000, 3 * SECONDS))
+    assert report["pings"] > 10_000
+
+
+def test_streams_opened_and_reset_by_the_thousand(field: Field) -> None:
+    [report] = field.survives(by_rogue(field, "resets", 10_000))
+    assert report["streams"] > 1000
+
+
+def test_streams_opened_and_closed_leave_nothing_behind(field: Field) -> None:
+    field.survives(by_rogue(field, "closed", 2000))
+    before = field.host.pss()
+    [report] = field.survives(by_rogue(field, "closed", STREAMS))
+    assert report["closed"] > STREAMS * 0.9
+    assert field.host.pss() - before < LEAK
+
+
+def test_who_stops_reading_costs_what_was_under_way_and_no_more(field: Field) -> None:
+    [report] = field.survives(by_rogue(field, "deaf"))
+    assert report["streams"] >= 500
+
+
+def test_what_no_service_reads_is_bounded_in_all(field: Field) -> None:
+    [report] = field.survives(by_rogue(field, "hoards", 150), memory=(WINDOWS << 20) + MEMORY)
+    assert report["filled"]
+
+
+def test_a_house_full_of_idle_sessions_of_one_stranger_leave_room_for_a_new_visitor(field: Field) -> None:
+    cold = field.cold_labels([f"cold-{number}" for number in range(ROUNDS)])
+
+    def visit() -> None:
+        label = cold.pop()
+        answer = field.curl(label)
+        assert (answer.status, field.vias(label)) == (200, ["LAN"])
+
+    [report] = field.survives(by_rogue(field, "idle", 2 * SESSIONS), meanwhile=visit)
+    assert report["held"] >= SESSIONS - 10
