@@ -17,6 +17,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -214,17 +215,20 @@ class Soak:
         self._say(f"  {resident.name}: {now}")
 
     def _expect_rest(self) -> None:
-        """Nobody computes while nothing happens: what spins does so in every look, what tidies up in the first only."""
-        busy = {resident.name: resident.node for resident in self.town.residents}
+        """Nobody computes while nothing happens, but for a moment now and then."""
+        busy = self.town.residents
         for _ in range(LOOKS):
-            before = {name: vitals.processor_seconds(node) for name, node in busy.items()}
+            before = [vitals.processor_seconds(resident.node) for resident in busy]
             time.sleep(REST)
-            used = {name: vitals.processor_seconds(node) - before[name] for name, node in busy.items()}
-            busy = {name: node for name, node in busy.items() if used[name] > BUSY * REST}
+            busy = [
+                resident
+                for resident, then in zip(busy, before, strict=True)
+                if vitals.processor_seconds(resident.node) - then > BUSY * REST
+            ]
             if not busy:
                 return
-        for name in busy:
-            self.complain(f"{name} used {used[name]:.2f} s of processor in {REST:g} s at a quiet moment")
+        for resident in busy:
+            self.complain(f"{resident.name} goes on computing at a quiet moment: {BUSY:.0%} of a processor or more")
 
     def _leaks(self, resident: Resident, first: Vitals, now: Vitals) -> list[str]:
         stuck = vitals.left_half_closed(resident.machine, now.pid)
@@ -246,6 +250,11 @@ def working_directory() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
+def _told_to_end(number: int, frame: object) -> None:
+    """As Ctrl-C: everything that was started ends first."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Mixed traffic with random faults; see docs/SOAK.md.")
     parser.add_argument("--time", type=float, default=180.0, help="seconds (180)")
@@ -254,6 +263,7 @@ def main() -> int:
     if os.geteuid() != 0 or shutil.which("ip") is None:
         print("the soak needs root and the programs of tests/support/install.sh", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, _told_to_end)
     print(f"soak of {options.time:g} s, seed {options.seed}, hang limit {HANG_LIMIT:g} s", flush=True)
     faketime = faketime_library()
     if faketime is None:
