@@ -19,4 +19,5 @@ def notify(**state: str) -> None:
     lines = "\n".join(f"{name}={value}" for name, value in state.items())
     # Whoever started us may have stopped listening: that is no reason to stop serving.
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        sender.setblocking(False)  # and whoever listens may be slow to read, which would stop us, too
         sender.sendto(lines.encode(), address)
