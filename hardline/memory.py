@@ -2,6 +2,9 @@
 
 Slow readers make a node hold megabytes for a while.  When they are gone the C library keeps the pages, since some small
 thing lies in each of the larger stretches; asked for it, it gives back those that are empty.
+
+Things that hold each other stay until the interpreter looks for them, which it does more rarely the more there is: so
+what is there from the start is taken out of its sight, and it is made to look.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +28,8 @@ async def keep_small(
 ) -> None:
     """Look every so often, and give back what is free when the process has grown; until cancelled."""
     resident, give_back = resident or _resident, give_back or _give_back
+    gc.collect()
+    gc.freeze()
     smallest = resident()
     while smallest is not None:
         await asyncio.sleep(every)
@@ -44,5 +50,6 @@ def _resident() -> int | None:
 
 
 def _give_back() -> None:
+    gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc's; others return pages by themselves or never

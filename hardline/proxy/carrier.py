@@ -62,6 +62,8 @@ class Carrier:
                 await carry(visit.pipe, browser, self._idle_timeout, if_silent=silent)
         except ConnectionLost as failure:
             _was_cut(visit, failure)
+        finally:
+            del joint  # its failure holds this frame, which would hold it
 
     async def _join(self, browser: TcpStream, head: Head, label: Label, raw: bytes) -> tuple[Visit, Joint | None]:
         """Join the browser with a visit whose local service was reached; None for an original, which does not tell.
@@ -86,6 +88,8 @@ class Carrier:
                 raise
             else:
                 return visit, joint
+            finally:
+                del joint  # as above
 
     async def _proxy(
         self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout

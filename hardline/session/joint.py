@@ -262,6 +262,7 @@ class Joint(asyncio.BufferedProtocol):
             return
         self._over = True
         self._preamble = None
+        self._stream.detach()
         if self._looking is not None:
             self._looking.cancel()  # or it would keep all of this for seconds
         for future in {self.answered, self.done}:

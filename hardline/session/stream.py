@@ -125,10 +125,15 @@ class Stream:
         early = self._inbox.drain()
         if early:
             sink.data_received(memoryview(early))
+        self._inbox.let_go()
         if self.gone:  # the inbox does not tell that of one whose peer had ended in order before
             sink.was_reset(self._write_failure or ConnectionLost("the pipe was closed"))
         elif self._inbox.ended:
             sink.ended()
+
+    def detach(self) -> None:
+        """The sink is told nothing more: both directions have ended."""
+        self._sink = None
 
     def finish(self) -> None:
         """End our direction."""
@@ -171,6 +176,7 @@ class Stream:
         self.gone = True
         fresh = not self._inbox.ended or self._write_failure is None
         self._inbox.end(failure)
+        self._inbox.let_go()
         self._write_failure = failure
         self.room_made()
         if fresh and self._sink is not None:

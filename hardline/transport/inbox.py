@@ -73,6 +73,10 @@ class Inbox:
         """There is no source any more: `taken` is not called again, and who made this is not held by it."""
         self._taken = _nothing
 
+    def come_back(self, taken: Callable[[int], None]) -> None:
+        """Undo `let_go`."""
+        self._taken = taken
+
     @property
     def ended(self) -> bool:
         """Nothing will follow what is queued."""

@@ -107,6 +107,7 @@ class TcpStream(asyncio.BufferedProtocol):
         self.transport.set_protocol(protocol)
         if self._paused_reading:
             self.transport.resume_reading()
+        self._inbox.let_go()
         return self._inbox.drain(), self._inbox.ended
 
     def take_back(self, *, paused: bool, ended: bool) -> None:
@@ -115,6 +116,7 @@ class TcpStream(asyncio.BufferedProtocol):
         `paused`: it had stopped reading; `ended`: it has seen the end.
         """
         self._handed_over = False
+        self._inbox.come_back(self._taken)
         self.transport.set_protocol(self)
         self._paused_reading = False
         if paused and not self.transport.is_closing():
@@ -180,13 +182,16 @@ async def connect(endpoint: Endpoint, timeout: float | None = None) -> TcpStream
             raw.close()
             raise
     failure: OSError = OSError("the name has no address")
-    async with asyncio.timeout(timeout):
-        for address in await resolve(endpoint):
-            try:
-                return (await loop.create_connection(TcpStream, address.host, address.port))[1]
-            except OSError as error:
-                failure = error
-    raise failure
+    try:
+        async with asyncio.timeout(timeout):
+            for address in await resolve(endpoint):
+                try:
+                    return (await loop.create_connection(TcpStream, address.host, address.port))[1]
+                except OSError as error:
+                    failure = error
+        raise failure
+    finally:
+        del failure  # it holds this frame, which would hold it
 
 
 def _connected_at_once(endpoint: Endpoint) -> socket.socket | None:

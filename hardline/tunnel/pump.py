@@ -60,6 +60,8 @@ async def joined(joint: Joint, idle_timeout: float | None) -> None:
     except asyncio.CancelledError:
         joint.abort(ConnectionLost("the node is stopping"))
         raise
+    finally:
+        del joint  # its failure holds this frame, which would hold it
 
 
 async def _copied(
