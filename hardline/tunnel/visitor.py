@@ -28,6 +28,7 @@ from hardline.tasks import TaskSet
 from hardline.tunnel.dialer import Dialer, Route
 
 _PROBE_EVERY = 0.5  # seconds between background dials to a host that is known to be absent
+_PATIENCE = 0.04  # seconds that a visit waits for one of them: to a host of the LAN that is back it takes less
 _LOG_LENGTH = 50
 _ORIGINAL_CLOSED = (
     "the host, an original, closed at once: its service is down, or it wants another word before the key hash"
@@ -207,15 +208,19 @@ class Visitor:
     async def _dial_shared(self, label: Label) -> WarmSession | _Original:
         if label in self._originals:
             return await self._dial(label)
-        absent = self._absent.get(label.key_hash)
+        absent, dial = self._absent.get(label.key_hash), None
         if absent is not None:
             failure, since = absent
             age = asyncio.get_running_loop().time() - since
             if age >= _PROBE_EVERY and label not in self._dialling:
                 self._start_dial(label)
             if age < self._limits.negative_cache:
-                raise NoRoute(failure.target, failure.attempts, failure.reasons, age=age)
-        dialled = await asyncio.shield(self._dialling.get(label) or self._start_dial(label))
+                dial = self._dialling.get(label)
+                if dial is not None:
+                    await asyncio.wait([dial], timeout=_PATIENCE)
+                if dial is None or not dial.done() or dial.cancelled() or dial.exception() is not None:
+                    raise NoRoute(failure.target, failure.attempts, failure.reasons, age=age)
+        dialled = await asyncio.shield(dial or self._dialling.get(label) or self._start_dial(label))
         while isinstance(dialled, _Original) and not dialled.waiting:
             dialled = await self._dial(label)
         return dialled

@@ -158,6 +158,20 @@ def test_an_absent_host_is_known_at_once_the_second_time_and_found_when_it_is_ba
     run(story)
 
 
+def test_the_first_visit_to_a_host_that_is_back_is_served_although_it_was_absent_a_second_ago(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            await both.stop_host()
+            with pytest.raises(NoRoute):
+                await both.visitor.visit(both.service.label, b"x")
+            await both.start_host()
+            await asyncio.sleep(1)  # nobody asks meanwhile
+            await echoed(both, b"x")
+            assert len(both.visitor.sessions) == 1
+
+    run(story)
+
+
 def test_a_session_that_was_not_used_for_a_while_is_closed(tmp_path):
     async def story():
         limits = VisitorLimits(QUICK, keepwarm=0.3)
