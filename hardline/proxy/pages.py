@@ -7,38 +7,22 @@ Source: RFC 9110, section 15; Content Security Policy 3.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from http import HTTPStatus
 from typing import Any
 
 from hardline.errors import HardlineError, LimitReached, NoRoute, PeerError, ServiceFailed
+from hardline.html import STYLE, content_policy, document, escaped, shown
 from hardline.identity import Label
 from hardline.proxy import pac
 from hardline.proxy.head import BadHead
 from hardline.proxy.hostname import Misdirected
 from hardline.routes import Attempt, Endpoint, Via
 
-_STYLE = """
-:root{color-scheme:light dark;--ink:#1c2430;--dim:#667085;--paper:#fbfbf9;--card:#fff;--line:#e4e2dc;
---accent:#0b6bcb;--alarm:#c2570c}
-@media(prefers-color-scheme:dark){:root{--ink:#e8e8e4;--dim:#9aa3af;--paper:#14171c;--card:#1c2027;--line:#2d333d;
---accent:#6db3ff;--alarm:#f0a35e}}
-*{box-sizing:border-box}
-body{margin:0;padding:6vh 1.2rem 3rem;background:var(--paper);color:var(--ink);font:1rem/1.55 system-ui,sans-serif;
-overflow-wrap:anywhere}
-main{max-width:46rem;margin:0 auto}
-h1{font-size:1.7rem;line-height:1.2;margin:0 0 .6rem}
-h2{font-size:1rem;margin:2rem 0 .6rem;color:var(--dim);font-weight:600}
-p{margin:.5rem 0}
-a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
-code,.mono{font:.85rem/1.5 ui-monospace,monospace}
-.dim{color:var(--dim)}.code{color:var(--dim);font-size:.9rem;margin-bottom:.8rem}
-ul{padding-left:1.2rem;margin:.4rem 0}li{margin:.25rem 0}
+_STYLE = (
+    STYLE
+    + """\
 .cards{list-style:none;padding:0;margin:0}
 .cards li{background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.8rem 1rem;margin:.6rem 0}
 .cards a{font-weight:600;font-size:1.05rem}
@@ -51,23 +35,18 @@ th{color:var(--dim);font-weight:500}
 @media(max-width:40rem){tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}
 tr:first-child{display:none}td{display:inline;padding:0;border:0}td:first-child{display:block}
 td:nth-child(n+3)::before{content:" · "}}
-footer{margin-top:2.5rem;color:var(--dim)}
-footer a{display:inline-block;padding:.4rem 1rem;border:1px solid var(--line);border-radius:.5rem;
-background:var(--card)}
 """
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+)
 _HEADERS = (
     "Server: hardline\r\n"
     "Cache-Control: no-store\r\n"
     "X-Content-Type-Options: nosniff\r\n"
     "Referrer-Policy: no-referrer\r\n"
-    f"Content-Security-Policy: default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'\r\n"
+    f"Content-Security-Policy: {content_policy(_STYLE)}\r\n"
     "Connection: close\r\n"
 )
 _NOTHING_SHARED = "Nothing yet. Share what listens on a port of this computer:"
 _NOTHING_OFFERED = "Nobody offers anything here, as far as they let themselves be listed."
-_LONGEST = 500  # characters of anything that others said
 _WAYS = {
     Via.LAN: "the local network",
     Via.REMEMBERED: "memory of an earlier visit",
@@ -125,7 +104,7 @@ def no_tunnel() -> Problem:
 def not_found(target: str) -> Problem:
     """404: this node's own page has no others."""
     advice = ("The list of services is at /.",)
-    explanation = f"This node has no page {_shown(target[:200])}."
+    explanation = f"This node has no page {shown(target[:200])}."
     return Problem(404, "There is no such page", explanation, advice, way_out=("/", "All services"))
 
 
@@ -135,7 +114,7 @@ def wrong_password(label: Label) -> Problem:
         403,
         "The host refused this address",
         "The host was found and is the right one, but it wants another word before the key hash; this address "
-        f"has {repr(_shown(label.password)) if label.password else 'none'}.",
+        f"has {repr(shown(label.password)) if label.password else 'none'}.",
         ("Ask whoever shares the service for the whole address, word and dash included.",),
     )
 
@@ -161,7 +140,7 @@ def absent(label: Label, failure: NoRoute) -> Problem:
 
 def service_failed(label: Label, failure: ServiceFailed) -> Problem:
     """502, 503 or 504: the host answered, its local service did not."""
-    detail = f" ({_shown(failure.detail)})" if failure.detail else ""
+    detail = f" ({shown(failure.detail)})" if failure.detail else ""
     match failure.kind:
         case "timeout":
             return Problem(
@@ -261,15 +240,15 @@ def pac_file(door: Endpoint, *, head_only: bool = False) -> bytes:
 def _problem_html(problem: Problem) -> str:
     parts = [
         f"<p class=code>{problem.status} {HTTPStatus(problem.status).phrase}</p>",
-        f"<h1>{_html(problem.title)}</h1><p>{_html(problem.explanation)}</p>",
+        f"<h1>{escaped(problem.title)}</h1><p>{escaped(problem.explanation)}</p>",
     ]
     if problem.advice:
-        items = "".join(f"<li>{_html(advice)}</li>" for advice in problem.advice)
+        items = "".join(f"<li>{escaped(advice)}</li>" for advice in problem.advice)
         parts.append(f"<h2>What to do</h2><ul>{items}</ul>")
     if problem.attempts:
         rows = "".join(
-            f"<tr><td class=mono>{_html(str(attempt.candidate.endpoint))}</td>"
-            f"<td>{_html(_origin(attempt))}</td><td>{attempt.took:.2f} s</td><td>{_html(attempt.failure)}</td></tr>"
+            f"<tr><td class=mono>{escaped(str(attempt.candidate.endpoint))}</td>"
+            f"<td>{escaped(_origin(attempt))}</td><td>{attempt.took:.2f} s</td><td>{escaped(attempt.failure)}</td></tr>"
             for attempt in problem.attempts
         )
         parts.append(
@@ -277,76 +256,75 @@ def _problem_html(problem: Problem) -> str:
             f"<th>What happened</th></tr>{rows}</table>"
         )
     if problem.reasons:
-        items = "".join(f"<li>{_html(reason)}</li>" for reason in problem.reasons)
+        items = "".join(f"<li>{escaped(reason)}</li>" for reason in problem.reasons)
         parts.append(f"<h2>Where it was looked for</h2><ul>{items}</ul>")
     refresh = again = ""
     if problem.retry_after is not None:
         refresh = f"<meta http-equiv=refresh content={problem.retry_after}>"
         again = f"<p>This page tries again by itself every {problem.retry_after} seconds.</p>"
     target, text = problem.way_out
-    parts.append(f'<footer>{again}<a href="{_html(target)}">{_html(text)}</a></footer>')
-    return _document(problem.title, "".join(parts), refresh)
+    parts.append(f'<footer>{again}<a href="{escaped(target)}">{escaped(text)}</a></footer>')
+    return document(problem.title, "".join(parts), style=_STYLE, head=refresh)
 
 
 def _problem_text(problem: Problem) -> str:
-    lines = [f"{problem.status} {_shown(problem.title)}", "", _shown(problem.explanation)]
+    lines = [f"{problem.status} {shown(problem.title)}", "", shown(problem.explanation)]
     if problem.advice:
-        lines += ["", "What to do:", *(f"  - {_shown(advice)}" for advice in problem.advice)]
+        lines += ["", "What to do:", *(f"  - {shown(advice)}" for advice in problem.advice)]
     if problem.attempts:
         lines += ["", "What was tried:"]
         lines += [
-            f"  - {_shown(str(attempt.candidate.endpoint))} (from {_origin(attempt)}): {_shown(attempt.failure)} "
+            f"  - {shown(str(attempt.candidate.endpoint))} (from {_origin(attempt)}): {shown(attempt.failure)} "
             f"after {attempt.took:.2f} s"
             for attempt in problem.attempts
         ]
     if problem.reasons:
-        lines += ["", "Where it was looked for:", *(f"  - {_shown(reason)}" for reason in problem.reasons)]
+        lines += ["", "Where it was looked for:", *(f"  - {shown(reason)}" for reason in problem.reasons)]
     return "\n".join(lines) + "\n"
 
 
 def _home_html(services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
     own = "".join(_service_card(row) for row in services)
     lan = "".join(
-        f'<li><a href="{_html(row["url"])}"><bdi>{_html(_title(row))}</bdi></a>'
-        f"<p class=dim>at {_html(row['source'])}</p><p class='mono dim'>{_html(row['label'])}</p></li>"
+        f'<li><a href="{escaped(row["url"])}"><bdi>{escaped(_title(row))}</bdi></a>'
+        f"<p class=dim>at {escaped(row['source'])}</p><p class='mono dim'>{escaped(row['label'])}</p></li>"
         for row in offers
     )
     hint = f"<p class=dim>{_NOTHING_SHARED} <code>hardline share 8000</code></p>"
     quiet = f"<p class=dim>{_NOTHING_OFFERED}</p>"
-    return _document(
+    return document(
         "hardline",
         f"<h1>hardline</h1><h2>Shared by this computer</h2>{f'<ul class=cards>{own}</ul>' if own else hint}"
         f"<h2>On this network</h2>{f'<ul class=cards>{lan}</ul>' if lan else quiet}"
         '<footer><a href="/">Look again</a></footer>',
+        style=_STYLE,
     )
 
 
 def _service_card(row: Mapping[str, Any]) -> str:
     if "url" in row:
-        shown = (
-            f'<a href="{_html(row["url"])}"><bdi>{_html(_title(row))}</bdi></a><p class=dim>{_html(_about(row))}</p>'
-        )
-        shown += f"<p class='mono dim'>{_html(row['label'])}</p>"
+        card = f'<a href="{escaped(row["url"])}"><bdi>{escaped(_title(row))}</bdi></a>'
+        card += f"<p class=dim>{escaped(_about(row))}</p><p class='mono dim'>{escaped(row['label'])}</p>"
     else:
-        shown = f"<strong>{_html(row['name'])}</strong>"
+        card = f"<strong>{escaped(row['name'])}</strong>"
     if row["problem"]:
-        hint = f"<p class=dim>{_html(_sentence(row['hint']))}</p>" if row["hint"] else ""
-        shown += f"<div class=wrong><p>{_html(_what_is_wrong(row))}</p>{hint}</div>"
-    return f"<li>{shown}</li>"
+        hint = f"<p class=dim>{escaped(_sentence(row['hint']))}</p>" if row["hint"] else ""
+        card += f"<div class=wrong><p>{escaped(_what_is_wrong(row))}</p>{hint}</div>"
+    return f"<li>{card}</li>"
 
 
 def _home_text(services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
     lines = ["Shared by this computer:", ""]
     for row in services:
-        lines.append(f"  {_shown(_title(row))}")
+        lines.append(f"  {shown(_title(row))}")
         if "url" in row:
-            lines += [f"    {row['url']}", f"    {_shown(_about(row))}"]
+            lines += [f"    {row['url']}", f"    {shown(_about(row))}"]
         if row["problem"]:
-            lines.append(f"    {_shown(_what_is_wrong(row))}")
+            lines.append(f"    {shown(_what_is_wrong(row))}")
     lines += [] if services else [f"  {_NOTHING_SHARED} hardline share 8000"]
     lines += ["", "On this network:", ""]
     for row in offers:
-        lines += [f"  {_shown(_title(row))}", f"    {row['url']}", f"    at {_shown(row['source'])}"]
+        lines += [f"  {shown(_title(row))}", f"    {row['url']}", f"    at {shown(row['source'])}"]
     lines += [] if offers else [f"  {_NOTHING_OFFERED}"]
     return "\n".join(lines) + "\n"
 
@@ -364,14 +342,6 @@ def _what_is_wrong(row: Mapping[str, Any]) -> str:
     return f"{before}{row['problem']}"
 
 
-def _document(title: str, body: str, head: str = "") -> str:
-    return (
-        f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{_html(title)}</title>{head}"
-        '<meta name=viewport content="width=device-width,initial-scale=1">'
-        f"<style>{_STYLE}</style></head><body><main>{body}</main></body></html>\n"
-    )
-
-
 def _kind(html: bool) -> str:
     return "text/html; charset=utf-8" if html else "text/plain; charset=utf-8"
 
@@ -387,7 +357,7 @@ def _response(status: int, body: str, *, kind: str, head_only: bool, extra: str 
 
 def _origin(attempt: Attempt) -> str:
     way, found_by = attempt.candidate.via, attempt.candidate.found_by
-    return _WAYS[way] if found_by.upper() == way.name else f"{_WAYS[way]} ({_shown(found_by)})"
+    return _WAYS[way] if found_by.upper() == way.name else f"{_WAYS[way]} ({shown(found_by)})"
 
 
 def _hints(failure: HardlineError) -> tuple[str, ...]:
@@ -396,13 +366,3 @@ def _hints(failure: HardlineError) -> tuple[str, ...]:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
-
-
-def _shown(text: str) -> str:
-    """One line, without what steers a terminal or turns the order of letters (category Cf has those)."""
-    line = " ".join(text[: 2 * _LONGEST].split())
-    return "".join(letter for letter in line if unicodedata.category(letter)[0] != "C")[:_LONGEST]
-
-
-def _html(text: str) -> str:
-    return escape(_shown(text), quote=True)
