@@ -220,15 +220,18 @@ ciphersuites = {_CIPHER}
 
 
 class Hardline(Contestant):
-    """Two hardlined that find each other as they would on any LAN."""
+    """Two hardlined that find each other as they would on any LAN.  `tree` is the origin's files without the origin."""
 
     name = "hardline"
+    tree: Door
 
     def start(self) -> None:
         services = self.directory / "services"
         services.mkdir()
         for name, port in (("files", self.origin.files_port), ("sink", self.origin.sink_port)):
             (services / f"{name}.ini").write_text(f"[Service]\nservice = 127.0.0.1\nport = {port}\n")
+        tree = f"[Service]\nservice =\n[Cache]\ndirectory = {self.origin.bulk.parent}\n"
+        (services / "tree.ini").write_text(tree)
         with self.site.at_host():
             self._node("host", services, self.site.host_address, door=False)[1]()
         status = subprocess.run(
@@ -241,9 +244,12 @@ class Hardline(Contestant):
         with self.site.at_visitor():
             port, ready = self._node("visitor", self._nothing(), self.site.visitor_address, door=True)
             ready()
-        self.files, self.sink = (Door(port, f"{self._labels[name]}.localhost:{port}") for name in ("files", "sink"))
+        self.files, self.sink, self.tree = (
+            Door(port, f"{self._labels[name]}.localhost:{port}") for name in ("files", "sink", "tree")
+        )
         self._wait()
         with self.site.at_visitor():
+            wait_served(self.tree)
             wait_served_sink(self.sink)
 
     def cold_visit(self, number: int) -> float:

@@ -80,6 +80,9 @@ ROWS = (
     Row("flat", "1 GB down and up beside a 1 kB/s reader, change of each", "MB PSS", "less", "figure", 20, None),
     Row("after", "both daemons after all rounds", "MB PSS", "less"),
     Row("added", "warm visit, added to direct", "ms", "less", "figure", 2.0, None),
+    Row("tree_down", "file service: download, of that through nginx", "×", "more", "figure", 0.75, 1.0),
+    Row("tree_32", "  keep-alive, 32 connections, of nginx's", "×", "more", "figure", 0.25, 0.5),
+    Row("tree_flat", "  1 GB down, change of each", "MB PSS", "less", "figure", 20, None),
     Row("cold", "cold visit, first byte", "s", "less", "figure", 0.15, None),
     Row("back", "host killed -9, ready again to first byte", "s", "less", "figure", 2.0, None),
 )
@@ -170,6 +173,19 @@ def streams8(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
     return {"streams8": seen.rate, "jain8": load.jain(seen.received)}
 
 
+def tree(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
+    """The same files: by nginx through the tunnel, and by the host itself."""
+    if not isinstance(contestant, Hardline):
+        return {}
+    size = sizes.bulk_bytes
+    ours = load.download(contestant.tree, size)
+    theirs = load.download(contestant.files, size) + load.download(contestant.files, size)
+    ours += load.download(contestant.tree, size)
+    ours_32 = load.many_kept_alive(contestant.tree, 32, sizes.many_seconds)
+    theirs_32 = load.many_kept_alive(contestant.files, 32, sizes.many_seconds)
+    return {"tree_down": theirs / ours, "tree_32": ours_32 / theirs_32}
+
+
 def cold(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
     """A visitor that knows nobody, and a host that was killed and is back; only hardline has to find."""
     if not isinstance(contestant, Hardline):
@@ -195,7 +211,18 @@ def memory(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
             load.download(contestant.files, sizes.bulk_bytes)
             load.upload(contestant.sink, contestant.origin.bulk)
         figures["flat"] = max(abs(now - then) for now, then in zip(contestant.pss(), before, strict=True))
+    if isinstance(contestant, Hardline):
+        figures["tree_flat"] = _tree_flat(contestant, sizes)
     return figures
+
+
+def _tree_flat(contestant: Hardline, sizes: Sizes) -> float:
+    load.download(contestant.tree, sizes.bulk_bytes)
+    contestant.settle()
+    before = contestant.pss()
+    for _ in range(sizes.volume_repeats):
+        load.download(contestant.tree, sizes.bulk_bytes)
+    return max(abs(now - then) for now, then in zip(contestant.pss(), before, strict=True))
 
 
 Measure = Callable[[Contestant, Sizes], dict[str, float]]
@@ -206,6 +233,7 @@ EACH_ROUND: dict[str, Measure] = {
     "ka32": ka32,
     "beside": beside,
     "streams8": streams8,
+    "tree": tree,
     "cold": cold,
 }
 NAMES = (*EACH_ROUND, "memory")

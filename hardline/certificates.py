@@ -52,6 +52,11 @@ class Identity:
         """The file that `private_key_pem` was read from."""
         return _beside(self.certificate_path, ".private")
 
+    @property
+    def files(self) -> tuple[Path, Path, Path]:
+        """The certificate, its key, and what its URL begins with."""
+        return self.certificate_path, self.private_key_path, _beside(self.certificate_path, ".hash")
+
 
 def load_or_create(path: Path) -> Identity:
     """The identity at `path`; a new one where none is there.

@@ -6,6 +6,7 @@ Results go to stdout; what went wrong goes to stderr with a hint, and the exit c
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hardline import __version__, control
+from hardline.cache.own import OwnFiles
 from hardline.daemon import default_places
 from hardline.errors import HardlineError
 
@@ -27,8 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "status":
                 _show_status(control.ask(datadir, "status"), as_json=options.json)
             case "share":
-                shared = control.ask(datadir, "share", target=options.target, name=options.name, title=options.title)
+                target = _target(options.target)
+                shared = control.ask(datadir, "share", target=target, name=options.name, title=options.title)
                 print(shared["url"])
+            case "fileserver":
+                _serve_directory(options, datadir)
             case "remove":
                 removed = control.ask(datadir, "remove", name=options.name)
                 print(f"removed {removed['name']}; its certificate stays, so that its URL can come back")
@@ -52,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs")
     share = commands.add_parser("share", help="share a service, and print its URL")
     share.add_argument(
-        "target", metavar="PORT|HOST:PORT|URL", help="8000, nas:8080, https://192.168.1.5, unix:/run/app"
+        "target", metavar="PORT|HOST:PORT|URL|DIR", help="8000, nas:8080, https://192.168.1.5, unix:/run/app, ~/photos"
     )
     share.add_argument("--name", help="name of its file in the service directory")
     share.add_argument("--title", help="what people read")
@@ -60,8 +65,38 @@ def _parser() -> argparse.ArgumentParser:
     remove.add_argument("name", help="as `hardline status` shows it")
     lan = commands.add_parser("lan", help="what the local network offers")
     lan.add_argument("--json", action="store_true", help="for programs")
+    fileserver = commands.add_parser("fileserver", help="serve a directory on this machine, without any tunnel")
+    fileserver.add_argument("directory", type=Path, metavar="DIR")
+    fileserver.add_argument(
+        "--port", type=int, default=8000, metavar="N", help="where to listen (8000); 0: any free port"
+    )
+    fileserver.add_argument(
+        "--bind", default="127.0.0.1", metavar="ADDRESS", help="for whom: this machine only (127.0.0.1)"
+    )
+    fileserver.add_argument("--no-listing", action="store_true", help="only who knows a file's name finds it")
     commands.add_parser("version", help="print the version")
     return parser
+
+
+def _target(text: str) -> str:
+    """A directory is meant from here, and the daemon runs elsewhere."""
+    return str(Path(text).resolve()) if "/" in text and Path(text).is_dir() else text
+
+
+def _serve_directory(options: argparse.Namespace, datadir: Path) -> None:
+    from hardline.cache.fileserver import serve_directory  # only here: it takes a while to load
+
+    own = OwnFiles(default_places().servicedir, datadir)
+    asyncio.run(
+        serve_directory(
+            options.directory.absolute(),
+            options.bind,
+            options.port,
+            own,
+            allow_listing=not options.no_listing,
+            ready=lambda url: print(f"serving {options.directory} at {url}", flush=True),
+        )
+    )
 
 
 def _show_status(status: dict[str, Any], *, as_json: bool) -> None:

@@ -183,21 +183,24 @@ class AccessSection:
 
 @dataclass(frozen=True, slots=True)
 class CacheSection:
-    """[Cache]: the file service.  Ages in seconds, sizes in bytes, the rate in MB per hour."""
+    """[Cache]: files, cached sites, templates.  Ages in seconds, sizes in bytes, the rate in MB per hour (0: any)."""
 
-    directory: Path | None = setting(None, _path, note=NOT_BUILT)
-    max_age: float = setting(7.0 * DAY, duration(0, 36_500 * DAY), key="maxAge", note=NOT_BUILT)
-    max_size: int = setting(256 * MB, size(0, 1 << 50), key="maxSize", note=NOT_BUILT)
-    download_rate_limit: int = setting(1200, number(0, 10**9), key="downloadRateLimit", note=NOT_BUILT)
-    dynamic_content: bool = setting(False, parse_yes_no, key="dynamicContent", note=NOT_BUILT)
-    allow_listing: bool = setting(False, parse_yes_no, key="allowListing", note=NOT_BUILT)
+    directory: Path | None = setting(None, _path)
+    max_age: float = setting(7.0 * DAY, duration(0, 36_500 * DAY), key="maxAge")
+    max_size: int = setting(256 * MB, size(0, 1 << 50), key="maxSize")
+    download_rate_limit: int = setting(1200, number(0, 10**9), key="downloadRateLimit")
+    dynamic_content: bool = setting(False, parse_yes_no, key="dynamicContent")
+    allow_listing: bool = setting(False, parse_yes_no, key="allowListing")
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """A whole service file.  `password` is None where the .hash file decides, "" where there is none."""
+    """A whole service file.  `password` is None where the .hash file decides, "" where there is none.
 
-    target: LocalService
+    `target` is None for a service of files only, which has a `cache.directory`.
+    """
+
+    target: LocalService | None
     title: str
     listed: bool = True
     certfile: Path | None = None
@@ -220,16 +223,18 @@ def parse_service(text: str, file: str) -> ServiceSettings:
     cache = ini.section("Cache", CacheSection())
     ini.refuse_the_rest()
 
-    if not service.service:
-        if cache.directory:
-            ini.fail("Cache", "directory", "a service of files only: the file service is not built yet")
+    target = None
+    if service.service:
+        try:
+            target = LocalService.parse(service.service, service.port, service.verify)
+        except Unreadable as wrong:
+            ini.fail("Service", "service", seen("service", service.service, wrong), wrong.hint)
+    elif not cache.directory:
         ini.fail("Service", "service", "service is missing: what should be shared?", _SERVICE_HINT)
-    try:
-        target = LocalService.parse(service.service, service.port, service.verify)
-    except Unreadable as wrong:
-        ini.fail("Service", "service", seen("service", service.service, wrong), wrong.hint)
-    if target.kind != "https" and ini.has("Service", "verify"):
+    if (target is None or target.kind != "https") and ini.has("Service", "verify"):
         ini.notes.append("[Service] verify has no effect: the service is not https")
+    if cache != CacheSection() and not cache.directory:
+        ini.notes.append("[Cache] has no effect without its key directory")
     name = Path(file).name.removesuffix(".ini")
     return ServiceSettings(
         target=target,
@@ -256,7 +261,7 @@ class NodeSection:
     localport: int = setting(7009, number(0, 65_535))
     p2pport: int = setting(7008, number(0, 65_535))
     bind: tuple[str, ...] = setting((), list_of(_address), many=True)
-    public: tuple[Endpoint, ...] = setting((), list_of(_endpoint), note=NOT_BUILT, many=True)
+    public: tuple[Endpoint, ...] = setting((), list_of(_endpoint), many=True)
     ip_service: str = setting("", _web_address_or_empty, note=NOT_BUILT)
 
 

@@ -19,14 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from hardline import __version__, certificates, log
+from hardline.cache.own import OwnFiles
+from hardline.cache.sites import Sites
 from hardline.config import NodeSettings
-from hardline.control import ControlServer
+from hardline.control import ControlServer, Handler
 from hardline.discovery.answering import LanService
 from hardline.discovery.dnssd import DnsSd
 from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.remembered import Remembered
+from hardline.discovery.whereabouts import Whereabouts
 from hardline.errors import ConfigError
 from hardline.files import hint_for, write_new
 from hardline.memory import keep_small
@@ -63,10 +66,11 @@ _APPEAR_LIMIT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The directories of a node."""
+    """The directories of a node, and its settings file."""
 
     servicedir: Path
     datadir: Path
+    config: Path | None = None
 
 
 class Daemon:
@@ -79,16 +83,16 @@ class Daemon:
         self._directory = ServiceDirectory(places.servicedir)
         self._bind: Sequence[str] = settings.node.bind or ALL_ADDRESSES
         self._closers: list[Callable[[], Awaitable[None]]] = []
-        self._reloaded = asyncio.Event()
+        self._ready, self._reloaded = asyncio.Event(), asyncio.Event()
         self._door_listener: Listener | None = None
 
     async def start(self) -> None:
         """Bring the node up.  Raises ConfigError or CertificateError saying what to do."""
         settings, datadir = self._settings, self._places.datadir
         await asyncio.to_thread(_prepare, datadir)
-        control = ControlServer(
-            {"status": self._status, "share": self._share, "remove": self._remove, "lan": self._browse}
-        )
+        handlers = {"status": self._status, "share": self._share, "remove": self._remove, "lan": self._browse}
+        # Open before everything else, since it is what keeps a second daemon away from the directory.
+        control = ControlServer({name: self._once_ready(handler) for name, handler in handlers.items()})
         await control.open(datadir)
         self._closers.append(control.aclose)
         self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
@@ -111,6 +115,7 @@ class Daemon:
         for note in settings.notes:
             log.event("settings.note", note=note)
         log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
+        self._ready.set()
         notify(READY="1", STATUS=self._summary())
 
     async def stop(self) -> None:
@@ -132,6 +137,15 @@ class Daemon:
 
     async def _open_host(self, limits: SessionLimits) -> None:
         session = self._settings.session
+        self._whereabouts = Whereabouts(
+            self._settings.node.public,
+            self._settings.node.bind,
+            lambda: self._listener.port,
+            asyncio.get_running_loop().time,
+        )
+        self._own_files = OwnFiles(self._places.servicedir, self._places.datadir)
+        self._sites = Sites(self._places.datadir, self._own_files)
+        self._closers.append(self._sites.aclose)
         self._host = Host(
             HostLimits(
                 session=limits,
@@ -141,8 +155,10 @@ class Daemon:
             ),
             clock=time.time,
             instance=await asyncio.to_thread(_instance, self._places.datadir),
+            site=self._sites.find,
+            whereabouts=self._whereabouts.current,
         )
-        self._host.replace(self._services())
+        await self._offer()
         self._closers.append(self._host.aclose)
         self._listener = await Listener.open(
             self._bind, self._settings.node.p2pport, self._host.accepted, what="p2pport"
@@ -216,8 +232,17 @@ class Daemon:
     async def _watch_directory(self) -> None:
         await self._directory.watch(self._directory_changed)
 
+    async def _offer(self) -> None:
+        """Serve what the directory holds now."""
+        services = self._services()
+        identities = [service.identity for service in services]
+        own = [file for identity in identities for file in identity.files]
+        await asyncio.to_thread(self._own_files.also, [*own, *filter(None, [self._places.config])])
+        self._sites.replace(services)
+        self._host.replace(services)
+
     async def _directory_changed(self) -> None:
-        self._host.replace(self._services())
+        await self._offer()
         if self._dnssd:
             self._dnssd.refresh()
         notify(STATUS=self._summary())
@@ -233,6 +258,13 @@ class Daemon:
     @property
     def _door_port(self) -> int:
         return self._door_listener.port if self._door_listener else 7009
+
+    def _once_ready(self, handler: Handler) -> Handler:
+        async def answer(request: Mapping[str, Any]) -> object:
+            await self._ready.wait()
+            return await handler(request)
+
+        return answer
 
     async def _status(self, request: Mapping[str, Any]) -> object:
         now = asyncio.get_running_loop().time()
@@ -261,7 +293,8 @@ class Daemon:
 
     async def _share(self, request: Mapping[str, Any]) -> object:
         target, title = str(request.get("target", "")), request.get("title")
-        name = str(request.get("name") or title or target).removeprefix("http://").removeprefix("https://")
+        found = Path(target).name if target.startswith("/") else target
+        name = str(request.get("name") or title or found).removeprefix("http://").removeprefix("https://")
         directory = self._places.servicedir
         file = await asyncio.to_thread(write_service, directory, name, target, str(title) if title else None)
         shared = file.name.removesuffix(".ini")

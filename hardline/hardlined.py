@@ -99,6 +99,7 @@ def _settings(options: argparse.Namespace) -> tuple[NodeSettings, Places]:
     places = Places(
         (options.servicedir or node.servicedir or defaults.servicedir).absolute(),
         (options.datadir or node.datadir or defaults.datadir).absolute(),
+        config,
     )
     return dataclasses.replace(settings, node=node, log=logging), places
 

@@ -287,26 +287,15 @@ def make_directory(path: Path) -> None:
 def write_service(directory: Path, name: str, target: str, title: str | None = None) -> Path:
     """Write `NAME.ini` for `hardline share`; return its path.
 
-    `target` is what [Service] service may be, or a port of this machine.  `name` is made safe for a file name.
+    `target` is what [Service] service may be, a port of this machine, or the whole path of a directory.  `name` is
+    made safe for a file name.
 
     Raises ConfigError when there is such a file already, or when `target` or `name` cannot be used.
     """
     safe = _UNSAFE.sub("-", name).strip("-")[:MAX_NAME]
     if not safe:
         raise ConfigError(f"{name[:60]!r} is no name for a service", hint="use letters, digits, - and _")
-    try:
-        local = LocalService.parse(f"localhost:{target}" if target.isascii() and target.isdigit() else target)
-    except Unreadable as wrong:
-        hint = "for example 8000, nas:8080, http://localhost:3000 or unix:/run/app.sock"
-        raise ConfigError(f"cannot share {target[:60]!r}, expected {wrong.expected}", hint=wrong.hint or hint) from None
-    lines = ["[Service]"]
-    match local.kind:
-        case "unix":
-            lines.append(f"service = {local}")
-        case "https":
-            lines += [f"service = https://{_bracketed(local.host)}", f"port = {local.port}"]
-        case "tcp":
-            lines += [f"service = {_bracketed(local.host)}", f"port = {local.port}"]
+    lines = _directory_lines(target) if target.startswith("/") else _service_lines(target)
     if shown := clean_title(title or ""):
         lines += ["", "[Info]", f'title = "{shown}"']
     file = directory / f"{safe}.ini"
@@ -320,6 +309,29 @@ def write_service(directory: Path, name: str, target: str, title: str | None = N
         message = f"cannot be written: {(failure.strerror or str(failure)).lower()}"
         raise ConfigError(message, file=str(file), hint=hint_for(failure)) from None
     return file
+
+
+def _service_lines(target: str) -> list[str]:
+    try:
+        local = LocalService.parse(f"localhost:{target}" if target.isascii() and target.isdigit() else target)
+    except Unreadable as wrong:
+        hint = "for example 8000, nas:8080, http://localhost:3000, unix:/run/app.sock or a directory"
+        raise ConfigError(f"cannot share {target[:60]!r}, expected {wrong.expected}", hint=wrong.hint or hint) from None
+    match local.kind:
+        case "unix":
+            return ["[Service]", f"service = {local}"]
+        case "https":
+            return ["[Service]", f"service = https://{_bracketed(local.host)}", f"port = {local.port}"]
+        case "tcp":
+            return ["[Service]", f"service = {_bracketed(local.host)}", f"port = {local.port}"]
+
+
+def _directory_lines(target: str) -> list[str]:
+    if not Path(target).is_dir():
+        raise ConfigError(f"cannot share {target[:200]}: there is no such directory")
+    if not target.isprintable():
+        raise ConfigError("the path of this directory cannot be written into a settings file", hint="rename it")
+    return ["[Service]", "service =", "", "[Cache]", f'directory = "{target}"', "allowListing = yes"]
 
 
 def remove_service(directory: Path, name: str) -> Path:

@@ -41,7 +41,7 @@ def describe_services(
                 "label": str(service.label),
                 "url": url_of(service.label, door_port),
                 "file": str(service.file),
-                "target": str(service.settings.target),
+                "target": _target(service),
                 "listed": service.settings.listed,
                 "notes": list(service.settings.notes),
             }
@@ -49,6 +49,11 @@ def describe_services(
             row |= {"problem": problem.message, "hint": problem.hint, "file": str(problem.file)}
         rows.append(row)
     return rows
+
+
+def _target(service: Service) -> str:
+    target, directory = service.settings.target, service.settings.cache.directory
+    return str(target) if target else f"the files of {directory}"
 
 
 def describe_visiting(warm: WarmSession, now: float) -> dict[str, Any]:

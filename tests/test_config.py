@@ -80,7 +80,6 @@ def test_every_key_of_a_service_is_read():
     assert settings.access == config.AccessSection(use_dht=False)
     assert settings.cache == config.CacheSection(Path("pics"), 3600.0, MB, 5, True, True)
     assert "[Access] useDHT has no effect yet" in settings.notes
-    assert "[Cache] maxAge has no effect yet" in settings.notes
 
 
 def test_the_password_is_not_printed_with_the_settings():
@@ -180,15 +179,21 @@ def test_a_service_without_a_service_is_a_mistake_that_shows_how(lines):
     assert "service = localhost" in caught.value.hint
 
 
-def test_a_service_of_files_only_is_not_built_yet_and_says_so():
-    wrong = mistake("[Service]", "service =", "[Cache]", "directory = /srv/www")
-    assert wrong.line == 4
-    assert "file service is not built yet" in wrong.message
+def test_a_service_of_files_has_a_directory_and_no_target():
+    read = service("[Service]", "service =", "[Cache]", "directory = /srv/www")
+    assert read.target is None
+    assert read.cache.directory == Path("/srv/www")
 
 
-def test_a_cache_beside_a_service_is_a_note():
-    assert service("[Service]", "service = a", "[Cache]", "directory = x").notes == (
-        "[Cache] directory has no effect yet",
+def test_a_cache_stands_beside_a_service():
+    read = service("[Service]", "service = a", "[Cache]", "directory = x")
+    assert str(read.target) == "a:80"
+    assert not read.notes
+
+
+def test_a_cache_without_a_directory_is_a_note():
+    assert service("[Service]", "service = a", "[Cache]", "maxAge = 1h").notes == (
+        "[Cache] has no effect without its key directory",
     )
 
 

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -381,12 +382,32 @@ def test_a_data_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path
     assert reason in error
 
 
+def test_who_asks_a_daemon_that_is_starting_gets_his_answer_when_it_is_up(tmp_path: Path) -> None:
+    node = Node(tmp_path / "node")
+    answers: list[bytes] = []
+
+    def ask() -> None:
+        path = node.data / "control.sock"
+        wait_until(path.exists, "the socket is there", 20)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            asking.settimeout(20)
+            wait_until(lambda: asking.connect_ex(str(path)) == 0, "somebody listens", 20)
+            asking.sendall(b'{"do": "status"}\n')
+            answers.append(asking.makefile("rb").readline())
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    with node:
+        thread.join()
+    assert json.loads(answers[0])["ok"]["node"]["door"]
+    assert "task.failed" not in node.log
+
+
 def test_make_run_serves_the_example_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    tree, port, localport = tmp_path / "tree", free_port(), free_port()
+    tree, localport = tmp_path / "tree", free_port()
     shutil.copytree(TREE / "scripts", tree / "scripts")
     (tree / "services.d").mkdir()
-    example = (TREE / "services.d" / "example.ini").read_text()
-    (tree / "services.d" / "example.ini").write_text(example.replace("port = 8000", f"port = {port}"))
+    shutil.copy(TREE / "services.d" / "example.ini", tree / "services.d")
     log = tree / "said"
     command: list[str | Path] = [sys.executable, tree / "scripts" / "run.py", "--bind", "127.0.0.1", "--p2pport", "0"]
     with log.open("wb") as said:
@@ -395,11 +416,13 @@ def test_make_run_serves_the_example_and_leaves_nothing_behind(tmp_path: Path) -
         url = rf"run: +(http://[0-9a-f]{{40}}\.localhost:{localport}/)"
         found = wait_until(lambda: re.search(url, log.read_text()), "a URL was printed", 20)
         assert "It works" in curl(found[1]).text
+        assert "notes.md" in curl(f"{found[1]}files/").text
+        (tree / "run" / "cache" / "example" / "mine.txt").write_text("and mine")
+        assert curl(f"{found[1]}mine.txt").text == "and mine"
         run.send_signal(signal.SIGINT)
         assert run.wait(15) == 0
     finally:
         run.kill()
         run.wait()
-    for closed in (port, localport):
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", closed), timeout=5)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", localport), timeout=5)

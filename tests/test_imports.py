@@ -18,7 +18,7 @@ MODULES = {
 
 # A unit is a file directly in hardline/, or a package in it.
 LAYER_OF = {
-    "words": "errors identity routes streams config ini units",
+    "words": "errors identity routes streams config ini units html",
     "tools": "log tasks files certificates servicedir notify memory",
     "transport": "transport",
     "session": "session",
@@ -44,11 +44,16 @@ MAY_IMPORT = {
 }
 
 PURE_FILES = {
-    "": "errors identity routes streams config ini units",
+    "": "errors identity routes streams config ini units html",
     "session": "hello status yamux windows liveness",
     "discovery": "lpd answering offers own instances rates",
     "tunnel": "race names entrance",
     "proxy": "hostname head pages pac forwarding",
+    "cache.http": "conditional mediatypes negotiation paths ranges",
+    "cache.files": "listing",
+    "cache.policy": "cachecontrol cachestatus fields freshness invalidation storable validation variants visit",
+    "cache.kept": "bucket heads layout ledger",
+    "cache.templates": "rendering",
 }
 PURE = {
     f"hardline.{package}.{name}".replace("..", ".") for package, names in PURE_FILES.items() for name in names.split()

@@ -447,6 +447,20 @@ def test_a_shared_target_is_the_service_that_is_then_loaded(tmp_path, target, ex
     assert (service.settings.target, service.title) == (expected, "blog")
 
 
+@pytest.mark.parametrize("name", ["photos", "a b", "ünï # ; = [x]", "50% 'off'", '"quoted"', 'half"'])
+def test_a_shared_directory_is_a_service_that_lists_it(tmp_path, name):
+    (tmp_path / name).mkdir()
+    services = tmp_path / "services"
+    write_service(services, "blog", str(tmp_path / name), None)
+    settings = loaded(services).services["blog"].settings
+    assert (settings.target, settings.cache.directory, settings.cache.allow_listing) == (None, tmp_path / name, True)
+
+
+def test_a_directory_that_is_not_there_is_not_shared(tmp_path):
+    with pytest.raises(ConfigError, match="no such directory"):
+        write_service(tmp_path, "blog", str(tmp_path / "nowhere"), None)
+
+
 @pytest.mark.parametrize(
     "title", ["My blog", "# 1: 50% off; 'now' = \"free\"", '"quoted"', "ünï \u202e cöde", "a\n[Cache]\ndirectory = /"]
 )

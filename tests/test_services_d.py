@@ -24,7 +24,13 @@ SECTIONS = [
 
 def test_there_is_an_example_of_each_kind():
     settings = {each.name.partition(".")[0]: parse_service(read_ini(each), each.name) for each in EXAMPLES}
-    assert settings["example"].target == LocalService("tcp", "localhost", 8000)
+    assert settings["example"].target is None
+    assert settings["example"].cache.directory == Path("example")
+    assert settings["example"].cache.allow_listing is True
+    assert settings["web-server"].target == LocalService("tcp", "localhost", 8000)
+    assert settings["cached-site"].target == LocalService("tcp", "localhost", 8000)
+    assert settings["cached-site"].cache.max_age == 3600
+    assert settings["dynamic"].cache.dynamic_content is True
     assert settings["https"].target == LocalService("https", "192.168.1.1", 8443, verify=False)
     assert settings["unix-socket"].target.kind == "unix"
     assert settings["another-host"].target == LocalService("tcp", "192.168.1.10", 8080)

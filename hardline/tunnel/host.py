@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from OpenSSL import SSL
@@ -19,7 +19,7 @@ from OpenSSL import SSL
 from hardline import log
 from hardline.errors import ConnectionLost, HardlineError, LimitReached, PasswordRefused, PeerError, ServiceFailed
 from hardline.identity import KeyHash, utc_day
-from hardline.routes import Endpoint
+from hardline.routes import Endpoint, format_wan_hosts
 from hardline.servicedir import Service
 from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
@@ -31,7 +31,7 @@ from hardline.transport.engine import reason
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import ALPN_2, TlsStream, front_context, server_context
 from hardline.tunnel.entrance import Entrance
-from hardline.tunnel.local import open_local
+from hardline.tunnel.local import LocalSite, open_local
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.pump import carry
 
@@ -62,12 +62,26 @@ class Visitor:
 
 
 class Host:
-    """Serves whatever `replace` was given last.  `clock` is seconds since 1970, `instance` tells hosts apart."""
+    """Serves whatever `replace` was given last.
 
-    def __init__(self, limits: HostLimits, *, clock: Callable[[], float], instance: str) -> None:
+    `clock` is seconds since 1970, `instance` tells hosts apart, `site` finds what answers in place of a local service,
+    `whereabouts` says where else the host is, for visitors to remember.
+    """
+
+    def __init__(
+        self,
+        limits: HostLimits,
+        *,
+        clock: Callable[[], float],
+        instance: str,
+        site: Callable[[KeyHash], LocalSite | None] = lambda key_hash: None,
+        whereabouts: Callable[[], Sequence[Endpoint]] = tuple,
+    ) -> None:
         self._limits = limits
         self._clock = clock
         self._instance = instance
+        self._site = site
+        self._whereabouts = whereabouts
         self._tasks = TaskSet("host")
         self._services: dict[KeyHash, Service] = {}
         self._contexts: dict[KeyHash, SSL.Context] = {}
@@ -202,6 +216,9 @@ class Host:
         else:
             leaving.tls.abort()
 
+    def _wan_hosts(self) -> str:
+        return format_wan_hosts(self._whereabouts())
+
     # hardline/2
 
     async def _begin_session(self, tls: TlsStream, service: Service, visitor: Visitor) -> None:
@@ -215,7 +232,7 @@ class Host:
             await tls.send(hello.HostRefusal("password").encode())
             raise PasswordRefused("the visitor's label has another password")
         self._make_room(visitor.endpoint.host)
-        await tls.send(hello.HostHello(title=service.title, instance=self._instance).encode())
+        await tls.send(hello.HostHello(self._wan_hosts(), service.title, self._instance).encode())
         key_hash = service.label.key_hash
         entrance: Entrance[Stream] = Entrance(
             lambda stream: self._tasks.start(self._serve_stream(key_hash, stream, entrance), "stream")
@@ -227,7 +244,9 @@ class Host:
     async def _serve_stream(self, key_hash: KeyHash, stream: Stream, entrance: Entrance[Stream]) -> None:
         try:
             try:
-                local = await self._open_local(key_hash, stream)
+                if stream.gone:
+                    raise ConnectionLost("the visitor took it back")
+                local = await self._open_local(key_hash)
             except ServiceFailed as failure:
                 log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
                 await stream.send(StreamStatus(failure.kind, failure.detail).encode())
@@ -242,21 +261,27 @@ class Host:
                 # What the service says next takes it along; nobody waits for it alone (docs/PROTOCOL.md 5.4).
                 await stream.send_lazily(StreamStatus().encode())
             except ConnectionLost:
-                local.abort()
+                if isinstance(local, TcpStream):
+                    local.abort()
                 return
-            await carry(stream, local)
+            if isinstance(local, TcpStream):
+                await carry(stream, local)
+            else:
+                await local.serve(stream)
         except (ConnectionLost, LimitReached, TimeoutError):
             pass  # either side may leave at any time; the other has seen the cut
         finally:
             await stream.aclose()
 
-    async def _open_local(self, key_hash: KeyHash, stream: Stream) -> TcpStream:
-        """The local service behind a stream.  Raises ServiceFailed; ConnectionLost when the visitor has left."""
-        if stream.gone:
-            raise ConnectionLost("the visitor took it back")
+    async def _open_local(self, key_hash: KeyHash) -> TcpStream | LocalSite:
+        """What answers for a service.  Raises ServiceFailed."""
         service = self._services.get(key_hash)
         if service is None:
             raise ServiceFailed("unavailable", "the service was removed")
+        if site := self._site(key_hash):
+            await site.ready()
+            return site
+        assert service.settings.target is not None, "what has no target has a site"
         return await open_local(service.settings.target)
 
     # hardline/1
@@ -277,13 +302,15 @@ class Host:
 
     async def _serve_legacy(self, pipe: LegacyPipe, service: Service) -> None:
         try:
-            local = await open_local(service.settings.target)
+            local = await self._open_local(service.key_hash)
+            if not isinstance(local, TcpStream):
+                local = await local.connect()
         except ServiceFailed as failure:
             log.debug("stream.failed", service=service.label.key_hash.short, kind=failure.kind, reason=failure.detail)
             await pipe.aclose()
             return
         try:
-            await pipe.send(hello.LegacyHostLine().encode())
+            await pipe.send(hello.LegacyHostLine(self._wan_hosts()).encode())
             await carry(pipe, local, ends_with_local=True)
         except ConnectionLost:
             local.abort()

@@ -1,4 +1,4 @@
-"""The local service behind a shared key hash: opening a connection to it.
+"""The local service behind a shared key hash: opening a connection to it, or the site that answers in its place.
 
 Its words for what went wrong are those of the stream's status line (docs/PROTOCOL.md 5.4), and never name
 addresses of this network.
@@ -11,16 +11,34 @@ import errno
 import os
 import socket
 import ssl
+from typing import Protocol
 
 from hardline.config import LocalService
 from hardline.errors import ServiceFailed
 from hardline.routes import Endpoint
+from hardline.session.stream import Stream
 from hardline.transport import tcp
 from hardline.transport.tcp import TcpStream
 
 CONNECT_TIMEOUT = 10.0
 
 _OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class LocalSite(Protocol):
+    """A service that this program answers itself (hardline.cache)."""
+
+    async def ready(self) -> None:
+        """Have it open.  Raises ServiceFailed."""
+        ...
+
+    async def serve(self, stream: Stream) -> None:
+        """Answer what comes on `stream` until it is over."""
+        ...
+
+    async def connect(self) -> TcpStream:
+        """A socket whose other end is the site: for what is no stream."""
+        ...
 
 
 async def open_local(target: LocalService) -> TcpStream:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.netns.conftest import Lan
-from tests.netns.lab import Lab
+from tests.netns.lab import Lab, Machine
 from tests.support import needs
 from tests.support.node import Node
-from tests.support.programs import CUT, curl, running_origin
+from tests.support.programs import CUT, Answer, curl, running_origin
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -130,6 +130,29 @@ def test_an_unlisted_service_is_found_by_its_rolling_code_and_shown_to_nobody(la
     assert label not in lan.visitor.hardline("lan", "--json").stdout
     assert curl(lan.visitor.url_of(label), at=lan.visitor_machine).status == 200
     assert lan.visitor.last_visit(label)["via"] == "LAN"
+
+
+def test_a_host_tells_where_its_router_forwards_and_is_found_there(lab: Lab, tmp_path: Path) -> None:
+    """Its own addresses change, and the one that its owner wrote down stays."""
+    at, visiting = lab.machine("b"), lab.machine("a")
+    settings = f"[Node]\npublic = nowhere.invalid:1, {at.public}:7008\n"
+    with running_origin(at) as origin, Node(tmp_path / "host", at=at, settings=settings) as host:
+        host.share("site", origin.port)
+        label = host.label("site")
+        with Node(tmp_path / "visitor", at=visiting) as visitor:
+            assert curl(visitor.url_of(label), at=visiting).status == 200
+            assert visitor.last_visit(label)["via"] == "LAN"
+            wait_until(lambda: visitor.status()["peers"], "the host is remembered")
+            at.move(2)
+            answer = wait_until(lambda: _answered(visitor, label, visiting), "it is found again", NOTICED_LIMIT + 10)
+            assert answer.text == "hello from the origin\n"
+            visit = visitor.last_visit(label)
+            assert (visit["via"], visit["endpoint"]) == ("REMEMBERED", f"{at.public}:7008")
+
+
+def _answered(visitor: Node, label: str, at: Machine) -> Answer | None:
+    answer = curl(visitor.url_of(label), at=at)
+    return answer if answer.status == 200 else None
 
 
 def test_a_remembered_host_is_visited_again_after_it_left_the_lan(lan: Lan) -> None:

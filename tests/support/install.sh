@@ -25,7 +25,9 @@ need faketime faketime
 need prlimit util-linux
 need nice coreutils
 need node nodejs
+need npm npm
 need nft nftables
+need miniupnpd miniupnpd-nftables
 need dbus-daemon dbus-daemon
 need avahi-daemon avahi-daemon
 need avahi-browse avahi-utils

@@ -1,0 +1,1 @@
+"""Services without a server: files, cached sites, small dynamic pages."""

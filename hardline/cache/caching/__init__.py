@@ -1,0 +1,1 @@
+"""Between a visitor and the local service: asked, kept, passed on."""

@@ -1,0 +1,388 @@
+"""One request to the local service, whose answer several visitors may have while it comes.
+
+    Fetch ─ asks ─▶ the local service                                   belongs to the proxy, not to its first visitor
+      │ outcome:  Confirmed   304: what is stored still holds
+      │           Growing     may be stored: it is written to a draft, and everybody reads that while it grows
+      │           Single      for the visitor that caused it only, who streams it
+      ▼           Down        no answer      Unshared  none for those who wait
+    visitor, visitor, …       each at its own speed; one that leaves takes nothing away from the others
+
+What is stored is written as fast as it comes, or as the download limit allows; a slow visitor reads it later.  A body
+that breaks off is not stored, and whoever has a part of it is cut.  One that turns out too large for the store, or for
+the disk, is handed on piece by piece from then on, at the speed of those that read it.  When nobody is left, a fetch
+goes on as long as it gets on and its end is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+
+from hardline import log
+from hardline.cache.caching.headfirst import Interim
+from hardline.cache.caching.origin import Origin, OriginDown, Reply
+from hardline.cache.caching.passing import length_of
+from hardline.cache.http.body import send_file
+from hardline.cache.kept.bucket import TokenBucket
+from hardline.cache.kept.heads import StoredHead
+from hardline.cache.kept.store import Entry, Store, StoreFull, Writing
+from hardline.cache.policy import variants
+from hardline.cache.policy.fields import Fields, end_to_end, values
+from hardline.cache.policy.storable import kept_fields, may_store
+from hardline.cache.policy.validation import can_ask, is_about, question, updated
+from hardline.errors import ConnectionLost
+
+_ALONE = 30.0  # seconds after which a fetch that nobody reads has to have got on
+_BEHIND = 30.0  # seconds that readers of what is not stored wait for the slowest of them
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What is stored holds, with a new head.  `cookies` are for the visitor that asked."""
+
+    entry: Entry
+    cookies: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """An answer that may be stored: `head` is there, the body comes.  `length` is None when its end is not known."""
+
+    head: StoredHead
+    fields: Fields  # as they came, for the visitor that asked
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """An answer for one visitor.  Whoever takes it closes it."""
+
+    reply: Reply
+    head: StoredHead
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """There is no answer."""
+
+    failure: OriginDown
+
+
+@dataclass(frozen=True, slots=True)
+class Unshared:
+    """There was an answer for one visitor, who is gone.  Others ask on their own."""
+
+
+Outcome = Confirmed | Growing | Single | Down | Unshared
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a fetch works with.  `clock` is seconds since 1970."""
+
+    store: Store
+    origin: Origin
+    bucket: TokenBucket | None
+    max_age: float
+    clock: Callable[[], float]
+
+
+class Fetch:
+    """Runs once, as a task of the proxy's.  Visitors `join`, wait for `outcome`, and `leave`."""
+
+    def __init__(
+        self,
+        means: Means,
+        key: str,
+        wanted: tuple[object, ...] | None,
+        fields: Fields,
+        stored: Entry | None,
+        interim: Interim | None,
+    ) -> None:
+        self.key = key
+        self.wanted = wanted  # by what visitors with the same wish are known; None: it is for its first visitor
+        self.is_stored = False
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.outdated = False  # somebody has changed it meanwhile: it must not be stored
+        self._means = means
+        self._fields = fields
+        self._stored = stored
+        self._interim = interim
+        self._task: asyncio.Task[None] | None = None
+        self._visitors = 0
+        self._first_is_there = False
+        self._alone: asyncio.TimerHandle | None = None
+        self._writing: Writing | None = None
+        self._descriptor: int | None = None  # of the draft; whatever becomes of it, its visitors read it
+        self._written = 0
+        self._length: int | None = None
+        self._tail = b""  # a piece behind the draft, once nothing is stored any more
+        self._tail_at = 0
+        self._readers: set[_Reader] = set()
+        self._changed = asyncio.Event()
+        self._complete = False
+        self._broken: Exception | None = None
+
+    # What visitors call.
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether another visitor may still join: its whole answer is, or will be, there to be read."""
+        return not self.outdated and self._broken is None and not self._tail and not self._complete
+
+    def runs_as(self, task: asyncio.Task[None]) -> None:
+        """The task that `run` is in."""
+        self._task = task
+        self._mind_being_alone()
+
+    def join(self, *, first: bool = False) -> None:
+        """One visitor more; the first one gets what only it may have."""
+        self._visitors += 1
+        self._first_is_there |= first
+        if self._alone is not None:
+            self._alone.cancel()
+            self._alone = None
+
+    def leave(self, *, first: bool = False) -> None:
+        """One visitor less."""
+        self._visitors -= 1
+        if first:
+            self._first_is_there = False
+            if self.outcome.done() and isinstance(outcome := self.outcome.result(), Single):
+                outcome.reply.close()
+        self._mind_being_alone()
+        self._close_if_over()
+
+    async def send(self, request: web.BaseRequest, answer: web.StreamResponse, offset: int, count: int | None) -> None:
+        """Send the body of a Growing outcome, from `offset`, as that of `answer`: `count` bytes, or to its end.
+
+        Raises ConnectionLost when it breaks off.
+        """
+        assert self._descriptor is not None
+        reader = _Reader(offset)
+        self._readers.add(reader)
+        try:
+            end = None if count is None else offset + count
+            while end is None or reader.position < end:
+                changed = self._changed
+                if self._is_all_there() and not self._complete and self._broken is None:
+                    await changed.wait()  # whoever has it whole finds it stored, if it is
+                elif reader.position < self._written:
+                    there = (self._written if end is None else min(end, self._written)) - reader.position
+                    await send_file(request, answer, self._descriptor, reader.position, there)
+                    reader.position += there
+                elif self._tail_at <= reader.position < self._tail_at + len(self._tail):
+                    piece = self._tail[reader.position - self._tail_at :][
+                        : None if end is None else end - reader.position
+                    ]
+                    await answer.write(piece)
+                    reader.position += len(piece)
+                elif self._broken is not None or reader.is_behind or reader.position < self._tail_at:
+                    raise ConnectionLost(str(self._broken or "the others did not wait"))
+                elif self._complete:
+                    return
+                else:
+                    await changed.wait()
+                reader.moved.set()
+        finally:
+            self._readers.discard(reader)
+            reader.moved.set()
+
+    async def settled(self) -> None:
+        """Wait until a Growing outcome is stored, or is not going to be."""
+        while not self._complete and self._broken is None:
+            await self._changed.wait()
+
+    # What the task does.
+
+    async def run(self) -> None:
+        """Ask, and see to the answer.  Cancelled, nothing is stored."""
+        reply: Reply | None = None
+        try:
+            asked_at = self._means.clock()
+            stored = self._stored if self._stored is not None and can_ask(self._stored.head) else None
+            fields = self._fields if stored is None else question(self._fields, stored.head)
+            reply = await self._means.origin.ask("GET", self.key, fields, interim=self._interim)
+            head = self._head(reply, asked_at)
+            if reply.status == 304 and stored is not None:
+                if is_about(stored.head, reply.fields):
+                    self.outcome.set_result(await self._confirm(stored, head, reply))
+                    reply.close()
+                    return
+                reply.close()
+                reply = await self._means.origin.ask("GET", self.key, self._fields)
+                head = self._head(reply, asked_at)
+            self._writing = await self._begin(reply, head)
+            if self._writing is None:
+                if self._first_is_there:
+                    self.outcome.set_result(Single(reply, head))
+                    reply = None
+                else:
+                    self._nobody()
+                return
+            self._length = length_of(reply.fields)
+            self.outcome.set_result(Growing(self._writing.head, head.fields, self._length))
+            await self._grow(reply, self._writing)
+        except OriginDown as failure:
+            self.outcome.set_result(Down(failure))
+        except ConnectionLost as failure:
+            self._broken = failure
+        except asyncio.CancelledError:
+            self._nobody()
+            self._broken = self._broken or ConnectionLost("nobody waited for it")
+            raise
+        except Exception as failure:
+            self._nobody()
+            self._broken = failure
+            raise
+        finally:
+            self._tell()
+            if self._alone is not None:
+                self._alone.cancel()
+            if self._writing is not None and not self._complete:
+                await self._writing.abort()
+            if reply is not None and not self._complete:
+                reply.close()
+            self._task = None
+            self._close_if_over()
+
+    def _is_all_there(self) -> bool:
+        return self._length is not None and self._written >= self._length
+
+    def _head(self, reply: Reply, asked_at: float) -> StoredHead:
+        vary = variants.vary_of(reply.fields) or ()
+        return StoredHead(
+            status=reply.status,
+            reason=reply.reason,
+            fields=end_to_end(reply.fields),
+            requested_at=asked_at,
+            received_at=self._means.clock(),
+            selecting=variants.selecting(self._fields, vary),
+        )
+
+    async def _confirm(self, stored: Entry, head: StoredHead, reply: Reply) -> Confirmed:
+        cookies = tuple(("Set-Cookie", value) for value in values(reply.fields, "set-cookie"))
+        newer = updated(stored.head, head)
+        if not self.outdated:
+            try:
+                return Confirmed(await self._means.store.refresh(stored, newer), cookies)
+            except (StoreFull, OSError) as failure:
+                log.debug("cache.not_refreshed", path=self.key[:200], reason=str(failure))
+        return Confirmed(replace(stored, head=newer), cookies)
+
+    async def _begin(self, reply: Reply, head: StoredHead) -> Writing | None:
+        """A draft for the answer; None when it is not to be stored, or cannot be."""
+        if (
+            self.outdated
+            or variants.vary_of(reply.fields) is None
+            or not may_store(self._fields, head, self._means.max_age)
+        ):
+            return None
+        kept = replace(head, fields=kept_fields(reply.fields))
+        try:
+            writing = await self._means.store.begin(self.key, kept, length_of(reply.fields))
+        except (StoreFull, OSError) as failure:
+            log.debug("cache.not_stored", path=self.key[:200], reason=str(failure))
+            return None
+        self._descriptor = writing.open()
+        return writing
+
+    async def _grow(self, reply: Reply, writing: Writing) -> None:
+        while data := await reply.read():
+            await self._wait_for_budget(len(data))
+            try:
+                await writing.write(data)
+            except (StoreFull, OSError) as failure:
+                log.debug("cache.not_stored", path=self.key[:200], reason=str(failure))
+                rest = data[writing.written - self._written :]
+                self._written = self._tail_at = writing.written
+                await writing.abort()
+                await self._hand_on(reply, rest)
+                return
+            self._written = writing.written
+            self._tell()
+        if not self.outdated:
+            try:
+                await writing.commit()
+                self.is_stored = True
+            except (StoreFull, OSError) as failure:
+                log.debug("cache.not_stored", path=self.key[:200], reason=str(failure))
+        await writing.abort()
+        self._complete = True
+
+    async def _hand_on(self, reply: Reply, data: bytes) -> None:
+        """Give what is not stored to those that read, each piece when all of them have had the one before."""
+        while True:
+            self._tail_at, self._tail = self._tail_at + len(self._tail), data
+            self._tell()
+            await self._all_have_it()
+            if not self._readers:
+                raise ConnectionLost("nobody reads it, and it is not stored")
+            if not (data := await reply.read()):
+                break
+        self._complete = True
+
+    async def _all_have_it(self) -> None:
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + _BEHIND
+        end = self._tail_at + len(self._tail)
+        while behind := [reader for reader in self._readers if reader.position < end]:
+            if len(behind) < len(self._readers) and loop.time() >= limit:
+                for reader in behind:
+                    reader.is_behind = True
+                    self._readers.discard(reader)
+                return
+            reader = behind[0]
+            reader.moved.clear()
+            try:
+                async with asyncio.timeout(1.0):
+                    await reader.moved.wait()
+            except TimeoutError:
+                continue
+
+    async def _wait_for_budget(self, count: int) -> None:
+        if self._means.bucket is not None:
+            wait = self._means.bucket.take(count, asyncio.get_running_loop().time())
+            if wait > 0:
+                await asyncio.sleep(wait)
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _nobody(self) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(Unshared())
+
+    def _close_if_over(self) -> None:
+        if self._task is None and not self._visitors and self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _mind_being_alone(self) -> None:
+        if self._visitors or self._alone is not None or self._task is None:
+            return
+        self._alone = asyncio.get_running_loop().call_later(_ALONE, self._give_up_unless, self._written)
+
+    def _give_up_unless(self, had: int) -> None:
+        """Nobody has been there for a while: go on only if there is an end, and it comes nearer."""
+        self._alone = None
+        outcome = self.outcome.result() if self.outcome.done() else None
+        gets_on = isinstance(outcome, Growing) and outcome.length is not None and self._written > had
+        if self._task is not None and not gets_on:
+            self._task.cancel()
+        else:
+            self._mind_being_alone()
+
+
+class _Reader:
+    """How far one visitor is."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self.is_behind = False
+        self.moved = asyncio.Event()

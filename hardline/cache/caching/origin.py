@@ -1,0 +1,232 @@
+"""Asking the local service: one request, and its answer while it comes.
+
+    proxy ─▶ Origin.ask(method, target, fields, body) ─▶ pool of connections ─▶ the local service
+          ◀─ Reply: status, fields, then read(), read() … b""
+
+What is asked goes out as it was given: no field is added, no redirect followed, no cookie remembered, nothing unpacked.
+A request is sent a second time only where nothing can have happened: a connection from the pool turned out to be closed
+already, not a byte was answered, and the method may be repeated (RFC 9112, section 9.3.1); every other request has a
+connection of its own, on which that cannot be.  There is no time limit on
+silence: streams are silent for hours.  A request's body may still be on its way when the answer comes.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp.connector import Connection
+from multidict import CIMultiDict
+from yarl import URL
+
+from hardline.cache.caching.headfirst import HeadFirst, Interim
+from hardline.cache.caching.relay import Handover, RelayEnd
+from hardline.cache.policy.fields import Fields, from_raw
+from hardline.config import LocalService
+from hardline.errors import ConnectionLost, HardlineError
+
+CONNECT_TIMEOUT = 10.0
+_IDLE = 15.0  # seconds that an idle connection is kept
+_MAX_HEAD = 262_144
+_MAX_FIELDS = 1024
+_READ_BUFFER = 262_144
+_REPEATABLE = frozenset(["GET", "HEAD", "OPTIONS", "TRACE"])
+
+
+class OriginDown(HardlineError):
+    """There is no answer: nobody listens, nobody answers, or the connection broke before an answer began.
+
+    Visitors read the message: it names no address of this network.  What exactly happened is the cause.
+    """
+
+    def __init__(self, message: str, *, status: int = 502) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _BrokenOff(aiohttp.ClientError):
+    """A connection ended before an answer began."""
+
+
+class Reply:
+    """An answer whose body is still coming.  Whoever has it reads it to its end, or closes it."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.reason = (response.reason or "").encode("utf-8", "replace").decode("latin-1")
+        self.fields: Fields = from_raw(response.raw_headers)
+
+    async def read(self) -> bytes:
+        """What has arrived, at least a byte; b"" at the end.  Raises ConnectionLost when it breaks off before that."""
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as failure:
+            self.close()
+            raise ConnectionLost(f"the local service broke off: {failure or type(failure).__name__}") from failure
+
+    def close(self) -> None:
+        """Be done with it; a body that has not been read to its end costs its connection."""
+        self._response.close()
+
+    def take_over(self, end: RelayEnd) -> None:
+        """After 101: the raw connection is `end`'s, with what has arrived already.  Raises ConnectionLost."""
+        connection = self._response.connection
+        if connection is None or connection.transport is None or connection.protocol is None:
+            raise ConnectionLost("the local service broke off")
+        connection.protocol.set_parser(Handover(end), None)
+        end.take_over(connection.transport)
+
+
+class Origin:
+    """The local service, over a pool of connections.  Belongs to one event loop, from the first `ask` to `aclose`."""
+
+    def __init__(self, service: LocalService) -> None:
+        self._service = service
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether its connections are used again
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        fields: Fields,
+        body: AsyncIterator[bytes] | None = None,
+        interim: Interim | None = None,
+    ) -> Reply:
+        """Send a request; return its answer as soon as its head is there.  `interim` hears of 1xx before that.
+
+        A body goes out with the Content-Length among `fields`, chunked without one.  Raises OriginDown.  Cancelled, the
+        connection is closed.
+        """
+        repeatable = method in _REPEATABLE and body is None
+        while True:
+            asking = _Asking(interim or _ignore)
+            _ASKING.set(asking)
+            try:
+                response = await self._session(pooled=repeatable).request(
+                    method, self._url(target), headers=_outgoing(fields), data=body, allow_redirects=False
+                )
+            except _BrokenOff as failure:
+                if repeatable and asking.connection is not None and asking.connection.is_left_unanswered:
+                    continue
+                raise OriginDown("the local service broke off") from failure
+            except (TimeoutError, aiohttp.ConnectionTimeoutError) as failure:
+                said = f"the local service did not answer within {CONNECT_TIMEOUT:g} s"
+                raise OriginDown(said, status=504) from failure
+            except (aiohttp.ClientConnectorError, aiohttp.ClientSSLError) as failure:
+                raise OriginDown(_why(failure)) from failure
+            except aiohttp.ClientResponseError as failure:
+                raise OriginDown("the local service does not speak HTTP") from failure
+            except (aiohttp.ClientError, OSError, ValueError) as failure:
+                raise OriginDown("the local service cannot be asked") from failure
+            return Reply(response)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for session in self._sessions.values():
+            await session.close()
+
+    def _url(self, target: str) -> URL:
+        service = self._service
+        scheme = "https" if service.kind == "https" else "http"
+        # Given as a path, a target is sent letter by letter, with whatever stands in it.
+        return URL.build(
+            scheme=scheme, host=service.host or "localhost", port=service.port or None, path=target, encoded=True
+        )
+
+    def _session(self, *, pooled: bool) -> aiohttp.ClientSession:
+        if pooled not in self._sessions:
+            self._sessions[pooled] = aiohttp.ClientSession(
+                connector=self._connector(pooled),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_TIMEOUT, sock_read=None),
+                auto_decompress=False,
+                trust_env=False,
+                skip_auto_headers=["Accept", "Accept-Encoding", "User-Agent", "Content-Type"],
+                max_line_size=_MAX_HEAD,
+                max_field_size=_MAX_HEAD,
+                max_headers=_MAX_FIELDS,
+                read_bufsize=_READ_BUFFER,
+                middlewares=[_once],
+            )
+        return self._sessions[pooled]
+
+    def _connector(self, pooled: bool) -> aiohttp.BaseConnector:
+        service = self._service
+        kept = _IDLE if pooled else None
+        if service.kind == "unix":
+            return _UnixConnector(service.path, limit=0, force_close=not pooled, keepalive_timeout=kept)
+        context = ssl.create_default_context()
+        if not service.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return _TCPConnector(limit=0, force_close=not pooled, keepalive_timeout=kept, ssl=context)
+
+
+@dataclass(slots=True)
+class _Asking:
+    """One sending of a request, and the connection it went over."""
+
+    interim: Interim
+    connection: HeadFirst | None = None
+
+    def over(self, connection: Connection) -> Connection:
+        self.connection = HeadFirst.on(connection, self.interim)
+        return connection
+
+
+_ASKING: ContextVar[_Asking] = ContextVar("asking")
+
+
+class _TCPConnector(aiohttp.TCPConnector):
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        return _ASKING.get().over(await super().connect(req, traces, timeout))
+
+
+class _UnixConnector(aiohttp.UnixConnector):
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        return _ASKING.get().over(await super().connect(req, traces, timeout))
+
+
+def _ignore(_: int, __: Fields) -> None:
+    """Nobody wants to hear of it."""
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating what broke off: it does so where something may have happened, too."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as failure:
+        raise _BrokenOff(str(failure) or type(failure).__name__) from failure
+
+
+def _outgoing(fields: Fields) -> CIMultiDict[str]:
+    """As aiohttp takes them: lines of one field spelled alike, in UTF-8; other octets are seen as Latin-1."""
+    outgoing: CIMultiDict[str] = CIMultiDict()
+    spelled: dict[str, str] = {}
+    for name, value in fields:
+        name = spelled.setdefault(name.lower(), name)
+        try:
+            outgoing.add(name, value.encode("latin-1").decode())
+        except UnicodeDecodeError:
+            outgoing.add(name, value)
+    return outgoing
+
+
+def _why(failure: aiohttp.ClientError) -> str:
+    if isinstance(failure, aiohttp.ClientConnectorCertificateError):
+        return "the local service's certificate was refused"
+    if isinstance(failure, aiohttp.ClientSSLError):
+        return "the local service does not speak TLS"
+    if isinstance(failure, aiohttp.ClientConnectorDNSError):
+        return "the local service's host name is not known"
+    return "nothing listens at the local service's address"

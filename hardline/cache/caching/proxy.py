@@ -1,0 +1,440 @@
+"""The caching proxy of a local service: a shared cache to RFC 9111.
+
+    request ─▶ Visit ─┬─ reads, and something is stored that may be used ────────────▶ the store
+                      ├─ reads ─▶ Fetch, shared by those that want the same just now ─▶ the local service
+                      └─ anything else ─▶ carried as it is, both ways ───────────────▶ the local service
+
+What is stored is used while it is fresh; then the local service is asked whether it still holds.  When that is down,
+what is stored is used although it is too old, and says so, unless the service forbade it (RFC 9111, section 4.2.4).
+
+The download limit counts the bodies that are fetched to be stored, once however many visitors wait.  While more has
+been fetched than an hour's worth, what is stored is used although it is too old, and says so, without asking; what is
+not stored comes as slowly as the limit says, and is never refused.  Answers that are not stored are not counted.
+
+Several visitors have one Fetch only while it is likely that they get the same: the same Host, X- fields and whatever
+the last answer to this target was chosen by, and as much or little said about who they are.  Those whose answer it
+turns out not to be ask on their own, all at once; and whoever asks for that target soon does so from the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from aiohttp import web
+
+from hardline import log
+from hardline.cache.caching import passing
+from hardline.cache.caching.answers import ExactAnswer, interim_to
+from hardline.cache.caching.fetch import Confirmed, Down, Fetch, Growing, Means, Single, Unshared
+from hardline.cache.caching.headfirst import Interim
+from hardline.cache.caching.origin import Origin, OriginDown, Reply
+from hardline.cache.caching.stored import Gone, is_whole_range, plan, send_entry
+from hardline.cache.http import pages
+from hardline.cache.kept.bucket import TokenBucket
+from hardline.cache.kept.heads import StoredHead
+from hardline.cache.kept.store import Entry, Store, StoreFull
+from hardline.cache.policy import cachecontrol, invalidation, variants, visit
+from hardline.cache.policy.cachecontrol import FOREVER
+from hardline.cache.policy.cachestatus import CacheStatus, Forwarded, Why
+from hardline.cache.policy.fields import Fields, end_to_end, first, without
+from hardline.cache.policy.freshness import Freshness, Use, directives_of, freshness, may_stand_in, may_use
+from hardline.cache.policy.storable import kept_fields, may_share
+from hardline.cache.policy.validation import CONDITIONS, can_ask, same_body, updated
+from hardline.cache.policy.visit import Refused, Visit
+from hardline.errors import ConnectionLost
+from hardline.tasks import TaskSet
+
+_REMEMBERED = 10_000  # targets of which it is remembered what their answers are like
+_HINT_LASTS = 120.0  # seconds
+
+_Value = TypeVar("_Value")
+_Wanted = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    """What the last answer to a target was chosen by; None: it was not for several visitors."""
+
+    vary: tuple[str, ...] | None
+    until: float
+
+
+class CachingProxy:
+    """Answers for a local service; without `origin`, from what is stored alone.
+
+    `max_age` is the lifetime in seconds of what says nothing about it; `clock` is seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        origin: Origin | None,
+        *,
+        max_age: float,
+        bucket: TokenBucket | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._origin = origin
+        self._max_age = max_age
+        self._bucket = bucket
+        self._clock = clock
+        self._fetches: dict[str, list[Fetch]] = {}
+        self._hints: OrderedDict[str, _Hint] = OrderedDict()
+        self._outdated: OrderedDict[str, float] = OrderedDict()  # since when, where the disk keeps it all the same
+        self._tasks = TaskSet("proxy")
+
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            seen = visit.read(request.method, request.raw_path, request.raw_headers)
+        except Refused as refusal:
+            return _refused(request, refusal)
+        try:
+            if seen.reads and not request.body_exists and not seen.upgrade:
+                return await self._read(request, seen)
+            return await self._carry(request, seen, CacheStatus(Forwarded.METHOD))
+        except OriginDown as failure:
+            return _down(request, failure)
+
+    async def aclose(self) -> None:
+        """End every fetch; nothing of it is stored."""
+        await self._tasks.aclose()
+        if self._origin is not None:
+            await self._origin.aclose()
+
+    # Requests that read.
+
+    async def _read(self, request: web.BaseRequest, seen: Visit) -> web.StreamResponse:
+        if self._origin is not None and "no-store" in seen.directives:
+            return await self._carry(request, seen, CacheStatus(Forwarded.BYPASS))
+        entries = await self._find(seen.target)
+        entry = next((one for one in entries if self._is_for(one, seen)), None)
+        if entry is not None:
+            try:
+                answer = await self._use(request, seen, entry)
+            except Gone:
+                entry = None
+            else:
+                if answer is not None:
+                    return answer
+        if self._origin is None:
+            return pages.nothing_here(request)
+        if "only-if-cached" in seen.directives:
+            return pages.problem(request, 504, "This is not stored", "The request wants only what is stored already.")
+        reason = self._why(entries, entry)
+        try:
+            if seen.method == "HEAD":
+                return await self._carry(request, seen, CacheStatus(reason), entry)
+            if seen.range is not None and not is_whole_range(seen) and (entry is None or not can_ask(entry.head)):
+                return await self._carry(request, seen, CacheStatus(Forwarded.PARTIAL))
+            return await self._fetch(request, seen, entry, reason)
+        except OriginDown as failure:
+            return await self._stand_in(request, seen, entry, failure)
+        except Gone:
+            return await self._carry(request, seen, CacheStatus(reason))
+
+    async def _find(self, target: str) -> tuple[Entry, ...]:
+        """What is stored, with whatever a fetch has stored while this looked."""
+        while True:
+            running = tuple(self._fetches.get(target, ()))
+            entries = await self._store.find(target)
+            if not any(fetch.is_stored for fetch in running if fetch not in self._fetches.get(target, ())):
+                return entries
+
+    def _is_for(self, entry: Entry, seen: Visit) -> bool:
+        if entry.hand_made:
+            return True
+        if entry.head.received_at <= self._outdated.get(seen.target, -1.0):
+            return False
+        return variants.matches(entry.head, seen.fields) and may_share(seen.fields, directives_of(entry.head))
+
+    def _why(self, entries: tuple[Entry, ...], entry: Entry | None) -> Forwarded:
+        if entry is None:
+            return Forwarded.OTHER_VARIANT if entries else Forwarded.MISS
+        return Forwarded.REQUESTED if self._freshness(entry.head).is_fresh else Forwarded.STALE
+
+    async def _use(self, request: web.BaseRequest, seen: Visit, entry: Entry) -> web.StreamResponse | None:
+        """Answer from the store where that needs nobody else.  Raises Gone."""
+        now = self._clock()
+        use = may_use(entry.head, seen.directives, now, self._max_age)
+        why: Why | None = None
+        if use is Use.MEANWHILE:
+            why = Why.MEANWHILE
+            if self._origin is not None and "only-if-cached" not in seen.directives:
+                self._ask_meanwhile(seen, entry)
+        elif use is Use.STALE:
+            why = Why.WANTED
+        elif use is Use.ASK:
+            if self._origin is None:
+                why = Why.NO_ORIGIN
+            elif self._is_over_budget() and may_stand_in(entry.head, seen.directives, now, self._max_age, failed=False):
+                why = Why.BUDGET
+            else:
+                return None
+        return await self._send(request, seen, entry, CacheStatus(why=why))
+
+    async def _send(
+        self, request: web.BaseRequest, seen: Visit, entry: Entry, status: CacheStatus, more: Fields = ()
+    ) -> web.StreamResponse:
+        now = self._clock()
+        self._store.used(entry)
+        state = freshness(entry.head, now, self._max_age)
+        return await send_entry(request, seen, entry, replace(status, left=state.left), state.age, now, more)
+
+    async def _stand_in(
+        self, request: web.BaseRequest, seen: Visit, entry: Entry | None, failure: OriginDown
+    ) -> web.StreamResponse:
+        """Answer with what is stored although the local service is down.  Raises OriginDown where that may not be."""
+        if entry is None or not may_stand_in(entry.head, seen.directives, self._clock(), self._max_age, failed=False):
+            raise failure
+        log.debug("cache.stood_in", path=seen.target[:200], reason=failure.message, cause=repr(failure.__cause__)[:200])
+        return await self._send(request, seen, entry, CacheStatus(why=Why.DOWN))
+
+    def _freshness(self, head: StoredHead) -> Freshness:
+        return freshness(head, self._clock(), self._max_age)
+
+    def _is_over_budget(self) -> bool:
+        return self._bucket is not None and self._bucket.take(0, asyncio.get_running_loop().time()) > 0
+
+    # Fetches, and who has a part in them.
+
+    async def _fetch(
+        self, request: web.BaseRequest, seen: Visit, entry: Entry | None, reason: Forwarded
+    ) -> web.StreamResponse:
+        """Have it fetched, with others or alone.  Raises OriginDown, Gone."""
+        wanted = None if self._asks_alone(seen, entry) else self._wanted(seen)
+        while True:
+            fetch = None if wanted is None else self._running(seen, wanted)
+            is_first = fetch is None
+            if fetch is None:
+                fetch = self._start(seen, entry, wanted, interim_to(request))
+            fetch.join(first=is_first)
+            try:
+                await asyncio.wait([fetch.outcome])
+                answer = await self._share(request, seen, entry, fetch, CacheStatus(reason, collapsed=not is_first))
+                if answer is not None:
+                    return answer
+            finally:
+                fetch.leave(first=is_first)
+            if is_first:
+                raise OriginDown("the answer could not be carried")
+            # It was for others.  What chose it is known now: perhaps some of those who wait here want the same.
+            before, wanted = wanted, None if self._asks_alone(seen, entry) else self._wanted(seen)
+            if wanted == before:
+                wanted = None
+
+    async def _share(
+        self, request: web.BaseRequest, seen: Visit, entry: Entry | None, fetch: Fetch, status: CacheStatus
+    ) -> web.StreamResponse | None:
+        """Answer with what was fetched; None when that is for others only."""
+        match fetch.outcome.result():
+            case Confirmed(confirmed, cookies):
+                if not status.collapsed or self._is_also_for(confirmed.head, seen):
+                    self._learn(seen.target, confirmed.head)
+                    told = replace(status, status=304)
+                    return await self._send(request, seen, confirmed, told, () if status.collapsed else cookies)
+            case Growing(head, fields, length):
+                if not status.collapsed or self._is_also_for(head, seen):
+                    self._learn(seen.target, head)
+                    return await self._send_growing(request, seen, fetch, replace(head, fields=fields), length, status)
+            case Single(reply, head):
+                if not status.collapsed:
+                    return await self._send_single(request, seen, entry, reply, head, status)
+            case Down(failure):
+                raise failure
+            case Unshared():
+                pass
+        return None
+
+    async def _send_growing(
+        self,
+        request: web.BaseRequest,
+        seen: Visit,
+        fetch: Fetch,
+        head: StoredHead,
+        length: int | None,
+        status: CacheStatus,
+    ) -> web.StreamResponse:
+        now = self._clock()
+        state = freshness(head, now, self._max_age)
+        planned = plan(request, seen, head, length, now)
+        fields = planned.fields
+        if status.collapsed:
+            fields = (*without(kept_fields(fields), ("age",)), ("Age", str(state.age)))
+        told = replace(status, status=head.status, stored=True, left=state.left)
+        fields = (*fields, ("Cache-Status", str(told)))
+        if length == 0 or head.status == 204:
+            await fetch.settled()
+        answer = ExactAnswer(planned.status, planned.reason, fields, planned.count, now)
+        await answer.prepare(request)
+        try:
+            if planned.offset is not None and answer.has_body:
+                await fetch.send(request, answer, planned.offset, planned.count)
+        except ConnectionLost:
+            answer.cut()
+        await answer.write_eof()
+        return answer
+
+    async def _send_single(
+        self,
+        request: web.BaseRequest,
+        seen: Visit,
+        entry: Entry | None,
+        reply: Reply,
+        head: StoredHead,
+        status: CacheStatus,
+    ) -> web.StreamResponse:
+        try:
+            told = replace(status, status=reply.status)
+            if reply.status < 500:
+                self._learn(seen.target, None)
+            elif entry is not None and may_stand_in(
+                entry.head, seen.directives, self._clock(), self._max_age, failed=True
+            ):
+                return await self._send(request, seen, entry, replace(told, why=Why.FAILED))
+            return await passing.send_reply(request, reply, told, self._clock())
+        finally:
+            reply.close()
+
+    def _start(self, seen: Visit, entry: Entry | None, wanted: _Wanted | None, interim: Interim | None) -> Fetch:
+        assert self._origin is not None
+        means = Means(self._store, self._origin, self._bucket, self._max_age, self._clock)
+        asked = without(seen.fields, ("range", "if-range"))
+        if wanted is not None:
+            asked = without(asked, CONDITIONS)
+        if entry is not None and entry.hand_made:  # what is encoded could not take its place
+            asked = (*without(asked, ("accept-encoding",)), ("Accept-Encoding", "identity"))
+        fetch = Fetch(means, seen.target, wanted, asked, entry, interim)
+        self._fetches.setdefault(seen.target, []).append(fetch)
+        task = self._tasks.start(fetch.run(), "fetch")
+        task.add_done_callback(lambda _: self._over(fetch))
+        fetch.runs_as(task)
+        return fetch
+
+    def _over(self, fetch: Fetch) -> None:
+        running = self._fetches[fetch.key]
+        running.remove(fetch)
+        if not running:
+            del self._fetches[fetch.key]
+
+    def _running(self, seen: Visit, wanted: _Wanted) -> Fetch | None:
+        """A fetch whose answer is for this request, or is likely to be."""
+        for fetch in self._fetches.get(seen.target, ()):
+            if not fetch.takes_more or fetch.wanted is None:
+                continue
+            if not fetch.outcome.done():
+                if fetch.wanted == wanted:
+                    return fetch
+            elif (
+                isinstance(outcome := fetch.outcome.result(), Growing)
+                and self._is_also_for(outcome.head, seen)
+                and not _demands(seen)
+            ):
+                return fetch
+        return None
+
+    def _ask_meanwhile(self, seen: Visit, entry: Entry) -> None:
+        """Have it confirmed or fetched anew, for whoever comes next, in nobody's name."""
+        nobody = replace(seen, fields=without(seen.fields, ("cookie", "authorization", "range", *CONDITIONS)))
+        wanted = self._wanted(nobody)
+        if self._running(nobody, wanted) is None and not self._is_over_budget():
+            self._start(nobody, entry, wanted, None)
+
+    def _is_also_for(self, head: StoredHead, seen: Visit) -> bool:
+        """Whether the answer to another visitor's request is one to this, which came before the answer did."""
+        answer = cachecontrol.of_answer(head.fields)
+        return (
+            variants.matches(head, seen.fields)
+            and may_share(seen.fields, answer)
+            and not answer.bare("no-cache")
+            and self._freshness(head).is_fresh
+        )
+
+    def _asks_alone(self, seen: Visit, entry: Entry | None) -> bool:
+        hint = self._hints.get(seen.target)
+        if hint is not None and hint.vary is None and self._clock() < hint.until:
+            return True
+        return seen.is_conditional and (entry is None or not can_ask(entry.head))
+
+    def _wanted(self, seen: Visit) -> _Wanted:
+        hint = self._hints.get(seen.target)
+        vary = ("accept-encoding",) if hint is None or hint.vary is None else hint.vary
+        says_who = tuple(first(seen.fields, name) is not None for name in ("cookie", "authorization"))
+        return seen.target, variants.selecting(seen.fields, vary), says_who
+
+    def _learn(self, target: str, head: StoredHead | None) -> None:
+        """Remember what an answer was chosen by; None: it was for one visitor."""
+        for_all = head is not None and self._freshness(head).is_fresh
+        vary = variants.vary_of(head.fields) if head is not None and for_all else None
+        _remember(self._hints, target, _Hint(vary, self._clock() + _HINT_LASTS))
+
+    # Everything else.
+
+    async def _carry(
+        self, request: web.BaseRequest, seen: Visit, status: CacheStatus, entry: Entry | None = None
+    ) -> web.StreamResponse:
+        if self._origin is None:
+            return pages.method_not_allowed(request, "GET, HEAD")
+
+        async def judge(reply: Reply) -> None:
+            await self._forget_outdated(seen, reply)
+            if seen.method == "HEAD" and entry is not None and reply.status == 200:
+                await self._compare(entry, reply)
+
+        return await passing.carry(request, seen, self._origin, status, self._clock, judge)
+
+    async def _forget_outdated(self, seen: Visit, reply: Reply) -> None:
+        for target in invalidation.outdated(seen.method, seen.target, seen.host, reply.status, reply.fields):
+            for fetch in self._fetches.get(target, ()):
+                fetch.outdated = True
+            try:
+                await self._store.remove(target)
+            except OSError as failure:
+                log.warning("cache.not_forgotten", path=target[:200], reason=str(failure))
+                _remember(self._outdated, target, self._clock())
+
+    async def _compare(self, entry: Entry, reply: Reply) -> None:
+        """What an answer to HEAD says of what is stored (RFC 9111, section 4.3.5)."""
+        now = self._clock()
+        newer = StoredHead(reply.status, reply.reason, end_to_end(reply.fields), now, now)
+        if same_body(entry.head, entry.size, newer.fields):
+            head = updated(entry.head, newer)
+        else:
+            head = replace(entry.head, fields=(*without(entry.head.fields, ("age",)), ("Age", str(FOREVER))))
+        try:
+            await self._store.refresh(entry, head)
+        except (StoreFull, OSError) as failure:
+            log.debug("cache.not_refreshed", path=entry.key[:200], reason=str(failure))
+
+
+def _remember(memory: OrderedDict[str, _Value], target: str, value: _Value) -> None:
+    memory[target] = value
+    memory.move_to_end(target)
+    if len(memory) > _REMEMBERED:
+        memory.popitem(last=False)
+
+
+def _demands(seen: Visit) -> bool:
+    """Whether a request wants nothing that was there before it."""
+    return "no-cache" in seen.directives or seen.directives.seconds("max-age") == 0
+
+
+def _refused(request: web.BaseRequest, refusal: Refused) -> web.StreamResponse:
+    answer = pages.problem(
+        request, refusal.status, "This request cannot be carried", f"{refusal.message}.".capitalize()
+    )
+    answer.force_close()
+    return answer
+
+
+def _down(request: web.BaseRequest, failure: OriginDown) -> web.StreamResponse:
+    log.debug("origin.down", path=request.raw_path[:200], reason=failure.message, cause=repr(failure.__cause__)[:200])
+    title = "The shared service does not answer"
+    explanation = "It runs on the computer that shares it, which was reached; nothing of this page is stored there."
+    return pages.problem(request, failure.status, title, explanation, advice=f"{failure.message.capitalize()}.")

@@ -1,0 +1,1 @@
+"""Directories: what is below them, listed and sent."""

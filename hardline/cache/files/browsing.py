@@ -1,0 +1,123 @@
+"""Sends what is in a directory, however much that is, without stopping anybody else.
+
+    directory ── threads, some hundred names at a time ──▶ sorted runs ── merged ──▶ rows, as the visitor takes them
+
+The first bytes go out before the directory is read.  Of an entry only its name is kept until its turn comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import stat
+from collections.abc import Iterator, Mapping
+
+from aiohttp import web
+
+from hardline.cache.files.listing import Entry, HtmlListing, JsonListing, from_key, sort_key
+from hardline.cache.files.tree import Directory
+from hardline.cache.threads import Shift
+
+MAX_ENTRIES = 250_000  # of one directory
+MAX_HELD = 1_000_000  # names in memory, of all listings that are being sent
+_SCANS = 2  # directories being read at once
+
+# A millisecond or two of a thread: everybody else waits as long for the interpreter.
+_NAMES_AT_ONCE = 500
+_ROWS_AT_ONCE = 200
+
+_MORE = "There is more in it: these are some of the names."
+_BUSY = "Too many long lists are on their way to others: try again in a moment."
+_BROKEN = "It could not be read to its end."
+
+
+class Browsing:
+    """The listings that are on their way: of one directory `most` entries at most, of all `most_held` in memory."""
+
+    def __init__(self, *, most: int = MAX_ENTRIES, most_held: int = MAX_HELD) -> None:
+        self._most, self._most_held = most, most_held
+        self._scans = asyncio.Semaphore(_SCANS)
+        self.held = 0  # names in memory
+
+    async def send(
+        self,
+        request: web.BaseRequest,
+        directory: Directory,
+        form: HtmlListing | JsonListing,
+        headers: Mapping[str, str],
+    ) -> web.StreamResponse:
+        """Answer with what is in `directory`, which is closed in the end."""
+        reader = _Reader(directory, form)
+        # Whatever becomes of the visitor, nothing is closed that a thread still uses.
+        shift = Shift(reader.close)
+        held = 0
+        try:
+            if request.method == "HEAD":
+                return web.Response(headers=headers)
+            response = web.StreamResponse(headers=headers)
+            await response.prepare(request)
+            await response.write(form.opening().encode())
+            wrong = ""
+            async with self._scans:
+                while not wrong and (found := await shift.run(reader.read)) is not None:
+                    held += found
+                    self.held += found
+                    if held >= self._most:
+                        wrong = _MORE
+                    elif self.held > self._most_held:
+                        wrong = _BUSY
+            while wrong != _BUSY and (rows := await shift.run(reader.rows)) is not None:
+                await response.write(rows.encode())
+            await response.write(form.closing(reader.sent, wrong or reader.wrong).encode())
+            return response
+        finally:
+            self.held -= held
+            shift.end()
+
+
+class _Reader:
+    """One directory on its way into rows.  All of it runs in threads, one call at a time."""
+
+    def __init__(self, directory: Directory, form: HtmlListing | JsonListing) -> None:
+        self._directory, self._form = directory, form
+        self._entries = directory.entries()
+        self._runs: list[list[str]] = []
+        self._merged: Iterator[str] | None = None
+        self.sent = 0
+        self.wrong = ""
+
+    def read(self) -> int | None:
+        """Take some more names; how many, None at the end."""
+        try:
+            run = [sort_key(*entry) for entry in itertools.islice(self._entries, _NAMES_AT_ONCE)]
+        except OSError:
+            self.wrong = _BROKEN
+            return None
+        run.sort()
+        self._runs.append(run)
+        return len(run) or None
+
+    def rows(self) -> str | None:
+        """Some more rows, after all was read; None at the end."""
+        if self._merged is None:
+            self._merged = heapq.merge(*self._runs)
+        keys = list(itertools.islice(self._merged, _ROWS_AT_ONCE))
+        if not keys:
+            return None
+        rows = []
+        for key in keys:
+            name, _ = from_key(key)
+            facts = self._directory.look(name)
+            if facts is None:  # gone meanwhile, or nobody's business
+                continue
+            is_directory = stat.S_ISDIR(facts.st_mode)
+            size = 0 if is_directory else facts.st_size
+            rows.append(self._form.row(Entry(name, is_directory, size, int(facts.st_mtime))))
+        before = self._form.separator if self.sent and rows else ""
+        self.sent += len(rows)
+        return before + self._form.separator.join(rows)
+
+    def close(self) -> None:
+        self._entries.close()
+        self._directory.close()

@@ -1,0 +1,231 @@
+"""Answers requests with the files of a directory.
+
+    GET /a/b.txt                 the file: whole, a part, several parts; or 304, 412, 416
+    GET /a                       301 to a/, if there is anything to see there
+    GET /a/                      a/index.html, else what is in it, if that may be listed
+    GET /a/b.md?as_markdown=1    the text as a page
+    GET /api/v1/dir/a/           what is in a/ as JSON, if that may be listed and no file has such a name
+    anything but GET, HEAD and OPTIONS      405
+
+Nothing waits for a disk on the event loop: what was not sent within the last seconds is opened in a thread.
+Source: RFC 9110.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from functools import partial
+
+from aiohttp import web
+
+from hardline import log
+from hardline.cache.files import lookup, markdown
+from hardline.cache.files.browsing import Browsing
+from hardline.cache.files.listing import POLICY, HtmlListing, JsonListing
+from hardline.cache.files.lookup import Content, Found, Place
+from hardline.cache.files.ready import Ready
+from hardline.cache.files.tree import Directory, Tree
+from hardline.cache.http import mediatypes, negotiation, pages, ranges
+from hardline.cache.http.body import send_file
+from hardline.cache.http.conditional import Validators, Verdict, format_date, judge, wanted_range
+from hardline.cache.http.paths import Target, parse_target
+from hardline.cache.http.ranges import Part
+from hardline.cache.threads import off_loop
+from hardline.units import format_size
+
+_ALLOWED = "GET, HEAD, OPTIONS"
+_API = ("api", "v1", "dir")  # as PTTH has it
+
+_NO_FILE = -1  # for content that is whole
+
+# A file may change at any time, and visitors are to see it: caches ask each time, which costs a 304.
+_HEADERS = {"Server": "hardline", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+
+
+class FileService:
+    """Serves what `tree` holds; `allow_listing`: also what is in its directories.
+
+    Several services may share the limits of one `browsing`.
+    """
+
+    def __init__(self, tree: Tree, *, allow_listing: bool, browsing: Browsing | None = None) -> None:
+        self._tree = tree
+        self._may_list = allow_listing
+        self._browsing = browsing or Browsing()
+        self._rendering = asyncio.Semaphore(1)
+        self._ready = Ready(tree)
+
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        """The answer, sent or to be sent; None: nothing is there.
+
+        Raises ConnectionLost after cutting a connection whose file became shorter, and ConnectionError when the
+        visitor has left.  Cancelled, it leaves nothing open.
+        """
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={**_HEADERS, "Allow": _ALLOWED})
+        if request.method not in ("GET", "HEAD"):
+            return pages.method_not_allowed(request, _ALLOWED)
+        accepted = negotiation.listed(request.headers, "Accept-Encoding")
+        key, now = (request.raw_path, accepted), time.time()
+        if content := self._ready.find(key, now):
+            return await _send(request, content, _NO_FILE)
+        target = parse_target(request.raw_path)
+        if target is None:
+            return None
+        as_page = _is_page(target)
+        try:
+            # A page is made of the text itself, never of a sibling in some coding.
+            found = await self._find(target, "" if as_page else accepted)
+        except PermissionError:
+            return pages.not_readable(request)
+        except OSError as failure:
+            reason = (failure.strerror or str(failure)).lower()
+            log.warning("file.unreadable", path=request.raw_path[:200], reason=reason)
+            return pages.disk_failed(request, reason)
+        match found:
+            case Found():
+                try:
+                    if as_page:
+                        return await self._send_page(request, found.content, found.fd)
+                    self._ready.keep(key, found.content, now)
+                    return await _send(request, found.content, found.fd)
+                finally:
+                    found.close()
+            case Directory():
+                return await self._list(request, target, found)
+            case Place.ELSEWHERE:
+                # 301 and not 308: every client knows it, and its trouble is with methods that do not get here.
+                return web.Response(status=301, headers={**_HEADERS, "Location": target.beside, "Content-Length": "0"})
+        return None
+
+    # What is there.
+
+    async def _find(self, target: Target, accepted: str) -> Found | Directory | Place | None:
+        look = partial(lookup.look, self._tree, target, accepted, may_list=self._may_list)
+        found = await off_loop(look, _discard)
+        if found is Place.LISTED:
+            return await self._read_directory(target)
+        if found is None and self._may_list and target.names[:3] == _API:
+            return await self._read_directory(Target(target.names[3:], target.directory, ""))
+        return found
+
+    async def _read_directory(self, target: Target) -> Directory | Place | None:
+        directory = await off_loop(partial(self._tree.read_directory, target.names), _discard)
+        if directory is None or target.directory:
+            return directory
+        directory.close()
+        return Place.ELSEWHERE
+
+    # How it is sent.
+
+    async def _send_page(self, request: web.BaseRequest, content: Content, fd: int) -> web.StreamResponse:
+        size, tag = content.facts.st_size, f'"{content.tag}-page"'
+        if size > markdown.MAX_SIZE:
+            return pages.too_long(request, format_size(markdown.MAX_SIZE))
+        headers = {**_HEADERS, "ETag": tag}
+        match judge(request.method, request.headers, Validators(tag), time.time()):
+            case Verdict.NOT_MODIFIED:
+                return web.Response(status=304, headers=headers)
+            case Verdict.FAILED:
+                return pages.precondition_failed(request)
+        headers["Content-Type"] = "text/html; charset=utf-8"
+        headers["Content-Security-Policy"] = markdown.POLICY
+        if request.method == "HEAD":
+            return web.Response(headers=headers)
+        # One at a time: it is work for the processor, and everybody else's answers need that as well.
+        async with self._rendering:
+            body = await off_loop(partial(_page, content, fd), _nothing)
+        return web.Response(headers=headers, body=body)
+
+    async def _list(self, request: web.BaseRequest, target: Target, directory: Directory) -> web.StreamResponse:
+        asked = negotiation.prefers(negotiation.listed(request.headers, "Accept"), negotiation.JSON, negotiation.HTML)
+        as_json = asked or directory.names != target.names
+        form = JsonListing(directory.names) if as_json else HtmlListing(directory.names)
+        headers = {**_HEADERS, "Content-Type": form.content_type, "Vary": "Accept"}
+        if not as_json:
+            headers["Content-Security-Policy"] = POLICY
+        return await self._browsing.send(request, directory, form, headers)
+
+
+async def _send(request: web.BaseRequest, content: Content, fd: int) -> web.StreamResponse:
+    """Answer with a file, or with what the conditions and ranges of the request make of it."""
+    now, size = time.time(), content.facts.st_size
+    modified = content.facts.st_mtime_ns // 1_000_000_000
+    there = Validators(f'"{content.tag}"', modified)
+    headers = {**_HEADERS, "ETag": f'"{content.tag}"'}
+    # A file from the future was last modified now (RFC 9110, section 8.8.2.1).
+    if date := format_date(min(modified, int(now))):
+        headers["Last-Modified"] = date
+    if content.varies:
+        headers["Vary"] = "Accept-Encoding"
+    match judge(request.method, request.headers, there, now):
+        case Verdict.NOT_MODIFIED:
+            return web.Response(status=304, headers=headers)
+        case Verdict.FAILED:
+            return pages.precondition_failed(request)
+    headers["Accept-Ranges"] = "bytes"
+    wanted = wanted_range(request.method, request.headers, there, now)
+    parts = None if wanted is None else ranges.select(wanted, size)
+    if parts == ():
+        return pages.range_not_satisfiable(request, size)
+    if content.coding != "identity":
+        headers["Content-Encoding"] = content.coding
+    body: list[bytes | Part]
+    if parts is None:
+        status, body = 200, [Part(0, size)] if size else []
+        headers["Content-Type"] = content.content_type
+    elif len(parts) == 1:
+        status, body = 206, [*parts]
+        headers["Content-Type"] = content.content_type
+        headers["Content-Range"] = ranges.content_range(parts[0], size)
+    else:
+        several = ranges.multipart(parts, size, content.content_type, secrets.token_hex(16))
+        status, body = 206, [piece for pair in several.parts for piece in pair]
+        body.append(several.close)
+        headers["Content-Type"] = several.content_type
+    return await _transmit(request, status, headers, body, content, fd)
+
+
+async def _transmit(
+    request: web.BaseRequest, status: int, headers: dict[str, str], body: list[bytes | Part], content: Content, fd: int
+) -> web.StreamResponse:
+    """Answer with a body of bytes and of parts of the content."""
+    headers["Content-Length"] = str(sum(piece.count if isinstance(piece, Part) else len(piece) for piece in body))
+    if request.method == "HEAD":
+        return web.Response(status=status, headers=headers)
+    in_memory = len(content.start)
+    if all(not isinstance(piece, Part) or piece.end <= in_memory for piece in body):
+        pieces = [content.start[piece.offset : piece.end] if isinstance(piece, Part) else piece for piece in body]
+        return web.Response(status=status, headers=headers, body=b"".join(pieces))
+    response = web.StreamResponse(status=status, headers=headers)
+    await response.prepare(request)
+    for piece in body:
+        if isinstance(piece, Part):
+            await send_file(request, response, fd, piece.offset, piece.count)
+        else:
+            await response.write(piece)
+    return response
+
+
+def _is_page(target: Target) -> bool:
+    """Whether it is a Markdown text, asked for as a page."""
+    asked = target.names and "as_markdown=1" in target.query.split("&")
+    return bool(asked) and mediatypes.is_markdown(target.names[-1])
+
+
+def _page(content: Content, fd: int) -> bytes:
+    source = content.start if content.whole else os.pread(fd, content.facts.st_size, 0)
+    return markdown.page(source, content.name)
+
+
+def _discard(found: Found | Directory | Place | None) -> None:
+    """Nobody waits for it any more."""
+    if isinstance(found, Found | Directory):
+        found.close()
+
+
+def _nothing(_: object) -> None:
+    """There is nothing to close."""

@@ -1,0 +1,173 @@
+"""What is in a directory, as a page for people and as JSON for programs, in pieces; without I/O.
+
+    opening ─ row ─ row ─ … ─ closing      nothing of it is ever needed as a whole
+
+Directories come first, then names as people count: "file 9" before "file 10".  A name is hostile: in a page it is
+escaped, in a link it is one segment.  In JSON, `href` is the exact name; `name` is what can be said of it in Unicode.
+Links are relative: the page is right behind any prefix.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from html import escape
+
+from hardline.cache.http.mediatypes import is_markdown
+from hardline.cache.http.paths import quoted, shown
+from hardline.html import CLOSING, STYLE, content_policy, opening
+
+_NUMBER = re.compile(r"0*([0-9]+)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = 253_402_300_799  # the end of the year 9999
+
+_STYLE = (
+    STYLE
+    + """\
+nav{color:var(--dim);font-size:.9rem;margin-bottom:.4rem}
+.files{list-style:none;padding:0;margin:1.2rem 0 0}
+.files li{display:grid;grid-template-columns:minmax(0,1fr) 5rem 9.5rem;column-gap:1rem;align-items:baseline;margin:0;
+border-bottom:1px solid var(--line)}
+.files a{padding:.5rem 0;white-space:pre-wrap}
+.files .dir a{font-weight:600}
+.files span,.files time{color:var(--dim);font-size:.85rem;text-align:right;white-space:nowrap;
+font-variant-numeric:tabular-nums}
+.files .view{font-size:.85rem;padding:.5rem .2rem .5rem .8rem}
+.files .top{color:var(--dim);font-size:.85rem}.files .top *{padding:.3rem 0}
+@media(max-width:40rem){.files .top{display:none}.files li{grid-template-columns:auto auto 1fr;padding:.45rem 0}
+.files li>div{grid-column:1/-1}.files a{display:inline-block;padding:.2rem 0}.files .view{padding:.2rem .8rem}
+.files span,.files time{text-align:left}.files .dir span{display:none}time[datetime]::after{content:" UTC"}
+.files li{position:relative}.files div>a:first-child::after{content:"";position:absolute;inset:0}
+.files .view{position:relative}}
+"""
+)
+POLICY = content_policy(_STYLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`modified` is seconds since the epoch; the size of a directory is 0."""
+
+    name: str
+    is_directory: bool
+    size: int
+    modified: int
+
+
+def sort_key(name: str, is_directory: bool) -> str:
+    """Text that sorts as people expect; `from_key` gives back what it was made of."""
+    counted = _NUMBER.sub(_by_length, name.casefold())
+    return f"{'0' if is_directory else '1'}{counted}\0{name}"
+
+
+def from_key(key: str) -> tuple[str, bool]:
+    """Name, and whether it is a directory's."""
+    return key.rpartition("\0")[2], key[0] == "0"
+
+
+class HtmlListing:
+    """A page.  `names` are those of the directory, none for the root."""
+
+    content_type = "text/html; charset=utf-8"
+    separator = ""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def opening(self) -> str:
+        steps = ["Files", *map(shown, self._names)]
+        up = len(steps) - 1
+        crumbs = " / ".join(
+            f'<a href="{"../" * (up - index)}">{_bdi(step)}</a>' for index, step in enumerate(steps[:-1])
+        )
+        parts = [opening(steps[-1], style=_STYLE)]
+        if crumbs:
+            parts.append(f"<nav>{crumbs} /</nav>")
+        parts.append(f"<h1>{_bdi(steps[-1])}</h1><ul class=files>")
+        parts.append("<li class=top><div>Name</div><span>Size</span><time>Modified (UTC)</time></li>")
+        if up:
+            parts.append('<li class=dir><div><a href="../">../</a></div><span></span><time></time></li>')
+        return "".join(parts)
+
+    def row(self, entry: Entry) -> str:
+        href, text = _href(entry), _bdi(shown(entry.name))
+        if entry.is_directory:
+            link, size, kind = f'<a href="{href}">{text}/</a>', "", " class=dir"
+        else:
+            link, size, kind = f'<a href="{href}">{text}</a>', readable_size(entry.size), ""
+            if is_markdown(entry.name):
+                link += f'<a class=view href="{href}?as_markdown=1">as a page</a>'
+        moment = iso_time(entry.modified)
+        day = moment[:16].replace("T", " ")
+        time = f"<time datetime={moment}>{day}</time>" if moment else "<time></time>"
+        return f"<li{kind}><div>{link}</div><span>{size}</span>{time}</li>\n"
+
+    def closing(self, count: int, wrong: str) -> str:
+        said = wrong or ("" if count else "There is nothing in it.")
+        return f"</ul>{f'<p class=dim>{escape(said)}</p>' if said else ''}{CLOSING}"
+
+
+class JsonListing:
+    """{"path": "/a/", "entries": [{"name", "is_dir", "size", "modified", "href"}, …], "complete": true}"""
+
+    content_type = "application/json"
+    separator = ","
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def opening(self) -> str:
+        path = "".join(f"/{_in_unicode(name)}" for name in self._names)
+        return f'{{"path": {json.dumps(path + "/")}, "entries": ['
+
+    def row(self, entry: Entry) -> str:
+        told = {
+            "name": _in_unicode(entry.name),
+            "is_dir": entry.is_directory,
+            "size": entry.size,
+            "modified": iso_time(entry.modified) or None,
+            "href": _href(entry),
+        }
+        return f"\n{json.dumps(told)}"
+
+    def closing(self, count: int, wrong: str) -> str:
+        told = f', "problem": {json.dumps(wrong)}' if wrong else ""
+        return f'\n], "complete": {"false" if wrong else "true"}{told}}}\n'
+
+
+def readable_size(size: int) -> str:
+    """Bytes as people say it, in powers of 1024."""
+    amount, units = float(size), ["B", "KB", "MB", "GB", "TB"]
+    while amount >= 999.5 and len(units) > 1:
+        amount /= 1024
+        units.pop(0)
+    return f"{amount:.1f} {units[0]}" if amount < 9.95 and units[0] != "B" else f"{amount:.0f} {units[0]}"
+
+
+def iso_time(seconds: int) -> str:
+    """Seconds since the epoch as RFC 3339 has it; "" for what no calendar has."""
+    if not 0 <= seconds <= _LATEST:
+        return ""
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _href(entry: Entry) -> str:
+    # "./" keeps a client from taking what stands before a colon for a scheme, even one that decodes first.
+    before = "./" if ":" in entry.name else ""
+    return f"{before}{quoted(entry.name)}{'/' if entry.is_directory else ''}"
+
+
+def _bdi(text: str) -> str:
+    return f"<bdi>{escape(text)}</bdi>"
+
+
+def _in_unicode(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _by_length(number: re.Match[str]) -> str:
+    """A number so that it sorts by its value: where digits do, the shorter one first."""
+    return f"0{chr(len(number[1]))}{number[1]}"

@@ -1,0 +1,47 @@
+"""`hardline fileserver DIR --port N`: a directory on a port of this machine, without any tunnel."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from hardline.cache.files.files import FileService
+from hardline.cache.files.tree import Tree
+from hardline.cache.http.pages import nothing_here
+from hardline.cache.http.server import StreamServer
+from hardline.cache.own import OwnFiles
+from hardline.errors import ConfigError
+from hardline.files import hint_for
+
+
+async def serve_directory(
+    root: Path, address: str, port: int, own: OwnFiles, *, allow_listing: bool, ready: Callable[[str], None]
+) -> None:
+    """Serve `root` until SIGINT or SIGTERM; `ready` gets its URL.  Raises ConfigError when that cannot begin."""
+    if not await asyncio.to_thread(root.is_dir):
+        raise ConfigError(f"{root} is no directory")
+    files = FileService(Tree(root, forbidden=own.judge(root)), allow_listing=allow_listing)
+
+    async def respond(request: web.BaseRequest) -> web.StreamResponse:
+        return await files.respond(request) or nothing_here(request)
+
+    server = StreamServer(respond, root.name)
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        listening = await loop.create_server(server.protocol_factory, address, port)
+    except OSError as failure:
+        reason = (failure.strerror or str(failure)).lower()
+        hint = hint_for(failure) or "choose another with --port"
+        raise ConfigError(f"port {port} of {address} cannot be used: {reason}", hint=hint) from None
+    async with listening:
+        shown = f"[{address}]" if ":" in address else address
+        ready(f"http://{shown}:{listening.sockets[0].getsockname()[1]}/")
+        await stop.wait()
+    await server.aclose()

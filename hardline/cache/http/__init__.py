@@ -1,0 +1,1 @@
+"""What every answer of a site needs of HTTP."""

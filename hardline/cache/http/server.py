@@ -1,0 +1,166 @@
+"""An HTTP server that is handed tunnel streams.
+
+    stream ──▶ StreamTransport ──▶ aiohttp's protocol ──▶ handler(request) ──▶ answer
+
+aiohttp reads and writes HTTP; here is what it cannot know of a tunnel: a visitor may end its own direction and still
+wait for its answers (`nc -N`, and every connection that a browser has closed looks so for a moment).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from hardline import log
+from hardline.cache.http.connection import StreamTransport
+from hardline.errors import ConnectionLost, HardlineError
+from hardline.session.stream import Stream
+from hardline.transport.tcp import TcpStream
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_KEEP_ALIVE = 75.0  # seconds without a request
+_MAX_LINE = 32_768  # of a request's head: as much as the browser's door lets through
+_MAX_FIELDS = 256
+_NEXT_ANSWER = 0.1  # seconds within which the answer to a pipelined request begins
+_STOPPING = 2.0  # seconds for answers under way
+
+# aiohttp would tell every malformed request; what fails in a handler is told by `_handle`.
+_SILENT = logging.Logger("aiohttp", logging.CRITICAL + 1)
+
+
+class StreamServer:
+    """Answers requests of the streams it is given through `handler`, until `aclose`."""
+
+    def __init__(self, handler: Handler, name: str) -> None:
+        self._handler = handler
+        self._name = name
+        self._connections: dict[asyncio.BaseTransport, _Connection] = {}
+        self._ending = False
+        self._server = web.Server(
+            self._handle,
+            handler_cancellation=True,
+            access_log=None,
+            logger=_SILENT,
+            keepalive_timeout=_KEEP_ALIVE,
+            tcp_keepalive=False,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_LINE,
+            max_headers=_MAX_FIELDS,
+            auto_decompress=False,
+        )
+
+    @property
+    def protocol_factory(self) -> Callable[[], asyncio.Protocol]:
+        """For a listening socket."""
+        return self._server
+
+    async def serve(self, stream: Stream) -> None:
+        """Answer what comes on `stream` until it is over; the stream is closed then.  Cancelled, it is cut.
+
+        Raises ConnectionLost when the server is ending.
+        """
+        if self._ending:
+            raise ConnectionLost("the service was changed")
+        protocol = self._server()
+        connection = _Connection(protocol)
+        transport = connection.transport = StreamTransport(stream, protocol, connection.ended)
+        self._connections[transport] = connection
+        try:
+            await transport.done
+        except asyncio.CancelledError:
+            transport.abort()
+            raise
+        finally:
+            del self._connections[transport]
+
+    async def connect(self) -> TcpStream:
+        """A socket whose other end is this server: for pipes that are no streams."""
+        ours, theirs = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        await loop.connect_accepted_socket(self._server, ours)
+        _, stream = await loop.create_unix_connection(TcpStream, sock=theirs)
+        return stream
+
+    async def retire(self) -> None:
+        """Take no more requests, and wait until every answer under way has come to its end."""
+        self._ending = True
+        await asyncio.gather(*(connection.retire() for connection in self._connections.values()))
+
+    async def aclose(self) -> None:
+        """Let answers under way come to their end for a moment, then cut everything."""
+        self._ending = True
+        self._server.pre_shutdown()
+        await self._server.shutdown(_STOPPING)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = self._connections.get(request.transport) if request.transport else None
+        if connection is not None:
+            connection.began(request)
+        try:
+            return await self._handler(request)
+        except (ConnectionError, HardlineError) as failure:
+            # The visitor left, or has been cut since what it should get cannot be had whole.
+            if request.transport is not None:
+                request.transport.abort()
+            reason = failure.message if isinstance(failure, HardlineError) else str(failure)
+            log.debug("answer.cut", service=self._name, reason=reason)
+            raise ConnectionResetError from failure
+        except web.HTTPException:
+            raise
+        except Exception as failure:
+            log.warning("answer.failed", service=self._name, path=request.raw_path[:200], reason=repr(failure)[:300])
+            raise
+        finally:
+            if connection is not None:
+                connection.answered()
+
+
+class _Connection:
+    """What a visitor that has ended its own direction is still owed."""
+
+    def __init__(self, protocol: web.RequestHandler) -> None:
+        self.transport: StreamTransport | None = None
+        self._protocol = protocol
+        self._request: web.BaseRequest | None = None
+        self._ended = False
+
+    async def retire(self) -> None:
+        """Close it once the answer under way is out; return when it is."""
+        self._protocol.close()
+        self._close_if_idle()
+        if self.transport is not None:
+            await asyncio.shield(self.transport.done)
+
+    def began(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self._cut_if_torn()
+
+    def answered(self) -> None:
+        self._request = None
+        self._close_later()
+
+    def ended(self) -> None:
+        """The visitor has sent its last byte."""
+        self._ended = True
+        self._cut_if_torn()
+        self._close_later()
+
+    def _close_later(self) -> None:
+        if self._ended:
+            asyncio.get_running_loop().call_later(_NEXT_ANSWER, self._close_if_idle)
+
+    def _cut_if_torn(self) -> None:
+        """A request that ends in the middle of its body will never be whole."""
+        if self._ended and self._request is not None and not self._request.content.is_eof() and self.transport:
+            self.transport.abort()
+
+    def _close_if_idle(self) -> None:
+        if self._request is None and self.transport is not None:
+            self.transport.close()

@@ -1,0 +1,1 @@
+"""Answers on disk: found, put in their place, thrown out."""

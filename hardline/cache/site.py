@@ -1,0 +1,96 @@
+"""A service of this node's own making: templates, a cached site, files.
+
+request ─▶ DynamicPages   a template of that name, if [Cache] dynamicContent
+        └▶ CachingProxy   if there is a local service
+        └▶ FileService    if there is none; where it has nothing, what is kept of an earlier cached site
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from pathlib import Path
+
+from aiohttp import web
+
+from hardline.cache.caching.origin import Origin
+from hardline.cache.caching.proxy import CachingProxy
+from hardline.cache.files.files import FileService
+from hardline.cache.files.tree import Tree
+from hardline.cache.http.pages import nothing_here
+from hardline.cache.http.server import StreamServer
+from hardline.cache.kept.bucket import TokenBucket
+from hardline.cache.kept.store import Store
+from hardline.cache.own import OwnFiles
+from hardline.cache.templates.dynamic import DynamicPages
+from hardline.config import CacheSection, LocalService
+from hardline.units import MB
+
+
+class Site:
+    """What answers for one service.  `server` takes its streams."""
+
+    def __init__(
+        self,
+        name: str,
+        dynamic: DynamicPages | None,
+        proxy: CachingProxy | None,
+        files: FileService | None,
+        store: Store,
+    ) -> None:
+        self._dynamic = dynamic
+        self._proxy = proxy
+        self._files = files
+        self._store = store
+        self.server = StreamServer(self._respond, name)
+
+    async def aclose(self) -> None:
+        """End it: answers under way have a moment."""
+        await self.server.aclose()
+        for part in (self._dynamic, self._proxy):
+            if part is not None:
+                await part.aclose()
+        await self._store.aclose()
+
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._dynamic is not None and (page := await self._dynamic.respond(request)) is not None:
+            return page
+        if self._files is not None and (answer := await self._files.respond(request)) is not None:
+            return answer
+        if self._proxy is not None:
+            return await self._proxy.respond(request)
+        return nothing_here(request)
+
+
+async def open_site(name: str, root: Path, target: LocalService | None, settings: CacheSection, own: OwnFiles) -> Site:
+    """Open a service's directory.  Raises OSError when it cannot be used."""
+    await asyncio.to_thread(_check, root, settings, target, own)
+    forbidden = own.judge(root)
+    tree = Tree(root, forbidden=forbidden)
+    store = Store(root, max_size=settings.max_size, clock=time.time, forbidden=forbidden)
+    if target is not None:
+        await store.open()  # without it, it only reads: the directory is its owner's then
+    bucket = None
+    if settings.download_rate_limit:
+        bucket = TokenBucket(settings.download_rate_limit * MB, asyncio.get_running_loop().time())
+    return Site(
+        name,
+        DynamicPages(root, tree) if settings.dynamic_content else None,
+        CachingProxy(
+            store, Origin(target) if target else None, max_age=settings.max_age, bucket=bucket, clock=time.time
+        ),
+        None if target else FileService(tree, allow_listing=settings.allow_listing),
+        store,
+    )
+
+
+def _check(root: Path, settings: CacheSection, target: LocalService | None, own: OwnFiles) -> None:
+    assert settings.directory is not None
+    if not settings.directory.is_absolute() or target is not None:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not root.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(root))
+    if target is not None and own.overlaps(root):
+        raise OSError(errno.EPERM, "a site is not cached where hardline keeps its own files", str(root))

@@ -1,0 +1,140 @@
+"""The sites of this node: services that have a directory of their own.
+
+    services, as they change ──▶ Sites ──▶ LazySite ── at once, or at a visit ──▶ site.open_site ──▶ Site
+
+A node without any loads none of what HTTP needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hardline import log
+from hardline.cache.own import OwnFiles
+from hardline.config import CacheSection, LocalService
+from hardline.errors import ServiceFailed
+from hardline.identity import KeyHash
+from hardline.servicedir import Service
+from hardline.session.stream import Stream
+from hardline.tasks import TaskSet
+from hardline.transport.tcp import TcpStream
+
+if TYPE_CHECKING:
+    from hardline.cache.site import Site
+
+
+class Sites:
+    """One LazySite for each service with [Cache] directory.  `datadir` is the node's."""
+
+    def __init__(self, datadir: Path, own: OwnFiles) -> None:
+        self._cache = datadir / "cache"
+        self._own = own
+        self._sites: dict[KeyHash, LazySite] = {}
+        self._tasks = TaskSet("sites")
+
+    def replace(self, services: Iterable[Service]) -> None:
+        """Serve `services` from now on.  A site whose settings are others now ends when its answers are out."""
+        before, self._sites = self._sites, {}
+        for service in services:
+            directory = service.settings.cache.directory
+            if directory is None:
+                continue
+            site = LazySite(
+                service.name, self._cache / directory, service.settings.target, service.settings.cache, self._own
+            )
+            known = before.get(service.key_hash)
+            if known is not None and known.same_as(site):
+                site = before.pop(service.key_hash)
+            self._sites[service.key_hash] = site
+        for gone in before.values():
+            self._tasks.start(gone.retire(), "retire")
+        for site in self._sites.values():
+            self._tasks.start(site.warm(), "warm")
+
+    def find(self, key_hash: KeyHash) -> LazySite | None:
+        """The site of a service; None for a service that is none."""
+        return self._sites.get(key_hash)
+
+    async def aclose(self) -> None:
+        """End all sites."""
+        await asyncio.gather(*(site.aclose() for site in self._sites.values()))
+        await self._tasks.aclose()
+
+
+class LazySite:
+    """A site that is opened when it is needed, and again when that failed."""
+
+    def __init__(
+        self, name: str, root: Path, target: LocalService | None, settings: CacheSection, own: OwnFiles
+    ) -> None:
+        self._described = (name, root, target, settings)
+        self._own = own
+        self._opening = asyncio.Lock()
+        self._site: Site | None = None
+        self._closed = False
+
+    def same_as(self, other: LazySite) -> bool:
+        """Nothing about it has changed."""
+        return self._described == other._described
+
+    async def ready(self) -> None:
+        """Have it open.  Raises ServiceFailed when it cannot be."""
+        if self._site is None:
+            async with self._opening:
+                await self._open()
+
+    async def warm(self) -> None:
+        """Have it open before somebody waits for it; what is wrong with it is in the log then."""
+        with contextlib.suppress(ServiceFailed):
+            await self.ready()
+
+    async def serve(self, stream: Stream) -> None:
+        """Answer what comes on `stream`, after `ready`, until it is over; then the stream is closed."""
+        assert self._site is not None, "ready first"
+        await self._site.server.serve(stream)
+
+    async def connect(self) -> TcpStream:
+        """A socket whose other end is the site, after `ready`."""
+        assert self._site is not None, "ready first"
+        return await self._site.server.connect()
+
+    async def retire(self) -> None:
+        """End it once the answers under way are out."""
+        self._closed = True
+        async with self._opening:
+            if self._site is not None:
+                await self._site.server.retire()
+                await self._site.aclose()
+
+    async def aclose(self) -> None:
+        """End it; answers under way have a moment."""
+        self._closed = True
+        async with self._opening:
+            if self._site is not None:
+                await self._site.aclose()
+
+    async def _open(self) -> None:
+        if self._site is not None:
+            return
+        if self._closed:
+            raise ServiceFailed("unavailable", "the service was changed")
+        # Only now, and not on the event loop: it takes a while to load.
+        open_site = await asyncio.to_thread(_loaded)
+        name, root, target, settings = self._described
+        try:
+            self._site = await open_site(name, root, target, settings, self._own)
+        except OSError as failure:
+            log.warning(
+                "site.unusable", service=name, directory=root, reason=(failure.strerror or str(failure)).lower()
+            )
+            raise ServiceFailed("unavailable", "its directory cannot be used") from None
+
+
+def _loaded() -> Callable[..., Awaitable[Site]]:
+    from hardline.cache.site import open_site
+
+    return open_site

@@ -1,0 +1,1 @@
+"""Pages that are made when somebody asks for them."""

@@ -1,0 +1,177 @@
+"""The public suite "cache-tests" (cache-tests.fyi) against a caching proxy.
+
+    node suite.mjs: the suite's client ─▶ what is tested ─▶ the suite's server (node)
+
+    python -m tests.cache.suite             through a proxy over a plain HTTP server
+    python -m tests.cache.suite --max-age 0 --tunnel     through two daemons
+
+It is fetched by npm once, into the user's cache directory.  suite.mjs says where the package is behind the suite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+from platformdirs import user_cache_path
+
+from hardline.cache.caching.origin import Origin
+from hardline.cache.caching.proxy import CachingProxy
+from hardline.cache.kept.store import Store
+from hardline.config import LocalService
+from tests.support.node import Node
+from tests.support.waiting import wait_until
+
+PACKAGE = "http-cache-tests@0.4.5"
+_RUNNER = Path(__file__).with_name("suite.mjs")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of the suite: `kind` is required, optimal or check; `said` is why it did not pass."""
+
+    id: str
+    kind: str
+    passed: bool
+    said: str
+
+
+def installed() -> Path | None:
+    """The package's directory, fetched if it is not there; None when it cannot be fetched."""
+    place = user_cache_path("hardline-tests") / PACKAGE.replace("@", "-")
+    package = place / "node_modules" / "http-cache-tests"
+    if not (package / "package.json").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        command = [
+            "npm",
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--prefix",
+            place,
+            PACKAGE,
+        ]
+        if subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=300).returncode:
+            return None
+    return package
+
+
+@contextlib.contextmanager
+def suite_server(package: Path) -> Iterator[int]:
+    """The suite's origin on a port of 127.0.0.1."""
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        port = chosen.getsockname()[1]
+    with tempfile.TemporaryDirectory() as scratch:
+        told = {"npm_config_protocol": "http", "npm_config_port": str(port), "npm_config_pidfile": f"{scratch}/pid"}
+        with (
+            open(f"{scratch}/log", "w") as log,
+            subprocess.Popen(
+                ["node", package / "server" / "server.mjs"],
+                cwd=package,
+                env={**os.environ, **told},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            ) as server,
+        ):
+            try:
+                wait_until(lambda: _listens(port), "the suite's server listens")
+                yield port
+            finally:
+                server.kill()
+
+
+def run(package: Path, base: str) -> list[Case]:
+    """Run every case against `base`, such as http://127.0.0.1:8080."""
+    command = ["node", "--no-warnings", _RUNNER, package, base]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=True, stdin=subprocess.DEVNULL)
+    return [Case(**case) for case in json.loads(done.stdout.splitlines()[-1])]
+
+
+def passed(cases: Sequence[Case], kind: str) -> int:
+    """How many cases of a kind passed."""
+    return sum(case.passed for case in cases if case.kind == kind)
+
+
+def failed(cases: Sequence[Case], kind: str) -> dict[str, str]:
+    """Those that did not, and why."""
+    return {case.id: case.said for case in cases if case.kind == kind and not case.passed}
+
+
+@contextlib.asynccontextmanager
+async def plain_proxy(root: Path, origin: int, max_age: float) -> AsyncIterator[int]:
+    """A caching proxy on a port of 127.0.0.1."""
+    store = Store(root, max_size=1 << 28, clock=time.time)
+    await store.open()
+    proxy = CachingProxy(store, Origin(LocalService("tcp", "127.0.0.1", origin)), max_age=max_age)
+    server = web.Server(proxy.respond, handler_cancellation=True, access_log=None, auto_decompress=False)
+    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+        await server.shutdown(1.0)
+        await proxy.aclose()
+        await store.aclose()
+
+
+def through_a_plain_proxy(package: Path, max_age: float) -> list[Case]:
+    """The suite, with nothing but the proxy in between."""
+
+    async def main(root: Path, origin: int) -> list[Case]:
+        async with plain_proxy(root, origin, max_age) as port:
+            return await asyncio.to_thread(run, package, f"http://127.0.0.1:{port}")
+
+    with tempfile.TemporaryDirectory() as root, suite_server(package) as origin:
+        return asyncio.run(main(Path(root), origin))
+
+
+def through_a_tunnel(package: Path, directory: Path, max_age: float) -> list[Case]:
+    """The suite, through the proxy of a hosting daemon and the door of a visiting one."""
+    with suite_server(package) as origin, Node(directory / "host") as host, Node(directory / "visitor") as visitor:
+        cache = f"[Cache]\ndirectory = site\nmaxAge = {max_age:.0f}\n"
+        host.write("site", f"[Service]\nservice = 127.0.0.1\nport = {origin}\n{cache}")
+        return run(package, visitor.url_of(host.label("site")).rstrip("/"))
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--max-age", type=float, default=7 * 86_400.0)
+    parser.add_argument("--tunnel", action="store_true")
+    options = parser.parse_args()
+    package = installed()
+    if package is None:
+        parser.exit(1, "the suite cannot be fetched\n")
+    if options.tunnel:
+        with tempfile.TemporaryDirectory() as directory:
+            cases = through_a_tunnel(package, Path(directory), options.max_age)
+    else:
+        cases = through_a_plain_proxy(package, options.max_age)
+    for kind in ("required", "optimal", "check"):
+        for name, said in failed(cases, kind).items():
+            print(f"{kind:8}  {name}: {said}")
+    for kind in ("required", "optimal", "check"):
+        print(f"{kind:8}  {passed(cases, kind)} of {sum(case.kind == kind for case in cases)}")
+
+
+if __name__ == "__main__":
+    main()
