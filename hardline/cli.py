@@ -16,8 +16,8 @@ from typing import Any
 
 from hardline import __version__, control
 from hardline.cache.own import OwnFiles
-from hardline.daemon import default_places
 from hardline.errors import HardlineError
+from hardline.places import default_places
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

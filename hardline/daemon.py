@@ -14,7 +14,6 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from hardline.errors import ConfigError
 from hardline.files import hint_for, write_new
 from hardline.memory import keep_small
 from hardline.notify import notify
+from hardline.places import Places
 from hardline.proxy import pages
 from hardline.proxy.server import Door, DoorLimits
 from hardline.servicedir import ServiceDirectory, remove_service, write_service
@@ -62,15 +62,6 @@ BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 _DRAIN_LIMIT = 30.0  # seconds
 _DRAIN_QUIET = 1.0
 _APPEAR_LIMIT = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """The directories of a node, and its settings file."""
-
-    servicedir: Path
-    datadir: Path
-    config: Path | None = None
 
 
 class Daemon:
@@ -372,15 +363,6 @@ class Daemon:
 
     def _moved(self) -> int:
         return sum(session.sent + session.received for session in self._sessions())
-
-
-def default_places() -> Places:
-    """Where a node keeps things when nobody says otherwise."""
-    from platformdirs import user_config_path, user_data_path  # only where no directory was named
-
-    if os.geteuid() == 0:
-        return Places(Path("/etc/hardline/services"), Path("/var/lib/hardline"))
-    return Places(user_config_path("hardline") / "services", user_data_path("hardline"))
 
 
 def _prepare(datadir: Path) -> None:

@@ -20,8 +20,9 @@ from typing import Any
 
 from hardline import __version__, log
 from hardline.config import NodeSettings, parse_node
-from hardline.daemon import Daemon, Places, default_places
+from hardline.daemon import Daemon
 from hardline.errors import ConfigError, HardlineError
+from hardline.places import Places, default_places
 from hardline.servicedir import read_ini
 
 _DESCRIPTORS = 10_240  # where the limit of all is none: what macOS allows a process

@@ -382,6 +382,29 @@ def test_a_data_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path
     assert reason in error
 
 
+def test_an_answer_that_ends_with_its_connection_is_cut_when_the_visitors_daemon_is_killed(
+    host: Node, tmp_path: Path
+) -> None:
+    """The kernel closes for a process that is gone: in order, unless it was told otherwise."""
+    label = host.label("site")
+    with Node(tmp_path / "visitor") as visitor:
+        url = visitor.url_of(label, "until-end/50000000")
+        with Download(url, tmp_path / "got", "--limit-rate", "5M") as download:
+            download.has_received(1_000_000)
+            visitor.kill()
+            assert download.exit_code() in CUT
+
+
+def test_an_answer_that_ends_with_its_connection_is_whole_for_who_reads_slowly(
+    host: Node, visitor: Node, tmp_path: Path
+) -> None:
+    with Download(
+        visitor.url_of(host.label("site"), "until-end/8000000"), tmp_path / "got", "--limit-rate", "3M"
+    ) as got:
+        assert got.exit_code() == 0
+    assert (tmp_path / "got").stat().st_size == 8_000_000
+
+
 def test_who_asks_a_daemon_that_is_starting_gets_his_answer_when_it_is_up(tmp_path: Path) -> None:
     node = Node(tmp_path / "node")
     answers: list[bytes] = []

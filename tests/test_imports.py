@@ -19,7 +19,7 @@ MODULES = {
 # A unit is a file directly in hardline/, or a package in it.
 LAYER_OF = {
     "words": "errors identity routes streams config ini units html",
-    "tools": "log tasks files certificates servicedir notify memory",
+    "tools": "log tasks files certificates servicedir notify memory places",
     "transport": "transport",
     "session": "session",
     "parts": "discovery dht upnp relay cache",

@@ -30,7 +30,7 @@ from hardline.proxy.exchange import LINGER
 from hardline.proxy.head import BadHead, Form, Head, HeadReader
 from hardline.proxy.hostname import Misdirected, route_host
 from hardline.tasks import TaskSet
-from hardline.transport.tcp import TcpStream
+from hardline.transport.tcp import TcpStream, reset_at_close
 from hardline.tunnel.visitor import Visitor
 
 
@@ -54,6 +54,8 @@ class Door:
 
     def accepted(self, browser: TcpStream) -> None:
         """A browser connected: the listener's callback."""
+        # Many answers end with their connection: a daemon that dies must not make a part look like the whole.
+        reset_at_close(browser.transport)
         self._tasks.start(self._serve(browser), "browser")
 
     @property

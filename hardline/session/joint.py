@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.session.stream import Stream
-from hardline.transport.tcp import TcpStream, cut
+from hardline.transport.tcp import TcpStream, close, cut
 
 # After its end a socket is read no more, so nobody would hear that its owner, gone altogether, refuses what is sent.
 _LOOK_EVERY = 5.0
@@ -235,7 +235,7 @@ class Joint(asyncio.BufferedProtocol):
         over = self._socket_ended and (self._peer_ended or not self._half_closes)
         if over and not self._queued and not self._over:
             self._finish(None)
-            self._transport.close()
+            close(self._transport)
 
     def _look_later(self) -> None:
         if not self._over:

@@ -85,7 +85,7 @@ class TcpStream(asyncio.BufferedProtocol):
         """As ByteStream.aclose: what was sent is still delivered if the other end takes it within a second."""
         if self._handed_over:
             return
-        self.transport.close()
+        close(self.transport)
         try:
             async with asyncio.timeout(1):
                 await asyncio.shield(self._closed)
@@ -248,8 +248,23 @@ def peer_endpoint(transport: asyncio.BaseTransport) -> Endpoint:
 
 def cut(transport: asyncio.Transport) -> None:
     """Drop a connection with a reset: an orderly FIN would tell the other end that it has everything."""
+    reset_at_close(transport)
+    transport.abort()
+
+
+def close(transport: asyncio.Transport) -> None:
+    """Close a connection in order, once what was written is out."""
+    _linger(transport, on=False)
+    transport.close()
+
+
+def reset_at_close(transport: asyncio.BaseTransport) -> None:
+    """From now on the end of this connection is a cut, also when the process is killed, unless `close` ends it."""
+    _linger(transport, on=True)
+
+
+def _linger(transport: asyncio.BaseTransport, *, on: bool) -> None:
     raw = transport.get_extra_info("socket")
     if raw is not None:
         with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed already
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", on, 0))
