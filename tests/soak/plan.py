@@ -14,11 +14,15 @@ FILE_SIZE = 6_000_000
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A service as its visitors know it.  `backend`: tests/support/origin.py, or nginx with one big file."""
+    """A service as its visitors know it.
+
+    `backend`: tests/support/origin.py, or nginx with one big file.  `copies`: servers that its port may lead to.
+    """
 
     name: str
     label: str
     backend: Literal["origin", "nginx"]
+    copies: int
 
 
 @dataclass(frozen=True, slots=True)

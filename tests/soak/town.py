@@ -201,7 +201,13 @@ class Town:
             resident.node.start()
         for host in self.hosts:
             self.shared += [
-                Shared(name, host.node.label(name), "nginx" if name == "files" else "origin") for name in host.services
+                Shared(
+                    name,
+                    host.node.label(name),
+                    "nginx" if name == "files" else "origin",
+                    copies=len(host.origins.get(name, [])),
+                )
+                for name in host.services
             ]
 
     def _open(self, host: Resident, **copies: int) -> None:
