@@ -220,10 +220,14 @@ ciphersuites = {_CIPHER}
 
 
 class Hardline(Contestant):
-    """Two hardlined that find each other as they would on any LAN.  `tree` is the origin's files without the origin."""
+    """Two hardlined that find each other as they would on any LAN.
+
+    `tree` is the origin's files without the origin, `cached_sink` the sink behind the caching proxy.
+    """
 
     name = "hardline"
     tree: Door
+    cached_sink: Door
 
     def start(self) -> None:
         services = self.directory / "services"
@@ -232,6 +236,8 @@ class Hardline(Contestant):
             (services / f"{name}.ini").write_text(f"[Service]\nservice = 127.0.0.1\nport = {port}\n")
         tree = f"[Service]\nservice =\n[Cache]\ndirectory = {self.origin.bulk.parent}\n"
         (services / "tree.ini").write_text(tree)
+        site = f"[Service]\nservice = 127.0.0.1\nport = {self.origin.sink_port}\n[Cache]\ndirectory = kept\n"
+        (services / "site.ini").write_text(site)
         with self.site.at_host():
             self._node("host", services, self.site.host_address, door=False)[1]()
         status = subprocess.run(
@@ -244,12 +250,13 @@ class Hardline(Contestant):
         with self.site.at_visitor():
             port, ready = self._node("visitor", self._nothing(), self.site.visitor_address, door=True)
             ready()
-        self.files, self.sink, self.tree = (
-            Door(port, f"{self._labels[name]}.localhost:{port}") for name in ("files", "sink", "tree")
+        self.files, self.sink, self.tree, self.cached_sink = (
+            Door(port, f"{self._labels[name]}.localhost:{port}") for name in ("files", "sink", "tree", "site")
         )
         self._wait()
         with self.site.at_visitor():
             wait_served(self.tree)
+            wait_served_sink(self.cached_sink)
             wait_served_sink(self.sink)
 
     def cold_visit(self, number: int) -> float:
