@@ -234,7 +234,7 @@ class Hardline(Contestant):
         services.mkdir()
         for name, port in (("files", self.origin.files_port), ("sink", self.origin.sink_port)):
             (services / f"{name}.ini").write_text(f"[Service]\nservice = 127.0.0.1\nport = {port}\n")
-        tree = f"[Service]\nservice =\n[Cache]\ndirectory = {self.origin.bulk.parent}\n"
+        tree = f"[Service]\nservice =\n[Cache]\ndirectory = {self.origin.bulk.parent}\nallowListing = yes\n"
         (services / "tree.ini").write_text(tree)
         site = f"[Service]\nservice = 127.0.0.1\nport = {self.origin.sink_port}\n[Cache]\ndirectory = kept\n"
         (services / "site.ini").write_text(site)

@@ -147,6 +147,21 @@ def first_byte(door: Door) -> float:
     return took
 
 
+def listing(door: Door, entries: int) -> float:
+    """Seconds to the first row of a listing of `many/`, which is then read whole and must have `entries` rows."""
+    start = time.perf_counter()
+    with door.connect() as connection:
+        connection.sendall(door.get("/many/"))
+        data, took = b"", 0.0
+        while not data.endswith(b"\r\n0\r\n\r\n") and (piece := connection.recv(_CHUNK)):
+            data += piece
+            if not took and b"file-" in data:
+                took = time.perf_counter() - start
+    if data.count(b'href="file-') != entries:
+        raise Broken(f"{data.count(b'file-')} rows in the listing of {entries} files: {data[:200]!r}")
+    return took
+
+
 def whole_request(door: Door) -> float:
     """Seconds from connecting to the last byte of a small answer, on a new connection."""
     request = door.get("/tiny")

@@ -33,6 +33,7 @@ class Sizes:
     streams_seconds: float = 1.5
     idle_connections: int = 1000
     volume_repeats: int = 5  # of bulk_bytes, each way
+    entries: int = 100_000  # of one directory
 
 
 QUICK = Sizes(
@@ -82,6 +83,7 @@ ROWS = (
     Row("added", "warm visit, added to direct", "ms", "less", "figure", 2.0, None),
     Row("tree_down", "file service: download, of that through nginx", "×", "more", "figure", 0.75, 1.0),
     Row("tree_32", "  keep-alive, 32 connections, of nginx's", "×", "more", "figure", 0.25, 0.5),
+    Row("listing", "  100 000 entries, first row", "s", "less", "figure", 0.5, None),
     Row("tree_flat", "  1 GB down, and up through a cached site, change of each", "MB PSS", "less", "figure", 20, None),
     Row("cold", "cold visit, first byte", "s", "less", "figure", 0.15, None),
     Row("back", "host killed -9, ready again to first byte", "s", "less", "figure", 2.0, None),
@@ -212,8 +214,17 @@ def memory(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
             load.upload(contestant.sink, contestant.origin.bulk)
         figures["flat"] = max(abs(now - then) for now, then in zip(contestant.pss(), before, strict=True))
     if isinstance(contestant, Hardline):
+        figures["listing"] = _listing(contestant, sizes)
         figures["tree_flat"] = _tree_flat(contestant, sizes)
     return figures
+
+
+def _listing(contestant: Hardline, sizes: Sizes) -> float:
+    many = contestant.origin.bulk.with_name("many")
+    many.mkdir()
+    for number in range(sizes.entries):
+        (many / f"file-{number}").touch()
+    return load.listing(contestant.tree, sizes.entries)
 
 
 def _tree_flat(contestant: Hardline, sizes: Sizes) -> float:
