@@ -27,7 +27,6 @@ need nice coreutils
 need node nodejs
 need npm npm
 need nft nftables
-need miniupnpd miniupnpd-nftables
 need dbus-daemon dbus-daemon
 need avahi-daemon avahi-daemon
 need avahi-browse avahi-utils
