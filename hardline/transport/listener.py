@@ -10,23 +10,32 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 
+from hardline import log
 from hardline.errors import ConfigError
 from hardline.routes import Endpoint
+from hardline.tasks import TaskSet, keep_running
+from hardline.transport.descriptors import scarce
 from hardline.transport.tcp import TcpStream
 
 ALL_ADDRESSES = ("0.0.0.0", "::")
 
 _BACKLOG = 1024
+_LOOK_AGAIN = 0.25  # seconds, while descriptors are scarce
 # What a machine without IPv6 (or without the address) answers; for one of several addresses that is no error.
 _NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
 class Listener:
-    """Accepts connections until closed.  Make one with `open`."""
+    """Accepts connections until closed.  Make one with `open`.
 
-    def __init__(self, servers: Sequence[asyncio.Server], endpoints: Sequence[Endpoint]) -> None:
-        self._servers = servers
-        self.endpoints = tuple(endpoints)
+    While descriptors are scarce it leaves connections to wait in the kernel's queue, and takes them up again when
+    others have gone.
+    """
+
+    def __init__(self, sockets: Sequence[socket.socket], accepted: Callable[[TcpStream], None], what: str) -> None:
+        self._ports = [_Port(bound, accepted, what) for bound in sockets]
+        self._tasks = TaskSet("listener")
+        self.endpoints = tuple(Endpoint(*bound.getsockname()[:2]) for bound in sockets)
 
     @classmethod
     async def open(
@@ -36,12 +45,11 @@ class Listener:
 
         `what` names the port in messages.  Raises ConfigError when it is taken or an address is not this machine's.
         """
-        sockets = _bind_all(addresses, port, what)
-        loop = asyncio.get_running_loop()
-        servers = [
-            await loop.create_server(lambda: TcpStream(accepted), sock=bound, backlog=_BACKLOG) for bound in sockets
-        ]
-        return cls(servers, [Endpoint(*bound.getsockname()[:2]) for bound in sockets])
+        listener = cls(_bind_all(addresses, port, what), accepted, what)
+        for one in listener._ports:
+            await one.start()
+            listener._tasks.start(keep_running(one.pause_while_scarce, what), what)
+        return listener
 
     @property
     def port(self) -> int:
@@ -50,8 +58,65 @@ class Listener:
 
     async def aclose(self) -> None:
         """Accept no more.  Connections that were accepted are not touched."""
-        for server in self._servers:
-            server.close()
+        await self._tasks.aclose()
+        for port in self._ports:
+            port.close()
+
+
+class _Port:
+    """One listening socket.
+
+    uvloop's way out when none is left (accept what waits by a spare descriptor, and close it) ends in a busy loop
+    when a thread takes the spare in between; so accepting stops while there still are some.
+    """
+
+    def __init__(self, bound: socket.socket, accepted: Callable[[TcpStream], None], what: str) -> None:
+        self._bound, self._accepted, self._what = bound, accepted, what
+        self._scarce = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        # asyncio's own loop accepts all that wait before it asks for a stream, and knows how to wait when that fails.
+        self._one_by_one = not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
+
+    async def start(self) -> None:
+        # A duplicate: closing the server closes it, and what waits to be accepted waits on with the original.
+        await self._accept(self._bound.dup())
+
+    async def pause_while_scarce(self) -> None:
+        while True:
+            await self._scarce.wait()
+            self._stop()
+            log.warning("accept.paused", port=self._what, reason="descriptors are scarce", hint="ulimit -n")
+            await asyncio.sleep(_LOOK_AGAIN)
+            taken = self._bound.dup()  # or the one that was just given back would make it look as if one were left
+            try:
+                while scarce():  # noqa: ASYNC110  nobody tells when descriptors are free again
+                    await asyncio.sleep(_LOOK_AGAIN)
+            except BaseException:
+                taken.close()
+                raise
+            await self._accept(taken)
+            self._scarce.clear()
+
+    async def _accept(self, taken: socket.socket) -> None:
+        try:
+            self._server = await asyncio.get_running_loop().create_server(self._stream, sock=taken, backlog=_BACKLOG)
+        except BaseException:
+            taken.close()
+            raise
+
+    def close(self) -> None:
+        self._stop()
+        self._bound.close()
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _stream(self) -> TcpStream:
+        if self._one_by_one and scarce():
+            self._scarce.set()
+        return TcpStream(self._accepted)
 
 
 def _bind_all(addresses: Sequence[str], port: int, what: str) -> list[socket.socket]:

@@ -18,6 +18,7 @@ from hardline.errors import ServiceFailed
 from hardline.routes import Endpoint
 from hardline.session.stream import Stream
 from hardline.transport import tcp
+from hardline.transport.descriptors import KEPT_FROM_SERVICES, scarce
 from hardline.transport.tcp import TcpStream
 
 CONNECT_TIMEOUT = 10.0
@@ -43,6 +44,8 @@ class LocalSite(Protocol):
 
 async def open_local(target: LocalService) -> TcpStream:
     """Connect to the local service.  Raises ServiceFailed, its kind one of the status line's."""
+    if scarce(KEPT_FROM_SERVICES):
+        raise ServiceFailed("limit", os.strerror(errno.EMFILE).lower())
     try:
         match target.kind:
             case "tcp":
