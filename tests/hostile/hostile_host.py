@@ -31,12 +31,17 @@ _HELLO = b'{"v":2,"title":"bad"}\n'
 report: Counter[str] = Counter()
 
 
-def answer_searches(address: str, port: int, label: str) -> None:
+def listen_for_searches(address: str) -> socket.socket:
+    ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    ear.bind(("", LAN_PORT))
+    ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP) + socket.inet_aton(address))
+    return ear
+
+
+def answer_searches(ear: socket.socket, port: int, label: str) -> None:
     """As a host does: by its label, to whoever asks for anything."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
-        ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        ear.bind(("", LAN_PORT))
-        ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP) + socket.inet_aton(address))
+    with ear:
         while True:
             packet, source = ear.recvfrom(4096)
             if packet.startswith(b"HARDLINE-SEARCH"):
@@ -53,6 +58,13 @@ def read_all(pipe: ssl.SSLSocket) -> None:
             pass
 
 
+def await_stream(pipe: ssl.SSLSocket) -> None:
+    """Until the visitor has opened its first stream: a frame for one that is not there would end the session."""
+    header = b""
+    while len(header) < 12:
+        header += pipe.recv(12 - len(header))
+
+
 def behave(kind: str, pipe: ssl.SSLSocket) -> None:
     if kind == "silent":
         read_all(pipe)
@@ -62,6 +74,8 @@ def behave(kind: str, pipe: ssl.SSLSocket) -> None:
             pipe.sendall(b"x" * 1000)
             report["sent"] += 1
     pipe.sendall(_HELLO)
+    if kind in ("deaf", "status", "beyond", "liar"):
+        await_stream(pipe)
     if kind == "deaf":
         pipe.sendall(frame(DATA, ACK, 1, 3, b"{}\n"))
         time.sleep(3600)
@@ -124,7 +138,8 @@ def main() -> None:
     context.set_alpn_protocols(["hardline/2"])
     server = socket.create_server((address, int(port)), backlog=128)
     threading.Thread(target=serve, args=(server, context, kind), daemon=True).start()
-    threading.Thread(target=answer_searches, args=(address, int(port), label), daemon=True).start()
+    ear = listen_for_searches(address)
+    threading.Thread(target=answer_searches, args=(ear, int(port), label), daemon=True).start()
     print("under way", flush=True)
     time.sleep(float(seconds))
     print(json.dumps(report), flush=True)

@@ -167,7 +167,12 @@ def besiege(
     Fails unless the well-behaved were served as before and the daemons stayed within bounds.
     """
     for _ in range(ROUNDS):
-        seen = _round(well_behaved, nodes, attacks, directory, meanwhile)
+        try:
+            seen = _round(well_behaved, nodes, attacks, directory, meanwhile)
+        except BaseException:
+            for node in nodes:
+                print(f"----- the end of {node.log_file}", *node.log.splitlines()[-100:], sep="\n")
+            raise
         print(json.dumps(seen.figures))
         assert not seen.failed, f"{len(seen.failed)} requests failed, such as {seen.failed[:3]}: {seen.figures}"
         assert seen.memory <= memory, seen.figures
@@ -245,7 +250,9 @@ def descriptors(node: Node) -> int:
 
 
 def _under_way(output: Path, process: subprocess.Popen[bytes]) -> bool:
-    return "under way" in output.read_text() or process.poll() is not None
+    ended, said = process.poll() is not None, output.read_text()
+    assert "under way" in said or not ended, f"the attacker failed: {said}"
+    return "under way" in said
 
 
 def _over(watched: list[Watched], running: list[subprocess.Popen[bytes]]) -> bool:
