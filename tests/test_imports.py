@@ -49,6 +49,8 @@ PURE_FILES = {
     "discovery": "lpd answering offers own instances rates",
     "tunnel": "race names entrance",
     "proxy": "hostname head pages pac forwarding",
+    "dht": "record endpoints newest lines table",
+    "upnp": "external epoch grants natpmp pcp ssdp routing advice",
     "cache.http": "conditional mediatypes negotiation paths ranges",
     "cache.files": "listing",
     "cache.policy": "cachecontrol cachestatus fields freshness invalidation storable validation variants visit",

@@ -31,6 +31,7 @@ need dbus-daemon dbus-daemon
 need avahi-daemon avahi-daemon
 need avahi-browse avahi-utils
 need avahi-publish avahi-utils
+need dhtnode dhtnode
 need chromium chromium
 need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 
@@ -38,6 +39,10 @@ need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
+    case " $missing " in
+        # Its package would run a node of the public DHT at every boot.
+        *" dhtnode "*) mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/dhtnode.service ;;
+    esac
     # shellcheck disable=SC2086  one word per package
     apt-get install -y -qq --no-install-recommends $missing >/dev/null
 else

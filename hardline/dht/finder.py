@@ -1,0 +1,170 @@
+"""Finding a host by its key hash in the DHT.
+
+    days(now) ──▶ get record_key(day) ─▶ open_record, Newest ─▶ believable ─▶ Candidate          as they come
+              └─▶ get plain_key(day) ──▶ WANHosts ─▶ believable ─▶ Candidate(plain)     only where no record is found
+
+Anybody may put anything at a key.  What does not open, is not signed by the name, is from another time or older than
+what the same host said before is dropped in silence and counted; a flood of it costs the time to read it.  The
+original's value is signed by nobody and makes the visitor send the key hash in clear, so it is used last.
+Source: docs/PROTOCOL.md, sections 2.3 and 8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from typing import Any
+
+from hardline.dht.endpoints import believable
+from hardline.dht.newest import Newest
+from hardline.dht.record import MAX_RECORD, Key, days, open_record, plain_key, record_key
+from hardline.dht.table import Table
+from hardline.errors import PeerError
+from hardline.identity import KeyHash
+from hardline.routes import Candidate, Endpoint, Via, parse_wan_hosts
+from hardline.tasks import TaskSet
+
+LIMIT = 10.0  # seconds of one search
+MAX_CANDIDATES = 16  # of one search
+MAX_PLAIN, MAX_PER_PLAIN = 8, 4  # endpoints that nobody signed: of one search, and of one value
+PLAIN_AFTER = 3.0  # seconds without a record after which the original's value is used, though the search goes on
+
+
+class DhtFinder:
+    """A Finder.  `ours` are this node's own listeners; without `originals` only signed records are looked up.
+
+    `clock` is seconds since 1970.
+    """
+
+    name = "DHT"
+
+    def __init__(
+        self,
+        table: Table,
+        *,
+        ours: Callable[[], Collection[Endpoint]],
+        originals: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._table = table
+        self._ours = ours
+        self._originals = originals
+        self._clock = clock
+        self._newest = Newest()
+        self._counts: Counter[str] = Counter()
+
+    async def find(self, target: KeyHash) -> AsyncGenerator[Candidate, None]:
+        """As Finder.find."""
+        self._counts["lookups"] += 1
+        loop, now = asyncio.get_running_loop(), self._clock()
+        search = _Search(target)
+        for day in days(now):
+            search.start(self._read(record_key(target, day), search, signed=True), signed=True)
+            if self._originals:
+                search.start(self._read(plain_key(target, day), search, signed=False), signed=False)
+        patient_until, told = loop.time() + PLAIN_AFTER, set[Endpoint]()
+        try:
+            while len(told) < MAX_CANDIDATES:
+                over, patient = search.is_over, search.signed_running > 0 and loop.time() < patient_until
+                for endpoint, signed in search.take(with_plain=not patient):
+                    if endpoint not in told and len(told) < MAX_CANDIDATES:
+                        told.add(endpoint)
+                        yield Candidate(endpoint, Via.DIRECT, self.name, plain=not signed)
+                if over:
+                    return
+                await search.progress(patient_until if patient else None)
+        finally:
+            await search.aclose()
+
+    def describe(self) -> dict[str, int]:
+        """How many searches there were, how many records and originals' values they used and how many they dropped."""
+        return {key: self._counts[key] for key in ("lookups", "records", "originals", "dropped")}
+
+    async def _read(self, key: Key, search: _Search, *, signed: bool) -> None:
+        async with contextlib.aclosing(self._table.get(key, MAX_RECORD, LIMIT)) as values:
+            async for value in values:
+                if signed:
+                    self._read_record(value, search)
+                else:
+                    self._read_plain(value, search)
+                await asyncio.sleep(0)  # a thousand signatures in a row would hold up everybody else
+
+    def _read_record(self, value: bytes, search: _Search) -> None:
+        try:
+            record = open_record(value, search.target, self._clock())
+        except PeerError:
+            self._counts["dropped"] += 1
+            return
+        if self._newest.is_old(search.target, record):
+            self._counts["dropped"] += 1
+            return
+        self._counts["records"] += 1
+        search.found_record(believable(record.hosts, self._ours(), signed=True))
+
+    def _read_plain(self, value: bytes, search: _Search) -> None:
+        hosts = parse_wan_hosts(value.decode("ascii", "replace"))[:MAX_PER_PLAIN]
+        endpoints = believable(hosts, self._ours(), signed=False)
+        self._counts["originals" if endpoints else "dropped"] += 1
+        search.found_plain(endpoints)
+
+
+class _Search:
+    """What the gets of one search found and `find` has not told yet."""
+
+    def __init__(self, target: KeyHash) -> None:
+        self.target = target
+        self.signed_running = 0
+        self._tasks = TaskSet(f"dht.find.{target.short}")
+        self._signed: list[Endpoint] = []
+        self._plain: list[Endpoint] = []
+        self._has_record = False
+        self._happened = asyncio.Event()
+
+    def start(self, reading: Coroutine[Any, Any, None], *, signed: bool) -> None:
+        """Start a get."""
+        self.signed_running += signed
+
+        def ended(_: object) -> None:
+            self.signed_running -= signed
+            self._happened.set()
+
+        self._tasks.start(reading, "record" if signed else "original").add_done_callback(ended)
+
+    def found_record(self, endpoints: list[Endpoint]) -> None:
+        """A record that holds: what nobody signed is not wanted any more."""
+        self._has_record = True
+        self._signed += endpoints
+        self._happened.set()
+
+    def found_plain(self, endpoints: list[Endpoint]) -> None:
+        """A value that nobody signed."""
+        self._plain += [endpoint for endpoint in endpoints if endpoint not in self._plain]
+        del self._plain[MAX_PLAIN:]
+        self._happened.set()
+
+    def take(self, *, with_plain: bool) -> list[tuple[Endpoint, bool]]:
+        """What may be told now, some of it again, and whether somebody signed it."""
+        found = [(endpoint, True) for endpoint in self._signed]
+        self._signed.clear()
+        if with_plain and not self._has_record:
+            found += [(endpoint, False) for endpoint in self._plain]
+        return found
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can come."""
+        return not len(self._tasks)
+
+    async def progress(self, until: float | None) -> None:
+        """Wait until something happened, or for that moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._happened.wait()
+        self._happened.clear()
+
+    async def aclose(self) -> None:
+        """End what still runs."""
+        await self._tasks.aclose()
