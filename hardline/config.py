@@ -162,7 +162,7 @@ class ServiceSection:
     verify: bool = setting(True, parse_yes_no)
     certfile: Path | None = setting(None, _path)
     password: str | None = setting(None, _password, secret=True)
-    legacy: bool = setting(True, parse_yes_no, note="has no effect on the DHT yet")
+    legacy: bool = setting(True, parse_yes_no)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ class InfoSection:
 class AccessSection:
     """[Access]: who may find and use it."""
 
-    use_dht: bool = setting(True, parse_yes_no, key="useDHT", note=NOT_BUILT)
+    use_dht: bool = setting(True, parse_yes_no, key="useDHT")
     clients: str = setting("everyone", _text, note=NOT_BUILT, many=True)
 
 
@@ -262,7 +262,7 @@ class NodeSection:
     p2pport: int = setting(7008, number(0, 65_535))
     bind: tuple[str, ...] = setting((), list_of(_address), many=True)
     public: tuple[Endpoint, ...] = setting((), list_of(_endpoint), many=True)
-    ip_service: str = setting("", _web_address_or_empty, note=NOT_BUILT)
+    ip_service: str = setting("", _web_address_or_empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,21 +313,19 @@ class DoorSection:
 class DhtSection:
     """[DHT]: finding hosts anywhere.  Port 0 is any free one."""
 
-    enabled: bool = setting(True, parse_yes_no, note=NOT_BUILT)
-    bootstrap: tuple[Endpoint, ...] = setting(
-        (Endpoint("bootstrap.jami.net", 4222),), list_of(_endpoint), note=NOT_BUILT, many=True
-    )
-    proxies: tuple[str, ...] = setting(("http://dhtproxy.jami.net",), list_of(_web_address), note=NOT_BUILT, many=True)
-    port: int = setting(0, number(0, 65_535), note=NOT_BUILT)
-    network: int = setting(0, number(0, 2**32 - 1), note=NOT_BUILT)
+    enabled: bool = setting(True, parse_yes_no)
+    bootstrap: tuple[Endpoint, ...] = setting((Endpoint("bootstrap.jami.net", 4222),), list_of(_endpoint), many=True)
+    proxies: tuple[str, ...] = setting(("http://dhtproxy.jami.net",), list_of(_web_address), many=True)
+    port: int = setting(0, number(0, 65_535))
+    network: int = setting(0, number(0, 2**32 - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class UpnpSection:
     """[UPnP]: ports that the router opens for us."""
 
-    enabled: bool = setting(True, parse_yes_no, note=NOT_BUILT)
-    lease: float = setting(30.0 * MINUTE, duration(MINUTE, 7 * DAY), note=NOT_BUILT)
+    enabled: bool = setting(True, parse_yes_no)
+    lease: float = setting(30.0 * MINUTE, duration(MINUTE, 7 * DAY))
 
 
 @dataclass(frozen=True, slots=True)

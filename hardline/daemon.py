@@ -2,6 +2,7 @@
 
     ServiceDirectory ──▶ Host ◀── Listener (P2P port)  Lan, DnsSd ─┐
     Listener (local port) ──▶ Door ──▶ Visitor ──▶ Dialer ◀── Remembered ─┴─ MergedFinder
+                                           Host, MergedFinder ◀── Reach (routers, the DHT, roaming)
     ControlServer: status, share, remove, lan
 
 This is the only file that knows who exists.
@@ -28,7 +29,6 @@ from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.remembered import Remembered
-from hardline.discovery.whereabouts import Whereabouts
 from hardline.errors import ConfigError
 from hardline.files import hint_for, write_new
 from hardline.memory import keep_small
@@ -36,6 +36,7 @@ from hardline.notify import notify
 from hardline.places import Places
 from hardline.proxy import pages
 from hardline.proxy.server import Door, DoorLimits
+from hardline.reach import Reach
 from hardline.servicedir import ServiceDirectory, remove_service, write_service
 from hardline.session.session import SessionLimits
 from hardline.session.windows import Backlog, WindowBudget
@@ -101,6 +102,7 @@ class Daemon:
         await self._open_host(limits)
         await self._open_finders()
         await self._open_visitor(limits)
+        await self._reach.start()
         self._tasks.start(keep_running(self._watch_directory, "services"), "services")
         self._tasks.start(keep_small(), "memory")
         for note in settings.notes:
@@ -128,11 +130,12 @@ class Daemon:
 
     async def _open_host(self, limits: SessionLimits) -> None:
         session = self._settings.session
-        self._whereabouts = Whereabouts(
-            self._settings.node.public,
-            self._settings.node.bind,
-            lambda: self._listener.port,
-            asyncio.get_running_loop().time,
+        instance = await asyncio.to_thread(_instance, self._places.datadir)
+        self._reach = Reach(
+            *(self._settings, self._places.datadir, self._identity, instance),
+            services=self._services,
+            listening=lambda: self._listener.endpoints,
+            moved=self._moved_to_another_network,
         )
         self._own_files = OwnFiles(self._places.servicedir, self._places.datadir)
         self._sites = Sites(self._places.datadir, self._own_files)
@@ -145,9 +148,10 @@ class Daemon:
                 hello_timeout=session.hello_timeout,
             ),
             clock=time.time,
-            instance=await asyncio.to_thread(_instance, self._places.datadir),
+            instance=instance,
             site=self._sites.find,
-            whereabouts=self._whereabouts.current,
+            whereabouts=self._reach.whereabouts.current,
+            reached=self._reach.said,
         )
         await self._offer()
         self._closers.append(self._host.aclose)
@@ -156,6 +160,7 @@ class Daemon:
         )
         self._closers.append(self._listener.aclose)
         log.event("p2p.listening", at=" ".join(map(str, self._listener.endpoints)))
+        self._closers.append(self._reach.aclose)
 
     async def _open_finders(self) -> None:
         self._remembered = await Remembered.open(self._places.datadir / "routes.db")
@@ -182,12 +187,17 @@ class Daemon:
             self._closers.append(self._dnssd.aclose)
             self._tasks.start(keep_running(self._dnssd.run, "dnssd"), "dnssd")
         self._near = [finder for finder in (self._lan, self._dnssd) if finder]
-        self._finders = MergedFinder([own, *self._near, self._remembered])
+        far = [self._reach.finder] if self._reach.finder else []
+        self._finders = MergedFinder([own, *self._near, self._remembered, *far])
 
     async def _open_visitor(self, limits: SessionLimits) -> None:
         settings = self._settings
         dialer = Dialer(
-            self._finders.search, clock=time.time, stagger=settings.dial.stagger, timeout=settings.dial.timeout
+            self._finders.search,
+            clock=time.time,
+            stagger=settings.dial.stagger,
+            timeout=settings.dial.timeout,
+            is_ours=self._reach.is_ours,
         )
         self._visitor = Visitor(
             dialer,
@@ -236,8 +246,18 @@ class Daemon:
         await self._offer()
         if self._dnssd:
             self._dnssd.refresh()
+        self._reach.services_changed()
         notify(STATUS=self._summary())
         self._reloaded.set()
+
+    def _moved_to_another_network(self, others: bool) -> None:
+        """This machine's network is, or may be, another: what went by the old one does not work any more."""
+        if others:
+            for near in self._near:
+                near.refresh()
+        addresses = {one.address.partition("%")[0] for one in self._reach.addresses}
+        self._visitor.network_changed(addresses)
+        self._host.network_changed(addresses)
 
     def _summary(self) -> str:
         services, problems = self._directory.services, self._directory.problems
@@ -270,7 +290,8 @@ class Daemon:
                 "door": [str(at) for at in self._door_listener.endpoints] if self._door_listener else [],
                 "p2p": [str(at) for at in self._listener.endpoints],
             },
-            "services": describe_services(self._directory.services, self._directory.problems, self._door_port),
+            "outside": self._reach.describe(),
+            "services": self._described_services(),
             "sessions": [
                 *(describe_visiting(warm, now) for warm in self._visitor.sessions),
                 *(describe_original(original, now) for original in self._visitor.originals),
@@ -281,6 +302,10 @@ class Daemon:
             "process": describe_process(task.get_name() for task in asyncio.all_tasks()),
             "notes": list(self._settings.notes),
         }
+
+    def _described_services(self) -> list[dict[str, Any]]:
+        services, problems = self._directory.services, self._directory.problems
+        return describe_services(services, problems, self._door_port, self._reach.describe_service)
 
     async def _share(self, request: Mapping[str, Any]) -> object:
         target, title = str(request.get("target", "")), request.get("title")
@@ -318,7 +343,7 @@ class Daemon:
         return await self._offers(0.5)
 
     async def _home_page(self, html: bool, head_only: bool) -> bytes:
-        rows = describe_services(self._directory.services, self._directory.problems, self._door_port)
+        rows = self._described_services()
         return pages.home_page(rows, await self._offers(BROWSE_WAIT), html=html, head_only=head_only)
 
     async def _offers(self, wait: float) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hardline.identity import KeyHash, Label
@@ -27,9 +27,15 @@ def url_of(label: Label, door_port: int) -> str:
 
 
 def describe_services(
-    services: Mapping[str, Service], problems: Mapping[str, Problem], door_port: int
+    services: Mapping[str, Service],
+    problems: Mapping[str, Problem],
+    door_port: int,
+    announced: Callable[[KeyHash], Mapping[str, Any] | None] = lambda key_hash: None,
 ) -> list[dict[str, Any]]:
-    """Every file of the service directory: serving, stale (it broke, its last good version serves on) or broken."""
+    """Every file of the service directory: serving, stale (it broke, its last good version serves on) or broken.
+
+    `announced` says what became of announcing a service in the DHT.
+    """
     rows = []
     for name in sorted({*services, *problems}):
         service, problem = services.get(name), problems.get(name)
@@ -44,6 +50,7 @@ def describe_services(
                 "target": _target(service),
                 "listed": service.settings.listed,
                 "notes": list(service.settings.notes),
+                "dht": announced(service.key_hash),
             }
         if problem is not None:
             row |= {"problem": problem.message, "hint": problem.hint, "file": str(problem.file)}

@@ -79,7 +79,7 @@ def test_every_key_of_a_service_is_read():
     assert (settings.title, settings.listed) == ("Photos: all", False)
     assert settings.access == config.AccessSection(use_dht=False)
     assert settings.cache == config.CacheSection(Path("pics"), 3600.0, MB, 5, True, True)
-    assert "[Access] useDHT has no effect yet" in settings.notes
+    assert "[Access] clients has no effect yet" in settings.notes
 
 
 def test_the_password_is_not_printed_with_the_settings():
@@ -342,10 +342,10 @@ def test_none_is_a_word_where_nothing_is_allowed():
 
 def test_keys_and_sections_whose_part_is_not_built_yet_leave_a_note_each():
     text = (
-        "[DHT]\nbootstrap = a:1\n[Relay]\nanything = goes\n[Peer:anna]\n[Node]\np2pport = 1\n[Forward:mail]\n[Gateway]"
+        "[DHT]\nbootstrap = a:1\n[UPnP]\nlease = 1h\n[Relay]\nanything = goes\n"
+        "[Peer:anna]\n[Node]\np2pport = 1\n[Forward:mail]\n[Gateway]"
     )
     assert parse_node(text, "").notes == (
-        "[DHT] bootstrap has no effect yet",
         "[Relay] has no effect yet",
         "[Peer:anna] has no effect yet",
         "[Forward:mail] has no effect yet",

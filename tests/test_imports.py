@@ -25,6 +25,7 @@ LAYER_OF = {
     "parts": "discovery dht upnp relay cache",
     "joins": "tunnel",
     "edges": "proxy gateway web control status",
+    "assemblies": "reach",
     "daemon": "daemon",
     "commands": "hardlined cli",
 }
@@ -39,14 +40,15 @@ MAY_IMPORT = {
     "parts": "words tools transport session",
     "joins": "words tools transport session",
     "edges": "words tools transport session joins",
-    "daemon": "words tools transport session parts joins edges",
-    "commands": "words tools transport session parts joins edges daemon",
+    "assemblies": "words tools transport parts",
+    "daemon": "words tools transport session parts joins edges assemblies",
+    "commands": "words tools transport session parts joins edges assemblies daemon",
 }
 
 PURE_FILES = {
     "": "errors identity routes streams config ini units html",
     "session": "hello status yamux windows liveness",
-    "discovery": "lpd answering offers own instances rates",
+    "discovery": "lpd answering offers own instances rates reached",
     "tunnel": "race names entrance",
     "proxy": "hostname head pages pac forwarding",
     "dht": "record endpoints newest lines table",

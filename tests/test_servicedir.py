@@ -251,7 +251,7 @@ def test_a_directory_that_went_away_offers_nothing_and_is_a_problem(tmp_path):
 
 def test_the_log_tells_a_problem_once_and_its_end_once(tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="hardline")
-    file = put(tmp_path, "blog", PLAIN + "legacy = yes\n")
+    file = put(tmp_path, "blog", PLAIN + "[Access]\nclients = everyone\n")
     directory = loaded(tmp_path)
     break_syntax(file)
     directory.load()
@@ -260,7 +260,7 @@ def test_the_log_tells_a_problem_once_and_its_end_once(tmp_path, caplog):
     directory.load()
     assert [record.getMessage() for record in caplog.records] == ["service.noted", "service.broken", "service.mended"]
     noted, broken, _ = (record.fields for record in caplog.records)
-    assert noted["notes"] == "[Service] legacy has no effect on the DHT yet"
+    assert noted["notes"] == "[Access] clients has no effect yet"
     assert (broken["service"], broken["still_serving"]) == ("blog", True)
     assert "expected a number" in broken["reason"]
 

@@ -60,6 +60,17 @@ class Either:
         """Whether one of the two is."""
         return bool(self._node and self._node.connected) or self._proxies.connected
 
+    @property
+    def asleep(self) -> bool:
+        """As Table.asleep."""
+        return self._node is not None and self._node.asleep
+
+    async def wait_connected(self, limit: float) -> bool:
+        """As Table.wait_connected.  Proxies are found out about by asking them."""
+        if self._node is None or self._node.missing:
+            return True
+        return await self._node.wait_connected(limit) or self._proxies.connected
+
     async def get(self, key: Key, largest: int, limit: float) -> AsyncGenerator[bytes, None]:
         """As Table.get."""
         came: asyncio.Queue[bytes | None] = asyncio.Queue()  # each of the two yields a bounded number

@@ -21,13 +21,17 @@ from typing import Any
 from hardline.dht.endpoints import believable
 from hardline.dht.newest import Newest
 from hardline.dht.record import MAX_RECORD, Key, days, open_record, plain_key, record_key
-from hardline.dht.table import Table
+from hardline.dht.table import NotConnected, Table
 from hardline.errors import PeerError
 from hardline.identity import KeyHash
 from hardline.routes import Candidate, Endpoint, Via, parse_wan_hosts
 from hardline.tasks import TaskSet
 
 LIMIT = 10.0  # seconds of one search
+CONNECTS_WITHIN = 4.0  # seconds after which a table that has nobody to ask is given up
+STILL_WITHIN = 1.0  # the same within STILL seconds after that happened: an island need not wait each time
+STILL = 60.0
+OTHERS_FIRST = 0.25  # seconds that other finders have before the table is woken for the first time
 MAX_CANDIDATES = 16  # of one search
 MAX_PLAIN, MAX_PER_PLAIN = 8, 4  # endpoints that nobody signed: of one search, and of one value
 PLAIN_AFTER = 3.0  # seconds without a record after which the original's value is used, though the search goes on
@@ -55,16 +59,20 @@ class DhtFinder:
         self._clock = clock
         self._newest = Newest()
         self._counts: Counter[str] = Counter()
+        self._gave_up_at: float | None = None
 
     async def find(self, target: KeyHash) -> AsyncGenerator[Candidate, None]:
         """As Finder.find."""
         self._counts["lookups"] += 1
         loop, now = asyncio.get_running_loop(), self._clock()
+        if self._table.asleep:
+            await asyncio.sleep(OTHERS_FIRST)
         search = _Search(target)
         for day in days(now):
             search.start(self._read(record_key(target, day), search, signed=True), signed=True)
             if self._originals:
                 search.start(self._read(plain_key(target, day), search, signed=False), signed=False)
+        search.start(self._give_up_unconnected(search), signed=False)
         patient_until, told = loop.time() + PLAIN_AFTER, set[Endpoint]()
         try:
             while len(told) < MAX_CANDIDATES:
@@ -73,6 +81,8 @@ class DhtFinder:
                     if endpoint not in told and len(told) < MAX_CANDIDATES:
                         told.add(endpoint)
                         yield Candidate(endpoint, Via.DIRECT, self.name, plain=not signed)
+                if search.unconnected and not told:
+                    raise NotConnected("nobody there to ask: no node of it answers, and no proxy")
                 if over:
                     return
                 await search.progress(patient_until if patient else None)
@@ -82,6 +92,12 @@ class DhtFinder:
     def describe(self) -> dict[str, int]:
         """How many searches there were, how many records and originals' values they used and how many they dropped."""
         return {key: self._counts[key] for key in ("lookups", "records", "originals", "dropped")}
+
+    async def _give_up_unconnected(self, search: _Search) -> None:
+        loop = asyncio.get_running_loop()
+        lately = self._gave_up_at is not None and loop.time() < self._gave_up_at + STILL
+        search.unconnected = not await self._table.wait_connected(STILL_WITHIN if lately else CONNECTS_WITHIN)
+        self._gave_up_at = loop.time() if search.unconnected else None
 
     async def _read(self, key: Key, search: _Search, *, signed: bool) -> None:
         async with contextlib.aclosing(self._table.get(key, MAX_RECORD, LIMIT)) as values:
@@ -117,6 +133,7 @@ class _Search:
     def __init__(self, target: KeyHash) -> None:
         self.target = target
         self.signed_running = 0
+        self.unconnected = False
         self._tasks = TaskSet(f"dht.find.{target.short}")
         self._signed: list[Endpoint] = []
         self._plain: list[Endpoint] = []

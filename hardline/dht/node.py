@@ -118,6 +118,11 @@ class Node:
         return self._up.is_set() and self._state.good > 0
 
     @property
+    def asleep(self) -> bool:
+        """Whether no child was started yet."""
+        return self._phase == "idle"
+
+    @property
     def missing(self) -> bool:
         """Whether there is no OpenDHT for this Python and machine, so that no child can ever run."""
         return self._phase == "missing"

@@ -20,6 +20,10 @@ class NotStored(HardlineError):
     """A put failed; the message says why."""
 
 
+class NotConnected(HardlineError):
+    """There is nobody to ask."""
+
+
 class Table(Protocol):
     """Values by key; nothing here blocks the event loop."""
 
@@ -37,6 +41,15 @@ class Table(Protocol):
     @property
     def connected(self) -> bool:
         """Whether there is somebody to ask."""
+        ...
+
+    @property
+    def asleep(self) -> bool:
+        """Whether nothing was started yet, since nobody has asked."""
+        ...
+
+    async def wait_connected(self, limit: float) -> bool:
+        """Start, and wait at most `limit` seconds for somebody to ask; whether there is."""
         ...
 
     def describe(self) -> dict[str, Any]:

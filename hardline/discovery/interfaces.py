@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import ifaddr
@@ -33,13 +33,18 @@ class InterfaceAddress:
 
 
 def interface_addresses(bind: Sequence[str] = ()) -> frozenset[InterfaceAddress]:
-    """All addresses of this machine, or those among `bind`; a wildcard in `bind` stands for its whole family."""
-    wanted = {str(ipaddress.ip_address(text)) for text in bind}
+    """All addresses of this machine, or those among `bind`."""
     found = set()
     for adapter in ifaddr.get_adapters():
         for entry in adapter.ips:
             text = entry.ip[0] if isinstance(entry.ip, tuple) else entry.ip
-            wildcard = "::" if ":" in text else "0.0.0.0"
-            if not wanted or wildcard in wanted or str(ipaddress.ip_address(text)) in wanted:
-                found.add(InterfaceAddress(adapter.nice_name, adapter.index or 0, text, entry.network_prefix))
-    return frozenset(found)
+            found.add(InterfaceAddress(adapter.nice_name, adapter.index or 0, text, entry.network_prefix))
+    return limited(found, bind)
+
+
+def limited(found: Iterable[InterfaceAddress], bind: Sequence[str]) -> frozenset[InterfaceAddress]:
+    """Those among `bind`, where it names any; a wildcard in it stands for its whole family."""
+    wanted = {str(ipaddress.ip_address(text)) for text in bind}
+    if not wanted:
+        return frozenset(found)
+    return frozenset(one for one in found if {"::" if ":" in one.address else "0.0.0.0", str(one.ip)} & wanted)

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from hardline import log
+from hardline.errors import HardlineError
 from hardline.identity import KeyHash
 from hardline.routes import Candidate, Finder
 from hardline.tasks import TaskSet
@@ -71,6 +72,8 @@ class MergedSearch:
             finally:
                 if isinstance(candidates, AsyncGenerator):
                     await candidates.aclose()
+        except HardlineError as failure:
+            self.reasons.append(f"{finder.name}: {failure.message}")
         except Exception as failure:
             log.warning("finder.failed", finder=finder.name, reason=repr(failure))
             self.reasons.append(f"{finder.name}: failed ({type(failure).__name__})")

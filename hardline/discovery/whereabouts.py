@@ -1,21 +1,22 @@
-"""Where the world may reach this node: what a host tells its visitors, who then know it when they have left the LAN.
+"""Where the world may reach this node: what a host publishes, and tells its visitors, who then know it elsewhere.
 
-    [Node] public ─┐
-    interfaces ────┴─▶ Whereabouts ──▶ WANHosts in the host's hello (docs/PROTOCOL.md 7.3)
+    [Node] public ── else ── the router ── else ── what visitors agree on ── else ── [Node] ip_service ─┐
+    this machine's own public addresses ────────────────────────────────────────────────────────────────┴─▶ Whereabouts
 
-Nothing is asked of anybody, and nothing private is told: an address of this network means another machine elsewhere.
+Nothing is asked of anybody here, and nothing private is told: an address of this network means another machine
+elsewhere.  Source: docs/PROTOCOL.md, sections 7.3 and 7.5.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from hardline.discovery.interfaces import Address, InterfaceAddress, interface_addresses
+from hardline.discovery.interfaces import Address, InterfaceAddress
 from hardline.routes import Endpoint
 
 MAX_TOLD = 8
-_LOOK_EVERY = 5.0  # seconds
+OWN = "its own address"
 
 # Addresses of the Yggdrasil network, which the world has only with a program of its own: last.
 _YGGDRASIL = ipaddress.IPv6Network("200::/7")
@@ -24,33 +25,34 @@ _YGGDRASIL = ipaddress.IPv6Network("200::/7")
 class Whereabouts:
     """The endpoints of this node, most wanted first.
 
-    `public` is what the owner says, `port` the one that we listen on, `bind` the addresses that it is limited to.
-    `now` is seconds on any monotonic clock.
+    `sources` are what knows how the world sees us, by name, the most trusted first: the first one that knows something
+    decides.  `port` is the one that we listen on, `addresses` those of this machine that count.
     """
 
     def __init__(
         self,
-        public: Sequence[Endpoint],
-        bind: Sequence[str],
+        sources: Mapping[str, Callable[[], Sequence[Endpoint]]],
         port: Callable[[], int],
-        now: Callable[[], float],
-        addresses: Callable[[Sequence[str]], Iterable[InterfaceAddress]] = interface_addresses,
+        addresses: Callable[[], Iterable[InterfaceAddress]],
     ) -> None:
-        self._public = tuple(public)
-        self._bind = tuple(bind)
+        self._sources = dict(sources)
         self._port = port
-        self._now = now
         self._addresses = addresses
-        self._seen: tuple[str, ...] = ()
-        self._look_at = now()
 
     def current(self) -> tuple[Endpoint, ...]:
         """At most MAX_TOLD."""
-        if self._now() >= self._look_at:
-            self._look_at = self._now() + _LOOK_EVERY
-            self._seen = told_addresses(found.address for found in self._addresses(self._bind))
-        own = (Endpoint(address, self._port()) for address in self._seen)
-        return tuple(dict.fromkeys((*self._public, *own)))[:MAX_TOLD]
+        return tuple(self.explained())
+
+    def explained(self) -> dict[Endpoint, str]:
+        """The same, each with the name of the source that knows it."""
+        found: dict[Endpoint, str] = {}
+        for name, source in self._sources.items():
+            if endpoints := source():
+                found = dict.fromkeys(endpoints, name)
+                break
+        for address in told_addresses(one.address for one in self._addresses()):
+            found.setdefault(Endpoint(address, self._port()), OWN)
+        return dict(list(found.items())[:MAX_TOLD])
 
 
 def told_addresses(addresses: Iterable[str]) -> tuple[str, ...]:

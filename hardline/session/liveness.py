@@ -47,6 +47,11 @@ class Liveness:
         self._asked = now
         return True
 
+    def doubt(self, now: float) -> None:
+        """Something else says that the peer may be gone: ask at once."""
+        if self._pinged is None:
+            self._asked = now - UNANSWERED
+
     def wait_on(self, now: float) -> None:
         """Give the answer to the ping another `timeout` seconds."""
         self._pinged = now

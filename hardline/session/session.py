@@ -10,7 +10,7 @@ woken when there is some.  Source: docs/PROTOCOL.md, section 5; docs/decisions/0
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from hardline import log
@@ -146,6 +146,16 @@ class Session:
         self.last_used = self._loop.time()
         self._schedule()
         return stream
+
+    def network_changed(self, addresses: Collection[str]) -> None:
+        """This machine has `addresses` now: end when ours is gone, else ask the peer for a sign of life."""
+        if self._over:
+            return
+        if (local := self._tls.local) and local not in addresses:
+            self._end(ConnectionLost("this computer left the network that led there"))
+            return
+        self._liveness.doubt(self._loop.time())
+        self._watch_soon()
 
     def go_away(self) -> None:
         """Accept no more streams; those that are open go on."""

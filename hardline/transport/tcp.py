@@ -246,6 +246,14 @@ def peer_endpoint(transport: asyncio.BaseTransport) -> Endpoint:
     return Endpoint(host, int(name[1]))
 
 
+def local_address(transport: asyncio.BaseTransport) -> str:
+    """The IP address of this end, without scope; empty for what has none."""
+    name = transport.get_extra_info("sockname")
+    if not isinstance(name, tuple) or len(name) < 2:
+        return ""
+    return str(name[0]).removeprefix("::ffff:").partition("%")[0]
+
+
 def cut(transport: asyncio.Transport) -> None:
     """Drop a connection with a reset: an orderly FIN would tell the other end that it has everything."""
     reset_at_close(transport)

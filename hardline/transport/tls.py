@@ -25,7 +25,7 @@ from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.engine import Engine, Scratch, best_engine, reason
 from hardline.transport.inbox import Inbox
-from hardline.transport.tcp import TcpStream, cut, peer_endpoint
+from hardline.transport.tcp import TcpStream, cut, local_address, peer_endpoint
 
 ALPN_2 = b"hardline/2"
 
@@ -162,6 +162,11 @@ class TlsStream(asyncio.BufferedProtocol):
     def peer(self) -> Endpoint:
         """The other end's address."""
         return peer_endpoint(self._transport_or_fail())
+
+    @property
+    def local(self) -> str:
+        """This end's IP address, without scope; empty for what has none."""
+        return local_address(self._transport_or_fail())
 
     @property
     def peer_key_hash(self) -> KeyHash | None:

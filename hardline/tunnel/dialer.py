@@ -20,7 +20,7 @@ from OpenSSL import SSL
 from hardline import log
 from hardline.errors import HardlineError, NoRoute, PeerError, WrongCertificate
 from hardline.identity import KeyHash, utc_day
-from hardline.routes import Attempt, Candidate, Via
+from hardline.routes import Attempt, Candidate, Endpoint, Via
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.tcp import TcpStream
@@ -67,7 +67,11 @@ class _Lost:
 
 
 class Dialer:
-    """Finds and races.  `search` starts all finders for a key hash; `clock` is seconds since 1970."""
+    """Finds and races.
+
+    `search` starts all finders for a key hash; `clock` is seconds since 1970; `is_ours` tells this node's own
+    listeners, which only it itself names (docs/PROTOCOL.md 7.2).
+    """
 
     def __init__(
         self,
@@ -77,11 +81,13 @@ class Dialer:
         stagger: float = 0.25,
         timeout: float = 10.0,
         context: SSL.Context | None = None,
+        is_ours: Callable[[Endpoint], bool] = lambda endpoint: False,
     ) -> None:
         self._search = search
         self._clock = clock
         self._stagger, self._timeout = stagger, timeout
         self._context = context or client_context()
+        self._is_ours = is_ours
 
     async def dial(self, target: KeyHash, known: Candidate | None = None) -> Route:
         """Open a verified connection to whoever owns `target`.
@@ -166,7 +172,7 @@ class Dialer:
         candidates = search.candidates()
         try:
             async for candidate in candidates:
-                if (why := refusal(candidate)) is None:
+                if (why := self._refusal(candidate)) is None:
                     happened.put_nowait(_Found(candidate))
                 else:
                     log.debug("dial.ignored", endpoint=candidate.endpoint, found_by=candidate.found_by, reason=why)
@@ -174,6 +180,11 @@ class Dialer:
             if isinstance(candidates, AsyncGenerator):
                 await candidates.aclose()
         happened.put_nowait(_Searched())
+
+    def _refusal(self, candidate: Candidate) -> str | None:
+        if candidate.via is not Via.LAN and self._is_ours(candidate.endpoint):
+            return "this node itself"
+        return refusal(candidate)
 
     async def _attempt(
         self,
@@ -195,7 +206,7 @@ class Dialer:
     async def _connect(self, target: KeyHash, candidate: Candidate) -> tuple[TlsStream, str]:
         day = utc_day(self._clock()) if candidate.day is None else candidate.day
         server_name = str(target) if candidate.plain else target.rolling(day)
-        stream = await _open(candidate)
+        stream = await _open(candidate, self._refusal)
         tls = await TlsStream.over(stream, self._context, server_name)
         try:
             if tls.peer_key_hash != target:
@@ -209,7 +220,7 @@ class Dialer:
         return tls, protocol
 
 
-async def _open(candidate: Candidate) -> TcpStream:
+async def _open(candidate: Candidate, refusal: Callable[[Candidate], str | None]) -> TcpStream:
     """Connect.  What a name resolves to is looked at like an address that was named itself."""
     failure: Exception = OSError("the name has no address")
     for endpoint in await tcp.resolve(candidate.endpoint):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from OpenSSL import SSL
@@ -65,7 +65,8 @@ class Host:
     """Serves whatever `replace` was given last.
 
     `clock` is seconds since 1970, `instance` tells hosts apart, `site` finds what answers in place of a local service,
-    `whereabouts` says where else the host is, for visitors to remember.
+    `whereabouts` says where else the host is, for visitors to remember; `reached` is told where each of them, by its
+    address, says that it reached us.
     """
 
     def __init__(
@@ -76,12 +77,14 @@ class Host:
         instance: str,
         site: Callable[[KeyHash], LocalSite | None] = lambda key_hash: None,
         whereabouts: Callable[[], Sequence[Endpoint]] = tuple,
+        reached: Callable[[Endpoint, str], None] = lambda source, endpoint: None,
     ) -> None:
         self._limits = limits
         self._clock = clock
         self._instance = instance
         self._site = site
         self._whereabouts = whereabouts
+        self._reached = reached
         self._tasks = TaskSet("host")
         self._services: dict[KeyHash, Service] = {}
         self._contexts: dict[KeyHash, SSL.Context] = {}
@@ -138,6 +141,12 @@ class Host:
         for visitor in self.visitors:
             if visitor.session is not None:
                 visitor.session.go_away()
+
+    def network_changed(self, addresses: Collection[str]) -> None:
+        """This machine has `addresses` now: sessions to one that is gone end, the others are asked about."""
+        for visitor in list(self.visitors):
+            if visitor.session is not None:
+                visitor.session.network_changed(addresses)
 
     async def aclose(self) -> None:
         """End everything.  Let it drain first: `go_away`."""
@@ -232,6 +241,7 @@ class Host:
             await tls.send(hello.HostRefusal("password").encode())
             raise PasswordRefused("the visitor's label has another password")
         self._make_room(visitor.endpoint.host)
+        self._reached(visitor.endpoint, theirs.reached)
         await tls.send(hello.HostHello(self._wan_hosts(), service.title, self._instance).encode())
         key_hash = service.label.key_hash
         entrance: Entrance[Stream] = Entrance(

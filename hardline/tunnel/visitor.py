@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -180,6 +181,12 @@ class Visitor:
         except HardlineError as failure:
             record.status = type(failure).__name__
             raise
+
+    def network_changed(self, addresses: Collection[str]) -> None:
+        """This machine has `addresses` now: sessions by one that is gone end, and who was absent may be there."""
+        self._absent.clear()
+        for warm in self.sessions:
+            warm.session.network_changed(addresses)
 
     async def aclose(self) -> None:
         """End every session."""

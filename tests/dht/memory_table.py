@@ -15,6 +15,7 @@ class MemoryTable:
     """As hardline.dht.table.Table."""
 
     connected = True
+    asleep = False
 
     def __init__(self) -> None:
         self.values: dict[Key, list[bytes]] = defaultdict(list)
@@ -34,6 +35,9 @@ class MemoryTable:
                 await self.open_for[key].wait()
         finally:
             self.gets -= 1
+
+    async def wait_connected(self, limit: float) -> bool:
+        return self.connected
 
     async def put(self, key: Key, value: bytes, limit: float) -> None:
         await asyncio.sleep(0)

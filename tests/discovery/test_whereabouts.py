@@ -34,28 +34,38 @@ def test_yggdrasil_comes_after_what_everybody_has():
     assert told == ("11.22.33.44", "2a01:4f8::1", "2a01:4f8::2", "200::1")
 
 
-def whereabouts(public, addresses, clock, port=7008):
-    def look(bind):
+def whereabouts(sources, addresses):
+    def look():
         return [InterfaceAddress("eth0", 1, address, 64) for address in addresses]
 
-    return Whereabouts(public, (), lambda: port, lambda: clock[0], look)
+    return Whereabouts(sources, lambda: 7008, look)
+
+
+ROUTER, AGREED = Endpoint("11.22.33.1", 40_000), Endpoint("11.22.33.2", 7008)
 
 
 def test_what_the_owner_says_comes_first_and_nothing_twice():
     public = Endpoint("home.example.org", 443), Endpoint("2a01:4f8::1", 7008)
-    found = whereabouts(public, ["2a01:4f8::1", "2a01:4f8::2"], [0.0]).current()
+    found = whereabouts({"public": lambda: public}, ["2a01:4f8::1", "2a01:4f8::2"]).current()
     assert found == (*public, Endpoint("2a01:4f8::2", 7008))
 
 
-def test_a_new_address_is_told_soon():
-    clock, addresses = [0.0], ["2a01:4f8::1"]
-    told = whereabouts((), addresses, clock)
+def test_the_first_source_that_knows_something_decides():
+    known = {"public": [], "router": [ROUTER], "visitors": [AGREED]}
+    told = whereabouts({name: lambda name=name: known[name] for name in known}, ["2a01:4f8::1"])
+    assert told.explained() == {ROUTER: "router", Endpoint("2a01:4f8::1", 7008): "its own address"}
+    known["router"].clear()
+    assert told.explained() == {AGREED: "visitors", Endpoint("2a01:4f8::1", 7008): "its own address"}
+
+
+def test_a_new_address_is_told_at_once():
+    addresses = ["2a01:4f8::1"]
+    told = whereabouts({}, addresses)
     assert told.current() == (Endpoint("2a01:4f8::1", 7008),)
     addresses[:] = ["2a01:4f8::9"]
-    clock[0] = 5.0
     assert told.current() == (Endpoint("2a01:4f8::9", 7008),)
 
 
 def test_a_machine_with_hundreds_of_addresses_tells_a_few():
     addresses = [f"2a01:4f8::{number:x}" for number in range(1, 300)]
-    assert len(whereabouts((), addresses, [0.0]).current()) == MAX_TOLD
+    assert len(whereabouts({}, addresses).current()) == MAX_TOLD

@@ -40,6 +40,12 @@ class DidNotStart(AssertionError):
         self.code, self.log = code, log
 
 
+def _beyond_the_lan(settings: str) -> str:
+    """A test that is not about the DHT or routers gets none: they ask the world, which is not there."""
+    absent = [section for section in ("DHT", "UPnP") if f"[{section}]" not in settings]
+    return settings + "".join(f"\n[{section}]\nenabled = no\n" for section in absent)
+
+
 class Node:
     """Everything below `directory`: services/, data/, log.
 
@@ -61,7 +67,7 @@ class Node:
         self.localport, self.p2pport = (7009, 7008) if at else (free_port(), free_port())
         self.services.mkdir(parents=True, exist_ok=True)
         self._config = directory / "hardline.ini"
-        self._config.write_text(settings)
+        self._config.write_text(_beyond_the_lan(settings))
         self._env, self._before = dict(env or {}), list(before)
         self._process: subprocess.Popen[bytes] | None = None
         self._inbox: socket.socket | None = None

@@ -1,0 +1,201 @@
+"""What lies beyond the LAN: how the world finds and reaches this node, and how this node finds others there.
+
+    NetworkWatch ──▶ Mappings, AskedAddress, Reached ──▶ Whereabouts ──┬─▶ the host's hello
+                                                                       └─▶ Directory ──▶ Table (OpenDHT, its proxies)
+                                                             Dialer ◀── DhtFinder ◀──────┘
+
+A part of daemon.py's wiring; like it, it builds and introduces, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hardline import log
+from hardline.certificates import Identity
+from hardline.config import NodeSettings
+from hardline.dht.directory import Directory, Published
+from hardline.dht.either import Either, open_table
+from hardline.dht.finder import DhtFinder
+from hardline.discovery.asked import AskedAddress
+from hardline.discovery.interfaces import InterfaceAddress, limited
+from hardline.discovery.reached import Reached
+from hardline.discovery.roaming import NetworkWatch
+from hardline.discovery.whereabouts import Whereabouts
+from hardline.identity import KeyHash
+from hardline.routes import Endpoint
+from hardline.servicedir import Service
+from hardline.tasks import TaskSet, keep_running
+from hardline.transport.listener import ALL_ADDRESSES
+from hardline.upnp.mappings import Mappings
+
+NODES_FILE = "dht-nodes.json"
+
+
+class Reach:
+    """Everything of one node that goes beyond its LAN.  `start`, then `aclose`.
+
+    `services` are those offered now, `listening` where other nodes may connect; `moved` is called when this machine's
+    network is another, with whether its addresses are too.
+    """
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        datadir: Path,
+        node: Identity,
+        instance: str,
+        *,
+        services: Callable[[], Sequence[Service]],
+        listening: Callable[[], Sequence[Endpoint]],
+        moved: Callable[[bool], None],
+    ) -> None:
+        now = asyncio.get_running_loop().time
+        self._bind = settings.node.bind
+        self._services, self._listening, self._moved = services, listening, moved
+        self._tasks = TaskSet("reach")
+        self._watch = NetworkWatch(self._network_happened)
+        self._reached = Reached(now)
+        self._mappings: Mappings | None = None
+        if settings.upnp.enabled:
+            # The same after every start, and nobody else can know it: by it a router's mappings are told to be ours.
+            owner = hashlib.blake2b(node.private_key_pem, digest_size=16, person=b"hardline upnp").hexdigest()
+            lease = settings.upnp.lease
+            self._mappings = Mappings(self._port, owner=owner, lease=lease, changed=self._changed, bind=self._bind)
+        self._asked: AskedAddress | None = None
+        if settings.node.ip_service:
+            self._asked = AskedAddress(settings.node.ip_service, self._port, self._changed)
+        self.whereabouts = Whereabouts(
+            {
+                "[Node] public": lambda: settings.node.public,
+                "the router": self._mapped,
+                "what visitors say": lambda: self._reached.agreed,
+                "[Node] ip_service": lambda: self._asked.endpoints if self._asked else (),
+            },
+            self._port,
+            lambda: limited(self._watch.addresses, self._bind),
+        )
+        self._table: Either | None = open_table(settings.dht, self._bind, datadir / NODES_FILE)
+        self.finder: DhtFinder | None = None
+        self._directory: Directory | None = None
+        if self._table is not None:
+            self.finder = DhtFinder(self._table, ours=self._ours)
+            self._directory = Directory(
+                self._table, services=self._published, hosts=self.whereabouts.current, instance=instance
+            )
+        self._told: Sequence[Endpoint] = ()
+        self._offered: list[Published] = []
+        self._mapping = False
+
+    @property
+    def addresses(self) -> frozenset[InterfaceAddress]:
+        """All addresses of this machine."""
+        return self._watch.addresses
+
+    async def start(self) -> None:
+        """Begin; `listening` must be known."""
+        await self._watch.look()
+        self._tasks.start(keep_running(self._watch.run, "network"), "network")
+        if self._asked is not None:
+            self._tasks.start(keep_running(self._asked.run, "ip_service"), "ip_service")
+        if self._directory is not None:
+            self._tasks.start(keep_running(self._directory.run, "directory"), "directory")
+        self.services_changed()
+
+    def services_changed(self) -> None:
+        """Other services are offered than before."""
+        if self._services() and self._mappings is not None and not self._mapping:
+            self._mapping = True  # from the first service on: who only visits needs no port
+            self._tasks.start(keep_running(self._mappings.run, "upnp"), "upnp")
+        if self._directory is not None and (offered := self._published()) != self._offered:
+            self._offered = offered
+            self._directory.changed()
+
+    def said(self, source: Endpoint, reached: str) -> None:
+        """A visitor at `source` told where it reached this node."""
+        if self._reached.said(source, reached):
+            log.event("reached.agreed", endpoint=reached)
+            self._changed()
+
+    def is_ours(self, endpoint: Endpoint) -> bool:
+        """Whether this node listens at `endpoint`."""
+        return endpoint in self._ours()
+
+    def describe(self) -> dict[str, Any]:
+        """How the world reaches this node, and how it asks the DHT (docs/STATUS.md)."""
+        told = self.whereabouts.explained()
+        by_ipv4 = any(":" not in endpoint.host for endpoint in told)
+        advice = self._mappings.advice if self._mappings and self._mapping and not by_ipv4 else ""
+        return {
+            "endpoints": [{"endpoint": str(at), "by": by} for at, by in told.items()],
+            "reached": [str(endpoint) for endpoint in self._reached.heard],
+            "advice": advice or None,
+            "upnp": self._mappings.describe() if self._mappings and self._mapping else None,
+            "dht": {**self._table.describe(), **(self.finder.describe() if self.finder else {})}
+            if self._table
+            else None,
+        }
+
+    def describe_service(self, key_hash: KeyHash) -> dict[str, Any] | None:
+        """What became of announcing a service in the DHT; None where it is not announced."""
+        return self._directory.describe().get(str(key_hash)) if self._directory else None
+
+    async def aclose(self) -> None:
+        """Give back what routers opened, and end everything."""
+        await self._tasks.aclose()
+        if self._mappings is not None and self._mapping:
+            await self._mappings.aclose()
+        if self._table is not None:
+            await self._table.aclose()
+
+    # What the parts ask.
+
+    def _port(self) -> int:
+        return self._listening()[0].port
+
+    def _mapped(self) -> Sequence[Endpoint]:
+        """By IPv4: with IPv6 the router opens the way to this machine's own address, which is told anyway."""
+        return [at for at in self._mappings.endpoints if ":" not in at.host] if self._mappings else ()
+
+    def _ours(self) -> frozenset[Endpoint]:
+        addresses = [one.address.partition("%")[0] for one in self._watch.addresses]
+        return frozenset(
+            Endpoint(host, at.port)
+            for at in self._listening()
+            for host in (addresses if at.host in ALL_ADDRESSES else [at.host])
+        )
+
+    def _published(self) -> list[Published]:
+        return [
+            Published(service.identity, service.settings.legacy)
+            for service in self._services()
+            if service.settings.access.use_dht
+        ]
+
+    # What happens.
+
+    def _network_happened(self, others: bool) -> None:
+        if others:
+            log.event("network.changed", addresses=len(self._watch.addresses))
+            self._reached.forget()
+            if self._mappings is not None and self._mapping:
+                self._mappings.refresh()
+            if self._asked is not None:
+                self._asked.refresh()
+            if self._table is not None:
+                self._table.network_changed()
+        self._moved(others)
+        self._changed()
+
+    def _changed(self) -> None:
+        """Perhaps the world sees this node elsewhere than before."""
+        now = self.whereabouts.current()
+        if now != self._told:
+            self._told = now
+            log.event("whereabouts.changed", endpoints=" ".join(map(str, now)) or "none")
+            if self._directory is not None:
+                self._directory.changed()
