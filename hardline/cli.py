@@ -109,12 +109,17 @@ def _show_status(status: dict[str, Any], *, as_json: bool) -> None:
     print(f"  door      {', '.join(node['door']) or 'none'}")
     print(f"  p2p       {', '.join(node['p2p'])}")
     print(f"  services  {node['servicedir']}")
+    print(f"  outside   {_plain(status['outside']['sentence'])}")
+    if status["outside"]["advice"]:
+        print(f"  advice    {_plain(status['outside']['advice'])}")
+    print(f"  dht       {_dht(status['outside']['dht'])}")
     for note in status["notes"]:
         print(f"  note      {_plain(note)}")
     for service in status["services"]:
         print(f"\n{_plain(service.get('title') or service['name'])}  [{service['name']}: {service['state']}]")
         if "url" in service:
             print(f"  {service['url']}  →  {_plain(service['target'])}")
+            print(f"  {_plain(service['announced'])}")
         if service["problem"]:
             print(f"  problem: {_plain(service['problem'])}")
         if service["hint"]:
@@ -129,6 +134,8 @@ def _show_status(status: dict[str, Any], *, as_json: bool) -> None:
         print(
             f"  {session['role']} {_plain(session['title']) or session['label']} {way} ({session['protocol']}, {via})"
         )
+        for why in session.get("passed_over", ()):
+            print(f"    no better path: {_plain(why)}")
         if session["sent"] is not None:
             moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
             print(f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s")
@@ -138,6 +145,20 @@ def _show_status(status: dict[str, Any], *, as_json: bool) -> None:
         seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(peer["last_seen"]))
         where = f"at {peer['endpoint']}, {peer['protocol']}" if peer["endpoint"] else "no address yet"
         print(f"  {_plain(peer['title']) or peer['key_hash']}  {where}, last seen {seen}")
+
+
+def _dht(dht: dict[str, Any] | None) -> str:
+    if dht is None:
+        return "not used ([DHT] enabled = no)"
+    node = dht["node"] or {"phase": "missing", "good": 0, "reason": None}
+    if dht["used"] == "node":
+        return f"connected, {node['good']} good nodes"
+    proxies = [proxy["url"] for proxy in dht["proxies"] if proxy["state"] == "connected"]
+    if proxies:
+        return f"by the proxy {_plain(proxies[0])}"
+    if node["phase"] == "idle":
+        return "asleep: nobody has asked it yet"
+    return f"not connected{': ' + _plain(node['reason']) if node['reason'] else ''}"
 
 
 def _show_offers(offers: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -43,6 +43,7 @@ from hardline.session.windows import Backlog, WindowBudget
 from hardline.status import (
     describe_hosting,
     describe_original,
+    describe_outside,
     describe_peer,
     describe_process,
     describe_services,
@@ -290,7 +291,7 @@ class Daemon:
                 "door": [str(at) for at in self._door_listener.endpoints] if self._door_listener else [],
                 "p2p": [str(at) for at in self._listener.endpoints],
             },
-            "outside": self._reach.describe(),
+            "outside": describe_outside(self._reach.describe()),
             "services": self._described_services(),
             "sessions": [
                 *(describe_visiting(warm, now) for warm in self._visitor.sessions),
@@ -305,7 +306,7 @@ class Daemon:
 
     def _described_services(self) -> list[dict[str, Any]]:
         services, problems = self._directory.services, self._directory.problems
-        return describe_services(services, problems, self._door_port, self._reach.describe_service)
+        return describe_services(services, problems, self._door_port, self._reach.describe_service, time.time())
 
     async def _share(self, request: Mapping[str, Any]) -> object:
         target, title = str(request.get("target", "")), request.get("title")
@@ -343,8 +344,8 @@ class Daemon:
         return await self._offers(0.5)
 
     async def _home_page(self, html: bool, head_only: bool) -> bytes:
-        rows = self._described_services()
-        return pages.home_page(rows, await self._offers(BROWSE_WAIT), html=html, head_only=head_only)
+        rows, outside = self._described_services(), describe_outside(self._reach.describe())
+        return pages.home_page(rows, await self._offers(BROWSE_WAIT), outside, html=html, head_only=head_only)
 
     async def _offers(self, wait: float) -> list[dict[str, Any]]:
         """What others on the LAN offer, after waiting `wait` seconds for their answers."""

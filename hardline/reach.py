@@ -135,9 +135,7 @@ class Reach:
             "reached": [str(endpoint) for endpoint in self._reached.heard],
             "advice": advice or None,
             "upnp": self._mappings.describe() if self._mappings and self._mapping else None,
-            "dht": {**self._table.describe(), **(self.finder.describe() if self.finder else {})}
-            if self._table
-            else None,
+            "dht": {**self._table.describe(), **self.finder.describe()} if self._table and self.finder else None,
         }
 
     def describe_service(self, key_hash: KeyHash) -> dict[str, Any] | None:

@@ -104,9 +104,10 @@ class RememberedHost:
 
 
 class Finder(Protocol):
-    """Looks for a key hash in one way."""
+    """Looks for a key hash in one way; `via` is the kind of path that it finds, None where that is no choice."""
 
     name: str
+    via: Via | None
 
     def find(self, target: KeyHash) -> AsyncIterator[Candidate]:
         """Yield candidates as they are found; closing the iterator stops the work."""

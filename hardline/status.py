@@ -31,10 +31,11 @@ def describe_services(
     problems: Mapping[str, Problem],
     door_port: int,
     announced: Callable[[KeyHash], Mapping[str, Any] | None] = lambda key_hash: None,
+    now: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Every file of the service directory: serving, stale (it broke, its last good version serves on) or broken.
 
-    `announced` says what became of announcing a service in the DHT.
+    `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970.
     """
     rows = []
     for name in sorted({*services, *problems}):
@@ -50,12 +51,48 @@ def describe_services(
                 "target": _target(service),
                 "listed": service.settings.listed,
                 "notes": list(service.settings.notes),
-                "dht": announced(service.key_hash),
+                "dht": (said := announced(service.key_hash)),
+                "announced": describe_announced(said, wanted=service.settings.access.use_dht, now=now),
             }
         if problem is not None:
             row |= {"problem": problem.message, "hint": problem.hint, "file": str(problem.file)}
         rows.append(row)
     return rows
+
+
+def describe_outside(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether the world reaches this node, in a word and in a sentence for people, before the facts themselves.
+
+    `state`: `confirmed` when a visitor from outside came, `expected` when there is a way, `local` when none is known.
+    """
+    ways, reached = facts["endpoints"], facts["reached"]
+    if reached:
+        state, sentence = "confirmed", f"reachable from outside: a visitor came by {reached[0]}"
+    elif ways:
+        first = ways[0]
+        state, sentence = "expected", f"should be reachable from outside at {first['endpoint']} ({first['by']})"
+    else:
+        state, sentence = "local", "reachable on this network only, as far as is known"
+    return {"state": state, "sentence": sentence, **facts}
+
+
+def describe_announced(said: Mapping[str, Any] | None, *, wanted: bool, now: float) -> str:
+    """What became of announcing a service in the DHT, as a sentence; `now` is seconds since 1970."""
+    if not wanted:
+        return "not announced in the DHT (useDHT = no)"
+    if said is None:
+        return "not announced: the DHT is not used ([DHT] enabled = no)"
+    if said["problem"]:
+        return f"not announced in the DHT: {said['problem']}"
+    if said["announced"] is None:
+        return "not announced in the DHT yet"
+    back = said["read_back"]
+    whether = f"read back {_ago(now - back)}" if back and back >= said["announced"] else "not read back yet"
+    return f"announced in the DHT {_ago(now - said['announced'])}, {whether}"
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
 
 
 def _target(service: Service) -> str:
@@ -75,6 +112,7 @@ def describe_visiting(warm: WarmSession, now: float) -> dict[str, Any]:
         "via": candidate.via.name,
         "found_by": candidate.found_by,
         "endpoint": str(candidate.endpoint),
+        "passed_over": list(warm.route.passed_over),
         "streams": warm.session.open_streams,
         "sent": warm.session.sent,
         "received": warm.session.received,

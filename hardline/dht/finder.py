@@ -44,6 +44,7 @@ class DhtFinder:
     """
 
     name = "DHT"
+    via: Via | None = Via.DIRECT
 
     def __init__(
         self,

@@ -63,6 +63,7 @@ class DnsSd:
     """
 
     name = "DNS-SD"
+    via: Via | None = Via.LAN
 
     def __init__(
         self, *, services: Callable[[], Sequence[LanService]], port: Callable[[], int], bind: Sequence[str] = ()

@@ -92,6 +92,7 @@ class Lan:
     """
 
     name = "LAN"
+    via: Via | None = Via.LAN
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Sequence
 from hardline import log
 from hardline.errors import HardlineError
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Finder
+from hardline.routes import Candidate, Finder, Via
 from hardline.tasks import TaskSet
 
 MAX_QUEUED = 256
@@ -38,12 +38,19 @@ class MergedSearch:
         self._finders = finders
         self._target = target
         self.reasons: list[str] = []
+        self._found: set[str] = set()
+
+    def silent(self, better_than: Via) -> list[str]:
+        """The finders of better paths that have found nothing so far."""
+        wanted = (one.name for one in self._finders if one.via is not None and one.via < better_than)
+        return [name for name in wanted if name not in self._found]
 
     async def candidates(self) -> AsyncGenerator[Candidate, None]:
         """Yield candidates as any finder yields them, each once; closing this stops every finder."""
         arrived: asyncio.Queue[Candidate | None] = asyncio.Queue(MAX_QUEUED)
         tasks = TaskSet(f"find.{self._target.short}")
         self.reasons.clear()
+        self._found.clear()
         for finder in self._finders:
             tasks.start(self._run(finder, arrived), finder.name)
         running, seen = len(self._finders), set[object]()
@@ -68,6 +75,7 @@ class MergedSearch:
             try:
                 async for candidate in candidates:
                     found += 1
+                    self._found.add(finder.name)
                     await arrived.put(candidate)
             finally:
                 if isinstance(candidates, AsyncGenerator):

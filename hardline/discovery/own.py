@@ -12,6 +12,7 @@ class OwnServices:
     """A Finder over the key hashes that this node serves, at the endpoints that it listens on."""
 
     name = "this node"
+    via: Via | None = None
 
     def __init__(
         self, services: Callable[[], Collection[KeyHash]], listening: Callable[[], Sequence[Endpoint]]

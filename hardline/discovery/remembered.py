@@ -51,6 +51,7 @@ class Remembered:
     """
 
     name = "remembered"
+    via: Via | None = Via.REMEMBERED
 
     def __init__(self, path: Path) -> None:
         self._path = path

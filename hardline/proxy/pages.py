@@ -220,15 +220,16 @@ def problem_page(problem: Problem, *, html: bool, head_only: bool = False) -> by
 def home_page(
     services: Sequence[Mapping[str, Any]],
     offers: Sequence[Mapping[str, Any]],
+    outside: Mapping[str, Any],
     *,
     html: bool,
     head_only: bool = False,
 ) -> bytes:
     """This node's own page: its services (rows of status.describe_services), and what the LAN offers.
 
-    An offer has `title`, `label`, `url` and `source`.
+    An offer has `title`, `label`, `url` and `source`; `outside` is what status.describe_outside returns.
     """
-    body = _home_html(services, offers) if html else _home_text(services, offers)
+    body = _home_html(services, offers, outside) if html else _home_text(services, offers, outside)
     return _response(200, body, kind=_kind(html), head_only=head_only)
 
 
@@ -283,7 +284,9 @@ def _problem_text(problem: Problem) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _home_html(services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
+def _home_html(
+    services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]], outside: Mapping[str, Any]
+) -> str:
     own = "".join(_service_card(row) for row in services)
     lan = "".join(
         f'<li><a href="{escaped(row["url"])}"><bdi>{escaped(_title(row))}</bdi></a>'
@@ -292,9 +295,12 @@ def _home_html(services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[s
     )
     hint = f"<p class=dim>{_NOTHING_SHARED} <code>hardline share 8000</code></p>"
     quiet = f"<p class=dim>{_NOTHING_OFFERED}</p>"
+    beyond = f"<p class=dim>{escaped(_sentence(outside['sentence']))}</p>"
+    if services and outside["advice"]:
+        beyond += f"<p class=dim>{escaped(_sentence(outside['advice']))}</p>"
     return document(
         "hardline",
-        f"<h1>hardline</h1><h2>Shared by this computer</h2>{f'<ul class=cards>{own}</ul>' if own else hint}"
+        f"<h1>hardline</h1><h2>Shared by this computer</h2>{f'<ul class=cards>{own}</ul>{beyond}' if own else hint}"
         f"<h2>On this network</h2>{f'<ul class=cards>{lan}</ul>' if lan else quiet}"
         '<footer><a href="/">Look again</a></footer>',
         style=_STYLE,
@@ -305,6 +311,7 @@ def _service_card(row: Mapping[str, Any]) -> str:
     if "url" in row:
         card = f'<a href="{escaped(row["url"])}"><bdi>{escaped(_title(row))}</bdi></a>'
         card += f"<p class=dim>{escaped(_about(row))}</p><p class='mono dim'>{escaped(row['label'])}</p>"
+        card += f"<p class=dim>{escaped(_sentence(row['announced']))}</p>"
     else:
         card = f"<strong>{escaped(row['name'])}</strong>"
     if row["problem"]:
@@ -313,15 +320,20 @@ def _service_card(row: Mapping[str, Any]) -> str:
     return f"<li>{card}</li>"
 
 
-def _home_text(services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]]) -> str:
+def _home_text(
+    services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]], outside: Mapping[str, Any]
+) -> str:
     lines = ["Shared by this computer:", ""]
     for row in services:
         lines.append(f"  {shown(_title(row))}")
         if "url" in row:
-            lines += [f"    {row['url']}", f"    {shown(_about(row))}"]
+            lines += [f"    {row['url']}", f"    {shown(_about(row))}", f"    {shown(row['announced'])}"]
         if row["problem"]:
             lines.append(f"    {shown(_what_is_wrong(row))}")
     lines += [] if services else [f"  {_NOTHING_SHARED} hardline share 8000"]
+    if services:
+        lines += ["", f"  {shown(_sentence(outside['sentence']))}"]
+        lines += [f"  {shown(_sentence(outside['advice']))}"] if outside["advice"] else []
     lines += ["", "On this network:", ""]
     for row in offers:
         lines += [f"  {shown(_title(row))}", f"    {row['url']}", f"    at {shown(row['source'])}"]

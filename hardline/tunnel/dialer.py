@@ -36,6 +36,10 @@ class Search(Protocol):
         """What each finder says of how it went."""
         ...
 
+    def silent(self, better_than: Via) -> Sequence[str]:
+        """The finders of better paths that have found nothing so far."""
+        ...
+
     def candidates(self) -> AsyncIterator[Candidate]:
         """Yield candidates in order of arrival; closing it stops the finders."""
         ...
@@ -43,12 +47,16 @@ class Search(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A verified connection: over which candidate, speaking which protocol, after how many seconds."""
+    """A verified connection: over which candidate, speaking which protocol, after how many seconds.
+
+    `passed_over` says, for people, why it is no better path.
+    """
 
     tls: TlsStream
     candidate: Candidate
     protocol: str
     took: float
+    passed_over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,8 @@ class Dialer:
                             took_s=loop.time() - began,
                             attempts=len(failed) + len(race.running),
                         )
-                        return Route(route.tls, route.candidate, route.protocol, loop.time() - began)
+                        why = _passed_over(route.candidate.via, search, failed, race.running)
+                        return replace(route, took=loop.time() - began, passed_over=why)
         finally:
             await tasks.aclose()
             while not happened.empty():
@@ -247,6 +256,16 @@ def refusal(candidate: Candidate) -> str | None:
     if address.is_loopback and candidate.via is not Via.LAN and candidate.found_by != "remembered":
         return "a loopback address"
     return None
+
+
+def _passed_over(won: Via, search: Search, failed: Sequence[Attempt], running: Sequence[Candidate]) -> tuple[str, ...]:
+    """Why no better kind of path was taken, in words for people."""
+    tried = [(attempt.candidate, attempt.failure) for attempt in failed]
+    tried += [(candidate, "no answer yet") for candidate in running]
+    return (
+        *(f"{name}: nothing found" for name in search.silent(won)),
+        *(f"{one.found_by}: {one.endpoint}: {why}" for one, why in tried if one.via < won),
+    )
 
 
 def _reason(failure: BaseException) -> str:

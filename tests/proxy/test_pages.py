@@ -52,6 +52,11 @@ PROBLEMS = {
     "host slow": (504, pages.too_slow(LABEL, 25.0)),
 }
 
+OUTSIDE = {
+    "sentence": "should be reachable from outside at 11.22.33.7:7008 (the router)",
+    "advice": "forward TCP port 7008 on the router",
+}
+
 SERVICES = [
     {
         "name": "wiki",
@@ -63,6 +68,7 @@ SERVICES = [
         "url": f"http://{LABEL}.localhost:7009/",
         "target": "localhost:8080",
         "listed": True,
+        "announced": "announced in the DHT 5 s ago, read back 5 s ago",
     },
     {
         "name": "cam",
@@ -74,6 +80,7 @@ SERVICES = [
         "url": f"http://{OTHER}.localhost:7009/",
         "target": "unix:/run/cam.sock",
         "listed": False,
+        "announced": "not announced in the DHT (useDHT = no)",
     },
     {"name": "broken", "state": "broken", "problem": "broken.ini:1: this is not UTF-8", "hint": None},
 ]
@@ -160,7 +167,7 @@ def test_whoever_asks_for_the_head_gets_the_same_head_and_nothing_behind_it(html
     problem = PROBLEMS["absent"][1]
     for make in (
         lambda head_only: problem_page(problem, html=html, head_only=head_only),
-        lambda head_only: home_page(SERVICES, OFFERS, html=html, head_only=head_only),
+        lambda head_only: home_page(SERVICES, OFFERS, OUTSIDE, html=html, head_only=head_only),
     ):
         whole, head = make(False), make(True)
         assert whole.startswith(head)
@@ -230,7 +237,7 @@ def test_a_wrong_password_is_told_with_the_word_that_was_tried():
 
 
 def test_the_nodes_own_page_links_to_every_service_and_offer():
-    status, _, body = parsed(home_page(SERVICES, OFFERS, html=True))
+    status, _, body = parsed(home_page(SERVICES, OFFERS, OUTSIDE, html=True))
     page = _Page(body)
     assert status == 200
     assert page.links[:3] == [SERVICES[0]["url"], SERVICES[1]["url"], OFFERS[0]["url"]]
@@ -240,11 +247,21 @@ def test_the_nodes_own_page_links_to_every_service_and_offer():
 
 @pytest.mark.parametrize("html", [True, False])
 def test_the_nodes_own_page_says_what_is_wrong_with_a_service(html):
-    body = parsed(home_page(SERVICES, [], html=html))[2]
+    body = parsed(home_page(SERVICES, [], OUTSIDE, html=html))[2]
     text = _Page(body).text if html else body
     assert "Serving as before its file broke: cam.ini:3: port is 'http'" in text
     assert "broken.ini:1: this is not UTF-8" in text
     assert "unix:/run/cam.sock, not listed on the network" in text
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_the_nodes_own_page_says_whether_the_world_reaches_it(html):
+    body = parsed(home_page(SERVICES, [], OUTSIDE, html=html))[2]
+    text = _Page(body).text if html else body
+    assert "Should be reachable from outside at 11.22.33.7:7008 (the router)." in text
+    assert "Forward TCP port 7008 on the router." in text
+    assert "nnounced in the DHT 5 s ago, read back 5 s ago" in text
+    assert "ot announced in the DHT (useDHT = no)" in text
 
 
 def test_a_page_leads_to_where_it_was_asked_for_and_one_that_is_not_there_to_the_list():
@@ -259,7 +276,7 @@ def test_a_host_that_breaks_the_protocol_is_told_from_one_that_fell_silent():
 
 @pytest.mark.parametrize("html", [True, False])
 def test_an_empty_page_says_what_to_do(html):
-    body = parsed(home_page([], [], html=html))[2]
+    body = parsed(home_page([], [], OUTSIDE, html=html))[2]
     assert "hardline share 8000" in body
     assert "Nobody offers anything here" in body
 
@@ -281,7 +298,7 @@ HOSTILE = [
 def test_of_a_hostile_text_only_the_letters_are_shown():
     offer = OFFERS[0] | {"title": "\x1b[31mPho\u202e\u2066tos\r\n of\x00 2026"}
     for html in (True, False):
-        assert "[31mPhotos of 2026" in parsed(home_page([], [offer], html=html))[2]
+        assert "[31mPhotos of 2026" in parsed(home_page([], [offer], OUTSIDE, html=html))[2]
 
 
 def check_harmless(text: str) -> None:
@@ -299,14 +316,14 @@ def check_harmless(text: str) -> None:
     calm = [Problem(502, "a", "a", ("a",), (ATTEMPTS[0],), ("a",), 3)]
     makers = [(problem_page, problem) for problem in problems + calm]
     bodies = [parsed(make(problem, html=html))[2] for make, problem in makers for html in (True, False)]
-    bodies += [parsed(home_page([service], [offer], html=html))[2] for html in (True, False)]
+    bodies += [parsed(home_page([service], [offer], OUTSIDE, html=html))[2] for html in (True, False)]
     for body in bodies:
         assert all(letter.isprintable() or letter == "\n" for letter in body)
         assert not any(control in body for control in "\u202e\u2066\u200f\x1b\r\x00")
         assert len(body) < 20_000
     tags = [[tag for tag, _ in _Page(parsed(problem_page(each, html=True))[2]).tags] for each in (problems[0], calm[0])]
     assert tags[0] == tags[1]
-    page = _Page(parsed(home_page([service], [offer], html=True))[2])
+    page = _Page(parsed(home_page([service], [offer], OUTSIDE, html=True))[2])
     assert page.links == [service["url"], offer["url"], "/"]
 
 

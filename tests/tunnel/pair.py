@@ -48,6 +48,9 @@ class Finding:
         self.searches = 0
         self.reasons: Sequence[str] = ()
 
+    def silent(self, better_than: Via) -> Sequence[str]:
+        return ()
+
     def search(self, target: KeyHash) -> Finding:
         self.searches += 1
         return self

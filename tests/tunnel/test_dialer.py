@@ -38,6 +38,9 @@ class Listed:
         self.plan, self.begun, self.closed = plan, 0, 0
         self.reasons: Sequence[str] = ("test: that is all",)
 
+    def silent(self, better_than: Via) -> Sequence[str]:
+        return ["LAN"] if better_than > Via.LAN else []
+
     async def candidates(self) -> AsyncIterator[Candidate]:
         self.begun += 1
         try:
@@ -89,8 +92,10 @@ def lan(endpoint: Endpoint, *, plain: bool = False, day: int | None = None) -> C
     return Candidate(endpoint, Via.LAN, "LAN", plain=plain, day=day)
 
 
-def dialer(search: Listed, timeout: float = 5.0, stagger: float = 0.25) -> Dialer:
-    return Dialer(lambda target: search, clock=lambda: NOW, timeout=timeout, stagger=stagger)
+def dialer(
+    search: Listed, timeout: float = 5.0, stagger: float = 0.25, is_ours: Callable[[Endpoint], bool] = lambda at: False
+) -> Dialer:
+    return Dialer(lambda target: search, clock=lambda: NOW, timeout=timeout, stagger=stagger, is_ours=is_ours)
 
 
 def no_tasks_left() -> bool:
@@ -155,6 +160,33 @@ def test_a_silent_candidate_costs_one_stagger(ours):
             assert route.candidate.endpoint == right
             assert asyncio.get_running_loop().time() - began < 1.0
             route.tls.abort()
+
+    run(story)
+
+
+def test_a_route_says_why_it_is_no_better_path(ours, strangers):
+    async def story():
+        async with listening(strangers) as (wrong, _), listening(ours) as (right, _):
+            far = Candidate(right, Via.REMEMBERED, "remembered")
+            route = await dialer(Listed((0, lan(wrong)), (0.05, far))).dial(ours.key_hash)
+            assert route.candidate == far
+            assert route.passed_over[0] == "LAN: nothing found"
+            assert route.passed_over[1].startswith(f"LAN: {wrong}: wrong certificate")
+            route.tls.abort()
+            near = await dialer(Listed((0, lan(right)))).dial(ours.key_hash)
+            assert near.passed_over == ()
+            near.tls.abort()
+
+    run(story)
+
+
+def test_this_nodes_own_listeners_are_not_dialled_where_others_name_them(ours):
+    async def story():
+        async with listening(ours) as (endpoint, names):
+            search = Listed((0, Candidate(endpoint, Via.REMEMBERED, "remembered")))
+            with pytest.raises(NoRoute):
+                await dialer(search, is_ours=lambda at: at == endpoint).dial(ours.key_hash)
+            assert names == []
 
     run(story)
 
