@@ -14,10 +14,8 @@ from hardline.dht.table import NotStored
 class MemoryTable:
     """As hardline.dht.table.Table."""
 
-    connected = True
-    asleep = False
-
     def __init__(self) -> None:
+        self.connected, self.asleep = True, False
         self.values: dict[Key, list[bytes]] = defaultdict(list)
         self.puts: list[Key] = []
         self.broken = ""

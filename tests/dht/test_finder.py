@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hardline.dht import finder as finding
 from hardline.dht.finder import MAX_CANDIDATES, MAX_PLAIN, DhtFinder
 from hardline.dht.record import Record, days, plain_key, record_key, seal
+from hardline.dht.table import NotConnected
 from hardline.identity import SECONDS_PER_DAY
 from hardline.routes import Candidate, Endpoint, Via
 from tests.dht.keys import DER, NAME, boxed_record, pem
@@ -54,6 +55,39 @@ def test_a_record_is_a_direct_candidate_under_the_rolling_code():
 
 def test_nothing_there_is_nothing_found():
     assert found(MemoryTable()) == []
+
+
+def test_a_table_that_nobody_has_asked_yet_is_woken_only_after_the_others_had_their_time(monkeypatch):
+    monkeypatch.setattr(finding, "OTHERS_FIRST", 30.0)
+    table = MemoryTable()
+    table.asleep = True
+
+    async def run() -> None:
+        search = finder(table).find(NAME)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await anext(search)
+        assert table.gets == 0
+
+    asyncio.run(run())
+    table.asleep = False
+    table.values[record_key(NAME, DAY)] = [sealed()]
+    assert endpoints(found(table)) == [str(HERE)]
+
+
+def test_with_nobody_to_ask_a_search_says_so_instead_of_lasting():
+    table = MemoryTable()
+    table.connected = False
+
+    async def run() -> None:
+        for key in (record_key(NAME, DAY), plain_key(NAME, DAY)):
+            table.open_for[key] = asyncio.Event()
+        with pytest.raises(NotConnected, match="nobody there to ask"):
+            async for _ in finder(table).find(NAME):
+                pass
+        assert table.gets == 0
+
+    asyncio.run(run())
 
 
 def test_forged_records_are_dropped_and_counted():
