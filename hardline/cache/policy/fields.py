@@ -21,6 +21,8 @@ _NEVER_NAMED = frozenset(
     ["host", "content-length", "content-type", "content-encoding", "content-range", "cache-control", "vary", "pragma"]
 ).union(["set-cookie", "cookie", "authorization", "date", "age", "expires", "etag", "last-modified", "location"])
 
+# As far as every quote has its end.  Possessive, or a quote without one is searched for from every quote before it.
+_CLOSED = re.compile(r'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _LIST_ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^",])+')
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
@@ -47,10 +49,15 @@ def first(fields: Fields, name: str) -> str | None:
 
 
 def items(text: str) -> Iterator[str]:
-    """The members of a comma-separated list, quoted strings respected, empty members left out."""
-    for match in _LIST_ITEM.finditer(text):
-        item = match[0].strip(" \t")
-        if item:
+    """The members of a comma-separated list, quoted strings respected, empty members left out.
+
+    A quote that never ends is none, and neither are those behind it.
+    """
+    closed = _CLOSED.match(text)
+    end = closed.end() if closed else 0
+    pieces = [match[0] for match in _LIST_ITEM.finditer(text, 0, end)]
+    for piece in (*pieces, *re.split('[",]', text[end:])):
+        if item := piece.strip(" \t"):
             yield item
 
 
