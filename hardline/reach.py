@@ -13,14 +13,11 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hardline import log
 from hardline.certificates import Identity
 from hardline.config import NodeSettings
-from hardline.dht.directory import Directory, Published
-from hardline.dht.either import Either, open_table
-from hardline.dht.finder import DhtFinder
 from hardline.discovery.asked import AskedAddress
 from hardline.discovery.interfaces import InterfaceAddress, limited
 from hardline.discovery.reached import Reached
@@ -31,7 +28,12 @@ from hardline.routes import Endpoint
 from hardline.servicedir import Service
 from hardline.tasks import TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES
-from hardline.upnp.mappings import Mappings
+
+if TYPE_CHECKING:
+    from hardline.dht.directory import Directory, Published
+    from hardline.dht.either import Either
+    from hardline.dht.finder import DhtFinder
+    from hardline.upnp.mappings import Mappings
 
 NODES_FILE = "dht-nodes.json"
 
@@ -62,6 +64,8 @@ class Reach:
         self._reached = Reached(now)
         self._mappings: Mappings | None = None
         if settings.upnp.enabled:
+            from hardline.upnp.mappings import Mappings  # what is switched off takes no memory
+
             # The same after every start, and nobody else can know it: by it a router's mappings are told to be ours.
             owner = hashlib.blake2b(node.private_key_pem, digest_size=16, person=b"hardline upnp").hexdigest()
             lease = settings.upnp.lease
@@ -79,10 +83,15 @@ class Reach:
             self._port,
             lambda: limited(self._watch.addresses, self._bind),
         )
-        self._table: Either | None = open_table(settings.dht, self._bind, datadir / NODES_FILE)
+        self._table: Either | None = None
         self.finder: DhtFinder | None = None
         self._directory: Directory | None = None
-        if self._table is not None:
+        if settings.dht.enabled:
+            from hardline.dht.directory import Directory
+            from hardline.dht.either import open_table
+            from hardline.dht.finder import DhtFinder
+
+            self._table = open_table(settings.dht, self._bind, datadir / NODES_FILE)
             self.finder = DhtFinder(self._table, ours=self._ours)
             self._directory = Directory(
                 self._table, services=self._published, hosts=self.whereabouts.current, instance=instance
@@ -168,6 +177,8 @@ class Reach:
         )
 
     def _published(self) -> list[Published]:
+        from hardline.dht.directory import Published
+
         return [
             Published(service.identity, service.settings.legacy)
             for service in self._services()

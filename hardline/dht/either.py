@@ -25,14 +25,12 @@ PATIENCE = 1.5  # seconds: more than a start from known nodes takes, less than a
 PATIENCE_FOR_PUTS = 5.0  # nobody waits for those
 
 
-def open_table(settings: DhtSection, bind: Sequence[str], nodes_file: Path) -> Either | None:
-    """The table that the settings ask for; None where they want none.  Nothing starts before it is used.
+def open_table(settings: DhtSection, bind: Sequence[str], nodes_file: Path) -> Either:
+    """The table that the settings ask for.  Nothing starts before it is used.
 
     A node that is bound to this machine alone (`bind`: [Node] bind) sends nothing anywhere else: of bootstrap nodes and
     proxies only those at loopback addresses are used then, since even to resolve a name would go out.
     """
-    if not settings.enabled:
-        return None
     bootstrap, proxies = list(settings.bootstrap), list(settings.proxies)
     if bind and all(_is_loopback(address) for address in bind):
         bootstrap = [endpoint for endpoint in bootstrap if _is_loopback(endpoint.host)]

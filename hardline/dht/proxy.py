@@ -19,15 +19,17 @@ import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import requests
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hardline import log
-from hardline.dht import lines, web
+from hardline.dht import lines
 from hardline.dht.record import Key
 from hardline.dht.table import NotStored
 from hardline.errors import PeerError
+
+if TYPE_CHECKING:
+    from hardline.dht import web
 
 FRESH = 60.0  # seconds for which a proxy that had good nodes counts as connected
 RETRY = 30.0  # seconds for which one that failed is left alone, unless all have
@@ -72,7 +74,7 @@ class Proxies:
             if not await self._is_connected(proxy, deadline):
                 continue
             work = _Stream(largest)
-            cut = web.Cut()
+            cut = (await asyncio.to_thread(_web)).Cut()
             task = self._start(work.read, cut, f"{proxy.url}/key/{key}")
             try:
                 while (value := await work.next(deadline)) is not None:
@@ -163,13 +165,13 @@ class Proxies:
         self, proxy: _Proxy, deadline: float, method: str, url: str, told: Mapping[str, str] | None = None
     ) -> bytes | str:
         """The whole answer as bytes, or why there is none as text."""
-        cut = web.Cut()
+        cut = (await asyncio.to_thread(_web)).Cut()
 
         def work(cut: web.Cut) -> bytes | str:
             try:
-                return b"\n".join(web.lines_of(cut, method, url, MAX_INFO + 2 * lines.MAX_LINE, told))
-            except web.Failures as failure:
-                return _reason(failure)
+                return b"\n".join(_web().lines_of(cut, method, url, MAX_INFO + 2 * lines.MAX_LINE, told))
+            except _web().Failures as failure:
+                return str(_web().reason(failure))
 
         task = self._start(work, cut)
         try:
@@ -217,15 +219,15 @@ class _Stream:
         """In the thread: pass on values until the answer ends."""
         taken = 0
         try:
-            for line in web.lines_of(cut, "GET", url, MAX_ANSWER):
+            for line in _web().lines_of(cut, "GET", url, MAX_ANSWER):
                 value = _value(line)
                 if value is not None and len(value) <= self._largest:
                     taken += 1
                     if taken > lines.MAX_VALUES:
                         break
                     self._tell(value)
-        except web.Failures as failure:
-            self.failure = _reason(failure)
+        except _web().Failures as failure:
+            self.failure = _web().reason(failure)
         finally:
             self._tell(None)
 
@@ -260,14 +262,8 @@ def _good(answer: bytes) -> int:
     return sum(count for count in counts if type(count) is int and count > 0)
 
 
-def _reason(failure: BaseException) -> str:
-    match failure:
-        case requests.ConnectTimeout() | requests.ReadTimeout() | TimeoutError():
-            return "no answer in time"
-        case requests.exceptions.SSLError():
-            return "its certificate is not valid"
-        case requests.ConnectionError():
-            return "cannot be reached"
-        case requests.HTTPError():
-            return str(failure)
-    return "its answer broke off"
+def _web() -> ModuleType:
+    """Loaded when somebody asks a proxy: most nodes never do, and it takes memory."""
+    from hardline.dht import web
+
+    return web

@@ -79,6 +79,20 @@ def lines_of(cut: Cut, method: str, url: str, most: int, json: Mapping[str, str]
         session.close()
 
 
+def reason(failure: BaseException) -> str:
+    """Why a request failed, in words for people."""
+    match failure:
+        case requests.ConnectTimeout() | requests.ReadTimeout() | TimeoutError():
+            return "no answer in time"
+        case requests.exceptions.SSLError():
+            return "its certificate is not valid"
+        case requests.ConnectionError():
+            return "cannot be reached"
+        case requests.HTTPError():
+            return str(failure)
+    return "its answer broke off"
+
+
 def _lines(answer: requests.Response, most: int) -> Iterator[bytes]:
     line, taken = bytearray(), 0
     for piece in answer.raw.stream(_PIECE, decode_content=False):

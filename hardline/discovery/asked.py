@@ -6,8 +6,6 @@ import asyncio
 import ipaddress
 from collections.abc import Callable
 
-import requests
-
 from hardline import log
 from hardline.routes import Endpoint
 
@@ -55,6 +53,8 @@ class AskedAddress:
 
 def _ask(url: str) -> str:
     """Raises OSError (of which requests' failures are) or ValueError."""
+    import requests  # only here: it takes memory, and hardly anybody sets this
+
     with requests.get(url, timeout=_LIMIT, stream=True, headers={"Accept": "text/plain"}) as response:
         response.raise_for_status()
         text = response.raw.read(_MOST, decode_content=True).decode("ascii", "replace").strip()
