@@ -142,7 +142,7 @@ class Reach:
         return {
             "endpoints": [{"endpoint": str(at), "by": by} for at, by in told.items()],
             "reached": [str(endpoint) for endpoint in self._reached.heard],
-            "advice": advice or None,
+            "advice": f"for visitors without IPv6: {advice}" if advice and told else advice or None,
             "upnp": self._mappings.describe() if self._mappings and self._mapping else None,
             "dht": {**self._table.describe(), **self.finder.describe()} if self._table and self.finder else None,
         }

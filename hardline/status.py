@@ -92,6 +92,8 @@ def describe_announced(said: Mapping[str, Any] | None, *, wanted: bool, now: flo
 
 
 def _ago(seconds: float) -> str:
+    if seconds < 1:
+        return "just now"
     return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
 
 
