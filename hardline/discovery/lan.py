@@ -34,7 +34,7 @@ SEARCH_AT = (0.0, 0.1, 0.3)
 BROWSE_AT = 0.5
 GIVE_UP_AT = 1.0
 
-_BATCH = 64  # packets per turn of the event loop: a flood must leave time for everybody else
+_BATCH = 16  # packets per turn of the event loop: a flood must leave time for everybody else
 _MAX_WAITING = 16
 _MAX_CANDIDATES = 256
 _MAX_PER_SOURCE = 4

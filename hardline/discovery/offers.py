@@ -6,7 +6,7 @@ its time.  Source: docs/PROTOCOL.md, section 6.2.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from hardline.identity import Label
@@ -29,20 +29,26 @@ class Offer:
 
 
 class Offers:
-    """The table; `now` is seconds on any monotonic clock."""
+    """The table; `now` is seconds on any monotonic clock.
+
+    Hearing one costs the same however many there are: who floods the LAN decides how often that is.
+    """
 
     def __init__(self) -> None:
-        self._offers: dict[tuple[Label, Endpoint], Offer] = {}
+        self._offers: OrderedDict[tuple[Label, Endpoint], Offer] = OrderedDict()  # heard longest ago first
+        self._sources: Counter[str] = Counter()
 
     def heard(self, label: Label, title: str, source: str, endpoint: Endpoint, now: float) -> None:
         """An answer came."""
         key = (label, endpoint)
-        if key not in self._offers:
+        if key in self._offers:
+            self._forget(key)
+        else:
             self._forget_old(now)
-            sources = Counter(offer.source for offer in self._offers.values())
-            if len(self._offers) >= MAX_OFFERS or sources[source] >= MAX_PER_SOURCE:
+            if len(self._offers) >= MAX_OFFERS or self._sources[source] >= MAX_PER_SOURCE:
                 return
         self._offers[key] = Offer(label, title, source, endpoint, now)
+        self._sources[source] += 1
 
     def current(self, now: float) -> list[Offer]:
         """What was heard lately: one per label, the newest, by title."""
@@ -53,4 +59,14 @@ class Offers:
         return sorted(newest.values(), key=lambda offer: (offer.title.lower(), offer.label))
 
     def _forget_old(self, now: float) -> None:
-        self._offers = {key: offer for key, offer in self._offers.items() if now - offer.seen < LIFETIME}
+        while self._offers:
+            key, oldest = next(iter(self._offers.items()))
+            if now - oldest.seen < LIFETIME:
+                return
+            self._forget(key)
+
+    def _forget(self, key: tuple[Label, Endpoint]) -> None:
+        source = self._offers.pop(key).source
+        self._sources[source] -= 1
+        if not self._sources[source]:
+            del self._sources[source]

@@ -80,6 +80,23 @@ def test_junk_does_not_push_out_what_was_known_before():
     assert label(1) in {offer.label for offer in offers.current(0.0)}
 
 
+def test_what_was_refreshed_outlives_what_was_heard_after_it_first():
+    offers = Offers()
+    hear(offers, 1, now=0.0)
+    hear(offers, 2, now=1.0)
+    hear(offers, 1, now=500.0)
+    assert [offer.label for offer in offers.current(700.0)] == [label(1)]
+
+
+def test_the_share_of_a_source_counts_what_is_there_now():
+    offers = Offers()
+    junk(offers, MAX_PER_SOURCE, source="192.168.1.7", now=0.0)
+    hear(offers, 1, now=1.0)
+    assert label(1) not in {offer.label for offer in offers.current(2.0)}
+    hear(offers, 1, now=LIFETIME + 1)
+    assert [offer.label for offer in offers.current(LIFETIME + 1)] == [label(1)]
+
+
 def test_what_is_known_is_refreshed_when_the_table_is_full():
     offers = Offers()
     hear(offers, 1)
