@@ -232,6 +232,7 @@ class Hardline(Contestant):
     def start(self) -> None:
         services = self.directory / "services"
         services.mkdir()
+        self._data = self.directory / "host"
         for name, port in (("files", self.origin.files_port), ("sink", self.origin.sink_port)):
             (services / f"{name}.ini").write_text(f"[Service]\nservice = 127.0.0.1\nport = {port}\n")
         tree = f"[Service]\nservice =\n[Cache]\ndirectory = {self.origin.bulk.parent}\nallowListing = yes\n"
@@ -240,13 +241,7 @@ class Hardline(Contestant):
         (services / "site.ini").write_text(site)
         with self.site.at_host():
             self._node("host", services, self.site.host_address, door=False)[1]()
-        status = subprocess.run(
-            [sys.executable, "-m", "hardline.cli", "--datadir", str(self.directory / "host"), "status", "--json"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        self._labels = {service["name"]: service["label"] for service in json.loads(status)["services"]}
+        self._labels = self._shared()
         with self.site.at_visitor():
             port, ready = self._node("visitor", self._nothing(), self.site.visitor_address, door=True)
             ready()
@@ -258,6 +253,31 @@ class Hardline(Contestant):
             wait_served(self.tree)
             wait_served_sink(self.cached_sink)
             wait_served_sink(self.sink)
+
+    def cached_files(self) -> Door:
+        """The origin's files behind the caching proxy; the service begins when this is first asked for."""
+        text = f"[Service]\nservice = 127.0.0.1\nport = {self.origin.files_port}\n[Cache]\ndirectory = cached\n"
+        (self.directory / "services" / "cached.ini").write_text(text)
+        deadline = time.monotonic() + _BACK_LIMIT
+        while "cached" not in self._labels:
+            if time.monotonic() > deadline:
+                raise Broken("the host does not offer cached.ini")
+            time.sleep(0.1)
+            self._labels = self._shared()
+        door = Door(self.files.port, f"{self._labels['cached']}.localhost:{self.files.port}")
+        with self.site.at_visitor():
+            wait_served(door)
+        return door
+
+    def _shared(self) -> dict[str, str]:
+        """The labels of the host's services."""
+        status = subprocess.run(
+            [sys.executable, "-m", "hardline.cli", "--datadir", str(self._data), "status", "--json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        return {service["name"]: service["label"] for service in json.loads(status)["services"]}
 
     def cold_visit(self, number: int) -> float:
         """Seconds from the request to its first byte, through a visitor that has just become ready and knows nobody."""
@@ -279,7 +299,8 @@ class Hardline(Contestant):
         with self.site.at_visitor(), contextlib.suppress(Broken):
             first_byte(self.files)
         with self.site.at_host():
-            self._node(f"host{number}", self.directory / "services", self.site.host_address, door=False)[1]()
+            self._data = self.directory / f"host{number}"
+            self._node(self._data.name, self.directory / "services", self.site.host_address, door=False)[1]()
         back = time.perf_counter()
         with self.site.at_visitor():
             while True:

@@ -87,12 +87,12 @@ def verify(files: Door, sink: Door, bulk: Path) -> None:
         raise Broken(f"the upload arrived as {answer[:80]!r}")
 
 
-def download(door: Door, size: int) -> float:
-    """Seconds that GET /bulk took, connection included."""
+def download(door: Door, size: int, path: str = "/bulk") -> float:
+    """Seconds that GET `path` took, connection included."""
     buffer = memoryview(bytearray(_CHUNK))
     start = time.perf_counter()
     with door.connect() as connection:
-        connection.sendall(door.get("/bulk"))
+        connection.sendall(door.get(path))
         count = len(_body_start(connection, size))
         while count < size:
             got = connection.recv_into(buffer, _CHUNK, socket.MSG_TRUNC)
@@ -247,6 +247,37 @@ def streams(door: Door, count: int, seconds: float, stalled: int = 0) -> Streams
                 if not got:
                     raise Broken(f"one of {count} downloads ended after {received[number]} of {sizes[number]} bytes")
         return Streams(received, took)
+
+
+def together(door: Door, path: str, count: int, size: int) -> float:
+    """Seconds until `count` visitors who asked for `path` at once have each had all `size` bytes."""
+    buffer = memoryview(bytearray(_CHUNK))
+    with contextlib.ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        connections = [stack.enter_context(door.connect()) for _ in range(count)]
+        start = time.perf_counter()
+        for number, connection in enumerate(connections):
+            connection.sendall(door.get(path))
+            selector.register(connection, selectors.EVENT_READ, number)
+        received: dict[int, int] = {}
+        while selector.get_map():
+            ready = selector.select(_TIMEOUT)
+            if not ready:
+                raise Broken(f"{len(selector.get_map())} of {count} visitors wait for {path}")
+            for key, _ in ready:
+                number, connection = key.data, connections[key.data]
+                if number not in received:
+                    received[number] = len(_body_start(connection, size))
+                elif got := connection.recv_into(buffer, _CHUNK, socket.MSG_TRUNC):
+                    received[number] += got
+                else:
+                    raise Broken(f"one of {count} visitors had {received[number]} of {size} bytes")
+                if received[number] >= size:
+                    selector.unregister(connection)
+        took = time.perf_counter() - start
+    if set(received.values()) != {size}:
+        raise Broken(f"{count} visitors had {sum(received.values())} bytes, expected {count * size}")
+    return took
 
 
 @contextlib.contextmanager

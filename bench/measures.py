@@ -34,6 +34,9 @@ class Sizes:
     idle_connections: int = 1000
     volume_repeats: int = 5  # of bulk_bytes, each way
     entries: int = 100_000  # of one directory
+    cold_bytes: int = 50_000_000  # that a hundred ask for at once
+    crowd_repeats: int = 5
+    suite: bool = True  # whether there is time for the public cache suite
 
 
 QUICK = Sizes(
@@ -46,6 +49,9 @@ QUICK = Sizes(
     beside_seconds=1.5,
     streams_seconds=0.7,
     volume_repeats=1,
+    cold_bytes=10_000_000,
+    crowd_repeats=3,
+    suite=False,
 )
 
 
@@ -85,6 +91,15 @@ ROWS = (
     Row("tree_32", "  keep-alive, 32 connections, of nginx's", "×", "more", "figure", 0.25, 0.5),
     Row("listing", "  100 000 entries, first row", "s", "less", "figure", 0.5, None),
     Row("tree_flat", "  1 GB down, and up through a cached site, change of each", "MB PSS", "less", "figure", 20, None),
+    Row("beside_slow", "  49 downloads beside a 1 kB/s reader, of those without", "×", "more", "figure", 0.9, 1.0),
+    Row("cold_asked", "cached site: 100 ask for a cold 50 MB, the origin is asked", "times", "less", "figure", 1, None),
+    Row("cold_rate", "  all of them together", "MB/s", "more"),
+    Row("hit_asked", "  10 hits, the origin is asked", "times", "less", "figure", 0, None),
+    Row("site_flat", "  1 GB fetched, then 1 GB kept, most change of each", "MB PSS", "less", "figure", 20, None),
+    Row("suite_required", "public cache suite: required cases passed", "cases", "more"),
+    Row("suite_required_missed", "  required cases not passed", "cases", "less", "figure", 0, None),
+    Row("suite_optimal", "  optimal cases passed", "cases", "more", "figure", 75, None),
+    Row("suite_optimal_missed", "  optimal cases not passed", "cases", "less"),
     Row("cold", "cold visit, first byte", "s", "less", "figure", 0.15, None),
     Row("back", "host killed -9, ready again to first byte", "s", "less", "figure", 2.0, None),
 )
@@ -249,4 +264,3 @@ EACH_ROUND: dict[str, Measure] = {
     "tree": tree,
     "cold": cold,
 }
-NAMES = (*EACH_ROUND, "memory")

@@ -38,13 +38,14 @@ http {{
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     root {directory}/files;
+    location = /cold {{ access_log {directory}/asked.log; }}
   }}
 }}
 """
 
 
 class Origin:
-    """`files_port` answers GET /bulk and GET /tiny; `sink_port` takes POST."""
+    """`files_port` answers GET /bulk, /tiny and, counted, /cold; `sink_port` takes POST."""
 
     def __init__(self, directory: Path, bulk_bytes: int) -> None:
         if shutil.which("nginx") is None:
@@ -53,6 +54,7 @@ class Origin:
         files = directory / "files"
         files.mkdir()
         self.bulk_bytes = bulk_bytes
+        self._asked = directory / "asked.log"
         self.bulk = files / "bulk"
         noise = random.Random(7009)
         with self.bulk.open("wb") as file:
@@ -68,6 +70,14 @@ class Origin:
         ]
         for daemon, port in zip(self._daemons, (self.files_port, self.sink_port), strict=True):
             daemon.wait_listening("127.0.0.1", port)
+
+    def make_cold(self, size: int) -> None:
+        """Have /cold, of this size, which nobody has seen before."""
+        self.bulk.with_name("cold").write_bytes(random.randbytes(size))
+
+    def asked(self) -> int:
+        """How often /cold was asked for."""
+        return len(self._asked.read_text().splitlines()) if self._asked.exists() else 0
 
     def stop(self) -> None:
         """End it."""

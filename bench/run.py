@@ -30,14 +30,16 @@ import profiles
 import table
 from contestants import Contestant, Direct, Hardline, Nginx, Stunnel
 from daemons import Broken
-from measures import EACH_ROUND, NAMES, QUICK, ROWS, Measure, Row, Sizes, memory
+from measures import EACH_ROUND, QUICK, ROWS, Measure, Row, Sizes, memory
 from origin import Origin
 from original import Alone, Original
+from services import ONCE
 from sites import Loopback
 
 _HERE = Path(__file__).parent
 RESULTS = _HERE / "results-last.json"
 LAB_RESULTS = _HERE / "results-lab-last.json"
+NAMES = (*EACH_ROUND, "memory", *ONCE)
 _TROUBLE = (Broken, OSError, subprocess.SubprocessError)
 
 
@@ -85,6 +87,10 @@ class Bench:
             if contestant.daemons:
                 contestant.settle()
                 self._note(contestant, "after", 0, sum(contestant.pss()))
+        for name, measure in ONCE.items():
+            for contestant in self.contestants:
+                if name in self._only:
+                    self._one(contestant, name, measure, 0)
 
     def _one(self, contestant: Contestant, name: str, measure: Measure, number: int) -> None:
         if name in contestant.unable:
@@ -177,7 +183,7 @@ def _original(place: Path, stack: contextlib.ExitStack, sizes: Sizes) -> list[Co
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rounds", type=int, help="5; 2 with --quick, 3 with --lab")
-    parser.add_argument("--quick", action="store_true", help="little work, under a minute: is anything broken?")
+    parser.add_argument("--quick", action="store_true", help="little work, about a minute: is anything broken?")
     parser.add_argument(
         "--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}"
     )

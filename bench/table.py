@@ -90,6 +90,8 @@ def _target(row: Row, value: float | None) -> str:
 def _figure(value: float | None) -> str:
     if value is None:
         return ""
+    if isinstance(value, int):
+        return str(value)  # what was counted
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
     return f"{value:.{digits}f}"
 

@@ -2,7 +2,7 @@
 
 request ─▶ DynamicPages   a template of that name, if [Cache] dynamicContent
         └▶ CachingProxy   if there is a local service
-        └▶ FileService    if there is none; where it has nothing, what is kept of an earlier cached site
+        └▶ FileService    if there is none; where it has no file, what is kept of an earlier cached site
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ async def open_site(name: str, root: Path, target: LocalService | None, settings
     bucket = None
     if settings.download_rate_limit:
         bucket = TokenBucket(settings.download_rate_limit * MB, asyncio.get_running_loop().time())
+    origin = Origin(target) if target else None
+    proxy = CachingProxy(store, origin, max_age=settings.max_age, bucket=bucket, clock=time.time)
     return Site(
         name,
         DynamicPages(root, tree) if settings.dynamic_content else None,
-        CachingProxy(
-            store, Origin(target) if target else None, max_age=settings.max_age, bucket=bucket, clock=time.time
-        ),
-        None if target else FileService(tree, allow_listing=settings.allow_listing),
+        proxy,
+        None if target else FileService(tree, allow_listing=settings.allow_listing, kept=proxy.recall),
         store,
     )
 

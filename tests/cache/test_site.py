@@ -161,6 +161,29 @@ def test_a_site_without_its_server_shows_what_was_kept(host: Node, visitor: Node
     assert curl(visitor.url_of(label)).text == "hello from the origin\n"
 
 
+def test_what_was_kept_of_a_page_comes_before_the_list_of_what_lies_beside_it(
+    host: Node, visitor: Node, origin: RunningOrigin
+) -> None:
+    host.write("site", f"[Service]\nservice = localhost\nport = {origin.port}\n[Cache]\ndirectory = site\n")
+    label = host.label("site")
+    page, part = curl(visitor.url_of(label)), curl(visitor.url_of(label, "bytes/5"))
+    assert page.status == part.status == 200
+    directory = host.data / "cache" / "site" / "bytes" / "5"
+    directory.mkdir()
+    (directory / "inside.txt").write_text("inside")
+    share_directory(host, "site", "allowListing = yes", name="site")
+    wait_until(lambda: curl(visitor.url_of(label, "bytes/5/")).status == 200, "the setting holds")
+    origin.kill()
+    for accept in ("*/*", "text/html", "application/json"):
+        assert curl(visitor.url_of(label), "-H", f"Accept: {accept}").body == page.body
+        assert curl(visitor.url_of(label, "bytes/5"), "-H", f"Accept: {accept}").body == part.body
+    # Of what nothing was kept there is a list, of what is shared: the cache's own names are not.
+    assert "inside.txt" in curl(visitor.url_of(label, "bytes/5/")).text
+    assert curl(visitor.url_of(label, "bytes")).status == 301
+    listed = curl(visitor.url_of(label, "api/v1/dir/bytes/")).json
+    assert [entry["name"] for entry in listed["entries"]] == ["5"]
+
+
 def test_a_cache_is_not_kept_where_it_could_write_over_the_daemons_own_files(
     host: Node, visitor: Node, origin: RunningOrigin
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz import door, lan, local, sessions, words
+from tests.fuzz import asked, cached, door, lan, local, served, sessions, words
 
 Target = Callable[[bytes], None]
 
@@ -38,4 +38,17 @@ TARGETS: dict[str, Target] = {
     "control": local.control_request,
     "certificate": local.certificate_files,
     "remembered": local.remembered_row,
+    "ranges": served.parts,
+    "conditions": served.conditions,
+    "dates": served.date,
+    "accept": served.accepted,
+    "target": served.target,
+    "kept_name": served.kept_name,
+    "file_requests": asked.connection,
+    "cache_control": cached.cache_control,
+    "fields": cached.field_lists,
+    "freshness": cached.freshness_of,
+    "variants": cached.variant,
+    "visit": cached.request_head,
+    "kept_head": cached.kept_head,
 }

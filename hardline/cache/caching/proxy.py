@@ -19,6 +19,7 @@ turns out not to be ask on their own, all at once; and whoever asks for that tar
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -101,6 +102,18 @@ class CachingProxy:
             return await self._carry(request, seen, CacheStatus(Forwarded.METHOD))
         except OriginDown as failure:
             return _down(request, failure)
+
+    async def recall(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        """Answer without an origin, from what is stored; None: nothing is that answers this."""
+        try:
+            seen = visit.read(request.method, request.raw_path, request.raw_headers)
+        except Refused:
+            return None
+        for entry in await self._find(seen.target):
+            if self._is_for(entry, seen):
+                with contextlib.suppress(Gone):
+                    return await self._use(request, seen, entry)
+        return None
 
     async def aclose(self) -> None:
         """End every fetch; nothing of it is stored."""

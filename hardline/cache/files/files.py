@@ -2,7 +2,7 @@
 
     GET /a/b.txt                 the file: whole, a part, several parts; or 304, 412, 416
     GET /a                       301 to a/, if there is anything to see there
-    GET /a/                      a/index.html, else what is in it, if that may be listed
+    GET /a/                      a/index.html, else a page that is kept, else what is in it, if that may be listed
     GET /a/b.md?as_markdown=1    the text as a page
     GET /api/v1/dir/a/           what is in a/ as JSON, if that may be listed and no file has such a name
     anything but GET, HEAD and OPTIONS      405
@@ -14,9 +14,11 @@ Source: RFC 9110.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from aiohttp import web
@@ -39,6 +41,8 @@ from hardline.units import format_size
 _ALLOWED = "GET, HEAD, OPTIONS"
 _API = ("api", "v1", "dir")  # as PTTH has it
 
+Kept = Callable[[web.BaseRequest], Awaitable[web.StreamResponse | None]]
+
 _NO_FILE = -1  # for content that is whole
 
 # A file may change at any time, and visitors are to see it: caches ask each time, which costs a 304.
@@ -48,11 +52,15 @@ _HEADERS = {"Server": "hardline", "X-Content-Type-Options": "nosniff", "Cache-Co
 class FileService:
     """Serves what `tree` holds; `allow_listing`: also what is in its directories.
 
-    Several services may share the limits of one `browsing`.
+    Several services may share the limits of one `browsing`.  `kept` may have an answer that is better than a
+    directory's entries, or the way there: it is asked first.
     """
 
-    def __init__(self, tree: Tree, *, allow_listing: bool, browsing: Browsing | None = None) -> None:
+    def __init__(
+        self, tree: Tree, *, allow_listing: bool, browsing: Browsing | None = None, kept: Kept | None = None
+    ) -> None:
         self._tree = tree
+        self._kept = kept
         self._may_list = allow_listing
         self._browsing = browsing or Browsing()
         self._rendering = asyncio.Semaphore(1)
@@ -94,6 +102,8 @@ class FileService:
                     return await _send(request, found.content, found.fd)
                 finally:
                     found.close()
+            case Directory() | Place() if (kept := await self._recall(request, found)) is not None:
+                return kept
             case Directory():
                 return await self._list(request, target, found)
             case Place.ELSEWHERE:
@@ -118,6 +128,18 @@ class FileService:
             return directory
         directory.close()
         return Place.ELSEWHERE
+
+    async def _recall(self, request: web.BaseRequest, found: Directory | Place) -> web.StreamResponse | None:
+        """What is kept; `found` is closed then."""
+        if self._kept is None:
+            return None
+        with contextlib.ExitStack() as unused:
+            if isinstance(found, Directory):
+                unused.callback(found.close)
+            kept = await self._kept(request)
+            if kept is None:
+                unused.pop_all()
+            return kept
 
     # How it is sent.
 
@@ -204,7 +226,7 @@ async def _transmit(
     await response.prepare(request)
     for piece in body:
         if isinstance(piece, Part):
-            await send_file(request, response, fd, piece.offset, piece.count)
+            await send_file(request, response, fd, piece.offset, piece.count, content.facts)
         else:
             await response.write(piece)
     return response

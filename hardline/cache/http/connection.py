@@ -33,7 +33,7 @@ class StreamTransport(asyncio.Transport):
         self._protocol: asyncio.BaseProtocol = protocol
         self._tell_ended = ended
         self._loop = asyncio.get_running_loop()
-        self._outgoing = b""  # what the session did not take yet
+        self._outgoing = memoryview(b"")  # what the session did not take yet
         self._incoming: deque[bytes] = deque()  # what the protocol did not take yet
         self._ended = self._told_ended = False  # the visitor's direction
         self._read_paused = self._write_paused = False
@@ -49,10 +49,11 @@ class StreamTransport(asyncio.Transport):
         if self._closing or not data:
             return
         if self._outgoing:
-            self._outgoing += data
+            self._outgoing = memoryview(b"".join((self._outgoing, data)))
             return
+        # Not copied: it is put piece by piece.  Whoever writes leaves what waits here as it is, as with any transport.
         view = memoryview(data)
-        self._outgoing = bytes(view[self._session.put(self._stream, view) :])
+        self._outgoing = view[self._session.put(self._stream, view) :]
         if self._outgoing:
             self._session.park(self._stream)
             if not self._write_paused:
@@ -122,8 +123,7 @@ class StreamTransport(asyncio.Transport):
     def room_made(self) -> None:
         if not self._outgoing or self._lost:
             return
-        view = memoryview(self._outgoing)
-        self._outgoing = bytes(view[self._session.put(self._stream, view) :])
+        self._outgoing = self._outgoing[self._session.put(self._stream, self._outgoing) :]
         if self._outgoing:
             self._session.park(self._stream)
         elif self._closing:
@@ -174,7 +174,7 @@ class StreamTransport(asyncio.Transport):
             return
         self._lost = self._closing = True
         self._stream.detach()
-        self._outgoing = b""
+        self._outgoing = memoryview(b"")
         self._incoming.clear()
         # Not at once: asyncio's protocols do not expect it in the middle of a call of their own.
         self._loop.call_soon(self._tell_lost, failure)

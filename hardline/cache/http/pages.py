@@ -33,8 +33,14 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """The answer `status`, in the form that the visitor accepts."""
-    fields = {**_HEADERS, **(headers or {})}
-    if wants_html(request):
+    return _page(status, title, explanation, advice, headers or {}, as_html=wants_html(request))
+
+
+def _page(
+    status: int, title: str, explanation: str, advice: str, headers: Mapping[str, str], *, as_html: bool
+) -> web.Response:
+    fields = {**_HEADERS, **headers}
+    if as_html:
         fields["Content-Type"] = "text/html; charset=utf-8"
         fields["Content-Security-Policy"] = _POLICY
         more = f"<p>{escaped(advice)}</p>" if advice else ""
@@ -101,3 +107,18 @@ def too_long(request: web.BaseRequest, limit: str) -> web.Response:
     """403, since 413 would be about the request: a text that is not made into a page."""
     explanation = f"Only texts of up to {limit} are shown as a page."
     return problem(request, 403, "This is too long for a page", explanation, advice="It can be had as it is.")
+
+
+def no_request(status: int, explanation: str) -> web.Response:
+    """400 or 431: what came could not be read, so nobody knows where it ends, or in which form to answer."""
+    answer = _page(status, "This is no request", explanation, "", {}, as_html=True)
+    answer.force_close()
+    return answer
+
+
+def failed(request: web.BaseRequest, status: int) -> web.Response:
+    """500: a mistake of ours."""
+    explanation = "Something went wrong on the computer that shares it; the log there says what."
+    answer = problem(request, status, "This cannot be shown", explanation)
+    answer.force_close()
+    return answer

@@ -41,7 +41,7 @@ def select(field: str, size: int) -> tuple[Part, ...] | None:
     None: answer with the whole.  No parts at all: answer 416.
     """
     unit, separator, listed = field.partition("=")
-    if not separator or unit.strip().lower() != "bytes":
+    if not separator or unit.lower() != "bytes":
         return None
     specs = [spec.strip(" \t") for spec in listed.split(",", 2 * MAX_PARTS)]
     specs = [spec for spec in specs if spec]
@@ -105,6 +105,7 @@ def multipart(parts: tuple[Part, ...], size: int, content_type: str, boundary: s
 
 
 def _number(digits: str) -> int:
+    digits = digits.lstrip("0") or "0"
     return int(digits) if len(digits) <= _MAX_DIGITS else _FAR
 
 

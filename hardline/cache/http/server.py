@@ -17,6 +17,7 @@ from aiohttp import web
 
 from hardline import log
 from hardline.cache.http.connection import StreamTransport
+from hardline.cache.http.protocol import Protocol, complaint, refusal, request_of
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream
@@ -41,10 +42,14 @@ class StreamServer:
         self._name = name
         self._connections: dict[asyncio.BaseTransport, _Connection] = {}
         self._ending = False
-        self._server = web.Server(
-            self._handle,
-            handler_cancellation=True,
-            access_log=None,
+        self._server = web.Server(self._handle, request_factory=request_of, handler_cancellation=True)
+
+    def protocol_factory(self) -> Protocol:
+        """The reader of one connection; for a listening socket."""
+        return Protocol(
+            self._server,
+            loop=asyncio.get_running_loop(),
+            access_log=_SILENT,
             logger=_SILENT,
             keepalive_timeout=_KEEP_ALIVE,
             tcp_keepalive=False,
@@ -54,11 +59,6 @@ class StreamServer:
             auto_decompress=False,
         )
 
-    @property
-    def protocol_factory(self) -> Callable[[], asyncio.Protocol]:
-        """For a listening socket."""
-        return self._server
-
     async def serve(self, stream: Stream) -> None:
         """Answer what comes on `stream` until it is over; the stream is closed then.  Cancelled, it is cut.
 
@@ -66,7 +66,7 @@ class StreamServer:
         """
         if self._ending:
             raise ConnectionLost("the service was changed")
-        protocol = self._server()
+        protocol = self.protocol_factory()
         connection = _Connection(protocol)
         transport = connection.transport = StreamTransport(stream, protocol, connection.ended)
         self._connections[transport] = connection
@@ -84,7 +84,7 @@ class StreamServer:
         loop = asyncio.get_running_loop()
         ours.setblocking(False)
         theirs.setblocking(False)
-        await loop.connect_accepted_socket(self._server, ours)
+        await loop.connect_accepted_socket(self.protocol_factory, ours)
         _, stream = await loop.create_unix_connection(TcpStream, sock=theirs)
         return stream
 
@@ -103,9 +103,14 @@ class StreamServer:
         connection = self._connections.get(request.transport) if request.transport else None
         if connection is not None:
             connection.began(request)
+        if isinstance(request.protocol, Protocol):
+            request.protocol.check_body(request)
         try:
-            return await self._handler(request)
+            answer = refusal(request) or await self._handler(request)
+            return complaint(request) or answer
         except (ConnectionError, HardlineError) as failure:
+            if (page := complaint(request)) is not None:
+                return page
             # The visitor left, or has been cut since what it should get cannot be had whole.
             if request.transport is not None:
                 request.transport.abort()

@@ -18,6 +18,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hardline.cache.policy.fields import HOP_BY_HOP, is_token
+
 MAX_HEAD = 65_536  # bytes of one answer's fields, as text
 MAX_FILE = 40 * MAX_HEAD
 
@@ -149,9 +151,9 @@ def _answer(answer: dict[str, Any], copied: bool) -> Answer:
     inode = answer["inode"]
     body = Body(_whole(answer["size"]), _whole(answer["mtime"]), None if copied or inode is None else _whole(inode))
     head = StoredHead(
-        status=_whole(answer["status"]),
+        status=_status(answer["status"]),
         reason=_text(answer["reason"]),
-        fields=tuple((_text(name), _text(value)) for name, value in answer["fields"]),
+        fields=tuple((_name(name), _text(value)) for name, value in answer["fields"]),
         requested_at=_number(answer["requested_at"]),
         received_at=_number(answer["received_at"]),
         selecting=tuple((_text(name), None if value is None else _text(value)) for name, value in answer["selecting"]),
@@ -163,6 +165,20 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
+
+
+def _status(value: object) -> int:
+    """Of an answer that ends a request."""
+    if not 200 <= (status := _whole(value)) <= 999:
+        raise ValueError
+    return status
+
+
+def _name(value: object) -> str:
+    """That of a field which does not belong to one connection: others would change where the answer ends."""
+    if not is_token(name := _text(value)) or name.lower() in HOP_BY_HOP:
+        raise ValueError
+    return name
 
 
 def _whole(value: object) -> int:

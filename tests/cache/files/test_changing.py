@@ -94,6 +94,45 @@ def test_a_file_that_shrinks_while_it_is_sent_is_cut_and_never_padded(site, tmp_
     assert site.get("/big.bin").body == whole[:1_000_000]
 
 
+@pytest.mark.parametrize("more", [0, 1_000_000])
+def test_a_file_that_is_written_anew_in_its_place_while_it_is_sent_is_cut_and_never_mixed(site, tmp_path, more):
+    """As `cp` does it.  With the name stays the file, and who has it open reads on in the new one."""
+    whole = (site.root / "big.bin").read_bytes()
+    with Download(site.url("/big.bin"), tmp_path / "got", *SLOW) as download:
+        download.has_received(1_000_000)
+        (site.root / "big.bin").write_bytes(random.Random(3).randbytes(SIZE + more))
+        assert download.exit_code() in CUT
+    got = (tmp_path / "got").read_bytes()
+    assert 1_000_000 <= len(got) < SIZE
+    assert got == whole[: len(got)]
+    wait_until(lambda: site.cut, "it was cut")
+    assert site.get("/big.bin").body == random.Random(3).randbytes(SIZE + more)
+
+
+def test_a_file_that_has_grown_while_it_was_sent_and_gets_its_own_date_then_arrives_as_promised(site, tmp_path):
+    """As `cp -p` does it to what a visitor asks for too early."""
+    expected = digest(site.root / "big.bin")
+    with Download(site.url("/big.bin"), tmp_path / "got", *SLOW) as download:
+        download.has_received(1_000_000)
+        with (site.root / "big.bin").open("ab") as file:
+            file.write(b"more" * 1000)
+        download.has_received(8_000_000)
+        os.utime(site.root / "big.bin", (1_700_000_000, 1_700_000_000))
+        assert download.exit_code() == 0
+    assert digest(tmp_path / "got") == expected
+
+
+def test_several_ranges_of_a_file_that_is_written_anew_are_cut(site):
+    request = f"GET /big.bin HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9,100000-{SIZE - 1000}\r\n\r\n"
+    with site.connection(request.encode()) as sock:
+        assert sock.recv(100)
+        (site.root / "big.bin").write_bytes(random.Random(3).randbytes(SIZE))
+        with contextlib.suppress(ConnectionResetError):
+            while sock.recv(1 << 20):
+                pass
+    wait_until(lambda: site.cut, "it was cut")
+
+
 def test_several_ranges_of_a_file_that_shrinks_are_cut(site):
     size = (site.root / "big.bin").stat().st_size
     request = f"GET /big.bin HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9,100000-{size - 1000}\r\n\r\n"

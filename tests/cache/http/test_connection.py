@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+import random
 
 import pytest
 from aiohttp import web
 
+from hardline.cache.http.body import send_file
 from hardline.cache.http.server import StreamServer
 from hardline.errors import ConnectionLost, PeerError
+from hardline.session.session import SessionLimits
 from tests.support.check_byte_stream import read_all
 from tests.support.pairs import session_pair
 from tests.tunnel.pair import eventually
@@ -153,6 +156,33 @@ def test_megabytes_go_both_ways_whole():
         assert hashlib.sha256(body).digest() == hashlib.sha256(block * count).digest()
 
     visit(echo, story)
+
+
+def test_a_file_reaches_those_who_take_their_time_as_it_is(tmp_path):
+    """Many at once: each has the next piece taken from it a little at a time, and waits with the rest."""
+    content = random.Random(4).randbytes(3_000_000)
+    (tmp_path / "file").write_bytes(content)
+
+    async def file(request):
+        response = web.StreamResponse(headers={"Content-Length": str(len(content))})
+        with (tmp_path / "file").open("rb") as opened:
+            await response.prepare(request)
+            await send_file(request, response, opened.fileno(), 0, len(content))
+        return response
+
+    async def story(open_stream, server):
+        async def fetch():
+            stream = open_stream()
+            await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            body = (await read_all(stream)).split(b"\r\n\r\n", 1)[1]
+            assert hashlib.sha256(body).digest() == hashlib.sha256(content).digest()
+            await stream.send_eof()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(fetch())
+
+    visit(file, story, SessionLimits(stream_window=300_000))
 
 
 def test_a_visitor_who_does_not_read_stops_the_answer_and_not_others():

@@ -25,7 +25,8 @@ from hardline.cache.kept.heads import (
 pytestmark = pytest.mark.pure
 
 TEXT = st.text(max_size=20)  # with lone surrogates: fields are bytes that somebody else chose
-PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=4).map(tuple)
+NAMES = st.sampled_from(["Content-Type", "ETag", "x-a", "Vary", "!#$%&'*+-.^_`|~09aZ"])
+PAIRS = st.lists(st.tuples(NAMES, TEXT), max_size=4).map(tuple)
 TIMES = st.floats(0, 1e11)
 HEADS = st.builds(
     StoredHead,
@@ -91,6 +92,25 @@ def test_what_somebody_edited_is_understood_or_nothing(file, key, value):
         answer[key] = value
     read = decode(json.dumps(edited).encode(), 7)
     assert read is None or decode(encode(read, 7), 7) == read
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("status", 100),
+        ("status", 99_999),
+        ("fields", [["", "a"]]),
+        ("fields", [["A: b\r\n\r\n", "a"]]),
+        ("fields", [["Transfer-Encoding", "chunked"]]),
+        ("fields", [["connection", "a"]]),
+    ],
+)
+def test_what_could_not_be_sent_as_one_answer_is_nothing(key, value):
+    file = Heads("/a", (Answer(1, Body(1, 1), StoredHead(200, "OK", (("A", "b"),), 0, 0)),))
+    edited = json.loads(encode(file, 7))
+    edited["answers"][0][key] = value
+    assert decode(encode(file, 7), 7) == file
+    assert decode(json.dumps(edited).encode(), 7) is None
 
 
 @pytest.mark.parametrize("text", ["[]", "1", "null", '{"hardline": 2}', '{"hardline": 1}', "[" * 100_000])
