@@ -255,7 +255,7 @@ class Daemon:
         """This machine's network is, or may be, another: what went by the old one does not work any more."""
         if others:
             for near in self._near:
-                near.refresh()
+                near.moved()
         addresses = {one.address.partition("%")[0] for one in self._reach.addresses}
         self._visitor.network_changed(addresses)
         self._host.network_changed(addresses)

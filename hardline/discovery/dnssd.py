@@ -93,6 +93,12 @@ class DnsSd:
         """Look at the services and interfaces now."""
         self._changed.set()
 
+    def moved(self) -> None:
+        """This machine is in another network: what was heard in the old one does not hold here."""
+        self._instances = Instances()
+        self._ask(unicast=True)
+        self.refresh()
+
     async def aclose(self) -> None:
         """Say goodbye and close every socket; `run` has ended.  Idempotent."""
         mdns, self._mdns = self._mdns, None

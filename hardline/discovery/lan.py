@@ -136,6 +136,11 @@ class Lan:
         """Look at the interfaces now."""
         self._changed.set()
 
+    def moved(self) -> None:
+        """This machine is in another network: what was offered in the old one is not here."""
+        self._offers = Offers()
+        self.refresh()
+
     async def aclose(self) -> None:
         """Close every socket.  Idempotent."""
         self._close()

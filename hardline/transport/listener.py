@@ -126,7 +126,7 @@ def _bind_all(addresses: Sequence[str], port: int, what: str) -> list[socket.soc
             try:
                 one = _bind(address, port)
             except OSError as failure:
-                if failure.errno in _NO_SUCH_FAMILY and address in ALL_ADDRESSES:
+                if failure.errno in _NO_SUCH_FAMILY and address in (*ALL_ADDRESSES, "::1"):
                     continue
                 raise _as_config_error(failure, address, port, what) from None
             bound.append(one)
