@@ -6,22 +6,18 @@ Igd.hold ── igd.py, a process of its own ──▶ router: description, GetE
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import sys
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hardline.upnp import child
 from hardline.upnp.grants import PORTS_TRIED, Broken, Grant, Refused, RouterFailed, Silent
 
 HOLD_LIMIT = 6.0  # seconds
 RELEASE_LIMIT = 3.0
 
 _PROGRAM = Path(__file__).with_name("igd.py")
-_MAX_ANSWER = 16_384
 
 
 class Igd:
@@ -73,12 +69,8 @@ class Igd:
         self._made = 0
 
     async def _ask(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
-        whole = {"url": self.urls[0], "router": self.router, "name": self._name, "made": self._made, "limit": limit}
-        line = await _run(json.dumps(whole | request), limit)
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            raise Broken("it broke the process that talks with it") from None
+        whole = {"url": self.urls[0], "router": self.router, "name": self._name, "made": self._made}
+        answer = await child.ask(_PROGRAM, whole | request, limit)
         match answer:
             case {"failed": "missing", "reason": str(reason)}:
                 raise RouterFailed(reason)
@@ -86,39 +78,7 @@ class Igd:
                 external = answer.get("external")
                 failure = Refused if kind == "refused" else Broken
                 raise failure(_in_words(reason), external=external if isinstance(external, str) else None)
-            case dict():
-                return answer
-        raise Broken("it broke the process that talks with it")
-
-
-async def _run(request: str, limit: float) -> bytes:
-    """One line in, one line out, by a process that is gone when this returns or is cancelled."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", str(_PROGRAM)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=_MAX_ANSWER,
-        )
-    except OSError as failure:
-        raise RouterFailed(f"a process could not be started: {failure.strerror}") from None
-    assert process.stdin
-    assert process.stdout
-    try:
-        async with asyncio.timeout(limit):
-            with contextlib.suppress(ConnectionError):
-                process.stdin.write(request.encode() + b"\n")
-                await process.stdin.drain()
-            return await process.stdout.readline()
-    except TimeoutError:
-        raise Silent(f"no whole answer within {limit:.0f} s") from None
-    except ValueError:
-        raise Broken("its answer is too long") from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        return answer
 
 
 _WORDS = {

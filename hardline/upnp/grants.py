@@ -1,6 +1,6 @@
 """What a router gives, and how it fails: the words that all ways to ask one have in common, without I/O.
 
-leases.Lease ── hold(inside, wished, lease) ──▶ Way: gateway.Igd · portcontrol.Pcp · portcontrol.NatPmp
+leases.Lease ── hold(inside, wished, lease) ──▶ Way: gateway.Igd · portcontrol.Pcp and NatPmp · firewall.Firewall
              ◀── Grant(external, port, lifetime) or RouterFailed ──
 """
 
@@ -27,6 +27,7 @@ class Grant:
     lifetime: float | None
     inside: str
     restarted: bool = False  # the router had lost what it knew
+    note: str = ""  # what people should know of it
 
 
 class RouterFailed(HardlineError):

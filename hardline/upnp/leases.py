@@ -105,6 +105,7 @@ class Lease:
             "lease_s": held.lifetime if held else None,
             "renewed_s": round(now - self._renewed, 1) if held else None,
             "problem": self.problem,
+            "note": held.note if held else "",
         }
 
     async def _hold(self) -> None:
@@ -128,6 +129,7 @@ class Lease:
                 external_kind=self.external.kind.value,
                 port=grant.port,
                 lease_s=grant.lifetime,
+                note=grant.note or None,
             )
         self._tell()
 

@@ -4,6 +4,7 @@
                  ── searching ─▶ UPnP routers ─────────────▶ Lease(gateway.Igd)
                  ── portcontrol ─▶ gateways without UPnP ──▶ Lease(Pcp or NatPmp)
                  ── portcontrol ─▶ IPv6 firewalls ─────────▶ Lease(Pcp)
+                 ── searching ─▶ those without PCP ────────▶ Lease(firewall.Firewall)
     changed() ◀── endpoints are others than before
 
 A network that changed, an announcement of a router and `refresh` all lead to a look at once.
@@ -20,14 +21,17 @@ from typing import Any
 from hardline import log
 from hardline.routes import Endpoint
 from hardline.tasks import TaskSet
+from hardline.upnp import ssdp
 from hardline.upnp.advice import Router, advise
 from hardline.upnp.announcements import Announcements
 from hardline.upnp.attached import Attached, attached
+from hardline.upnp.firewall import Firewall, candidates, offers
 from hardline.upnp.gateway import Igd
 from hardline.upnp.grants import RouterFailed, Way
 from hardline.upnp.leases import Lease
-from hardline.upnp.portcontrol import speaks
-from hardline.upnp.searching import Found, search
+from hardline.upnp.portcontrol import Pcp, speaks
+from hardline.upnp.routing import Gateway
+from hardline.upnp.searching import Found, search, search_6
 from hardline.upnp.telling import Teller
 
 LOOK_AROUND = 10.0  # seconds between looks at our own addresses and routes
@@ -145,6 +149,8 @@ class Mappings:
         ]
         known = {router.address for router in routers}
         routers += [Router(*at) for at in self._attached.gateways_4 if at[0] not in known]
+        if not routers and self.endpoints:
+            return ""  # there is no IPv4 here, and IPv6 does
         return advise(self._port(), routers)
 
     # Finding.
@@ -167,13 +173,16 @@ class Mappings:
         ended = [key for key, task in self._running.items() if task.done()]
         for key in ended:
             del self._running[key]
-        await _together(self._search_4(), self._search_6())
+        found: list[Found] = []
+        await _together(self._search_4(found), self._search_6())
+        await _together(*(self._search_firewall(own, found) for own in self._attached.own_6))
         for key in ended:
             if key not in self._running:
-                await _give_back_in_time(self._leases.pop(key))
+                before = self._leases.pop(key, None)
+                if before:
+                    await _give_back_in_time(before)
 
-    async def _search_4(self) -> None:
-        found: list[Found] = []
+    async def _search_4(self, found: list[Found]) -> None:
         speaking: list[Way] = []
         await _together(
             self._search_upnp(found),
@@ -195,10 +204,36 @@ class Mappings:
             await self._hold([way for way in ways if way.router not in leading][: max(0, room)])
 
     async def _search_6(self) -> None:
+        """Whoever speaks PCP is asked by it: the pinhole is ours by its nonce, over restarts too."""
         held = {(lease.way.router, lease.way.own) for lease in self._leases.values() if lease.grant}
+        opened = {lease.way.own for lease in self._of(Firewall) if lease.grant}
         speaking: list[Way] = []
-        await _together(*(self._who_speaks(*at, speaking) for at in self._attached.gateways_6 if at not in held))
+        asked = [at for at in self._attached.gateways_6 if at not in held and at[1] not in opened]
+        await _together(*(self._who_speaks(*at, speaking) for at in asked))
+        for way in speaking:
+            await self._end(Firewall, way.own)
         await self._hold(speaking)
+
+    async def _search_firewall(self, own: Gateway, found: Sequence[Found]) -> None:
+        """Have one IPv6 address opened by UPnP; never where PCP opened it, or did and may again."""
+        known = next((lease for lease in self._of(Firewall, own.address) if self._runs(lease)), None)
+        if any(self._runs(lease) and lease.worked for lease in self._of(Pcp, own.address)):
+            return
+        if known and known.grant and not known.problem:
+            return
+        gateways = [at for at in self._attached.gateways_6 if at[1] == own.address]
+        urls = [(url, own.address) for url in await search_6(own, self._attached.addresses)]
+        leading = {router for router, _ in self._attached.gateways_4}
+        urls += [(url, one.own) for one in found if one.router in leading for url in one.urls]
+        places = candidates(gateways, (ssdp.place(url, ours, own.interface) for url, ours in urls))
+        if known and isinstance(known.way, Firewall):
+            if known.way.moved(places):
+                known.look()
+            return
+        way = await offers(*gateways[0], places) if gateways else None
+        if way:
+            await self._end(Pcp, own.address)
+            await self._hold([way])
 
     async def _search_upnp(self, found: list[Found]) -> None:
         found += await search(self._attached)
@@ -207,6 +242,14 @@ class Mappings:
         way = await speaks(router, own, self._owner, self._clock)
         if way:
             speaking.append(way)
+
+    def _of(self, kind: type[Way], own: str = "") -> list[Lease]:
+        """The leases by ways of a kind, for one address of ours or for all."""
+        return [lease for lease in self._leases.values() if isinstance(lease.way, kind) and own in ("", lease.way.own)]
+
+    def _runs(self, lease: Lease) -> bool:
+        task = self._running.get(lease.way.key)
+        return task is not None and not task.done()
 
     def _answered(self) -> set[str]:
         """The IPv4 routers that need not be asked in another language.
@@ -245,11 +288,21 @@ class Mappings:
         except TimeoutError:
             pass
 
-    async def _drop(self, key: tuple[str, str, str]) -> None:
+    async def _end(self, kind: type[Way], own: str) -> None:
+        """Give back what is held by ways of a kind for an address: another opens it."""
+        for lease in self._of(kind, own):
+            await self._take_out(lease.way.key)
+            await _give_back_in_time(lease)
+
+    async def _take_out(self, key: tuple[str, str, str]) -> Lease:
         lease, task = self._leases.pop(key), self._running.pop(key, None)
         if task:
             task.cancel()
             await asyncio.wait([task])
+        return lease
+
+    async def _drop(self, key: tuple[str, str, str]) -> None:
+        lease = await self._take_out(key)
         log.event("upnp.left", router=lease.way.router, kind=lease.way.kind, own=lease.way.own)
         self._tell()
 

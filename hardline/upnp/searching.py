@@ -1,7 +1,8 @@
 """Searching for routers that speak UPnP: SSDP, out of every address that leads to a router.
 
-    search ── M-SEARCH twice, to the group and to the default gateways ──▶
-           ◀── answers, until every default gateway has answered or time is up ──▶ [Found]
+    search   ── M-SEARCH twice, to the group and to the default gateways ──▶
+             ◀── answers, until every default gateway has answered or time is up ──▶ [Found]
+    search_6 ── the same from one IPv6 address ──▶ ◀── answers, until time is up ──▶ URLs
 
 Source: UPnP Device Architecture 2.0, section 1.3.  What may be followed is ssdp.py's.
 """
@@ -10,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hardline import log
 from hardline.errors import PeerError
 from hardline.upnp import ssdp
 from hardline.upnp.attached import Attached, Own
+from hardline.upnp.routing import Gateway
 
 WAIT = 2.0  # seconds
 REPEAT_AT = 0.5
@@ -37,29 +40,58 @@ class Found:
 class _Search(asyncio.DatagramProtocol):
     """The answers that reach one address of ours."""
 
-    def __init__(self, own: Own, addresses: frozenset[str], news: asyncio.Event) -> None:
-        self.own = own
+    def __init__(self, own: str, near: Sequence[ssdp.Network], addresses: frozenset[str], news: asyncio.Event) -> None:
+        self.own, self.near = own, near
         self.found: dict[str, list[str]] = {}
         self._addresses, self._news, self._answers = addresses, news, 0
 
-    def datagram_received(self, data: bytes, sender: tuple[str, int]) -> None:
+    def datagram_received(self, data: bytes, sender: tuple[str, int] | tuple[str, int, int, int]) -> None:
         self._answers += 1
         if self._answers > _MAX_ANSWERS:
             return
+        address = sender[0].partition("%")[0]
         try:
-            url = ssdp.location(data, sender[0], [self.own.network], self._addresses)
+            url = ssdp.location(data, address, self.near, self._addresses)
         except PeerError as failure:
-            log.debug("upnp.ignored", sender=sender[0], reason=failure.message)
+            log.debug("upnp.ignored", sender=address, reason=failure.message)
             return
-        if sender[0] not in self.found and len(self.found) >= 4 * MAX_ROUTERS:
+        if address not in self.found and len(self.found) >= 4 * MAX_ROUTERS:
             return
-        urls = self.found.setdefault(sender[0], [])
+        urls = self.found.setdefault(address, [])
         if url not in urls and len(urls) < MAX_URLS:
             urls.append(url)
             self._news.set()
 
     def error_received(self, failure: Exception) -> None:
-        log.debug("upnp.deaf", own=self.own.address, reason=str(failure))
+        log.debug("upnp.deaf", own=self.own, reason=str(failure))
+
+
+async def search_6(own: Gateway, addresses: frozenset[str]) -> list[str]:
+    """Ask from our IPv6 address `own` who is a router; returns where their descriptions are.  `addresses` are ours.
+
+    Takes at most WAIT seconds, LINGER more than the first answer.
+    """
+    loop = asyncio.get_running_loop()
+    news, deadline, repeat = asyncio.Event(), loop.time() + WAIT, loop.time() + REPEAT_AT
+    opened = await _open(own, addresses, news)
+    if not opened:
+        return []
+    transport, searching = opened
+    try:
+        while loop.time() < deadline:
+            for to in ssdp.GROUPS_6:
+                for packet in ssdp.searches(to):
+                    transport.sendto(packet, (to, ssdp.PORT))
+            try:
+                async with asyncio.timeout_at(min(repeat, deadline)):
+                    await news.wait()
+                break
+            except TimeoutError:
+                repeat = deadline
+        await asyncio.sleep(min(LINGER, max(0.0, deadline - loop.time())))
+    finally:
+        transport.close()
+    return [url for urls in searching.found.values() for url in urls][: MAX_ROUTERS * MAX_URLS]
 
 
 async def search(attached: Attached) -> list[Found]:
@@ -100,7 +132,7 @@ def _chosen(attached: Attached, searches: list[_Search]) -> list[Found]:
     found: dict[str, Found] = {}
     for searching in searches:
         for router, urls in searching.found.items():
-            found.setdefault(router, Found(router, searching.own.address, tuple(urls)))
+            found.setdefault(router, Found(router, searching.own, tuple(urls)))
     ordered = sorted(found.values(), key=lambda one: leading.index(one.router) if one.router in leading else 99)
     return ordered[:MAX_ROUTERS]
 
@@ -108,23 +140,29 @@ def _chosen(attached: Attached, searches: list[_Search]) -> list[Found]:
 def _send(opened: list[tuple[asyncio.DatagramTransport, _Search]], gateways: set[str]) -> None:
     for transport, searching in opened:
         # Wireless networks lose multicast, so those that must be there are asked by name.
-        near = [router for router in sorted(gateways) if ssdp.is_in(router, searching.own.network)]
+        near = [router for router in sorted(gateways) if any(ssdp.is_in(router, network) for network in searching.near)]
         for to in (ssdp.GROUP, *near):
             for packet in ssdp.searches(to):
                 transport.sendto(packet, (to, ssdp.PORT))
 
 
 async def _open(
-    own: Own, addresses: frozenset[str], news: asyncio.Event
+    own: Own | Gateway, addresses: frozenset[str], news: asyncio.Event
 ) -> tuple[asyncio.DatagramTransport, _Search] | None:
-    searching = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    near = (own.network,) if isinstance(own, Own) else ssdp.near(own.address)
+    searching = socket.socket(socket.AF_INET if isinstance(own, Own) else socket.AF_INET6, socket.SOCK_DGRAM)
     try:
         searching.setblocking(False)
-        searching.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own.address))
-        searching.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
+        if isinstance(own, Own):
+            searching.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own.address))
+            searching.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
+        else:
+            index = socket.if_nametoindex(own.interface)
+            searching.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+            searching.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 2)
         searching.bind((own.address, 0))
         return await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Search(own, addresses, news), sock=searching
+            lambda: _Search(own.address, near, addresses, news), sock=searching
         )
     except OSError as failure:
         searching.close()

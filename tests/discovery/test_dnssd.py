@@ -128,6 +128,20 @@ def test_a_listed_service_is_found_after_the_head_start_of_the_lan_packets():
     asyncio.run(main())
 
 
+def test_what_was_heard_in_another_network_is_forgotten():
+    async def main() -> None:
+        wiki = service()
+        async with on_lan() as visitor:
+            async with on_lan(wiki):
+                assert await finds(visitor, wiki.label.key_hash)
+                visitor.dnssd.moved()
+                assert await finds(visitor, wiki.label.key_hash), "who is here, too, is heard again"
+            visitor.dnssd.moved()
+            assert wiki.title not in await visitor.browse()
+
+    asyncio.run(main())
+
+
 def test_whoever_comes_after_the_announcement_asks():
     async def main() -> None:
         wiki = service()

@@ -404,6 +404,18 @@ def test_a_node_does_not_hear_itself():
 # ── what the LAN offers ──────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_what_was_offered_in_another_network_is_forgotten():
+    async def story():
+        async with on_lan() as visitor:
+            async with on_lan(wiki := service()):
+                assert wiki.label in await browsed(visitor)
+            assert wiki.label in await browsed(visitor), "it is known for a while"
+            visitor.moved()
+            assert wiki.label not in await browsed(visitor)
+
+    asyncio.run(story())
+
+
 def test_a_browse_lists_what_is_listed_with_its_label():
     async def story():
         wiki, shop, diary = service(), service("sesame", title="My: shop"), service(listed=False)

@@ -21,6 +21,7 @@ from typing import cast
 from hardline.upnp.gateway import Igd
 
 NAME = "hardline test"
+PORT = 5000  # of the program
 SERVICE = "urn:schemas-upnp-org:service:WANIPConnection:1"
 NOT_THERE, NO_MORE, CONFLICT, SAME_PORT, PERMANENT = 714, 713, 718, 724, 725
 
@@ -55,6 +56,7 @@ class FakeIgd:
     sent: int = 0
     port: int = 0
     aloud: bool = False
+    service: str = SERVICE
 
     @asynccontextmanager
     async def running(self, address: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Igd]:
@@ -100,7 +102,7 @@ class FakeIgd:
             return await self._answer(writer, "200 OK", self._description())
         length = re.search(r"content-length: *(\d+)", head, re.IGNORECASE)
         body = (await reader.readexactly(int(length[1]) if length else 0)).decode()
-        action = re.search(rf'SOAPAction: *"?{SERVICE}#(\w+)', head, re.IGNORECASE)
+        action = re.search(rf'SOAPAction: *"?{self.service}#(\w+)', head, re.IGNORECASE)
         if not action:
             self._note("nonsense")
             return await self._answer(writer, "404 Not Found", "")
@@ -108,14 +110,14 @@ class FakeIgd:
         await asyncio.sleep(self.slow.get(action[1], 0))
         if self.spoilt:
             return await self.spoilt(writer)
-        fields = dict(re.findall(r"<(New\w+)>([^<]*)</", body))
-        result = self._do(action[1], fields)
+        fields = dict(re.findall(r"<(\w+)>([^<]*)</", body))
+        result = self._do(action[1], fields, writer.get_extra_info("peername")[0])
         if isinstance(result, int):
             fault = f"<errorCode>{result}</errorCode><errorDescription>x</errorDescription>"
             return await self._answer(writer, "500 Error", _soap(f"<s:Fault><detail>{fault}</detail></s:Fault>"))
         inner = "".join(f"<{key}>{value}</{key}>" for key, value in result.items())
         return await self._answer(
-            writer, "200 OK", _soap(f'<u:{action[1]}Response xmlns:u="{SERVICE}">{inner}</u:{action[1]}Response>')
+            writer, "200 OK", _soap(f'<u:{action[1]}Response xmlns:u="{self.service}">{inner}</u:{action[1]}Response>')
         )
 
     def _note(self, what: str) -> None:
@@ -123,7 +125,7 @@ class FakeIgd:
         if self.aloud:
             print(what, flush=True)
 
-    def _do(self, action: str, fields: dict[str, str]) -> dict[str, object] | int:
+    def _do(self, action: str, fields: dict[str, str], _: str) -> dict[str, object] | int:
         port = int(fields.get("NewExternalPort") or 0)
         entry = self.table.get(port)
         if action in self.refused:
@@ -160,7 +162,7 @@ class FakeIgd:
 
     def _description(self) -> str:
         service = (
-            f"<service><serviceType>{SERVICE}</serviceType><serviceId>urn:upnp-org:serviceId:WANIPConn1</serviceId>"
+            f"<service><serviceType>{self.service}</serviceType><serviceId>urn:upnp-org:serviceId:WANIPConn1</serviceId>"
             f"<controlURL>{self.control}</controlURL><eventSubURL>/e</eventSubURL><SCPDURL>/s.xml</SCPDURL></service>"
         )
         kinds = ("InternetGatewayDevice", "WANDevice", "WANConnectionDevice")
@@ -217,18 +219,20 @@ class Searched(asyncio.DatagramProtocol):
             self._transport.sendto(answer.encode(), sender)
 
 
-async def serve(address: str, external: str, location: str) -> None:
+async def serve(address: str, location: str, router: FakeIgd) -> None:
+    """Answer searches with `location`, and be `router` at port PORT."""
     hearing = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     hearing.bind(("", 1900))
     member = socket.inet_aton("239.255.255.250") + socket.inet_aton(address)
     hearing.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
     hearing.setblocking(False)
     await asyncio.get_running_loop().create_datagram_endpoint(lambda: Searched(location), sock=hearing)
-    async with FakeIgd(external, aloud=True).running(address, 5000):
+    async with router.running(address, PORT):
         print("ready", flush=True)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     here = sys.argv[1]
-    asyncio.run(serve(here, sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else f"http://{here}:5000/root.xml"))
+    there = sys.argv[3] if len(sys.argv) > 3 else f"http://{here}:{PORT}/root.xml"
+    asyncio.run(serve(here, there, FakeIgd(sys.argv[2], aloud=True)))

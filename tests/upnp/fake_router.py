@@ -1,10 +1,16 @@
-"""A router that speaks NAT-PMP and PCP, and may lie: UDP port 5351 on an address of this computer's own."""
+"""A router that speaks NAT-PMP and PCP, and may lie: UDP port 5351 on an address of this computer's own.
+
+Or it is a program of its own, which says no to whatever it is asked for:
+
+    python -m tests.upnp.fake_router ADDRESS PORT ──▶ a line for every packet
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import struct
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +32,7 @@ class FakeRouter(asyncio.DatagramProtocol):
     lost: int = 0  # packets that it does not hear
     answer: Callable[[bytes], list[bytes]] | None = None
     asked: list[bytes] = field(default_factory=list)
+    askers: list[tuple[str, int]] = field(default_factory=list)
     mapped: dict[int, int] = field(default_factory=dict)  # inside → outside
     address: str = ""
 
@@ -45,6 +52,7 @@ class FakeRouter(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, sender: tuple[str, int]) -> None:
         self.asked.append(data)
+        self.askers.append(sender)
         if self.lost:
             self.lost -= 1
             return
@@ -80,3 +88,22 @@ class FakeRouter(asyncio.DatagramProtocol):
         elif not self.result:
             self.mapped[inside] = port
         return port, lifetime if self.lifetime is None else self.lifetime
+
+
+@dataclass
+class Refusing(FakeRouter):
+    result: int = 2
+
+    def datagram_received(self, data: bytes, sender: tuple[str, int]) -> None:
+        print(data.hex(), flush=True)
+        super().datagram_received(data, sender)
+
+
+async def refuse(address: str, port: int) -> None:
+    await asyncio.get_running_loop().create_datagram_endpoint(Refusing, local_addr=(address, port))
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(refuse(sys.argv[1], int(sys.argv[2])))

@@ -190,6 +190,10 @@ class Home:
         other = 2 - version
         self.nft(f"add rule inet home deaf udp dport 5351 @th,64,8 {other} drop")
 
+    def without_port_control(self) -> None:
+        """Let the router speak neither; miniupnpd 2.3.1 speaks PCP over IPv6 though it is told not to."""
+        self.nft("add rule inet home deaf udp dport 5351 reject")
+
     def new_address(self, address: str = OTHER_PUBLIC) -> None:
         """The provider gives the router another address."""
         self.router.ip("addr flush dev wan", f"addr add {address}/24 dev wan", f"addr add {NET_6}101/64 dev wan")

@@ -15,6 +15,7 @@ from tests.support import needs
 from tests.support.waiting import wait_until
 from tests.upnp.home import HOST, HOST_6, NEIGHBOUR, OTHER_PUBLIC, PUBLIC, ROUTER, VISITOR, Box, Home
 from tests.upnp.running import Holder, reach
+from tests.upnp.sample import FULL, at_full_size, each
 
 pytestmark = [
     pytest.mark.netns,
@@ -26,6 +27,7 @@ pytestmark = [
 REACHED = "reached 7008"
 AT, AT_6 = f"{PUBLIC}:7008", f"[{HOST_6}]:7008"
 STOP_LIMIT = 2.0
+SHORT, RENEWALS = (5, 2) if FULL else (3, 1)  # seconds of a lease, and for how many of them
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def start(home: Home, way: str) -> None:
 # ── mapped, reached, given back ──────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("way", ["UPnP", "NAT-PMP", "PCP"])
+@pytest.mark.parametrize("way", each("UPnP", "NAT-PMP", "PCP"))
 def test_the_world_reaches_us_through_the_mapping_and_nothing_is_left_of_it_at_the_end(home: Home, log: Path, way: str):
     start(home, way)
     assert reach(home.visitor, PUBLIC, 7008) == ""
@@ -92,13 +94,13 @@ def test_the_ipv6_firewall_is_opened_for_one_port_and_closed_at_the_end(home: Ho
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["UPnP", "NAT-PMP", "PCP"])
+@pytest.mark.parametrize("way", each("UPnP", "NAT-PMP", "PCP"))
 def test_short_leases_are_renewed_for_as_long_as_we_run_and_no_longer(home: Home, log: Path, way: str):
     start(home, way)
-    with Holder(home.host, "--lease", "5", log=log) as holder:
+    with Holder(home.host, "--lease", f"{SHORT}", log=log) as holder:
         wait_until(lambda: AT in holder.status()["endpoints"], "it was mapped")
         began = seen = time.monotonic()
-        while (now := time.monotonic()) < began + 11:
+        while (now := time.monotonic()) < began + RENEWALS * SHORT + 1:
             seen = now if mapped_to(home, HOST) else seen
             assert now - seen < 0.5  # miniupnpd renews some by deleting and making them anew
         assert reach(home.visitor, PUBLIC, 7008) == REACHED
@@ -146,7 +148,7 @@ def test_two_nodes_on_one_computer_leave_each_other_alone(home: Home, log: Path)
 # ── a port of somebody else's ────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("way", ["UPnP", "NAT-PMP", "PCP"])
+@pytest.mark.parametrize("way", each("UPnP", "NAT-PMP", "PCP"))
 def test_a_port_that_another_computer_has_is_left_to_it(home: Home, log: Path, tmp_path: Path, way: str):
     start(home, way)
     with Holder(home.neighbour, "--owner", "neighbour", log=tmp_path / "neighbour.log") as neighbour:
@@ -161,6 +163,7 @@ def test_a_port_that_another_computer_has_is_left_to_it(home: Home, log: Path, t
         assert reach(home.visitor, PUBLIC, 7008) == REACHED
 
 
+@at_full_size
 @pytest.mark.slow
 def test_a_port_that_another_computer_took_while_we_were_away_is_noticed_and_another_announced(
     home: Home, log: Path, tmp_path: Path
@@ -183,7 +186,7 @@ def test_a_port_that_another_computer_took_while_we_were_away_is_noticed_and_ano
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["UPnP", "NAT-PMP", "PCP"])
+@pytest.mark.parametrize("way", each("PCP", "NAT-PMP", "UPnP"))
 def test_after_a_reboot_of_the_router_the_mapping_is_back_within_one_renewal(home: Home, log: Path, way: str):
     start(home, way)
     with Holder(home.host, "--lease", "10", log=log) as holder:
@@ -195,6 +198,7 @@ def test_after_a_reboot_of_the_router_the_mapping_is_back_within_one_renewal(hom
         assert reach(home.visitor, PUBLIC, 7008) == REACHED
 
 
+@at_full_size
 @pytest.mark.parametrize("way", ["NAT-PMP", "PCP"])
 def test_a_router_that_announces_its_restart_is_asked_at_once(home: Home, log: Path, way: str):
     start(home, way)
@@ -205,6 +209,7 @@ def test_a_router_that_announces_its_restart_is_asked_at_once(home: Home, log: P
         wait_until(lambda: mapped_to(home, HOST) == 1, "it was mapped again", 8)
 
 
+@at_full_size
 @pytest.mark.slow
 def test_a_router_whose_description_moved_is_found_again(home: Home, log: Path):
     start(home, "UPnP")
@@ -217,19 +222,20 @@ def test_a_router_whose_description_moved_is_found_again(home: Home, log: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["UPnP", "NAT-PMP", "PCP"])
+@pytest.mark.parametrize("way", each("UPnP", "NAT-PMP", "PCP"))
 def test_another_public_address_is_told_within_one_renewal(home: Home, log: Path, way: str):
     start(home, way)
-    with Holder(home.host, "--lease", "10", log=log) as holder:
+    with Holder(home.host, "--lease", "6", log=log) as holder:
         wait_until(lambda: AT in holder.status()["endpoints"], "it was mapped")
         changes = holder.status()["changes"]
         home.new_address()
-        wait_until(lambda: f"{OTHER_PUBLIC}:7008" in holder.status()["endpoints"], "it was told", 8)
+        wait_until(lambda: f"{OTHER_PUBLIC}:7008" in holder.status()["endpoints"], "it was told", 6)
         assert AT not in holder.status()["endpoints"]
         assert holder.status()["changes"] > changes
         assert reach(home.visitor, OTHER_PUBLIC, 7008) == REACHED
 
 
+@at_full_size
 def test_another_address_of_our_own_gets_a_mapping_of_its_own(home: Home, log: Path):
     home.start_upnpd()
     with Holder(home.host, log=log) as holder:
@@ -243,6 +249,7 @@ def test_another_address_of_our_own_gets_a_mapping_of_its_own(home: Home, log: P
         assert reach(home.visitor, PUBLIC, port) == REACHED
 
 
+@at_full_size
 @pytest.mark.slow
 def test_a_router_that_comes_up_after_us_is_asked_when_it_announces_itself(home: Home, log: Path):
     with Holder(home.host, log=log) as holder:
@@ -251,6 +258,7 @@ def test_a_router_that_comes_up_after_us_is_asked_when_it_announces_itself(home:
         wait_until(lambda: AT in holder.status()["endpoints"], "it was mapped", 12)
 
 
+@at_full_size
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["UPnP", "NAT-PMP", "PCP"])
 def test_a_line_that_is_down_for_a_while_takes_the_endpoint_away_until_it_is_back(home: Home, log: Path, way: str):
@@ -292,7 +300,7 @@ def test_a_router_that_refuses_is_reported_with_its_reason_and_its_address(home:
     wait_until(lambda: home.mapped() == "", "nothing was left")
 
 
-@pytest.mark.parametrize("outer", ["100.64.7.", "192.168.88."])
+@pytest.mark.parametrize("outer", each("100.64.7.", "192.168.88."))
 def test_behind_two_routers_nothing_is_published_and_the_reason_is_said(log: Path, outer: str):
     with Home(outer=outer) as home:
         home.start_upnpd()
@@ -304,11 +312,12 @@ def test_behind_two_routers_nothing_is_published_and_the_reason_is_said(log: Pat
             assert "mapped" not in {router["state"] for router in status["routers"] if router["own"] == HOST}
 
 
+@at_full_size
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["UPnP", "NAT-PMP", "PCP"])
 def test_a_router_that_hangs_delays_neither_the_loop_nor_the_end(home: Home, log: Path, way: str):
     start(home, way)
-    with Holder(home.host, "--lease", "6", log=log) as holder:
+    with Holder(home.host, "--lease", "4", log=log) as holder:
         wait_until(lambda: AT in holder.status()["endpoints"], "it was mapped")
         home.suspend_upnpd(True)
         wait_until(
@@ -323,10 +332,10 @@ def test_a_router_that_hangs_delays_neither_the_loop_nor_the_end(home: Home, log
 
 
 @contextlib.contextmanager
-def fake_router(box: Box, *arguments: str, log: Path) -> Iterator[None]:
-    """tests.upnp.fake_igd as a program; what it is asked is in `log`."""
+def fake_router(box: Box, *arguments: str, log: Path, program: str = "fake_igd") -> Iterator[None]:
+    """A program of this directory; what it is asked is in `log`."""
     with log.open("wb") as output:
-        process = box.start([sys.executable, "-m", "tests.upnp.fake_igd", *arguments], output=output)
+        process = box.start([sys.executable, "-m", f"tests.upnp.{program}", *arguments], output=output)
     try:
         wait_until(lambda: "ready" in log.read_text(), "the fake router served")
         yield
@@ -349,6 +358,7 @@ def test_every_router_that_leads_to_the_world_is_asked(home: Home, log: Path, tm
     wait_until(lambda: home.mapped() == "", "nothing was left")
 
 
+@at_full_size
 def test_a_neighbour_that_says_it_is_a_router_is_asked_only_where_no_gateway_helps(
     home: Home, log: Path, tmp_path: Path
 ):
@@ -365,7 +375,8 @@ def test_a_neighbour_that_says_it_is_a_router_is_asked_only_where_no_gateway_hel
 
 
 @pytest.mark.parametrize(
-    "location", [f"http://{VISITOR}:5000/root.xml", "http://127.0.0.1:5000/root.xml", f"http://{ROUTER}:5000/root.xml"]
+    "location",
+    each("http://127.0.0.1:5000/root.xml", f"http://{VISITOR}:5000/root.xml", f"http://{ROUTER}:5000/root.xml"),
 )
 def test_nobody_is_sent_to_another_place_by_an_answer_to_a_search(home: Home, log: Path, tmp_path: Path, location: str):
     asked, here = tmp_path / "visited", location.split("/")[2].partition(":")[0]
@@ -382,6 +393,61 @@ def test_nobody_is_sent_to_another_place_by_an_answer_to_a_search(home: Home, lo
         assert asked.read_text() == "ready\n"
 
 
+@pytest.mark.parametrize("external", each("127.0.0.1", "192.168.77.1", "0.0.0.0", "224.0.0.1", "192.0.2.7"))
+def test_a_router_that_lies_about_its_address_has_nothing_published(
+    home: Home, log: Path, tmp_path: Path, external: str
+):
+    with (
+        fake_router(home.router, ROUTER, external, log=tmp_path / "asked"),
+        Holder(home.host, log=log) as holder,
+    ):
+        wait_until(lambda: holder.status()["advice"], "the search ended", 15)
+        assert holder.status()["endpoints"] == []
+        assert "YOUR-PUBLIC-ADDRESS" in holder.status()["advice"]
+        (router,) = [router for router in holder.status()["routers"] if router["own"] == HOST]
+        assert (router["state"], router["external"]) == ("useless", external)
+        holder.stop()
+    assert "DeletePortMapping" in (tmp_path / "asked").read_text()
+
+
+def test_a_router_that_answers_html_is_reported_and_a_person_told_what_to_do(home: Home, log: Path, tmp_path: Path):
+    with (
+        fake_router(home.router, ROUTER, program="spoilt", log=tmp_path / "asked"),
+        Holder(home.host, log=log) as holder,
+    ):
+        wait_until(lambda: holder.status()["advice"], "the search ended", 15)
+        status = holder.status()
+        assert status["endpoints"] == []
+        problems = {router["problem"] for router in status["routers"] if router["own"] == HOST}
+        assert problems == {"its answers are not those of a UPnP router"}
+        assert f"forward TCP port 7008 on the router {ROUTER}" in status["advice"]
+        assert holder.stop()["held_up_s"] < 1
+
+
+def test_without_ipv6_only_ipv4_is_mapped(home: Home, log: Path):
+    home.host.ip(f"addr del {HOST_6}/64 dev eth0")
+    home.start_upnpd()
+    with Holder(home.host, log=log) as holder:
+        holder.wait_for_endpoint(AT)
+        wait_until(lambda: holder.status()["searched_s"] is not None, "the search ended")
+        assert {router["own"] for router in holder.status()["routers"]} == {HOST}
+        assert holder.status()["advice"] == ""
+
+
+def test_addresses_of_tunnels_and_containers_are_asked_for_nowhere(home: Home, log: Path):
+    home.host.ip(
+        *("link add docker0 type bridge", "addr add 172.17.0.1/16 dev docker0", "link set docker0 up"),
+        *("addr add 2a0e:b107:99::1/64 dev docker0", "tuntap add tun0 mode tun", "link set tun0 up"),
+        *("addr add 10.8.0.2/24 dev tun0", "addr add 2a0e:b107:98::2/64 dev tun0", "addr add 200:77::1/7 dev tun0"),
+        *("addr add fd77::10/64 dev eth0", "addr add 169.254.7.7/16 dev eth0"),
+    )
+    home.start_upnpd()
+    with Holder(home.host, log=log) as holder:
+        holder.wait_for_endpoint(AT, AT_6)
+        wait_until(lambda: holder.status()["searched_s"] is not None, "the search ended")
+        assert {router["own"] for router in holder.status()["routers"]} == {HOST, HOST_6}
+
+
 def test_on_loopback_nobody_is_asked(home: Home, log: Path):
     home.start_upnpd()
     with Holder(home.host, "--bind", "127.0.0.1", log=log) as holder:
@@ -390,6 +456,7 @@ def test_on_loopback_nobody_is_asked(home: Home, log: Path):
     assert HOST not in home.upnpd_log()
 
 
+@at_full_size
 def test_several_nodes_are_stopped_and_started_without_a_trace(home: Home, log: Path):
     home.start_upnpd()
     with contextlib.ExitStack() as stack:

@@ -100,3 +100,57 @@ def test_the_searches_name_whom_they_are_sent_to():
     packets = ssdp.searches(ROUTER)
     assert len(packets) == 4
     assert all(f"HOST: {ROUTER}:1900\r\n".encode() in packet and packet.endswith(b"\r\n\r\n") for packet in packets)
+
+
+# ── over IPv6 ────────────────────────────────────────────────────────────────────────────────────────────────
+
+OWN_6, ROUTER_6 = "2a0e:b107:77:1::10", "2a0e:b107:77:1::1"
+FIREWALL = "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1"
+
+
+def followed_6(url: str, sender: str = ROUTER_6) -> str:
+    return ssdp.location(answer(url, FIREWALL), sender, ssdp.near(OWN_6), [OWN_6])
+
+
+@pytest.mark.parametrize("host", [f"[{ROUTER_6}]:5000", f"[{ROUTER_6}]", "[2A0E:B107:77:1:0::1]:5000"])
+def test_a_routers_answer_over_ipv6_leads_to_its_description(host: str):
+    assert followed_6(f"http://{host}/d") == f"http://{host}/d"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[2a0e:b107:77:1::2]:5000/d",
+        "http://[::1]:5000/d",
+        f"http://{ROUTER}:5000/d",
+        f"http://{ROUTER_6}/d",
+        f"http://[{ROUTER_6}%25eth0]/d",
+        f"http://[{ROUTER_6}%eth0]/d",
+        f"http://x@[{ROUTER_6}]/d",
+        f"http://[{ROUTER_6}]:0/d",
+        f"http://[{ROUTER_6}]x/d",
+        f"http://[{ROUTER_6}/d",
+        "http://[::ffff:192.168.77.1]/d",
+    ],
+)
+def test_an_answer_over_ipv6_that_leads_anywhere_else_is_not_followed(url: str):
+    with pytest.raises(PeerError):
+        followed_6(url)
+
+
+@pytest.mark.parametrize("sender", ["2a0e:b107:77:2::1", "2001:4860:4860::8888", OWN_6, "::1"])
+def test_over_ipv6_only_neighbours_are_followed(sender: str):
+    with pytest.raises(PeerError):
+        followed_6(f"http://[{sender}]:5000/d", sender)
+
+
+def test_a_link_local_description_is_asked_through_the_interface_of_the_answer():
+    url = followed_6("http://[fe80::1]:5000/d?a=1", "fe80::1")
+    assert ssdp.place(url, OWN_6, "eth0") == ssdp.Place("fe80::1%eth0", 5000, "/d?a=1", OWN_6)
+    assert ssdp.place(f"http://[{ROUTER_6}]/d", OWN_6, "eth0") == ssdp.Place(ROUTER_6, 80, "/d", OWN_6)
+
+
+def test_a_search_over_ipv6_names_its_group_and_pinholes():
+    packets = [packet.decode() for packet in ssdp.searches("ff02::c")]
+    assert all("\r\nHOST: [ff02::c]:1900\r\n" in packet for packet in packets)
+    assert any(f"\r\nST: {FIREWALL}\r\n" in packet for packet in packets)
