@@ -28,6 +28,9 @@ from hardline.transport.tls import ALPN_2, TlsStream, client_context
 from hardline.tunnel.race import Race
 
 
+LEFT_ALONE = 4.0  # seconds
+
+
 class Search(Protocol):
     """One search of all finders."""
 
@@ -101,8 +104,9 @@ class Dialer:
         """Open a verified connection to whoever owns `target`.
 
         `known`, a path that worked a moment ago, is tried first; finders are asked only when it fails or takes
-        longer than `stagger` seconds.  The whole takes at most `timeout` seconds.  Losing attempts are closed
-        before this returns; the caller owns the connection.
+        longer than `stagger` seconds.  The whole takes at most `timeout` seconds, and LEFT_ALONE when nothing is left
+        but attempts that nobody answers, after others were told no: what said no may say yes by now, and is asked
+        again by the next dial.  Losing attempts are closed before this returns; the caller owns the connection.
 
         Raises NoRoute when the finders finished and every candidate failed, or when time is up.
         Safe to cancel at any point: no socket, task or finder outlives the call.
@@ -124,12 +128,14 @@ class Dialer:
                     tasks.start(self._attempt(target, candidate, happened), f"attempt.{candidate.endpoint}")
                 if race.idle and not searching:
                     raise NoRoute(target, failed, search.reasons)
+                if failed and not searching and race.wake_at is None:
+                    deadline = min(deadline, loop.time() + LEFT_ALONE)
                 try:
                     async with asyncio.timeout_at(min(race.wake_at or deadline, deadline)):
                         news = await happened.get()
                 except TimeoutError:
                     if loop.time() >= deadline:
-                        unanswered = f"no answer within {self._timeout:g} s"
+                        unanswered = f"no answer within {loop.time() - began:.1f} s"
                         failed += [Attempt(left, loop.time() - began, unanswered) for left in race.running]
                         raise NoRoute(target, failed, search.reasons) from None
                     continue

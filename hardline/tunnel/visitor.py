@@ -29,7 +29,9 @@ from hardline.tasks import TaskSet
 from hardline.tunnel.dialer import Dialer, Route
 
 _PROBE_EVERY = 0.5  # seconds between background dials to a host that is known to be absent
-_PATIENCE = 0.04  # seconds that a visit waits for one of them: to a host of the LAN that is back it takes less
+# How long a visit waits for one of them: a tenth of how long ago the host was found absent, and this at most.  To a
+# host of the LAN that is back it takes 10 ms, on a busy machine a few times that.
+_PATIENCE = 0.5
 _LOG_LENGTH = 50
 _ORIGINAL_CLOSED = (
     "the host, an original, closed at once: its service is down, or it wants another word before the key hash"
@@ -190,6 +192,7 @@ class Visitor:
 
     async def aclose(self) -> None:
         """End every session."""
+        await self._tasks.aclose()  # before them: a dial that comes to its end would begin another one
         await asyncio.gather(*(warm.session.aclose() for warm in self.sessions))
         await self._tasks.aclose()
 
@@ -224,7 +227,7 @@ class Visitor:
             if age < self._limits.negative_cache:
                 dial = self._dialling.get(label)
                 if dial is not None:
-                    await asyncio.wait([dial], timeout=_PATIENCE)
+                    await asyncio.wait([dial], timeout=min(age / 10, _PATIENCE))
                 if dial is None or not dial.done() or dial.cancelled() or dial.exception() is not None:
                     raise NoRoute(failure.target, failure.attempts, failure.reasons, age=age)
         dialled = await asyncio.shield(dial or self._dialling.get(label) or self._start_dial(label))

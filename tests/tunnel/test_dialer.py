@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
@@ -15,6 +16,7 @@ from hardline.identity import utc_day
 from hardline.routes import Candidate, Endpoint, Via
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream, front_context, server_context
+from hardline.tunnel import dialer as dialling
 from hardline.tunnel.dialer import Dialer, refusal
 
 NOW = 1_616_112_000.0
@@ -201,6 +203,27 @@ def test_when_all_fail_every_attempt_says_why_in_order(ours, strangers):
             assert failures[0] == "connection refused"
             assert failures[1].startswith("wrong certificate: certificate of")
             assert caught.value.reasons == ("test: that is all",)
+
+    run(story)
+
+
+def test_with_nothing_left_but_silence_after_others_said_no_a_dial_does_not_last(ours, monkeypatch):
+    monkeypatch.setattr(dialling, "LEFT_ALONE", 0.2)
+
+    async def story():
+        async with listening(None) as (silent, _):
+            nothing, began = await closed_port(), time.monotonic()
+            with pytest.raises(NoRoute) as caught:
+                await dialer(Listed((0, lan(silent)), (0, lan(nothing))), timeout=15.0, stagger=0.01).dial(
+                    ours.key_hash
+                )
+            assert {attempt.candidate.endpoint for attempt in caught.value.attempts} == {silent, nothing}
+            assert time.monotonic() - began < 5
+        async with listening(None) as (silent, _):
+            began = time.monotonic()
+            with pytest.raises(NoRoute):
+                await dialer(Listed((0, lan(silent))), timeout=1.0).dial(ours.key_hash)
+            assert time.monotonic() - began > 0.9, "the only one has all the time"
 
     run(story)
 
