@@ -27,7 +27,6 @@ from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import ALPN_2, TlsStream, client_context
 from hardline.tunnel.race import Race
 
-
 LEFT_ALONE = 4.0  # seconds
 
 
