@@ -69,7 +69,14 @@ class Reach:
             # The same after every start, and nobody else can know it: by it a router's mappings are told to be ours.
             owner = hashlib.blake2b(node.private_key_pem, digest_size=16, person=b"hardline upnp").hexdigest()
             lease = settings.upnp.lease
-            self._mappings = Mappings(self._port, owner=owner, lease=lease, changed=self._changed, bind=self._bind)
+            self._mappings = Mappings(
+                self._port,
+                owner=owner,
+                lease=lease,
+                changed=self._changed,
+                bind=self._bind,
+                needed=lambda: not self._is_told_by_ipv4(),
+            )
         self._asked: AskedAddress | None = None
         if settings.node.ip_service:
             self._asked = AskedAddress(settings.node.ip_service, self._port, self._changed)
@@ -137,8 +144,8 @@ class Reach:
     def describe(self) -> dict[str, Any]:
         """How the world reaches this node, and how it asks the DHT (docs/STATUS.md)."""
         told = self.whereabouts.explained()
-        by_ipv4 = any(":" not in endpoint.host for endpoint in told)
-        advice = self._mappings.advice if self._mappings and self._mapping and not by_ipv4 else ""
+        advise = self._mappings and self._mapping and not self._is_told_by_ipv4()
+        advice = self._mappings.advice if self._mappings and advise else ""
         return {
             "endpoints": [{"endpoint": str(at), "by": by} for at, by in told.items()],
             "reached": [str(endpoint) for endpoint in self._reached.heard],
@@ -163,6 +170,9 @@ class Reach:
 
     def _port(self) -> int:
         return self._listening()[0].port
+
+    def _is_told_by_ipv4(self) -> bool:
+        return any(":" not in endpoint.host for endpoint in self.whereabouts.current())
 
     def _mapped(self) -> Sequence[Endpoint]:
         """By IPv4: with IPv6 the router opens the way to this machine's own address, which is told anyway."""

@@ -48,7 +48,8 @@ class Mappings:
     `owner` is a text that stays the same over restarts and that nobody else on the LAN has: what it left at a router
     in an earlier life is recognised by it.  `lease` is how many seconds a router is asked for at a time.  `changed` is
     called at once when `endpoints` changed; of a router that changes all the time it tells less often.  `bind` are the
-    addresses that the port listens on (none: all).  `clock` is seconds on any monotonic clock.
+    addresses that the port listens on (none: all); `needed` tells whether nothing else makes this node reachable by IPv4,
+    so that a person should act.  `clock` is seconds on any monotonic clock.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class Mappings:
         lease: float,
         changed: Callable[[], None],
         bind: Sequence[str] = (),
+        needed: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._port, self._owner, self._lease, self._bind = port, owner, lease, tuple(bind)
-        self._changed, self._clock = changed, clock
+        self._changed, self._needed, self._clock = changed, needed, clock
         self._name = "hardline " + hashlib.blake2b(owner.encode(), digest_size=4, person=b"upnp name").hexdigest()
         self._tasks = TaskSet("upnp")
         self._leases: dict[tuple[str, str, str], Lease] = {}
@@ -339,7 +341,7 @@ class Mappings:
 
     def _say(self) -> None:
         advice = self.advice
-        if advice and advice != self._advised:
+        if advice and advice != self._advised and self._needed():
             log.warning("upnp.unreachable", advice=advice)
         self._advised = advice
 
