@@ -48,8 +48,8 @@ class Mappings:
     `owner` is a text that stays the same over restarts and that nobody else on the LAN has: what it left at a router
     in an earlier life is recognised by it.  `lease` is how many seconds a router is asked for at a time.  `changed` is
     called at once when `endpoints` changed; of a router that changes all the time it tells less often.  `bind` are the
-    addresses that the port listens on (none: all); `needed` tells whether nothing else makes this node reachable by IPv4,
-    so that a person should act.  `clock` is seconds on any monotonic clock.
+    addresses that the port listens on (none: all); `needed` tells whether nothing else makes this node reachable by
+    IPv4, so that a person should act.  `clock` is seconds on any monotonic clock.
     """
 
     def __init__(
