@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz import asked, cached, door, lan, local, served, sessions, words
+from tests.fuzz import asked, cached, door, far, lan, local, served, sessions, words
 
 Target = Callable[[bytes], None]
 
@@ -51,4 +51,13 @@ TARGETS: dict[str, Target] = {
     "variants": cached.variant,
     "visit": cached.request_head,
     "kept_head": cached.kept_head,
+    "dht_value": far.dht_value,
+    "dht_record": far.dht_record,
+    "dht_plain": far.dht_plain,
+    "dht_line": far.dht_line,
+    "reached": far.reached,
+    "pcp": far.pcp_answer,
+    "natpmp": far.natpmp_answer,
+    "ssdp": far.ssdp_answer,
+    "upnp_xml": far.upnp_xml,
 }
