@@ -3,8 +3,8 @@
     load ──▶ visitor ══ TLS 1.3 ══▶ host ──▶ origin        each contestant in turn, round after round
 
 Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json (with --lab in
-results-lab-last.json).  Exit code 0: all was measured, whatever the verdicts; 1: something did not do its work;
-130: interrupted.  Nothing keeps running.
+results-lab-last.json, with --reach in results-reach-last.json).  Exit code 0: all was measured, whatever the verdicts;
+1: something did not do its work; 130: interrupted.  Nothing keeps running.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from sites import Loopback
 _HERE = Path(__file__).parent
 RESULTS = _HERE / "results-last.json"
 LAB_RESULTS = _HERE / "results-lab-last.json"
+REACH_RESULTS = _HERE / "results-reach-last.json"
 NAMES = (*EACH_ROUND, "memory", *ONCE)
 _TROUBLE = (Broken, OSError, subprocess.SubprocessError)
 
@@ -125,17 +126,21 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     _raise_limits()
     sizes = QUICK if options.quick else Sizes()
-    rounds = options.rounds or (2 if options.quick else 3 if options.lab else 5)
+    rounds = options.rounds or (2 if options.quick else 3 if options.lab or options.reach else 5)
     with tempfile.TemporaryDirectory(prefix="hlb") as place, contextlib.ExitStack() as stack:
         if options.lab:
             rows, figures, errors = lab.run(Path(place), stack, rounds)
+        elif options.reach:
+            import reach  # only here: it needs what the tests need
+
+            rows, figures, errors = reach.run(Path(place), stack, rounds, options.idle)
         else:
             rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
     others = [name for name in ("stunnel", "original", "direct") if name in figures]
     print(f"\n{_machine()}\n")
     print(table.render(rows, figures, others))
     print(f"\n{table.verdicts(rows, figures)}")
-    _keep(LAB_RESULTS if options.lab else RESULTS, rows, figures, errors, rounds)
+    _keep(LAB_RESULTS if options.lab else REACH_RESULTS if options.reach else RESULTS, rows, figures, errors, rounds)
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
     return 1 if errors else 0
@@ -182,13 +187,15 @@ def _original(place: Path, stack: contextlib.ExitStack, sizes: Sizes) -> list[Co
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, help="5; 2 with --quick, 3 with --lab")
+    parser.add_argument("--rounds", type=int, help="5; 2 with --quick, 3 with --lab or --reach")
     parser.add_argument("--quick", action="store_true", help="little work, about a minute: is anything broken?")
     parser.add_argument(
         "--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}"
     )
     parser.add_argument("--contestants", nargs="+", metavar="NAME", help="of hardline, nginx, stunnel, original")
     parser.add_argument("--original", action="store_true", help="also hardline 0.0.16, installed from PyPI (root)")
+    parser.add_argument("--reach", action="store_true", help="instead: finding hosts anywhere (root, as the tests)")
+    parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="with --reach: seconds of doing nothing")
     parser.add_argument("--lab", action="store_true", help="instead: over a link of 20 and of 100 ms (root)")
     return parser.parse_args()
 
