@@ -10,6 +10,7 @@ A part of daemon.py's wiring; like it, it builds and introduces, and decides not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hardline.upnp.mappings import Mappings
 
 NODES_FILE = "dht-nodes.json"
+ROUTERS_FIRST = 4.0  # seconds that routers have to answer before anything is published without an IPv4 address
 
 
 class Reach:
@@ -75,7 +77,7 @@ class Reach:
                 lease=lease,
                 changed=self._changed,
                 bind=self._bind,
-                needed=lambda: not self._is_told_by_ipv4(),
+                needed=lambda: not self._is_known_by_ipv4(),
             )
         self._asked: AskedAddress | None = None
         if settings.node.ip_service:
@@ -101,11 +103,12 @@ class Reach:
             self._table = open_table(settings.dht, self._bind, datadir / NODES_FILE)
             self.finder = DhtFinder(self._table, ours=self._ours)
             self._directory = Directory(
-                self._table, services=self._published, hosts=self.whereabouts.current, instance=instance
+                self._table, services=self._published, hosts=self._to_publish, instance=instance
             )
         self._told: Sequence[Endpoint] = ()
         self._offered: list[Published] = []
-        self._mapping = False
+        self._mapping = self._waiting_for_routers = False
+        self._known_by_ipv4 = asyncio.Event()
 
     @property
     def addresses(self) -> frozenset[InterfaceAddress]:
@@ -127,6 +130,9 @@ class Reach:
         if self._services() and self._mappings is not None and not self._mapping:
             self._mapping = True  # from the first service on: who only visits needs no port
             self._tasks.start(keep_running(self._mappings.run, "upnp"), "upnp")
+            if not self._is_known_by_ipv4():
+                self._waiting_for_routers = True
+                self._tasks.start(self._wait_for_routers(), "routers")
         if self._directory is not None and (offered := self._published()) != self._offered:
             self._offered = offered
             self._directory.changed()
@@ -144,7 +150,7 @@ class Reach:
     def describe(self) -> dict[str, Any]:
         """How the world reaches this node, and how it asks the DHT (docs/STATUS.md)."""
         told = self.whereabouts.explained()
-        advise = self._mappings and self._mapping and not self._is_told_by_ipv4()
+        advise = self._mappings and self._mapping and not self._is_known_by_ipv4()
         advice = self._mappings.advice if self._mappings and advise else ""
         return {
             "endpoints": [{"endpoint": str(at), "by": by} for at, by in told.items()],
@@ -171,9 +177,6 @@ class Reach:
     def _port(self) -> int:
         return self._listening()[0].port
 
-    def _is_told_by_ipv4(self) -> bool:
-        return any(":" not in endpoint.host for endpoint in self.whereabouts.current())
-
     def _mapped(self) -> Sequence[Endpoint]:
         """By IPv4: with IPv6 the router opens the way to this machine's own address, which is told anyway."""
         return [at for at in self._mappings.endpoints if ":" not in at.host] if self._mappings else ()
@@ -185,6 +188,21 @@ class Reach:
             for at in self._listening()
             for host in (addresses if at.host in ALL_ADDRESSES else [at.host])
         )
+
+    def _to_publish(self) -> Sequence[Endpoint]:
+        return () if self._waiting_for_routers else self.whereabouts.current()
+
+    async def _wait_for_routers(self) -> None:
+        """What was published once stays for ten minutes, and originals may read that rather than what came later."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ROUTERS_FIRST):
+                await self._known_by_ipv4.wait()
+        self._waiting_for_routers = False
+        if self._directory is not None:
+            self._directory.changed()
+
+    def _is_known_by_ipv4(self) -> bool:
+        return any(":" not in endpoint.host for endpoint in self.whereabouts.current())
 
     def _published(self) -> list[Published]:
         from hardline.dht.directory import Published
@@ -213,6 +231,8 @@ class Reach:
     def _changed(self) -> None:
         """Perhaps the world sees this node elsewhere than before."""
         now = self.whereabouts.current()
+        if self._is_known_by_ipv4():
+            self._known_by_ipv4.set()
         if now != self._told:
             self._told = now
             log.event("whereabouts.changed", endpoints=" ".join(map(str, now)) or "none")

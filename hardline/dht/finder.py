@@ -4,8 +4,9 @@
               └─▶ get plain_key(day) ──▶ WANHosts ─▶ believable ─▶ Candidate(plain)     only where no record is found
 
 Anybody may put anything at a key.  What does not open, is not signed by the name, is from another time or older than
-what the same host said before is dropped in silence and counted; a flood of it costs the time to read it.  The
-original's value is signed by nobody and makes the visitor send the key hash in clear, so it is used last.
+what the same host said before is dropped in silence and counted; a flood of it costs the time to read it.  Of several
+hosts with one certificate any may come first, so that visitors spread over them.  The original's value is signed by
+nobody and makes the visitor send the key hash in clear, so it is used last.
 Source: docs/PROTOCOL.md, sections 2.3 and 8.
 """
 
@@ -13,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from itertools import zip_longest
 from typing import Any
 
 from hardline.dht.endpoints import believable
@@ -32,6 +35,8 @@ CONNECTS_WITHIN = 4.0  # seconds after which a table that has nobody to ask is g
 STILL_WITHIN = 1.0  # the same within STILL seconds after that happened: an island need not wait each time
 STILL = 60.0
 OTHERS_FIRST = 0.25  # seconds that other finders have before the table is woken for the first time
+READ_AGAIN_AFTER = (0.0, 0.3, 0.3)  # seconds before each time that the records of a day are read in one search
+TOGETHER = 0.02  # seconds after the first record in which those of other hosts count as having come with it
 MAX_CANDIDATES = 16  # of one search
 MAX_PLAIN, MAX_PER_PLAIN = 8, 4  # endpoints that nobody signed: of one search, and of one value
 PLAIN_AFTER = 3.0  # seconds without a record after which the original's value is used, though the search goes on
@@ -70,13 +75,15 @@ class DhtFinder:
             await asyncio.sleep(OTHERS_FIRST)
         search = _Search(target)
         for day in days(now):
-            search.start(self._read(record_key(target, day), search, signed=True), signed=True)
+            search.start(self._read_records(record_key(target, day), search), signed=True)
             if self._originals:
-                search.start(self._read(plain_key(target, day), search, signed=False), signed=False)
+                search.start(self._read_plain(plain_key(target, day), search), signed=False)
         search.start(self._give_up_unconnected(search), signed=False)
         patient_until, told = loop.time() + PLAIN_AFTER, set[Endpoint]()
         try:
             while len(told) < MAX_CANDIDATES:
+                if search.has_record and not told:
+                    await asyncio.sleep(TOGETHER)
                 over, patient = search.is_over, search.signed_running > 0 and loop.time() < patient_until
                 for endpoint, signed in search.take(with_plain=not patient):
                     if endpoint not in told and len(told) < MAX_CANDIDATES:
@@ -100,14 +107,30 @@ class DhtFinder:
         search.unconnected = not await self._table.wait_connected(STILL_WITHIN if lately else CONNECTS_WITHIN)
         self._gave_up_at = loop.time() if search.unconnected else None
 
-    async def _read(self, key: Key, search: _Search, *, signed: bool) -> None:
+    async def _read_records(self, key: Key, search: _Search) -> None:
+        """Read a key once more while nothing there holds: of a flood of lies a part is lost on its way, each time
+        another one, and the truth may have been in it."""
+        loop = asyncio.get_running_loop()
+        until, read = loop.time() + LIMIT, set[int]()
+        for pause in READ_AGAIN_AFTER:
+            await asyncio.sleep(pause)
+            async with contextlib.aclosing(self._table.get(key, MAX_RECORD, until - loop.time())) as values:
+                async for value in values:
+                    if hash(value) not in read:
+                        read.add(hash(value))
+                        self._read_record(value, search)
+                    await asyncio.sleep(0)  # a thousand signatures in a row would hold up everybody else
+            if search.has_record or not read or loop.time() >= until:
+                return
+
+    async def _read_plain(self, key: Key, search: _Search) -> None:
         async with contextlib.aclosing(self._table.get(key, MAX_RECORD, LIMIT)) as values:
             async for value in values:
-                if signed:
-                    self._read_record(value, search)
-                else:
-                    self._read_plain(value, search)
-                await asyncio.sleep(0)  # a thousand signatures in a row would hold up everybody else
+                hosts = parse_wan_hosts(value.decode("ascii", "replace"))[:MAX_PER_PLAIN]
+                endpoints = believable(hosts, self._ours(), signed=False)
+                self._counts["originals" if endpoints else "dropped"] += 1
+                search.found_plain(endpoints)
+                await asyncio.sleep(0)
 
     def _read_record(self, value: bytes, search: _Search) -> None:
         try:
@@ -119,13 +142,7 @@ class DhtFinder:
             self._counts["dropped"] += 1
             return
         self._counts["records"] += 1
-        search.found_record(believable(record.hosts, self._ours(), signed=True))
-
-    def _read_plain(self, value: bytes, search: _Search) -> None:
-        hosts = parse_wan_hosts(value.decode("ascii", "replace"))[:MAX_PER_PLAIN]
-        endpoints = believable(hosts, self._ours(), signed=False)
-        self._counts["originals" if endpoints else "dropped"] += 1
-        search.found_plain(endpoints)
+        search.found_record(record.instance, believable(record.hosts, self._ours(), signed=True))
 
 
 class _Search:
@@ -136,9 +153,9 @@ class _Search:
         self.signed_running = 0
         self.unconnected = False
         self._tasks = TaskSet(f"dht.find.{target.short}")
-        self._signed: list[Endpoint] = []
+        self.has_record = False
+        self._signed: dict[str, list[Endpoint]] = {}  # by instance
         self._plain: list[Endpoint] = []
-        self._has_record = False
         self._happened = asyncio.Event()
 
     def start(self, reading: Coroutine[Any, Any, None], *, signed: bool) -> None:
@@ -151,10 +168,10 @@ class _Search:
 
         self._tasks.start(reading, "record" if signed else "original").add_done_callback(ended)
 
-    def found_record(self, endpoints: list[Endpoint]) -> None:
-        """A record that holds: what nobody signed is not wanted any more."""
-        self._has_record = True
-        self._signed += endpoints
+    def found_record(self, instance: str, endpoints: list[Endpoint]) -> None:
+        """A record that holds, no older than the last of its instance: what nobody signed is not wanted any more."""
+        self.has_record = True
+        self._signed[instance] = endpoints
         self._happened.set()
 
     def found_plain(self, endpoints: list[Endpoint]) -> None:
@@ -165,9 +182,10 @@ class _Search:
 
     def take(self, *, with_plain: bool) -> list[tuple[Endpoint, bool]]:
         """What may be told now, some of it again, and whether somebody signed it."""
-        found = [(endpoint, True) for endpoint in self._signed]
+        hosts = random.sample(list(self._signed.values()), len(self._signed))
+        found = [(endpoint, True) for each in zip_longest(*hosts) for endpoint in each if endpoint]
         self._signed.clear()
-        if with_plain and not self._has_record:
+        if with_plain and not self.has_record:
             found += [(endpoint, False) for endpoint in self._plain]
         return found
 

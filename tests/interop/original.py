@@ -12,12 +12,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Protocol, Self
 
-from tests.netns.lab import Machine
 from tests.support.waiting import wait_until
 
 VERSION = "0.0.16"
@@ -49,14 +48,37 @@ def environment() -> Path:
     return ready
 
 
-class Original:
-    """One running original; `kill` is the only way to end it that it knows."""
+class Desk(Protocol):
+    """Where it can run: a machine of a laboratory."""
 
-    def __init__(self, directory: Path, environment: Path, *, at: Machine, external: str | None = None) -> None:
+    def wrap(self, command: Sequence[str | Path]) -> list[str]: ...
+
+    def start(
+        self, command: Sequence[str | Path], *, output: IO[Any] | int | None, env: Mapping[str, str] | None
+    ) -> subprocess.Popen[bytes]: ...
+
+
+class Original:
+    """One running original; `kill` is the only way to end it that it knows.
+
+    `external` is the address that its router reports, `dht_proxy` what it asks for hosts beyond the LAN, `modules` a
+    directory of modules that it finds besides those of its environment.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        environment: Path,
+        *,
+        at: Desk,
+        external: str | None = None,
+        dht_proxy: str | None = None,
+        modules: Path | None = None,
+    ) -> None:
         self.services, self.home, self.log_file = directory / "services", directory / "home", directory / "log"
         self.at = at
         self._python = environment / "bin" / "python"
-        self._external = external
+        self._external, self._dht_proxy, self._modules = external, dht_proxy, modules
         self._process: subprocess.Popen[bytes] | None = None
         self.services.mkdir(parents=True)
         self.home.mkdir()
@@ -81,7 +103,8 @@ class Original:
         """Start, and wait until it listens."""
         serves: list[str | Path] = ["--servicedir", self.services] if list(self.services.glob("*.ini")) else []
         reported = ["--external", self._external] if self._external else []
-        command = self._command("serve", *serves, *reported, "--p2pport", P2PPORT, "--localport", LOCALPORT)
+        asked = ["--dht-proxy", self._dht_proxy] if self._dht_proxy else []
+        command = self._command("serve", *serves, *reported, *asked, "--p2pport", P2PPORT, "--localport", LOCALPORT)
         with self.log_file.open("ab") as log:
             self._process = self.at.start(command, output=log, env=self._environment)
         wait_until(self._listens, "the original listens", _KEYS_LIMIT, every=0.05)
@@ -116,7 +139,8 @@ class Original:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+        modules = {"PYTHONPATH": str(self._modules)} if self._modules else {}
+        return {**os.environ, **modules, "HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
 
     def _listens(self) -> bool:
         assert self._process is not None

@@ -1,6 +1,7 @@
 """Runs the original hardline 0.0.16, unmodified, in its own virtual environment; nothing of ours is imported here.
 
     python original_main.py serve --p2pport PORT --localport PORT [--servicedir DIR] [--external ADDRESS]
+                           [--dht-proxy URL]            what is put before a key of the DHT; none: it asks nobody
     python original_main.py browse                          prints what its LAN browser finds, as JSON
 
 Its package needs two modules that it does not declare, so that it cannot serve after a plain `pip install`:
@@ -43,7 +44,7 @@ def serve(options: argparse.Namespace) -> None:
     import hardline
     from hardline import upnpwrapper
 
-    hardline.DHT_PROXIES.clear()
+    hardline.DHT_PROXIES[:] = [options.dht_proxy] if options.dht_proxy else []
     hardline.P2P_PORT = options.p2pport
     upnpwrapper.getWANAddresses = lambda: [options.external] if options.external else []
     upnpwrapper.addMapping = lambda *ignored, **also_ignored: None
@@ -69,6 +70,7 @@ def main() -> None:
     serving.add_argument("--localport", type=int, required=True)
     serving.add_argument("--servicedir")
     serving.add_argument("--external")
+    serving.add_argument("--dht-proxy")
     serving.set_defaults(run=serve)
     commands.add_parser("browse").set_defaults(run=browse)
     options = parser.parse_args()
