@@ -29,7 +29,8 @@ _ALONE = 4_194_304  # what a stream may add in one turn of the event loop when n
 _TURN = 524_288  # what several may together; one staging buffer, when the socket was behind
 _SHARE = 8_192  # what each may at least, however many they are
 _TRICKLE = 4_096  # the same while the socket is behind
-_FRAMES = 64  # of a peer that are looked at in one turn: thousands fit into one read
+_PINGS = 200  # a second that are answered
+_FRAMES = 32  # of a peer that are looked at in one turn: thousands fit into one read
 _HELD_STEP = 65_536  # the process hears of what is held for readers in steps of this
 _HELD_MORE = 16_777_216  # what all streams may hold beyond the session's window, for their initial ones
 _LAZY = 0.001  # seconds that what nobody waits for may wait for company
@@ -93,10 +94,12 @@ class Session:
         self._alarm_at = 0.0
         self._pinged_at = 0.0
         self._ping_value = 0
+        self._pinged_before, self._pinged_since = 0, self._loop.time()  # by the peer
         self._round_trip = 0.0
         self._acknowledged = 0
         self._ping_ends_at: int | None = None  # in the count of `TlsStream.written`; None until it is written
         self._over = False
+        self._ended_by: Exception | None = None  # the connection has; what had come is still being looked at
         self.failure: Exception | None = None
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self.opened_at = self.last_used = self._loop.time()
@@ -130,7 +133,11 @@ class Session:
     @property
     def usable(self) -> bool:
         """New streams can be opened."""
-        return not self._over and not self._yamux.peer_gone_away and self._yamux.open_streams < self._max_streams
+        return self._lives and not self._yamux.peer_gone_away and self._yamux.open_streams < self._max_streams
+
+    @property
+    def _lives(self) -> bool:
+        return not self._over and self._ended_by is None
 
     @property
     def tls(self) -> TlsStream:
@@ -139,8 +146,8 @@ class Session:
 
     def open_stream(self) -> Stream:
         """Open a stream.  Raises ConnectionLost when the session is over, LimitReached when it takes no more."""
-        if self._over:
-            raise afresh(self.failure or ConnectionLost("the session was closed"))
+        if not self._lives:
+            raise afresh(self.failure or self._ended_by or ConnectionLost("the session was closed"))
         number = self._yamux.open()
         stream = self._streams[number] = Stream(self, number)
         self.last_used = self._loop.time()
@@ -265,10 +272,10 @@ class Session:
             self._loop.call_soon(self._take_more)
 
     def plaintext_ended(self, failure: Exception | None) -> None:
-        while (data := self._unread) is not None:
-            self._unread = None
-            self._take(data)
-        self._end(failure or ConnectionLost("the peer closed the session"))
+        """What came before the end is looked at first, a turn at a time like everything else."""
+        self._ended_by = failure or ConnectionLost("the peer closed the session")
+        if self._unread is None:
+            self._end(self._ended_by)
 
     def writable(self) -> None:
         """The socket took everything."""
@@ -303,6 +310,8 @@ class Session:
             return True
         if self._held - self._noted >= _HELD_STEP:
             self._bound_what_is_held()
+        if self._yamux.pinged > self._pinged_before + _PINGS:
+            self._judge_pings()
         if self._yamux.has_answers:
             self._schedule()  # they leave with whatever else comes up in this turn
         if not self._yamux.unread:
@@ -311,12 +320,23 @@ class Session:
         self._unread = rest if rest.readonly else memoryview(bytes(rest))  # the buffer of all is needed for others
         return False
 
+    def _judge_pings(self) -> None:
+        """Honest peers ping once in seconds; each one costs us more than it costs its sender."""
+        now = self._loop.time()
+        if now - self._pinged_since < 1.0:
+            self._yamux.go_away(yamux.PROTOCOL_ERROR)
+            self._end(PeerError(f"more than {_PINGS} pings a second"), orderly=True)
+        self._pinged_since, self._pinged_before = now, self._yamux.pinged
+
     def _take_more(self) -> None:
         data, self._unread = self._unread, None
         if self._over or data is None:
             return
         if self._take(data):
-            self._tls.go_on()
+            if self._ended_by is not None:
+                self._end(self._ended_by)
+            else:
+                self._tls.go_on()
         else:
             self._loop.call_soon(self._take_more)
 
@@ -417,6 +437,10 @@ class Session:
         While the socket is behind they wait, or a peer that asks and never reads would fill our memory with answers:
         those that wait are counted (yamux.MAX_CONTROL_BACKLOG).
         """
+        if self._ended_by is not None:
+            self._fill = 0  # nobody is there to read it
+            self._yamux.data_to_send()
+            return
         if self._tls.blocked and _STAGING - self._fill > _FLUSH_AT and not at_last:
             return  # `writable` comes back to it
         if self._fill and self._liveness.sent(self._loop.time()):

@@ -114,6 +114,7 @@ class Yamux:
         self._outbox = bytearray()
         self._partial = b""
         self.unread = 0
+        self.pinged = 0  # times by the peer
         self._payload_left = 0
         self._payload_stream = 0
         self._payload_flags = 0
@@ -278,6 +279,7 @@ class Yamux:
             self._stream_frame(kind, flags, stream, length, events)
         elif kind == PING:
             if flags & SYN:
+                self.pinged += 1
                 self._outbox += _HEADER.pack(0, PING, ACK, 0, length)
             elif flags & ACK:
                 events.append(PongReceived(length))

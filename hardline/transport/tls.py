@@ -26,6 +26,7 @@ from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.engine import Engine, Scratch, best_engine, reason
 from hardline.transport.inbox import Inbox
 from hardline.transport.tcp import TcpStream, cut, local_address, peer_endpoint
+from hardline.transport.turns import Turns
 
 ALPN_2 = b"hardline/2"
 
@@ -117,6 +118,8 @@ class TlsStream(asyncio.BufferedProtocol):
         self._receiver: Receiver | None = None
         self._paused_reading = False
         self._held = False
+        self._turns: Turns | None = None  # of a server's handshakes: strangers decide how many come at once
+        self._waits_for_turn = False
         self._blocked = False
         self._room: asyncio.Future[None] | None = None
         self._secured: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -149,6 +152,8 @@ class TlsStream(asyncio.BufferedProtocol):
             connection.set_connect_state()
             connection.set_tlsext_host_name(server_name.encode("ascii"))
         stream = cls(engine(connection))
+        if server_name is None:
+            stream._turns = Turns.of_this_loop()
         stream._take_over(tcp)
         try:
             await stream._secured
@@ -297,10 +302,12 @@ class TlsStream(asyncio.BufferedProtocol):
             self._transport_or_fail().pause_reading()
             asyncio.get_running_loop().call_soon(self._next_burst)
         self._engine.feed(_RX, nbytes)
-        if not self._secured.done():
-            self._shake_hands()
-        if self._secured.done() and self._failure is None:
-            self._pull()
+        if not self._secured.done() and self._turns is not None:
+            if not self._waits_for_turn:
+                self._waits_for_turn = True
+                self._turns.ask(self._in_turn)
+            return
+        self._go_on_reading()
 
     def eof_received(self) -> bool:
         orderly = self._secured.done() and self.bare_end
@@ -325,6 +332,17 @@ class TlsStream(asyncio.BufferedProtocol):
             self._receiver.writable()
 
     # How it works.
+
+    def _in_turn(self) -> None:
+        self._waits_for_turn = False
+        if self._failure is None and not self.closed.done():
+            self._go_on_reading()
+
+    def _go_on_reading(self) -> None:
+        if not self._secured.done():
+            self._shake_hands()
+        if self._secured.done() and self._failure is None:
+            self._pull()
 
     def _take_over(self, tcp: TcpStream) -> None:
         self._transport = transport = tcp.transport

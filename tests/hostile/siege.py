@@ -33,7 +33,7 @@ from tests.support.waiting import wait_until
 FULL = bool(os.environ.get("HARDLINE_TEST_FULL"))
 SECONDS = 10.0 if FULL else 1.0  # how long an attack goes on once it is under way
 
-FLOOR = 0.05  # seconds
+FLOOR = 0.025  # seconds
 TIMES = 3.0
 ROUNDS = 3
 STALL = 1.5  # seconds that no single request may take

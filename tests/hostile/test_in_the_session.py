@@ -35,7 +35,7 @@ def test_frames_by_the_thousand(field: Field, kinds: tuple[str, ...]) -> None:
     reports = field.survives(*(by_rogue(field, kind, 100_000) for kind in kinds))
     assert sum(report["sessions"] for report in reports) > 50
     if "pings" in kinds:
-        assert reports[kinds.index("pings")]["pings"] > 100_000
+        assert reports[kinds.index("pings")]["pings"] > 10_000
 
 
 def test_who_asks_and_never_reads_the_answers_is_not_answered_for_ever(field: Field) -> None:

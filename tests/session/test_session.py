@@ -281,7 +281,24 @@ def test_of_all_sessions_the_one_that_holds_most_loses_its_fullest_streams_when_
     run(story)
 
 
-def test_a_peer_that_asks_and_never_reads_is_told_off_before_it_costs_much():
+def test_a_peer_that_pings_by_the_hundred_is_cut_off_and_one_that_does_it_slowly_is_not():
+    async def story():
+        async with raw_visitor(lambda stream: None) as (client, host):
+            for _ in range(3):
+                await client.send(header(2, 1, 0, 7) * 150)
+                await asyncio.sleep(1.1)
+            assert not host.closed.done()
+            with contextlib.suppress(ConnectionLost):
+                await client.send(header(2, 1, 0, 7) * 500)
+            await host.closed
+            assert "more than 200 pings a second" in str(host.failure)
+
+    run(story)
+
+
+def test_a_peer_that_asks_and_never_reads_is_told_off_before_it_costs_much(monkeypatch):
+    monkeypatch.setattr("hardline.session.session._PINGS", 1 << 30)
+
     async def story():
         async with raw_visitor(lambda stream: None) as (client, host):
             client._transport.pause_reading()
