@@ -29,6 +29,7 @@ from hardline.routes import Endpoint
 from hardline.servicedir import Service
 from hardline.tasks import TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES
+from hardline.upnp.advice import THEN
 
 if TYPE_CHECKING:
     from hardline.dht.directory import Directory, Published
@@ -119,6 +120,8 @@ class Reach:
         """Begin; `listening` must be known."""
         await self._watch.look()
         self._tasks.start(keep_running(self._watch.run, "network"), "network")
+        if self._mappings is None and self._advice:
+            log.event("whereabouts.unknown", advice=self._advice)
         if self._asked is not None:
             self._tasks.start(keep_running(self._asked.run, "ip_service"), "ip_service")
         if self._directory is not None:
@@ -150,8 +153,7 @@ class Reach:
     def describe(self) -> dict[str, Any]:
         """How the world reaches this node, and how it asks the DHT (docs/STATUS.md)."""
         told = self.whereabouts.explained()
-        advise = self._mappings and self._mapping and not self._is_known_by_ipv4()
-        advice = self._mappings.advice if self._mappings and advise else ""
+        advice = self._advice
         return {
             "endpoints": [{"endpoint": str(at), "by": by} for at, by in told.items()],
             "reached": [str(endpoint) for endpoint in self._reached.heard],
@@ -159,6 +161,17 @@ class Reach:
             "upnp": self._mappings.describe() if self._mappings and self._mapping else None,
             "dht": {**self._table.describe(), **self.finder.describe()} if self._table and self.finder else None,
         }
+
+    @property
+    def _advice(self) -> str:
+        """What the owner should do so that others reach this node by IPv4; empty where nothing is."""
+        only_here = all(at.address is not None and at.address.is_loopback for at in self._ours())
+        if not self._services() or only_here or self._is_known_by_ipv4():
+            return ""
+        if self._mappings is not None:
+            return self._mappings.advice if self._mapping else ""
+        then = THEN.format(where="YOUR-PUBLIC-ADDRESS", port=self._port())
+        return f"forward TCP port {self._port()} on the router to this computer, {then}"
 
     def describe_service(self, key_hash: KeyHash) -> dict[str, Any] | None:
         """What became of announcing a service in the DHT; None where it is not announced."""

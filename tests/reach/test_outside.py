@@ -92,6 +92,17 @@ def test_where_nothing_makes_it_reachable_everything_says_which_port_to_forward(
         assert (dht["announced"], dht["problem"]) == (None, "no address is known that visitors could reach")
 
 
+def test_where_no_router_is_asked_it_says_so_too(world: World, tmp_path: Path) -> None:
+    world.plug(world.host, world.home, 10, six=False)
+    host = Node(tmp_path / "host", at=world.host, settings=settings(dht=False))
+    host.share("site", 9)
+    with host:
+        advice = host.status()["outside"]["advice"]
+        assert "forward TCP port 7008" in advice
+        assert "[Node] public = " in advice
+        assert "whereabouts.unknown" in host.log
+
+
 @pytest.mark.slow
 def test_a_vpn_beside_the_lan_disturbs_nothing_and_is_told_to_nobody(world: World, tmp_path: Path) -> None:
     world.start_upnpd()
