@@ -10,6 +10,7 @@ TLS 1.3 through a forwarded port of the same router.  `python bench/reach.py` me
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import os
 import shutil
@@ -30,6 +31,8 @@ sys.path.insert(0, str(_ROOT))
 
 from hardline import certificates  # noqa: E402
 from hardline.dht.record import days, plain_key, record_key  # noqa: E402
+from tests.dht.hosting import HERE, Host, first, node  # noqa: E402
+from tests.dht.island import dht  # noqa: E402
 from tests.dht.keys import boxed_record  # noqa: E402
 from tests.reach.world import World, is_published, path, settings  # noqa: E402
 from tests.support.node import Node  # noqa: E402
@@ -40,6 +43,8 @@ from tests.upnp.home import OTHER_PUBLIC, PUBLIC, Box  # noqa: E402
 IDLE_SECONDS = 60.0
 LINK = 0.04  # seconds, the round trip
 _FORGED = 200
+_SERVICES = 50
+_SETTLED = 20.0  # seconds that a new DHT has
 _REPEATS = 7
 
 ROWS = (
@@ -52,6 +57,7 @@ ROWS = (
     Row("host", "host in another network: visited there after", "s", "less", "figure", 10.0),
     Row("killed", "DHT process killed: back after", "s", "less", "figure", 5.0),
     Row("stopped", "DHT process stopped: back after", "s", "less", "figure", 10.0),
+    Row("thinned", "slowest of 50 services, 20 of 60 DHT nodes killed", "s", "less", "figure", 10.0),
     Row("idle", "idle host sends", "B/s", "less", "figure", 2000),
     Row("idle_visitor", "idle visitor sends", "B/s", "less"),
 )
@@ -80,7 +86,7 @@ def run(
     errors: list[str] = []
     for number in range(rounds):
         seen: dict[str, dict[str, float]] = {"nginx": {}, "hardline": {}}
-        measures = [("found", _found), ("moved", _moved)]
+        measures = [("found", _found), ("moved", _moved), ("thinned", _thinned)]
         if number == rounds - 1 and idle:
             measures.append(("idle", lambda here, seen: _idle(here, seen, idle)))
         for name, measure in measures:
@@ -212,6 +218,25 @@ def _idle(place: Path, seen: dict[str, dict[str, float]], seconds: float) -> Non
             took = time.monotonic() - began
             seen["hardline"]["idle"] = (_sent(world.host) - before[0]) / took
             seen["hardline"]["idle_visitor"] = (_sent(world.guest) - before[1]) / took
+
+
+def _thinned(place: Path, seen: dict[str, dict[str, float]]) -> None:
+    """A DHT of twelve processes with five nodes each, four of which are killed once everything is announced."""
+    identities = [certificates.load_or_create(place / f"{number}.cert") for number in range(_SERVICES)]
+    with dht(12, 5) as (island, nodes):
+
+        async def story() -> float:
+            await asyncio.sleep(_SETTLED)
+            async with node(nodes[0].endpoints) as hosting, node(nodes[1].endpoints) as visiting:
+                host = Host(hosting, identities)
+                async with host.announced():
+                    for process in nodes[2:6]:
+                        await asyncio.to_thread(process.kill)
+                    found = [await first(visiting, name) for name in host.names]
+            assert all(candidate and candidate.endpoint == HERE for candidate, _ in found), "not all were found"
+            return max(took for _, took in found)
+
+        seen["hardline"]["thinned"] = island.run(story)
 
 
 def _flood(world: World, host: Node, name: str) -> None:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import os
 import random
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
 from hardline import certificates
-from hardline.dht.directory import Directory, Published
 from hardline.dht.either import Either
 from hardline.dht.finder import DhtFinder
 from hardline.dht.node import Node, NodeOptions
 from hardline.dht.proxy import Proxies
 from hardline.dht.record import days, plain_key, record_key
-from hardline.dht.table import Table
-from hardline.identity import KeyHash
 from hardline.routes import Candidate, Endpoint
+from tests.dht.hosting import HERE, Host, first, node
 from tests.dht.island import FULL, Dhtnode, Island, Nodes, dht, marks
 from tests.dht.keys import boxed_record
 from tests.support.waiting import wait_until
@@ -31,7 +28,7 @@ from tests.support.waiting import wait_until
 pytestmark = marks("dhtnode", "curl")
 
 PROCESSES, EACH, KILLED, SERVICES = (12, 5, 4, 50) if FULL else (6, 2, 2, 10)
-HERE, THERE = Endpoint("11.22.33.44", 7008), Endpoint("11.22.33.45", 7008)
+THERE = Endpoint("11.22.33.45", 7008)
 
 
 @pytest.fixture(scope="module")
@@ -44,59 +41,6 @@ def network() -> Iterator[tuple[Island, list[Nodes]]]:
 def identities(tmp_path_factory: pytest.TempPathFactory) -> list[certificates.Identity]:
     directory = tmp_path_factory.mktemp("services")
     return [certificates.load_or_create(directory / f"{number}.cert") for number in range(SERVICES)]
-
-
-@contextlib.asynccontextmanager
-async def node(at: Sequence[Endpoint]) -> AsyncIterator[Node]:
-    made = Node(NodeOptions(at, bind=("127.0.0.1",)))
-    try:
-        assert await made.wait_connected(10)
-        yield made
-    finally:
-        await made.aclose()
-
-
-class Host:
-    """Services, where they are, and their directory."""
-
-    def __init__(self, table: Table, identities: Sequence[certificates.Identity], skew: float = 0.0) -> None:
-        self.hosts = [HERE]
-        self.names = [identity.key_hash for identity in identities]
-        self.directory = Directory(
-            table,
-            services=lambda: [Published(identity) for identity in identities],
-            hosts=lambda: self.hosts,
-            instance="me",
-            clock=lambda: time.time() + skew,
-        )
-
-    def are_read_back(self, host: Endpoint = HERE) -> bool:
-        said = self.directory.describe()
-        return len(said) == len(self.names) and all(
-            each["read_back"] and each["hosts"] == [str(host)] for each in said.values()
-        )
-
-    @contextlib.asynccontextmanager
-    async def announced(self) -> AsyncIterator[None]:
-        task = asyncio.get_running_loop().create_task(self.directory.run())
-        try:
-            async with asyncio.timeout(40):
-                while not self.are_read_back():
-                    await asyncio.sleep(0.05)
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-
-
-async def first(table: Table, name: KeyHash, skew: float = 0.0) -> tuple[Candidate | None, float]:
-    """The first candidate, and after how long it came."""
-    finder = DhtFinder(table, ours=lambda: (), clock=lambda: time.time() + skew)
-    began = time.monotonic()
-    async with contextlib.aclosing(finder.find(name)) as candidates:
-        async for candidate in candidates:
-            return candidate, time.monotonic() - began
-    return None, time.monotonic() - began
 
 
 def test_a_warm_node_finds_a_service_at_once_and_a_cold_one_soon(network, identities):
