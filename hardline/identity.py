@@ -60,6 +60,11 @@ class KeyHash:
         return RollingCode(_blake2b_256(self.digest + day.to_bytes(8, "little"))[:KEY_HASH_SIZE].hex())
 
     @property
+    def psk(self) -> bytes:
+        """The 32 bytes that only who knows the key hash has: the external PSK of hardline/2 (docs/PROTOCOL.md 2.2)."""
+        return blake2b(self.digest, digest_size=32, person=b"hardline/2 psk", encoder=RawEncoder)
+
+    @property
     def short(self) -> str:
         """The first 8 digits: for logs and pages, never for decisions."""
         return self.digest[:4].hex()

@@ -20,15 +20,14 @@ from dataclasses import dataclass
 from hashlib import blake2b, sha1
 from typing import Any, NewType, NoReturn
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
 from hardline.errors import PeerError
 from hardline.identity import KEY_HASH_SIZE, SECONDS_PER_DAY, KeyHash, utc_day
 from hardline.routes import Endpoint
+from hardline.signatures import CannotSign, is_ed25519, sign, signing_key, verify
 
 MAX_HOSTS, MAX_RELAYS = 4, 3
 MAX_RECORD, MAX_RECORD_ED25519 = 4096, 1024
@@ -41,8 +40,6 @@ Key = NewType("Key", str)  # where a value lies in the DHT: an InfoHash, 40 hex 
 
 _INSTANCE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _SIGNED = b"hardline/2 record\0"
-_PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
-_SEQUENCE, _INTEGER, _VERSION = 0x30, 0x02, 0xA0  # the tags of DER that come before a certificate's public key
 
 
 class Unpublishable(Exception):
@@ -106,12 +103,15 @@ def seal(record: Record, private_key_pem: bytes, nonce: bytes) -> bytes:
 
     Raises Unpublishable for a kind of key that has no signature here, and for a certificate that is too big.
     """
-    key = serialization.load_pem_private_key(private_key_pem, None, unsafe_skip_rsa_key_validation=True)
+    try:
+        key = signing_key(private_key_pem)
+    except CannotSign as failure:
+        raise Unpublishable(str(failure)) from None
     limit = MAX_RECORD_ED25519 if isinstance(key, ed25519.Ed25519PrivateKey) else MAX_RECORD
     hosts, relays = list(record.hosts[:MAX_HOSTS]), list(record.relays[:MAX_RELAYS])
     while True:
         body = _body(record, hosts, relays)
-        text = _canonical({"body": body, "sig": _base64(_signature(key, _SIGNED + _canonical(body)))})
+        text = _canonical({"body": body, "sig": _base64(sign(key, _SIGNED + _canonical(body)))})
         sealed = bytes(_box(KeyHash.of_certificate(record.certificate)).encrypt(text, nonce))
         if len(sealed) <= limit:
             return sealed
@@ -129,17 +129,6 @@ def _body(record: Record, hosts: Sequence[Endpoint], relays: Sequence[Endpoint])
         "relays": [str(endpoint) for endpoint in relays],
         "cert": _base64(record.certificate),
     }
-
-
-def _signature(key: object, data: bytes) -> bytes:
-    match key:
-        case ed25519.Ed25519PrivateKey():
-            return key.sign(data)
-        case ec.EllipticCurvePrivateKey():
-            return key.sign(data, ec.ECDSA(hashes.SHA256()))
-        case rsa.RSAPrivateKey():
-            return key.sign(data, _PSS, hashes.SHA256())
-    raise Unpublishable(f"a key of the kind {type(key).__name__} signs no record")
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,10 +154,9 @@ def open_record(value: bytes, name: KeyHash, now: float) -> Record:
     record = _record(body)
     if KeyHash.of_certificate(record.certificate) != name:
         raise PeerError("a record with another certificate")
-    key = _public_key(record.certificate)
-    if isinstance(key, ed25519.Ed25519PublicKey) and len(value) > MAX_RECORD_ED25519:
+    if len(value) > MAX_RECORD_ED25519 and is_ed25519(record.certificate):
         raise PeerError(f"a record of {len(value)} bytes, at most {MAX_RECORD_ED25519} for Ed25519")
-    _verify(key, _from_base64(sig), _SIGNED + _canonical(body))
+    verify(record.certificate, _from_base64(sig), _SIGNED + _canonical(body))
     if abs(record.issued / 1000 - now) > CLOCK_TOLERANCE:
         raise PeerError("a record from another time")
     return record
@@ -223,51 +211,6 @@ def _endpoints(entries: object, limit: int) -> tuple[Endpoint, ...]:
         except PeerError:
             continue
     return tuple(dict.fromkeys(found))
-
-
-def _verify(key: object, signature: bytes, data: bytes) -> None:
-    try:
-        match key:
-            case ed25519.Ed25519PublicKey():
-                key.verify(signature, data)
-            case ec.EllipticCurvePublicKey():
-                key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
-            case rsa.RSAPublicKey():
-                key.verify(signature, data, _PSS, hashes.SHA256())
-            case _:
-                raise PeerError("a record with a key that signs none")
-    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
-        raise PeerError("a record with a wrong signature") from None
-
-
-def _public_key(certificate: bytes) -> object:
-    """The public key, read past all that comes before it.
-
-    What the original makes (version 1, serial number 0) is refused by parsers that look at the rest; nothing but the
-    key counts here, and the whole has been found to hash to the right name.
-    """
-    try:
-        whole = _der(certificate, 0, _SEQUENCE)
-        at, _ = _der(certificate, whole[0], _SEQUENCE)
-        for tag in (_VERSION, _INTEGER, _SEQUENCE, _SEQUENCE, _SEQUENCE, _SEQUENCE):
-            if tag != _VERSION or certificate[at] == _VERSION:
-                at = _der(certificate, at, tag)[1]
-        return serialization.load_der_public_key(certificate[at : _der(certificate, at, _SEQUENCE)[1]])
-    except (ValueError, IndexError, UnsupportedAlgorithm):
-        raise PeerError("a record with a certificate that has no usable key") from None
-
-
-def _der(data: bytes, at: int, tag: int) -> tuple[int, int]:
-    """Where the content of the element at `at` begins and ends.  Raises ValueError or IndexError."""
-    if data[at] != tag:
-        raise ValueError(f"tag {data[at]}, expected {tag}")
-    size, begin = data[at + 1], at + 2
-    if size & 0x80:
-        begin += size & 0x7F
-        size = int.from_bytes(data[at + 2 : begin], "big")
-    if begin + size > len(data):
-        raise ValueError("an element that is cut")
-    return begin, begin + size
 
 
 # ── shapes ───────────────────────────────────────────────────────────────────────────────────────────────────

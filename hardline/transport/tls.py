@@ -1,7 +1,7 @@
-"""TLS as the tunnel speaks it: contexts, and TLS over a TCP stream as a ByteStream.
+"""TLS over a TCP stream as a ByteStream.
 
-Any self-signed certificate is accepted at this layer, on both sides; who it is, is judged by its hash
-(`TlsStream.peer_key_hash`) before a byte is sent.  Source: docs/PROTOCOL.md, section 2.
+How a connection is secured and who is at its other end, is the business of its Handshake (handshake.py).
+Source: docs/PROTOCOL.md, section 2.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import os
 import socket
 import sys
 import termios
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from OpenSSL import SSL, crypto
 
@@ -24,11 +23,11 @@ from hardline.identity import KeyHash
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.engine import Engine, Scratch, best_engine, reason
+from hardline.transport.handshake import Accepting, ByCertificate, Handshake, Names, Visiting, exporter
 from hardline.transport.inbox import Inbox
+from hardline.transport.proof import Purpose
 from hardline.transport.tcp import TcpStream, cut, local_address, peer_endpoint
 from hardline.transport.turns import Turns
-
-ALPN_2 = b"hardline/2"
 
 # Sizes that a measured sketch found best (docs/decisions/0001-data-path.md).  Used only inside one
 # callback of the event loop, so the whole process shares them.
@@ -38,15 +37,9 @@ _CIPHER = Scratch(327_680)
 _RECORD = 16_384
 _DRAIN = 1.0  # seconds that an orderly close gives the last bytes
 
-# SSL_CTX_set_mode(3); pyOpenSSL sets it in every context, where it would make SSL_write stop after one record.
-_MODE_ENABLE_PARTIAL_WRITE = 0x1
-
 _READ_AHEAD = 262_144
 _BURST = 1_048_576  # ciphertext after which other sockets get their turn: libuv would read this one up to 32 times
 _NOTSENT_LOWAT = 262_144  # what the kernel holds unsent: more would only make a ping or a small request wait
-
-_TLS13_AES_FIRST = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-_TLS13_CHACHA_FIRST = b"TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
 
 
 class Receiver(Protocol):
@@ -65,44 +58,6 @@ class Receiver(Protocol):
         ...
 
 
-def client_context() -> SSL.Context:
-    """For visitors: TLS 1.2 (originals) to 1.3, any certificate, ALPN hardline/2."""
-    context = _context()
-    context.set_alpn_protos([ALPN_2])
-    return context
-
-
-def server_context(certificate: Path, private_key: Path) -> SSL.Context:
-    """For one service of a host, from its PEM files.  Raises SSL.Error when they cannot be used or are no pair.
-
-    OpenSSL reads the files itself: stricter parsers refuse the version 1 certificates of originals.
-    """
-    context = _context()
-    context.use_certificate_chain_file(certificate)
-    context.use_privatekey_file(private_key)
-    context.check_privatekey()
-    context.set_alpn_select_callback(_select_alpn)
-    return context
-
-
-def front_context(choose: Callable[[str], SSL.Context | None]) -> SSL.Context:
-    """For a listener that serves many services: `choose` maps a TLS server name to the service's context.
-
-    It holds no certificate of its own, so that an unknown name ends in the alert handshake_failure.
-    """
-
-    def named(connection: SSL.Connection) -> None:
-        name = connection.get_servername()
-        context = choose(name.decode("ascii", "replace")) if name else None
-        if context is not None:
-            connection.set_context(context)
-
-    context = _context()
-    context.set_tlsext_servername_callback(named)
-    context.set_alpn_select_callback(_select_alpn)
-    return context
-
-
 class TlsStream(asyncio.BufferedProtocol):
     """A ByteStream of TLS over a TCP stream that it takes over.
 
@@ -110,8 +65,9 @@ class TlsStream(asyncio.BufferedProtocol):
     everything pushed.  `record_limit` caps the plaintext of one record (docs/PROTOCOL.md 3.2).
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, handshake: Handshake) -> None:
         self._engine = engine
+        self._handshake = handshake
         self._transport: asyncio.Transport | None = None
         self._fd = -1
         self._inbox = Inbox(self._taken)
@@ -138,12 +94,16 @@ class TlsStream(asyncio.BufferedProtocol):
         context: SSL.Context,
         server_name: str | None = None,
         *,
+        target: KeyHash | None = None,
+        names: Names | None = None,
         engine: Callable[[SSL.Connection], Engine] = best_engine,
     ) -> TlsStream:
         """Shake hands over `tcp`, which this stream owns from now on: as client with a `server_name`, else as server.
 
-        Raises PeerError when the peer does not speak TLS as we do, ConnectionLost when it went away.  No time limit
-        inside.  Cancelled or failed, it leaves no connection behind.
+        With a `target`, as its visitor; with `names`, as the host that has them; else as `context` says.
+
+        Raises PeerError when the peer does not speak TLS as we do or is not the target, ConnectionLost when it went
+        away.  No time limit inside.  Cancelled or failed, it leaves no connection behind.
         """
         connection = SSL.Connection(context, None)
         if server_name is None:
@@ -151,7 +111,12 @@ class TlsStream(asyncio.BufferedProtocol):
         else:
             connection.set_connect_state()
             connection.set_tlsext_host_name(server_name.encode("ascii"))
-        stream = cls(engine(connection))
+        handshake: Handshake = ByCertificate(connection)
+        if target is not None and server_name is not None:
+            handshake = Visiting(connection, target, server_name)
+        elif names is not None:
+            handshake = Accepting(connection, names)
+        stream = cls(engine(connection), handshake)
         if server_name is None:
             stream._turns = Turns.of_this_loop()
         stream._take_over(tcp)
@@ -174,8 +139,17 @@ class TlsStream(asyncio.BufferedProtocol):
         return local_address(self._transport_or_fail())
 
     @property
+    def key_hash(self) -> KeyHash | None:
+        """hardline/2: the service that this connection leads to, proven by its host; None for hardline/1."""
+        return self._handshake.key_hash
+
+    def exporter(self, purpose: Purpose, service: KeyHash) -> bytes:
+        """What a proof of `purpose` for this connection signs (docs/PROTOCOL.md 2.3)."""
+        return exporter(self._engine.connection, purpose, service)
+
+    @property
     def peer_key_hash(self) -> KeyHash | None:
-        """The hash of the certificate that the other end proved to hold; None if it showed none."""
+        """The hash of the certificate that the other end showed in the handshake; None if it showed none."""
         certificate = self._engine.connection.get_peer_certificate()
         if certificate is None:
             return None
@@ -371,11 +345,15 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def _shake_hands(self) -> None:
         try:
-            self._engine.connection.do_handshake()
+            self._handshake.step()
         except SSL.WantReadError:
             pass
+        except SSL.ZeroReturnError:
+            self._ended(PeerError("TLS handshake: the other end left"))
         except SSL.Error as failure:
             self._ended(PeerError(f"TLS handshake: {reason(failure)}"))
+        except PeerError as failure:
+            self._ended(failure)
         else:
             self._secured.set_result(None)
         self._to_wire()
@@ -473,31 +451,3 @@ class TlsStream(asyncio.BufferedProtocol):
     def _transport_or_fail(self) -> asyncio.Transport:
         assert self._transport is not None, "used before it took a socket over"
         return self._transport
-
-
-def _context() -> SSL.Context:
-    context = SSL.Context(SSL.TLS_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_verify(SSL.VERIFY_NONE, _accept_any)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
-    context.set_tls13_ciphersuites(_TLS13_AES_FIRST if _has_aes() else _TLS13_CHACHA_FIRST)
-    context.clear_mode(_MODE_ENABLE_PARTIAL_WRITE)
-    return context
-
-
-def _select_alpn(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
-    return ALPN_2 if ALPN_2 in offered else SSL.NO_OVERLAPPING_PROTOCOLS
-
-
-def _accept_any(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
-    return True
-
-
-def _has_aes() -> bool:
-    """Whether the CPU computes AES itself.  Where that cannot be read (not Linux), today's machines do."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return True
-    return any(" aes" in line for line in text.splitlines() if line.startswith(("flags", "Features")))

@@ -15,16 +15,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from OpenSSL import SSL
-
 from hardline import log
 from hardline.errors import HardlineError, NoRoute, PeerError, WrongCertificate
 from hardline.identity import KeyHash, utc_day
 from hardline.routes import Attempt, Candidate, Endpoint, Via
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
+from hardline.transport.contexts import visitor_context
 from hardline.transport.tcp import TcpStream
-from hardline.transport.tls import ALPN_2, TlsStream, client_context
+from hardline.transport.tls import TlsStream
 from hardline.tunnel.race import Race
 
 LEFT_ALONE = 4.0  # seconds
@@ -90,13 +89,12 @@ class Dialer:
         clock: Callable[[], float],
         stagger: float = 0.25,
         timeout: float = 10.0,
-        context: SSL.Context | None = None,
         is_ours: Callable[[Endpoint], bool] = lambda endpoint: False,
     ) -> None:
         self._search = search
         self._clock = clock
         self._stagger, self._timeout = stagger, timeout
-        self._context = context or client_context()
+        self._context, self._context_for_originals = visitor_context(), visitor_context(originals=True)
         self._is_ours = is_ours
 
     async def dial(self, target: KeyHash, known: Candidate | None = None) -> Route:
@@ -219,19 +217,17 @@ class Dialer:
 
     async def _connect(self, target: KeyHash, candidate: Candidate) -> tuple[TlsStream, str]:
         day = utc_day(self._clock()) if candidate.day is None else candidate.day
-        server_name = str(target) if candidate.plain else target.rolling(day)
+        context, server_name = self._context, str(target.rolling(day))
+        if candidate.plain:
+            context, server_name = self._context_for_originals, str(target)
         stream = await _open(candidate, self._refusal)
-        tls = await TlsStream.over(stream, self._context, server_name)
-        try:
-            if tls.peer_key_hash != target:
-                raise WrongCertificate(target, tls.peer_key_hash)
-            protocol = "hardline/2" if tls.alpn == ALPN_2 else "hardline/1"
-            if protocol == "hardline/2" and tls.version != "TLSv1.3":
-                raise PeerError(f"{tls.version} for hardline/2, expected TLSv1.3")
-        except PeerError:
+        tls = await TlsStream.over(stream, context, server_name, target=target)
+        if tls.key_hash is not None:
+            return tls, "hardline/2"
+        if tls.peer_key_hash != target:
             tls.abort()
-            raise
-        return tls, protocol
+            raise WrongCertificate(target, tls.peer_key_hash)
+        return tls, "hardline/1"
 
 
 async def _open(candidate: Candidate, refusal: Callable[[Candidate], str | None]) -> TcpStream:

@@ -1,6 +1,6 @@
 """The host's side: incoming connections, verified names and passwords, streams to the local services.
 
-    listener ──▶ TLS (server name → service) ──▶ visitor's hello ──▶ Session ──▶ stream ──▶ local service
+    listener ──▶ TLS (PSK of a service's name) ──▶ visitor's hello ──▶ Session ──▶ stream ──▶ local service
                                              └─▶ hardline/1 line ──▶ one pipe ─────────────▶ local service
 
 Source: docs/PROTOCOL.md, sections 2 to 5.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from OpenSSL import SSL
@@ -26,10 +26,15 @@ from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StreamStatus
 from hardline.session.stream import Stream
+from hardline.signatures import CannotSign, signing_key
 from hardline.tasks import TaskSet
+from hardline.transport import psk
+from hardline.transport.contexts import front_context, server_context
 from hardline.transport.engine import reason
+from hardline.transport.handshake import Names
+from hardline.transport.proof import Prover
 from hardline.transport.tcp import TcpStream
-from hardline.transport.tls import ALPN_2, TlsStream, front_context, server_context
+from hardline.transport.tls import TlsStream
 from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.local import LocalSite, open_local
 from hardline.tunnel.names import ServerNames
@@ -87,9 +92,11 @@ class Host:
         self._reached = reached
         self._tasks = TaskSet("host")
         self._services: dict[KeyHash, Service] = {}
-        self._contexts: dict[KeyHash, SSL.Context] = {}
-        self._names = ServerNames(())
-        self._front = front_context(self._choose)
+        self._provers: dict[KeyHash, Prover] = {}
+        self._contexts: dict[KeyHash, SSL.Context] = {}  # of those that speak hardline/1
+        self._server_names = ServerNames(())
+        self._front = front_context()
+        self._names = Names(self._find, lambda key_hash: self._provers.get(key_hash), self._certificate)
         self._shaking: dict[TcpStream, str] = {}  # who shakes hands or says hello, in order of arrival
         self.visitors: set[Visitor] = set()
 
@@ -100,16 +107,8 @@ class Host:
         new streams, and those of one that is gone end.
         """
         before, self._services = self._services, {service.label.key_hash: service for service in services}
-        contexts = {}
-        for key_hash, service in self._services.items():
-            try:
-                contexts[key_hash] = self._contexts.get(key_hash) or server_context(
-                    service.identity.certificate_path, service.identity.private_key_path
-                )
-            except SSL.Error as failure:
-                log.warning("service.unusable", service=service.name, reason=reason(failure))
-        self._contexts = contexts
-        self._names = ServerNames((key_hash, self._services[key_hash].settings.legacy) for key_hash in contexts)
+        self._provers, self._contexts = self._usable(self._provers), self._usable_by_originals(self._contexts)
+        self._server_names = ServerNames((key_hash, key_hash in self._contexts) for key_hash in self._services)
         for visitor in list(self.visitors):
             was, now = before.get(visitor.key_hash), self._services.get(visitor.key_hash)
             if visitor.session is None:
@@ -154,18 +153,49 @@ class Host:
         await asyncio.gather(*(session.aclose(ConnectionLost("the host is stopping")) for session in sessions))
         await self._tasks.aclose()
 
-    def _choose(self, server_name: str) -> SSL.Context | None:
-        key_hash = self._names.find(server_name, utc_day(self._clock()))
+    def _usable(self, before: Mapping[KeyHash, Prover]) -> dict[KeyHash, Prover]:
+        """Who proves to be each service, for hardline/2."""
+        if psk.MISSING:
+            return {}
+        provers = {}
+        for key_hash, service in self._services.items():
+            try:
+                provers[key_hash] = before.get(key_hash) or Prover(
+                    service.identity.der, signing_key(service.identity.private_key_pem)
+                )
+            except CannotSign as failure:
+                log.warning("service.unusable", service=service.name, protocol="hardline/2", reason=str(failure))
+        return provers
+
+    def _usable_by_originals(self, before: Mapping[KeyHash, SSL.Context]) -> dict[KeyHash, SSL.Context]:
+        """The contexts of the services that speak hardline/1."""
+        contexts = {}
+        for key_hash, service in self._services.items():
+            if not service.settings.legacy:
+                continue
+            try:
+                contexts[key_hash] = before.get(key_hash) or server_context(
+                    service.identity.certificate_path, service.identity.private_key_path
+                )
+            except SSL.Error as failure:
+                log.warning("service.unusable", service=service.name, protocol="hardline/1", reason=reason(failure))
+        return contexts
+
+    def _find(self, server_name: str) -> KeyHash | None:
+        return self._server_names.find(server_name, utc_day(self._clock()))
+
+    def _certificate(self, server_name: str) -> SSL.Context | None:
+        key_hash = self._server_names.plain(server_name)
         return self._contexts.get(key_hash) if key_hash else None
 
     async def _welcome(self, tcp: TcpStream, source: Endpoint) -> None:
         tls: TlsStream | None = None
         try:
             async with asyncio.timeout(self._limits.hello_timeout):
-                tls = await TlsStream.over(tcp, self._front)
+                tls = await TlsStream.over(tcp, self._front, names=self._names)
                 service = self._service_of(tls)
                 visitor = Visitor(service.label.key_hash, source, "", None, self._clock(), tls)
-                if tls.alpn == ALPN_2:
+                if tls.key_hash is not None:
                     await self._begin_session(tls, service, visitor)
                     pipe = None
                 else:
@@ -199,7 +229,7 @@ class Host:
             log.event("visitor.left", level=level, service=visitor.key_hash.short, endpoint=source)
 
     def _service_of(self, tls: TlsStream) -> Service:
-        key_hash = self._names.find(tls.server_name, utc_day(self._clock()))
+        key_hash = tls.key_hash or self._server_names.plain(tls.server_name)
         service = self._services.get(key_hash) if key_hash else None
         if service is None:
             raise PeerError("the service is not offered here")
@@ -231,8 +261,6 @@ class Host:
     # hardline/2
 
     async def _begin_session(self, tls: TlsStream, service: Service, visitor: Visitor) -> None:
-        if tls.version != "TLSv1.3":
-            raise PeerError(f"{tls.version} for hardline/2, expected TLSv1.3")
         reader = hello.HelloReader()
         while (line := reader.feed(await _more(tls))) is None:
             pass
@@ -297,8 +325,6 @@ class Host:
     # hardline/1
 
     async def _begin_legacy(self, tls: TlsStream, service: Service, visitor: Visitor) -> LegacyPipe:
-        if not service.settings.legacy:
-            raise PeerError("hardline/1, which this service does not speak (legacy = no)")
         pipe = LegacyPipe(tls)
         line = await pipe.read_line()
         # An original that wants no password does not look at the line either.

@@ -26,6 +26,10 @@ class ServerNames:
             self._day = day
         return self._table.get(server_name)
 
+    def plain(self, server_name: str) -> KeyHash | None:
+        """The key hash that `server_name` is in plain, where that is answered."""
+        return next((key_hash for key_hash, plain in self._services if plain and server_name == str(key_hash)), None)
+
     def _names(self, day: int) -> Iterable[tuple[str, KeyHash]]:
         for key_hash, plain in self._services:
             for near in (day - 1, day, day + 1):

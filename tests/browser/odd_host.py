@@ -24,8 +24,10 @@ import struct
 import sys
 import threading
 import time
+from pathlib import Path
 
 from hardline.identity import KeyHash, utc_day
+from tests.hostile.psk_tls import Pipe, Server
 
 GROUP, LPD_PORT = "239.192.152.143", 6771
 _DATA, _PING = 0, 2
@@ -38,12 +40,8 @@ def main() -> None:
     today = utc_day(time.time())
     for text, certificate, key, behaviour in services:
         original = behaviour == "silent"
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        if not original:
-            context.set_alpn_protocols(["hardline/2"])
         server = socket.create_server((address, 0))
-        threading.Thread(target=listen, args=(server, context, behaviour), daemon=True).start()
+        threading.Thread(target=listen, args=(server, certificate, key, behaviour), daemon=True).start()
         for day in (today - 1, today, today + 1):
             code = str(KeyHash.parse(text).rolling(day)).encode()
             name, version = (b"-" + text.encode(), b"") if original else (code, b"v: 2\r\n")
@@ -63,14 +61,14 @@ def main() -> None:
                 ear.sendto(answers[searched[1]], source)
 
 
-def listen(server: socket.socket, context: ssl.SSLContext, behaviour: str) -> None:
+def listen(server: socket.socket, certificate: str, key: str, behaviour: str) -> None:
     while True:
         connection, _ = server.accept()
-        threading.Thread(target=meet, args=(connection, context, behaviour), daemon=True).start()
+        threading.Thread(target=meet, args=(connection, certificate, key, behaviour), daemon=True).start()
 
 
-def meet(connection: socket.socket, context: ssl.SSLContext, behaviour: str) -> None:
-    with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
+def meet(connection: socket.socket, certificate: str, key: str, behaviour: str) -> None:
+    with contextlib.suppress(OSError), contextlib.closing(secured(connection, certificate, key, behaviour)) as tls:
         line = b""
         while not line.endswith(b"\n"):
             line += tls.recv(1) or b"\n"
@@ -82,7 +80,15 @@ def meet(connection: socket.socket, context: ssl.SSLContext, behaviour: str) -> 
             converse(tls, behaviour)
 
 
-def converse(tls: ssl.SSLSocket, behaviour: str) -> None:
+def secured(connection: socket.socket, certificate: str, key: str, behaviour: str) -> ssl.SSLSocket | Pipe:
+    if behaviour != "silent":
+        return Pipe(connection, Server(ssl.PEM_cert_to_DER_cert(Path(certificate).read_text()), Path(key).read_bytes()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context.wrap_socket(connection, server_side=True)
+
+
+def converse(tls: ssl.SSLSocket | Pipe, behaviour: str) -> None:
     """Frames, until the visitor leaves (section 5.1)."""
     while header := tls.recv(12):
         while len(header) < 12:

@@ -13,7 +13,6 @@ import ipaddress
 import itertools
 import json
 import socket
-import ssl
 import struct
 import time
 from collections import Counter
@@ -90,7 +89,7 @@ class Assault:
                             await act(connection)
                         finally:
                             self._held -= 1
-                except (OSError, ssl.SSLError):
+                except OSError:
                     self.report["refused"] += 1
                 await asyncio.sleep(_RETRY)
 
@@ -113,7 +112,7 @@ class Assault:
                 try:
                     await act(next(numbers))
                     self.report["done"] += 1
-                except (OSError, ssl.SSLError):
+                except OSError:
                     self.report["refused"] += 1
 
         await _for(seconds, [one() for _ in range(_AT_A_TIME)])

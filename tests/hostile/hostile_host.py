@@ -14,7 +14,6 @@ Packets and frames: docs/PROTOCOL.md, sections 4 to 6.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import socket
 import ssl
@@ -24,6 +23,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from psk_tls import Pipe, Server, hash_of
 from session_attacks import ACK, DATA, GOAWAY, PING, RST, SYN, WINDOW, frame
 
 GROUP, LAN_PORT = "239.192.152.143", 6771
@@ -52,20 +52,20 @@ def answer_searches(ear: socket.socket, port: int, label: str) -> None:
                 )
 
 
-def read_all(pipe: ssl.SSLSocket) -> None:
+def read_all(pipe: Pipe) -> None:
     with contextlib.suppress(OSError):
         while pipe.recv(65_536):
             pass
 
 
-def await_stream(pipe: ssl.SSLSocket) -> None:
+def await_stream(pipe: Pipe) -> None:
     """Until the visitor has opened its first stream: a frame for one that is not there would end the session."""
     header = b""
     while len(header) < 12:
         header += pipe.recv(12 - len(header))
 
 
-def behave(kind: str, pipe: ssl.SSLSocket) -> None:
+def behave(kind: str, pipe: Pipe) -> None:
     if kind == "silent":
         read_all(pipe)
         return
@@ -111,16 +111,16 @@ def behave(kind: str, pipe: ssl.SSLSocket) -> None:
             pipe.sendall(frame(GOAWAY, 0, 0, 0))
 
 
-def serve(server: socket.socket, context: ssl.SSLContext, kind: str) -> None:
+def serve(server: socket.socket, identity: tuple[bytes, bytes], kind: str) -> None:
     kept = []
     while True:
         connection, _ = server.accept()
-        threading.Thread(target=greet, args=(connection, context, kind, kept), daemon=True).start()
+        threading.Thread(target=greet, args=(connection, identity, kind, kept), daemon=True).start()
 
 
-def greet(connection: socket.socket, context: ssl.SSLContext, kind: str, kept: list[ssl.SSLSocket]) -> None:
+def greet(connection: socket.socket, identity: tuple[bytes, bytes], kind: str, kept: list[Pipe]) -> None:
     with contextlib.suppress(OSError):
-        pipe = context.wrap_socket(connection, server_side=True)
+        pipe = Pipe(connection, Server(*identity))
         kept.append(pipe)
         report["visited"] += 1
         hello = b""
@@ -132,12 +132,10 @@ def greet(connection: socket.socket, context: ssl.SSLContext, kind: str, kept: l
 def main() -> None:
     kind, address, port, certificate, key, seconds = sys.argv[1:]
     shown = ssl.PEM_cert_to_DER_cert(Path(certificate).read_text())
-    label = hashlib.blake2b(shown, digest_size=32).hexdigest()[:40]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    context.set_alpn_protocols(["hardline/2"])
+    label = hash_of(shown).hex()
+    identity = (shown, Path(key).read_bytes())
     server = socket.create_server((address, int(port)), backlog=128)
-    threading.Thread(target=serve, args=(server, context, kind), daemon=True).start()
+    threading.Thread(target=serve, args=(server, identity, kind), daemon=True).start()
     ear = listen_for_searches(address)
     threading.Thread(target=answer_searches, args=(ear, int(port), label), daemon=True).start()
     print("under way", flush=True)

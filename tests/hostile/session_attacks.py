@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import struct
 import sys
 from collections.abc import AsyncIterator, Iterator
 
 from assault import Assault, Connection, fight
-from tls_attacks import Attacker, Shaking
+from psk_tls import Client
+from tls_attacks import Attacker
 
 DATA, WINDOW, PING, GOAWAY = range(4)
 SYN, ACK, FIN, RST = 1, 2, 4, 8
@@ -65,7 +65,7 @@ LIES = (
 class Tunnel:
     """A session with the host, in its visitor's hands."""
 
-    def __init__(self, connection: Connection, shaking: Shaking) -> None:
+    def __init__(self, connection: Connection, shaking: Client) -> None:
         self._connection, self._shaking = connection, shaking
         self._partial = b""
 
@@ -103,7 +103,7 @@ class Tunnel:
         """What comes is read and thrown away meanwhile."""
 
         async def read() -> None:
-            with contextlib.suppress(OSError, ssl.SSLError):
+            with contextlib.suppress(OSError):
                 await self.until_ended()
 
         reading = asyncio.create_task(read())  # noqa: TID251
@@ -123,7 +123,7 @@ class Rogue(Attacker):
     async def tunnel(self) -> AsyncIterator[Tunnel]:
         """Behind both hellos."""
         async with self.connection() as connection:
-            shaking = await self.secured(connection, self.name)
+            shaking = await self.secured(connection, self.shaking())
             await connection.send(shaking.seal(b'{"v":2}\n'))
             hello = b""
             while b"\n" not in hello:
@@ -179,7 +179,7 @@ class Rogue(Attacker):
             await tunnel.receive()
 
     async def deaf(self, connection: Connection) -> None:
-        shaking = await self.secured(connection, self.name)
+        shaking = await self.secured(connection, self.shaking())
         await connection.send(shaking.seal(b'{"v":2}\n'))
         tunnel = Tunnel(connection, shaking)
         request = b"GET /bytes/1000000000 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -194,7 +194,7 @@ class Rogue(Attacker):
 
     async def hoards(self, connection: Connection) -> None:
         """The service writes an answer that nobody takes, and so does not read what comes behind the request."""
-        shaking = await self.secured(connection, self.name)
+        shaking = await self.secured(connection, self.shaking())
         await connection.send(shaking.seal(b'{"v":2}\n'))
         tunnel = Tunnel(connection, shaking)
         request = b"GET /bytes/1000000000 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -211,7 +211,7 @@ class Rogue(Attacker):
             pass
 
     async def idle(self, connection: Connection) -> None:
-        shaking = await self.secured(connection, self.name)
+        shaking = await self.secured(connection, self.shaking())
         await connection.send(shaking.seal(b'{"v":2}\n'))
         self.report["sessions"] += 1
         tunnel = Tunnel(connection, shaking)

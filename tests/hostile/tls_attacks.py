@@ -11,23 +11,19 @@ Kinds that do something again and again, COUNT times a second:
     hellos      hellos of every bad kind        ends    ends and resets at each stage
 
 SOURCES is a range of addresses that are all this machine's ("10.77.1.128/25"); connections take them in turns.
-The TLS is the standard library's, between memory and memory, so that it can be stopped at each byte.
+The TLS is between memory and memory (psk_tls.py), so that it can be stopped at each byte.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
 import os
 import random
 import socket
-import ssl
-import struct
 import sys
-import time
 
 from assault import Assault, Connection, fight
+from psk_tls import Client, code_of
 
 BAD_HELLOS = (
     b"\n",
@@ -48,53 +44,17 @@ BAD_HELLOS = (
 )
 
 
-def rolling_code(label: str) -> str:
-    """docs/PROTOCOL.md 1.3."""
-    day = int(time.time()) // 86_400
-    return hashlib.blake2b(bytes.fromhex(label[-40:]) + struct.pack("<Q", day), digest_size=32).hexdigest()[:40]
-
-
-class Shaking:
-    """TLS between memory and memory."""
-
-    def __init__(self, name: str, *, old: bool = False) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        context.set_alpn_protocols(["hardline/2"])
-        if old:
-            context.maximum_version = ssl.TLSVersion.TLSv1_2
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)
-
-    def step(self, data: bytes = b"") -> tuple[bytes, bool]:
-        """Give it what came; returns what is to be sent, and whether the handshake is done."""
-        self._in.write(data)
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            return self._out.read(), False
-        return self._out.read(), True
-
-    def seal(self, data: bytes) -> bytes:
-        self._tls.write(data)
-        return self._out.read()
-
-    def unseal(self, data: bytes) -> bytes:
-        self._in.write(data)
-        plain = b""
-        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            while piece := self._tls.read(65_536):
-                plain += piece
-        return plain
-
-
 class Attacker(Assault):
     def __init__(self, victim: str, port: int, label: str, sources: str | None) -> None:
         super().__init__(victim, port, sources)
-        self.name = rolling_code(label)
+        self._key_hash = bytes.fromhex(label[-40:])
+        self.name = code_of(self._key_hash)
 
-    async def secured(self, connection: Connection, name: str, *, old: bool = False) -> Shaking:
-        shaking = Shaking(name, old=old)
+    def shaking(self) -> Client:
+        """Begins as who knows the label does."""
+        return Client(self.name, self._key_hash)
+
+    async def secured(self, connection: Connection, shaking: Client) -> Client:
         data, done = shaking.step()
         while True:
             await connection.send(data)
@@ -111,24 +71,24 @@ class Attacker(Assault):
         await connection.until_closed()
 
     async def half(self, connection: Connection) -> None:
-        hello, _ = Shaking(self.name).step()
+        hello, _ = self.shaking().step()
         await connection.send(hello[: len(hello) // 2])
         await connection.until_closed()
 
     async def drip(self, connection: Connection) -> None:
-        hello, _ = Shaking(self.name).step()
+        hello, _ = self.shaking().step()
         for letter in hello:
             await connection.send(bytes([letter]))
             await asyncio.sleep(0.05)
         await connection.until_closed()
 
     async def stop(self, connection: Connection) -> None:
-        hello, _ = Shaking(self.name).step()
+        hello, _ = self.shaking().step()
         await connection.send(hello)
         await connection.until_closed()
 
     async def endless(self, connection: Connection) -> None:
-        shaking = await self.secured(connection, self.name)
+        shaking = await self.secured(connection, self.shaking())
         for _ in range(16):
             await connection.send(shaking.seal(b"x" * 1000))
             await asyncio.sleep(0.05)
@@ -145,7 +105,7 @@ class Attacker(Assault):
             connection.will_reset()
 
     async def cuts(self, number: int) -> None:
-        hello, _ = Shaking(self.name).step()
+        hello, _ = self.shaking().step()
         async with self.connection() as connection:
             await connection.send(hello[: number % len(hello)])
 
@@ -157,16 +117,18 @@ class Attacker(Assault):
 
     async def names(self, number: int) -> None:
         async with self.connection() as connection:
-            await self.secured(connection, (os.urandom(20).hex(), "example.org", "x" * 63 + ".x" * 90)[number % 3])
+            name = (os.urandom(20).hex(), "example.org", "x" * 63 + ".x" * 90)[number % 3]
+            key_hash = self._key_hash if number % 2 and len(name) == 40 else b""
+            await self.secured(connection, Client(name, key_hash))
 
     async def old(self, number: int) -> None:
         async with self.connection() as connection:
-            await self.secured(connection, self.name, old=True)
+            await self.secured(connection, Client(self.name, old=True))
             await connection.until_closed()
 
     async def hellos(self, number: int) -> None:
         async with self.connection() as connection:
-            shaking = await self.secured(connection, self.name)
+            shaking = await self.secured(connection, self.shaking())
             line = BAD_HELLOS[number % len(BAD_HELLOS)]
             for start in range(0, len(line), 16_384):
                 await connection.send(shaking.seal(line[start : start + 16_384]))
@@ -179,10 +141,10 @@ class Attacker(Assault):
             if reset:
                 connection.will_reset()
             if stage == 1:
-                await connection.send(Shaking(self.name).step()[0])
+                await connection.send(self.shaking().step()[0])
                 await connection.receive()
             if stage >= 2:
-                shaking = await self.secured(connection, self.name)
+                shaking = await self.secured(connection, self.shaking())
                 line = (b"", b'{"v"', b'{"v":2}\n')[stage - 2]
                 if line:
                     await connection.send(shaking.seal(line))

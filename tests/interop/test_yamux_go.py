@@ -18,9 +18,10 @@ from hardline.routes import Endpoint
 from hardline.session.session import Session, SessionLimits, Stream
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
+from hardline.transport.contexts import client_context
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
-from hardline.transport.tls import TlsStream, client_context
+from hardline.transport.tls import TlsStream
 from tests.support import needs
 from tests.support.check_byte_stream import read_all, read_exactly
 from tests.support.pairs import host_context

@@ -14,12 +14,13 @@ from hardline.identity import KeyHash, utc_day
 from hardline.routes import Endpoint
 from hardline.session.hello import VisitorHello
 from hardline.transport import tcp
-from hardline.transport.tls import TlsStream, client_context
+from hardline.transport.contexts import visitor_context
+from hardline.transport.tls import TlsStream
 
 
 async def tell(host: Endpoint, name: KeyHash, reached: str) -> str:
     stream = await tcp.connect(host)
-    tls = await TlsStream.over(stream, client_context(), name.rolling(utc_day(time.time())))
+    tls = await TlsStream.over(stream, visitor_context(), name.rolling(utc_day(time.time())), target=name)
     try:
         await tls.send(VisitorHello(reached=reached).encode())
         return (await tls.receive()).partition(b"\n")[0].decode()

@@ -15,7 +15,8 @@ from hardline.errors import ConnectionLost, LimitReached
 from hardline.session.session import Session, SessionLimits
 from hardline.session.stream import Stream
 from hardline.session.windows import Backlog
-from hardline.transport.tls import TlsStream, client_context
+from hardline.transport.contexts import client_context
+from hardline.transport.tls import TlsStream
 from tests.support.check_byte_stream import read_all, read_exactly
 from tests.support.pairs import host_context, session_pair, tcp_pair
 from tests.tunnel.pair import eventually

@@ -15,14 +15,19 @@ from hardline import certificates
 from hardline.certificates import Identity
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits, Stream
+from hardline.signatures import signing_key
 from hardline.streams import ByteStream
 from hardline.transport import tcp
+from hardline.transport.contexts import client_context, front_context, server_context, visitor_context
 from hardline.transport.engine import BindingEngine, Engine, PublicEngine, best_engine
+from hardline.transport.handshake import Names
 from hardline.transport.listener import Listener
+from hardline.transport.proof import Prover
 from hardline.transport.tcp import TcpStream
-from hardline.transport.tls import TlsStream, client_context, front_context, server_context
+from hardline.transport.tls import TlsStream
 from tests.support.memory_stream import MemoryStream
 
+DAY = 20_778
 EngineMaker = Callable[[SSL.Connection], Engine]
 
 
@@ -34,9 +39,8 @@ def identity() -> Identity:
 
 
 def host_context() -> SSL.Context:
-    """Answers to any server name with `identity`."""
-    ours = server_context(identity().certificate_path, identity().private_key_path)
-    return front_context(lambda name: ours)
+    """Answers to any server name with the certificate of `identity`."""
+    return server_context(identity().certificate_path, identity().private_key_path)
 
 
 @contextlib.asynccontextmanager
@@ -54,9 +58,31 @@ async def tcp_pair() -> AsyncIterator[tuple[TcpStream, TcpStream]]:
         await listener.aclose()
 
 
+def names() -> Names:
+    """What a host with `identity` answers to: its code of DAY."""
+    ours, prover = identity(), Prover(identity().der, signing_key(identity().private_key_pem))
+    return Names(lambda name: ours.key_hash if name == ours.key_hash.rolling(DAY) else None, lambda key_hash: prover)
+
+
 @contextlib.asynccontextmanager
 async def tls_pair(engine: EngineMaker = best_engine) -> AsyncIterator[tuple[TlsStream, TlsStream]]:
-    """(visitor's end, host's end)."""
+    """hardline/2: (visitor's end, host's end)."""
+    target = identity().key_hash
+    async with tcp_pair() as (one, other):
+        client, server = await asyncio.gather(
+            TlsStream.over(one, visitor_context(), target.rolling(DAY), target=target, engine=engine),
+            TlsStream.over(other, front_context(), names=names(), engine=engine),
+        )
+        try:
+            yield client, server
+        finally:
+            await client.aclose()
+            await server.aclose()
+
+
+@contextlib.asynccontextmanager
+async def certificate_pair(engine: EngineMaker = best_engine) -> AsyncIterator[tuple[TlsStream, TlsStream]]:
+    """TLS as hardline/1 and others have it: (client's end, server's end)."""
     async with tcp_pair() as (one, other):
         client, server = await asyncio.gather(
             TlsStream.over(one, client_context(), "any", engine=engine),
@@ -108,7 +134,7 @@ async def accepted_yamux_stream() -> AsyncIterator[tuple[ByteStream, ByteStream]
 
 @contextlib.asynccontextmanager
 async def legacy() -> AsyncIterator[tuple[ByteStream, ByteStream]]:
-    async with tls_pair() as (client, server):
+    async with certificate_pair() as (client, server):
         yield LegacyPipe(client), LegacyPipe(server)
 
 

@@ -15,12 +15,14 @@ from hardline.errors import ConnectionLost, PeerError
 from hardline.identity import KeyHash
 from hardline.routes import Endpoint
 from hardline.transport import tcp
+from hardline.transport.contexts import client_context
 from hardline.transport.engine import BindingEngine, PublicEngine, best_engine
+from hardline.transport.handshake import ALPN_2
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
-from hardline.transport.tls import ALPN_2, TlsStream, client_context, front_context
+from hardline.transport.tls import TlsStream
 from tests.support.check_byte_stream import read_exactly
-from tests.support.pairs import host_context, identity, tcp_pair, tls_pair
+from tests.support.pairs import DAY, certificate_pair, host_context, identity, tcp_pair, tls_pair
 
 
 def run(story):
@@ -36,7 +38,7 @@ def test_both_ends_agree_on_tls_1_3_and_the_session_protocol():
         async with tls_pair() as (client, server):
             assert client.version == server.version == "TLSv1.3"
             assert client.alpn == server.alpn == ALPN_2
-            assert server.server_name == "any"
+            assert server.server_name == identity().key_hash.rolling(DAY)
             group = client._engine.connection.get_group_name()
             assert group == "X25519MLKEM768"
 
@@ -45,7 +47,7 @@ def test_both_ends_agree_on_tls_1_3_and_the_session_protocol():
 
 def test_the_visitor_knows_the_hash_of_the_certificate_that_the_host_proved_to_hold():
     async def story():
-        async with tls_pair() as (client, server):
+        async with certificate_pair() as (client, server):
             assert client.peer_key_hash == identity().key_hash == KeyHash.of_certificate(identity().der)
             assert server.peer_key_hash is None
 
@@ -70,18 +72,6 @@ def test_the_two_engines_understand_each_other(engines):
             assert await read_exactly(client, 4) == b"back"
             client.abort()
             server.abort()
-
-    run(story)
-
-
-def test_a_name_that_is_not_served_is_refused_in_the_handshake():
-    async def story():
-        async with tcp_pair() as (one, other):
-            client = asyncio.get_running_loop().create_task(TlsStream.over(one, client_context(), "nobody"))
-            with pytest.raises(PeerError, match="TLS handshake"):
-                await TlsStream.over(other, front_context(lambda name: None))
-            with pytest.raises(PeerError, match="handshake failure"):
-                await client
 
     run(story)
 

@@ -17,8 +17,9 @@ import pytest
 from OpenSSL import SSL
 
 from hardline.errors import ConnectionLost
+from hardline.transport.contexts import client_context
 from hardline.transport.tcp import TcpStream
-from hardline.transport.tls import TlsStream, client_context
+from hardline.transport.tls import TlsStream
 from tests.support.pairs import host_context
 
 PAYLOAD = bytes(range(100))

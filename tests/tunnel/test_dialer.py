@@ -12,10 +12,14 @@ import pytest
 from hardline import certificates
 from hardline.certificates import Identity
 from hardline.errors import HardlineError, NoRoute
-from hardline.identity import utc_day
+from hardline.identity import KeyHash, utc_day
 from hardline.routes import Candidate, Endpoint, Via
+from hardline.signatures import signing_key
+from hardline.transport.contexts import front_context, server_context
+from hardline.transport.handshake import Names
+from hardline.transport.proof import Prover
 from hardline.transport.tcp import TcpStream
-from hardline.transport.tls import TlsStream, front_context, server_context
+from hardline.transport.tls import TlsStream
 from hardline.tunnel import dialer as dialling
 from hardline.tunnel.dialer import Dialer, refusal
 
@@ -54,8 +58,13 @@ class Listed:
 
 
 @contextlib.asynccontextmanager
-async def listening(identity: Identity | None) -> AsyncIterator[tuple[Endpoint, list[str]]]:
-    """A TLS host with any server name, or (None) one that accepts and says nothing; and the names it was asked for."""
+async def listening(
+    identity: Identity | None, knows: KeyHash | None = None
+) -> AsyncIterator[tuple[Endpoint, list[str]]]:
+    """A host that answers to any server name, and the names it was asked for.  None accepts and says nothing.
+
+    It shows `identity`, to whoever has the key of that or of the key hash that it `knows`.
+    """
     names: list[str] = []
     tasks: set[asyncio.Task[None]] = set()
     streams: list[TlsStream | TcpStream] = []
@@ -65,8 +74,15 @@ async def listening(identity: Identity | None) -> AsyncIterator[tuple[Endpoint, 
             streams.append(tcp)
             return
         context = server_context(identity.certificate_path, identity.private_key_path)
+        prover = Prover(identity.der, signing_key(identity.private_key_pem))
+
+        def find(name: str) -> KeyHash | None:
+            names.append(name)
+            return knows or identity.key_hash
+
+        every = Names(find, lambda key_hash: prover, lambda name: context)
         with contextlib.suppress(HardlineError):
-            streams.append(await TlsStream.over(tcp, front_context(lambda name: names.append(name) or context)))
+            streams.append(await TlsStream.over(tcp, front_context(), names=every))
 
     def accepted(tcp: TcpStream) -> None:
         tasks.add(asyncio.get_running_loop().create_task(welcome(tcp)))
@@ -133,6 +149,16 @@ def test_an_answer_that_names_its_day_is_asked_by_the_code_of_that_day(ours):
     run(story)
 
 
+def test_who_does_not_know_the_service_is_told_nothing_and_says_nothing(ours, strangers):
+    async def story():
+        async with listening(strangers) as (wrong, _):
+            with pytest.raises(NoRoute) as caught:
+                await dialer(Listed((0, lan(wrong)))).dial(ours.key_hash)
+            assert caught.value.attempts[0].failure == "TLS handshake: this service is not offered there"
+
+    run(story)
+
+
 def test_the_key_hash_itself_is_sent_only_to_a_plain_candidate(ours):
     async def story():
         async with listening(ours) as (endpoint, names):
@@ -145,7 +171,7 @@ def test_the_key_hash_itself_is_sent_only_to_a_plain_candidate(ours):
 
 def test_a_stranger_who_answers_first_is_one_failed_attempt_among_others(ours, strangers):
     async def story():
-        async with listening(strangers) as (wrong, _), listening(ours) as (right, _):
+        async with listening(strangers, ours.key_hash) as (wrong, _), listening(ours) as (right, _):
             search = Listed((0, lan(wrong)), (0.05, lan(right)))
             route = await dialer(search).dial(ours.key_hash)
             assert route.candidate.endpoint == right
@@ -168,7 +194,7 @@ def test_a_silent_candidate_costs_one_stagger(ours):
 
 def test_a_route_says_why_it_is_no_better_path(ours, strangers):
     async def story():
-        async with listening(strangers) as (wrong, _), listening(ours) as (right, _):
+        async with listening(strangers, ours.key_hash) as (wrong, _), listening(ours) as (right, _):
             far = Candidate(right, Via.REMEMBERED, "remembered")
             route = await dialer(Listed((0, lan(wrong)), (0.05, far))).dial(ours.key_hash)
             assert route.candidate == far
@@ -195,7 +221,7 @@ def test_this_nodes_own_listeners_are_not_dialled_where_others_name_them(ours):
 
 def test_when_all_fail_every_attempt_says_why_in_order(ours, strangers):
     async def story():
-        async with listening(strangers) as (wrong, _):
+        async with listening(strangers, ours.key_hash) as (wrong, _):
             nothing = await closed_port()
             with pytest.raises(NoRoute) as caught:
                 await dialer(Listed((0, lan(nothing)), (0.05, lan(wrong)))).dial(ours.key_hash)

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from hardline import certificates
 from hardline.config import LocalService, ServiceSettings
+from hardline.errors import ConnectionLost, PeerError
+from hardline.identity import utc_day
 from hardline.servicedir import Service
 from hardline.session.session import SessionLimits
+from hardline.transport.contexts import visitor_context
 from hardline.transport.listener import Listener
+from hardline.transport.tcp import TcpStream
+from hardline.transport.tls import TlsStream
 from hardline.tunnel.host import Host, HostLimits
 from tests.support import needs
 from tests.tunnel.pair import eventually
@@ -44,26 +48,27 @@ class House:
 
     async def guest(self, source: str, stack: contextlib.AsyncExitStack) -> Guest:
         """Somebody with a session, or an attempt at one."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        context.set_alpn_protocols(["hardline/2"])
-        name = self._label.key_hash.rolling(int(time.time()) // 86_400)
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", self.port, local_addr=(source, 0), ssl=context, server_hostname=name
+        target = self._label.key_hash
+        _, tcp = await asyncio.get_running_loop().create_connection(
+            TcpStream, "127.0.0.1", self.port, local_addr=(source, 0)
         )
-        stack.callback(writer.close)
-        writer.write(b'{"v":2}\n')
-        return Guest(reader, await reader.readline())
+        tls = await TlsStream.over(tcp, visitor_context(), target.rolling(utc_day(time.time())), target=target)
+        stack.callback(tls.abort)
+        await tls.send(b'{"v":2}\n')
+        try:
+            return Guest(tls, await tls.receive())
+        except ConnectionLost:
+            return Guest(tls, b"")
 
 
 class Guest:
-    def __init__(self, reader: asyncio.StreamReader, hello: bytes) -> None:
-        self._reader = reader
+    def __init__(self, tls: TlsStream, hello: bytes) -> None:
+        self._tls = tls
         self.was_greeted = bool(hello)
 
     async def is_cut(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            while await self._reader.read(4096):
+        with contextlib.suppress(ConnectionLost):
+            while await self._tls.receive():
                 pass
 
 
@@ -189,5 +194,5 @@ def test_who_left_is_not_counted_any_more(tmp_path):
 async def _welcomed(house: House, stack: contextlib.AsyncExitStack) -> Guest:
     """The host sees the ends of earlier connections only when it comes to them."""
     while True:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionLost, PeerError):
             return await house.guest("127.0.0.2", stack)

@@ -1,0 +1,86 @@
+"""The TLS contexts of both sides.
+
+Any self-signed certificate is accepted at this layer; who it is, is judged by its hash before a byte is sent.
+Source: docs/PROTOCOL.md, section 2.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL, crypto
+
+from hardline.transport import psk
+from hardline.transport.handshake import ALPN_2
+
+# SSL_CTX_set_mode(3); pyOpenSSL sets it in every context, where it would make SSL_write stop after one record.
+_MODE_ENABLE_PARTIAL_WRITE = 0x1
+
+
+def visitor_context(*, originals: bool = False) -> SSL.Context:
+    """For visitors: TLS 1.3 with a PSK; for plain names also TLS 1.2 and certificates, which `originals` speak."""
+    context = client_context()
+    if not originals:
+        context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_alpn_protos([ALPN_2])
+    if not psk.MISSING:
+        psk.use_psk(context)
+    return context
+
+
+def client_context() -> SSL.Context:
+    """TLS 1.2 to 1.3, any certificate."""
+    return _context()
+
+
+def server_context(certificate: Path, private_key: Path) -> SSL.Context:
+    """For one service of a host, from its PEM files.  Raises SSL.Error when they cannot be used or are no pair.
+
+    OpenSSL reads the files itself: stricter parsers refuse the version 1 certificates of originals.
+    """
+    context = _context()
+    context.use_certificate_chain_file(certificate)
+    context.use_privatekey_file(private_key)
+    context.check_privatekey()
+    return context
+
+
+def front_context() -> SSL.Context:
+    """For a listener that serves many services; its connections go with handshake.Accepting.
+
+    It holds no certificate: who brings no PSK, and no plain name either, ends in the alert handshake_failure.
+    """
+    context = _context()
+    context.set_alpn_select_callback(_select_alpn)
+    psk.find_psk(context)
+    return context
+
+
+def _context() -> SSL.Context:
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_verify(SSL.VERIFY_NONE, _accept_any)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_tls13_ciphersuites(psk.CIPHERSUITES_AES_FIRST if _has_aes() else psk.CIPHERSUITES_CHACHA_FIRST)
+    context.clear_mode(_MODE_ENABLE_PARTIAL_WRITE)
+    return context
+
+
+def _select_alpn(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
+    return ALPN_2 if ALPN_2 in offered and psk.taken(connection) else SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def _accept_any(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+    return True
+
+
+def _has_aes() -> bool:
+    """Whether the CPU computes AES itself.  Where that cannot be read (not Linux), today's machines do."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return True
+    return any(" aes" in line for line in text.splitlines() if line.startswith(("flags", "Features")))
