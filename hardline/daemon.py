@@ -137,6 +137,7 @@ class Daemon:
             services=self._services,
             listening=lambda: self._listener.endpoints,
             moved=self._moved_to_another_network,
+            protocol_of=lambda target: self._remembered.protocol_of(target),
         )
         self._own_files = OwnFiles(self._places.servicedir, self._places.datadir)
         self._sites = Sites(self._places.datadir, self._own_files)
@@ -199,6 +200,7 @@ class Daemon:
             stagger=settings.dial.stagger,
             timeout=settings.dial.timeout,
             is_ours=self._reach.is_ours,
+            protocol_of=self._remembered.protocol_of,
         )
         self._visitor = Visitor(
             dialer,

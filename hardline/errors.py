@@ -7,6 +7,7 @@
     ├── PeerError              the other end broke a rule of docs/PROTOCOL.md
     │   └── WrongCertificate   it is not who was asked for
     ├── PasswordRefused        the host did not accept the label's free text
+    ├── AccessRefused          the host does not let this visitor in
     ├── ConnectionLost         a pipe broke before its orderly end
     ├── LimitReached           one of our own limits, named
     ├── ServiceFailed          the host was reached, its local service was not
@@ -72,6 +73,10 @@ class WrongCertificate(PeerError):
 
 class PasswordRefused(HardlineError):
     """The host wants another free text before the key hash than the label has."""
+
+
+class AccessRefused(HardlineError):
+    """The host knows who may visit the service, and this visitor is none of them."""
 
 
 class ConnectionLost(HardlineError):

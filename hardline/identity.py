@@ -101,6 +101,14 @@ class Label:
         return f"{self.password}-{self.key_hash}" if self.password else str(self.key_hash)
 
 
+def instance_name(secret: str, key_hash: KeyHash) -> str:
+    """How a host that has `secret` is told apart from others with the same certificate (docs/PROTOCOL.md 4.2).
+
+    Another one for each service, so that nobody sees by it which services are on one host.
+    """
+    return blake2b(key_hash.digest, digest_size=16, key=secret.encode()[:64], encoder=RawEncoder).hex()
+
+
 def utc_day(now: float) -> int:
     """The number of the UTC day at `now`, in seconds since 1970 (docs/PROTOCOL.md 1.3)."""
     return int(now // SECONDS_PER_DAY)

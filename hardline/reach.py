@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ class Reach:
     """Everything of one node that goes beyond its LAN.  `start`, then `aclose`.
 
     `services` are those offered now, `listening` where other nodes may connect; `moved` is called when this machine's
-    network is another, with whether its addresses are too.
+    network is another, with whether its addresses are too; `protocol_of` what a host was heard to speak, "" for none.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Reach:
         services: Callable[[], Sequence[Service]],
         listening: Callable[[], Sequence[Endpoint]],
         moved: Callable[[bool], None],
+        protocol_of: Callable[[KeyHash], Awaitable[str]],
     ) -> None:
         now = asyncio.get_running_loop().time
         self._bind = settings.node.bind
@@ -102,7 +103,9 @@ class Reach:
             from hardline.dht.finder import DhtFinder
 
             self._table = open_table(settings.dht, self._bind, datadir / NODES_FILE)
-            self.finder = DhtFinder(self._table, ours=self._ours)
+            self.finder = DhtFinder(
+                self._table, ours=self._ours, protocol_of=protocol_of, originals=settings.dht.originals
+            )
             self._directory = Directory(
                 self._table, services=self._published, hosts=self._to_publish, instance=instance
             )

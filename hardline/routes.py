@@ -69,7 +69,7 @@ class Via(enum.IntEnum):
 class Candidate:
     """An endpoint that might lead to a key hash.
 
-    `found_by` is the finder's name, for people only.  `plain` is set where docs/PROTOCOL.md 2.3 lets
+    `found_by` is the finder's name, for people only.  `plain` is set where docs/PROTOCOL.md 2.4 lets
     the key hash itself be the TLS server name (an original, which knows no other); `day` is the UTC
     day that the host said it has, where its clock is known.
     """

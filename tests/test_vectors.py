@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hardline.discovery import lpd
 from hardline.errors import BadKeyHash, BadLabel, PeerError
 from hardline.identity import KeyHash, Label
+from hardline.proof import HOST, VISITOR, ProofReader, Prover
 from hardline.routes import parse_wan_hosts
 from hardline.session import yamux
 from hardline.session.hello import (
@@ -156,6 +157,28 @@ def test_a_host_answers_to_three_codes_and_for_hardline_1_to_the_key_hash(vector
     assert with_legacy.find(target.rolling(day + 2), day) is None
 
 
+@vectors("2-tls", "psks")
+def test_a_key_hash_has_its_psk(vector):
+    assert KeyHash.parse(vector["key_hash"]).psk.hex() == vector["hex"]
+
+
+@vectors("2-tls", "proofs")
+def test_a_host_proves_itself_and_is_believed(vector):
+    der = bytes.fromhex(SECTIONS["1-identity"]["key_hashes"][0]["der"])
+    exporter, whole = bytes.fromhex(vector["exporter"]), bytes.fromhex(vector["hex"])
+    assert Prover(der, Ed25519PrivateKey.from_private_bytes(bytes(range(32)))).prove(HOST, exporter).encode() == whole
+    reader = ProofReader()
+    rest = whole + b"the hello"
+    while wanted := reader.wants:
+        reader.feed(rest[:1])
+        rest = rest[1:]
+        assert wanted <= len(whole)
+    assert rest == b"the hello"
+    reader.proof.check(HOST, exporter, KeyHash.parse(vector["key_hash"]))
+    with pytest.raises(PeerError):
+        reader.proof.check(VISITOR, exporter)
+
+
 # ── 3 hardline/1, 4 hello ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -180,6 +203,20 @@ def test_the_visitors_hello(vector):
     assert VisitorHello.parse(line_of(vector)) == ours
 
 
+@vectors("4-hello", "clients")
+def test_a_visitor_that_says_who_it_is(vector):
+    der = bytes.fromhex(SECTIONS["1-identity"]["key_hashes"][0]["der"])
+    exporter = bytes.fromhex(vector["exporter"])
+    proof = Prover(der, Ed25519PrivateKey.from_private_bytes(bytes(range(32)))).prove(VISITOR, exporter)
+    ours = VisitorHello(client=proof, invite=vector["invite"])
+    assert ours.encode().hex() == vector["line"]
+    assert VisitorHello.parse(line_of(vector)) == ours
+    proof.check(VISITOR, exporter)
+    assert str(proof.key_hash) == vector["key_hash"]
+    with pytest.raises(PeerError):
+        proof.check(HOST, exporter)
+
+
 @vectors("4-hello", "host")
 def test_the_hosts_hello(vector):
     ours = HostHello(vector["wan_hosts"], vector["title"], vector["instance"])
@@ -189,7 +226,7 @@ def test_the_hosts_hello(vector):
 
 @vectors("4-hello", "refusal")
 def test_the_hosts_refusal(vector):
-    ours = HostRefusal(vector["error"])
+    ours = HostRefusal(vector["error"], vector.get("why", ""))
     assert ours.encode().hex() == vector["line"]
     assert parse_host_hello(line_of(vector)) == ours
 

@@ -36,7 +36,7 @@ from hardline.dht.record import (
 )
 from hardline.dht.table import NotStored, Table
 from hardline.errors import PeerError
-from hardline.identity import KeyHash
+from hardline.identity import KeyHash, instance_name
 from hardline.routes import Endpoint, format_wan_hosts
 from hardline.tasks import TaskSet
 
@@ -74,7 +74,8 @@ class Directory:
     """An Announcer, and what keeps it going.
 
     `services` and `hosts` are asked whenever something is announced: what is offered, and where this node can be
-    reached, the best first.  `instance` is this node's name (docs/PROTOCOL.md 4.2), `clock` seconds since 1970.
+    reached, the best first.  `instance` is the secret by which this host is told apart (docs/PROTOCOL.md 4.2), `clock`
+    seconds since 1970.
     """
 
     def __init__(
@@ -130,7 +131,13 @@ class Directory:
         now = self._clock()
         # Never two with one time: visitors tell the newer one by it.
         self._last_issued = max(int(now * 1000), self._last_issued + 1)
-        record = Record(self._instance, self._last_issued, tuple(entry.hosts), (), entry.published.identity.der)
+        record = Record(
+            instance_name(self._instance, entry.published.identity.key_hash),
+            self._last_issued,
+            tuple(entry.hosts),
+            (),
+            entry.published.identity.der,
+        )
         try:
             await self._put(entry, service, record, now)
         except NotStored as failure:

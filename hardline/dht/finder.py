@@ -1,13 +1,14 @@
 """Finding a host by its key hash in the DHT.
 
     days(now) ──▶ get record_key(day) ─▶ open_record, Newest ─▶ believable ─▶ Candidate          as they come
-              └─▶ get plain_key(day) ──▶ WANHosts ─▶ believable ─▶ Candidate(plain)     only where no record is found
+              └─▶ get plain_key(day) ──▶ WANHosts ─▶ believable ─▶ Candidate(plain)     of originals, where no record is
 
 Anybody may put anything at a key.  What does not open, is not signed by the name, is from another time or older than
 what the same host said before is dropped in silence and counted; a flood of it costs the time to read it.  Of several
 hosts with one certificate any may come first, so that visitors spread over them.  The original's value is signed by
-nobody and makes the visitor send the key hash in clear, so it is used last.
-Source: docs/PROTOCOL.md, sections 2.3 and 8.
+nobody and makes the visitor send the key hash in clear: it is looked up only for what is known to be an original, or
+where the owner wants it for everything unknown, and it is used last.
+Source: docs/PROTOCOL.md, sections 2.4 and 8.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
 from itertools import zip_longest
 from typing import Any
 
@@ -25,7 +26,7 @@ from hardline.dht.endpoints import believable
 from hardline.dht.newest import Newest
 from hardline.dht.record import MAX_RECORD, Key, days, open_record, plain_key, record_key
 from hardline.dht.table import NotConnected, Table
-from hardline.errors import PeerError
+from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash
 from hardline.routes import Candidate, Endpoint, Via, parse_wan_hosts
 from hardline.tasks import TaskSet
@@ -42,10 +43,18 @@ MAX_PLAIN, MAX_PER_PLAIN = 8, 4  # endpoints that nobody signed: of one search, 
 PLAIN_AFTER = 3.0  # seconds without a record after which the original's value is used, though the search goes on
 
 
-class DhtFinder:
-    """A Finder.  `ours` are this node's own listeners; without `originals` only signed records are looked up.
+_HINT = "no record of it; a host that runs the original hardline 0.0.x is looked for only with [DHT] originals = yes"
 
-    `clock` is seconds since 1970.
+
+class NoRecord(HardlineError):
+    """Nothing was found, and there is something that was not looked for."""
+
+
+class DhtFinder:
+    """A Finder.  `ours` are this node's own listeners, `clock` is seconds since 1970.
+
+    `protocol_of` tells what a host was heard to speak when it was visited, "" for a host that never was; `originals`
+    looks for the original's value of these, too.
     """
 
     name = "DHT"
@@ -56,12 +65,13 @@ class DhtFinder:
         table: Table,
         *,
         ours: Callable[[], Collection[Endpoint]],
-        originals: bool = True,
+        protocol_of: Callable[[KeyHash], Awaitable[str]],
+        originals: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._ours = ours
-        self._originals = originals
+        self._protocol_of, self._originals = protocol_of, originals
         self._clock = clock
         self._newest = Newest()
         self._counts: Counter[str] = Counter()
@@ -73,10 +83,12 @@ class DhtFinder:
         loop, now = asyncio.get_running_loop(), self._clock()
         if self._table.asleep:
             await asyncio.sleep(OTHERS_FIRST)
+        protocol = await self._protocol_of(target)
+        with_originals = protocol == "hardline/1" or (self._originals and not protocol)
         search = _Search(target)
         for day in days(now):
             search.start(self._read_records(record_key(target, day), search), signed=True)
-            if self._originals:
+            if with_originals:
                 search.start(self._read_plain(plain_key(target, day), search), signed=False)
         search.start(self._give_up_unconnected(search), signed=False)
         patient_until, told = loop.time() + PLAIN_AFTER, set[Endpoint]()
@@ -92,6 +104,8 @@ class DhtFinder:
                 if search.unconnected and not told:
                     raise NotConnected("nobody there to ask: no node of it answers, and no proxy")
                 if over:
+                    if not told and not protocol and not with_originals:
+                        raise NoRecord(_HINT)
                     return
                 await search.progress(patient_until if patient else None)
         finally:

@@ -90,6 +90,11 @@ class Remembered:
         """What is known of `target`."""
         return await self._do(lambda: self._read(target))
 
+    async def protocol_of(self, target: KeyHash) -> str:
+        """What `target` spoke when it was visited last; "" when it never was."""
+        known = await self.get(target)
+        return known.protocol if known else ""
+
     async def recent(self, limit: int) -> list[tuple[KeyHash, RememberedHost]]:
         """The hosts seen last, newest first."""
         return await self._do(lambda: self._recent(limit))

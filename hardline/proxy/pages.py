@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from hardline.errors import HardlineError, LimitReached, NoRoute, PeerError, ServiceFailed
+from hardline.errors import AccessRefused, HardlineError, LimitReached, NoRoute, PeerError, ServiceFailed
 from hardline.html import STYLE, content_policy, document, escaped, shown
 from hardline.identity import Label
 from hardline.proxy import pac
@@ -116,6 +116,16 @@ def wrong_password(label: Label) -> Problem:
         "The host was found and is the right one, but it wants another word before the key hash; this address "
         f"has {repr(shown(label.password)) if label.password else 'none'}.",
         ("Ask whoever shares the service for the whole address, word and dash included.",),
+    )
+
+
+def not_let_in(refused: AccessRefused) -> Problem:
+    """403: the host knows who may visit."""
+    return Problem(
+        403,
+        "The host did not let you in",
+        f"The host was found and is the right one, but {refused.message}.",
+        ("Ask whoever shares the service for an invitation.",),
     )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from hardline import log
 from hardline.errors import (
+    AccessRefused,
     ConnectionLost,
     HardlineError,
     LimitReached,
@@ -155,6 +156,8 @@ def _problem(label: Label | None, failure: HardlineError) -> pages.Problem:
     match failure:
         case NoRoute():
             return pages.absent(label, failure)
+        case AccessRefused():
+            return pages.not_let_in(failure)
         case PasswordRefused():
             return pages.wrong_password(label)
         case ServiceFailed():

@@ -11,6 +11,7 @@ or PeerError, nothing else.  Source: docs/PROTOCOL.md, sections 3.3 and 4.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
 from hardline.errors import PeerError
+from hardline.proof import Proof
 
 MAX_LINE = 16_384
 VERSION = 2
@@ -48,10 +50,16 @@ class HelloReader:
 
 @dataclass(frozen=True, slots=True)
 class VisitorHello:
-    """The visitor's: the label's free text ("" for none), and the endpoint that it dialled."""
+    """The visitor's: the label's free text ("" for none), and the endpoint that it dialled.
+
+    `client` proves who the visitor is, where it wants to; nothing is checked yet.  `invite` is what it was given by
+    the host's owner, where it comes for the first time.
+    """
 
     password: str = ""
     reached: str = ""
+    client: Proof | None = None
+    invite: str = ""
 
     def encode(self) -> bytes:
         """The line, with its end."""
@@ -60,6 +68,10 @@ class VisitorHello:
             fields["password"] = self.password
         if self.reached:
             fields["reached"] = self.reached
+        if self.client is not None:
+            fields["client"] = {"cert": _base64(self.client.certificate), "sig": _base64(self.client.signature)}
+        if self.invite:
+            fields["invite"] = self.invite
         return _line(fields)
 
     @classmethod
@@ -67,7 +79,7 @@ class VisitorHello:
         """Read it.  Raises PeerError for what is none."""
         fields = parse_object(line)
         _check_version(fields)
-        return cls(_password(fields), _text(fields, "reached"))
+        return cls(_password(fields), _text(fields, "reached"), _client(fields), _text(fields, "invite"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +101,19 @@ class HostRefusal:
     """The host's when it refuses; a go-away follows."""
 
     error: str
+    why: str = ""  # of an invite that is none any more: used, expired, withdrawn
 
     def encode(self) -> bytes:
         """The line, with its end."""
-        return _line({"error": self.error})
+        fields: dict[str, object] = {"error": self.error}
+        return _line(fields | {"why": self.why} if self.why else fields)
 
 
 def parse_host_hello(line: bytes) -> HostHello | HostRefusal:
     """Read what a hardline/2 host said.  Raises PeerError for nonsense."""
     fields = parse_object(line)
     if "error" in fields:
-        return HostRefusal(_text(fields, "error")[:100] or "unknown")
+        return HostRefusal(_text(fields, "error")[:100] or "unknown", _text(fields, "why")[:100])
     _check_version(fields)
     return HostHello(_text(fields, "WANHosts"), _text(fields, "title"), _text(fields, "instance"))
 
@@ -193,6 +207,27 @@ def _password(fields: Mapping[str, Any]) -> str:
     if not isinstance(password, str):
         raise PeerError("a password that is not text")
     return password
+
+
+def _client(fields: Mapping[str, Any]) -> Proof | None:
+    """Who cannot be believed must not pass for somebody who said nothing."""
+    client = fields.get("client")
+    if client is None and "client" not in fields:
+        return None
+    if not isinstance(client, dict):
+        raise PeerError("a client that is no object")
+    return Proof(_from_base64(client.get("cert")), _from_base64(client.get("sig")))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _from_base64(text: object) -> bytes:
+    try:
+        return base64.b64decode(text.encode("ascii"), validate=True) if isinstance(text, str) else b""
+    except ValueError:
+        raise PeerError("a client with something that is not base64") from None
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str:

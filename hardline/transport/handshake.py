@@ -18,9 +18,9 @@ from OpenSSL import SSL
 
 from hardline.errors import PeerError
 from hardline.identity import KEY_HASH_SIZE, KeyHash
+from hardline.proof import EXPORTER_SIZE, HOST, ProofReader, Prover, Purpose
 from hardline.transport import psk
 from hardline.transport.engine import reason
-from hardline.transport.proof import EXPORTER_SIZE, HOST, ProofReader, Prover, Purpose
 
 ALPN_2 = b"hardline/2"
 

@@ -20,12 +20,12 @@ from OpenSSL import SSL, crypto
 
 from hardline.errors import ConnectionLost, PeerError, afresh
 from hardline.identity import KeyHash
+from hardline.proof import Purpose
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.engine import Engine, Scratch, best_engine, reason
 from hardline.transport.handshake import Accepting, ByCertificate, Handshake, Names, Visiting, exporter
 from hardline.transport.inbox import Inbox
-from hardline.transport.proof import Purpose
 from hardline.transport.tcp import TcpStream, cut, local_address, peer_endpoint
 from hardline.transport.turns import Turns
 
@@ -144,7 +144,7 @@ class TlsStream(asyncio.BufferedProtocol):
         return self._handshake.key_hash
 
     def exporter(self, purpose: Purpose, service: KeyHash) -> bytes:
-        """What a proof of `purpose` for this connection signs (docs/PROTOCOL.md 2.3)."""
+        """What a proof of `purpose` for this connection signs (docs/PROTOCOL.md 2.2)."""
         return exporter(self._engine.connection, purpose, service)
 
     @property

@@ -3,7 +3,7 @@
     finders ──Candidate──▶ Race ──▶ attempt: TCP, TLS, certificate ──▶ the first that is verified wins
 
 An attempt wins only after its certificate matched, never at TCP connect: otherwise a stranger on the LAN who answers
-fastest would win every time.  Source: docs/PROTOCOL.md, sections 2.2, 2.3 and 7.
+fastest would win every time.  Source: docs/PROTOCOL.md, sections 2.2 to 2.4 and 7.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -27,6 +27,10 @@ from hardline.transport.tls import TlsStream
 from hardline.tunnel.race import Race
 
 LEFT_ALONE = 4.0  # seconds
+
+
+async def _unknown(target: KeyHash) -> str:
+    return ""
 
 
 class Search(Protocol):
@@ -79,7 +83,8 @@ class Dialer:
     """Finds and races.
 
     `search` starts all finders for a key hash; `clock` is seconds since 1970; `is_ours` tells this node's own
-    listeners, which only it itself names (docs/PROTOCOL.md 7.2).
+    listeners, which only it itself names (docs/PROTOCOL.md 7.2); `protocol_of` what a host was heard to speak when it
+    was visited, "" for one that never was.
     """
 
     def __init__(
@@ -90,12 +95,14 @@ class Dialer:
         stagger: float = 0.25,
         timeout: float = 10.0,
         is_ours: Callable[[Endpoint], bool] = lambda endpoint: False,
+        protocol_of: Callable[[KeyHash], Awaitable[str]] = _unknown,
     ) -> None:
         self._search = search
         self._clock = clock
         self._stagger, self._timeout = stagger, timeout
         self._context, self._context_for_originals = visitor_context(), visitor_context(originals=True)
         self._is_ours = is_ours
+        self._protocol_of = protocol_of
 
     async def dial(self, target: KeyHash, known: Candidate | None = None) -> Route:
         """Open a verified connection to whoever owns `target`.
@@ -118,7 +125,7 @@ class Dialer:
         if known is not None:
             race.found(known)
         wait = self._stagger if known else 0.0
-        finding = tasks.start(self._find(search, happened, wait), "find")
+        finding = tasks.start(self._find(target, search, happened, wait), "find")
         try:
             while True:
                 while candidate := race.start(loop.time()):
@@ -156,7 +163,7 @@ class Dialer:
                         if loop.time() < began + wait:  # the known path is gone: look for others now
                             finding.cancel()
                             wait = 0.0
-                            finding = tasks.start(self._find(search, happened, wait), "find")
+                            finding = tasks.start(self._find(target, search, happened, wait), "find")
                     case Route() as route:
                         log.event(
                             "dial.won",
@@ -178,13 +185,21 @@ class Dialer:
                     late.tls.abort()
 
     async def _find(
-        self, search: Search, happened: asyncio.Queue[_Found | _Searched | _Lost | Route], wait: float
+        self,
+        target: KeyHash,
+        search: Search,
+        happened: asyncio.Queue[_Found | _Searched | _Lost | Route],
+        wait: float,
     ) -> None:
         await asyncio.sleep(wait)
+        protocol = await self._protocol_of(target)
         candidates = search.candidates()
         try:
             async for candidate in candidates:
-                if (why := self._refusal(candidate)) is None:
+                why = self._refusal(candidate)
+                if candidate.plain and protocol == "hardline/2":
+                    why = "the host speaks hardline/2, and this wants the key hash in clear"
+                if why is None:
                     happened.put_nowait(_Found(candidate))
                 else:
                     log.debug("dial.ignored", endpoint=candidate.endpoint, found_by=candidate.found_by, reason=why)

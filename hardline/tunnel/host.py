@@ -18,7 +18,8 @@ from OpenSSL import SSL
 
 from hardline import log
 from hardline.errors import ConnectionLost, HardlineError, LimitReached, PasswordRefused, PeerError, ServiceFailed
-from hardline.identity import KeyHash, utc_day
+from hardline.identity import KeyHash, instance_name, utc_day
+from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, format_wan_hosts
 from hardline.servicedir import Service
 from hardline.session import hello
@@ -32,7 +33,6 @@ from hardline.transport import psk
 from hardline.transport.contexts import front_context, server_context
 from hardline.transport.engine import reason
 from hardline.transport.handshake import Names
-from hardline.transport.proof import Prover
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from hardline.tunnel.entrance import Entrance
@@ -64,14 +64,15 @@ class Visitor:
     session: Session | None
     since: float
     tls: TlsStream
+    client: KeyHash | None = None  # who it has proven to be
 
 
 class Host:
     """Serves whatever `replace` was given last.
 
-    `clock` is seconds since 1970, `instance` tells hosts apart, `site` finds what answers in place of a local service,
-    `whereabouts` says where else the host is, for visitors to remember; `reached` is told where each of them, by its
-    address, says that it reached us.
+    `clock` is seconds since 1970, `instance` is the secret by which this host is told apart from others with the same
+    certificate, `site` finds what answers in place of a local service, `whereabouts` says where else the host is, for
+    visitors to remember; `reached` is told where each of them, by its address, says that it reached us.
     """
 
     def __init__(
@@ -268,10 +269,14 @@ class Host:
         if not hello.same_password(theirs.password, service.label.password):
             await tls.send(hello.HostRefusal("password").encode())
             raise PasswordRefused("the visitor's label has another password")
+        if theirs.client is not None:
+            theirs.client.check(VISITOR, tls.exporter(VISITOR, service.key_hash))
+            visitor.client = theirs.client.key_hash
         self._make_room(visitor.endpoint.host)
         self._reached(visitor.endpoint, theirs.reached)
-        await tls.send(hello.HostHello(self._wan_hosts(), service.title, self._instance).encode())
         key_hash = service.label.key_hash
+        instance = instance_name(self._instance, key_hash)
+        await tls.send(hello.HostHello(self._wan_hosts(), service.title, instance).encode())
         entrance: Entrance[Stream] = Entrance(
             lambda stream: self._tasks.start(self._serve_stream(key_hash, stream, entrance), "stream")
         )

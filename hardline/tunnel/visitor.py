@@ -11,14 +11,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 from hardline import log
 from hardline.config import clean_title
-from hardline.errors import ConnectionLost, HardlineError, LimitReached, NoRoute, PasswordRefused, PeerError
+from hardline.errors import (
+    AccessRefused,
+    ConnectionLost,
+    HardlineError,
+    LimitReached,
+    NoRoute,
+    PasswordRefused,
+    PeerError,
+)
 from hardline.identity import KeyHash, Label
+from hardline.proof import VISITOR, Prover
 from hardline.routes import Candidate, Endpoint, Via
 from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
@@ -36,6 +45,12 @@ _LOG_LENGTH = 50
 _ORIGINAL_CLOSED = (
     "the host, an original, closed at once: its service is down, or it wants another word before the key hash"
 )
+
+_INVITE = {
+    "used": "the invitation was used already",
+    "expired": "the invitation has expired",
+    "withdrawn": "the invitation was withdrawn",
+}
 
 
 class Memory(Protocol):
@@ -151,12 +166,23 @@ class Visit:
 
 
 class Visitor:
-    """Keeps one warm session per label, dialled once and shared by all visits."""
+    """Keeps one warm session per label, dialled once and shared by all visits.
 
-    def __init__(self, dialer: Dialer, memory: Memory, limits: VisitorLimits) -> None:
+    `prover` says as whom this node visits a service, where it does not so anonymously.
+    """
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        memory: Memory,
+        limits: VisitorLimits,
+        *,
+        prover: Callable[[KeyHash], Prover | None] = lambda key_hash: None,
+    ) -> None:
         self._dialer = dialer
         self._memory = memory
         self._limits = limits
+        self._prover = prover
         self._tasks = TaskSet("visitor")
         self._sessions: OrderedDict[Label, WarmSession] = OrderedDict()
         self._dialling: dict[Label, asyncio.Task[WarmSession | _Original]] = {}
@@ -266,7 +292,10 @@ class Visitor:
 
     async def _begin_session(self, route: Route, label: Label) -> WarmSession:
         await self._make_room()
-        ours = hello.VisitorHello(password=label.password, reached=str(route.candidate.endpoint))
+        client = None
+        if (prover := self._prover(label.key_hash)) is not None:
+            client = prover.prove(VISITOR, route.tls.exporter(VISITOR, label.key_hash))
+        ours = hello.VisitorHello(label.password, str(route.candidate.endpoint), client)
         await route.tls.send(ours.encode())
         reader = hello.HelloReader()
         warm: WarmSession
@@ -297,6 +326,8 @@ class Visitor:
         if isinstance(answer, hello.HostRefusal):
             if answer.error == "password":
                 raise PasswordRefused("the host wants another text before the key hash")
+            if answer.error in ("access", "invite"):
+                raise AccessRefused(_INVITE.get(answer.why, "the owner of the service lets in whom he has invited"))
             raise PeerError(f"the host refused: {answer.error}")
         warm.title = clean_title(answer.title)
         self._tasks.start(self._remember(warm.label.key_hash, warm.route, answer.wan_hosts, answer.title), "remember")

@@ -18,6 +18,11 @@ from hardline.routes import Candidate, Endpoint
 HERE = Endpoint("11.22.33.44", 7008)
 
 
+async def unknown(name: KeyHash) -> str:
+    """What a host spoke that was never visited."""
+    return ""
+
+
 @contextlib.asynccontextmanager
 async def node(at: Sequence[Endpoint]) -> AsyncIterator[Node]:
     made = Node(NodeOptions(at, bind=("127.0.0.1",)))
@@ -63,7 +68,7 @@ class Host:
 
 async def first(table: Table, name: KeyHash, skew: float = 0.0) -> tuple[Candidate | None, float]:
     """The first candidate, and after how long it came."""
-    finder = DhtFinder(table, ours=lambda: (), clock=lambda: time.time() + skew)
+    finder = DhtFinder(table, ours=lambda: (), protocol_of=unknown, clock=lambda: time.time() + skew)
     began = time.monotonic()
     async with contextlib.aclosing(finder.find(name)) as candidates:
         async for candidate in candidates:

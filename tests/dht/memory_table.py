@@ -22,9 +22,11 @@ class MemoryTable:
         self.forgetful = False  # takes everything and keeps nothing
         self.open_for: dict[Key, asyncio.Event] = {}  # gets of such a key end only when this is set
         self.gets = 0
+        self.asked: set[Key] = set()
 
     async def get(self, key: Key, largest: int, limit: float) -> AsyncGenerator[bytes, None]:
         self.gets += 1
+        self.asked.add(key)
         try:
             for value in list(self.values[key]):
                 if len(value) <= largest:

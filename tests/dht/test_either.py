@@ -27,7 +27,7 @@ def test_a_node_for_this_machine_alone_asks_nobody_else(tmp_path):
     async def run() -> None:
         settings = DhtSection(
             bootstrap=(Endpoint("bootstrap.jami.net", 4222), Endpoint("203.0.113.9", 4222), Endpoint("127.0.0.1", 1)),
-            proxies=("http://dhtproxy.jami.net", "http://localhost:1", "http://127.0.0.1:2", "http://[::1]:3/"),
+            proxies=("https://dhtproxy.jami.net", "http://localhost:1", "http://127.0.0.1:2", "http://[::1]:3/"),
         )
         alone = open_table(settings, ("127.0.0.1", "::1"), tmp_path / "nodes")
         everywhere = open_table(settings, (), tmp_path / "nodes")

@@ -14,7 +14,8 @@ from hardline.dht import finder as finding
 from hardline.dht.finder import MAX_CANDIDATES, MAX_PLAIN, DhtFinder
 from hardline.dht.record import Key, Record, days, plain_key, record_key, seal
 from hardline.dht.table import NotConnected
-from hardline.identity import SECONDS_PER_DAY
+from hardline.errors import HardlineError
+from hardline.identity import SECONDS_PER_DAY, KeyHash
 from hardline.routes import Candidate, Endpoint, Via
 from tests.dht.keys import DER, NAME, boxed_record, pem
 from tests.dht.memory_table import MemoryTable
@@ -30,8 +31,13 @@ def sealed(record: Record = RECORD) -> bytes:
     return seal(record, KEY, os.urandom(24))
 
 
-def finder(table: MemoryTable, ours: Sequence[Endpoint] = (), originals: bool = True, now: float = NOW) -> DhtFinder:
-    return DhtFinder(table, ours=lambda: ours, originals=originals, clock=lambda: now)
+def finder(
+    table: MemoryTable, ours: Sequence[Endpoint] = (), originals: bool = True, now: float = NOW, spoke: str = ""
+) -> DhtFinder:
+    async def protocol_of(name: KeyHash) -> str:
+        return spoke
+
+    return DhtFinder(table, ours=lambda: ours, protocol_of=protocol_of, originals=originals, clock=lambda: now)
 
 
 def found(table: MemoryTable, by: DhtFinder | None = None) -> list[Candidate]:
@@ -141,10 +147,26 @@ def test_the_originals_value_is_used_where_there_is_no_record():
     ]
 
 
-def test_the_originals_value_is_not_looked_up_by_who_does_not_want_it():
+def test_the_originals_value_is_not_looked_up_by_who_did_not_ask_for_it_and_that_is_said():
     table = MemoryTable()
     table.values[plain_key(NAME, DAY)] = [b"11.22.33.44:7008"]
-    assert found(table, finder(table, originals=False)) == []
+    with pytest.raises(HardlineError, match=r"\[DHT\] originals = yes"):
+        found(table, finder(table, originals=False))
+    assert plain_key(NAME, DAY) not in table.asked
+
+
+@pytest.mark.parametrize("originals", [True, False])
+def test_what_was_heard_to_speak_hardline_2_is_never_looked_for_as_an_original(originals):
+    table = MemoryTable()
+    table.values[plain_key(NAME, DAY)] = [b"11.22.33.44:7008"]
+    assert found(table, finder(table, originals=originals, spoke="hardline/2")) == []
+    assert plain_key(NAME, DAY) not in table.asked
+
+
+def test_a_host_that_was_an_original_is_looked_for_as_one():
+    table = MemoryTable()
+    table.values[plain_key(NAME, DAY)] = [b"11.22.33.44:7008"]
+    assert endpoints(found(table, finder(table, originals=False, spoke="hardline/1"))) == ["11.22.33.44:7008"]
 
 
 def test_a_search_for_a_record_that_does_not_end_holds_back_the_originals_value_for_a_while_only(monkeypatch):

@@ -20,7 +20,7 @@ from hardline.dht.node import Node, NodeOptions
 from hardline.dht.proxy import Proxies
 from hardline.dht.record import days, plain_key, record_key
 from hardline.routes import Candidate, Endpoint
-from tests.dht.hosting import HERE, Host, first, node
+from tests.dht.hosting import HERE, Host, first, node, unknown
 from tests.dht.island import FULL, Dhtnode, Island, Nodes, dht, marks
 from tests.dht.keys import boxed_record
 from tests.support.waiting import wait_until
@@ -90,7 +90,7 @@ def test_a_service_that_moved_is_found_at_its_new_address(network, identities):
         async with node(nodes[0].endpoints) as hosting, node(nodes[1].endpoints) as visiting:
             host = Host(hosting, identities[:1])
             async with host.announced():
-                finder = DhtFinder(visiting, ours=lambda: ())
+                finder = DhtFinder(visiting, ours=lambda: (), protocol_of=unknown)
                 host.hosts = [THERE]
                 host.directory.changed()
                 async with asyncio.timeout(10):

@@ -13,6 +13,7 @@ from OpenSSL import SSL
 
 from hardline import certificates
 from hardline.certificates import Identity
+from hardline.proof import Prover
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits, Stream
 from hardline.signatures import signing_key
@@ -22,7 +23,6 @@ from hardline.transport.contexts import client_context, front_context, server_co
 from hardline.transport.engine import BindingEngine, Engine, PublicEngine, best_engine
 from hardline.transport.handshake import Names
 from hardline.transport.listener import Listener
-from hardline.transport.proof import Prover
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from tests.support.memory_stream import MemoryStream

@@ -23,12 +23,12 @@ from hardline import certificates
 from hardline.certificates import Identity
 from hardline.errors import ConnectionLost, HardlineError, PeerError, WrongCertificate
 from hardline.identity import KeyHash
+from hardline.proof import HOST, Prover
 from hardline.signatures import signing_key
 from hardline.transport import psk
 from hardline.transport.contexts import front_context, server_context, visitor_context
 from hardline.transport.handshake import ALPN_2, Names
 from hardline.transport.listener import Listener
-from hardline.transport.proof import HOST, Prover
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from tests.hostile import psk_tls

@@ -13,11 +13,11 @@ from hardline import certificates
 from hardline.certificates import Identity
 from hardline.errors import HardlineError, NoRoute
 from hardline.identity import KeyHash, utc_day
+from hardline.proof import Prover
 from hardline.routes import Candidate, Endpoint, Via
 from hardline.signatures import signing_key
 from hardline.transport.contexts import front_context, server_context
 from hardline.transport.handshake import Names
-from hardline.transport.proof import Prover
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from hardline.tunnel import dialer as dialling
@@ -165,6 +165,30 @@ def test_the_key_hash_itself_is_sent_only_to_a_plain_candidate(ours):
             route = await dialer(Listed((0, lan(endpoint, plain=True)))).dial(ours.key_hash)
             assert names == [str(ours.key_hash)]
             route.tls.abort()
+
+    run(story)
+
+
+def test_a_host_of_today_is_spoken_to_in_hardline_2_by_its_plain_name_too(ours):
+    async def story():
+        async with listening(ours) as (endpoint, _):
+            route = await dialer(Listed((0, lan(endpoint, plain=True)))).dial(ours.key_hash)
+            assert route.protocol == "hardline/2"
+            route.tls.abort()
+
+    run(story)
+
+
+def test_who_was_heard_to_speak_hardline_2_is_never_asked_by_its_plain_name(ours):
+    async def spoke(target: KeyHash) -> str:
+        return "hardline/2"
+
+    async def story():
+        async with listening(ours) as (endpoint, names):
+            search = Listed((0, lan(endpoint, plain=True)))
+            with pytest.raises(NoRoute):
+                await Dialer(lambda target: search, clock=lambda: NOW, protocol_of=spoke).dial(ours.key_hash)
+            assert names == []
 
     run(story)
 

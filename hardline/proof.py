@@ -3,7 +3,7 @@
     host ── u16 length ‖ certificate (DER) ‖ signature ──▶ visitor          the host's first bytes, in one record
 
 The signature is over the connection's own exporter, so it proves nothing on any other: whoever sits in the middle, even
-knowing the key hash, has two connections with two exporters.  Source: docs/PROTOCOL.md, section 2.3.
+knowing the key hash, has two connections with two exporters.  Source: docs/PROTOCOL.md, section 2.2.
 """
 
 from __future__ import annotations
