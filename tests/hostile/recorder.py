@@ -164,9 +164,12 @@ def certificate(host: str, name: str, version: ssl.TLSVersion) -> list[bytes]:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.minimum_version = context.maximum_version = version
     context.set_alpn_protocols(["hardline/2"])
-    with contextlib.suppress(OSError), socket.create_connection((host, 7008), 5) as raw:
-        with context.wrap_socket(raw, server_hostname=name) as tls:
-            return [tls.getpeercert(True) or b""]
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((host, 7008), 5) as raw,
+        context.wrap_socket(raw, server_hostname=name) as tls,
+    ):
+        return [tls.getpeercert(True) or b""]
     return []
 
 
