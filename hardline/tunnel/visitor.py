@@ -17,7 +17,15 @@ from typing import Protocol
 
 from hardline import log
 from hardline.config import clean_title
-from hardline.errors import ConnectionLost, HardlineError, LimitReached, NoRoute, PasswordRefused, PeerError
+from hardline.errors import (
+    ConnectionLost,
+    HardlineError,
+    LimitReached,
+    NoRoute,
+    PasswordRefused,
+    PeerError,
+    ServiceFailed,
+)
 from hardline.identity import KeyHash, Label
 from hardline.routes import Candidate, Endpoint, Via
 from hardline.session import hello
@@ -295,8 +303,10 @@ class Visitor:
 
     def _greeted(self, warm: WarmSession, answer: hello.HostHello | hello.HostRefusal) -> None:
         if isinstance(answer, hello.HostRefusal):
-            if answer.error == "password":
+            if answer.error == hello.BAD_PASSWORD:
                 raise PasswordRefused("the host wants another text before the key hash")
+            if answer.error == hello.WAIT:
+                raise ServiceFailed("wait", "")
             raise PeerError(f"the host refused: {answer.error}")
         warm.title = clean_title(answer.title)
         self._tasks.start(self._remember(warm.label.key_hash, warm.route, answer.wan_hosts, answer.title), "remember")
