@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from hardline.errors import BadLabel, PeerError
 from hardline.identity import MAX_FREE_TEXT, KeyHash, Label
-from hardline.ini import NOT_BUILT, Ini, seen, setting
+from hardline.ini import Ini, seen, setting
 from hardline.routes import Endpoint
 from hardline.units import (
     DAY,
@@ -44,6 +44,7 @@ from hardline.units import (
 
 MAX_FILE = 64 * KB
 MAX_TITLE = 200
+EVERYONE = "everyone"
 MAX_SOCKET_PATH = 107  # sun_path of a unix socket, without its final NUL
 
 _LATER = re.compile(r"(Relay|Gateway|Peer:.*\S.*|Forward:.*\S.*)\Z")
@@ -163,6 +164,7 @@ class ServiceSection:
     certfile: Path | None = setting(None, _path)
     password: str | None = setting(None, _password, secret=True)
     legacy: bool = setting(True, parse_yes_no)
+    max_connections: int | None = setting(None, or_none(number(1, 1_000_000)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ class AccessSection:
     """[Access]: who may find and use it."""
 
     use_dht: bool = setting(True, parse_yes_no, key="useDHT")
-    clients: str = setting("everyone", _text, note=NOT_BUILT, many=True)
+    clients: str = setting(EVERYONE, _text, many=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +208,17 @@ class ServiceSettings:
     certfile: Path | None = None
     password: str | None = field(default=None, repr=False)
     legacy: bool = True
+    max_connections: int | None = None
     access: AccessSection = AccessSection()
     cache: CacheSection = CacheSection()
     notes: tuple[str, ...] = ()
+
+    @property
+    def closed(self) -> str:
+        """Why this must not be served to anybody; "" when it may."""
+        if self.access.clients.lower() == EVERYONE:
+            return ""
+        return "not served: who may visit cannot be enforced yet"
 
 
 def parse_service(text: str, file: str) -> ServiceSettings:
@@ -235,6 +245,8 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         ini.notes.append("[Service] verify has no effect: the service is not https")
     if cache != CacheSection() and not cache.directory:
         ini.notes.append("[Cache] has no effect without its key directory")
+    if service.max_connections is not None and (target is None or cache.directory):
+        ini.notes.append("[Service] max_connections has no effect with [Cache] directory")
     name = Path(file).name.removesuffix(".ini")
     return ServiceSettings(
         target=target,
@@ -243,6 +255,7 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         certfile=service.certfile,
         password=service.password,
         legacy=service.legacy,
+        max_connections=service.max_connections,
         access=access,
         cache=cache,
         notes=tuple(ini.notes),
@@ -287,6 +300,7 @@ class SessionSection:
     process_window: int = setting(256 * MB, size(256 * KB, 1 << 40))
     max_sessions: int = setting(1000, number(1, 1_000_000))
     max_streams: int = setting(1000, number(1, 1_000_000))
+    max_streams_per_source: int = setting(1000, number(1, 1_000_000))
     max_handshakes_per_source: int = setting(16, number(1, 1_000_000))
     hello_timeout: float = setting(10.0, duration(0.1, 10 * MINUTE))
 

@@ -147,6 +147,7 @@ class Daemon:
                 session=limits,
                 sessions=session.max_sessions,
                 handshakes_per_source=session.max_handshakes_per_source,
+                streams_per_source=session.max_streams_per_source,
                 hello_timeout=session.hello_timeout,
             ),
             clock=time.time,
@@ -228,7 +229,8 @@ class Daemon:
     # The service directory.
 
     def _services(self) -> list[Any]:
-        return list(self._directory.services.values())
+        """Those that are offered: to visitors, on the LAN, in the DHT."""
+        return [service for service in self._directory.services.values() if not service.settings.closed]
 
     def _lan_services(self) -> list[LanService]:
         return [LanService(service.label, service.title, service.settings.listed) for service in self._services()]
@@ -263,7 +265,7 @@ class Daemon:
         self._host.network_changed(addresses)
 
     def _summary(self) -> str:
-        services, problems = self._directory.services, self._directory.problems
+        services, problems = self._services(), self._directory.problems
         broken = f", {len(problems)} with problems" if problems else ""
         return f"serving {len(services)} service{'' if len(services) == 1 else 's'}{broken}"
 

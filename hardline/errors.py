@@ -90,7 +90,7 @@ class LimitReached(HardlineError):
 class ServiceFailed(HardlineError):
     """The host answered, its local service did not.
 
-    `kind` is one of docs/PROTOCOL.md section 5.4: refused, timeout, limit, unavailable.
+    `kind` is one of docs/PROTOCOL.md section 5.4: refused, timeout, limit, unavailable; or the refusal wait of 4.3.
     """
 
     def __init__(self, kind: str, detail: str) -> None:

@@ -18,6 +18,7 @@ from hardline.tunnel.host import Visitor as Guest
 from hardline.tunnel.visitor import OpenOriginal, VisitRecord, WarmSession
 
 _WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address
+CLOSED_HINT = "to let everybody in who has the address, remove clients from [Access]"
 _KIND_OF_WORK = re.compile(r"[A-Za-z -]+(\.[A-Za-z -]+)*")
 
 
@@ -33,7 +34,7 @@ def describe_services(
     announced: Callable[[KeyHash], Mapping[str, Any] | None] = lambda key_hash: None,
     now: float = 0.0,
 ) -> list[dict[str, Any]]:
-    """Every file of the service directory: serving, stale (it broke, its last good version serves on) or broken.
+    """Every file of the service directory: serving, stale (it broke, its last good version serves on), broken, closed.
 
     `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970.
     """
@@ -54,6 +55,13 @@ def describe_services(
                 "dht": (said := announced(service.key_hash)),
                 "announced": describe_announced(said, wanted=service.settings.access.use_dht, now=now),
             }
+            if closed := service.settings.closed:
+                row |= {
+                    "state": "closed",
+                    "announced": "not announced in the DHT",
+                    "problem": closed,
+                    "hint": CLOSED_HINT,
+                }
         if problem is not None:
             row |= {"problem": problem.message, "hint": problem.hint, "file": str(problem.file)}
         rows.append(row)

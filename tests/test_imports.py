@@ -47,9 +47,10 @@ MAY_IMPORT = {
 
 PURE_FILES = {
     "": "errors identity signatures proof routes streams config ini units html",
-    "session": "hello status yamux windows liveness",
+    "transport": "sources",
+    "session": "hello status yamux windows liveness conduct",
     "discovery": "lpd answering offers own instances rates reached",
-    "tunnel": "race names entrance",
+    "tunnel": "race names entrance crowd guesses",
     "proxy": "hostname head pages pac forwarding",
     "dht": "record endpoints newest lines table",
     "upnp": "external epoch grants natpmp pcp ssdp routing advice",

@@ -152,6 +152,14 @@ def service_failed(label: Label, failure: ServiceFailed) -> Problem:
     """502, 503 or 504: the host answered, its local service did not."""
     detail = f" ({shown(failure.detail)})" if failure.detail else ""
     match failure.kind:
+        case "wait":
+            return Problem(
+                503,
+                "The host asks you to wait",
+                "Too many wrong words before the key hash came from your network; it judges one in ten seconds now.",
+                ("Ask whoever shares the service for the whole address, word and dash included.",),
+                retry_after=10,
+            )
         case "timeout":
             return Problem(
                 504,

@@ -96,9 +96,13 @@ class HostHello:
         return _line({"v": VERSION} | {key: value for key, value in named.items() if value})
 
 
+BAD_PASSWORD = "password"
+WAIT = "wait"  # this source guessed wrong too often
+
+
 @dataclass(frozen=True, slots=True)
 class HostRefusal:
-    """The host's when it refuses; a go-away follows."""
+    """The host's when it refuses: BAD_PASSWORD, WAIT, or what later hosts say; a go-away may follow."""
 
     error: str
     why: str = ""  # of an invite that is none any more: used, expired, withdrawn

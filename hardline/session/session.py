@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 from hardline import log
 from hardline.errors import ConnectionLost, HardlineError, PeerError, afresh
 from hardline.session import yamux
+from hardline.session.conduct import Conduct
+from hardline.session.frames import FrameTurns
 from hardline.session.liveness import Due, Liveness
 from hardline.session.stream import Stream
 from hardline.session.windows import Backlog, WindowBudget
 from hardline.session.yamux import HEADER_SIZE, Yamux
 from hardline.transport.engine import Scratch
+from hardline.transport.sources import Source, source_of
 from hardline.transport.tls import TlsStream
 
 _STAGING = 262_144 + HEADER_SIZE
@@ -29,8 +32,6 @@ _ALONE = 4_194_304  # what a stream may add in one turn of the event loop when n
 _TURN = 524_288  # what several may together; one staging buffer, when the socket was behind
 _SHARE = 8_192  # what each may at least, however many they are
 _TRICKLE = 4_096  # the same while the socket is behind
-_PINGS = 200  # a second that are answered
-_FRAMES = 32  # of a peer that are looked at in one turn: thousands fit into one read
 _HELD_STEP = 65_536  # the process hears of what is held for readers in steps of this
 _HELD_MORE = 16_777_216  # what all streams may hold beyond the session's window, for their initial ones
 _LAZY = 0.001  # seconds that what nobody waits for may wait for company
@@ -58,7 +59,8 @@ class Session:
 
     `accept` is called with every stream that the peer opens; without it, none is accepted.  `preamble`, when
     given, gets what arrives first and returns what is left for yamux, or None as long as it wants more
-    (docs/PROTOCOL.md 4: the visitor sends before it has read the host's hello).
+    (docs/PROTOCOL.md 4: the visitor sends before it has read the host's hello).  `source` is whom the peer belongs to;
+    its address says so otherwise.
     `closed` is done once the session is over; `failure` then says why, None for in order.
     """
 
@@ -70,6 +72,7 @@ class Session:
         client: bool,
         accept: Callable[[Stream], None] | None = None,
         preamble: Callable[[memoryview], memoryview | None] | None = None,
+        source: Source | None = None,
     ) -> None:
         self._tls = tls
         self._loop = asyncio.get_running_loop()
@@ -94,7 +97,9 @@ class Session:
         self._alarm_at = 0.0
         self._pinged_at = 0.0
         self._ping_value = 0
-        self._pinged_before, self._pinged_since = 0, self._loop.time()  # by the peer
+        self._conduct = Conduct(self._loop.time())
+        self._frames = FrameTurns.of_this_loop()
+        self.source = source or Source(source_of(tls.peer.host))
         self._round_trip = 0.0
         self._acknowledged = 0
         self._ping_ends_at: int | None = None  # in the count of `TlsStream.written`; None until it is written
@@ -267,9 +272,17 @@ class Session:
         if self._unread is not None:
             self._unread = memoryview(bytes(self._unread) + bytes(data))
             return
-        if not self._take(data):
-            self._tls.hold()
-            self._loop.call_soon(self._take_more)
+        most = self._frames.allowed(self.source.name)
+        if most:
+            before = self._yamux.frames
+            all_of_it = self._take(data, most)
+            self._frames.looked(self._yamux.frames - before)
+            if all_of_it:
+                return
+        else:
+            self._unread = memoryview(bytes(data))
+        self._tls.hold()
+        self._frames.wait(self.source.name, self._take_more)
 
     def plaintext_ended(self, failure: Exception | None) -> None:
         """What came before the end is looked at first, a turn at a time like everything else."""
@@ -285,15 +298,15 @@ class Session:
 
     # How it works.
 
-    def _take(self, data: memoryview) -> bool:
-        """Look at some frames.  False when there are more: they are in `_unread`, for the next turn."""
+    def _take(self, data: memoryview, most: int) -> bool:
+        """Look at `most` frames.  False when there are more: they are in `_unread`, for the next turn."""
         try:
             if self._preamble is not None:
                 rest = self._preamble(data)
                 if rest is None:
                     return True
                 self._preamble, data = None, rest
-            for event in self._yamux.receive(data, _FRAMES):
+            for event in self._yamux.receive(data, most):
                 if type(event) is yamux.DataReceived:  # nearly all are: not asked for by a pattern
                     if stream := self._streams.get(event.stream):
                         stream.held += len(event.data)
@@ -310,8 +323,8 @@ class Session:
             return True
         if self._held - self._noted >= _HELD_STEP:
             self._bound_what_is_held()
-        if self._yamux.pinged > self._pinged_before + _PINGS:
-            self._judge_pings()
+        if self._yamux.empty > self._conduct.frames_due or self._yamux.pinged > self._conduct.pings_due:
+            self._judge()
         if self._yamux.has_answers:
             self._schedule()  # they leave with whatever else comes up in this turn
         if not self._yamux.unread:
@@ -320,25 +333,31 @@ class Session:
         self._unread = rest if rest.readonly else memoryview(bytes(rest))  # the buffer of all is needed for others
         return False
 
-    def _judge_pings(self) -> None:
-        """Honest peers ping once in seconds; each one costs us more than it costs its sender."""
-        now = self._loop.time()
-        if now - self._pinged_since < 1.0:
+    def _judge(self) -> None:
+        empty = self._yamux.empty
+        wrong = self._conduct.judge(
+            self._loop.time(),
+            pings=self._yamux.pinged,
+            empty=empty,
+            full=self._yamux.frames - empty,
+            moved=self.sent + self.received,
+        )
+        if wrong:
             self._yamux.go_away(yamux.PROTOCOL_ERROR)
-            self._end(PeerError(f"more than {_PINGS} pings a second"), orderly=True)
-        self._pinged_since, self._pinged_before = now, self._yamux.pinged
+            self._end(PeerError(wrong), orderly=True)
 
-    def _take_more(self) -> None:
+    def _take_more(self, most: int) -> int:
         data, self._unread = self._unread, None
         if self._over or data is None:
-            return
-        if self._take(data):
-            if self._ended_by is not None:
-                self._end(self._ended_by)
-            else:
-                self._tls.go_on()
+            return 0
+        before = self._yamux.frames
+        if not self._take(data, most):
+            self._frames.wait(self.source.name, self._take_more, again=True)
+        elif self._ended_by is not None:
+            self._end(self._ended_by)
         else:
-            self._loop.call_soon(self._take_more)
+            self._tls.go_on()
+        return self._yamux.frames - before
 
     def _bound_what_is_held(self) -> None:
         """Who makes us hold more than honest readers' windows loses the streams that hold most."""
@@ -348,10 +367,10 @@ class Session:
 
     def _note_what_is_held(self) -> None:
         self._noted = self._held
-        fullest = self._backlog.note(self, self._held)
+        fullest = self._backlog.note(self, self.source.name, self._held)
         while isinstance(fullest, Session) and fullest._cut_fullest("process_window"):
             fullest._noted = fullest._held
-            fullest = self._backlog.note(fullest, fullest._held)
+            fullest = self._backlog.note(fullest, fullest.source.name, fullest._held)
 
     def _cut_fullest(self, limit: str) -> bool:
         """Cut the stream that holds most because of `limit`.  False when there is none."""
@@ -390,6 +409,7 @@ class Session:
             case yamux.StreamOpened(number):
                 assert self._accept is not None, "yamux accepts none without it"
                 opened = self._streams[number] = Stream(self, number)
+                self.source.streams += 1
                 self.last_used = self._loop.time()
                 self._accept(opened)
             case yamux.StreamEnded(number):
@@ -519,6 +539,8 @@ class Session:
     def _drop(self, number: int) -> Stream | None:
         stream = self._streams.pop(number, None)
         if stream is not None:
+            if self._accept is not None:
+                self.source.streams -= 1
             self._held -= stream.held
             stream.held = 0
             self._parked.pop(stream, None)
@@ -535,6 +557,8 @@ class Session:
         if self._alarm is not None:
             self._alarm.cancel()
         streams, self._streams = list(self._streams.values()), {}
+        if self._accept is not None:
+            self.source.streams -= len(streams)
         for stream in streams:
             stream.fail(failure if isinstance(failure, HardlineError) else ConnectionLost(str(failure)))
         self._yamux.release()

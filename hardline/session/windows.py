@@ -65,23 +65,43 @@ class WindowBudget:
 class Backlog:
     """What all sessions of the process hold for readers that do not read.
 
-    Windows bound it for each stream; this bounds it for strangers with many streams.
+    Windows bound it for each stream; this bounds it for strangers with many streams, and with many sessions.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held: dict[object, int] = {}
+        self._sources: dict[str, dict[object, int]] = {}
+        self._sums: dict[str, int] = {}
+        self._source_of: dict[object, str] = {}
         self._total = 0
 
-    def note(self, session: object, held: int) -> object | None:
-        """`session` holds `held` bytes now.  Returns the session that holds most when that is too much together."""
-        self._total += held - self._held.get(session, 0)
-        self._held[session] = held
-        return max(self._held, key=self._held.__getitem__) if self._total > self._limit else None
+    def note(self, session: object, source: str, held: int) -> object | None:
+        """`session` of `source` holds `held` bytes now.
+
+        Returns who has to give way when that is too much together: of the source whose sessions hold most, the one
+        that holds most.
+        """
+        sessions = self._sources.setdefault(source, {})
+        more = held - sessions.get(session, 0)
+        sessions[session] = held
+        self._source_of[session] = source
+        self._sums[source] = self._sums.get(source, 0) + more
+        self._total += more
+        if self._total <= self._limit:
+            return None
+        fullest = self._sources[max(self._sums, key=self._sums.__getitem__)]
+        return max(fullest, key=fullest.__getitem__)
 
     def forget(self, session: object) -> None:
         """`session` is over."""
-        self._total -= self._held.pop(session, 0)
+        source = self._source_of.pop(session, None)
+        if source is None:
+            return
+        held = self._sources[source].pop(session)
+        self._sums[source] -= held
+        self._total -= held
+        if not self._sources[source]:
+            del self._sources[source], self._sums[source]
 
 
 class ReceiveWindow:

@@ -115,6 +115,7 @@ class Yamux:
         self._partial = b""
         self.unread = 0
         self.pinged = 0  # times by the peer
+        self.frames = self.empty = 0  # that came in all, and those without payload for anybody
         self._payload_left = 0
         self._payload_stream = 0
         self._payload_flags = 0
@@ -231,7 +232,7 @@ class Yamux:
         """
         events: list[Event] = []
         offset, end = 0, len(data)
-        self.unread = 0
+        self.unread, left = 0, most
         if self._partial:
             needed = HEADER_SIZE - len(self._partial)
             partial = self._partial + bytes(data[:needed])
@@ -240,6 +241,7 @@ class Yamux:
                 self._partial = partial
                 return events
             self._partial = b""
+            left -= 1
             self._frame(_HEADER.unpack(partial), events)
         while True:
             if self._payload_left:
@@ -252,10 +254,10 @@ class Yamux:
             if end - offset < HEADER_SIZE:
                 self._partial = bytes(data[offset:])
                 break
-            if most <= 0:
+            if left <= 0:
                 self.unread = end - offset
                 break
-            most -= 1
+            left -= 1
             header = _HEADER.unpack_from(data, offset)
             offset += HEADER_SIZE
             if header[:3] == _PLAIN_DATA and 0 < header[4] <= end - offset:
@@ -267,12 +269,15 @@ class Yamux:
                     offset += header[4]
                     continue
             self._frame(header, events)
+        self.frames += most - left
         if len(self._outbox) > MAX_CONTROL_BACKLOG:
             raise PeerError("the peer asks for more answers than it reads")
         return events
 
     def _frame(self, header: tuple[int, int, int, int, int], events: list[Event]) -> None:
         version, kind, flags, stream, length = header
+        if kind != DATA or not length:
+            self.empty += 1
         if version != 0:
             raise PeerError(f"yamux version {version}, expected 0")
         if kind in (DATA, WINDOW):
@@ -301,6 +306,8 @@ class Yamux:
                 if state.remote_ended:
                     raise PeerError(f"data on stream {stream} after its end")
                 state.receive_window.received(length)
+            else:
+                self.empty += 1
             self._payload_left, self._payload_stream, self._payload_flags = length, stream, flags
             return
         if kind == WINDOW and length and state is not None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from OpenSSL import SSL
 
@@ -33,10 +33,14 @@ from hardline.transport import psk
 from hardline.transport.contexts import front_context, server_context
 from hardline.transport.engine import reason
 from hardline.transport.handshake import Names
+from hardline.transport.sources import Source, networks, source_of
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
+from hardline.tunnel.connections import Connections
+from hardline.tunnel.crowd import Seat, gives_way, waits_beside, waits_longest
 from hardline.tunnel.entrance import Entrance
-from hardline.tunnel.local import LocalSite, open_local
+from hardline.tunnel.guesses import TELL_EVERY, Guesses
+from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_local
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.pump import carry
 
@@ -52,6 +56,7 @@ class HostLimits:
     handshakes_per_source: int = 16
     handshakes: int = 512  # of all sources together
     hello_timeout: float = 10.0
+    streams_per_source: int = 1000
 
 
 @dataclass(eq=False, slots=True)
@@ -98,7 +103,12 @@ class Host:
         self._server_names = ServerNames(())
         self._front = front_context()
         self._names = Names(self._find, lambda key_hash: self._provers.get(key_hash), self._certificate)
-        self._shaking: dict[TcpStream, str] = {}  # who shakes hands or says hello, in order of arrival
+        self._shaking: dict[TcpStream, str] = {}  # from which address who shakes hands or says hello, as they came
+        self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
+        self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
+        self._connections: dict[KeyHash, Connections[asyncio.Future[None]]] = {}
+        self._guesses = Guesses()
+        self._telling: dict[KeyHash, asyncio.TimerHandle] = {}
         self.visitors: set[Visitor] = set()
 
     def replace(self, services: Iterable[Service]) -> None:
@@ -110,6 +120,7 @@ class Host:
         before, self._services = self._services, {service.label.key_hash: service for service in services}
         self._provers, self._contexts = self._usable(self._provers), self._usable_by_originals(self._contexts)
         self._server_names = ServerNames((key_hash, key_hash in self._contexts) for key_hash in self._services)
+        self._limit_connections()
         for visitor in list(self.visitors):
             was, now = before.get(visitor.key_hash), self._services.get(visitor.key_hash)
             if visitor.session is None:
@@ -119,22 +130,35 @@ class Host:
             elif was is not None and was.label != now.label:
                 visitor.session.go_away()
 
+    def _limit_connections(self) -> None:
+        before, self._connections = self._connections, {}
+        for key_hash, service in self._services.items():
+            limit = service.settings.max_connections
+            if limit is None or service.settings.cache.directory is not None:
+                continue
+            if (known := before.get(key_hash)) is not None:
+                _wake(known.resize(limit))
+            self._connections[key_hash] = known or Connections(limit)
+
     def accepted(self, tcp: TcpStream) -> None:
         """A connection came in: the listener's callback."""
-        source = tcp.peer
-        waiting = Counter(self._shaking.values())
-        if waiting[source.host] >= self._limits.handshakes_per_source:
-            log.debug("visitor.refused", endpoint=source, reason="max_handshakes_per_source")
-            tcp.abort()
-            return
+        peer = tcp.peer
+        source = source_of(peer.host)
+        beside = {other: host for other, host in self._shaking.items() if source_of(host) == source}
+        if len(beside) >= self._limits.handshakes_per_source:
+            if (leaving := waits_beside(beside, peer.host)) is None:
+                log.debug("visitor.refused", endpoint=peer, reason="max_handshakes_per_source")
+                tcp.abort()
+                return
+            self._stop_shaking(leaving)
         if len(self._shaking) >= self._limits.handshakes:
-            # Somebody with many addresses: of those who wait most the one that waits longest gives way.
-            most = max(waiting.values())
-            leaving = next(other for other, host in self._shaking.items() if waiting[host] == most)
-            del self._shaking[leaving]
-            leaving.abort()
-        self._shaking[tcp] = source.host
-        self._tasks.start(self._welcome(tcp, source), "welcome")
+            self._stop_shaking(waits_longest({other: networks(host) for other, host in self._shaking.items()}))
+        self._shaking[tcp] = peer.host
+        self._tasks.start(self._welcome(tcp, peer), "welcome")
+
+    def _stop_shaking(self, leaving: TcpStream) -> None:
+        del self._shaking[leaving]
+        leaving.abort()
 
     def go_away(self) -> None:
         """Take no new streams; those that are open go on."""
@@ -150,6 +174,8 @@ class Host:
 
     async def aclose(self) -> None:
         """End everything.  Let it drain first: `go_away`."""
+        for timer in self._telling.values():
+            timer.cancel()
         sessions = [visitor.session for visitor in self.visitors if visitor.session]
         await asyncio.gather(*(session.aclose(ConnectionLost("the host is stopping")) for session in sessions))
         await self._tasks.aclose()
@@ -239,22 +265,50 @@ class Host:
     def _make_room(self, newcomer: str) -> None:
         """Let one more in, from the address `newcomer`.
 
-        When the house is full, whoever has most sessions gives up the one that was not used for longest.  Raises
-        LimitReached when that is the newcomer's own address.
+        When the house is full, somebody gives way.  Raises LimitReached when that is the newcomer.
         """
         if len(self.visitors) < self._limits.sessions:
             return
-        sources = Counter(visitor.endpoint.host for visitor in self.visitors)
-        source, most = sources.most_common(1)[0]
-        if most <= sources[newcomer] + 1:
+        leaving = gives_way([self._seat(visitor) for visitor in self.visitors], networks(newcomer))
+        if leaving is None:
             raise LimitReached(f"{len(self.visitors)} sessions are in use ([Session] max_sessions)")
-        leaving = min((visitor for visitor in self.visitors if visitor.endpoint.host == source), key=_worth)
         self.visitors.discard(leaving)
         log.debug("visitor.displaced", endpoint=leaving.endpoint, reason="max_sessions")
         if leaving.session is not None:
             leaving.session.abort(ConnectionLost("max_sessions: others needed the room"))
         else:
             leaving.tls.abort()
+
+    def _seat(self, visitor: Visitor) -> Seat[Visitor]:
+        session, where = visitor.session, networks(visitor.endpoint.host)
+        if session is not None:
+            return Seat(visitor, where, session.open_streams > 0, session.last_used)
+        ago = self._clock() - visitor.since
+        return Seat(visitor, where, True, asyncio.get_running_loop().time() - ago)
+
+    def _judge_password(self, service: Service, given: str, source: str) -> None:
+        """Raises PasswordRefused for a wrong one, LimitReached when `source` may not guess now."""
+        wanted = service.label.password
+        if not wanted:
+            return
+        now, key_hash = asyncio.get_running_loop().time(), service.key_hash
+        if wait := self._guesses.wait(key_hash, source, now):
+            raise LimitReached(f"too many wrong passwords: the next one is judged in {wait:.0f} s")
+        if not hello.same_password(given, wanted):
+            self._tell_of_guesses(key_hash, self._guesses.wrong(key_hash, source, now))
+            raise PasswordRefused("the visitor's label has another password")
+
+    def _tell_of_guesses(self, key_hash: KeyHash, count: int) -> None:
+        """Log that `count` were wrong, and in an hour how many have been since."""
+        if count:
+            log.warning("password.refused", service=key_hash.short, count=count)
+            if earlier := self._telling.pop(key_hash, None):
+                earlier.cancel()
+            loop = asyncio.get_running_loop()
+            self._telling[key_hash] = loop.call_later(TELL_EVERY + 1, self._tell_again, key_hash)
+
+    def _tell_again(self, key_hash: KeyHash) -> None:
+        self._tell_of_guesses(key_hash, self._guesses.untold(key_hash, asyncio.get_running_loop().time()))
 
     def _wan_hosts(self) -> str:
         return format_wan_hosts(self._whereabouts())
@@ -266,9 +320,12 @@ class Host:
         while (line := reader.feed(await _more(tls))) is None:
             pass
         theirs = hello.VisitorHello.parse(line)
-        if not hello.same_password(theirs.password, service.label.password):
-            await tls.send(hello.HostRefusal("password").encode())
-            raise PasswordRefused("the visitor's label has another password")
+        try:
+            self._judge_password(service, theirs.password, source_of(visitor.endpoint.host))
+        except (PasswordRefused, LimitReached) as failure:
+            error = hello.BAD_PASSWORD if isinstance(failure, PasswordRefused) else hello.WAIT
+            await tls.send(hello.HostRefusal(error).encode())
+            raise
         if theirs.client is not None:
             theirs.client.check(VISITOR, tls.exporter(VISITOR, service.key_hash))
             visitor.client = theirs.client.key_hash
@@ -277,18 +334,44 @@ class Host:
         key_hash = service.label.key_hash
         instance = instance_name(self._instance, key_hash)
         await tls.send(hello.HostHello(self._wan_hosts(), service.title, instance).encode())
-        entrance: Entrance[Stream] = Entrance(
-            lambda stream: self._tasks.start(self._serve_stream(key_hash, stream, entrance), "stream")
-        )
-        session = Session(tls, self._limits.session, client=False, accept=entrance.came)
+        source = self._source(visitor)
+        entrance = self._entrance(key_hash, source)
+
+        def accept(stream: Stream) -> None:
+            if source.streams > self._limits.streams_per_source:
+                _refuse(stream, StreamStatus("limit", "too many connections from one network"))
+            else:
+                entrance.came(stream)
+
+        session = Session(tls, self._limits.session, client=False, accept=accept, source=source)
         visitor.session, visitor.protocol = session, "hardline/2"
         session.start(reader.leftover)
 
-    async def _serve_stream(self, key_hash: KeyHash, stream: Stream, entrance: Entrance[Stream]) -> None:
+    def _source(self, visitor: Visitor) -> Source:
+        name = source_of(visitor.endpoint.host)
+        if (source := self._sources.get(name)) is None:
+            source = self._sources[name] = Source(name)
+        return source
+
+    def _entrance(self, key_hash: KeyHash, source: Source) -> Entrance[Stream]:
+        """One for all sessions of a source with a service."""
+        entrance = self._entrances.get((source.name, key_hash))
+        if entrance is None:
+            entrance = Entrance(lambda stream: self._start_stream(key_hash, source, stream))
+            self._entrances[source.name, key_hash] = entrance
+        return entrance
+
+    def _start_stream(self, key_hash: KeyHash, source: Source, stream: Stream) -> None:
+        entrance = self._entrances[source.name, key_hash]  # not from the closure that it holds: that would be a cycle
+        self._tasks.start(self._serve_stream(key_hash, stream, source.name, entrance), "stream")
+
+    async def _serve_stream(self, key_hash: KeyHash, stream: Stream, source: str, entrance: Entrance[Stream]) -> None:
+        place: Connections[asyncio.Future[None]] | None = None
         try:
             try:
                 if stream.gone:
                     raise ConnectionLost("the visitor took it back")
+                place = await self._place(key_hash, source)
                 local = await self._open_local(key_hash)
             except ServiceFailed as failure:
                 log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
@@ -303,18 +386,43 @@ class Host:
             try:
                 # What the service says next takes it along; nobody waits for it alone (docs/PROTOCOL.md 5.4).
                 await stream.send_lazily(StreamStatus().encode())
-            except ConnectionLost:
+            except BaseException:
                 if isinstance(local, TcpStream):
                     local.abort()
-                return
+                raise
             if isinstance(local, TcpStream):
                 await carry(stream, local)
             else:
                 await local.serve(stream)
-        except (ConnectionLost, LimitReached, TimeoutError):
-            pass  # either side may leave at any time; the other has seen the cut
+        except (HardlineError, TimeoutError):
+            pass  # either side may leave at any time, or break a rule; the other has seen the cut
         finally:
+            if place is not None:
+                _wake(place.leave(source))
             await stream.aclose()
+
+    async def _place(self, key_hash: KeyHash, source: str) -> Connections[asyncio.Future[None]] | None:
+        """Wait for one of the connections that a service takes; None where it takes any number.
+
+        Who has one says `leave` when it is over.  Raises ServiceFailed when there is none for too long.
+        """
+        connections = self._connections.get(key_hash)
+        if connections is None:
+            return None
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if connections.enter(source, turn):
+            return connections
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await turn
+        except BaseException as failure:
+            connections.give_up(turn)
+            if turn.done() and not turn.cancelled():
+                _wake(connections.leave(source))
+            if isinstance(failure, TimeoutError):
+                raise ServiceFailed("limit", "all connections to the local service are in use") from None
+            raise
+        return connections
 
     async def _open_local(self, key_hash: KeyHash) -> TcpStream | LocalSite:
         """What answers for a service.  Raises ServiceFailed."""
@@ -335,35 +443,44 @@ class Host:
         # An original that wants no password does not look at the line either.
         if service.label.password:
             theirs = hello.LegacyVisitorLine.parse(line)
-            if not hello.same_password(theirs.password, service.label.password):
-                raise PasswordRefused("the visitor's label has another password")
+            self._judge_password(service, theirs.password, source_of(visitor.endpoint.host))
         self._make_room(visitor.endpoint.host)
         visitor.protocol = "hardline/1"
         return pipe
 
     async def _serve_legacy(self, pipe: LegacyPipe, service: Service) -> None:
+        source = source_of(pipe.tls.peer.host)
+        place: Connections[asyncio.Future[None]] | None = None
         try:
-            local = await self._open_local(service.key_hash)
-            if not isinstance(local, TcpStream):
-                local = await local.connect()
+            place = await self._place(service.key_hash, source)
+            await self._carry_legacy(pipe, service)
         except ServiceFailed as failure:
-            log.debug("stream.failed", service=service.label.key_hash.short, kind=failure.kind, reason=failure.detail)
+            log.debug("stream.failed", service=service.key_hash.short, kind=failure.kind, reason=failure.detail)
+        finally:
+            if place is not None:
+                _wake(place.leave(source))
             await pipe.aclose()
-            return
+
+    async def _carry_legacy(self, pipe: LegacyPipe, service: Service) -> None:
+        local = await self._open_local(service.key_hash)
+        if not isinstance(local, TcpStream):
+            local = await local.connect()
         try:
             await pipe.send(hello.LegacyHostLine(self._wan_hosts()).encode())
             await carry(pipe, local, ends_with_local=True)
-        except ConnectionLost:
+        except HardlineError:
             local.abort()
-        finally:
-            await pipe.aclose()
 
 
-def _worth(visitor: Visitor) -> tuple[bool, float]:
-    """Who is used, and was used last, stays longest."""
-    if visitor.session is None:
-        return (True, visitor.since)
-    return (visitor.session.open_streams > 0, visitor.session.last_used)
+def _refuse(stream: Stream, status: StreamStatus) -> None:
+    """Say why, and cut: who asks for too much does not get a task that waits for him."""
+    stream.session.put(stream, memoryview(status.encode()))
+    stream.abort()
+
+
+def _wake(turns: Iterable[asyncio.Future[None]]) -> None:
+    for turn in turns:
+        turn.set_result(None)
 
 
 async def _more(tls: TlsStream) -> bytes:

@@ -25,6 +25,7 @@ from hardline.errors import (
     NoRoute,
     PasswordRefused,
     PeerError,
+    ServiceFailed,
 )
 from hardline.identity import KeyHash, Label
 from hardline.proof import VISITOR, Prover
@@ -324,10 +325,12 @@ class Visitor:
 
     def _greeted(self, warm: WarmSession, answer: hello.HostHello | hello.HostRefusal) -> None:
         if isinstance(answer, hello.HostRefusal):
-            if answer.error == "password":
+            if answer.error == hello.BAD_PASSWORD:
                 raise PasswordRefused("the host wants another text before the key hash")
             if answer.error in ("access", "invite"):
                 raise AccessRefused(_INVITE.get(answer.why, "the owner of the service lets in whom he has invited"))
+            if answer.error == hello.WAIT:
+                raise ServiceFailed("wait", "")
             raise PeerError(f"the host refused: {answer.error}")
         warm.title = clean_title(answer.title)
         self._tasks.start(self._remember(warm.label.key_hash, warm.route, answer.wan_hosts, answer.title), "remember")

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from tests.hostile.siege import MEMORY, Attack, WellBehaved, besiege
+from tests.hostile.siege import FULL, MEMORY, Attack, WellBehaved, besiege
 from tests.netns.lab import Lab, Machine
 from tests.support.node import Node
 from tests.support.programs import Answer, curl
 
 # Attackers who hold something are given up after these seconds; the defaults would only make the tests longer.
 PATIENCE = 3
-SESSIONS = 200
+SESSIONS = 400 if FULL else 200
 MANY = "10.77.1.128/25"  # addresses that the stranger may give itself
 WINDOWS = 128  # MB that all streams together may hold
 SETTINGS = f"""[Session]

@@ -1,6 +1,6 @@
 """A visitor whose hello is right and whose frames are not.  A program, for a stranger's machine.
 
-    python session_attacks.py KIND VICTIM PORT LABEL COUNT SECONDS
+    python session_attacks.py KIND VICTIM PORT LABEL COUNT SECONDS [SOURCES]
 
     lies        sessions with one broken rule each; "ended" counts those that the host ended, as it must
     cuts        sessions that end within their first frames, at each byte
@@ -10,6 +10,9 @@
     hoards      four sessions with COUNT streams each whose service does not read, filled to their window
     idle        COUNT sessions that are opened and then only answer pings
     farewells   go-away, and streams behind it
+    floods      COUNT sessions that send one kind of frame as fast as they go, a kind each; flood-KIND: all the same
+
+With SOURCES, a range of addresses that are all this machine's, sessions come from them in turns.
 
 Frames: docs/PROTOCOL.md, section 5.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import struct
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -60,6 +64,38 @@ LIES = (
     b"\xff" * 4096,
     b"GET / HTTP/1.1\r\n\r\n",
 )
+
+
+FLOODS = ("pings", "pongs", "updates", "empties", "resets", "closes", "gone", "farewells", "crumbs")
+_CHUNK = 5000  # frames
+
+
+def flood(kind: str) -> Iterator[bytes]:
+    """What a session that sends nothing else writes, without end."""
+    yield OPEN_1 + frame(WINDOW, SYN, 3, 0) + frame(WINDOW, RST, 3, 0)
+    first = 5
+    while True:
+        streams = range(first, first + 2 * _CHUNK, 2)
+        match kind:
+            case "pings":
+                yield frame(PING, SYN, 0, 1) * _CHUNK
+            case "pongs":
+                yield frame(PING, ACK, 0, 1) * _CHUNK
+            case "updates":
+                yield frame(WINDOW, 0, 1, 1) * _CHUNK
+            case "empties":
+                yield frame(DATA, 0, 1, 0) * _CHUNK
+            case "resets":
+                yield b"".join(frame(WINDOW, SYN, stream, 0) + frame(WINDOW, RST, stream, 0) for stream in streams)
+            case "closes":
+                yield b"".join(frame(WINDOW, SYN | FIN, stream, 0) for stream in streams)
+            case "gone":
+                yield frame(WINDOW, 0, 3, 1) * _CHUNK
+            case "farewells":
+                yield frame(GOAWAY, 0, 0, 0) * _CHUNK
+            case "crumbs":
+                yield b"".join(frame(DATA, 0, 3, 1, b"x") for _ in range(_CHUNK))
+        first += 2 * _CHUNK
 
 
 class Tunnel:
@@ -115,8 +151,8 @@ class Tunnel:
 
 
 class Rogue(Attacker):
-    def __init__(self, victim: str, port: int, label: str, count: int) -> None:
-        super().__init__(victim, port, label, None)
+    def __init__(self, victim: str, port: int, label: str, count: int, sources: str | None) -> None:
+        super().__init__(victim, port, label, sources)
         self._count = count
 
     @contextlib.asynccontextmanager
@@ -220,6 +256,18 @@ class Rogue(Attacker):
         async for _ in tunnel.frames():
             pass
 
+    async def floods(self, connection: Connection, kind: str) -> None:
+        """Until the host has had enough."""
+        shaking = await self.secured(connection, self.shaking())
+        await connection.send(shaking.seal(b'{"v":2}\n'))
+        tunnel = Tunnel(connection, shaking)
+        self.report["sessions"] += 1
+        async with tunnel.being_read():
+            for data in flood(kind):
+                await tunnel.send(data)
+                self.report["frames"] += _CHUNK
+                await asyncio.sleep(0)  # or a host that keeps up would have all of this program
+
     async def closed(self, number: int) -> None:
         """Streams to their orderly end, some at a time, until COUNT were closed."""
         async with self.tunnel() as tunnel:
@@ -243,10 +291,14 @@ def _page_on(stream: int) -> bytes:
     return frame(DATA, SYN | FIN, stream, len(request), request)
 
 
-async def battle(kind: str, victim: str, port: str, label: str, count: str, seconds: str) -> Assault:
-    rogue = Rogue(victim, int(port), label, int(count))
-    act = getattr(rogue, kind)
+async def battle(kind: str, victim: str, port: str, label: str, count: str, seconds: str, sources: str = "") -> Assault:
+    rogue = Rogue(victim, int(port), label, int(count), sources or None)
+    kind, _, only = kind.partition("-")
+    act = getattr(rogue, "floods" if kind == "flood" else kind)
     match kind:
+        case "floods" | "flood":
+            kinds = itertools.cycle([only] if only else FLOODS)
+            await rogue.hold(int(count), float(seconds), lambda connection: rogue.floods(connection, next(kinds)))
         case "unread":
             rogue.takes = 4096
             await rogue.repeat(_SESSIONS_PER_SECOND, float(seconds), act)

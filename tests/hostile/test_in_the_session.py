@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.conftest import SESSIONS, WINDOWS, Field
+from tests.hostile.conftest import MANY, SESSIONS, WINDOWS, Field
 from tests.hostile.siege import FULL, MEMORY, ROUNDS, SECONDS, Attack, each
 from tests.support import needs
 
@@ -18,10 +18,12 @@ pytestmark = [
 
 STREAMS = 100_000 if FULL else 20_000
 LEAK = 8 << 20
+FLOODS = ("pings", "pongs", "updates", "empties", "resets", "closes", "gone", "farewells", "crumbs")
 
 
-def by_rogue(field: Field, kind: str, count: int = 0, seconds: float = SECONDS) -> Attack:
-    return field.by_stranger("session_attacks.py", kind, field.host_machine.ip4, 7008, field.bait, count, seconds)
+def by_rogue(field: Field, kind: str, count: int = 0, seconds: float = SECONDS, *sources: str) -> Attack:
+    host = field.host_machine.ip4
+    return field.by_stranger("session_attacks.py", kind, host, 7008, field.bait, count, seconds, *sources)
 
 
 def test_every_lie_ends_the_session_that_told_it_and_no_other(field: Field) -> None:
@@ -36,6 +38,20 @@ def test_frames_by_the_thousand(field: Field, kinds: tuple[str, ...]) -> None:
     assert sum(report["sessions"] for report in reports) > 50
     if "pings" in kinds:
         assert reports[kinds.index("pings")]["pings"] > 10_000
+
+
+@pytest.mark.parametrize("sessions", [1, 50, 300] if FULL else [50])
+@pytest.mark.parametrize("kind", [f"flood-{kind}" for kind in FLOODS] if FULL else ["floods"])
+def test_others_do_not_wait_for_frames_however_many_sessions_bring_them(field: Field, kind: str, sessions: int) -> None:
+    [report] = field.survives(by_rogue(field, kind, sessions))
+    assert report["frames"] > 10_000
+
+
+@pytest.mark.parametrize("sessions", [300] if FULL else [100])
+def test_nor_when_each_of_them_comes_from_an_address_of_its_own(field: Field, sessions: int) -> None:
+    field.stranger.run(["ip", "route", "replace", "local", MANY, "dev", "lo"])
+    [report] = field.survives(by_rogue(field, "floods", sessions, SECONDS, MANY))
+    assert report["frames"] > 10_000
 
 
 def test_who_asks_and_never_reads_the_answers_is_not_answered_for_ever(field: Field) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.errors import PeerError
-from hardline.session.windows import INITIAL_WINDOW, ReceiveWindow, WindowBudget
+from hardline.session.windows import INITIAL_WINDOW, Backlog, ReceiveWindow, WindowBudget
 
 pytestmark = pytest.mark.pure
 
@@ -163,3 +163,31 @@ def test_the_peer_never_gets_more_credit_than_window_and_never_less_than_was_tak
         held = 0
         now += pause
         assert 0 < outstanding <= window.size
+
+
+def test_an_honest_slow_upload_survives_many_small_hoards_of_one_source():
+    backlog, hoard, cut = Backlog(256 * MB), 5 * MB // 2, []
+    backlog.note("upload", "honest", 16 * MB)
+    for number in range(200):
+        if (leaving := backlog.note(f"hoard {number}", "greedy", hoard)) is not None:
+            cut.append(leaving)
+            backlog.note(leaving, "greedy", 0)
+    assert len(cut) == 200 - 240 * MB // hoard
+    assert "upload" not in cut
+
+
+def test_of_the_source_that_holds_most_the_fullest_session_gives_way():
+    backlog = Backlog(10)
+    backlog.note("a1", "a", 2)
+    backlog.note("a2", "a", 4)
+    assert backlog.note("b1", "b", 5) == "a2"
+
+
+def test_what_a_session_held_that_is_over_counts_no_more():
+    backlog = Backlog(10)
+    for session in ("a1", "a2"):
+        backlog.note(session, "a", 5)
+    backlog.forget("a1")
+    backlog.forget("a1")
+    assert backlog.note("b1", "b", 5) is None
+    assert backlog.note("b1", "b", 6) == "b1"

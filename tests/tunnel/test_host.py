@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
+import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+
+import pytest
 
 from hardline import certificates
 from hardline.config import LocalService, ServiceSettings
@@ -19,6 +23,7 @@ from hardline.servicedir import Service
 from hardline.session.session import SessionLimits
 from hardline.transport.contexts import visitor_context
 from hardline.transport.listener import Listener
+from hardline.transport.sources import networks
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from hardline.tunnel.host import Host, HostLimits
@@ -36,6 +41,19 @@ class House:
     def __init__(self, host: Host, service: Service, port: int) -> None:
         self.host, self.port = host, port
         self._label = service.label
+        self.local_connections = self.most_connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The local service: it waits until the other side has gone."""
+        self.local_connections += 1
+        self.most_connections = max(self.most_connections, self.local_connections)
+        try:
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(4096):
+                    pass
+        finally:
+            self.local_connections -= 1
+            writer.close()
 
     @contextlib.asynccontextmanager
     async def caller(self, source: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -46,7 +64,18 @@ class House:
         finally:
             writer.close()
 
-    async def guest(self, source: str, stack: contextlib.AsyncExitStack) -> Guest:
+    async def original(self, source: str, password: str, stack: contextlib.AsyncExitStack) -> bytes:
+        """What an original is answered."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, local_addr=(source, 0), ssl=context, server_hostname=str(self._label.key_hash)
+        )
+        stack.callback(writer.close)
+        writer.write(f'{{"password":"{password}"}}\n'.encode())
+        return await reader.readline()
+
+    async def guest(self, source: str, stack: contextlib.AsyncExitStack, says: str = '{"v":2}') -> Guest:
         """Somebody with a session, or an attempt at one."""
         target = self._label.key_hash
         _, tcp = await asyncio.get_running_loop().create_connection(
@@ -54,17 +83,44 @@ class House:
         )
         tls = await TlsStream.over(tcp, visitor_context(), target.rolling(utc_day(time.time())), target=target)
         stack.callback(tls.abort)
-        await tls.send(b'{"v":2}\n')
-        try:
-            return Guest(tls, await tls.receive())
-        except ConnectionLost:
-            return Guest(tls, b"")
+        await tls.send(says.encode() + b"\n")
+        hello = b""
+        with contextlib.suppress(ConnectionLost):
+            while b"\n" not in hello and (data := await tls.receive()):
+                hello += data
+        line, end, frames = hello.partition(b"\n")
+        return Guest(tls, line + end, frames)
 
 
 class Guest:
-    def __init__(self, tls: TlsStream, hello: bytes) -> None:
-        self._tls = tls
-        self.was_greeted = bool(hello)
+    def __init__(self, tls: TlsStream, hello: bytes, frames: bytes = b"") -> None:
+        self._tls, self._frames = tls, frames
+        self._next_stream = 1
+        self.hello = hello
+        self.was_greeted = b'"v":2' in hello
+
+    async def say(self, frames: bytes) -> None:
+        await self._tls.send(frames)
+
+    async def open_stream(self) -> None:
+        await self.say(struct.pack(">BBHII", 0, 1, 1, self._next_stream, 0))
+        self._next_stream += 2
+
+    async def status(self) -> str:
+        """The next status line that comes on any stream."""
+        while True:
+            _, kind, _, _, length = struct.unpack(">BBHII", await self._exactly(12))
+            if kind == 0 and length:
+                return (await self._exactly(length)).decode().strip()
+
+    async def _exactly(self, count: int) -> bytes:
+        while len(self._frames) < count:
+            self._frames += await self._tls.receive()
+        data, self._frames = self._frames[:count], self._frames[count:]
+        return data
+
+    def close(self) -> None:
+        self._tls.abort()
 
     async def is_cut(self) -> None:
         with contextlib.suppress(ConnectionLost):
@@ -73,22 +129,34 @@ class Guest:
 
 
 def run(
-    directory: Path, story: Callable[[House], Awaitable[None]], *, sessions: int = 1000, handshakes: int = 512
+    directory: Path,
+    story: Callable[[House], Awaitable[None]],
+    *,
+    sessions: int = 1000,
+    handshakes: int = 512,
+    streams: int = 1000,
+    password: str = "",
+    max_connections: int | None = None,
 ) -> None:
     async def whole() -> None:
-        settings = ServiceSettings(target=LocalService("tcp", "127.0.0.1", 9), title="Test")
+        house: House
+        local = await asyncio.start_server(lambda *ends: house.serve(*ends), "127.0.0.1", 0)
+        target = LocalService("tcp", "127.0.0.1", local.sockets[0].getsockname()[1])
+        settings = ServiceSettings(target, "Test", password=password, max_connections=max_connections)
         identity = certificates.load_or_create(directory / "s.cert")
         service = Service("test", settings, identity, directory / "s.ini")
-        limits = HostLimits(SessionLimits(), sessions, PER_SOURCE, handshakes, hello_timeout=20.0)
+        limits = HostLimits(SessionLimits(), sessions, PER_SOURCE, handshakes, 20.0, streams)
         host = Host(limits, clock=time.time, instance="00" * 16)
         host.replace([service])
         listener = await Listener.open(["127.0.0.1"], 0, host.accepted, what="p2pport")
+        house = House(host, service, listener.port)
         try:
-            async with asyncio.timeout(20):
-                await story(House(host, service, listener.port))
+            async with asyncio.timeout(60):
+                await story(house)
         finally:
             await listener.aclose()
             await host.aclose()
+            local.close()
 
     asyncio.run(whole())
 
@@ -153,15 +221,174 @@ def test_in_a_full_house_whoever_has_most_sessions_gives_up_the_one_not_used_for
     run(tmp_path, story, sessions=4)
 
 
-def test_whoever_has_most_sessions_is_refused_one_more(tmp_path):
+def test_whoever_has_most_sessions_gives_up_one_of_its_own_for_one_more_while_it_has_one_that_is_not_used(tmp_path):
     async def story(house: House) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            for source in ("127.0.0.2", "127.0.0.2", "127.0.0.3"):
-                await house.guest(source, stack)
+            first, second, other = [await house.guest(f"127.0.0.{number}", stack) for number in (2, 2, 3)]
+            third = await house.guest("127.0.0.2", stack)
+            assert third.was_greeted
+            await first.is_cut()
+            for guest in (second, third):
+                await guest.open_stream()
+            await eventually(
+                lambda: sum(bool(visitor.session.open_streams) for visitor in house.host.visitors) == 2, "both are used"
+            )
             assert not (await house.guest("127.0.0.2", stack)).was_greeted
             assert len(house.host.visitors) == 3
+            assert other.was_greeted
 
     run(tmp_path, story, sessions=3)
+
+
+@pytest.mark.parametrize("kind", ["one address", "one /64", "many /16"])
+def test_a_house_full_of_idle_sessions_has_room_for_a_newcomer(tmp_path, monkeypatch, kind):
+    if kind == "one /64":
+        monkeypatch.setattr("hardline.tunnel.host.networks", _as_ipv6)
+    sources = {"one address": ["127.0.0.2"] * 30}.get(kind, [f"127.{number}.0.2" for number in range(10, 40)])
+
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            guests = [await house.guest(source, stack) for source in sources]
+            assert all(guest.was_greeted for guest in guests)
+            for newcomer in ("127.0.0.3", "127.0.0.4"):
+                assert (await house.guest(newcomer, stack)).was_greeted
+            await guests[0].is_cut()
+            await guests[1].is_cut()
+            assert len(house.host.visitors) == 30
+
+    run(tmp_path, story, sessions=30)
+
+
+def _as_ipv6(address: str) -> tuple[str, str, str]:
+    """127.X.0.Y of our strangers as 2001:db8::X:Y, others elsewhere."""
+    _, network, _, host = address.split(".")
+    return networks(f"2001:db8::{network}:{host}" if network != "0" else f"2001:db8:ffff::{host}")
+
+
+def test_of_one_network_that_shakes_too_many_hands_who_has_many_gives_way_to_who_has_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("hardline.tunnel.host.source_of", lambda address: "one network")
+
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            silent = [await stack.enter_async_context(house.caller("127.0.0.2")) for _ in range(PER_SOURCE)]
+            assert (await house.guest("127.0.0.3", stack)).was_greeted
+            assert await is_refused(silent[0][0])
+            assert not any(reader.at_eof() for reader, _ in silent[1:])
+
+    run(tmp_path, story)
+
+
+# Passwords.
+
+
+@pytest.fixture
+def _no_time_passes(monkeypatch):
+    for name in ("SOURCE_EVERY", "SERVICE_EVERY"):
+        monkeypatch.setattr(f"hardline.tunnel.guesses.{name}", 1e9)
+
+
+async def _guess(house: House, source: str, password: str, stack: contextlib.AsyncExitStack) -> bytes:
+    return (await house.guest(source, stack, f'{{"v":2,"password":"{password}"}}')).hello
+
+
+@pytest.mark.usefixtures("_no_time_passes")
+def test_guesses_are_judged_five_times_and_then_once_in_ten_seconds_and_nobody_else_waits(tmp_path, caplog):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            answers = [await _guess(house, "127.0.0.2", f"wrong{number}", stack) for number in range(12)]
+            assert answers == [b'{"error":"password"}\n'] * 5 + [b'{"error":"wait"}\n'] * 7
+            assert await _guess(house, "127.0.0.2", "sesame", stack) == b'{"error":"wait"}\n', (
+                "it is not even looked at"
+            )
+            assert b'"v":2' in await _guess(house, "127.0.0.3", "sesame", stack)
+            warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+            assert [(record.getMessage(), record.fields["count"]) for record in warnings] == [("password.refused", 5)]
+
+    run(tmp_path, story, password="sesame")
+
+
+@pytest.mark.usefixtures("_no_time_passes")
+def test_many_who_guess_take_nothing_from_who_does_not(tmp_path):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            answers = [await _guess(house, f"127.0.1.{1 + number % 30}", "wrong", stack) for number in range(90)]
+            assert answers == [b'{"error":"password"}\n'] * 60 + [b'{"error":"wait"}\n'] * 30
+            assert b'"v":2' in await _guess(house, "127.0.0.3", "sesame", stack)
+
+    run(tmp_path, story, password="sesame")
+
+
+@pytest.mark.usefixtures("_no_time_passes")
+def test_originals_guess_no_faster_and_both_protocols_count_together(tmp_path):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            assert await house.original("127.0.0.3", "sesame", stack) != b""
+            for number in range(5):
+                assert await house.original("127.0.0.2", f"wrong{number}", stack) == b""
+            assert await house.original("127.0.0.2", "sesame", stack) == b""
+            assert await _guess(house, "127.0.0.2", "sesame", stack) == b'{"error":"wait"}\n'
+
+    run(tmp_path, story, password="sesame")
+
+
+# Streams, and what becomes of them.
+
+
+def test_a_source_has_so_many_streams_over_all_its_sessions_and_is_told_so(tmp_path):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            guests = [await house.guest("127.0.0.2", stack) for _ in range(3)]
+            for guest in guests[:2]:
+                for _ in range(4):
+                    await guest.open_stream()
+            await eventually(lambda: house.local_connections == 8, "eight are open")
+            await guests[2].open_stream()
+            assert "too many connections" in await guests[2].status()
+            other = await house.guest("127.0.0.3", stack)
+            await other.open_stream()
+            assert await other.status() == "{}"
+            guests[0].close()
+            await eventually(lambda: house.local_connections == 5, "four have ended")
+            await guests[1].open_stream()
+            await eventually(lambda: house.local_connections == 6, "there is room again")
+
+    run(tmp_path, story, streams=8)
+
+
+def test_a_service_has_no_more_connections_than_it_takes_and_one_source_not_all_of_them(tmp_path):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            greedy, modest = await house.guest("127.0.0.2", stack), await house.guest("127.0.0.3", stack)
+            for _ in range(6):
+                await greedy.open_stream()
+            assert await greedy.status() == "{}"
+            await modest.open_stream()
+            assert await modest.status() == "{}"
+            assert house.local_connections == house.most_connections == 3
+            greedy.close()
+            for _ in range(2):
+                await modest.open_stream()
+            await eventually(lambda: house.local_connections == 2, "it has half of what is left")
+            assert house.most_connections <= 4
+
+    run(tmp_path, story, max_connections=4)
+
+
+def test_a_session_that_breaks_a_rule_leaves_no_connection_to_the_service(tmp_path, caplog):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for turn in range(20):
+                guest = await house.guest("127.0.0.2", stack)
+                for _ in range(8):
+                    await guest.open_stream()
+                if turn % 2:
+                    await eventually(lambda: house.local_connections, "some are open")
+                await guest.say(struct.pack(">BBHII", 9, 9, 9, 9, 9))
+                await guest.is_cut()
+            await eventually(lambda: not house.local_connections, "none is left")
+            assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+    run(tmp_path, story)
 
 
 def test_connections_that_say_nothing_take_no_room_from_those_who_are_in(tmp_path):
