@@ -110,7 +110,7 @@ def too_long(request: web.BaseRequest, limit: str) -> web.Response:
 
 
 def no_request(status: int, explanation: str) -> web.Response:
-    """400 or 431: what came could not be read, so nobody knows where it ends, or in which form to answer."""
+    """400, 408 or 431: what came could not be read, so nobody knows where it ends, or in which form to answer."""
     answer = _page(status, "This is no request", explanation, "", {}, as_html=True)
     answer.force_close()
     return answer
