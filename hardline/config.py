@@ -186,6 +186,8 @@ class CacheSection:
     download_rate_limit: int = setting(1200, number(0, 10**9), key="downloadRateLimit")
     dynamic_content: bool = setting(False, parse_yes_no, key="dynamicContent")
     allow_listing: bool = setting(False, parse_yes_no, key="allowListing")
+    hidden: bool = setting(False, parse_yes_no)
+    precompressed: bool = setting(False, parse_yes_no)
 
 
 @dataclass(frozen=True, slots=True)

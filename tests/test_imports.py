@@ -57,7 +57,8 @@ PURE_FILES = {
     "cache.files": "listing",
     "cache.policy": "cachecontrol cachestatus fields freshness invalidation storable validation variants visit",
     "cache.kept": "bucket heads layout ledger",
-    "cache.templates": "rendering",
+    "cache.templates": "bodies rendering",
+    "cache": "keys",
 }
 PURE = {
     f"hardline.{package}.{name}".replace("..", ".") for package, names in PURE_FILES.items() for name in names.split()

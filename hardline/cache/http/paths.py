@@ -6,7 +6,7 @@
 
 A name is what one segment decodes to, once, and never a way: a segment that holds a slash or NUL once it is decoded is
 the name of nothing, and so is a path that leads out of the root.  Bytes that are no UTF-8 become surrogates, as
-Python's functions for files take them.  What is longer than any path of a file system is no path here either, and costs nothing.
+Python's functions for files take them.  What is much longer than any path of a file is none, and costs nothing.
 Source: RFC 3986, sections 3.3, 5.2.4 and 6.2.2; RFC 9112, section 3.2; the URL Standard for what dots are.
 """
 
@@ -21,8 +21,9 @@ from hardline.showable import plain
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
 
 
-# Bytes, once they are decoded: what Linux and macOS take of a path is less, and of a name in it 255.
-_MAX_PATH = 4096
+# Bytes, once they are decoded: twice what Linux takes of a path at once.  Of a name it takes 255.
+_MAX_PATH = 8192
+_MAX_NAMES = 1024
 _MAX_TARGET = 3 * _MAX_PATH  # characters of a path, each byte escaped
 
 
@@ -53,9 +54,9 @@ def parse_target(target: str) -> Target | None:
         path = f"/{rest.partition('/')[2]}"
     if len(path) > _MAX_TARGET:
         return None
-    names, decoded = [], ""
-    segments = path[1:].split("/")
-    for segment in segments:
+    names: list[str] = []
+    decoded = ""
+    for segment in path[1:].split("/"):
         decoded = _decoded(segment) if "%" in segment else segment
         if "/" in decoded or "\0" in decoded:
             return None
@@ -65,7 +66,7 @@ def parse_target(target: str) -> Target | None:
             names.pop()
         elif decoded not in ("", "."):
             names.append(decoded)
-    if sum(len(_bytes(name)) + 1 for name in names) > _MAX_PATH:
+    if len(names) > _MAX_NAMES or sum(len(_bytes(name)) + 1 for name in names) > _MAX_PATH:
         return None
     return Target(tuple(names), decoded in ("", ".", ".."), query)
 

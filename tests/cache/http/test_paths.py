@@ -92,7 +92,9 @@ def test_an_overlong_spelling_of_a_dot_is_no_dot():
     assert parse_target("/%c0%ae%c0%ae/a") == Target(("\udcc0\udcae\udcc0\udcae", "a"), False, "")
 
 
-@pytest.mark.parametrize("path", ["/a" * 5000, "/" + "a" * 5000, "/%61" * 3000, "/\udcff" * 2100, "/%c3%a9" * 1400])
+@pytest.mark.parametrize(
+    "path", ["/a" * 1025, "/" + "a" * 8200, "/%61" * 3000, "/\udcffaaaaaaa" * 1000, "/" + "%61" * 8200]
+)
 def test_what_is_longer_than_any_path_of_a_file_is_nothing(path):
     assert parse_target(path) is None
     assert parse_target(f"/a?{path}") is not None
