@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "--bind", default="127.0.0.1", metavar="ADDRESS", help="for whom: this machine only (127.0.0.1)"
     )
     fileserver.add_argument("--no-listing", action="store_true", help="only who knows a file's name finds it")
+    fileserver.add_argument("--hidden", action="store_true", help="names that begin with a dot, too")
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -95,6 +96,7 @@ def _serve_directory(options: argparse.Namespace, datadir: Path) -> None:
             options.port,
             own,
             allow_listing=not options.no_listing,
+            hidden=options.hidden,
             ready=lambda url: print(f"serving {options.directory} at {url}", flush=True),
         )
     )

@@ -21,14 +21,21 @@ from hardline.files import hint_for
 
 
 async def serve_directory(
-    root: Path, address: str, port: int, own: OwnFiles, *, allow_listing: bool, ready: Callable[[str], None]
+    root: Path,
+    address: str,
+    port: int,
+    own: OwnFiles,
+    *,
+    allow_listing: bool,
+    ready: Callable[[str], None],
+    hidden: bool = False,
 ) -> None:
     """Serve `root` until SIGINT or SIGTERM; `ready` gets its URL.  Raises ConfigError when that cannot begin."""
     disk = Disk(root.name or str(root))
     try:
         if not await disk.run(root.is_dir, bool):
             raise ConfigError(f"{root} is no directory")
-        tree = Tree(root, forbidden=await disk.run(partial(own.judge, root), bool), disk=disk)
+        tree = Tree(root, forbidden=await disk.run(partial(own.judge, root), bool), hidden=hidden, disk=disk)
     except DiskHangs:
         raise ConfigError(f"{root} cannot be shared: its disk does not answer") from None
     files = FileService(tree, allow_listing=allow_listing)

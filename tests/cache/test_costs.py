@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -122,11 +123,11 @@ def _packed(root: Path) -> Fill:
     (root / "a").write_bytes(b"a")
     (root / "a.gz").write_bytes(gzip.compress(b"a"))
     packed, original, beside = Packed(), os.open(root / "a", os.O_RDONLY), os.open(root / "a.gz", os.O_RDONLY)
-    facts = os.stat(root / "a.gz")
+    seconds = itertools.count(int(os.stat(root / "a").st_mtime) + 1)
 
     def fill(key: str) -> None:
-        touched = os.stat_result([*facts[:6], len(key) % 100 + 1, *facts[7:]])
-        packed.holds(Opened(beside, key, touched), Opened(original, key, os.stat(root / "a")))
+        os.utime(beside, (1, next(seconds)))
+        packed.holds(Opened(beside, key, os.fstat(beside)), Opened(original, key, os.fstat(original)))
 
     return fill
 

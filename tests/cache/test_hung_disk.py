@@ -72,7 +72,8 @@ def test_the_daemon_ends_while_a_disk_hangs(tmp_path: Path, disk: HungDisk) -> N
         wait_until(lambda: curl(visitor.url_of(photos, "a.txt")).text == "a photo", "it is served")
         disk.hang()
         asking([visitor.url_of(photos, "a.txt")] * 3, stack)
-        wait_until(lambda: len(host.sessions("host")) > 0, "they ask")
+        wait_until(lambda: "disk.hangs" in host.log, "they have asked, and wait no longer", 90)
+        asking([visitor.url_of(photos, "a.txt")] * 3, stack)
         host.stop()
 
 
