@@ -18,6 +18,7 @@ from hardline import __version__, control
 from hardline.cache.own import OwnFiles
 from hardline.errors import HardlineError
 from hardline.places import default_places
+from hardline.showable import plain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "--bind", default="127.0.0.1", metavar="ADDRESS", help="for whom: this machine only (127.0.0.1)"
     )
     fileserver.add_argument("--no-listing", action="store_true", help="only who knows a file's name finds it")
+    fileserver.add_argument("--hidden", action="store_true", help="names that begin with a dot, too")
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -94,6 +96,7 @@ def _serve_directory(options: argparse.Namespace, datadir: Path) -> None:
             options.port,
             own,
             allow_listing=not options.no_listing,
+            hidden=options.hidden,
             ready=lambda url: print(f"serving {options.directory} at {url}", flush=True),
         )
     )
@@ -173,7 +176,7 @@ def _show_offers(offers: list[dict[str, Any]], *, as_json: bool) -> None:
 
 def _plain(text: str) -> str:
     """Titles are others' words: nothing in them may steer the terminal."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
+    return plain(text)
 
 
 def _size(count: int) -> str:

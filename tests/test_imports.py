@@ -18,7 +18,7 @@ MODULES = {
 
 # A unit is a file directly in hardline/, or a package in it.
 LAYER_OF = {
-    "words": "errors identity signatures proof routes streams config ini units html",
+    "words": "errors identity signatures proof routes streams config ini units html showable",
     "tools": "log tasks files certificates servicedir notify memory places",
     "transport": "transport",
     "session": "session",
@@ -46,7 +46,7 @@ MAY_IMPORT = {
 }
 
 PURE_FILES = {
-    "": "errors identity signatures proof routes streams config ini units html",
+    "": "errors identity signatures proof routes streams config ini units html showable",
     "transport": "sources",
     "session": "hello status yamux windows liveness conduct",
     "discovery": "lpd answering offers own instances rates reached",
@@ -58,7 +58,8 @@ PURE_FILES = {
     "cache.files": "listing",
     "cache.policy": "cachecontrol cachestatus fields freshness invalidation storable validation variants visit",
     "cache.kept": "bucket heads layout ledger",
-    "cache.templates": "rendering",
+    "cache.templates": "bodies rendering",
+    "cache": "keys",
 }
 PURE = {
     f"hardline.{package}.{name}".replace("..", ".") for package, names in PURE_FILES.items() for name in names.split()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -14,17 +15,30 @@ from hardline.cache.files.tree import Tree
 from hardline.cache.http.pages import nothing_here
 from hardline.cache.http.server import StreamServer
 from hardline.cache.own import OwnFiles
+from hardline.cache.threads import Disk, DiskHangs
 from hardline.errors import ConfigError
 from hardline.files import hint_for
 
 
 async def serve_directory(
-    root: Path, address: str, port: int, own: OwnFiles, *, allow_listing: bool, ready: Callable[[str], None]
+    root: Path,
+    address: str,
+    port: int,
+    own: OwnFiles,
+    *,
+    allow_listing: bool,
+    ready: Callable[[str], None],
+    hidden: bool = False,
 ) -> None:
     """Serve `root` until SIGINT or SIGTERM; `ready` gets its URL.  Raises ConfigError when that cannot begin."""
-    if not await asyncio.to_thread(root.is_dir):
-        raise ConfigError(f"{root} is no directory")
-    files = FileService(Tree(root, forbidden=own.judge(root)), allow_listing=allow_listing)
+    disk = Disk(root.name or str(root))
+    try:
+        if not await disk.run(root.is_dir, bool):
+            raise ConfigError(f"{root} is no directory")
+        tree = Tree(root, forbidden=await disk.run(partial(own.judge, root), bool), hidden=hidden, disk=disk)
+    except DiskHangs:
+        raise ConfigError(f"{root} cannot be shared: its disk does not answer") from None
+    files = FileService(tree, allow_listing=allow_listing)
 
     async def respond(request: web.BaseRequest) -> web.StreamResponse:
         return await files.respond(request) or nothing_here(request)

@@ -1,7 +1,8 @@
-"""The daemon's own files, which no file service may show: keys above all.
+"""The files of nodes, which no file service may show: keys above all.
 
-A directory that is shared may hold them, or links to them: /home/ann does, and so does /.  They are known by where they
-really are and, behind hard links, by what they are.
+A directory that is shared may hold them, or links to them: /home/ann does, and so does /.  This daemon's are known by
+where they really are and, behind hard links, by what they are; those of other nodes and of backups by their kind:
+names that belong together (keys.py), and the data directory, which is where an identity is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from hardline.cache import keys
 
 # What lies in a service directory beside *.ini, with the drafts of whoever writes there.
 _ENDINGS = (".ini", ".cert", ".private", ".hash", ".temp")
@@ -33,7 +36,7 @@ class OwnFiles:
         self._also = frozenset(os.path.realpath(file) for file in files)
 
     def judge(self, root: Path) -> Callable[[str, os.stat_result], bool]:
-        """What a service whose directory is `root` must not show, as forbidden(real path, facts)."""
+        """What a service whose directory is `root` must not show, as forbidden(real path, facts).  Both block."""
         own_root = os.path.realpath(root)
         cache = os.path.join(self._datadir, "cache")
         allowed = own_root if own_root != cache and _lies_in(own_root, cache) else None
@@ -42,6 +45,8 @@ class OwnFiles:
             if (allowed is None or not _lies_in(real, allowed)) and _lies_in(real, self._datadir):
                 return True
             if _lies_in(real, self._servicedir) and _is_setting(os.path.basename(real)):
+                return True
+            if _is_of_a_node(own_root, real, is_directory=stat.S_ISDIR(facts.st_mode)):
                 return True
             if stat.S_ISREG(facts.st_mode):
                 if real in self._also:
@@ -79,6 +84,21 @@ class OwnFiles:
             found.add((facts.st_dev, facts.st_ino))
         self._known = (state, found)
         return found
+
+
+def _is_of_a_node(root: str, real: str, *, is_directory: bool) -> bool:
+    """Whether it lies in a data directory below `root`, or is one, or lies beside the key it belongs to."""
+    directory, name = os.path.split(real)
+    above = real if is_directory else directory
+    while _lies_in(above, root):
+        if os.path.lexists(os.path.join(above, keys.IDENTITY)):
+            return True
+        if above == root:
+            break
+        above = os.path.dirname(above)
+    return not is_directory and any(
+        os.path.lexists(os.path.join(directory, beside)) for beside in keys.may_be_of_identity(name)
+    )
 
 
 def _changed(directory: str) -> int:

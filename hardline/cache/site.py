@@ -11,6 +11,7 @@ import asyncio
 import errno
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -18,13 +19,14 @@ from aiohttp import web
 from hardline.cache.caching.origin import Origin
 from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.files.files import FileService
-from hardline.cache.files.tree import Tree
+from hardline.cache.files.tree import Forbidden, Tree
 from hardline.cache.http.pages import nothing_here
 from hardline.cache.http.server import StreamServer
 from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.store import Store
 from hardline.cache.own import OwnFiles
 from hardline.cache.templates.dynamic import DynamicPages
+from hardline.cache.threads import Disk
 from hardline.config import CacheSection, LocalService
 from hardline.units import MB
 
@@ -66,10 +68,11 @@ class Site:
 
 async def open_site(name: str, root: Path, target: LocalService | None, settings: CacheSection, own: OwnFiles) -> Site:
     """Open a service's directory.  Raises OSError when it cannot be used."""
-    await asyncio.to_thread(_check, root, settings, target, own)
-    forbidden = own.judge(root)
-    tree = Tree(root, forbidden=forbidden)
-    store = Store(root, max_size=settings.max_size, clock=time.time, forbidden=forbidden)
+    disk = Disk(name)
+    await disk.run(partial(_check, root, settings, target, own), _nothing)
+    forbidden = await disk.run(partial(own.judge, root), _nothing)
+    tree = Tree(root, forbidden=forbidden, hidden=settings.hidden, disk=disk)
+    store = Store(root, max_size=settings.max_size, clock=time.time, forbidden=partial(_not_by_hand, tree, forbidden))
     if target is not None:
         await store.open()  # without it, it only reads: the directory is its owner's then
     bucket = None
@@ -81,9 +84,20 @@ async def open_site(name: str, root: Path, target: LocalService | None, settings
         name,
         DynamicPages(root, tree) if settings.dynamic_content else None,
         proxy,
-        None if target else FileService(tree, allow_listing=settings.allow_listing, kept=proxy.recall),
+        None
+        if target
+        else FileService(tree, allow_listing=settings.allow_listing, packed=settings.precompressed, kept=proxy.recall),
         store,
     )
+
+
+def _not_by_hand(tree: Tree, forbidden: Forbidden, real: str, facts: os.stat_result) -> bool:
+    """Whether a file that the owner made may not stand for an answer: then it is no file for visitors either."""
+    return forbidden(real, facts) or tree.keeps_back(real)
+
+
+def _nothing(_: object) -> None:
+    """There is nothing to close."""
 
 
 def _check(root: Path, settings: CacheSection, target: LocalService | None, own: OwnFiles) -> None:

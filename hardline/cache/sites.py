@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from hardline.cache.site import Site
 
 
+_OPENING = 2.0  # seconds that one which is being opened is waited for at the end
+
+
 class Sites:
     """One LazySite for each service with [Cache] directory.  `datadir` is the node's."""
 
@@ -111,11 +114,18 @@ class LazySite:
                 await self._site.aclose()
 
     async def aclose(self) -> None:
-        """End it; answers under way have a moment."""
+        """End it; answers under way have a moment.  One that is being opened on a disk that hangs is left to itself."""
         self._closed = True
-        async with self._opening:
+        try:
+            async with asyncio.timeout(_OPENING):
+                await self._opening.acquire()
+        except TimeoutError:
+            return
+        try:
             if self._site is not None:
                 await self._site.aclose()
+        finally:
+            self._opening.release()
 
     async def _open(self) -> None:
         if self._site is not None:
@@ -132,6 +142,13 @@ class LazySite:
                 "site.unusable", service=name, directory=root, reason=(failure.strerror or str(failure)).lower()
             )
             raise ServiceFailed("unavailable", "its directory cannot be used") from None
+        if self._is_over():
+            await self._site.aclose()
+            raise ServiceFailed("unavailable", "the service was changed")
+
+    def _is_over(self) -> bool:
+        """Whether nobody waits for it any more, since it was asked before it was open."""
+        return self._closed
 
 
 def _loaded() -> Callable[..., Awaitable[Site]]:

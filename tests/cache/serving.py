@@ -21,6 +21,7 @@ from hardline.cache.files.browsing import Browsing
 from hardline.cache.files.files import FileService
 from hardline.cache.files.tree import Tree
 from hardline.cache.http import pages
+from hardline.cache.threads import Disk
 from hardline.errors import HardlineError
 from tests.support.waiting import wait_until
 
@@ -95,6 +96,9 @@ def serving(
     browsing: Browsing | None = None,
     run: Callable[[Coroutine[None, None, None]], None] = asyncio.run,
     forbidden: Callable[[str, os.stat_result], bool] = lambda path, facts: False,
+    hidden: bool = False,
+    packed: bool = False,
+    disk: Disk | None = None,
 ) -> Iterator[Serving]:
     """Serve `root` on a free port.  What a handler raises is raised at the end, what it cut is in `cut`."""
     started: list[Serving] = []
@@ -102,7 +106,8 @@ def serving(
 
     async def main() -> None:
         shared = browsing or Browsing()
-        service = FileService(Tree(root, forbidden=forbidden), allow_listing=allow_listing, browsing=shared)
+        tree = Tree(root, forbidden=forbidden, hidden=hidden, disk=disk)
+        service = FileService(tree, allow_listing=allow_listing, packed=packed, browsing=shared)
         failures: list[BaseException] = []
         cut: list[str] = []
 

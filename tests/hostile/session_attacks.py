@@ -8,6 +8,7 @@
     resets      streams opened and reset            closed     COUNT streams, each used to its orderly end
     deaf        sessions with many downloads, and nobody reads any more
     hoards      four sessions with COUNT streams each whose service does not read, filled to their window
+    heads       one session with COUNT streams, each a request whose head goes on for 8 MB
     idle        COUNT sessions that are opened and then only answer pings
     farewells   go-away, and streams behind it
     floods      COUNT sessions that send one kind of frame as fast as they go, a kind each; flood-KIND: all the same
@@ -246,6 +247,39 @@ class Rogue(Attacker):
         async for _ in tunnel.frames():
             pass
 
+    async def heads(self, connection: Connection) -> None:
+        """As much of them as the host gives credit for."""
+        shaking = await self.secured(connection, self.name)
+        await connection.send(shaking.seal(b'{"v":2}\n'))
+        tunnel = Tunnel(connection, shaking)
+        hello = b""
+        while b"\n" not in hello:
+            hello += shaking.unseal(await connection.receive())
+        tunnel._partial = hello.partition(b"\n")[2]
+        beginning, field = b"GET / HTTP/1.1\r\nHost: x\r\n", b"x-%03d: " + b"a" * 32_000 + b"\r\n"
+        credit = dict.fromkeys(range(1, 2 * self._count, 2), _WINDOW - len(beginning))
+        for stream in credit:
+            await tunnel.send(frame(DATA, SYN, stream, len(beginning), beginning))
+        self.report["streams"] += len(credit)
+
+        async def listen() -> None:
+            async for kind, flags, stream, length in tunnel.frames():
+                if kind == WINDOW:
+                    credit[stream] = credit.get(stream, 0) + length
+                if flags & (FIN | RST):
+                    self.report["ended"] += credit.pop(stream, None) is not None
+
+        listening = asyncio.create_task(listen())  # noqa: TID251
+        for number in range(250):
+            for stream in list(credit):
+                line = field % number
+                if credit.get(stream, 0) >= len(line):
+                    credit[stream] -= len(line)
+                    await tunnel.send(frame(DATA, 0, stream, len(line), line))
+                    self.report["sent"] += len(line)
+            await asyncio.sleep(0.005)
+        await listening
+
     async def idle(self, connection: Connection) -> None:
         shaking = await self.secured(connection, self.shaking())
         await connection.send(shaking.seal(b'{"v":2}\n'))
@@ -307,6 +341,8 @@ async def battle(kind: str, victim: str, port: str, label: str, count: str, seco
             await rogue.hold(10, float(seconds), act)
         case "hoards":
             await rogue.hold(4, 2 * float(seconds), act)
+        case "heads":
+            await rogue.hold(1, float(seconds), act)
         case "idle":
             await rogue.hold(int(count), float(seconds), act)
         case "closed":

@@ -19,6 +19,7 @@ pytestmark = [
 STREAMS = 100_000 if FULL else 20_000
 LEAK = 8 << 20
 FLOODS = ("pings", "pongs", "updates", "empties", "resets", "closes", "gone", "farewells", "crumbs")
+HEADS = 64 << 20  # bytes that endless heads may cost
 
 
 def by_rogue(field: Field, kind: str, count: int = 0, seconds: float = SECONDS, *sources: str) -> Attack:
@@ -80,6 +81,24 @@ def test_who_stops_reading_costs_what_was_under_way_and_no_more(field: Field) ->
 def test_what_no_service_reads_is_bounded_in_all(field: Field) -> None:
     [report] = field.survives(by_rogue(field, "hoards", 150), memory=(WINDOWS << 20) + MEMORY)
     assert report["filled"]
+
+
+def test_heads_that_never_end_are_ended(field: Field, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a directory: fifty of them would be 400 MB."""
+    root = field.directory / "shared"
+    root.mkdir(exist_ok=True)
+    field.host.write("shared", f"[Service]\nservice =\n[Cache]\ndirectory = {root}\n")
+    label = field.host.label("shared")
+    assert field.curl(label).status == 404
+    before = field.host.pss()
+    host, seconds = field.host_machine.ip4, max(SECONDS, 6.0)
+    [report] = field.survives(
+        field.by_stranger("session_attacks.py", "heads", host, 7008, label, 50, seconds), memory=HEADS
+    )
+    with capsys.disabled():
+        grown = field.host.pss() - before
+        print(f"50 endless heads: {report['sent'] >> 10} KB were sent, the host grew by {grown >> 10} KB")
+    assert report.get("ended", 0) >= report["streams"] >= 50
 
 
 def test_a_house_full_of_idle_sessions_of_one_stranger_leave_room_for_a_new_visitor(field: Field) -> None:

@@ -32,6 +32,8 @@ need avahi-daemon avahi-daemon
 need avahi-browse avahi-utils
 need avahi-publish avahi-utils
 need dhtnode dhtnode
+need bindfs bindfs
+need fusermount3 fuse3
 need chromium chromium
 need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 

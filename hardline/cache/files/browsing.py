@@ -12,15 +12,16 @@ import heapq
 import itertools
 import stat
 from collections.abc import Iterator, Mapping
+from sys import getsizeof
 
 from aiohttp import web
 
 from hardline.cache.files.listing import Entry, HtmlListing, JsonListing, from_key, sort_key
 from hardline.cache.files.tree import Directory
-from hardline.cache.threads import Shift
+from hardline.cache.threads import Disk, DiskHangs, Shift
 
 MAX_ENTRIES = 250_000  # of one directory
-MAX_HELD = 1_000_000  # names in memory, of all listings that are being sent
+MAX_HELD = 64 << 20  # bytes of names in memory, of all listings that are being sent
 _SCANS = 2  # directories being read at once
 
 # A millisecond or two of a thread: everybody else waits as long for the interpreter.
@@ -30,15 +31,16 @@ _ROWS_AT_ONCE = 200
 _MORE = "There is more in it: these are some of the names."
 _BUSY = "Too many long lists are on their way to others: try again in a moment."
 _BROKEN = "It could not be read to its end."
+_HANGS = "The disk that holds it does not answer: these are some of the names."
 
 
 class Browsing:
-    """The listings that are on their way: of one directory `most` entries at most, of all `most_held` in memory."""
+    """The listings that are on their way: `most` entries of a directory, and `most_held` bytes of names in all."""
 
     def __init__(self, *, most: int = MAX_ENTRIES, most_held: int = MAX_HELD) -> None:
         self._most, self._most_held = most, most_held
         self._scans = asyncio.Semaphore(_SCANS)
-        self.held = 0  # names in memory
+        self.held = 0  # bytes of names in memory
 
     async def send(
         self,
@@ -46,11 +48,12 @@ class Browsing:
         directory: Directory,
         form: HtmlListing | JsonListing,
         headers: Mapping[str, str],
+        disk: Disk,
     ) -> web.StreamResponse:
-        """Answer with what is in `directory`, which is closed in the end."""
+        """Answer with what is in `directory`, which lies on `disk` and is closed in the end."""
         reader = _Reader(directory, form)
         # Whatever becomes of the visitor, nothing is closed that a thread still uses.
-        shift = Shift(reader.close)
+        shift = Shift(disk, reader.close)
         held = 0
         try:
             if request.method == "HEAD":
@@ -59,16 +62,19 @@ class Browsing:
             await response.prepare(request)
             await response.write(form.opening().encode())
             wrong = ""
-            async with self._scans:
-                while not wrong and (found := await shift.run(reader.read)) is not None:
-                    held += found
-                    self.held += found
-                    if held >= self._most:
-                        wrong = _MORE
-                    elif self.held > self._most_held:
-                        wrong = _BUSY
-            while wrong != _BUSY and (rows := await shift.run(reader.rows)) is not None:
-                await response.write(rows.encode())
+            try:
+                async with self._scans:
+                    while not wrong and (found := await shift.run(reader.read)) is not None:
+                        held += found
+                        self.held += found
+                        if reader.found >= self._most:
+                            wrong = _MORE
+                        elif self.held > self._most_held:
+                            wrong = _BUSY
+                while wrong != _BUSY and (rows := await shift.run(reader.rows)) is not None:
+                    await response.write(rows.encode())
+            except DiskHangs:
+                wrong = _HANGS
             await response.write(form.closing(reader.sent, wrong or reader.wrong).encode())
             return response
         finally:
@@ -84,11 +90,11 @@ class _Reader:
         self._entries = directory.entries()
         self._runs: list[list[str]] = []
         self._merged: Iterator[str] | None = None
-        self.sent = 0
+        self.found = self.sent = 0
         self.wrong = ""
 
     def read(self) -> int | None:
-        """Take some more names; how many, None at the end."""
+        """Take some more names; how many bytes of memory, None at the end."""
         try:
             run = [sort_key(*entry) for entry in itertools.islice(self._entries, _NAMES_AT_ONCE)]
         except OSError:
@@ -96,7 +102,8 @@ class _Reader:
             return None
         run.sort()
         self._runs.append(run)
-        return len(run) or None
+        self.found += len(run)
+        return sum(map(getsizeof, run)) if run else None
 
     def rows(self) -> str | None:
         """Some more rows, after all was read; None at the end."""

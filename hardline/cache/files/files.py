@@ -7,7 +7,7 @@
     GET /api/v1/dir/a/           what is in a/ as JSON, if that may be listed and no file has such a name
     anything but GET, HEAD and OPTIONS      405
 
-Nothing waits for a disk on the event loop: what was not sent within the last seconds is opened in a thread.
+Nothing waits for a disk on the event loop, and who asks for a disk that does not answer reads so.
 Source: RFC 9110.
 """
 
@@ -28,6 +28,7 @@ from hardline.cache.files import lookup, markdown
 from hardline.cache.files.browsing import Browsing
 from hardline.cache.files.listing import POLICY, HtmlListing, JsonListing
 from hardline.cache.files.lookup import Content, Found, Place
+from hardline.cache.files.packed import Packed
 from hardline.cache.files.ready import Ready
 from hardline.cache.files.tree import Directory, Tree
 from hardline.cache.http import mediatypes, negotiation, pages, ranges
@@ -35,7 +36,7 @@ from hardline.cache.http.body import send_file
 from hardline.cache.http.conditional import Validators, Verdict, format_date, judge, wanted_range
 from hardline.cache.http.paths import Target, parse_target
 from hardline.cache.http.ranges import Part
-from hardline.cache.threads import off_loop
+from hardline.cache.threads import Disk, DiskHangs
 from hardline.units import format_size
 
 _ALLOWED = "GET, HEAD, OPTIONS"
@@ -52,14 +53,23 @@ _HEADERS = {"Server": "hardline", "X-Content-Type-Options": "nosniff", "Cache-Co
 class FileService:
     """Serves what `tree` holds; `allow_listing`: also what is in its directories.
 
-    Several services may share the limits of one `browsing`.  `kept` may have an answer that is better than a
-    directory's entries, or the way there: it is asked first.
+    `packed`: a file that holds the same as another, packed, may go in its place.  Several services may share the limits
+    of one `browsing`.  `kept` may have an answer that is better than a directory's entries, or the way there: it is
+    asked first.
     """
 
     def __init__(
-        self, tree: Tree, *, allow_listing: bool, browsing: Browsing | None = None, kept: Kept | None = None
+        self,
+        tree: Tree,
+        *,
+        allow_listing: bool,
+        packed: bool = False,
+        browsing: Browsing | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self._tree = tree
+        self._disk = tree.disk
+        self._packed = Packed() if packed else None
         self._kept = kept
         self._may_list = allow_listing
         self._browsing = browsing or Browsing()
@@ -76,10 +86,20 @@ class FileService:
             return web.Response(status=204, headers={**_HEADERS, "Allow": _ALLOWED})
         if request.method not in ("GET", "HEAD"):
             return pages.method_not_allowed(request, _ALLOWED)
-        accepted = negotiation.listed(request.headers, "Accept-Encoding")
+        try:
+            return await self._respond(request)
+        except DiskHangs as failure:
+            log.warning("disk.hangs", path=request.raw_path[:200], directory=self._disk.name)
+            return pages.disk_hangs(request, str(failure.filename))
+
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        accepted = negotiation.listed(request.headers, "Accept-Encoding") if self._packed else ""
         key, now = (request.raw_path, accepted), time.time()
-        if content := self._ready.find(key, now):
-            return await _send(request, content, _NO_FILE)
+        if (content := self._ready.find(key, now)) is not None:
+            look = partial(self._ready.holds, content)
+            if look() if content.at_once else await self._disk.run(look, _nothing):
+                return await _send(request, content, _NO_FILE, self._disk)
+            self._ready.forget(key)
         target = parse_target(request.raw_path)
         if target is None:
             return None
@@ -89,6 +109,8 @@ class FileService:
             found = await self._find(target, "" if as_page else accepted)
         except PermissionError:
             return pages.not_readable(request)
+        except DiskHangs:
+            raise
         except OSError as failure:
             reason = (failure.strerror or str(failure)).lower()
             log.warning("file.unreadable", path=request.raw_path[:200], reason=reason)
@@ -99,9 +121,10 @@ class FileService:
                     if as_page:
                         return await self._send_page(request, found.content, found.fd)
                     self._ready.keep(key, found.content, now)
-                    return await _send(request, found.content, found.fd)
+                    return await _send(request, found.content, found.fd, self._disk)
                 finally:
-                    found.close()
+                    if found.fd != _NO_FILE:
+                        self._disk.later(found.close)
             case Directory() | Place() if (kept := await self._recall(request, found)) is not None:
                 return kept
             case Directory():
@@ -114,8 +137,8 @@ class FileService:
     # What is there.
 
     async def _find(self, target: Target, accepted: str) -> Found | Directory | Place | None:
-        look = partial(lookup.look, self._tree, target, accepted, may_list=self._may_list)
-        found = await off_loop(look, _discard)
+        look = partial(lookup.look, self._tree, target, accepted, may_list=self._may_list, packed=self._packed)
+        found = await self._disk.run(look, _discard)
         if found is Place.LISTED:
             return await self._read_directory(target)
         if found is None and self._may_list and target.names[:3] == _API:
@@ -123,10 +146,10 @@ class FileService:
         return found
 
     async def _read_directory(self, target: Target) -> Directory | Place | None:
-        directory = await off_loop(partial(self._tree.read_directory, target.names), _discard)
+        directory = await self._disk.run(partial(self._tree.read_directory, target.names), _discard)
         if directory is None or target.directory:
             return directory
-        directory.close()
+        self._disk.later(directory.close)
         return Place.ELSEWHERE
 
     async def _recall(self, request: web.BaseRequest, found: Directory | Place) -> web.StreamResponse | None:
@@ -135,7 +158,7 @@ class FileService:
             return None
         with contextlib.ExitStack() as unused:
             if isinstance(found, Directory):
-                unused.callback(found.close)
+                unused.callback(self._disk.later, found.close)
             kept = await self._kept(request)
             if kept is None:
                 unused.pop_all()
@@ -159,7 +182,7 @@ class FileService:
             return web.Response(headers=headers)
         # One at a time: it is work for the processor, and everybody else's answers need that as well.
         async with self._rendering:
-            body = await off_loop(partial(_page, content, fd), _nothing)
+            body = await self._disk.run(partial(_page, content, fd), _nothing)
         return web.Response(headers=headers, body=body)
 
     async def _list(self, request: web.BaseRequest, target: Target, directory: Directory) -> web.StreamResponse:
@@ -169,10 +192,10 @@ class FileService:
         headers = {**_HEADERS, "Content-Type": form.content_type, "Vary": "Accept"}
         if not as_json:
             headers["Content-Security-Policy"] = POLICY
-        return await self._browsing.send(request, directory, form, headers)
+        return await self._browsing.send(request, directory, form, headers, self._disk)
 
 
-async def _send(request: web.BaseRequest, content: Content, fd: int) -> web.StreamResponse:
+async def _send(request: web.BaseRequest, content: Content, fd: int, disk: Disk) -> web.StreamResponse:
     """Answer with a file, or with what the conditions and ranges of the request make of it."""
     now, size = time.time(), content.facts.st_size
     modified = content.facts.st_mtime_ns // 1_000_000_000
@@ -208,11 +231,17 @@ async def _send(request: web.BaseRequest, content: Content, fd: int) -> web.Stre
         status, body = 206, [piece for pair in several.parts for piece in pair]
         body.append(several.close)
         headers["Content-Type"] = several.content_type
-    return await _transmit(request, status, headers, body, content, fd)
+    return await _transmit(request, status, headers, body, content, fd, disk)
 
 
 async def _transmit(
-    request: web.BaseRequest, status: int, headers: dict[str, str], body: list[bytes | Part], content: Content, fd: int
+    request: web.BaseRequest,
+    status: int,
+    headers: dict[str, str],
+    body: list[bytes | Part],
+    content: Content,
+    fd: int,
+    disk: Disk,
 ) -> web.StreamResponse:
     """Answer with a body of bytes and of parts of the content."""
     headers["Content-Length"] = str(sum(piece.count if isinstance(piece, Part) else len(piece) for piece in body))
@@ -226,7 +255,7 @@ async def _transmit(
     await response.prepare(request)
     for piece in body:
         if isinstance(piece, Part):
-            await send_file(request, response, fd, piece.offset, piece.count, content.facts)
+            await send_file(request, response, fd, piece.offset, piece.count, content.facts, disk=disk)
         else:
             await response.write(piece)
     return response

@@ -22,6 +22,7 @@ from hardline.html import CLOSING, STYLE, content_policy, opening
 
 _NUMBER = re.compile(r"0*([0-9]+)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CRUMBS = 30
 _LATEST = 253_402_300_799  # the end of the year 9999
 
 _STYLE = (
@@ -80,9 +81,10 @@ class HtmlListing:
     def opening(self) -> str:
         steps = ["Files", *map(shown, self._names)]
         up = len(steps) - 1
-        crumbs = " / ".join(
-            f'<a href="{"../" * (up - index)}">{_bdi(step)}</a>' for index, step in enumerate(steps[:-1])
-        )
+        way = [f'<a href="{"../" * (up - index)}">{_bdi(steps[index])}</a>' for index in _crumbs(up)]
+        if len(way) < up:
+            way.insert(1, "…")
+        crumbs = " / ".join(way)
         parts = [opening(steps[-1], style=_STYLE)]
         if crumbs:
             parts.append(f"<nav>{crumbs} /</nav>")
@@ -152,6 +154,11 @@ def iso_time(seconds: int) -> str:
     if not 0 <= seconds <= _LATEST:
         return ""
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _crumbs(up: int) -> list[int]:
+    """Which of `up` directories above this one are named: the root, and as many of the last as anybody reads."""
+    return [0, *range(max(1, up - _CRUMBS), up)] if up else []
 
 
 def _href(entry: Entry) -> str:

@@ -1,6 +1,6 @@
 """What there is to answer a target with: a file, in which coding and of which type; or a directory to be listed.
 
-    /a/b.txt ──▶ b.txt, or b.txt.br or b.txt.gz if the visitor takes that and it is no older
+    /a/b.txt ──▶ b.txt, or b.txt.gz if the owner wants that, the visitor takes it, and it holds the same
     /a/      ──▶ a/index.html, else LISTED, if directories may be listed
     /a       ──▶ ELSEWHERE, where /a/ would be something
 
@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from hardline.cache.files.mounts import answer_at_once
+from hardline.cache.files.packed import Packed
 from hardline.cache.files.tree import Mark, Opened, Tree
 from hardline.cache.http import mediatypes, negotiation
 from hardline.cache.http.paths import Target
@@ -22,7 +24,7 @@ from hardline.cache.http.paths import Target
 SMALL = 65_536  # bytes: of a file up to this size everything is read, to be sent together with its head
 
 _INDEX = "index.html"
-_ENDINGS = {"br": ".br", "gzip": ".gz"}  # the better one first
+_PACKED = ".gz"
 _TRIES = 3  # readings of a file that is being written
 
 
@@ -38,7 +40,7 @@ class Content:
     """What is to be sent of the file `name`: itself, or its sibling in some coding.
 
     `facts` are those of what is sent, `start` is all of it, or as much as was needed; `marks` are what all this was
-    found out from.
+    found out from, and `at_once` says whether they can be looked at again without waiting for a disk.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Content:
     facts: os.stat_result
     start: bytes
     marks: tuple[Mark, ...]
+    at_once: bool
 
     @property
     def whole(self) -> bool:
@@ -63,17 +66,22 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Content, and the file that has it.  Whoever got it closes it."""
+    """Content, and the file that has it, if there is more to read: else -1.  Whoever got it closes it, in a thread."""
 
     content: Content
     fd: int
 
     def close(self) -> None:
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
-def look(tree: Tree, target: Target, accepted: str, *, may_list: bool) -> Found | Place | None:
+def look(
+    tree: Tree, target: Target, accepted: str, *, may_list: bool, packed: Packed | None = None
+) -> Found | Place | None:
     """What answers `target` for a visitor whose Accept-Encoding is `accepted`; None: nothing.
+
+    `packed` judges what is packed already; without it, that is never sent in place of something else.
 
     Raises PermissionError and other OSErrors as the tree does.
     """
@@ -84,12 +92,12 @@ def look(tree: Tree, target: Target, accepted: str, *, may_list: bool) -> Found 
         if target.directory:
             opened.close()
             return None
-        return _found(tree, opened, target.names, accepted)
+        return _found(tree, opened, target.names, accepted, packed)
     opened.close()
     names = (*target.names, _INDEX)
     index = tree.open(names)
     if index is not None and not index.is_directory and target.directory:
-        return _found(tree, index, names, accepted)
+        return _found(tree, index, names, accepted, packed)
     if index is not None:
         index.close()
     # What has no index and may not be listed is not confirmed to exist either.
@@ -98,42 +106,47 @@ def look(tree: Tree, target: Target, accepted: str, *, may_list: bool) -> Found 
     return Place.LISTED if target.directory else Place.ELSEWHERE
 
 
-def _found(tree: Tree, opened: Opened, names: tuple[str, ...], accepted: str) -> Found:
+def _found(tree: Tree, opened: Opened, names: tuple[str, ...], accepted: str, packed: Packed | None) -> Found:
     """Takes over `opened`."""
     with contextlib.ExitStack() as unused:
         unused.callback(opened.close)
         kind = content_type = mediatypes.media_type(names[-1])
-        is_text, varies = mediatypes.is_text(kind), mediatypes.is_compressible(kind)
+        is_text, varies = mediatypes.is_text(kind), packed is not None and mediatypes.is_compressible(kind)
         start, facts = _start(opened, always=is_text)
         if is_text and _is_utf8(start, facts.st_size):
             content_type = f"{kind}; charset=utf-8"
         sent, coding, marks = opened, "identity", [tree.mark(names, opened.path, facts)]
-        if varies and accepted and (sibling := _sibling(tree, names, accepted, facts)):
-            sent, coding = sibling
-            unused.callback(sent.close)
-            start, facts = _start(sent, always=False)
-            marks.append(tree.mark((*names[:-1], names[-1] + _ENDINGS[coding]), sent.path, facts))
-        content = Content(names[-1], content_type, varies, coding, facts, start, tuple(marks))
+        if varies and packed and negotiation.coding(accepted, ("gzip",)) != "identity":
+            beside = (*names[:-1], names[-1] + _PACKED)
+            if sibling := _sibling(tree, beside, opened, packed):
+                sent, coding = sibling, "gzip"
+                unused.callback(sent.close)
+                start, facts = _start(sent, always=False)
+                marks.append(tree.mark(beside, sent.path, facts))
+        at_once = all(mark.facts.st_nlink == 1 for mark in marks) and answer_at_once(
+            path for mark in marks for path in (mark.asked, mark.real)
+        )
+        content = Content(names[-1], content_type, varies, coding, facts, start, tuple(marks), at_once)
         unused.pop_all()
         if sent is not opened:
             opened.close()
+        if content.whole:
+            sent.close()
+            return Found(content, -1)
         return Found(content, sent.fd)
 
 
-def _sibling(tree: Tree, names: Sequence[str], accepted: str, original: os.stat_result) -> tuple[Opened, str] | None:
-    """The file that holds the same in a coding that the visitor prefers."""
-    there = tuple(_ENDINGS)
-    while (coding := negotiation.coding(accepted, there)) != "identity":
-        try:
-            sibling = tree.open((*names[:-1], names[-1] + _ENDINGS[coding]))
-        except PermissionError:
-            sibling = None
-        if sibling is not None:
-            facts = sibling.facts
-            if not sibling.is_directory and facts.st_size and facts.st_mtime_ns >= original.st_mtime_ns:
-                return sibling, coding
-            sibling.close()
-        there = tuple(name for name in there if name != coding)
+def _sibling(tree: Tree, names: Sequence[str], original: Opened, packed: Packed) -> Opened | None:
+    """The file `names`, if it holds what `original` does."""
+    try:
+        sibling = tree.open(names)
+    except PermissionError:
+        return None
+    if sibling is None:
+        return None
+    if not sibling.is_directory and packed.holds(sibling, original):
+        return sibling
+    sibling.close()
     return None
 
 

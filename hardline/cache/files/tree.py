@@ -6,8 +6,9 @@
 
 What is opened is what was judged: a name that is swapped between the two is found out and looked at again.  Pipes,
 sockets and devices are not there, and are never opened.  Neither is what `forbidden` says, by its real path and by what
-it is (a hard link has another path), nor what the cache keeps for itself.
-Everything here blocks, if only for a moment where it says so.
+it is (a hard link has another path), nor what the cache keeps for itself, nor a private key, whatever its name.
+Names that begin with a dot are not there either, unless the owner says so; but a link may lead to what has such a name.
+Everything here blocks: `disk` has the threads for it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hardline.cache import keys
 from hardline.cache.kept import layout
+from hardline.cache.threads import Disk
 
 Forbidden = Callable[[str, os.stat_result], bool]
 
@@ -59,20 +62,41 @@ class Mark:
 
 
 class Tree:
-    """What is below `root`.  `forbidden` is asked with the real path of a thing and its facts, and must answer at once.
+    """What is below `root`.  `forbidden` is asked with the real path of a thing and its facts; it may block.
 
-    `root` may come and go, and be another directory tomorrow.
+    `root` may come and go, and be another directory tomorrow.  `hidden`: names that begin with a dot are there, too.
     """
 
-    def __init__(self, root: Path, *, forbidden: Forbidden) -> None:
+    def __init__(self, root: Path, *, forbidden: Forbidden, hidden: bool = False, disk: Disk | None = None) -> None:
         self._root = root
         self._forbidden = forbidden
+        self._hidden = hidden
+        self.disk = disk or Disk(root.name)
+
+    def hides(self, name: str) -> bool:
+        """Whether nothing of this name is there for visitors, because of a dot (RFC 8615 wants to be seen)."""
+        return not self._hidden and name.startswith(".") and name != ".well-known"
+
+    def keeps_back(self, real: str) -> bool:
+        """Whether what is at the real path `real` is not for visitors, whoever finds it for them."""
+        if any(map(self.hides, os.path.relpath(real, os.path.realpath(self._root)).split("/"))):
+            return True
+        try:
+            fd = os.open(real, _READ)
+        except OSError:
+            return True
+        try:
+            return stat.S_ISREG(os.fstat(fd).st_mode) and _holds_key(fd)
+        finally:
+            os.close(fd)
 
     def open(self, names: Sequence[str]) -> Opened | None:
         """Open what is there under `names`; None: nothing is, or nothing that a visitor may know of.
 
         Raises PermissionError where the system lets this daemon not, and OSError where the disk fails.
         """
+        if any(map(self.hides, names)):
+            return None
         root, real = os.path.realpath(self._root), names
         for _ in range(_SWAPS):
             try:
@@ -102,15 +126,12 @@ class Tree:
         return Mark(os.path.join(self._root, *names), real, facts)
 
     def holds(self, mark: Mark) -> bool:
-        """Whether the names still lead to that file, it has not been touched, and a visitor may still know of it.
-
-        This is one step, which is quick for what was opened a moment ago.
-        """
+        """Whether the names still lead to that file, it has not been touched, and a visitor may still know of it."""
         try:
             facts = os.stat(mark.asked)
         except OSError:
             return False
-        return _identity(facts) == _identity(mark.facts) and self.shows(mark.real, facts)
+        return identity(facts) == identity(mark.facts) and self.shows(mark.real, facts)
 
     def shows(self, path: str, facts: os.stat_result) -> bool:
         """Whether a visitor may know of what is at the real path `path`."""
@@ -164,6 +185,8 @@ class Tree:
             raise
         try:
             facts = os.fstat(fd)
+            if stat.S_ISREG(facts.st_mode) and _holds_key(fd):
+                return None
             if os.path.samestat(facts, seen) or self.shows(path, facts):
                 opened, fd = Opened(fd, path, facts), -1
                 return opened
@@ -195,7 +218,7 @@ class Directory:
         """Names that may be shown, in no order, and whether each is a directory's; `look` says what is behind them."""
         with os.scandir(self._fd) as found:
             for entry in found:
-                if not _is_name(entry.name):
+                if not _is_name(entry.name) or self._tree.hides(entry.name):
                     continue
                 if entry.is_symlink():
                     facts = self.look(entry.name)
@@ -226,7 +249,7 @@ class _Link(Exception):
     """One of the names is a link."""
 
 
-def _identity(facts: os.stat_result) -> tuple[int, ...]:
+def identity(facts: os.stat_result) -> tuple[int, ...]:
     """The same for the same file with the same bytes: who sets its time back leaves another time of change."""
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
@@ -234,6 +257,10 @@ def _identity(facts: os.stat_result) -> tuple[int, ...]:
 def _is_name(name: str) -> bool:
     """Whether a file that is served can be called so: it is no way, and not the cache's own, in capitals or not."""
     return name not in ("", ".", "..") and "/" not in name and not layout.reserved(name.casefold())
+
+
+def _holds_key(fd: int) -> bool:
+    return keys.may_hold_key(os.pread(fd, keys.FIRST, 0)) and keys.holds_key(os.pread(fd, keys.LOOKED_AT, 0))
 
 
 def _step(parent: int, name: str) -> int:

@@ -4,13 +4,13 @@
     the HTTP server's protocol ◀─ data_received ─ StreamTransport ◀─ Stream ◀─── the visitor
 
 No socket and no port lies in between.  What a visitor does not take waits here, as little as one write of the
-server, who is told to pause; what the server does not take keeps its credit, so that the visitor pauses.
+server, who is told to pause; what the server does not take, or has taken and only keeps, has no credit, so that the
+visitor pauses, and its session answers for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from hardline.session.stream import Stream
@@ -18,15 +18,20 @@ from hardline.session.stream import Stream
 # A visitor that is still sending when everything is answered hears its answer out first, however slowly it reads
 # (RFC 9112, section 9.6); but not for ever.
 _MOST_DISCARDED = 64 << 20
+_LINGERS = 300.0  # seconds from the last byte of the last answer
+_PIECE = 65_536  # bytes for the server at once
 
 
 class StreamTransport(asyncio.Transport):
     """Owns the stream.  `done` is set once nothing is left of the connection.
 
-    `ended` is called when the visitor has sent its last byte: its answers may still be on their way.
+    `ended` is called when the visitor has sent its last byte: its answers may still be on their way.  `held` tells how
+    many bytes the protocol has taken and keeps.
     """
 
-    def __init__(self, stream: Stream, protocol: asyncio.Protocol, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, stream: Stream, protocol: asyncio.Protocol, ended: Callable[[], None], held: Callable[[], int]
+    ) -> None:
         super().__init__({"peername": None})
         self._stream = stream
         self._session = stream.session
@@ -34,11 +39,13 @@ class StreamTransport(asyncio.Transport):
         self._tell_ended = ended
         self._loop = asyncio.get_running_loop()
         self._outgoing = memoryview(b"")  # what the session did not take yet
-        self._incoming: deque[bytes] = deque()  # what the protocol did not take yet
+        self._incoming = bytearray()  # what the protocol did not take yet
+        self._held, self._pushed = held, 0  # bytes that the protocol has, and no credit was given for
         self._ended = self._told_ended = False  # the visitor's direction
         self._read_paused = self._write_paused = False
         self._closing = self._lost = False
         self._discarded = 0
+        self._lingering: asyncio.TimerHandle | None = None
         self.done: asyncio.Future[None] = self._loop.create_future()
         protocol.connection_made(self)
         stream.attach(self)
@@ -67,8 +74,9 @@ class StreamTransport(asyncio.Transport):
         if not self._closing:
             self._closing = True
             self._read_paused = False
-            early = sum(map(len, self._incoming))
+            early = len(self._incoming) + self._pushed
             self._incoming.clear()
+            self._pushed = 0
             self._discard(early)
             self._finish_when_sent()
 
@@ -84,6 +92,8 @@ class StreamTransport(asyncio.Transport):
         if self._incoming or self._ended:
             # Not at once: the server's protocol does not expect data in here.
             self._loop.call_soon(self._deliver)
+        else:
+            self.settle()
 
     def is_reading(self) -> bool:
         return not self._read_paused and not self._closing
@@ -103,13 +113,20 @@ class StreamTransport(asyncio.Transport):
     def get_protocol(self) -> asyncio.BaseProtocol:
         return self._protocol
 
+    def settle(self) -> None:
+        """Give credit for what the protocol does not hold any more."""
+        count = self._pushed - self._held()
+        if count > 0:
+            self._pushed -= count
+            self._session.consumed(self._stream, count)
+
     # What the stream calls: session.stream.Sink.
 
     def data_received(self, data: memoryview) -> None:
         if self._closing:
             self._discard(len(data))
         elif self._read_paused or self._incoming:
-            self._incoming.append(bytes(data))
+            self._incoming += data
         else:
             self._push(bytes(data))
 
@@ -136,12 +153,15 @@ class StreamTransport(asyncio.Transport):
 
     def _push(self, data: bytes) -> None:
         assert isinstance(self._protocol, asyncio.Protocol)
+        self._pushed += len(data)
         self._protocol.data_received(data)
-        self._consume(len(data))
+        self.settle()
 
     def _deliver(self) -> None:
         while self._incoming and not self._read_paused and not self._closing:
-            self._push(self._incoming.popleft())
+            piece = bytes(self._incoming[:_PIECE])
+            del self._incoming[:_PIECE]
+            self._push(piece)
         if self._ended and not self._incoming and not self._lost:
             if self._closing:
                 self._finish_when_sent()
@@ -161,6 +181,8 @@ class StreamTransport(asyncio.Transport):
         self._stream.finish()
         if self._ended:
             self._lose(None)
+        elif self._lingering is None:
+            self._lingering = self._loop.call_later(_LINGERS, self.abort)
 
     def _discard(self, count: int) -> None:
         self._discarded += count
@@ -174,6 +196,8 @@ class StreamTransport(asyncio.Transport):
             return
         self._lost = self._closing = True
         self._stream.detach()
+        if self._lingering is not None:
+            self._lingering.cancel()
         self._outgoing = memoryview(b"")
         self._incoming.clear()
         # Not at once: asyncio's protocols do not expect it in the middle of a call of their own.

@@ -111,6 +111,7 @@ _TEXTS = (
     "readme license licence copying authors contributors changelog changes news notice install todo makefile "
     "dockerfile vagrantfile gemfile rakefile procfile jenkinsfile sha256sums sha512sums md5sums"
 )
+_TEXT_NAMES = frozenset(_TEXTS.split())
 
 # Not text/*, and worth the while of compressing all the same.
 _COMPRESSIBLE = (
@@ -119,12 +120,11 @@ _COMPRESSIBLE = (
 )
 
 
-@lru_cache(maxsize=4096)
 def media_type(name: str) -> str:
     """The media type of a file of this name, without parameters."""
     _, dot, ending = name.rpartition(".")
     if not dot:
-        return "text/plain" if name.lower() in _TEXTS.split() else UNKNOWN
+        return "text/plain" if name.lower() in _TEXT_NAMES else UNKNOWN
     return _TYPES.get(ending.lower(), UNKNOWN)
 
 

@@ -85,6 +85,18 @@ def disk_failed(request: web.BaseRequest, reason: str) -> web.Response:
     )
 
 
+def disk_hangs(request: web.BaseRequest, what: str) -> web.Response:
+    """503: what the disk holds that does not answer is called `what`."""
+    return problem(
+        request,
+        503,
+        "This cannot be read now",
+        f"The disk that holds {what} does not answer on the computer that shares it.",
+        advice="It may be asleep, or at the other end of a network that is down.",
+        headers={"Retry-After": "30"},
+    )
+
+
 def method_not_allowed(request: web.BaseRequest, allowed: str) -> web.Response:
     """405."""
     explanation = f"Files can be read here, and nothing else; {request.method[:20]} is no way to do that."
@@ -110,7 +122,7 @@ def too_long(request: web.BaseRequest, limit: str) -> web.Response:
 
 
 def no_request(status: int, explanation: str) -> web.Response:
-    """400 or 431: what came could not be read, so nobody knows where it ends, or in which form to answer."""
+    """400, 408 or 431: what came could not be read, so nobody knows where it ends, or in which form to answer."""
     answer = _page(status, "This is no request", explanation, "", {}, as_html=True)
     answer.force_close()
     return answer

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from hardline import log
 from hardline.cache.http.connection import StreamTransport
-from hardline.cache.http.protocol import Protocol, complaint, refusal, request_of
+from hardline.cache.http.protocol import HEAD_TIME, Protocol, complaint, refusal, request_of
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream
@@ -27,6 +27,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _KEEP_ALIVE = 75.0  # seconds without a request
 _MAX_LINE = 32_768  # of a request's head: as much as the browser's door lets through
 _MAX_FIELDS = 256
+_BODY_AHEAD = 32_768  # bytes of a body before its reader has asked for them; twice as many pause the visitor
 _NEXT_ANSWER = 0.1  # seconds within which the answer to a pipelined request begins
 _STOPPING = 2.0  # seconds for answers under way
 
@@ -35,10 +36,14 @@ _SILENT = logging.Logger("aiohttp", logging.CRITICAL + 1)
 
 
 class StreamServer:
-    """Answers requests of the streams it is given through `handler`, until `aclose`."""
+    """Answers requests of the streams it is given through `handler`, until `aclose`.
 
-    def __init__(self, handler: Handler, name: str) -> None:
+    A head has `head_time` seconds.
+    """
+
+    def __init__(self, handler: Handler, name: str, *, head_time: float = HEAD_TIME) -> None:
         self._handler = handler
+        self._head_time = head_time
         self._name = name
         self._connections: dict[asyncio.BaseTransport, _Connection] = {}
         self._ending = False
@@ -48,6 +53,7 @@ class StreamServer:
         """The reader of one connection; for a listening socket."""
         return Protocol(
             self._server,
+            head_time=self._head_time,
             loop=asyncio.get_running_loop(),
             access_log=_SILENT,
             logger=_SILENT,
@@ -56,6 +62,7 @@ class StreamServer:
             max_line_size=_MAX_LINE,
             max_field_size=_MAX_LINE,
             max_headers=_MAX_FIELDS,
+            read_bufsize=_BODY_AHEAD,
             auto_decompress=False,
         )
 
@@ -68,7 +75,7 @@ class StreamServer:
             raise ConnectionLost("the service was changed")
         protocol = self.protocol_factory()
         connection = _Connection(protocol)
-        transport = connection.transport = StreamTransport(stream, protocol, connection.ended)
+        transport = connection.transport = StreamTransport(stream, protocol, connection.ended, lambda: protocol.held)
         self._connections[transport] = connection
         try:
             await transport.done
@@ -145,10 +152,14 @@ class _Connection:
 
     def began(self, request: web.BaseRequest) -> None:
         self._request = request
+        if self.transport is not None:
+            self.transport.settle()
         self._cut_if_torn()
 
     def answered(self) -> None:
         self._request = None
+        if self.transport is not None:
+            self.transport.settle()
         self._close_later()
 
     def ended(self) -> None:

@@ -21,15 +21,17 @@ from aiohttp import web
 from hardline import log
 from hardline.cache.files.tree import Tree
 from hardline.cache.http.body import send_file
-from hardline.cache.http.pages import problem
+from hardline.cache.http.pages import disk_hangs, problem
 from hardline.cache.http.paths import parse_target
 from hardline.cache.kept import layout
 from hardline.cache.recent import Recent
+from hardline.cache.templates.bodies import Bodies, Body
 from hardline.cache.templates.rendering import MAX_PARAMETERS
 from hardline.cache.templates.workers import Page, RenderingFailed, TooBusy, Workers
-from hardline.cache.threads import off_loop
+from hardline.cache.threads import DiskHangs
 
 MAX_BODY = 1 << 20
+BODY_TIME = 60.0  # seconds from the first byte of a body to its last
 
 _SUFFIX = "@mako"
 _MAX_FIELDS = 64
@@ -48,14 +50,20 @@ _NOT_THEIRS = {
 }
 _EMPTY = {204, 205, 304}
 
+_bodies = Bodies()  # of all sites
+
 
 class DynamicPages:
-    """The templates below `root`; `tree` says what a visitor may know of.  `workers` are ended with it."""
+    """The templates below `root`; `tree` says what a visitor may know of.
 
-    def __init__(self, root: Path, tree: Tree, workers: Workers | None = None) -> None:
+    `workers` are ended with it.  Several may share `bodies`, as all sites of a node do.
+    """
+
+    def __init__(self, root: Path, tree: Tree, workers: Workers | None = None, bodies: Bodies = _bodies) -> None:
         self._root = os.path.abspath(root)
         self._tree = tree
         self._workers = workers or Workers(root)
+        self._bodies = bodies
         self._recent: Recent[tuple[str, ...]] = Recent(lambda found: sum(map(len, found)))
 
     async def aclose(self) -> None:
@@ -65,27 +73,35 @@ class DynamicPages:
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """The page of the template of that name; None where there is none."""
         target = parse_target(request.raw_path)
-        if target is None or any(map(layout.reserved, target.names)):
+        if target is None or any(layout.reserved(name) or self._tree.hides(name) for name in target.names):
             return None
         names = (*target.names, "") if target.directory else target.names
-        template = await self._find("/".join(names) + _SUFFIX)
+        try:
+            template = await self._find("/".join(names) + _SUFFIX)
+        except DiskHangs as failure:
+            return disk_hangs(request, str(failure.filename))
         if template is None:
             return None
         if target.query.count("&") >= MAX_PARAMETERS:
             return problem(request, 400, "Too much was asked", f"A page takes at most {MAX_PARAMETERS} parameters.")
-        body = await _read_body(request)
-        if body is None:
-            answer = problem(request, 413, "Too much was sent", f"A page takes at most {MAX_BODY >> 20} MB.")
-            answer.force_close()
-            return answer
-        return await self._render(request, template, target.query, body)
+        with self._bodies.one(partial(request.content.set_exception, TooBusy("too much was sent by others"))) as body:
+            try:
+                async with asyncio.timeout(BODY_TIME):
+                    data = await _read_body(request, body)
+            except TimeoutError:
+                return _unread(request, 408, "Too slow", "What was sent did not come to its end in time.")
+            except TooBusy:
+                return _unread(request, 503, "Too many visitors", "More is sent to pages than can be kept in memory.")
+            if data is None:
+                return _unread(request, 413, "Too much was sent", f"A page takes at most {MAX_BODY >> 20} MB.")
+            return await self._render(request, template, target.query, data)
 
     async def _find(self, name: str) -> str | None:
         now = asyncio.get_running_loop().time()
         found = self._recent.get(name, now)
         if found is None:
             with self._recent.looking(name, now) as keep:
-                found = (name,) if await off_loop(partial(self._is_template, name), bool) else ()
+                found = (name,) if await self._tree.disk.run(partial(self._is_template, name), bool) else ()
                 keep(found)
         return found[0] if found else None
 
@@ -141,19 +157,26 @@ class DynamicPages:
         )
 
 
-async def _read_body(request: web.BaseRequest) -> bytes | None:
+def _unread(request: web.BaseRequest, status: int, title: str, explanation: str) -> web.Response:
+    """The answer to a request whose body is not read to its end: nobody knows where the next one begins."""
+    answer = problem(request, status, title, explanation)
+    answer.force_close()
+    return answer
+
+
+async def _read_body(request: web.BaseRequest, body: Body) -> bytes | None:
     """All of a request's body; None when that is too much."""
     if (request.content_length or 0) > MAX_BODY:
         return None
     if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
-    body = bytearray()
     async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > MAX_BODY:
+        if body.add(piece) > MAX_BODY:
             return None
-    return bytes(body)
+    if body.dropped:
+        raise TooBusy("too much was sent by others")
+    return body.finish()
 
 
 def _head(page: Page) -> web.StreamResponse:

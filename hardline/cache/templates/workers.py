@@ -209,7 +209,7 @@ class _Worker:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=environment,
-            cwd=root,
+            cwd="/",  # the directory may lie on a disk that hangs: the worker goes there itself
             start_new_session=True,  # what it starts can be killed with it
             limit=_IN_MEMORY,
         )

@@ -178,7 +178,7 @@ def test_a_slow_reader_of_a_long_list_costs_little_memory(crowd):
         for _ in range(5):
             sock = stack.enter_context(site.connection())
             sock.sendall(b"GET /many/ HTTP/1.1\r\nHost: x\r\n\r\n")
-        wait_until(lambda: site.browsing.held == 5 * MANY, "five lists were read", 60)
+        wait_until(lambda: site.browsing.held >= 5 * MANY * 50, "five lists were read", 60)
         assert curl(site.url("/small.txt")).body == b"small"
         assert _resident() - before < 5 * 25_000_000
         stack.close()
@@ -204,7 +204,7 @@ def test_what_is_too_much_is_cut_and_said_so(tmp_path):
 def test_too_many_long_lists_at_once_wait_for_better_times(tmp_path):
     for number in range(1800):
         (tmp_path / f"{number}").touch()
-    with serving(tmp_path, browsing=Browsing(most_held=1000)) as site:
+    with serving(tmp_path, browsing=Browsing(most_held=100_000)) as site:
         assert "Too many long lists" in site.get("/").text
         assert json.loads(site.get("/", Accept="application/json").body)["complete"] is False
         assert site.browsing.held == 0

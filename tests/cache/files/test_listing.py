@@ -261,3 +261,11 @@ def test_sizes_are_short(size, text):
 def test_times_are_those_of_rfc_3339():
     assert iso_time(1_700_000_000) == "2023-11-14T22:13:20Z"
     assert iso_time(-1) == iso_time(1 << 60) == ""
+
+
+def test_of_a_very_long_way_the_root_and_the_nearest_are_named():
+    page = HtmlListing([str(number) for number in range(100)]).opening()
+    crumbs = page.partition("<nav>")[2].partition("</nav>")[0]
+    assert crumbs.startswith(f'<a href="{"../" * 100}"><bdi>Files</bdi></a> / … / ')
+    assert '<a href="../"><bdi>98</bdi></a> /' in crumbs
+    assert crumbs.count("<a ") == 31

@@ -36,6 +36,16 @@ names = st.binary(min_size=1, max_size=30).filter(lambda name: not {0, 0x2F} & s
         ("/.git", (".git",), False, ""),
         ("http://x.localhost:7009/a/b?c", ("a", "b"), False, "c"),
         ("http://x.localhost", (), True, ""),
+        ("/./Packages", ("Packages",), False, ""),  # what apt asks a flat repository for
+        ("/sub/./f.txt", ("sub", "f.txt"), False, ""),
+        ("/%2e/Packages", ("Packages",), False, ""),
+        ("/sub/../Packages", ("Packages",), False, ""),
+        ("/sub/%2E%2e/Packages?x", ("Packages",), False, "x"),
+        ("/a/b/..", ("a",), True, ""),
+        ("/a/.", ("a",), True, ""),
+        ("/.", (), True, ""),
+        ("/a/%2e%2e/", (), True, ""),
+        ("http://x/a/../b", ("b",), False, ""),
     ],
 )
 def test_a_target_is_names(target, expected, directory, query):
@@ -47,14 +57,13 @@ def test_a_target_is_names(target, expected, directory, query):
     [
         "/..",
         "/../../etc/passwd",
-        "/a/../b",
-        "/a/..",
-        "/./a",
-        "/a/.",
         "/%2e%2e/a",
+        "/a/../../b",
+        "/a/./%2e./../b",
+        "/./..",
+        "/a/.%2e//../b",
         "/%2E./a",
         "/.%2e/%2e%2e/etc/passwd",
-        "/a/%2e",
         "/..%2f..%2fetc%2fpasswd",
         "/a%2Fb",
         "/%2Fetc%2Fpasswd",
@@ -81,6 +90,14 @@ def test_a_name_is_decoded_once(target):
 
 def test_an_overlong_spelling_of_a_dot_is_no_dot():
     assert parse_target("/%c0%ae%c0%ae/a") == Target(("\udcc0\udcae\udcc0\udcae", "a"), False, "")
+
+
+@pytest.mark.parametrize(
+    "path", ["/a" * 1025, "/" + "a" * 8200, "/%61" * 3000, "/\udcffaaaaaaa" * 1000, "/" + "%61" * 8200]
+)
+def test_what_is_longer_than_any_path_of_a_file_is_nothing(path):
+    assert parse_target(path) is None
+    assert parse_target(f"/a?{path}") is not None
 
 
 @given(st.lists(names), st.booleans())
