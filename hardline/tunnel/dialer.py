@@ -18,16 +18,20 @@ from typing import Protocol
 from OpenSSL import SSL
 
 from hardline import log
+from hardline.addresses import Address, Kind, Way, kind_of, leads_to, refused
 from hardline.errors import HardlineError, NoRoute, PeerError, WrongCertificate
 from hardline.identity import KeyHash, utc_day
 from hardline.routes import Attempt, Candidate, Endpoint, Via
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
+from hardline.transport.resolver import Resolver
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import ALPN_2, TlsStream, client_context
+from hardline.transport.ways import way_to
 from hardline.tunnel.race import Race
 
 LEFT_ALONE = 4.0  # seconds
+LOWEST_TOLD, HTTPS = 1024, 443  # ports
 
 
 class Search(Protocol):
@@ -80,7 +84,8 @@ class Dialer:
     """Finds and races.
 
     `search` starts all finders for a key hash; `clock` is seconds since 1970; `is_ours` tells this node's own
-    listeners, which only it itself names (docs/PROTOCOL.md 7.2).
+    listeners, which only it itself names, `way_to` how this computer would send to an address (docs/PROTOCOL.md 7.2);
+    `resolver` looks names up.
     """
 
     def __init__(
@@ -92,12 +97,15 @@ class Dialer:
         timeout: float = 10.0,
         context: SSL.Context | None = None,
         is_ours: Callable[[Endpoint], bool] = lambda endpoint: False,
+        resolver: Resolver | None = None,
+        way_to: Callable[[Address], Way] = way_to,
     ) -> None:
         self._search = search
         self._clock = clock
         self._stagger, self._timeout = stagger, timeout
         self._context = context or client_context()
         self._is_ours = is_ours
+        self._resolver, self._way_to = resolver, way_to
 
     async def dial(self, target: KeyHash, known: Candidate | None = None) -> Route:
         """Open a verified connection to whoever owns `target`.
@@ -196,9 +204,9 @@ class Dialer:
         happened.put_nowait(_Searched())
 
     def _refusal(self, candidate: Candidate) -> str | None:
-        if candidate.via is not Via.LAN and self._is_ours(candidate.endpoint):
+        if candidate.via is not Via.LAN and self._is_ours(candidate.endpoint.leads_to):
             return "this node itself"
-        return refusal(candidate)
+        return refusal(candidate, self._way_to)
 
     async def _attempt(
         self,
@@ -220,7 +228,7 @@ class Dialer:
     async def _connect(self, target: KeyHash, candidate: Candidate) -> tuple[TlsStream, str]:
         day = utc_day(self._clock()) if candidate.day is None else candidate.day
         server_name = str(target) if candidate.plain else target.rolling(day)
-        stream = await _open(candidate, self._refusal)
+        stream = await self._open(target, candidate)
         tls = await TlsStream.over(stream, self._context, server_name)
         try:
             if tls.peer_key_hash != target:
@@ -233,34 +241,34 @@ class Dialer:
             raise
         return tls, protocol
 
+    async def _open(self, target: KeyHash, candidate: Candidate) -> TcpStream:
+        """Connect.  What a name resolves to is looked at like an address that a stranger named."""
+        resolver = self._resolver or Resolver.of_strangers()
+        found = await resolver.addresses(candidate.endpoint, str(target))
+        if candidate.endpoint.address is None:
+            candidate = replace(candidate, worked=None if candidate.told else Via.DIRECT)
+        allowed, why = list[Endpoint](), ""
+        for endpoint in found:
+            no = self._refusal(replace(candidate, endpoint=endpoint))
+            if no is None:
+                allowed.append(endpoint)
+            why = why or no or ""
+        if not allowed and why:
+            raise PeerError(f"the name leads to {why}" if candidate.endpoint.address is None else f"it is {why}")
+        return await tcp.connect_any(allowed)
 
-async def _open(candidate: Candidate, refusal: Callable[[Candidate], str | None]) -> TcpStream:
-    """Connect.  What a name resolves to is looked at like an address that was named itself."""
-    failure: Exception = OSError("the name has no address")
-    for endpoint in await tcp.resolve(candidate.endpoint):
-        if why := refusal(replace(candidate, endpoint=endpoint)):
-            failure = PeerError(f"the name leads to {why}")
-            continue
-        try:
-            return await tcp.connect(endpoint)
-        except OSError as error:
-            failure = error
-    raise failure
 
-
-def refusal(candidate: Candidate) -> str | None:
+def refusal(candidate: Candidate, way_to: Callable[[Address], Way]) -> str | None:
     """Why an endpoint is never dialled, or None (docs/PROTOCOL.md 7.2)."""
-    address = candidate.endpoint.address
+    endpoint = candidate.endpoint
+    if candidate.told and endpoint.port < LOWEST_TOLD and endpoint.port != HTTPS:
+        return f"a port below {LOWEST_TOLD}, of which only {HTTPS} is dialled where others name it"
+    address = endpoint.address
     if address is None:
-        loopback_name = candidate.endpoint.host.rstrip(".").endswith("localhost")
-        return "a loopback name" if loopback_name and candidate.via is not Via.LAN else None
-    if address.is_unspecified:
-        return "the unspecified address"
-    if address.is_multicast:
-        return "a multicast address"
-    if address.is_loopback and candidate.via is not Via.LAN and candidate.found_by != "remembered":
-        return "a loopback address"
-    return None
+        return "a loopback name" if endpoint.host.rstrip(".").endswith("localhost") and not candidate.near else None
+    if candidate.near:
+        return "no address of one machine" if kind_of(leads_to(address)) in (Kind.NONE, Kind.MULTICAST) else None
+    return refused(address, way_to(address))
 
 
 def _passed_over(won: Via, search: Search, failed: Sequence[Attempt], running: Sequence[Candidate]) -> tuple[str, ...]:

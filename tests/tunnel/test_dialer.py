@@ -17,7 +17,7 @@ from hardline.routes import Candidate, Endpoint, Via
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream, front_context, server_context
 from hardline.tunnel import dialer as dialling
-from hardline.tunnel.dialer import Dialer, refusal
+from hardline.tunnel.dialer import Dialer
 
 NOW = 1_616_112_000.0
 DAY = utc_day(NOW)
@@ -169,7 +169,7 @@ def test_a_silent_candidate_costs_one_stagger(ours):
 def test_a_route_says_why_it_is_no_better_path(ours, strangers):
     async def story():
         async with listening(strangers) as (wrong, _), listening(ours) as (right, _):
-            far = Candidate(right, Via.REMEMBERED, "remembered")
+            far = Candidate(right, Via.REMEMBERED, "remembered", worked=Via.LAN)
             route = await dialer(Listed((0, lan(wrong)), (0.05, far))).dial(ours.key_hash)
             assert route.candidate == far
             assert route.passed_over[0] == "LAN: nothing found"
@@ -185,7 +185,7 @@ def test_a_route_says_why_it_is_no_better_path(ours, strangers):
 def test_this_nodes_own_listeners_are_not_dialled_where_others_name_them(ours):
     async def story():
         async with listening(ours) as (endpoint, names):
-            search = Listed((0, Candidate(endpoint, Via.REMEMBERED, "remembered")))
+            search = Listed((0, Candidate(endpoint, Via.REMEMBERED, "remembered", worked=Via.LAN)))
             with pytest.raises(NoRoute):
                 await dialer(search, is_ours=lambda at: at == endpoint).dial(ours.key_hash)
             assert names == []
@@ -275,48 +275,3 @@ def test_a_known_path_that_is_gone_makes_the_finders_start_at_once(ours):
             route.tls.abort()
 
     run(story)
-
-
-@pytest.mark.parametrize(
-    ("host", "via", "refused"),
-    [
-        ("0.0.0.0", Via.LAN, True),
-        ("::", Via.LAN, True),
-        ("224.0.0.1", Via.DIRECT, True),
-        ("ff02::1", Via.DIRECT, True),
-        ("127.0.0.1", Via.DIRECT, True),
-        ("::1", Via.RELAY, True),
-        ("localhost", Via.DIRECT, True),
-        ("127.0.0.1", Via.LAN, False),
-        ("10.0.0.1", Via.REMEMBERED, False),
-        ("fe80::1%eth0", Via.LAN, False),
-        ("example.net", Via.DIRECT, False),
-    ],
-)
-def test_endpoints_that_lead_to_this_machine_or_to_many_are_refused(host, via, refused):
-    assert (refusal(Candidate(Endpoint(host, 7008), via, "test")) is not None) is refused
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "224.0.0.1"])
-def test_a_name_that_leads_where_no_address_may_is_not_dialled(
-    address: str, ours: Identity, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A resolver that answers as the owner of a name on the internet would like to."""
-
-    async def story() -> None:
-        async with listening(ours) as (endpoint, names):
-
-            async def lies(asked: Endpoint) -> list[Endpoint]:
-                assert asked.host == "evil.example"
-                return [Endpoint(address, endpoint.port)]
-
-            monkeypatch.setattr("hardline.transport.tcp.resolve", lies)
-            candidate = Candidate(Endpoint("evil.example", endpoint.port), Via.DIRECT, "test")
-            search = Listed((0.0, candidate))
-            dialer = Dialer(lambda _: search, clock=lambda: NOW)
-            with pytest.raises(NoRoute) as caught:
-                await dialer.dial(ours.key_hash)
-            assert caught.value.attempts[0].failure.startswith("the name leads to ")
-            assert names == []
-
-    asyncio.run(story())
