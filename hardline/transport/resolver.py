@@ -109,13 +109,17 @@ class Resolver:
                 del self._by_name[name]
 
     def _start_some(self) -> None:
-        while self._busy < self._quick and (one := self._next()) is not None:
+        loop = asyncio.get_running_loop()
+        while (one := self._next()) is not None:
             self._leaves_queue(one)
             if one.asker in self._waiting:
                 self._waiting.move_to_end(one.asker)
             self._of_asker[one.asker] += 1
-            self._busy += 1
-            loop = asyncio.get_running_loop()
+            one.hangs = one.name in self._slow
+            if one.hangs:
+                self._hung += 1
+            else:
+                self._busy += 1
             one.timer = loop.call_later(self._slow_after, self._is_slow, one)
             thread = threading.Thread(target=self._run, args=(one, loop), name=f"look up {one.name}", daemon=True)
             try:
@@ -127,7 +131,8 @@ class Resolver:
         for asker, queue in self._waiting.items():
             if self._of_asker[asker] < PER_ASKER:
                 for one in queue:
-                    if one.name not in self._slow or self._hung < self._hanging:
+                    room = self._hung < self._hanging if one.name in self._slow else self._busy < self._quick
+                    if room:
                         return one
         return None
 
@@ -143,6 +148,8 @@ class Resolver:
         self._slow.move_to_end(one.name)
         while len(self._slow) > _REMEMBERED:
             self._slow.popitem(last=False)
+        if one.hangs:
+            return
         if self._hung >= self._hanging:
             one.timer = asyncio.get_running_loop().call_later(self._slow_after, self._is_slow, one)
             return

@@ -2,6 +2,7 @@
 
 A context costs 50 ms and some megabytes, for the authorities; so there is one that checks and one that does not, made
 once, in a thread.  With `verify = no` whatever an old device speaks is good enough: nobody believes it anyway.
+A handshake takes about a millisecond of computing: thirty that end in one turn of the loop would stop everybody else.
 """
 
 from __future__ import annotations
@@ -9,6 +10,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from hardline.config import LocalService
+
+AT_ONCE = 4  # handshakes with one service
 
 _LEGACY_SERVER_CONNECT = 0x4  # SSL_OP_LEGACY_SERVER_CONNECT, which Python has a name for since 3.12
 
@@ -65,6 +71,9 @@ _HANDSHAKE = {
 WORDS = frozenset([REFUSED, NO_TLS, _BROKE_OFF, *_VERIFICATION.values(), *_HANDSHAKE.values()])
 
 _contexts: dict[bool, ssl.SSLContext] = {}
+_shaking: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[LocalService, asyncio.Semaphore]] = (
+    WeakKeyDictionary()
+)
 _maker = ThreadPoolExecutor(1, "authorities")
 
 
@@ -73,6 +82,12 @@ async def service_context(*, verify: bool) -> ssl.SSLContext:
     if verify in _contexts:
         return _contexts[verify]
     return await asyncio.get_running_loop().run_in_executor(_maker, _made, verify)
+
+
+def handshakes(service: LocalService) -> asyncio.Semaphore:
+    """The places for handshakes with one service under way at once; a service that dawdles holds up only its own."""
+    mine = _shaking.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+    return mine.setdefault(service, asyncio.Semaphore(AT_ONCE))
 
 
 def in_words(failure: ssl.SSLError) -> str:

@@ -32,6 +32,8 @@ _SCRATCH = memoryview(bytearray(65_536))
 READ_AHEAD = 65_536  # what an inbox holds before its socket is paused
 STAGGER = 0.25  # seconds between attempts at the addresses of one name
 
+_BYTES_RECEIVED = 128  # where struct tcp_info has its tcpi_bytes_received
+
 # Silent for a minute, then asked every 15 s: who answers none of four is gone.  TCP_KEEPALIVE is macOS's name.
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
@@ -308,6 +310,18 @@ def peer_endpoint(transport: asyncio.BaseTransport) -> Endpoint:
         with contextlib.suppress(OSError):
             host = f"{host}%{socket.if_indextoname(scope)}"
     return Endpoint(host, int(name[1]))
+
+
+def has_received(transport: asyncio.BaseTransport) -> bool:
+    """Whether any data came over this connection; False where the system does not tell."""
+    raw = transport.get_extra_info("socket")
+    if raw is None or not hasattr(socket, "TCP_INFO"):
+        return False
+    try:
+        info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)
+    except (OSError, ValueError):  # ValueError: it is closed already
+        return False
+    return any(info[_BYTES_RECEIVED:])
 
 
 def local_address(transport: asyncio.BaseTransport) -> str:

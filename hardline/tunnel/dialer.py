@@ -32,6 +32,12 @@ from hardline.tunnel.race import Race
 
 LEFT_ALONE = 4.0  # seconds
 LOWEST_TOLD, HTTPS = 1024, 443  # ports
+SMALL_SEGMENT = 1200  # bytes of payload: with headers and options no more than every IPv6 path carries (1280)
+FELL_SILENT = (
+    "the connection opened, but the answer to the first flight never came: "
+    "packets of full size may be lost on the way (MTU)"
+)
+_SMALL_KEPT = 256
 
 
 class Search(Protocol):
@@ -106,6 +112,8 @@ class Dialer:
         self._context = context or client_context()
         self._is_ours = is_ours
         self._resolver, self._way_to = resolver, way_to
+        self._opened: dict[tuple[KeyHash, Endpoint], asyncio.Transport] = {}
+        self._small: dict[Endpoint, None] = {}  # to which packets of full size may be lost
 
     async def dial(self, target: KeyHash, known: Candidate | None = None) -> Route:
         """Open a verified connection to whoever owns `target`.
@@ -142,8 +150,8 @@ class Dialer:
                         news = await happened.get()
                 except TimeoutError:
                     if loop.time() >= deadline:
-                        unanswered = f"no answer within {loop.time() - began:.1f} s"
-                        failed += [Attempt(left, loop.time() - began, unanswered) for left in race.running]
+                        took = loop.time() - began
+                        failed += [Attempt(left, took, self._silence(target, left, took)) for left in race.running]
                         raise NoRoute(target, failed, search.reasons) from None
                     continue
                 match news:
@@ -255,7 +263,28 @@ class Dialer:
             why = why or no or ""
         if not allowed and why:
             raise PeerError(f"the name leads to {why}" if candidate.endpoint.address is None else f"it is {why}")
-        return await tcp.connect_any(allowed)
+        stream = await tcp.connect_any(allowed, segment=SMALL_SEGMENT if candidate.endpoint in self._small else 0)
+        key = (target, candidate.endpoint)
+        self._opened[key] = stream.transport
+        me = asyncio.current_task()
+        assert me is not None, "an attempt is a task"
+        me.add_done_callback(lambda _: self._opened.pop(key, None))
+        return stream
+
+    def _silence(self, target: KeyHash, candidate: Candidate, took: float) -> str:
+        """Why an attempt has no answer.  One that fell silent once it was connected is made in small packets next time,
+        and in ordinary ones again when that was of no use."""
+        transport = self._opened.get((target, candidate.endpoint))
+        if transport is None or tcp.has_received(transport):
+            return f"no answer within {took:.1f} s"
+        endpoint = candidate.endpoint
+        if endpoint in self._small:
+            del self._small[endpoint]
+        else:
+            self._small[endpoint] = None
+            while len(self._small) > _SMALL_KEPT:
+                del self._small[next(iter(self._small))]
+        return FELL_SILENT
 
 
 def refusal(candidate: Candidate, way_to: Callable[[Address], Way]) -> str | None:

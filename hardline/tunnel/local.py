@@ -20,7 +20,7 @@ from hardline.session.stream import Stream
 from hardline.transport import tcp
 from hardline.transport.descriptors import KEPT_FROM_SERVICES, scarce
 from hardline.transport.resolver import Resolver
-from hardline.transport.servicetls import WORDS, in_words, service_context
+from hardline.transport.servicetls import WORDS, handshakes, in_words, service_context
 from hardline.transport.tcp import TcpStream
 
 CONNECT_TIMEOUT = 10.0
@@ -91,9 +91,10 @@ async def _connect_https(target: LocalService, resolver: Resolver) -> TcpStream:
     context = await service_context(verify=target.verify)
     raw = await tcp.connected_socket(await resolver.addresses(Endpoint(target.host, target.port)))
     try:
-        _, stream = await asyncio.get_running_loop().create_connection(
-            TcpStream, sock=raw, ssl=context, server_hostname=target.host
-        )
+        async with handshakes(target):
+            _, stream = await asyncio.get_running_loop().create_connection(
+                TcpStream, sock=raw, ssl=context, server_hostname=target.host
+            )
     except BaseException:
         raw.close()
         raise

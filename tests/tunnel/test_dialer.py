@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -224,6 +225,49 @@ def test_with_nothing_left_but_silence_after_others_said_no_a_dial_does_not_last
             with pytest.raises(NoRoute):
                 await dialer(Listed((0, lan(silent))), timeout=1.0).dial(ours.key_hash)
             assert time.monotonic() - began > 0.9, "the only one has all the time"
+
+    run(story)
+
+
+@contextlib.asynccontextmanager
+async def accepting(first: bytes = b"") -> AsyncIterator[tuple[Endpoint, list[int]]]:
+    """One that says `first` and nothing more; and the segment sizes that its connections have."""
+    segments, streams = list[int](), list[TcpStream]()
+
+    def accepted(tcp: TcpStream) -> None:
+        streams.append(tcp)
+        segments.append(tcp.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+        tcp.transport.write(first)
+
+    server = await asyncio.get_running_loop().create_server(lambda: TcpStream(accepted), "127.0.0.1", 0)
+    try:
+        yield Endpoint("127.0.0.1", server.sockets[0].getsockname()[1]), segments
+    finally:
+        server.close()
+        for stream in streams:
+            stream.abort()
+        await asyncio.sleep(0)
+
+
+def test_who_falls_silent_once_it_is_connected_is_dialled_in_small_packets_next_time_and_then_in_full_ones(ours):
+    async def story():
+        async with accepting() as (silent, segments):
+            again = dialer(Listed((0, lan(silent))), timeout=0.5)
+            for _ in range(3):
+                with pytest.raises(NoRoute) as caught:
+                    await again.dial(ours.key_hash)
+                assert [attempt.failure for attempt in caught.value.attempts] == [dialling.FELL_SILENT]
+            assert segments[1] <= dialling.SMALL_SEGMENT < segments[0] == segments[2]
+
+    run(story)
+
+
+def test_of_who_says_anything_at_all_no_packets_are_lost(ours):
+    async def story():
+        async with accepting(b"\x16") as (slow, _):
+            with pytest.raises(NoRoute) as caught:
+                await dialer(Listed((0, lan(slow))), timeout=0.5).dial(ours.key_hash)
+            assert caught.value.attempts[0].failure.startswith("no answer within ")
 
     run(story)
 

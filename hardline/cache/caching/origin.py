@@ -18,6 +18,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -32,7 +33,7 @@ from hardline.config import LocalService
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.routes import Endpoint
 from hardline.transport.resolver import Resolver
-from hardline.transport.servicetls import in_words, service_context
+from hardline.transport.servicetls import handshakes, in_words, service_context
 from hardline.transport.tcp import STAGGER, keep_alive
 
 CONNECT_TIMEOUT = 10.0
@@ -170,16 +171,16 @@ class Origin:
         kept = _IDLE if pooled else None
         if service.kind == "unix":
             return _UnixConnector(service.path, limit=0, force_close=not pooled, keepalive_timeout=kept)
-        return _TCPConnector(
-            limit=0,
-            force_close=not pooled,
-            keepalive_timeout=kept,
-            ssl=context or True,
-            resolver=_Names(self._resolver or Resolver.of_services()),
-            use_dns_cache=False,
-            happy_eyeballs_delay=STAGGER,
-            socket_factory=_socket,
-        )
+        options: dict[str, Any] = {
+            "limit": 0,
+            "force_close": not pooled,
+            "keepalive_timeout": kept,
+            "resolver": _Names(self._resolver or Resolver.of_services()),
+            "use_dns_cache": False,
+            "happy_eyeballs_delay": STAGGER,
+            "socket_factory": _socket,
+        }
+        return _TLSConnector(service, ssl=context, **options) if context else _TCPConnector(**options)
 
 
 @dataclass(slots=True)
@@ -202,6 +203,18 @@ class _TCPConnector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         return _ASKING.get().over(await super().connect(req, traces, timeout))
+
+
+class _TLSConnector(_TCPConnector):
+    def __init__(self, service: LocalService, **options: Any) -> None:
+        super().__init__(**options)
+        self._service = service
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        async with asyncio.timeout(CONNECT_TIMEOUT), handshakes(self._service):
+            return await super().connect(req, traces, timeout)
 
 
 class _Names(AbstractResolver):
