@@ -112,7 +112,7 @@ class Dialer:
         self._context = context or client_context()
         self._is_ours = is_ours
         self._resolver, self._way_to = resolver, way_to
-        self._opened: dict[tuple[KeyHash, Endpoint], asyncio.Transport] = {}
+        self._opened: dict[tuple[KeyHash, Candidate], tuple[asyncio.Transport, bool]] = {}
         self._small: dict[Endpoint, None] = {}  # to which packets of full size may be lost
 
     async def dial(self, target: KeyHash, known: Candidate | None = None) -> Route:
@@ -251,7 +251,7 @@ class Dialer:
 
     async def _open(self, target: KeyHash, candidate: Candidate) -> TcpStream:
         """Connect.  What a name resolves to is looked at like an address that a stranger named."""
-        resolver = self._resolver or Resolver.of_strangers()
+        whole, resolver = candidate, self._resolver or Resolver.of_strangers()
         found = await resolver.addresses(candidate.endpoint, str(target))
         if candidate.endpoint.address is None:
             candidate = replace(candidate, worked=None if candidate.told else Via.DIRECT)
@@ -263,9 +263,10 @@ class Dialer:
             why = why or no or ""
         if not allowed and why:
             raise PeerError(f"the name leads to {why}" if candidate.endpoint.address is None else f"it is {why}")
-        stream = await tcp.connect_any(allowed, segment=SMALL_SEGMENT if candidate.endpoint in self._small else 0)
-        key = (target, candidate.endpoint)
-        self._opened[key] = stream.transport
+        small = candidate.endpoint in self._small
+        stream = await tcp.connect_any(allowed, segment=SMALL_SEGMENT if small else 0)
+        key = (target, whole)
+        self._opened[key] = (stream.transport, small)
         me = asyncio.current_task()
         assert me is not None, "an attempt is a task"
         me.add_done_callback(lambda _: self._opened.pop(key, None))
@@ -274,14 +275,14 @@ class Dialer:
     def _silence(self, target: KeyHash, candidate: Candidate, took: float) -> str:
         """Why an attempt has no answer.  One that fell silent once it was connected is made in small packets next time,
         and in ordinary ones again when that was of no use."""
-        transport = self._opened.get((target, candidate.endpoint))
+        transport, small = self._opened.get((target, candidate), (None, False))
         if transport is None or tcp.has_received(transport):
             return f"no answer within {took:.1f} s"
-        endpoint = candidate.endpoint
-        if endpoint in self._small:
-            del self._small[endpoint]
-        else:
-            self._small[endpoint] = None
+        if small:
+            self._small.pop(candidate.endpoint, None)
+        elif candidate.endpoint not in self._small:
+            log.event("dial.silent", service=target.short, endpoint=candidate.endpoint, reason=FELL_SILENT)
+            self._small[candidate.endpoint] = None
             while len(self._small) > _SMALL_KEPT:
                 del self._small[next(iter(self._small))]
         return FELL_SILENT
