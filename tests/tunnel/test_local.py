@@ -22,6 +22,7 @@ from hardline.transport.servicetls import WORDS, in_words, service_context
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.local import DETAILS, open_local
 from tests.support import needs
+from tests.support.dead import dead
 from tests.support.looplag import LoopLag
 from tests.support.lying import Names
 from tests.support.tls_devices import certificate, device
@@ -72,21 +73,6 @@ async def serving(host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | 
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-
-
-@contextlib.contextmanager
-def dead(address: str, port: int) -> Iterator[None]:
-    """An address that swallows whatever is sent to its port: its queue of connections is full, for ever."""
-    with contextlib.ExitStack() as held:
-        listening = held.enter_context(socket.socket())
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((address, port))
-        listening.listen(0)
-        for _ in range(4):
-            one = held.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex((address, port))
-        yield
 
 
 @pytest.fixture
