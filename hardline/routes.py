@@ -19,6 +19,7 @@ from hardline.errors import PeerError
 from hardline.identity import KeyHash
 
 MAX_HOSTS = 16  # docs/PROTOCOL.md 7.3: what one list may name
+LOWEST_TOLD, HTTPS = 1024, 443  # docs/PROTOCOL.md 7.2: the ports that are dialled where others name them
 
 _PORT = re.compile(r"[0-9]{1,5}\Z")
 _SCOPE = re.compile(r"[a-zA-Z0-9_.-]{1,32}\Z")  # a name or a number of an interface

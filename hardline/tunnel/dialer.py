@@ -21,7 +21,7 @@ from hardline import log
 from hardline.addresses import Address, Kind, Way, kind_of, leads_to, refused
 from hardline.errors import HardlineError, NoRoute, PeerError, WrongCertificate
 from hardline.identity import KeyHash, utc_day
-from hardline.routes import Attempt, Candidate, Endpoint, Via
+from hardline.routes import HTTPS, LOWEST_TOLD, Attempt, Candidate, Endpoint, Via
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.resolver import Resolver
@@ -31,7 +31,6 @@ from hardline.transport.ways import way_to
 from hardline.tunnel.race import Race
 
 LEFT_ALONE = 4.0  # seconds
-LOWEST_TOLD, HTTPS = 1024, 443  # ports
 SMALL_SEGMENT = 1200  # bytes of payload: with headers and options no more than every IPv6 path carries (1280)
 FELL_SILENT = (
     "the connection opened, but the answer to the first flight never came: "
