@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from hardline.errors import BadLabel, PeerError
 from hardline.identity import MAX_FREE_TEXT, KeyHash, Label
 from hardline.ini import Ini, seen, setting
-from hardline.routes import Endpoint
+from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint
 from hardline.showable import one_line
 from hardline.units import (
     DAY,
@@ -395,6 +395,10 @@ def _check_ports(ini: Ini, node: NodeSection) -> None:
     if node.localport and node.localport == node.p2pport:
         key = "p2pport" if ini.has("Node", "p2pport") else "localport"
         ini.fail("Node", key, f"localport and p2pport are both {node.localport}, expected two different ports")
+    for endpoint in node.public:
+        if endpoint.port < LOWEST_TOLD and endpoint.port != HTTPS:
+            why = f"of the ports below {LOWEST_TOLD} only {HTTPS} is dialled"
+            ini.notes.append(f"[Node] public: visitors do not dial {endpoint}: {why}")
 
 
 def _check_windows(ini: Ini, session: SessionSection) -> None:

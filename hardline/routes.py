@@ -9,16 +9,17 @@ Source: docs/PROTOCOL.md, section 7.
 from __future__ import annotations
 
 import enum
-import ipaddress
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from hardline.addresses import Address, leads_to, parse
 from hardline.errors import PeerError
 from hardline.identity import KeyHash
 
 MAX_HOSTS = 16  # docs/PROTOCOL.md 7.3: what one list may name
+LOWEST_TOLD, HTTPS = 1024, 443  # docs/PROTOCOL.md 7.2: the ports that are dialled where others name them
 
 _PORT = re.compile(r"[0-9]{1,5}\Z")
 _SCOPE = re.compile(r"[a-zA-Z0-9_.-]{1,32}\Z")  # a name or a number of an interface
@@ -45,12 +46,15 @@ class Endpoint:
         return cls(_checked_host(host), int(digits))
 
     @property
-    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    def address(self) -> Address | None:
         """The IP address, or None for a host name."""
-        try:
-            return ipaddress.ip_address(self.host)
-        except ValueError:
-            return None
+        return parse(self.host)
+
+    @property
+    def leads_to(self) -> Self:
+        """The same with the address at which packets end up (addresses.leads_to)."""
+        address = self.address
+        return self if address is None else type(self)(str(leads_to(address)), self.port)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -71,7 +75,8 @@ class Candidate:
 
     `found_by` is the finder's name, for people only.  `plain` is set where docs/PROTOCOL.md 2.4 lets
     the key hash itself be the TLS server name (an original, which knows no other); `day` is the UTC
-    day that the host said it has, where its clock is known.
+    day that the host said it has, where its clock is known.  `worked` is the kind of path by which this very
+    endpoint led there before, where the memory knows it.
     """
 
     endpoint: Endpoint
@@ -79,6 +84,17 @@ class Candidate:
     found_by: str
     plain: bool = False
     day: int | None = None
+    worked: Via | None = None
+
+    @property
+    def near(self) -> bool:
+        """Seen in the own network, now or when it worked: whatever address it has, nobody else named it."""
+        return Via.LAN in (self.via, self.worked)
+
+    @property
+    def told(self) -> bool:
+        """Only somebody's word for it: the host's own (hello, record), or what nobody signed."""
+        return self.via is not Via.LAN and self.worked is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +162,12 @@ def format_wan_hosts(hosts: Sequence[Endpoint]) -> str:
 
 def _checked_host(host: str) -> str:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    try:
-        address = ipaddress.ip_address(bare)
-        scope = address.scope_id if isinstance(address, ipaddress.IPv6Address) else None
-        if scope is not None and not _SCOPE.match(scope):
-            raise PeerError(f"expected the name of an interface after %, not {scope[:40]!r}")
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return str(mapped or address)  # an IPv4 address in IPv6's clothes is judged as what it is
-    except ValueError:
+    address = parse(bare)
+    if address is None:
         if ":" in bare or not _HOST_NAME.match(bare) or _NUMBER_LAST.match(bare):
-            raise PeerError(f"expected a host name or IP address, not {host[:80]!r}") from None
+            raise PeerError(f"expected a host name or IP address, not {host[:80]!r}")
         return bare.lower()
+    scope = getattr(address, "scope_id", None)
+    if scope is not None and not _SCOPE.match(scope):
+        raise PeerError(f"expected the name of an interface after %, not {scope[:40]!r}")
+    return str(getattr(address, "ipv4_mapped", None) or address)  # one in IPv6's clothes is judged as what it is

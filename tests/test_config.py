@@ -340,6 +340,12 @@ def test_none_is_a_word_where_nothing_is_allowed():
     assert parse_node("[Door]\nidle_timeout = None", "").door.idle_timeout is None
 
 
+def test_a_public_port_that_no_visitor_dials_is_a_note():
+    assert parse_node("[Node]\npublic = nas.example:443, nas.example:7008", "").notes == ()
+    [note] = parse_node("[Node]\npublic = nas.example:443, nas.example:80", "").notes
+    assert note.startswith("[Node] public: visitors do not dial nas.example:80")
+
+
 def test_keys_and_sections_whose_part_is_not_built_yet_leave_a_note_each():
     text = (
         "[DHT]\nbootstrap = a:1\n[UPnP]\nlease = 1h\n[Relay]\nanything = goes\n"

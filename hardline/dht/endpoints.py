@@ -10,20 +10,18 @@ Source: docs/PROTOCOL.md, sections 7.2 and 8.4.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Iterable
 
+from hardline.addresses import Kind, kind_of, leads_to
 from hardline.routes import Endpoint
 
-# Not Python's own `is_private`, which changes from version to version.
-_PRIVATE = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
-        *("192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
-        *("::/8", "64:ff9b::/96", "64:ff9b:1::/48", "100::/8", "2001::/32", "fc00::/7", "fe80::/9", "ff00::/8"),
-    )
-)
+_OF_A_SITE = (Kind.PRIVATE, Kind.CARRIER, Kind.RESERVED)
+_WORDS = {
+    Kind.NONE: "the unspecified address",
+    Kind.LOOPBACK: "a loopback address",
+    Kind.MULTICAST: "a multicast address",
+    Kind.LINK_LOCAL: "a link-local address",  # which means something on its own link only
+}
 
 
 def refused(endpoint: Endpoint, *, signed: bool) -> str | None:
@@ -34,20 +32,12 @@ def refused(endpoint: Endpoint, *, signed: bool) -> str | None:
             return "a name that nobody signed"
         name = endpoint.host.rstrip(".")
         return "a loopback name" if name == "localhost" or name.endswith(".localhost") else None
-    if address.is_unspecified:
-        return "the unspecified address"
-    if address.is_loopback:
-        return "a loopback address"
-    if address.is_multicast:
-        return "a multicast address"
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None or address.is_link_local:
-            return "a link-local address"  # which means something on its own link only
-        if not signed and address.sixtofour and refused(Endpoint(str(address.sixtofour), endpoint.port), signed=False):
-            return "a private address"
-    if not signed and any(address in network for network in _PRIVATE if network.version == address.version):
+    if getattr(address, "scope_id", None) is not None:
+        return _WORDS[Kind.LINK_LOCAL]
+    kind = kind_of(leads_to(address))
+    if not signed and kind in _OF_A_SITE:
         return "a private address"
-    return None
+    return _WORDS.get(kind)
 
 
 def publishable(endpoints: Iterable[Endpoint], *, signed: bool) -> list[Endpoint]:

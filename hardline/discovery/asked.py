@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable
 
 from hardline import log
+from hardline.addresses import Kind, kind_of, parse
 from hardline.routes import Endpoint
 
 EVERY = 1800.0  # seconds
@@ -58,10 +58,9 @@ def _ask(url: str) -> str:
     with requests.get(url, timeout=_LIMIT, stream=True, headers={"Accept": "text/plain"}) as response:
         response.raise_for_status()
         text = response.raw.read(_MOST, decode_content=True).decode("ascii", "replace").strip()
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError(f"expected an IP address, not {text[:60]!r}") from None
-    if not address.is_global or address.is_multicast:
+    address = parse(text)
+    if address is None:
+        raise ValueError(f"expected an IP address, not {text[:60]!r}")
+    if kind_of(address) is not Kind.PUBLIC:
         raise ValueError(f"{address} is no public address")
     return str(address)

@@ -13,6 +13,7 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 
+from hardline.addresses import is_public
 from hardline.errors import PeerError
 from hardline.routes import Endpoint
 
@@ -70,8 +71,7 @@ class Reached:
 
 
 def _is_public(endpoint: Endpoint) -> bool:
-    address = endpoint.address
-    return address is not None and address.is_global and not address.is_multicast
+    return is_public(endpoint.host)
 
 
 def _network(source: Endpoint) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

@@ -73,8 +73,17 @@ class Remembered:
         self._worker.shutdown(wait=False)
 
     async def worked(self, target: KeyHash, endpoint: Endpoint, via: Via, protocol: str) -> None:
-        """A verified connection to `target` came about over `endpoint`."""
-        await self._do(lambda: self._change(target, endpoint=endpoint, via=via.name, protocol=protocol))
+        """A verified connection to `target` came about over `endpoint`.
+
+        That it was remembered tells nothing new of the kind of path that it is.
+        """
+
+        def change() -> None:
+            known = self._read(target)
+            again = known is not None and via is Via.REMEMBERED and known.endpoint == endpoint and known.via
+            self._change(target, endpoint=endpoint, via=again or via.name, protocol=protocol)
+
+        await self._do(change)
 
     async def learned(self, target: KeyHash, wan_hosts: object, title: object) -> None:
         """`target` itself said where else it is and how it is called; what is no text, or empty, is ignored."""
@@ -106,9 +115,10 @@ class Remembered:
             return
         plain = known.protocol == "hardline/1"
         if known.endpoint is not None:
-            yield Candidate(known.endpoint, Via.REMEMBERED, self.name, plain=plain)
+            worked = Via[known.via] if known.via else Via.REMEMBERED
+            yield Candidate(known.endpoint, Via.REMEMBERED, self.name, plain=plain, worked=worked)
         for endpoint in known.wan_hosts:
-            if not _is_loopback(endpoint) and endpoint != known.endpoint:
+            if endpoint != known.endpoint:
                 yield Candidate(endpoint, Via.REMEMBERED, self.name, plain=plain)
 
     async def _do(self, work: Callable[[], _T]) -> _T:
@@ -244,8 +254,3 @@ def _parsed(row: tuple[object, ...]) -> RememberedHost:
         first_seen=first_seen if isinstance(first_seen, int) else 0,
         last_seen=last_seen if isinstance(last_seen, int) else 0,
     )
-
-
-def _is_loopback(endpoint: Endpoint) -> bool:
-    address = endpoint.address
-    return address.is_loopback if address else endpoint.host == "localhost"

@@ -12,14 +12,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from hardline.discovery.interfaces import Address, InterfaceAddress
+from hardline.addresses import Address, Kind, kind_of
+from hardline.discovery.interfaces import InterfaceAddress
 from hardline.routes import Endpoint
 
 MAX_TOLD = 8
 OWN = "its own address"
-
-# Addresses of the Yggdrasil network, which the world has only with a program of its own: last.
-_YGGDRASIL = ipaddress.IPv6Network("200::/7")
 
 
 class Whereabouts:
@@ -56,14 +54,14 @@ class Whereabouts:
 
 
 def told_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Those that lead to this machine from anywhere: IPv4, then IPv6, then Yggdrasil."""
+    """Those that lead to this machine from anywhere: IPv4, then IPv6, then Yggdrasil, which few can use."""
     found = sorted({ipaddress.ip_address(text.partition("%")[0]) for text in addresses}, key=_order)
     return tuple(str(address) for address in found if _leads_here(address))
 
 
 def _leads_here(address: Address) -> bool:
-    return address in _YGGDRASIL or (address.is_global and not address.is_multicast)
+    return kind_of(address) in (Kind.PUBLIC, Kind.YGGDRASIL)
 
 
 def _order(address: Address) -> tuple[bool, int, int]:
-    return address in _YGGDRASIL, address.version, int(address)
+    return kind_of(address) is Kind.YGGDRASIL, address.version, int(address)

@@ -24,6 +24,7 @@ class LegacyPipe:
     def __init__(self, tls: TlsStream) -> None:
         tls.record_limit = RECORD_LIMIT
         tls.bare_end = True
+        tls.keep_alive()  # nobody pings here
         self._tls = tls
         self._early = b""
 

@@ -12,20 +12,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import struct
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from hardline.errors import ConnectionLost, afresh
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
+from hardline.tasks import TaskSet
 from hardline.transport.inbox import Inbox
+from hardline.transport.resolver import Resolver
 
 # One buffer for all sockets: the loop reads into it and calls buffer_updated before it does anything else.
 _SCRATCH = memoryview(bytearray(65_536))
 
 READ_AHEAD = 65_536  # what an inbox holds before its socket is paused
+STAGGER = 0.25  # seconds between attempts at the addresses of one name
+
+_BYTES_RECEIVED = 128  # where struct tcp_info has its tcpi_bytes_received
+
+# Silent for a minute, then asked every 15 s: who answers none of four is gone.  TCP_KEEPALIVE is macOS's name.
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
 class TcpStream(asyncio.BufferedProtocol):
@@ -167,64 +177,120 @@ class TcpStream(asyncio.BufferedProtocol):
             self.transport.resume_reading()
 
 
-async def connect(endpoint: Endpoint, timeout: float | None = None) -> TcpStream:
-    """Open a TCP connection; a name's addresses are tried in the resolver's order, `localhost` without asking it.
+async def connect(endpoint: Endpoint, timeout: float | None = None, *, resolver: Resolver | None = None) -> TcpStream:
+    """Open a TCP connection to what the owner of this node named, or to whatever else its resolver knows.
 
-    Raises OSError, that of the last address, or TimeoutError after `timeout` seconds.  Safe to cancel: no socket
-    outlives the call.
+    Raises OSError, TimeoutError after `timeout` seconds.  Safe to cancel: no socket outlives the call.
     """
-    loop = asyncio.get_running_loop()
-    raw = _connected_at_once(endpoint)
-    if raw is not None:
-        try:
-            return (await loop.create_connection(TcpStream, sock=raw))[1]
-        except BaseException:
-            raw.close()
-            raise
-    failure: OSError = OSError("the name has no address")
+    async with asyncio.timeout(timeout):
+        return await connect_any(await (resolver or Resolver.of_services()).addresses(endpoint))
+
+
+async def connect_any(addresses: Sequence[Endpoint], *, segment: int = 0) -> TcpStream:
+    """Open a TCP connection to the first of `addresses` that takes it.  As `connected_socket`."""
+    raw = await connected_socket(addresses, segment=segment)
     try:
-        async with asyncio.timeout(timeout):
-            for address in await resolve(endpoint):
-                try:
-                    return (await loop.create_connection(TcpStream, address.host, address.port))[1]
-                except OSError as error:
-                    failure = error
-        raise failure
-    finally:
-        del failure  # it holds this frame, which would hold it
+        return (await asyncio.get_running_loop().create_connection(TcpStream, sock=raw))[1]
+    except BaseException:
+        raw.close()
+        raise
 
 
-def _connected_at_once(endpoint: Endpoint) -> socket.socket | None:
-    """A shortcut to services of this machine, where a connection stands when the call returns.
+async def connected_socket(addresses: Sequence[Endpoint], *, segment: int = 0) -> socket.socket:
+    """A socket that is connected to one of `addresses` (no names), the next one tried after STAGGER seconds or at once
+    when one fails (RFC 8305, section 5), until all have failed.
 
-    None when it does not: then connecting in the ordinary way says why.
+    `segment` limits the bytes of a packet's payload, in both directions.  Raises OSError: that somebody refused says
+    most, else the last failure.  Safe to cancel: no socket outlives the call.
     """
-    address = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1"}.get(endpoint.host)
-    if address is None:
-        return None
-    raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    if not addresses:
+        raise OSError("the name has no address")
+    if len(addresses) == 1:
+        return await _connected(addresses[0], segment)
+    waiting, failures = deque(addresses), list[OSError]()
+    tasks, running = TaskSet("connect"), set[asyncio.Task[socket.socket]]()
+    try:
+        while waiting or running:
+            if waiting:
+                address = waiting.popleft()
+                running.add(tasks.start(_connected(address, segment), str(address), expects=OSError))
+            done, running = await asyncio.wait(
+                running, timeout=STAGGER if waiting else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            won = [task.result() for task in done if task.exception() is None]
+            if won:
+                for late in won[1:]:
+                    late.close()
+                return won[0]
+            failures += [failure for task in done if isinstance(failure := task.exception(), OSError)]
+        failures.sort(key=lambda failure: isinstance(failure, ConnectionRefusedError))
+        raise failures[-1]
+    finally:
+        failures.clear()  # they hold this frame, which would hold them
+        for task in running:
+            task.add_done_callback(_close_late)
+        await tasks.aclose()
+
+
+def _close_late(task: asyncio.Task[socket.socket]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+async def _connected(address: Endpoint, segment: int) -> socket.socket:
+    """One connection.  To this machine it stands when the first call returns."""
+    # Numeric: nothing is looked up, but a scope becomes a number.
+    [(family, kind, protocol, _, where), *_] = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_NUMERICHOST
+    )
+    raw = socket.socket(family, kind, protocol)
     try:
         raw.setblocking(False)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # The first call says that it is under way, the second one how it ended.
-        raw.connect_ex((address, endpoint.port))
-        if raw.connect_ex((address, endpoint.port)) in (0, errno.EISCONN):
-            return raw
-    except OSError:
-        pass
-    raw.close()
-    return None
+        if segment:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
+        # The first call says that it is under way, the second one how it ended, if it did.
+        code = raw.connect_ex(where)
+        if code == errno.EINPROGRESS:
+            code = raw.connect_ex(where)
+        if code in (errno.EALREADY, errno.EINPROGRESS):
+            await _writable(raw)
+            code = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code not in (0, errno.EISCONN):
+            raise OSError(code, os.strerror(code))
+        if not str(where[0]).startswith("127.") and where[0] != "::1":
+            keep_alive(raw)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
 
 
-async def resolve(endpoint: Endpoint) -> list[Endpoint]:
-    """The addresses of a name, in the resolver's order; an address is its own.  Raises socket.gaierror."""
-    if endpoint.host == "localhost":
-        return [Endpoint("127.0.0.1", endpoint.port), Endpoint("::1", endpoint.port)]
-    if endpoint.address is not None:
-        return [endpoint]
+async def _writable(raw: socket.socket) -> None:
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    return [Endpoint(host, endpoint.port) for host in dict.fromkeys(str(entry[4][0]) for entry in found)]
+    happened: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(raw, _happened, happened)
+    try:
+        await happened
+    finally:
+        loop.remove_writer(raw)
+
+
+def _happened(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def keep_alive(raw: socket.socket) -> None:
+    """Have the kernel ask now and then whether the other machine is still there: without power it says no goodbye.
+
+    TCP_USER_TIMEOUT is not set: it would also end connections whose other end is there and does not read.
+    """
+    with contextlib.suppress(OSError):
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEP_ALIVE.items():
+            if hasattr(socket, name):
+                raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def connect_unix(path: str, timeout: float | None = None) -> TcpStream:
@@ -244,6 +310,18 @@ def peer_endpoint(transport: asyncio.BaseTransport) -> Endpoint:
         with contextlib.suppress(OSError):
             host = f"{host}%{socket.if_indextoname(scope)}"
     return Endpoint(host, int(name[1]))
+
+
+def has_received(transport: asyncio.BaseTransport) -> bool:
+    """Whether any data came over this connection; False where the system does not tell."""
+    raw = transport.get_extra_info("socket")
+    if raw is None or not hasattr(socket, "TCP_INFO"):
+        return False
+    try:
+        info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)
+    except (OSError, ValueError):  # ValueError: it is closed already
+        return False
+    return any(info[_BYTES_RECEIVED:])
 
 
 def local_address(transport: asyncio.BaseTransport) -> str:

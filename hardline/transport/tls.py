@@ -26,7 +26,7 @@ from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.engine import Engine, Scratch, best_engine, reason
 from hardline.transport.handshake import Accepting, ByCertificate, Handshake, Names, Visiting, exporter
 from hardline.transport.inbox import Inbox
-from hardline.transport.tcp import TcpStream, cut, local_address, peer_endpoint
+from hardline.transport.tcp import TcpStream, cut, keep_alive, local_address, peer_endpoint
 from hardline.transport.turns import Turns
 
 # Sizes that a measured sketch found best (docs/decisions/0001-data-path.md).  Used only inside one
@@ -212,6 +212,12 @@ class TlsStream(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Cut the connection."""
         cut(self._transport_or_fail())
+
+    def keep_alive(self) -> None:
+        """Have the kernel ask now and then whether the other end is still there."""
+        raw = self._transport_or_fail().get_extra_info("socket")
+        if raw is not None:
+            keep_alive(raw)
 
     @property
     def acknowledged(self) -> int | None:

@@ -16,17 +16,26 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hardline import log
+from hardline.addresses import Address, Kind, Way, kind_of, leads_to, refused
 from hardline.errors import HardlineError, NoRoute, PeerError, WrongCertificate
 from hardline.identity import KeyHash, utc_day
-from hardline.routes import Attempt, Candidate, Endpoint, Via
+from hardline.routes import HTTPS, LOWEST_TOLD, Attempt, Candidate, Endpoint, Via
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
+from hardline.transport.resolver import Resolver
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
+from hardline.transport.ways import way_to
 from hardline.tunnel.race import Race
 
 LEFT_ALONE = 4.0  # seconds
+SMALL_SEGMENT = 1200  # bytes of payload: with headers and options no more than every IPv6 path carries (1280)
+FELL_SILENT = (
+    "the connection opened, but the answer to the first flight never came: "
+    "packets of full size may be lost on the way (MTU)"
+)
+_SMALL_KEPT = 256
 
 
 async def _unknown(target: KeyHash) -> str:
@@ -83,8 +92,9 @@ class Dialer:
     """Finds and races.
 
     `search` starts all finders for a key hash; `clock` is seconds since 1970; `is_ours` tells this node's own
-    listeners, which only it itself names (docs/PROTOCOL.md 7.2); `protocol_of` what a host was heard to speak when it
-    was visited, "" for one that never was.
+    listeners, which only it itself names, `way_to` how this computer would send to an address (docs/PROTOCOL.md 7.2);
+    `resolver` looks names up; `protocol_of` says what a host was heard to speak when it was visited, "" for one that
+    never was.
     """
 
     def __init__(
@@ -96,6 +106,8 @@ class Dialer:
         timeout: float = 10.0,
         is_ours: Callable[[Endpoint], bool] = lambda endpoint: False,
         protocol_of: Callable[[KeyHash], Awaitable[str]] = _unknown,
+        resolver: Resolver | None = None,
+        way_to: Callable[[Address], Way] = way_to,
     ) -> None:
         self._search = search
         self._clock = clock
@@ -103,6 +115,9 @@ class Dialer:
         self._context, self._context_for_originals = visitor_context(), visitor_context(originals=True)
         self._is_ours = is_ours
         self._protocol_of = protocol_of
+        self._resolver, self._way_to = resolver, way_to
+        self._opened: dict[tuple[KeyHash, Candidate], tuple[asyncio.Transport, bool]] = {}
+        self._small: dict[Endpoint, None] = {}  # to which packets of full size may be lost
 
     async def dial(self, target: KeyHash, known: Candidate | None = None) -> Route:
         """Open a verified connection to whoever owns `target`.
@@ -139,8 +154,8 @@ class Dialer:
                         news = await happened.get()
                 except TimeoutError:
                     if loop.time() >= deadline:
-                        unanswered = f"no answer within {loop.time() - began:.1f} s"
-                        failed += [Attempt(left, loop.time() - began, unanswered) for left in race.running]
+                        took = loop.time() - began
+                        failed += [Attempt(left, took, self._silence(target, left, took)) for left in race.running]
                         raise NoRoute(target, failed, search.reasons) from None
                     continue
                 match news:
@@ -209,9 +224,9 @@ class Dialer:
         happened.put_nowait(_Searched())
 
     def _refusal(self, candidate: Candidate) -> str | None:
-        if candidate.via is not Via.LAN and self._is_ours(candidate.endpoint):
+        if candidate.via is not Via.LAN and self._is_ours(candidate.endpoint.leads_to):
             return "this node itself"
-        return refusal(candidate)
+        return refusal(candidate, self._way_to)
 
     async def _attempt(
         self,
@@ -235,7 +250,7 @@ class Dialer:
         context, server_name = self._context, str(target.rolling(day))
         if candidate.plain:
             context, server_name = self._context_for_originals, str(target)
-        stream = await _open(candidate, self._refusal)
+        stream = await self._open(target, candidate)
         tls = await TlsStream.over(stream, context, server_name, target=target)
         if tls.key_hash is not None:
             return tls, "hardline/2"
@@ -244,34 +259,56 @@ class Dialer:
             raise WrongCertificate(target, tls.peer_key_hash)
         return tls, "hardline/1"
 
+    async def _open(self, target: KeyHash, candidate: Candidate) -> TcpStream:
+        """Connect.  What a name resolves to is looked at like an address that a stranger named."""
+        whole, resolver = candidate, self._resolver or Resolver.of_strangers()
+        found = await resolver.addresses(candidate.endpoint, str(target))
+        if candidate.endpoint.address is None:
+            candidate = replace(candidate, worked=None if candidate.told else Via.DIRECT)
+        allowed, why = list[Endpoint](), ""
+        for endpoint in found:
+            no = self._refusal(replace(candidate, endpoint=endpoint))
+            if no is None:
+                allowed.append(endpoint)
+            why = why or no or ""
+        if not allowed and why:
+            raise PeerError(f"the name leads to {why}" if candidate.endpoint.address is None else f"it is {why}")
+        small = candidate.endpoint in self._small
+        stream = await tcp.connect_any(allowed, segment=SMALL_SEGMENT if small else 0)
+        key = (target, whole)
+        self._opened[key] = (stream.transport, small)
+        me = asyncio.current_task()
+        assert me is not None, "an attempt is a task"
+        me.add_done_callback(lambda _: self._opened.pop(key, None))
+        return stream
 
-async def _open(candidate: Candidate, refusal: Callable[[Candidate], str | None]) -> TcpStream:
-    """Connect.  What a name resolves to is looked at like an address that was named itself."""
-    failure: Exception = OSError("the name has no address")
-    for endpoint in await tcp.resolve(candidate.endpoint):
-        if why := refusal(replace(candidate, endpoint=endpoint)):
-            failure = PeerError(f"the name leads to {why}")
-            continue
-        try:
-            return await tcp.connect(endpoint)
-        except OSError as error:
-            failure = error
-    raise failure
+    def _silence(self, target: KeyHash, candidate: Candidate, took: float) -> str:
+        """Why an attempt has no answer.  One that fell silent once it was connected is made in small packets next time,
+        and in ordinary ones again when that was of no use."""
+        transport, small = self._opened.get((target, candidate), (None, False))
+        if transport is None or tcp.has_received(transport):
+            return f"no answer within {took:.1f} s"
+        if small:
+            self._small.pop(candidate.endpoint, None)
+        elif candidate.endpoint not in self._small:
+            log.event("dial.silent", service=target.short, endpoint=candidate.endpoint, reason=FELL_SILENT)
+            self._small[candidate.endpoint] = None
+            while len(self._small) > _SMALL_KEPT:
+                del self._small[next(iter(self._small))]
+        return FELL_SILENT
 
 
-def refusal(candidate: Candidate) -> str | None:
+def refusal(candidate: Candidate, way_to: Callable[[Address], Way]) -> str | None:
     """Why an endpoint is never dialled, or None (docs/PROTOCOL.md 7.2)."""
-    address = candidate.endpoint.address
+    endpoint = candidate.endpoint
+    if candidate.told and endpoint.port < LOWEST_TOLD and endpoint.port != HTTPS:
+        return f"a port below {LOWEST_TOLD}, of which only {HTTPS} is dialled where others name it"
+    address = endpoint.address
     if address is None:
-        loopback_name = candidate.endpoint.host.rstrip(".").endswith("localhost")
-        return "a loopback name" if loopback_name and candidate.via is not Via.LAN else None
-    if address.is_unspecified:
-        return "the unspecified address"
-    if address.is_multicast:
-        return "a multicast address"
-    if address.is_loopback and candidate.via is not Via.LAN and candidate.found_by != "remembered":
-        return "a loopback address"
-    return None
+        return "a loopback name" if endpoint.host.rstrip(".").endswith("localhost") and not candidate.near else None
+    if candidate.near:
+        return "no address of one machine" if kind_of(leads_to(address)) in (Kind.NONE, Kind.MULTICAST) else None
+    return refused(address, way_to(address))
 
 
 def _passed_over(won: Via, search: Search, failed: Sequence[Attempt], running: Sequence[Candidate]) -> tuple[str, ...]:

@@ -19,11 +19,30 @@ from hardline.routes import Endpoint
 from hardline.session.stream import Stream
 from hardline.transport import tcp
 from hardline.transport.descriptors import KEPT_FROM_SERVICES, scarce
+from hardline.transport.resolver import Resolver
+from hardline.transport.servicetls import WORDS, handshakes, in_words, service_context
 from hardline.transport.tcp import TcpStream
 
 CONNECT_TIMEOUT = 10.0
 
 _OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_TIMEOUT = f"the local service did not answer within {CONNECT_TIMEOUT:g} s"
+_UNKNOWN_NAME = "the local service's host name is not known"
+_REFUSED = "nothing listens at the local service's address"
+_UNREACHABLE = "the local service cannot be reached"
+_ERRNO = {
+    **{
+        code: os.strerror(code).lower()
+        for code in (
+            *_OUR_LIMITS,
+            *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.ECONNRESET, errno.EPIPE),
+            *(errno.EACCES, errno.EPERM, errno.EADDRNOTAVAIL, errno.EINVAL, errno.ENOTSOCK, errno.ENOTDIR),
+        )
+    },
+    0: _UNREACHABLE,
+}
+# All that a stream's status says of a local service that was not reached.
+DETAILS = WORDS | {_TIMEOUT, _UNKNOWN_NAME, _REFUSED, *_ERRNO.values()}
 
 
 class LocalSite(Protocol):
@@ -42,42 +61,41 @@ class LocalSite(Protocol):
         ...
 
 
-async def open_local(target: LocalService) -> TcpStream:
-    """Connect to the local service.  Raises ServiceFailed, its kind one of the status line's."""
+async def open_local(target: LocalService, resolver: Resolver | None = None) -> TcpStream:
+    """Connect to the local service.  Raises ServiceFailed, its kind one of the status line's, its detail of DETAILS."""
     if scarce(KEPT_FROM_SERVICES):
-        raise ServiceFailed("limit", os.strerror(errno.EMFILE).lower())
+        raise ServiceFailed("limit", _ERRNO[errno.EMFILE])
     try:
-        match target.kind:
-            case "tcp":
-                return await tcp.connect(Endpoint(target.host, target.port), CONNECT_TIMEOUT)
-            case "unix":
-                return await tcp.connect_unix(target.path, CONNECT_TIMEOUT)
-            case "https":
-                async with asyncio.timeout(CONNECT_TIMEOUT):
-                    return await _connect_https(target)
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            match target.kind:
+                case "tcp":
+                    return await tcp.connect(Endpoint(target.host, target.port), resolver=resolver)
+                case "unix":
+                    return await tcp.connect_unix(target.path)
+                case "https":
+                    return await _connect_https(target, resolver or Resolver.of_services())
     except TimeoutError:
-        raise ServiceFailed("timeout", f"the local service did not answer within {CONNECT_TIMEOUT:g} s") from None
-    except ssl.SSLCertVerificationError as failure:
-        reason = f"the local service's certificate was refused: {failure.verify_message}"
-        raise ServiceFailed("unavailable", reason) from None
+        raise ServiceFailed("timeout", _TIMEOUT) from None
     except ssl.SSLError as failure:
-        raise ServiceFailed("unavailable", f"the local service does not speak TLS: {failure.reason}") from None
+        raise ServiceFailed("unavailable", in_words(failure)) from None
     except socket.gaierror:
-        raise ServiceFailed("unavailable", "the local service's host name is not known") from None
+        raise ServiceFailed("unavailable", _UNKNOWN_NAME) from None
     except (ConnectionRefusedError, FileNotFoundError):
-        raise ServiceFailed("refused", "nothing listens at the local service's address") from None
+        raise ServiceFailed("refused", _REFUSED) from None
     except OSError as failure:
         kind = "limit" if failure.errno in _OUR_LIMITS else "unavailable"
-        raise ServiceFailed(kind, os.strerror(failure.errno or 0).lower()) from None
+        raise ServiceFailed(kind, _ERRNO.get(failure.errno or 0, _UNREACHABLE)) from None
 
 
-async def _connect_https(target: LocalService) -> TcpStream:
-    # The standard library's TLS: it checks host names against the system's authorities, which is what is wanted here.
-    context = ssl.create_default_context()
-    if not target.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    _, stream = await asyncio.get_running_loop().create_connection(
-        TcpStream, target.host, target.port, ssl=context, server_hostname=target.host
-    )
+async def _connect_https(target: LocalService, resolver: Resolver) -> TcpStream:
+    context = await service_context(verify=target.verify)
+    raw = await tcp.connected_socket(await resolver.addresses(Endpoint(target.host, target.port)))
+    try:
+        async with handshakes(target):
+            _, stream = await asyncio.get_running_loop().create_connection(
+                TcpStream, sock=raw, ssl=context, server_hostname=target.host
+            )
+    except BaseException:
+        raw.close()
+        raise
     return stream

@@ -85,7 +85,9 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_what_worked_is_found_again_by_the_next_process(path):
     async def again(memory: Remembered) -> None:
-        assert [one async for one in memory.find(OURS)] == [Candidate(HERE, Via.REMEMBERED, "remembered")]
+        assert [one async for one in memory.find(OURS)] == [
+            Candidate(HERE, Via.REMEMBERED, "remembered", worked=Via.LAN)
+        ]
 
     with_memory(path, remember, again)
 
@@ -149,14 +151,21 @@ def test_the_key_hash_itself_is_said_only_to_originals(path, protocol, plain):
     with_memory(path, story)
 
 
-def test_loopback_is_tried_only_where_it_worked(path):
-    async def story(memory: Remembered) -> None:
-        await memory.learned(OURS, "127.0.0.1:1,[::1]:1,localhost:1,127.9.9.9:1,203.0.113.9:1", "")
-        assert await found(memory) == ["203.0.113.9:1"]
-        await memory.worked(OURS, Endpoint("127.0.0.1", 7008), Via.LAN, "hardline/2")
-        assert await found(memory) == ["127.0.0.1:7008", "203.0.113.9:1"]
+def test_what_was_visited_on_the_lan_is_known_as_that_however_often_it_is_visited_by_memory(path):
+    async def visits(memory: Remembered) -> None:
+        await memory.learned(OURS, "192.168.1.9:7008", "")
+        await memory.worked(OURS, HERE, Via.LAN, "hardline/2")
+        for _ in range(2):
+            await memory.worked(OURS, HERE, Via.REMEMBERED, "hardline/2")
 
-    with_memory(path, story)
+    async def again(memory: Remembered) -> None:
+        assert [(one.near, one.told) async for one in memory.find(OURS)] == [(True, False), (False, True)]
+
+    async def elsewhere(memory: Remembered) -> None:
+        await memory.worked(OURS, Endpoint("192.168.1.9", 7008), Via.REMEMBERED, "hardline/2")
+        assert [(one.near, one.told) async for one in memory.find(OURS)] == [(False, False)]
+
+    with_memory(path, visits, again, elsewhere)
 
 
 def test_nothing_is_known_of_a_stranger(path):

@@ -11,6 +11,7 @@ import socket
 import unicodedata
 from collections.abc import Callable
 
+from hardline.addresses import Way
 from hardline.config import clean_title, parse_node, parse_service
 from hardline.errors import BadKeyHash, BadLabel, ConfigError, PeerError
 from hardline.identity import Label
@@ -63,7 +64,7 @@ def wan_hosts(data: bytes) -> None:
     for endpoint in hosts:
         assert Endpoint.parse(str(endpoint)) == endpoint
         assert 1 <= endpoint.port <= 65_535
-        if refusal(Candidate(endpoint, Via.DIRECT, "hello")) is None:
+        if refusal(Candidate(endpoint, Via.DIRECT, "hello"), lambda _: Way.ROUTED) is None:
             assert not _leads_here(endpoint.host), endpoint
 
 

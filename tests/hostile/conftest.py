@@ -25,6 +25,7 @@ from tests.support.programs import Answer, curl
 PATIENCE = 3
 SESSIONS = 400 if FULL else 200
 MANY = "10.77.1.128/25"  # addresses that the stranger may give itself
+NAMED, SWALLOWS = "nas.example", "11.22.33.254"  # on the host: its own name, and a name server that says nothing
 WINDOWS = 128  # MB that all streams together may hold
 SETTINGS = f"""[Session]
 hello_timeout = {PATIENCE}
@@ -84,9 +85,9 @@ class Field:
 
 
 @contextlib.contextmanager
-def patient_origin(machine: Machine, *before: str) -> Iterator[int]:
-    """The site's server on `machine`; yields its port."""
-    command = [*before, sys.executable, Path(__file__).with_name("patient_origin.py")]
+def patient_origin(machine: Machine, *before: str, tls: Sequence[Path] = ()) -> Iterator[int]:
+    """The site's server on `machine`, over TLS with a certificate and its key; yields its port."""
+    command = [*before, sys.executable, Path(__file__).with_name("patient_origin.py"), *tls]
     process = machine.start(command, output=subprocess.PIPE)
     assert process.stdout is not None
     try:
@@ -96,12 +97,21 @@ def patient_origin(machine: Machine, *before: str) -> Iterator[int]:
         process.communicate()
 
 
+def knowing_no_name(directory: Path) -> list[str]:
+    """Run a command where the only name server swallows what it is asked, and the only other name is `NAMED`."""
+    resolv, hosts = directory / "resolv.conf", directory / "hosts"
+    resolv.write_text(f"nameserver {SWALLOWS}\noptions timeout:10 attempts:3\n")
+    hosts.write_text(f"127.0.0.1 localhost {NAMED}\n")
+    mounts = f"mount --bind {resolv} /etc/resolv.conf && mount --bind {hosts} /etc/hosts"
+    return ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
+
+
 @pytest.fixture(scope="module")
 def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     directory = tmp_path_factory.mktemp("field")
     with Lab() as lab:
         host_machine, visitor_machine, stranger = (lab.machine(name) for name in ("host", "visitor", "stranger"))
-        host = Node(directory / "host", at=host_machine, settings=SETTINGS)
+        host = Node(directory / "host", at=host_machine, settings=SETTINGS, before=knowing_no_name(directory))
         visitor = Node(directory / "visitor", at=visitor_machine, settings=SETTINGS)
         with patient_origin(host_machine) as port, patient_origin(host_machine, "nice", "-n", "19") as bait_port:
             host.share("site", port)

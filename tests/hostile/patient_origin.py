@@ -4,6 +4,8 @@
 
 tests/support/origin.py writes a MiB at a time to whoever takes it: with hundreds of downloads one waits there for
 seconds, and a test would find the daemons guilty of it.  Prints its port when it listens.
+
+    python patient_origin.py [CERTIFICATE KEY]     with them: over TLS
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import socketserver
+import ssl
+import sys
 
 _PIECE = b"x" * 65_536
 _PAGE = b"hello from the origin\n"
@@ -18,6 +22,12 @@ _PAGE = b"hello from the origin\n"
 
 class Visit(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
+    tls: ssl.SSLContext | None = None
+
+    def setup(self) -> None:
+        if self.tls is not None:
+            self.request = self.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
 
     def handle(self) -> None:
         with contextlib.suppress(OSError, ValueError, IndexError):  # whoever attacks breaks off, or sends nonsense
@@ -45,6 +55,9 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        Visit.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        Visit.tls.load_cert_chain(*sys.argv[1:])
     with Server(("", 0), Visit) as server:
         print(server.server_address[1], flush=True)
         server.serve_forever(0.05)

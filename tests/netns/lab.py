@@ -93,13 +93,13 @@ class Machine:
 
     def lose(self, percent: int) -> None:
         """Lose so many of the packets that go to and from the machine; needs nft."""
-        for namespace, device in self._ends:
-            _inside(
-                namespace,
-                *("nft", "add table netdev loss"),
-                *("; add chain netdev loss ingress", f'{{ type filter hook ingress device "{device}" priority 0; }}'),
-                f"; add rule netdev loss ingress numgen random mod 100 < {percent} drop",
-            )
+        self._drop(f"numgen random mod 100 < {percent}")
+
+    def swallow(self, size: int) -> None:
+        """Lose every packet of more than `size` bytes, and say nothing of it; needs nft."""
+        for namespace, device in self._ends:  # or the kernel passes on many packets as one
+            _ip(f"link set dev {device} gso_max_segs 1", inside=namespace)
+        self._drop(f"meta length > {size}")
 
     def throttle(self, megabits: int) -> None:
         """Pass so much per second in each direction, and keep up to 0.3 s of it waiting; needs tc."""
@@ -108,11 +108,20 @@ class Machine:
             _inside(namespace, "tc", "qdisc", "replace", "dev", device, "root", "tbf", *rate)
 
     def mend(self) -> None:
-        """Undo `lose` and `throttle`."""
+        """Undo `lose`, `swallow` and `throttle`."""
         for namespace, device in self._ends:
             _inside(namespace, "nft", "add table netdev loss; delete table netdev loss")
             _inside(namespace, "tc", "qdisc", "replace", "dev", device, "root", "pfifo")
             _inside(namespace, "tc", "qdisc", "del", "dev", device, "root")
+
+    def _drop(self, what: str) -> None:
+        for namespace, device in self._ends:
+            _inside(
+                namespace,
+                *("nft", "add table netdev loss"),
+                *("; add chain netdev loss ingress", f'{{ type filter hook ingress device "{device}" priority 0; }}'),
+                f"; add rule netdev loss ingress {what} drop",
+            )
 
     @property
     def _ends(self) -> tuple[tuple[str, str], ...]:

@@ -59,6 +59,22 @@ def test_a_visit_works_where_there_is_one_ip_version_only(lan: Lan, version: int
     assert ipaddress.ip_address(address).version == version
 
 
+@pytest.mark.slow
+@needs.tools("nft")
+def test_where_packets_of_full_size_vanish_the_first_visit_says_so_and_the_next_ones_are_served(lan: Lan) -> None:
+    for machine in (lan.host_machine, lan.visitor_machine):
+        machine.run(["sysctl", "-q", "-w", "net.ipv6.conf.eth0.disable_ipv6=1"])
+        machine.run(["sysctl", "-q", "-w", "net.ipv4.tcp_mtu_probing=0"])
+        machine.swallow(1300)
+    lan.visitor.stop()
+    lan.visitor.start()
+    assert lan.curl(limit=30).status == 503
+    assert "packets of full size may be lost on the way (MTU)" in lan.visitor.log
+    wait_until(lambda: lan.curl(limit=30).status == 200, "it was served in small packets", 30)
+    whole = lan.curl("bytes/3000000", limit=30)
+    assert (whole.status, len(whole.body)) == (200, 3_000_000)
+
+
 def test_an_interface_that_comes_up_later_is_used(lan: Lan) -> None:
     for machine in (lan.host_machine, lan.visitor_machine):
         machine.run(["ip", "link", "set", "dev", "eth0", "down"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from hardline.errors import ConnectionLost, PeerError
 from hardline.session.hello import MAX_LINE
 from hardline.session.legacy import LegacyPipe
+from tests.support import needs
 from tests.support.check_byte_stream import read_all, read_exactly
 from tests.support.pairs import tls_pair
 
@@ -31,6 +33,26 @@ def test_each_side_sends_a_line_and_what_comes_behind_it_is_payload():
             assert await told == b"{}"
             await host.send(b" second")
             assert await read_exactly(visitor, 12) == b"first second"
+
+    run(story)
+
+
+@needs.linux()
+def test_both_ends_ask_now_and_then_whether_the_other_is_still_there():
+    """There are no pings as in hardline/2."""
+
+    def asking(port: int) -> bool:
+        """Whether a keep-alive timer runs at the connection from this port: proc(5), /proc/net/tcp."""
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        [timer] = [line[5] for line in lines if line[1].endswith(f":{port:04X}") and line[3] == "01"]
+        return timer.startswith("02:")
+
+    async def story():
+        async with tls_pair() as (client, server):
+            ports = [server.peer.port, client.peer.port]
+            assert [asking(port) for port in ports] == [False, False]
+            LegacyPipe(client), LegacyPipe(server)
+            assert [asking(port) for port in ports] == [True, True]
 
     run(story)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -21,7 +22,7 @@ from hardline.transport.handshake import Names
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from hardline.tunnel import dialer as dialling
-from hardline.tunnel.dialer import Dialer, refusal
+from hardline.tunnel.dialer import Dialer
 
 NOW = 1_616_112_000.0
 DAY = utc_day(NOW)
@@ -219,7 +220,7 @@ def test_a_silent_candidate_costs_one_stagger(ours):
 def test_a_route_says_why_it_is_no_better_path(ours, strangers):
     async def story():
         async with listening(strangers, ours.key_hash) as (wrong, _), listening(ours) as (right, _):
-            far = Candidate(right, Via.REMEMBERED, "remembered")
+            far = Candidate(right, Via.REMEMBERED, "remembered", worked=Via.LAN)
             route = await dialer(Listed((0, lan(wrong)), (0.05, far))).dial(ours.key_hash)
             assert route.candidate == far
             assert route.passed_over[0] == "LAN: nothing found"
@@ -235,7 +236,7 @@ def test_a_route_says_why_it_is_no_better_path(ours, strangers):
 def test_this_nodes_own_listeners_are_not_dialled_where_others_name_them(ours):
     async def story():
         async with listening(ours) as (endpoint, names):
-            search = Listed((0, Candidate(endpoint, Via.REMEMBERED, "remembered")))
+            search = Listed((0, Candidate(endpoint, Via.REMEMBERED, "remembered", worked=Via.LAN)))
             with pytest.raises(NoRoute):
                 await dialer(search, is_ours=lambda at: at == endpoint).dial(ours.key_hash)
             assert names == []
@@ -274,6 +275,50 @@ def test_with_nothing_left_but_silence_after_others_said_no_a_dial_does_not_last
             with pytest.raises(NoRoute):
                 await dialer(Listed((0, lan(silent))), timeout=1.0).dial(ours.key_hash)
             assert time.monotonic() - began > 0.9, "the only one has all the time"
+
+    run(story)
+
+
+@contextlib.asynccontextmanager
+async def accepting(first: bytes = b"") -> AsyncIterator[tuple[Endpoint, list[int]]]:
+    """One that says `first` and nothing more; and the segment sizes that its connections have."""
+    segments, streams = list[int](), list[TcpStream]()
+
+    def accepted(tcp: TcpStream) -> None:
+        streams.append(tcp)
+        segments.append(tcp.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+        tcp.transport.write(first)
+
+    server = await asyncio.get_running_loop().create_server(lambda: TcpStream(accepted), "127.0.0.1", 0)
+    try:
+        yield Endpoint("127.0.0.1", server.sockets[0].getsockname()[1]), segments
+    finally:
+        server.close()
+        for stream in streams:
+            stream.abort()
+        await asyncio.sleep(0)
+
+
+def test_who_falls_silent_once_it_is_connected_is_dialled_in_small_packets_next_time_and_then_in_full_ones(ours):
+    async def story():
+        async with accepting() as (silent, segments):
+            twice = ((0, lan(silent)), (0, lan(silent, day=DAY)))  # two finders know it
+            again = dialer(Listed(*twice), timeout=0.5, stagger=0.01)
+            for _ in range(3):
+                with pytest.raises(NoRoute) as caught:
+                    await again.dial(ours.key_hash)
+                assert [attempt.failure for attempt in caught.value.attempts] == [dialling.FELL_SILENT] * 2
+            assert max(segments[2:4]) <= dialling.SMALL_SEGMENT < min(segments[:2] + segments[4:])
+
+    run(story)
+
+
+def test_of_who_says_anything_at_all_no_packets_are_lost(ours):
+    async def story():
+        async with accepting(b"\x16") as (slow, _):
+            with pytest.raises(NoRoute) as caught:
+                await dialer(Listed((0, lan(slow))), timeout=0.5).dial(ours.key_hash)
+            assert caught.value.attempts[0].failure.startswith("no answer within ")
 
     run(story)
 
@@ -325,48 +370,3 @@ def test_a_known_path_that_is_gone_makes_the_finders_start_at_once(ours):
             route.tls.abort()
 
     run(story)
-
-
-@pytest.mark.parametrize(
-    ("host", "via", "refused"),
-    [
-        ("0.0.0.0", Via.LAN, True),
-        ("::", Via.LAN, True),
-        ("224.0.0.1", Via.DIRECT, True),
-        ("ff02::1", Via.DIRECT, True),
-        ("127.0.0.1", Via.DIRECT, True),
-        ("::1", Via.RELAY, True),
-        ("localhost", Via.DIRECT, True),
-        ("127.0.0.1", Via.LAN, False),
-        ("10.0.0.1", Via.REMEMBERED, False),
-        ("fe80::1%eth0", Via.LAN, False),
-        ("example.net", Via.DIRECT, False),
-    ],
-)
-def test_endpoints_that_lead_to_this_machine_or_to_many_are_refused(host, via, refused):
-    assert (refusal(Candidate(Endpoint(host, 7008), via, "test")) is not None) is refused
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "224.0.0.1"])
-def test_a_name_that_leads_where_no_address_may_is_not_dialled(
-    address: str, ours: Identity, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A resolver that answers as the owner of a name on the internet would like to."""
-
-    async def story() -> None:
-        async with listening(ours) as (endpoint, names):
-
-            async def lies(asked: Endpoint) -> list[Endpoint]:
-                assert asked.host == "evil.example"
-                return [Endpoint(address, endpoint.port)]
-
-            monkeypatch.setattr("hardline.transport.tcp.resolve", lies)
-            candidate = Candidate(Endpoint("evil.example", endpoint.port), Via.DIRECT, "test")
-            search = Listed((0.0, candidate))
-            dialer = Dialer(lambda _: search, clock=lambda: NOW)
-            with pytest.raises(NoRoute) as caught:
-                await dialer.dial(ours.key_hash)
-            assert caught.value.attempts[0].failure.startswith("the name leads to ")
-            assert names == []
-
-    asyncio.run(story())

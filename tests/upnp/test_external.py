@@ -46,7 +46,7 @@ pytestmark = pytest.mark.pure
         ("255.255.255.255", Kind.RESERVED),
         ("2002:a00:1::1", Kind.RESERVED),
         ("2001:0:1::1", Kind.RESERVED),
-        ("200:1::1", Kind.RESERVED),
+        ("200:1::1", Kind.YGGDRASIL),
         ("4000::1", Kind.RESERVED),
         ("router.lan", Kind.NONSENSE),
         ("1.2.3", Kind.NONSENSE),

@@ -12,12 +12,16 @@ silence: streams are silent for hours.  A request's body may still be on its way
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
 from multidict import CIMultiDict
 from yarl import URL
@@ -27,6 +31,10 @@ from hardline.cache.caching.relay import Handover, RelayEnd
 from hardline.cache.policy.fields import Fields, from_raw
 from hardline.config import LocalService
 from hardline.errors import ConnectionLost, HardlineError
+from hardline.routes import Endpoint
+from hardline.transport.resolver import Resolver
+from hardline.transport.servicetls import handshakes, in_words, service_context
+from hardline.transport.tcp import STAGGER, keep_alive
 
 CONNECT_TIMEOUT = 10.0
 _IDLE = 15.0  # seconds that an idle connection is kept
@@ -84,8 +92,9 @@ class Reply:
 class Origin:
     """The local service, over a pool of connections.  Belongs to one event loop, from the first `ask` to `aclose`."""
 
-    def __init__(self, service: LocalService) -> None:
+    def __init__(self, service: LocalService, resolver: Resolver | None = None) -> None:
         self._service = service
+        self._resolver = resolver
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether its connections are used again
 
     async def ask(
@@ -106,7 +115,8 @@ class Origin:
             asking = _Asking(interim or _ignore)
             _ASKING.set(asking)
             try:
-                response = await self._session(pooled=repeatable).request(
+                session = await self._session(pooled=repeatable)
+                response = await session.request(
                     method, self._url(target), headers=_outgoing(fields), data=body, allow_redirects=False
                 )
             except _BrokenOff as failure:
@@ -137,10 +147,12 @@ class Origin:
             scheme=scheme, host=service.host or "localhost", port=service.port or None, path=target, encoded=True
         )
 
-    def _session(self, *, pooled: bool) -> aiohttp.ClientSession:
+    async def _session(self, *, pooled: bool) -> aiohttp.ClientSession:
+        secure = self._service.kind == "https"
+        context = await service_context(verify=self._service.verify) if secure else None
         if pooled not in self._sessions:
             self._sessions[pooled] = aiohttp.ClientSession(
-                connector=self._connector(pooled),
+                connector=self._connector(pooled, context),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_TIMEOUT, sock_read=None),
                 auto_decompress=False,
@@ -154,16 +166,21 @@ class Origin:
             )
         return self._sessions[pooled]
 
-    def _connector(self, pooled: bool) -> aiohttp.BaseConnector:
+    def _connector(self, pooled: bool, context: ssl.SSLContext | None) -> aiohttp.BaseConnector:
         service = self._service
         kept = _IDLE if pooled else None
         if service.kind == "unix":
             return _UnixConnector(service.path, limit=0, force_close=not pooled, keepalive_timeout=kept)
-        context = ssl.create_default_context()
-        if not service.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return _TCPConnector(limit=0, force_close=not pooled, keepalive_timeout=kept, ssl=context)
+        options: dict[str, Any] = {
+            "limit": 0,
+            "force_close": not pooled,
+            "keepalive_timeout": kept,
+            "resolver": _Names(self._resolver or Resolver.of_services()),
+            "use_dns_cache": False,
+            "happy_eyeballs_delay": STAGGER,
+            "socket_factory": _socket,
+        }
+        return _TLSConnector(service, ssl=context, **options) if context else _TCPConnector(**options)
 
 
 @dataclass(slots=True)
@@ -186,6 +203,53 @@ class _TCPConnector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         return _ASKING.get().over(await super().connect(req, traces, timeout))
+
+
+class _TLSConnector(_TCPConnector):
+    def __init__(self, service: LocalService, **options: Any) -> None:
+        super().__init__(**options)
+        self._service = service
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        async with asyncio.timeout(CONNECT_TIMEOUT), handshakes(self._service):
+            return await super().connect(req, traces, timeout)
+
+
+class _Names(AbstractResolver):
+    """Our look-ups, as aiohttp wants them; it has no time limit for them itself."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            found = await self._resolver.addresses(Endpoint(host, port))
+        return [
+            ResolveResult(
+                hostname=host,
+                host=one.host,
+                port=port,
+                family=socket.AF_INET6 if ":" in one.host else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for one in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing: the resolver is everybody's."""
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol = address[:3]
+    raw = socket.socket(family, kind, protocol)
+    raw.setblocking(False)
+    keep_alive(raw)
+    return raw
 
 
 class _UnixConnector(aiohttp.UnixConnector):
@@ -223,10 +287,11 @@ def _outgoing(fields: Fields) -> CIMultiDict[str]:
 
 
 def _why(failure: aiohttp.ClientError) -> str:
-    if isinstance(failure, aiohttp.ClientConnectorCertificateError):
-        return "the local service's certificate was refused"
-    if isinstance(failure, aiohttp.ClientSSLError):
-        return "the local service does not speak TLS"
+    said = failure.certificate_error if isinstance(failure, aiohttp.ClientConnectorCertificateError) else failure
+    if isinstance(said, aiohttp.ClientConnectorError):
+        said = said.os_error
+    if isinstance(said, ssl.SSLError):
+        return in_words(said)
     if isinstance(failure, aiohttp.ClientConnectorDNSError):
         return "the local service's host name is not known"
     return "nothing listens at the local service's address"
