@@ -326,10 +326,10 @@ class DhtSection:
 
     enabled: bool = setting(True, parse_yes_no)
     bootstrap: tuple[Endpoint, ...] = setting((Endpoint("bootstrap.jami.net", 4222),), list_of(_endpoint), many=True)
-    originals: bool = setting(False, parse_yes_no)
     proxies: tuple[str, ...] = setting(("https://dhtproxy.jami.net",), list_of(_web_address), many=True)
     port: int = setting(0, number(0, 65_535))
     network: int = setting(0, number(0, 2**32 - 1))
+    originals: bool = setting(False, parse_yes_no)
 
 
 @dataclass(frozen=True, slots=True)

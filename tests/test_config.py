@@ -307,6 +307,7 @@ def test_every_key_of_the_daemon_is_read():
         proxies = http://a.example.org, https://b.example.org:88
         port = 4222
         network = 7
+        originals = yes
         [UPnP]
         enabled = no
         lease = 1h
@@ -330,7 +331,7 @@ def test_every_key_of_the_daemon_is_read():
     assert settings.dial == config.DialSection(0.1, 20, 0)
     assert settings.door == config.DoorSection(5, 64 * KB, 3600)
     assert settings.dht == config.DhtSection(
-        False, (Endpoint("dht.example.org", 4222),), ("http://a.example.org", "https://b.example.org:88"), 4222, 7
+        False, (Endpoint("dht.example.org", 4222),), ("http://a.example.org", "https://b.example.org:88"), 4222, 7, True
     )
     assert settings.upnp == config.UpnpSection(False, 3600)
     assert settings.log == config.LogSection("debug", "json")
