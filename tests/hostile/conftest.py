@@ -119,8 +119,9 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
             with host, visitor:
                 label = host.label("site")
                 assert curl(visitor.url_of(label), at=visitor_machine).status == 200
+                daemons = (visitor.process.pid, host.process.pid)
                 well_behaved = WellBehaved(
-                    visitor_machine, directory / "waits", label, visitor.localport, host_machine.ip4, port
+                    visitor_machine, directory / "waits", label, visitor.localport, host_machine.ip4, port, *daemons
                 )
                 try:
                     yield Field(
