@@ -38,7 +38,7 @@ class Content:
     """What is to be sent of the file `name`: itself, or its sibling in some coding.
 
     `facts` are those of what is sent, `start` is all of it, or as much as was needed; `marks` are what all this was
-    found out from.
+    found out from.  `apart`: what runs in it must not reach the other files.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Content:
     facts: os.stat_result
     start: bytes
     marks: tuple[Mark, ...]
+    apart: bool = False
 
     @property
     def whole(self) -> bool:
@@ -84,12 +85,12 @@ def look(tree: Tree, target: Target, accepted: str, *, may_list: bool) -> Found 
         if target.directory:
             opened.close()
             return None
-        return _found(tree, opened, target.names, accepted)
+        return _found(tree, opened, target.names, accepted, may_list=may_list)
     opened.close()
     names = (*target.names, _INDEX)
     index = tree.open(names)
     if index is not None and not index.is_directory and target.directory:
-        return _found(tree, index, names, accepted)
+        return _found(tree, index, names, accepted, may_list=may_list)
     if index is not None:
         index.close()
     # What has no index and may not be listed is not confirmed to exist either.
@@ -98,7 +99,7 @@ def look(tree: Tree, target: Target, accepted: str, *, may_list: bool) -> Found 
     return Place.LISTED if target.directory else Place.ELSEWHERE
 
 
-def _found(tree: Tree, opened: Opened, names: tuple[str, ...], accepted: str) -> Found:
+def _found(tree: Tree, opened: Opened, names: tuple[str, ...], accepted: str, *, may_list: bool) -> Found:
     """Takes over `opened`."""
     with contextlib.ExitStack() as unused:
         unused.callback(opened.close)
@@ -113,11 +114,24 @@ def _found(tree: Tree, opened: Opened, names: tuple[str, ...], accepted: str) ->
             unused.callback(sent.close)
             start, facts = _start(sent, always=False)
             marks.append(tree.mark((*names[:-1], names[-1] + _ENDINGS[coding]), sent.path, facts))
-        content = Content(names[-1], content_type, varies, coding, facts, start, tuple(marks))
+        apart = may_list and mediatypes.is_active(kind) and not _is_site(tree)
+        content = Content(names[-1], content_type, varies, coding, facts, start, tuple(marks), apart)
         unused.pop_all()
         if sent is not opened:
             opened.close()
         return Found(content, sent.fd)
+
+
+def _is_site(tree: Tree) -> bool:
+    """Whether its owner made a site of the directory.  Without an index at its top it is a pile of anybody's files."""
+    try:
+        index = tree.open((_INDEX,))
+    except OSError:
+        return False
+    if index is None:
+        return False
+    index.close()
+    return not index.is_directory
 
 
 def _sibling(tree: Tree, names: Sequence[str], accepted: str, original: os.stat_result) -> tuple[Opened, str] | None:

@@ -28,6 +28,7 @@ from hardline.cache.recent import Recent
 from hardline.cache.templates.rendering import MAX_PARAMETERS
 from hardline.cache.templates.workers import Page, RenderingFailed, TooBusy, Workers
 from hardline.cache.threads import off_loop
+from hardline.html import FILES_POLICY, REFERRER_POLICY
 
 MAX_BODY = 1 << 20
 
@@ -173,6 +174,8 @@ def _head(page: Page) -> web.StreamResponse:
     if status not in _EMPTY:
         response.headers.setdefault("Content-Type", "text/html; charset=utf-8")
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("Referrer-Policy", REFERRER_POLICY)
+    response.headers.setdefault("Content-Security-Policy", FILES_POLICY)
     return response
 
 
