@@ -16,8 +16,10 @@ from typing import Any
 
 from hardline import __version__, control
 from hardline.cache.own import OwnFiles
-from hardline.errors import HardlineError
+from hardline.errors import ConfigError, HardlineError
+from hardline.files import hint_for
 from hardline.places import default_places
+from hardline.proxy import pac
 from hardline.showable import plain
 
 
@@ -40,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"removed {removed['name']}; its certificate stays, so that its URL can come back")
             case "lan":
                 _show_offers(control.ask(datadir, "lan"), as_json=options.json)
+            case "pac":
+                _write_proxy_file(options.file, options.localport)
             case "version":
                 print(f"hardline {__version__}")
     except HardlineError as failure:
@@ -74,8 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     fileserver.add_argument(
         "--bind", default="127.0.0.1", metavar="ADDRESS", help="for whom: this machine only (127.0.0.1)"
     )
+    fileserver.add_argument(
+        "--name", action="append", default=[], metavar="HOST", help="a host name that it is reached by; repeatable"
+    )
     fileserver.add_argument("--no-listing", action="store_true", help="only who knows a file's name finds it")
     fileserver.add_argument("--hidden", action="store_true", help="names that begin with a dot, too")
+    proxy_file = commands.add_parser("pac", help="print the proxy file for programs that do not know *.localhost")
+    proxy_file.add_argument("file", nargs="?", type=Path, metavar="FILE", help="write it there, and print its address")
+    proxy_file.add_argument("--localport", type=int, default=7009, metavar="N", help="the daemon's localport (7009)")
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -97,9 +107,24 @@ def _serve_directory(options: argparse.Namespace, datadir: Path) -> None:
             own,
             allow_listing=not options.no_listing,
             hidden=options.hidden,
+            names=options.name,
             ready=lambda url: print(f"serving {options.directory} at {url}", flush=True),
         )
     )
+
+
+def _write_proxy_file(file: Path | None, localport: int) -> None:
+    """From a file, never from the door: while no daemon runs, another user of the machine can answer at its port."""
+    script = pac.script(f"127.0.0.1:{localport}")
+    if file is None:
+        print(script, end="")
+        return
+    try:
+        file.write_text(script, encoding="ascii")
+    except OSError as failure:
+        reason = (failure.strerror or str(failure)).lower()
+        raise ConfigError(reason, file=str(file), hint=hint_for(failure) or "choose another place") from None
+    print(file.absolute().as_uri())
 
 
 def _show_status(status: dict[str, Any], *, as_json: bool) -> None:
@@ -142,6 +167,14 @@ def _show_status(status: dict[str, Any], *, as_json: bool) -> None:
         if session["sent"] is not None:
             moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
             print(f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s")
+    if status["unreached"]:
+        print("\nnot reached")
+    for visit in status["unreached"]:
+        print(f"  {visit['label']}")
+        for attempt in visit["attempts"]:
+            print(f"    {_plain(attempt['endpoint'])}, by {_plain(attempt['found_by'])}: {_plain(attempt['failure'])}")
+        for reason in visit["reasons"]:
+            print(f"    {_plain(reason)}")
     if status["peers"]:
         print("\nremembered hosts")
     for peer in status["peers"]:

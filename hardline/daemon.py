@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import stat
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,8 @@ from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.remembered import Remembered
 from hardline.errors import ConfigError
-from hardline.files import hint_for, write_new
+from hardline.files import close_to_others, hint_for, is_closed_to_others, write_new
+from hardline.identity import Label
 from hardline.memory import keep_small
 from hardline.notify import notify
 from hardline.places import Places
@@ -47,11 +49,12 @@ from hardline.status import (
     describe_peer,
     describe_process,
     describe_services,
+    describe_tried,
     describe_visit,
     describe_visiting,
     url_of,
 )
-from hardline.tasks import TaskSet, keep_running
+from hardline.tasks import OnceAWhile, TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host, HostLimits
@@ -60,6 +63,7 @@ from hardline.tunnel.visitor import Visitor, VisitorLimits
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
 PEERS_SHOWN = 50
 BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
+HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
 
 _DRAIN_LIMIT = 30.0  # seconds
 _DRAIN_QUIET = 1.0
@@ -77,12 +81,16 @@ class Daemon:
         self._bind: Sequence[str] = settings.node.bind or ALL_ADDRESSES
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._ready, self._reloaded = asyncio.Event(), asyncio.Event()
+        self._door: Door | None = None
         self._door_listener: Listener | None = None
+        self._home_offers = OnceAWhile(lambda: self._offers(BROWSE_WAIT), HOME_BROWSES)
 
     async def start(self) -> None:
         """Bring the node up.  Raises ConfigError or CertificateError saying what to do."""
         settings, datadir = self._settings, self._places.datadir
         await asyncio.to_thread(_prepare, datadir)
+        for directory in (datadir, self._places.servicedir):
+            await asyncio.to_thread(_keep_private, directory)
         handlers = {"status": self._status, "share": self._share, "remove": self._remove, "lan": self._browse}
         # Open before everything else, since it is what keeps a second daemon away from the directory.
         control = ControlServer({name: self._once_ready(handler) for name, handler in handlers.items()})
@@ -123,9 +131,9 @@ class Daemon:
         log.event("node.stopped")
 
     @property
-    def urls(self) -> list[tuple[str, str]]:
-        """(title, URL) of every service that is offered."""
-        return [(service.title, url_of(service.label, self._door_port)) for service in self._services()]
+    def offered(self) -> list[tuple[str, str]]:
+        """(title, beginning of the key hash) of every service that is offered."""
+        return [(service.title, service.key_hash.short) for service in self._services()]
 
     # The parts.
 
@@ -218,7 +226,7 @@ class Daemon:
         if not settings.node.localport:
             return
         door_limits = DoorLimits(settings.door.head_timeout, settings.door.max_head, settings.door.idle_timeout)
-        door = Door(self._visitor, door_limits, self._home_page)
+        self._door = door = Door(self._visitor, door_limits, self._home_page)
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
             DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport"
@@ -304,9 +312,13 @@ class Daemon:
             ],
             "peers": [describe_peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)],
             "visits": [describe_visit(record) for record in self._visitor.recent],
+            "unreached": [describe_tried(label, one.attempts, one.reasons) for label, one in self._tried()],
             "process": describe_process(task.get_name() for task in asyncio.all_tasks()),
             "notes": list(self._settings.notes),
         }
+
+    def _tried(self) -> list[tuple[Label, pages.Tried]]:
+        return list(self._door.tried.items()) if self._door else []
 
     def _described_services(self) -> list[dict[str, Any]]:
         services, problems = self._directory.services, self._directory.problems
@@ -347,9 +359,10 @@ class Daemon:
     async def _browse(self, request: Mapping[str, Any]) -> object:
         return await self._offers(0.5)
 
-    async def _home_page(self, html: bool, head_only: bool) -> bytes:
-        rows, outside = self._described_services(), describe_outside(self._reach.describe())
-        return pages.home_page(rows, await self._offers(BROWSE_WAIT), outside, html=html, head_only=head_only)
+    async def _home_page(self, html: bool, head_only: bool, ours: bool) -> bytes:
+        offers = await self._home_offers.get()
+        rows, outside = self._described_services() if ours else None, describe_outside(self._reach.describe())
+        return pages.home_page(rows, offers, outside, html=html, head_only=head_only)
 
     async def _offers(self, wait: float) -> list[dict[str, Any]]:
         """What others on the LAN offer, after waiting `wait` seconds for their answers."""
@@ -406,6 +419,39 @@ def _prepare(datadir: Path) -> None:
         reason = (failure.strerror or str(failure)).lower()
         hint = hint_for(failure) or "choose another with --datadir"
         raise ConfigError(f"the data directory {datadir} cannot be used: {reason}", key="datadir", hint=hint) from None
+
+
+def _keep_private(directory: Path) -> None:
+    """Addresses that were visited, and those of what is shared with their passwords, are their owner's alone.
+
+    A directory that other programs use, too, is left to its owner: nobody means to close /etc or a whole home.
+    """
+    reason = "it holds other things, too"
+    try:
+        if is_closed_to_others(directory):
+            return
+        if not _is_shared(directory):
+            close_to_others(directory)
+            log.warning("directory.closed", directory=directory, reason="other users of this machine had access to it")
+            return
+    except FileNotFoundError:
+        return
+    except OSError as failure:
+        reason = (failure.strerror or str(failure)).lower()
+    log.warning(
+        "directory.open",
+        directory=directory,
+        reason=reason,
+        consequence="other users of this machine have access to it",
+        hint="use a directory for hardline alone",
+    )
+
+
+def _is_shared(directory: Path) -> bool:
+    """Whether other programs have their things in it, as far as can be seen."""
+    facts = directory.stat()
+    others = {entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)} - {"cache"}
+    return facts.st_uid != os.geteuid() or bool(facts.st_mode & stat.S_ISVTX) or bool(others)
 
 
 def _instance(datadir: Path) -> str:

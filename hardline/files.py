@@ -24,6 +24,7 @@ _HINTS = {
     errno.ENOSPC: "the disk is full: make room",
     errno.EDQUOT: "the quota is used up: make room",
 }
+_OTHERS = 0o077
 # What a file system without hard links answers (FAT, some network and Android ones).
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -70,6 +71,16 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
     _sync_directory(path.parent)
+
+
+def is_closed_to_others(path: Path) -> bool:
+    """Whether nobody but the owner may do anything with `path`.  Raises OSError."""
+    return not path.stat().st_mode & _OTHERS
+
+
+def close_to_others(path: Path) -> None:
+    """Take from everybody but the owner what they may do with `path`.  Raises OSError where the system refuses."""
+    path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS)
 
 
 def hint_for(failure: OSError) -> str:

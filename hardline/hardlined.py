@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings, places = _settings(options)
         log.set_up(settings.log.level, settings.log.format)
+        os.umask(0o077)  # whatever is written is the owner's alone: databases and their journals, copies of sites
         _raise_descriptor_limit()
         return _runner()(_run(settings, places))
     except HardlineError as failure:
@@ -152,8 +153,8 @@ async def _run(settings: NodeSettings, places: Places) -> int:
         await asyncio.wait([starting, told_to_stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            for title, url in daemon.urls:
-                log.event("service.offered", title=title, url=url)
+            for title, service in daemon.offered:
+                log.event("service.offered", title=title, service=service)
         await told_to_stop
         starting.cancel()
         await asyncio.wait([starting])

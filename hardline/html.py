@@ -2,9 +2,12 @@
 
     document(title, body)      one skeleton, one style sheet inside it, no script, nothing from elsewhere
     content_policy(style)      what tells a browser so
+    FILES_POLICY, PILE_POLICY  the same for files, which may run what they like: but where?
 
 Titles, names of files and other people's words are hostile: `escaped` is the only way into a page.
-Source: Content Security Policy 3.
+Whoever shares a page is a stranger to its visitors' computers, and comes to them from their own loopback address.
+Browsers let pages from there reach what strangers may not, unless the page itself says that it is no such neighbour.
+Source: Content Security Policy 3; Local Network Access, "treat-as-public-address"; Referrer Policy.
 """
 
 from __future__ import annotations
@@ -37,6 +40,16 @@ footer a{display:inline-block;padding:.4rem 1rem;border:1px solid var(--line);bo
 background:var(--card)}
 """
 
+# The origin of a page is its key hash, and the right to visit it: nobody else is told where a visitor came from.
+REFERRER_POLICY = "same-origin"
+
+FILES_POLICY = "treat-as-public-address"
+# What runs in a file of a pile runs for itself: without an origin it reads no other file, no listing and no storage.
+PILE_POLICY = (
+    f"{FILES_POLICY}; sandbox allow-scripts allow-forms allow-modals allow-downloads allow-popups "
+    "allow-popups-to-escape-sandbox"
+)
+
 _LONGEST = 500  # characters of anything that others said
 
 
@@ -62,7 +75,7 @@ def content_policy(style: str = STYLE, *, more: str = "") -> str:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; "
-        f"frame-ancestors 'none'{f'; {more}' if more else ''}"
+        f"frame-ancestors 'none'; {FILES_POLICY}{f'; {more}' if more else ''}"
     )
 
 

@@ -2,7 +2,13 @@
 
     INFO    dial.won     service=e8684237 via=lan endpoint=[fe80::1%eth0]:7684 took_s=0.084
 
-Never a payload, a password or a private key.  Whoever catches an error logs it or raises it, not both.
+Never a payload or a private key.  Whoever catches an error logs it or raises it, not both.
+
+An address is a secret, too: it is the right to visit.  Whatever a field says, at any level, of a label only the
+first 8 digits are written, of a URL scheme and host, and of what was asked for nothing behind the question mark:
+
+    e8684237             for sesame-e8684237….localhost
+    https://ip.example   for https://user:word@ip.example/token?key=…
 
 Strangers can make things happen as often as they like, so of one event at most BURST lines are kept at once and
 PER_SECOND in the long run; the next line that is kept says how many were not:
@@ -14,12 +20,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from hardline.showable import is_plain
+
+_LABEL = re.compile(r"(?<![0-9A-Za-z])(?:[0-9A-Za-z]{0,23}-)?([0-9A-Fa-f]{8})[0-9A-Fa-f]{32}(?![0-9A-Za-z])")
+_URL = re.compile(r"((?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,20}://)(?:[^/?#@\s]*@)?([^/?#\s'\"]*)[^\s'\"]*")
+_TARGETS = frozenset(("path", "target"))  # fields with the target of a request
 
 _logger = logging.getLogger("hardline")
 
@@ -84,7 +95,7 @@ class _Lines:
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        pairs = " ".join(f"{key}={_quoted(value)}" for key, value in _fields(record).items())
+        pairs = " ".join(f"{key}={_quoted(value)}" for key, value in _told(record).items())
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         return f"{clock} {record.levelname:<7} {record.getMessage():<20} {pairs}".rstrip()
 
@@ -92,11 +103,25 @@ class _Text(logging.Formatter):
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         head = {"time": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
-        return json.dumps(head | _fields(record), default=str)
+        return json.dumps(head | _told(record))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return getattr(record, "fields", {})
+
+
+def _told(record: logging.LogRecord) -> dict[str, Any]:
+    """The fields, without what nobody is to read in a log."""
+    return {key: _without_secrets(key, value) for key, value in _fields(record).items()}
+
+
+def _without_secrets(key: str, value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    if key in _TARGETS:
+        text = text.partition("?")[0]
+    return _LABEL.sub(r"\1", _URL.sub(r"\1\2", text))
 
 
 def _quoted(value: object) -> str:

@@ -302,7 +302,7 @@ def write_service(directory: Path, name: str, target: str, title: str | None = N
     file = directory / f"{safe}.ini"
     make_directory(directory)
     try:
-        write_new(file, ("\n".join(lines) + "\n").encode(), 0o644)
+        write_new(file, ("\n".join(lines) + "\n").encode(), 0o600)
     except FileExistsError:
         hint = f"choose another with --name, or  hardline remove {safe}"
         raise ConfigError(f"there is a service {safe} already", file=str(file), hint=hint) from None

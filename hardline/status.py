@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hardline.identity import KeyHash, Label
-from hardline.routes import RememberedHost
+from hardline.routes import Attempt, RememberedHost
 from hardline.servicedir import Problem, Service
 from hardline.tunnel.host import Visitor as Guest
 from hardline.tunnel.visitor import OpenOriginal, VisitRecord, WarmSession
@@ -199,6 +199,24 @@ def describe_visit(record: VisitRecord) -> dict[str, Any]:
         "found_by": candidate.found_by if candidate else None,
         "endpoint": str(candidate.endpoint) if candidate else None,
         "protocol": record.protocol or None,
+    }
+
+
+def describe_tried(label: Label, attempts: Iterable[Attempt], reasons: Iterable[str]) -> dict[str, Any]:
+    """What was tried for a visit that reached nobody, and what came of it."""
+    return {
+        "label": str(label),
+        "attempts": [
+            {
+                "endpoint": str(attempt.candidate.endpoint),
+                "via": attempt.candidate.via.name,
+                "found_by": attempt.candidate.found_by,
+                "took_s": round(attempt.took, 3),
+                "failure": attempt.failure,
+            }
+            for attempt in attempts
+        ],
+        "reasons": list(reasons),
     }
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from hardline import log
+
+T = TypeVar("T")
 
 
 class TaskSet:
@@ -50,6 +52,26 @@ class TaskSet:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) and not (expects and isinstance(failure, expects)):
             log.warning("task.failed", task=task.get_name(), reason=repr(failure))
+
+
+class OnceAWhile(Generic[T]):
+    """What `make` returns, made anew at most every `seconds`: who asks in between gets what there is.
+
+    Who asks while it is being made waits for it.  A failure is the asker's, and the next one tries again.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[T]], seconds: float) -> None:
+        self._make, self._seconds = make, seconds
+        self._making = asyncio.Lock()
+        self._made: tuple[T, float] | None = None
+
+    async def get(self) -> T:
+        """It, as of the last `seconds`."""
+        loop = asyncio.get_running_loop()
+        async with self._making:
+            if self._made is None or loop.time() - self._made[1] >= self._seconds:
+                self._made = await self._make(), loop.time()
+            return self._made[0]
 
 
 async def keep_running(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 
 import pytest
 
@@ -79,3 +80,58 @@ def test_an_event_that_floods_leaves_the_others_their_lines(capsys):
         log.event("flooded")
     log.event("node.stopped")
     assert "node.stopped" in capsys.readouterr().err
+
+
+HASH = "e8684237" + 32 * "a"
+SECRETS = {
+    "a label": (f"sesame-{HASH}", "e8684237"),
+    "a host": (f"http://sesame-{HASH}.localhost:7009/private?x=1", "http://e8684237.localhost:7009"),
+    "in a sentence": (
+        f"no route to www.sesame-{HASH.upper()}.localhost, tried",
+        "no route to www.E8684237.localhost, tried",
+    ),
+    "a login": ("https://ann:geheim@ip.example/token/4711?key=9#z", "https://ip.example"),
+    "an exception": (
+        repr(OSError(f"GET http://ip.example/{HASH}?token=9 failed")),
+        "OSError('GET http://ip.example failed')",
+    ),
+}
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.WARNING])
+@pytest.mark.parametrize(("said", "kept"), SECRETS.values(), ids=SECRETS)
+def test_no_address_password_or_token_is_written_at_any_level(capsys, style, level, said, kept):
+    log.set_up("debug", style)
+    log.event("x", level=level, reason=said)
+    out = capsys.readouterr().err
+    assert kept in (json.loads(out)["reason"] if style == "json" else out)
+    for secret in ("sesame", "geheim", "token", "key=", "4711", 32 * "a", 32 * "A"):
+        assert secret not in out
+
+
+def test_of_what_was_asked_for_nothing_behind_the_question_mark_is_written(capsys):
+    log.set_up("debug")
+    log.debug("x", path="/files/a.txt?token=geheim")
+    assert capsys.readouterr().err.endswith("path=/files/a.txt\n")
+
+
+def test_other_hashes_are_left_as_they_are(capsys):
+    log.set_up("debug")
+    log.debug("x", sha256=64 * "a", service="e8684237", endpoint="[fe80::1%eth0]:7684")
+    assert f"sha256={64 * 'a'} service=e8684237 endpoint=[fe80::1%eth0]:7684" in capsys.readouterr().err
+
+
+def test_a_long_text_costs_as_much_as_it_is_long():
+    """What is looked for in it is found in one pass, whatever a peer has put there."""
+
+    def cost(text: str) -> float:
+        record = logging.LogRecord("hardline", logging.INFO, "", 0, "x", (), None)
+        record.fields = {"reason": text}
+        began = time.process_time()
+        log._Text().format(record)
+        return time.process_time() - began
+
+    for piece in ("a", "a-", "0", "http", "://", "@", "http://a", "?"):
+        short, long = (piece * (size // len(piece)) for size in (20_000, 200_000))
+        assert cost(long) < 100 * max(min(cost(short) for _ in range(3)), 0.0005)

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from hardline.tasks import TaskSet, keep_running
+from hardline.tasks import OnceAWhile, TaskSet, keep_running
 
 
 def test_closing_a_set_ends_every_task_in_it():
@@ -84,5 +84,39 @@ def test_work_that_must_go_on_can_be_cancelled():
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+
+    asyncio.run(story())
+
+
+def test_what_is_made_once_a_while_is_made_once_for_all_who_ask_and_again_when_it_is_old():
+    async def story():
+        made = []
+
+        async def make():
+            await asyncio.sleep(0)
+            made.append(len(made))
+            return made[-1]
+
+        lasting, always = OnceAWhile(make, 1000.0), OnceAWhile(make, 0.0)
+        assert await asyncio.gather(*(lasting.get() for _ in range(10))) == [0] * 10
+        assert [await always.get() for _ in range(3)] == [1, 2, 3]
+
+    asyncio.run(story())
+
+
+def test_what_could_not_be_made_is_tried_again_by_the_next_who_asks():
+    async def story():
+        answers = iter([OSError("not now"), "there"])
+
+        async def make():
+            answer = next(answers)
+            if isinstance(answer, OSError):
+                raise answer
+            return answer
+
+        once = OnceAWhile(make, 1000.0)
+        with pytest.raises(OSError, match="not now"):
+            await once.get()
+        assert await once.get() == "there"
 
     asyncio.run(story())

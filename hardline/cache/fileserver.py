@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from aiohttp import web
 
 from hardline.cache.files.files import FileService
 from hardline.cache.files.tree import Tree
-from hardline.cache.http.pages import nothing_here
+from hardline.cache.http.hosts import Hosts
+from hardline.cache.http.pages import misdirected, nothing_here
 from hardline.cache.http.server import StreamServer
 from hardline.cache.own import OwnFiles
 from hardline.cache.threads import Disk, DiskHangs
@@ -27,10 +29,14 @@ async def serve_directory(
     own: OwnFiles,
     *,
     allow_listing: bool,
-    ready: Callable[[str], None],
     hidden: bool = False,
+    names: Sequence[str] = (),
+    ready: Callable[[str], None],
 ) -> None:
-    """Serve `root` until SIGINT or SIGTERM; `ready` gets its URL.  Raises ConfigError when that cannot begin."""
+    """Serve `root` until SIGINT or SIGTERM; `ready` gets its URL.  Raises ConfigError when that cannot begin.
+
+    Nobody is answered under other host names than `names`, the `address` itself and, on it, this machine's own.
+    """
     disk = Disk(root.name or str(root))
     try:
         if not await disk.run(root.is_dir, bool):
@@ -40,7 +46,11 @@ async def serve_directory(
         raise ConfigError(f"{root} cannot be shared: its disk does not answer") from None
     files = FileService(tree, allow_listing=allow_listing)
 
+    hosts: Hosts
+
     async def respond(request: web.BaseRequest) -> web.StreamResponse:
+        if not hosts.answers(request.headers.get("Host", "")):
+            return misdirected(request)
         return await files.respond(request) or nothing_here(request)
 
     server = StreamServer(respond, root.name)
@@ -49,13 +59,25 @@ async def serve_directory(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
-        listening = await loop.create_server(server.protocol_factory, address, port)
+        listening = await loop.create_server(server.protocol_factory, address, port, start_serving=False)
     except OSError as failure:
         reason = (failure.strerror or str(failure)).lower()
         hint = hint_for(failure) or "choose another with --port"
         raise ConfigError(f"port {port} of {address} cannot be used: {reason}", hint=hint) from None
     async with listening:
+        listened, taken = listening.sockets[0].getsockname()[:2]
+        hosts = Hosts(listened.partition("%")[0], taken, [*names, *_as_name(address)])
+        await listening.start_serving()
         shown = f"[{address}]" if ":" in address else address
-        ready(f"http://{shown}:{listening.sockets[0].getsockname()[1]}/")
+        ready(f"http://{shown}:{taken}/")
         await stop.wait()
     await server.aclose()
+
+
+def _as_name(address: str) -> list[str]:
+    """What somebody wrote for an address, where it is a name."""
+    try:
+        ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return [address]
+    return []

@@ -267,14 +267,17 @@ class Node:
     async def _one_child(self) -> str:
         """Run a child to its end; return why it ended.  Cancelling this kills it."""
         known = self._state.nodes or await asyncio.to_thread(self._known.load)
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_PACKAGE), os.environ.get("PYTHONPATH", "")])}
+        # What lies in the directory that somebody was in when he started the daemon is no module of ours.
+        modules = [str(_PACKAGE), *filter(os.path.isabs, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(modules)}
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "hardline.dht.child"),
+                *(sys.executable, "-P", "-m", "hardline.dht.child"),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=DEVNULL,
                 env=environment,
+                cwd="/",
                 limit=lines.MAX_LINE,
                 start_new_session=True,  # Ctrl-C in a terminal is for us, who then end it
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,7 @@ from typing import Self, TypeVar
 from hardline import log
 from hardline.config import clean_title
 from hardline.errors import HardlineError
+from hardline.files import close_to_others
 from hardline.identity import KeyHash
 from hardline.routes import Candidate, Endpoint, RememberedHost, Via, format_wan_hosts, parse_wan_hosts
 
@@ -134,6 +136,15 @@ class Remembered:
         except sqlite3.DatabaseError as failure:
             self._replace(failure)
 
+    def _keep_private(self) -> None:
+        """Who was visited is nobody else's business: SQLite's own files get the mode that the database has."""
+        with contextlib.suppress(OSError):  # a disk that cannot be written is told of by SQLite
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            for suffix in ("", "-wal", "-shm"):
+                part = self._path.with_name(self._path.name + suffix)
+                if part.exists():
+                    close_to_others(part)
+
     def _replace(self, failure: sqlite3.DatabaseError) -> None:
         aside = self._path.with_name(f"{self._path.name}.broken")
         log.warning("memory.broken", file=self._path, moved_to=aside, reason=str(failure))
@@ -147,6 +158,7 @@ class Remembered:
             self._warn(again)
 
     def _opened(self) -> sqlite3.Connection:
+        self._keep_private()
         database = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
         database.text_factory = lambda text: text.decode("utf-8", "replace")
         try:

@@ -13,6 +13,7 @@ from hardline import log
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.identity import Label
 from hardline.proxy import pages
+from hardline.proxy.asker import Uninvited, is_part_of_elsewhere
 from hardline.proxy.exchange import exchange
 from hardline.proxy.forwarding import RequestBody, origin_request
 from hardline.proxy.head import BadHead, Form, Head, HeadReader
@@ -40,8 +41,10 @@ class Carrier:
         """Carry what `read` has read, and what follows it, until both sides have ended or one broke off.
 
         Lifts `limit` once the service was reached.  Raises a HardlineError before that, while the browser has got
-        nothing yet, so that it can be told.
+        nothing yet, so that it can be told; Uninvited where nobody is to be looked for.
         """
+        if not self._visitor.is_warm(label) and is_part_of_elsewhere(read.raw[: read.size]):
+            raise Uninvited("a part of another site's page")
         match head.form:
             case Form.ORIGIN:
                 await self._pass_on(browser, head, label, read.raw, limit)

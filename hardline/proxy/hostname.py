@@ -1,7 +1,7 @@
 """From a Host header to a label, without I/O.
 
     KEYHASH.localhost:7009, a.b.freetext-KEYHASH.LOCALHOST ─▶ Label
-    localhost, 127.0.0.1, [::1] ─▶ this node's own page
+    localhost, 127.0.0.1, [::1] ─▶ this node's own page, at the door's own port
     anything else ─▶ Misdirected: a page of the internet whose name was pointed at this computer (DNS rebinding)
                      must not reach anything here
 
@@ -19,11 +19,27 @@ from hardline.identity import Label
 MAX_HOST = 512
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^\s:@/\\?#\[\]]+)(:(?P<port>[0-9]{0,5}))?\Z")
+_HTTP_PORT = 80  # what an address without a port means
 _OWN = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Misdirected(HardlineError):
     """A host that is not ours to answer for (421)."""
+
+
+def check_own_port(host: str, door: int) -> None:
+    """Raise Misdirected where `host`, which names this node itself, names another port than the `door`'s.
+
+    Behind another port of this computer is another program.  Whoever takes the door for his proxy must not see this
+    node's page in its place.
+    """
+    match = _HOST.match(host)
+    port = int(match["port"] or _HTTP_PORT) if match else 0
+    if port != door:
+        raise Misdirected(
+            f"{host[:80]!r} is not this port's own address",
+            f"this node's own page is http://localhost:{door}/; leave addresses of this computer out of the proxy",
+        )
 
 
 @functools.lru_cache(256)  # browsers name the same few again and again

@@ -1,4 +1,4 @@
-"""The file that sends a browser's requests for *.localhost, and nothing else, to this door.  Without I/O.
+"""The file that sends a program's requests for *.localhost, and nothing else, to this door.  Without I/O.
 
 For systems where *.localhost does not resolve: docs/BROWSERS.md.  The format is Netscape's proxy auto-config of 1996.
 """

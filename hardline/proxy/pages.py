@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from hardline.errors import AccessRefused, HardlineError, LimitReached, NoRoute, PeerError, ServiceFailed
-from hardline.html import STYLE, content_policy, document, escaped, shown
+from hardline.html import REFERRER_POLICY, STYLE, content_policy, document, escaped, shown
 from hardline.identity import Label
 from hardline.proxy import pac
 from hardline.proxy.head import BadHead
@@ -41,11 +41,13 @@ _HEADERS = (
     "Server: hardline\r\n"
     "Cache-Control: no-store\r\n"
     "X-Content-Type-Options: nosniff\r\n"
-    "Referrer-Policy: no-referrer\r\n"
+    f"Referrer-Policy: {REFERRER_POLICY}\r\n"
     f"Content-Security-Policy: {content_policy(_STYLE)}\r\n"
     "Connection: close\r\n"
 )
+TRIED = "/tried/"  # a label stands behind it
 _NOTHING_SHARED = "Nothing yet. Share what listens on a port of this computer:"
+_NOT_TOLD = "What this computer shares is shown to the user that runs hardlined, and to no other:"
 _NOTHING_OFFERED = "Nobody offers anything here, as far as they let themselves be listed."
 _WAYS = {
     Via.LAN: "the local network",
@@ -56,21 +58,32 @@ _WAYS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """What was tried to reach a host, and what came of it: `attempts` in order, and what finders said instead."""
+
+    attempts: tuple[Attempt, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """What went wrong, in a person's words.
 
-    `advice` is what to do, `attempts` and `reasons` what was tried, `retry_after` the seconds after which trying
-    again can help, None when it cannot.  `way_out` is the page's link: where it leads ("": here), and its text.
+    `advice` is what to do, `tried` what was tried, `retry_after` the seconds after which trying again can help,
+    None when it cannot.  `way_out` is the page's link: where it leads ("": here), and its text; `more` another one.
+
+    A page under a service's name can be read by whatever the service has put into the browser: scripts, and workers
+    that answer in its place.  What was `tried` is for pages under this node's own name only.
     """
 
     status: int
     title: str
     explanation: str
     advice: tuple[str, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
-    reasons: tuple[str, ...] = ()
+    tried: Tried | None = None
     retry_after: int | None = None
     way_out: tuple[str, str] = ("", "Try now")
+    more: tuple[str, str] | None = None
 
 
 # ── the problems, by status ──────────────────────────────────────────────────────────────────────────────────
@@ -129,8 +142,18 @@ def not_let_in(refused: AccessRefused) -> Problem:
     )
 
 
-def absent(label: Label, failure: NoRoute) -> Problem:
-    """503: nobody could be reached."""
+def uninvited() -> Problem:
+    """403: a part of another site's page, for which nobody is looked for."""
+    return Problem(
+        403,
+        "Nobody is looked for on behalf of another site",
+        "A page of another site has this address in it, and this node is not connected with its host.",
+        ("Open the address itself first; then other pages may use it, too.",),
+    )
+
+
+def absent(label: Label, failure: NoRoute, door: int) -> Problem:
+    """503: nobody could be reached.  The `door`'s own page says what was tried."""
     known = f" This was found out {failure.age:.0f} s ago; it is being tried again." if failure.age >= 1 else ""
     found = "Every way to it failed." if failure.attempts else "Nobody who offers it was found."
     return Problem(
@@ -142,9 +165,30 @@ def absent(label: Label, failure: NoRoute) -> Problem:
             "Are both computers on the same network? Guest networks and some access points keep devices apart.",
             f"Is the address right? It asks for {label.key_hash}.",
         ),
-        failure.attempts,
-        failure.reasons,
         retry_after=3,
+        more=(f"http://localhost:{door}{TRIED}{label}", "What was tried"),
+    )
+
+
+def what_was_tried(label: Label, tried: Tried, door: int) -> Problem:
+    """What became of the last visit to `label` that reached nobody."""
+    return Problem(
+        200,
+        "What was tried",
+        f"The last visit to {label} reached nobody.",
+        tried=tried,
+        way_out=(f"http://{label}.localhost:{door}/", "Try again"),
+    )
+
+
+def nothing_tried() -> Problem:
+    """404: no visit to such a label has failed, or somebody else has made it."""
+    return Problem(
+        404,
+        "Nothing is known of such a visit",
+        "Of the last visits that reached nobody, whoever runs hardlined reads here what was tried.",
+        ("hardline status says more.",),
+        way_out=("/", "All services"),
     )
 
 
@@ -236,7 +280,7 @@ def problem_page(problem: Problem, *, html: bool, head_only: bool = False) -> by
 
 
 def home_page(
-    services: Sequence[Mapping[str, Any]],
+    services: Sequence[Mapping[str, Any]] | None,
     offers: Sequence[Mapping[str, Any]],
     outside: Mapping[str, Any],
     *,
@@ -245,7 +289,8 @@ def home_page(
 ) -> bytes:
     """This node's own page: its services (rows of status.describe_services), and what the LAN offers.
 
-    An offer has `title`, `label`, `url` and `source`; `outside` is what status.describe_outside returns.
+    `services` is None for who is not to see them.  An offer has `title`, `label`, `url` and `source`; `outside` is
+    what status.describe_outside returns.
     """
     body = _home_html(services, offers, outside) if html else _home_text(services, offers, outside)
     return _response(200, body, kind=_kind(html), head_only=head_only)
@@ -257,32 +302,33 @@ def pac_file(door: Endpoint, *, head_only: bool = False) -> bytes:
 
 
 def _problem_html(problem: Problem) -> str:
-    parts = [
-        f"<p class=code>{problem.status} {HTTPStatus(problem.status).phrase}</p>",
-        f"<h1>{escaped(problem.title)}</h1><p>{escaped(problem.explanation)}</p>",
-    ]
+    code = f"<p class=code>{problem.status} {HTTPStatus(problem.status).phrase}</p>" if problem.status >= 400 else ""
+    parts = [code, f"<h1>{escaped(problem.title)}</h1><p>{escaped(problem.explanation)}</p>"]
     if problem.advice:
         items = "".join(f"<li>{escaped(advice)}</li>" for advice in problem.advice)
         parts.append(f"<h2>What to do</h2><ul>{items}</ul>")
-    if problem.attempts:
+    if problem.tried and problem.tried.attempts:
         rows = "".join(
             f"<tr><td class=mono>{escaped(str(attempt.candidate.endpoint))}</td>"
             f"<td>{escaped(_origin(attempt))}</td><td>{attempt.took:.2f} s</td><td>{escaped(attempt.failure)}</td></tr>"
-            for attempt in problem.attempts
+            for attempt in problem.tried.attempts
         )
         parts.append(
-            "<h2>What was tried</h2><table><tr><th>Where</th><th>Known from</th><th>Took</th>"
+            "<h2>Where it was asked</h2><table><tr><th>Where</th><th>Known from</th><th>Took</th>"
             f"<th>What happened</th></tr>{rows}</table>"
         )
-    if problem.reasons:
-        items = "".join(f"<li>{escaped(reason)}</li>" for reason in problem.reasons)
+    if problem.tried and problem.tried.reasons:
+        items = "".join(f"<li>{escaped(reason)}</li>" for reason in problem.tried.reasons)
         parts.append(f"<h2>Where it was looked for</h2><ul>{items}</ul>")
     refresh = again = ""
     if problem.retry_after is not None:
         refresh = f"<meta http-equiv=refresh content={problem.retry_after}>"
         again = f"<p>This page tries again by itself every {problem.retry_after} seconds.</p>"
-    target, text = problem.way_out
-    parts.append(f'<footer>{again}<a href="{escaped(target)}">{escaped(text)}</a></footer>')
+    links = " ".join(
+        f'<a href="{escaped(target)}">{escaped(text)}</a>'
+        for target, text in filter(None, (problem.way_out, problem.more))
+    )
+    parts.append(f"<footer>{again}{links}</footer>")
     return document(problem.title, "".join(parts), style=_STYLE, head=refresh)
 
 
@@ -290,28 +336,33 @@ def _problem_text(problem: Problem) -> str:
     lines = [f"{problem.status} {shown(problem.title)}", "", shown(problem.explanation)]
     if problem.advice:
         lines += ["", "What to do:", *(f"  - {shown(advice)}" for advice in problem.advice)]
-    if problem.attempts:
-        lines += ["", "What was tried:"]
+    if problem.tried and problem.tried.attempts:
+        lines += ["", "Where it was asked:"]
         lines += [
             f"  - {shown(str(attempt.candidate.endpoint))} (from {_origin(attempt)}): {shown(attempt.failure)} "
             f"after {attempt.took:.2f} s"
-            for attempt in problem.attempts
+            for attempt in problem.tried.attempts
         ]
-    if problem.reasons:
-        lines += ["", "Where it was looked for:", *(f"  - {shown(reason)}" for reason in problem.reasons)]
+    if problem.tried and problem.tried.reasons:
+        lines += ["", "Where it was looked for:", *(f"  - {shown(reason)}" for reason in problem.tried.reasons)]
+    if problem.more:
+        target, text = problem.more
+        lines += ["", f"{text}: {target}"]
     return "\n".join(lines) + "\n"
 
 
 def _home_html(
-    services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]], outside: Mapping[str, Any]
+    services: Sequence[Mapping[str, Any]] | None, offers: Sequence[Mapping[str, Any]], outside: Mapping[str, Any]
 ) -> str:
-    own = "".join(_service_card(row) for row in services)
+    own = "".join(_service_card(row) for row in services or ())
     lan = "".join(
         f'<li><a href="{escaped(row["url"])}"><bdi>{escaped(_title(row))}</bdi></a>'
         f"<p class=dim>at {escaped(row['source'])}</p><p class='mono dim'>{escaped(row['label'])}</p></li>"
         for row in offers
     )
     hint = f"<p class=dim>{_NOTHING_SHARED} <code>hardline share 8000</code></p>"
+    if services is None:
+        hint = f"<p class=dim>{_NOT_TOLD} <code>hardline status</code></p>"
     quiet = f"<p class=dim>{_NOTHING_OFFERED}</p>"
     beyond = f"<p class=dim>{escaped(_sentence(outside['sentence']))}</p>"
     if services and outside["advice"]:
@@ -339,16 +390,19 @@ def _service_card(row: Mapping[str, Any]) -> str:
 
 
 def _home_text(
-    services: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]], outside: Mapping[str, Any]
+    services: Sequence[Mapping[str, Any]] | None, offers: Sequence[Mapping[str, Any]], outside: Mapping[str, Any]
 ) -> str:
     lines = ["Shared by this computer:", ""]
-    for row in services:
+    for row in services or ():
         lines.append(f"  {shown(_title(row))}")
         if "url" in row:
             lines += [f"    {row['url']}", f"    {shown(_about(row))}", f"    {shown(row['announced'])}"]
         if row["problem"]:
             lines.append(f"    {shown(_what_is_wrong(row))}")
-    lines += [] if services else [f"  {_NOTHING_SHARED} hardline share 8000"]
+    if services is None:
+        lines.append(f"  {_NOT_TOLD} hardline status")
+    elif not services:
+        lines.append(f"  {_NOTHING_SHARED} hardline share 8000")
     if services:
         lines += ["", f"  {shown(_sentence(outside['sentence']))}"]
         lines += [f"  {shown(_sentence(outside['advice']))}"] if outside["advice"] else []

@@ -11,8 +11,10 @@ with CONNECT, for a tunnel: to names below .localhost and to nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from hardline import log
 from hardline.errors import (
@@ -26,11 +28,13 @@ from hardline.errors import (
 )
 from hardline.identity import Label
 from hardline.proxy import pac, pages
+from hardline.proxy.asker import Uninvited, is_part_of_elsewhere
 from hardline.proxy.carrier import ANSWER_TIMEOUT, REPEATABLE, Carrier
 from hardline.proxy.exchange import LINGER
 from hardline.proxy.head import BadHead, Form, Head, HeadReader
-from hardline.proxy.hostname import Misdirected, route_host
+from hardline.proxy.hostname import Misdirected, check_own_port, route_host
 from hardline.tasks import TaskSet
+from hardline.transport.owner import is_same_user
 from hardline.transport.tcp import TcpStream, reset_at_close
 from hardline.tunnel.visitor import Visitor
 
@@ -44,13 +48,20 @@ class DoorLimits:
     idle_timeout: float | None = None
 
 
-class Door:
-    """Serves browsers.  `home` makes this node's own page: (html wanted, head only) → a whole response."""
+# Makes this node's own page: (html wanted, head only, whether what is this node's own may be seen) → a whole response.
+Home = Callable[[bool, bool, bool], Awaitable[bytes]]
 
-    def __init__(self, visitor: Visitor, limits: DoorLimits, home: Callable[[bool, bool], Awaitable[bytes]]) -> None:
+_TRIED_KEPT = 50  # visits that reached nobody
+
+
+class Door:
+    """Serves browsers.  `home` makes this node's own page."""
+
+    def __init__(self, visitor: Visitor, limits: DoorLimits, home: Home) -> None:
         self._carrier = Carrier(visitor, limits.idle_timeout)
         self._limits = limits
         self._home = home
+        self._tried: OrderedDict[Label, pages.Tried] = OrderedDict()
         self._tasks = TaskSet("door")
 
     def accepted(self, browser: TcpStream) -> None:
@@ -63,6 +74,11 @@ class Door:
     def connections(self) -> int:
         """How many browser connections are open."""
         return len(self._tasks)
+
+    @property
+    def tried(self) -> Mapping[Label, pages.Tried]:
+        """What was tried for the last visits that reached nobody."""
+        return MappingProxyType(self._tried)
 
     async def aclose(self) -> None:
         """End every connection."""
@@ -90,6 +106,9 @@ class Door:
                     limit.reschedule(asyncio.get_running_loop().time() + ANSWER_TIMEOUT)
                     await self._carrier.carry(browser, head, label, reader, limit)
                     return
+                check_own_port(head.host, browser.local.port)
+                if is_part_of_elsewhere(reader.raw[: reader.size]):
+                    raise Uninvited("a part of another site's page")
         except TimeoutError:
             if head is not None and label is not None:
                 await self._refuse(browser, head, pages.too_slow(label, ANSWER_TIMEOUT))
@@ -100,8 +119,7 @@ class Door:
         except HardlineError as failure:
             if head is None:
                 raise
-            problem = pages.misdirected(failure) if isinstance(failure, Misdirected) else _problem(label, failure)
-            await self._refuse(browser, head, problem)
+            await self._refuse(browser, head, self._problem(label, failure, browser.local.port))
         else:
             await self._own_page(browser, head)
 
@@ -112,11 +130,52 @@ class Door:
         elif head.method not in ("GET", "HEAD"):
             await self._refuse(browser, head, pages.not_found(head.target))
         elif path == "/":
-            await _answer(browser, await self._home(head.accepts_html, head.method == "HEAD"))
+            ours = await self._is_ours(browser)
+            await _answer(browser, await self._home(head.accepts_html, head.method == "HEAD", ours))
+        elif path.startswith(pages.TRIED):
+            page = await self._what_was_tried(browser, path.removeprefix(pages.TRIED))
+            await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))
         elif path == pac.PATH:
             await _answer(browser, pages.pac_file(browser.local, head_only=head.method == "HEAD"))
         else:
             await self._refuse(browser, head, pages.not_found(head.target))
+
+    def _problem(self, label: Label | None, failure: HardlineError, door: int) -> pages.Problem:
+        match failure:
+            case Misdirected():
+                return pages.misdirected(failure)
+            case Uninvited():
+                return pages.uninvited()
+        assert label is not None, "nobody is visited without one"
+        match failure:
+            case NoRoute():
+                self._keep(label, pages.Tried(failure.attempts, failure.reasons))
+                return pages.absent(label, failure, door)
+            case AccessRefused():
+                return pages.not_let_in(failure)
+            case PasswordRefused():
+                return pages.wrong_password(label)
+            case ServiceFailed():
+                return pages.service_failed(label, failure)
+            case LimitReached():
+                return pages.limit_reached(label, failure)
+            case _:
+                return pages.host_failed(label, failure)
+
+    def _keep(self, label: Label, tried: pages.Tried) -> None:
+        self._tried[label] = tried
+        self._tried.move_to_end(label)
+        while len(self._tried) > _TRIED_KEPT:
+            self._tried.popitem(last=False)
+
+    async def _is_ours(self, browser: TcpStream) -> bool:
+        return await asyncio.to_thread(is_same_user, browser.local, browser.peer)
+
+    async def _what_was_tried(self, browser: TcpStream, text: str) -> pages.Problem:
+        found = next((one for one in self._tried.items() if str(one[0]) == text), None)
+        if found is None or not await self._is_ours(browser):
+            return pages.nothing_tried()
+        return pages.what_was_tried(*found, browser.local.port)
 
     async def _refuse(self, browser: TcpStream, head: Head, problem: pages.Problem) -> None:
         log.debug("browser.refused", status=problem.status, reason=problem.title)
@@ -149,20 +208,3 @@ async def _answer(browser: TcpStream, response: bytes) -> None:
                 pass
     except TimeoutError:
         pass
-
-
-def _problem(label: Label | None, failure: HardlineError) -> pages.Problem:
-    assert label is not None, "nobody is visited without one"
-    match failure:
-        case NoRoute():
-            return pages.absent(label, failure)
-        case AccessRefused():
-            return pages.not_let_in(failure)
-        case PasswordRefused():
-            return pages.wrong_password(label)
-        case ServiceFailed():
-            return pages.service_failed(label, failure)
-        case LimitReached():
-            return pages.limit_reached(label, failure)
-        case _:
-            return pages.host_failed(label, failure)

@@ -197,6 +197,11 @@ class Visitor:
         """The sessions that are warm now."""
         return tuple(self._sessions.values())
 
+    def is_warm(self, label: Label) -> bool:
+        """Whether a visit would begin without looking for its host."""
+        warm = self._sessions.get(label)
+        return label in self._originals or (warm is not None and warm.session.usable)
+
     async def visit(self, label: Label, first: bytes) -> Visit:
         """Open a pipe into the service of `label` and send `first` through it.
 

@@ -39,6 +39,7 @@ async def _run(program: Path, request: str, limit: float) -> bytes:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            cwd="/",
             limit=_MAX_ANSWER,
         )
     except OSError as failure:

@@ -56,9 +56,14 @@ def test_a_host_that_is_away_is_shown_with_all_that_was_tried_and_comes_back_by_
     with world.without(world.host):
         goto(left_alone, world.url("other"))
         response = goto(page, world.url("other"))
-        tried = f"{world.host_machine.ip4}:7008"
-        check(page, response, 503, "The host cannot be reached", "What was tried", tried, "refused", again=3)
+        check(page, response, 503, "The host cannot be reached", "Every way to it failed", again=3)
         portrait(page, "away", dark=True)
+        page.get_by_role("link", name="What was tried").click()
+        page.get_by_role("heading", name="Where it was asked").wait_for()
+        text = page.locator("main").inner_text()
+        assert f"{world.host_machine.ip4}:7008" in text
+        assert "refused" in text
+        portrait(page, "tried")
     left_alone.get_by_role("link", name="back").wait_for(timeout=BACK_LIMIT)
     assert left_alone.url == world.url("other")
 

@@ -83,6 +83,21 @@ def test_the_page_is_at_every_name_of_this_computer(world: World, page: Page, na
     assert page.get_by_role("heading", level=1).inner_text() == "hardline"
 
 
+def test_another_user_of_the_machine_sees_what_the_network_offers_and_no_more(
+    world: World, page: Page, complaints: Complaints
+) -> None:
+    world.visitor.share("private", 8003, title="Nobody's business", listed=False)
+    command = ["setpriv", "--reuid", "12345", "--clear-groups", "curl", "-sS", "-H", "Accept: text/html", world.home]
+    text = world.visitor_machine.run(command)
+    (world.visitor.services / "private.ini").unlink()
+    page.set_content(text)
+    assert page.get_by_text("shown to the user that runs hardlined").is_visible()
+    assert page.get_by_role("link", name="The second").is_visible()
+    assert "business" not in text
+    portrait(page, "list-others")
+    assert complaints.seen == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out_from_what_is_behind_them(world: World, page: Page, scheme: str) -> None:
     """WCAG 2.2, 1.4.3: a contrast of at least 4.5 for every text."""

@@ -16,6 +16,7 @@ import pytest
 from tests.support import needs
 from tests.support.node import SCRIPTS, Node, free_port
 from tests.support.programs import CUT, Download, RunningOrigin, curl
+from tests.support.rebinding import FOREIGN_NAMES
 from tests.support.waiting import wait_until
 
 pytestmark = [needs.tools("curl")]
@@ -283,6 +284,29 @@ def test_a_directory_is_served_without_any_tunnel(tmp_path: Path, ending: str) -
         assert curl(f"http://127.0.0.1:{port}/a.txt", "-r", "0-0").status == 206
         serving.send_signal(getattr(signal, ending))
         assert serving.wait(10) == 0
+    finally:
+        serving.kill()
+        serving.communicate()
+
+
+def test_a_file_server_answers_to_no_name_that_somebody_else_can_have(tmp_path: Path) -> None:
+    """DNS rebinding: a page of evil.com whose name points here must not read the directory."""
+    (tmp_path / "a.txt").write_text("a secret")
+    port = free_port()
+    command = [SCRIPTS / "hardline", "fileserver", tmp_path, "--port", str(port), "--name", "nas.lan"]
+    serving = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert serving.stdout is not None
+        serving.stdout.readline()
+        for path in ("", "a.txt", "api/v1/dir/", "nowhere"):
+            for host in (*FOREIGN_NAMES, "localhost:1", "localhost", "[::1]"):
+                answer = curl(f"http://127.0.0.1:{port}/{path}", "-H", f"Host: {host}")
+                assert answer.status == 421, host
+                assert "secret" not in answer.text
+                assert "a.txt" not in answer.text
+        for host in (f"localhost:{port}", f"127.0.0.1:{port}", "nas.lan", "nas.lan:81"):
+            assert curl(f"http://127.0.0.1:{port}/a.txt", "-H", f"Host: {host}").text == "a secret"
+        assert curl(f"http://127.0.0.1:{port}/a.txt", "-0", "-H", "Host:").status == 421
     finally:
         serving.kill()
         serving.communicate()

@@ -17,7 +17,7 @@ from hardline.identity import KeyHash, Label
 from hardline.proxy import pages
 from hardline.proxy.head import BadHead
 from hardline.proxy.hostname import Misdirected
-from hardline.proxy.pages import Problem, home_page, problem_page
+from hardline.proxy.pages import Problem, Tried, home_page, problem_page
 from hardline.routes import Attempt, Candidate, Endpoint, Via
 
 pytestmark = pytest.mark.pure
@@ -29,11 +29,14 @@ ATTEMPTS = (
     Attempt(Candidate(Endpoint("fe80::1%eth0", 7008), Via.LAN, "this node"), 3.1, "no answer"),
     Attempt(Candidate(Endpoint("203.0.113.9", 443), Via.REMEMBERED, "remembered"), 0.4, "connection refused"),
 )
+TRIED = Tried(ATTEMPTS, ("LAN: nobody answered",))
 ABSENT = NoRoute(LABEL.key_hash, ATTEMPTS, ("LAN: nobody answered",), age=2.4)
 
 PROBLEMS = {
     "bad head": (400, pages.bad_head(BadHead(400, "a request without a Host", "name it"))),
     "wrong password": (403, pages.wrong_password(LABEL)),
+    "uninvited": (403, pages.uninvited()),
+    "nothing tried": (404, pages.nothing_tried()),
     "not found": (404, pages.not_found("/x")),
     "head timeout": (408, pages.head_timeout(10.0)),
     "misdirected": (421, pages.misdirected(Misdirected("'evil.com' is not a name of this computer", "beware"))),
@@ -45,7 +48,7 @@ PROBLEMS = {
     "original silent": (502, pages.original_silent(LABEL)),
     "host broke": (502, pages.host_failed(LABEL, ConnectionLost("the other node does not answer"))),
     "host lies": (502, pages.host_failed(LABEL, PeerError("yamux version 7, expected 0"))),
-    "absent": (503, pages.absent(LABEL, ABSENT)),
+    "absent": (503, pages.absent(LABEL, ABSENT, 7009)),
     "host busy": (503, pages.service_failed(LABEL, ServiceFailed("limit", ""))),
     "node busy": (503, pages.limit_reached(LABEL, LimitReached("1000 sessions are in use", "raise max_sessions"))),
     "service slow": (504, pages.service_failed(LABEL, ServiceFailed("timeout", ""))),
@@ -147,6 +150,7 @@ def test_every_problem_is_a_whole_response_with_its_status(status, problem, html
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["server"] == "hardline"
+    assert headers["referrer-policy"] == "same-origin"
     assert problem.title in body
 
 
@@ -154,12 +158,9 @@ def test_every_problem_is_a_whole_response_with_its_status(status, problem, html
 def test_plain_text_says_the_same_as_the_page(status, problem):
     page = _Page(parsed(problem_page(problem, html=True))[2]).text
     text = parsed(problem_page(problem, html=False))[2]
-    for said in (problem.title, problem.explanation, *problem.advice, *problem.reasons):
+    for said in (problem.title, problem.explanation, *problem.advice):
         assert said in page
         assert said in text
-    for attempt in problem.attempts:
-        assert str(attempt.candidate.endpoint) in page
-        assert str(attempt.candidate.endpoint) in text
 
 
 @pytest.mark.parametrize("html", [True, False])
@@ -181,7 +182,12 @@ def test_no_page_runs_scripts_or_loads_anything(status, problem):
     style = re.search("<style>(.*)</style>", body, re.DOTALL)[1]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = [rule.strip() for rule in headers["content-security-policy"].split(";")]
-    assert {"default-src 'none'", f"style-src 'sha256-{digest}'", "frame-ancestors 'none'"} <= set(policy)
+    assert {
+        "default-src 'none'",
+        f"style-src 'sha256-{digest}'",
+        "frame-ancestors 'none'",
+        "treat-as-public-address",
+    } <= set(policy)
     page = _Page(body)
     assert not {"script", "img", "iframe", "object", "form", "base"} & {tag for tag, _ in page.tags}
     assert not any(name.startswith("on") or name in ("src", "style") for _, names in page.tags for name in names)
@@ -204,9 +210,20 @@ def test_a_page_tries_again_by_itself_where_that_can_help(status, problem):
 
 
 @pytest.mark.parametrize("html", [True, False])
-def test_an_absent_host_comes_with_all_that_was_tried(html):
-    body = parsed(problem_page(pages.absent(LABEL, ABSENT), html=html))[2]
+def test_the_page_of_an_absent_host_says_nothing_of_what_was_tried_and_where_to_read_it(html):
+    body = parsed(problem_page(pages.absent(LABEL, ABSENT, 7010), html=html))[2]
+    for secret in ("192.168.1.9", "fe80", "203.0.113.9", "wrong certificate", "no answer", "refused", "LAN"):
+        assert secret not in body
+    assert f"http://localhost:7010/tried/{LABEL}" in (_Page(body).links if html else body)
+    assert "found out 2 s ago" in body
+    assert str(LABEL.key_hash) in body
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_what_was_tried_is_told_in_order_with_where_it_was_known_from_and_what_happened(html):
+    status, _, body = parsed(problem_page(pages.what_was_tried(LABEL, TRIED, 7009), html=html))
     text = _Page(body).text if html else body
+    assert status == 200
     for said in ("192.168.1.9:7008", "the local network", "0.03 s", "wrong certificate"):
         assert said in text
     for said in ("[fe80::1%eth0]:7008", "the local network (this node)", "3.10 s", "no answer"):
@@ -214,14 +231,22 @@ def test_an_absent_host_comes_with_all_that_was_tried(html):
     for said in ("203.0.113.9:443", "memory of an earlier visit", "0.40 s", "connection refused"):
         assert said in text
     assert "LAN: nobody answered" in text
-    assert "found out 2 s ago" in text
-    assert str(LABEL.key_hash) in text
+    assert str(LABEL) in text
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_who_is_not_to_see_this_nodes_own_services_sees_none(html):
+    body = parsed(home_page(None, OFFERS, OUTSIDE, html=html))[2]
+    for secret in ("Our wiki", "sesame", str(LABEL.key_hash), "localhost:8080", "broken.ini", "11.22.33.7"):
+        assert secret not in body
+    assert "Photos" in body
+    assert "hardline status" in body
 
 
 def test_a_host_that_nobody_found_is_told_from_one_that_nobody_reached():
-    nobody = pages.absent(LABEL, NoRoute(LABEL.key_hash, (), ("LAN: nobody answered",)))
+    nobody = pages.absent(LABEL, NoRoute(LABEL.key_hash, (), ("LAN: nobody answered",)), 7009)
     assert nobody.explanation == "Nobody who offers it was found."
-    assert pages.absent(LABEL, ABSENT).explanation.startswith("Every way to it failed.")
+    assert pages.absent(LABEL, ABSENT, 7009).explanation.startswith("Every way to it failed.")
 
 
 def test_the_status_tells_a_refused_service_from_a_slow_and_an_absent_one():
@@ -265,7 +290,7 @@ def test_the_nodes_own_page_says_whether_the_world_reaches_it(html):
 
 
 def test_a_page_leads_to_where_it_was_asked_for_and_one_that_is_not_there_to_the_list():
-    assert _Page(parsed(problem_page(PROBLEMS["absent"][1], html=True))[2]).links == [""]
+    assert _Page(parsed(problem_page(PROBLEMS["absent"][1], html=True))[2]).links[0] == ""
     assert _Page(parsed(problem_page(PROBLEMS["not found"][1], html=True))[2]).links == ["/"]
 
 
@@ -307,13 +332,13 @@ def check_harmless(text: str) -> None:
     offer = OFFERS[0] | {"title": text, "source": text}
     service = SERVICES[1] | {"title": text, "target": text, "problem": text, "hint": text}
     problems = [
-        Problem(502, text, text, (text,), (attempt,), (text,), 3),
+        Problem(502, text, text, (text,), Tried((attempt,), (text,)), 3),
         pages.service_failed(label, failure),
         pages.host_failed(label, PeerError(text)),
         pages.not_found(text),
         pages.misdirected(Misdirected(text, text)),
     ]
-    calm = [Problem(502, "a", "a", ("a",), (ATTEMPTS[0],), ("a",), 3)]
+    calm = [Problem(502, "a", "a", ("a",), Tried((ATTEMPTS[0],), ("a",)), 3)]
     makers = [(problem_page, problem) for problem in problems + calm]
     bodies = [parsed(make(problem, html=html))[2] for make, problem in makers for html in (True, False)]
     bodies += [parsed(home_page([service], [offer], OUTSIDE, html=html))[2] for html in (True, False)]

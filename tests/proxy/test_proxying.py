@@ -117,8 +117,16 @@ def test_a_proxy_client_gets_the_pages_too(host: Node, visitor: Node, origin: Ru
     assert through(visitor, f"http://{'0' * 40}.localhost/").status == 503
 
 
-def test_the_nodes_own_page_is_there_for_a_proxy_client(visitor: Node) -> None:
-    assert "On this network" in through(visitor, "http://localhost/").text
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]"])
+def test_the_nodes_own_page_is_at_the_doors_own_port_only(visitor: Node, name: str) -> None:
+    """Behind other ports of this computer are other programs: nobody who asks for those is given our page."""
+    own = f"http://{name}:{visitor.localport}"
+    assert "On this network" in through(visitor, f"{own}/").text
+    for foreign in ("", ":80", ":8080", f":{visitor.p2pport}"):
+        for path in ("/", "/proxy.pac", "/nowhere"):
+            assert through(visitor, f"http://{name}{foreign}{path}").status == 421
+            if not name.startswith("["):
+                assert curl(own + path, "-4", "-H", f"Host: {name}{foreign}").status == 421
 
 
 def test_a_client_that_breaks_off_ends_the_request_at_the_service(host: Node, visitor: Node) -> None:

@@ -37,6 +37,7 @@ from hardline.cache.http.conditional import Validators, Verdict, format_date, ju
 from hardline.cache.http.paths import Target, parse_target
 from hardline.cache.http.ranges import Part
 from hardline.cache.threads import Disk, DiskHangs
+from hardline.html import FILES_POLICY, PILE_POLICY, REFERRER_POLICY
 from hardline.units import format_size
 
 _ALLOWED = "GET, HEAD, OPTIONS"
@@ -47,7 +48,12 @@ Kept = Callable[[web.BaseRequest], Awaitable[web.StreamResponse | None]]
 _NO_FILE = -1  # for content that is whole
 
 # A file may change at any time, and visitors are to see it: caches ask each time, which costs a 304.
-_HEADERS = {"Server": "hardline", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+_HEADERS = {
+    "Server": "hardline",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": REFERRER_POLICY,
+    "Cache-Control": "no-cache",
+}
 
 
 class FileService:
@@ -201,6 +207,7 @@ async def _send(request: web.BaseRequest, content: Content, fd: int, disk: Disk)
     modified = content.facts.st_mtime_ns // 1_000_000_000
     there = Validators(f'"{content.tag}"', modified)
     headers = {**_HEADERS, "ETag": f'"{content.tag}"'}
+    headers["Content-Security-Policy"] = PILE_POLICY if content.apart else FILES_POLICY
     # A file from the future was last modified now (RFC 9110, section 8.8.2.1).
     if date := format_date(min(modified, int(now))):
         headers["Last-Modified"] = date

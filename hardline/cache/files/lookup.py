@@ -40,7 +40,8 @@ class Content:
     """What is to be sent of the file `name`: itself, or its sibling in some coding.
 
     `facts` are those of what is sent, `start` is all of it, or as much as was needed; `marks` are what all this was
-    found out from, and `at_once` says whether they can be looked at again without waiting for a disk.
+    found out from, and `at_once` says whether they can be looked at again without waiting for a disk.  `apart`: what
+    runs in it must not reach the other files.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Content:
     start: bytes
     marks: tuple[Mark, ...]
     at_once: bool
+    apart: bool = False
 
     @property
     def whole(self) -> bool:
@@ -92,12 +94,12 @@ def look(
         if target.directory:
             opened.close()
             return None
-        return _found(tree, opened, target.names, accepted, packed)
+        return _found(tree, opened, target.names, accepted, packed, may_list=may_list)
     opened.close()
     names = (*target.names, _INDEX)
     index = tree.open(names)
     if index is not None and not index.is_directory and target.directory:
-        return _found(tree, index, names, accepted, packed)
+        return _found(tree, index, names, accepted, packed, may_list=may_list)
     if index is not None:
         index.close()
     # What has no index and may not be listed is not confirmed to exist either.
@@ -106,7 +108,9 @@ def look(
     return Place.LISTED if target.directory else Place.ELSEWHERE
 
 
-def _found(tree: Tree, opened: Opened, names: tuple[str, ...], accepted: str, packed: Packed | None) -> Found:
+def _found(
+    tree: Tree, opened: Opened, names: tuple[str, ...], accepted: str, packed: Packed | None, *, may_list: bool
+) -> Found:
     """Takes over `opened`."""
     with contextlib.ExitStack() as unused:
         unused.callback(opened.close)
@@ -126,7 +130,8 @@ def _found(tree: Tree, opened: Opened, names: tuple[str, ...], accepted: str, pa
         at_once = all(mark.facts.st_nlink == 1 for mark in marks) and answer_at_once(
             path for mark in marks for path in (mark.asked, mark.real)
         )
-        content = Content(names[-1], content_type, varies, coding, facts, start, tuple(marks), at_once)
+        apart = may_list and mediatypes.is_active(kind) and not _is_site(tree)
+        content = Content(names[-1], content_type, varies, coding, facts, start, tuple(marks), at_once, apart)
         unused.pop_all()
         if sent is not opened:
             opened.close()
@@ -134,6 +139,18 @@ def _found(tree: Tree, opened: Opened, names: tuple[str, ...], accepted: str, pa
             sent.close()
             return Found(content, -1)
         return Found(content, sent.fd)
+
+
+def _is_site(tree: Tree) -> bool:
+    """Whether its owner made a site of the directory.  Without an index at its top it is a pile of anybody's files."""
+    try:
+        index = tree.open((_INDEX,))
+    except OSError:
+        return False
+    if index is None:
+        return False
+    index.close()
+    return not index.is_directory
 
 
 def _sibling(tree: Tree, names: Sequence[str], original: Opened, packed: Packed) -> Opened | None:

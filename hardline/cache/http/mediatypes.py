@@ -139,6 +139,11 @@ def is_compressible(kind: str) -> bool:
     return kind.startswith("text/") or kind.endswith(("+json", "+xml")) or kind in _COMPRESSIBLE.split()
 
 
+def is_active(kind: str) -> bool:
+    """Whether a browser runs what is in it: pages, and every kind of XML, which may bring scripts or a style sheet."""
+    return kind in ("text/html", "text/xml", "application/xml") or kind.endswith("+xml")
+
+
 def is_markdown(name: str) -> bool:
     """Whether a file of this name can be shown as a page."""
     return media_type(name) == "text/markdown"

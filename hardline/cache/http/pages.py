@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from hardline.cache.http import negotiation, ranges
-from hardline.html import content_policy, document, escaped, shown
+from hardline.html import REFERRER_POLICY, content_policy, document, escaped, shown
 
 _HEADERS = {
     "Server": "hardline",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": REFERRER_POLICY,
     "Vary": "Accept",
 }
 _POLICY = content_policy()
@@ -119,6 +119,15 @@ def too_long(request: web.BaseRequest, limit: str) -> web.Response:
     """403, since 413 would be about the request: a text that is not made into a page."""
     explanation = f"Only texts of up to {limit} are shown as a page."
     return problem(request, 403, "This is too long for a page", explanation, advice="It can be had as it is.")
+
+
+def misdirected(request: web.BaseRequest) -> web.Response:
+    """421: a name that somebody else may have given to this computer."""
+    explanation = (
+        "This server does not know itself by the name that was asked for; another site may have sent you here."
+    )
+    advice = "Whoever runs it can add a name with --name."
+    return problem(request, 421, "This address leads nowhere", explanation, advice=advice)
 
 
 def no_request(status: int, explanation: str) -> web.Response:

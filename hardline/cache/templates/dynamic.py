@@ -29,6 +29,7 @@ from hardline.cache.templates.bodies import Bodies, Body
 from hardline.cache.templates.rendering import MAX_PARAMETERS
 from hardline.cache.templates.workers import Page, RenderingFailed, TooBusy, Workers
 from hardline.cache.threads import DiskHangs
+from hardline.html import FILES_POLICY, REFERRER_POLICY
 
 MAX_BODY = 1 << 20
 BODY_TIME = 60.0  # seconds from the first byte of a body to its last
@@ -196,6 +197,8 @@ def _head(page: Page) -> web.StreamResponse:
     if status not in _EMPTY:
         response.headers.setdefault("Content-Type", "text/html; charset=utf-8")
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("Referrer-Policy", REFERRER_POLICY)
+    response.headers.setdefault("Content-Security-Policy", FILES_POLICY)
     return response
 
 

@@ -1,0 +1,74 @@
+"""Whose program the other end of a connection from this very machine is.
+
+    TCP has no SO_PEERCRED: the kernel's tables name the user of every socket     /proc/self/net/tcp, tcp6
+
+A socket that was closed already belongs to nobody there, whoever had it: it counts as a stranger's.  So does every
+connection on systems without these tables, and a user whom this one's namespace has no number for.
+Source: Linux, Documentation/networking/proc_net_tcp.rst; net/ipv4/tcp_ipv4.c, get_tcp4_sock.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from hardline.routes import Endpoint
+
+_TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
+_UNKNOWN_USER = Path("/proc/sys/kernel/overflowuid")
+_ROOT = 0
+
+
+def is_same_user(local: Endpoint, peer: Endpoint) -> bool:
+    """Whether the socket at `peer`, connected to our `local`, is of the user this process runs as, or of root.
+
+    Blocks for as long as the kernel takes to list the sockets of the machine: call it from a worker thread.
+    """
+    user = owner(local, peer)
+    return user is not None and user in (os.geteuid(), _ROOT) and user != _unknown_user()
+
+
+def owner(local: Endpoint, peer: Endpoint) -> int | None:
+    """The user that the socket at `peer`, connected to our `local`, belongs to; None: not known.  Blocks."""
+    wanted = [(theirs.encode(), ours.encode()) for theirs, ours in zip(_written(peer), _written(local), strict=False)]
+    for table in _TABLES:
+        try:
+            with table.open("rb") as lines:
+                for line in lines:
+                    for theirs, ours in wanted:
+                        if theirs in line and (user := _user(line, theirs, ours)) is not None:
+                            return user
+        except OSError:
+            continue
+    return None
+
+
+def _user(line: bytes, theirs: bytes, ours: bytes) -> int | None:
+    fields = line.split()
+    if len(fields) < 10 or fields[1:3] != [theirs, ours]:
+        return None
+    user, inode = fields[7], fields[9]
+    return None if inode == b"0" else int(user)  # closed: the kernel writes user 0
+
+
+def _written(endpoint: Endpoint) -> list[str]:
+    """How the tables write it; an IPv4 address in either, since a program may have taken an IPv6 socket for it."""
+    address = endpoint.address
+    if address is None:
+        return []
+    mapped = bytes(10) + b"\xff\xff" + address.packed
+    forms = [address.packed, mapped] if isinstance(address, IPv4Address) else [address.packed]
+    return [f"{_words(form)}:{endpoint.port:04X}" for form in forms]
+
+
+def _words(packed: bytes) -> str:
+    return "".join(f"{word:08X}" for (word,) in struct.iter_unpack("=I", packed))
+
+
+def _unknown_user() -> int | None:
+    try:
+        return int(_UNKNOWN_USER.read_bytes())
+    except (OSError, ValueError):
+        return None
