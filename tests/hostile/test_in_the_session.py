@@ -82,13 +82,18 @@ def test_what_no_service_reads_is_bounded_in_all(field: Field) -> None:
     assert report["filled"]
 
 
-def test_a_house_full_of_idle_sessions_of_one_stranger_leave_room_for_a_new_visitor(field: Field) -> None:
-    cold = field.cold_labels([f"cold-{number}" for number in range(ROUNDS)])
+@pytest.mark.parametrize("sources", [(), (MANY,)], ids=["one address", "many addresses"])
+def test_a_house_full_of_idle_sessions_of_one_stranger_leaves_room_for_a_new_visitor(
+    field: Field, sources: tuple[str, ...]
+) -> None:
+    if sources:
+        field.stranger.run(["ip", "route", "replace", "local", MANY, "dev", "lo"])
+    cold = field.cold_labels([f"cold-{len(sources)}-{number}" for number in range(ROUNDS)])
 
     def visit() -> None:
         label = cold.pop()
         answer = field.curl(label)
         assert (answer.status, field.vias(label)) == (200, ["LAN"])
 
-    [report] = field.survives(by_rogue(field, "idle", 2 * SESSIONS), meanwhile=visit)
+    [report] = field.survives(by_rogue(field, "idle", 2 * SESSIONS, 3 * SECONDS, *sources), meanwhile=visit)
     assert report["held"] >= SESSIONS - 10
