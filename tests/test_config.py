@@ -79,7 +79,26 @@ def test_every_key_of_a_service_is_read():
     assert (settings.title, settings.listed) == ("Photos: all", False)
     assert settings.access == config.AccessSection(use_dht=False)
     assert settings.cache == config.CacheSection(Path("pics"), 3600.0, MB, 5, True, True)
-    assert "[Access] clients has no effect yet" in settings.notes
+    assert not settings.notes
+
+
+@pytest.mark.parametrize("clients", ["everyone", "Everyone", '"everyone"'])
+def test_everyone_is_let_in_where_nobody_is_chosen(clients):
+    assert not service("[Service]", "service = a", "[Access]", f"clients = {clients}").closed
+    assert not service("[Service]", "service = a").closed
+
+
+@pytest.mark.parametrize("clients", ["invited", "anna", "", "everyone, but ben", "*", "anna\n  ben", "none"])
+def test_a_service_for_some_only_is_served_to_nobody(clients):
+    closed = service("[Service]", "service = a", "[Access]", f"clients = {clients}").closed
+    assert closed == "not served: who may visit cannot be enforced yet"
+
+
+def test_a_limit_of_connections_says_where_it_has_no_effect():
+    assert service("[Service]", "service = a", "max_connections = 4").max_connections == 4
+    assert service("[Service]", "service = a", "max_connections = none").max_connections is None
+    files = service("[Service]", "service = a", "max_connections = 4", "[Cache]", "directory = pics")
+    assert "[Service] max_connections has no effect with [Cache] directory" in files.notes
 
 
 def test_the_password_is_not_printed_with_the_settings():
@@ -291,6 +310,7 @@ def test_every_key_of_the_daemon_is_read():
         process_window = 3MB
         max_sessions = 10
         max_streams = 11
+        max_streams_per_source = 14
         max_handshakes_per_source = 12
         hello_timeout = 13
         [Dial]
@@ -327,7 +347,7 @@ def test_every_key_of_the_daemon_is_read():
         ip_service="https://ip.example.org/",
     )
     assert settings.lan == config.LanSection(False, False, False, False)
-    assert settings.session == config.SessionSection(3600, 30, 5, MB, 2 * MB, 3 * MB, 10, 11, 12, 13)
+    assert settings.session == config.SessionSection(3600, 30, 5, MB, 2 * MB, 3 * MB, 10, 11, 14, 12, 13)
     assert settings.dial == config.DialSection(0.1, 20, 0)
     assert settings.door == config.DoorSection(5, 64 * KB, 3600)
     assert settings.dht == config.DhtSection(

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -253,6 +254,44 @@ def test_a_broken_file_does_not_stop_the_others_at_start(tmp_path: Path, origin:
         assert broken is not None
         assert "prot" in broken["problem"]
         assert "bad.ini" in broken["file"]
+
+
+def test_a_service_for_some_only_is_served_to_nobody_by_any_way_until_that_can_be_enforced(
+    host: Node, visitor: Node, origin: RunningOrigin, tmp_path: Path
+) -> None:
+    label = host.label("site")
+    assert curl(visitor.url_of(label)).status == 200
+    ini = host.services / "site.ini"
+    host.write("site", f"{ini.read_text()}[Access]\nclients = anna\n")
+    wait_until(lambda: host.service("site", "closed"), "the service is closed")
+    wait_until(lambda: not visitor.sessions("visiting"), "the session that there was has ended")
+    assert curl(visitor.url_of(label)).status == 503
+    assert curl(host.url_of(label)).status == 503
+    assert hardline_1_answers(host.p2pport, label) == b""
+    with Node(tmp_path / "newcomer") as newcomer:
+        assert label not in newcomer.hardline("lan").stdout
+    shown = host.hardline("status").stdout
+    assert "[site: closed]" in shown
+    assert "not served: who may visit cannot be enforced yet" in shown
+    host.stop()
+    host.start()
+    assert host.service("site", "closed"), "nor after a start"
+    assert curl(visitor.url_of(label)).status == 503
+    host.share("site", origin.port)
+    assert curl(visitor.url_of(label)).status == 200
+
+
+def hardline_1_answers(port: int, key_hash: str) -> bytes:
+    """What an original is told by a host."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        try:
+            with context.wrap_socket(raw, server_hostname=key_hash) as tls:
+                tls.sendall(b"{}\n")
+                return tls.recv(4096)
+        except (ssl.SSLError, ConnectionError):
+            return b""
 
 
 def test_a_service_keeps_its_url_over_a_restart(host: Node) -> None:

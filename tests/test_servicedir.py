@@ -251,7 +251,7 @@ def test_a_directory_that_went_away_offers_nothing_and_is_a_problem(tmp_path):
 
 def test_the_log_tells_a_problem_once_and_its_end_once(tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="hardline")
-    file = put(tmp_path, "blog", PLAIN + "[Access]\nclients = everyone\n")
+    file = put(tmp_path, "blog", PLAIN + "[Cache]\nallowListing = yes\n")
     directory = loaded(tmp_path)
     break_syntax(file)
     directory.load()
@@ -260,9 +260,19 @@ def test_the_log_tells_a_problem_once_and_its_end_once(tmp_path, caplog):
     directory.load()
     assert [record.getMessage() for record in caplog.records] == ["service.noted", "service.broken", "service.mended"]
     noted, broken, _ = (record.fields for record in caplog.records)
-    assert noted["notes"] == "[Access] clients has no effect yet"
+    assert noted["notes"] == "[Cache] has no effect without its key directory"
     assert (broken["service"], broken["still_serving"]) == ("blog", True)
     assert "expected a number" in broken["reason"]
+
+
+def test_the_log_tells_once_that_a_service_is_closed(tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="hardline")
+    put(tmp_path, "blog", PLAIN + "[Access]\nclients = anna\n")
+    directory = loaded(tmp_path)
+    directory.load()
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage(), record.fields["service"]) == ("WARNING", "service.closed", "blog")
+    assert "cannot be enforced" in record.fields["reason"]
 
 
 def test_what_was_handed_out_cannot_be_changed(tmp_path):

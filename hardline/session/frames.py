@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 AT_ONCE = 32  # of a read, as it comes
 BUDGET = 64  # a turn: for reads as they come, and as much again for those that wait
-IN_TURN = 8  # of a session that waits
+IN_TURN = 16  # of a session that waits
 
 Work = Callable[[int], int]
 

@@ -36,6 +36,7 @@ from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StatusReader
 from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
+from hardline.transport.sources import Source, source_of
 from hardline.tunnel.dialer import Dialer, Route
 
 _PROBE_EVERY = 0.5  # seconds between background dials to a host that is known to be absent
@@ -313,7 +314,8 @@ class Visitor:
             self._greeted(warm, hello.parse_host_hello(line))
             return memoryview(reader.leftover)
 
-        session = Session(route.tls, self._limits.session, client=True, preamble=preamble)
+        source = Source(source_of(route.candidate.endpoint.host))
+        session = Session(route.tls, self._limits.session, client=True, preamble=preamble, source=source)
         warm = WarmSession(label, session, route)
         old = self._sessions.get(label)
         if old is not None:

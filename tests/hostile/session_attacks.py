@@ -68,7 +68,8 @@ LIES = (
 
 
 FLOODS = ("pings", "pongs", "updates", "empties", "resets", "closes", "gone", "farewells", "crumbs")
-_CHUNK = 5000  # frames
+_CHUNK = 500  # frames
+_FRAMES_PER_SECOND = 200_000  # of all: what a host can look at, and no more than this machine can bear
 
 
 def flood(kind: str) -> Iterator[bytes]:
@@ -300,7 +301,7 @@ class Rogue(Attacker):
             for data in flood(kind):
                 await tunnel.send(data)
                 self.report["frames"] += _CHUNK
-                await asyncio.sleep(0)  # or a host that keeps up would have all of this program
+                await asyncio.sleep(self._count * _CHUNK / _FRAMES_PER_SECOND)
 
     async def closed(self, number: int) -> None:
         """Streams to their orderly end, some at a time, until COUNT were closed."""

@@ -101,12 +101,17 @@ def test_heads_that_never_end_are_ended(field: Field, capsys: pytest.CaptureFixt
     assert report.get("ended", 0) >= report["streams"] >= 50
 
 
-def test_a_house_full_of_idle_sessions_of_one_stranger_leave_room_for_a_new_visitor(field: Field) -> None:
-    [label] = field.cold_labels(["cold"])
+@pytest.mark.parametrize("sources", [(), (MANY,)], ids=["one address", "many addresses"])
+def test_a_house_full_of_idle_sessions_of_one_stranger_leaves_room_for_a_new_visitor(
+    field: Field, sources: tuple[str, ...]
+) -> None:
+    if sources:
+        field.stranger.run(["ip", "route", "replace", "local", MANY, "dev", "lo"])
+    [label] = field.cold_labels([f"cold-{len(sources)}"])
 
     def visit() -> None:
         answer = field.curl(label)
         assert (answer.status, field.vias(label)) == (200, ["LAN"])
 
-    [report] = field.survives(by_rogue(field, "idle", 2 * SESSIONS), meanwhile=visit)
+    [report] = field.survives(by_rogue(field, "idle", 2 * SESSIONS, 3 * SECONDS, *sources), meanwhile=visit)
     assert report["held"] >= SESSIONS - 10

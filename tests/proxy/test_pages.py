@@ -49,6 +49,7 @@ PROBLEMS = {
     "host broke": (502, pages.host_failed(LABEL, ConnectionLost("the other node does not answer"))),
     "host lies": (502, pages.host_failed(LABEL, PeerError("yamux version 7, expected 0"))),
     "absent": (503, pages.absent(LABEL, ABSENT, 7009)),
+    "too many guesses": (503, pages.service_failed(LABEL, ServiceFailed("wait", ""))),
     "host busy": (503, pages.service_failed(LABEL, ServiceFailed("limit", ""))),
     "node busy": (503, pages.limit_reached(LABEL, LimitReached("1000 sessions are in use", "raise max_sessions"))),
     "service slow": (504, pages.service_failed(LABEL, ServiceFailed("timeout", ""))),

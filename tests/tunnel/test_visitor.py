@@ -103,6 +103,20 @@ def test_the_labels_word_decides_who_is_served(tmp_path, given, served):
     run(story)
 
 
+def test_who_guesses_the_word_is_asked_to_wait_and_told_so(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo, password="secret") as both:
+            failures = []
+            for number in range(7):
+                visit = await both.visitor.visit(Label(both.service.key_hash, f"wrong{number}"), b"x")
+                with pytest.raises((PasswordRefused, ServiceFailed)) as failure:
+                    await visit.answered()
+                failures.append(getattr(failure.value, "kind", "password"))
+            assert failures == ["password"] * 5 + ["wait"] * 2
+
+    run(story)
+
+
 def test_a_session_with_the_right_word_is_not_lent_to_a_wrong_one(tmp_path):
     async def story():
         async with pair(tmp_path, echo, password="secret") as both:
