@@ -228,8 +228,8 @@ class Rogue(Attacker):
 
         async def listen() -> None:
             async for kind, flags, stream, length in tunnel.frames():
-                if kind == WINDOW:
-                    credit[stream] = credit.get(stream, 0) + length
+                if kind == WINDOW and stream in credit:
+                    credit[stream] += length
                 if flags & (FIN | RST):
                     self.report["ended"] += credit.pop(stream, None) is not None
                 if not credit:
@@ -294,9 +294,10 @@ async def battle(kind: str, victim: str, port: str, label: str, count: str, seco
         case "hoards":
             await rogue.hold(4, 2 * float(seconds), act)
         case "heads":
-            async with rogue.connection() as connection, asyncio.timeout(float(seconds)):
-                print("under way", flush=True)
-                await rogue.heads(connection)
+            print("under way", flush=True)
+            with contextlib.suppress(TimeoutError):
+                async with rogue.connection() as connection, asyncio.timeout(float(seconds)):
+                    await rogue.heads(connection)
         case "idle":
             await rogue.hold(int(count), float(seconds), act)
         case "closed":
