@@ -249,7 +249,7 @@ class Rogue(Attacker):
             pass
 
     async def heads(self, connection: Connection) -> None:
-        """As much of them as the host gives credit for."""
+        """As much of them as the host gives credit for, until it has ended each."""
         shaking = await self.secured(connection, self.name)
         await connection.send(shaking.seal(b'{"v":2}\n'))
         tunnel = Tunnel(connection, shaking)
@@ -265,13 +265,17 @@ class Rogue(Attacker):
 
         async def listen() -> None:
             async for kind, flags, stream, length in tunnel.frames():
-                if kind == WINDOW:
-                    credit[stream] = credit.get(stream, 0) + length
+                if kind == WINDOW and stream in credit:
+                    credit[stream] += length
                 if flags & (FIN | RST):
                     self.report["ended"] += credit.pop(stream, None) is not None
+                if not credit:
+                    return
 
         listening = asyncio.create_task(listen())  # noqa: TID251
         for number in range(250):
+            if listening.done():
+                break
             for stream in list(credit):
                 line = field % number
                 if credit.get(stream, 0) >= len(line):
@@ -343,7 +347,10 @@ async def battle(kind: str, victim: str, port: str, label: str, count: str, seco
         case "hoards":
             await rogue.hold(4, 2 * float(seconds), act)
         case "heads":
-            await rogue.hold(1, float(seconds), act)
+            print("under way", flush=True)
+            with contextlib.suppress(TimeoutError):
+                async with rogue.connection() as connection, asyncio.timeout(float(seconds)):
+                    await rogue.heads(connection)
         case "idle":
             await rogue.hold(int(count), float(seconds), act)
         case "closed":

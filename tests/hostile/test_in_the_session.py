@@ -91,7 +91,7 @@ def test_heads_that_never_end_are_ended(field: Field, capsys: pytest.CaptureFixt
     label = field.host.label("shared")
     assert field.curl(label).status == 404
     before = field.host.pss()
-    host, seconds = field.host_machine.ip4, max(SECONDS, 6.0)
+    host, seconds = field.host_machine.ip4, 60  # at most: it is over when all are ended
     [report] = field.survives(
         field.by_stranger("session_attacks.py", "heads", host, 7008, label, 50, seconds), memory=HEADS
     )

@@ -4,7 +4,7 @@
 
 Nothing here blocks the event loop: a disk may be asleep, or at the other end of a network that is down.  What can be
 had at once is on a disk of this computer, whose facts are in memory, too.  Many visitors who do not read get small
-pieces, so that all of them together wait for no more than _IN_ALL.
+pieces, so that what waits for all of them together is about _IN_ALL.
 
 A file that others write to is looked at after each reading.  What is only added to its end does no harm; one that was
 written anew would give an answer that is a mixture, which nobody can tell from a good one: it is cut instead.
@@ -13,7 +13,7 @@ written anew would give an answer that is a mixture, which nobody can tell from 
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from aiohttp import web
 
@@ -22,11 +22,12 @@ from hardline.errors import ConnectionLost
 
 _PIECE, _SMALL_PIECE = 262_144, 16_384
 _IN_ALL = 32 << 20  # bytes
+_SHARE = 16  # part of what is left that a piece may have
 _SAMPLE = 4096  # bytes that tell a file that grows from one that was written anew
 _AT_ONCE = getattr(os, "RWF_NOWAIT", 0)  # Linux: only what is in memory
 
 _elsewhere = Disk("its cache")
-_under_way = 0  # files being sent
+_in_memory = 0  # bytes of pieces that are being sent
 
 
 async def send_file(
@@ -46,14 +47,11 @@ async def send_file(
     Raises ConnectionLost when the file ends before, is another version meanwhile, or its disk does not answer, after
     cutting the connection: who gets a part must not take it for the whole.  The descriptor stays the caller's.
     """
-    global _under_way
-    _under_way += 1
     try:
-        await _send(request, response, _File(fd, disk), offset, count, facts)
+        with _Pieces() as pieces:
+            await _send(request, response, _File(fd, disk), offset, count, facts, pieces)
     except DiskHangs:
         _cut(request, "its disk does not answer")
-    finally:
-        _under_way -= 1
 
 
 async def _send(
@@ -63,8 +61,9 @@ async def _send(
     offset: int,
     count: int,
     facts: os.stat_result | None,
+    pieces: _Pieces,
 ) -> None:
-    transport, buffer = request.transport, _buffer(count)
+    transport, buffer = request.transport, pieces.next(count)
     version = None if facts is None else _Version(file, offset, facts)
     while count:
         view = memoryview(buffer)[:count]
@@ -77,11 +76,31 @@ async def _send(
         offset += size
         count -= size
         if count and transport is not None and transport.get_write_buffer_size():
-            buffer = _buffer(count)  # what did not leave yet may lie in this very one
+            buffer = pieces.next(count)  # what did not leave yet may lie in this very one
 
 
-def _buffer(count: int) -> bytearray:
-    return bytearray(min(count, _PIECE, max(_SMALL_PIECE, _IN_ALL // max(_under_way, 1))))
+class _Pieces:
+    """The memory for one file's pieces: less, the more is in use for all."""
+
+    def __init__(self) -> None:
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._take(0)
+
+    def next(self, count: int) -> bytearray:
+        """For a piece of at most `count` bytes; the one before is over."""
+        self._take(0)
+        self._take(min(count, _PIECE, max(_SMALL_PIECE, (_IN_ALL - _in_memory) // _SHARE)))
+        return bytearray(self._size)
+
+    def _take(self, size: int) -> None:
+        global _in_memory
+        _in_memory += size - self._size
+        self._size = size
 
 
 def _cut(request: web.BaseRequest, reason: str) -> NoReturn:

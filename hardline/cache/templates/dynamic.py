@@ -74,7 +74,7 @@ class DynamicPages:
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """The page of the template of that name; None where there is none."""
         target = parse_target(request.raw_path)
-        if target is None or any(layout.reserved(name) or self._tree.hides(name) for name in target.names):
+        if target is None or any(map(layout.reserved, target.names)):
             return None
         names = (*target.names, "") if target.directory else target.names
         try:

@@ -31,7 +31,7 @@ MANY = 100_000
 def site(tmp_path: Path) -> Iterator[Serving]:
     root = tmp_path / "site"
     root.mkdir()
-    with serving(root) as running:
+    with serving(root, hidden=True) as running:
         yield running
         running.has_closed_everything()
 
