@@ -18,6 +18,7 @@ from hardline import __version__, control
 from hardline.cache.own import OwnFiles
 from hardline.errors import HardlineError
 from hardline.places import default_places
+from hardline.showable import plain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -173,7 +174,7 @@ def _show_offers(offers: list[dict[str, Any]], *, as_json: bool) -> None:
 
 def _plain(text: str) -> str:
     """Titles are others' words: nothing in them may steer the terminal."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
+    return plain(text)
 
 
 def _size(count: int) -> str:

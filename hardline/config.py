@@ -24,6 +24,7 @@ from hardline.errors import BadLabel, PeerError
 from hardline.identity import MAX_FREE_TEXT, KeyHash, Label
 from hardline.ini import NOT_BUILT, Ini, seen, setting
 from hardline.routes import Endpoint
+from hardline.showable import one_line
 from hardline.units import (
     DAY,
     GB,
@@ -47,7 +48,6 @@ MAX_TITLE = 200
 MAX_SOCKET_PATH = 107  # sun_path of a unix socket, without its final NUL
 
 _LATER = re.compile(r"(Relay|Gateway|Peer:.*\S.*|Forward:.*\S.*)\Z")
-_BIDI = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 # ── the rules that keys are read by ──────────────────────────────────────────────────────────────────────────
@@ -104,13 +104,8 @@ def _password(text: str) -> str:
 
 
 def clean_title(text: str) -> str:
-    """A title as people may safely see it: one line, no control characters, at most MAX_TITLE characters."""
-    kept = "".join(
-        letter
-        for letter in text[: 4 * MAX_TITLE]
-        if letter.isspace() or (unicodedata.category(letter) not in ("Cc", "Cs") and letter not in _BIDI)
-    )
-    return " ".join(kept.split())[:MAX_TITLE].strip()
+    """A title as people may safely see it: one line, nothing that steers it, at most MAX_TITLE characters."""
+    return one_line(text, MAX_TITLE)
 
 
 # ── a service: SERVICEDIR/NAME.ini ───────────────────────────────────────────────────────────────────────────

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import unicodedata
 from html import escape
+
+from hardline.showable import one_line
 
 # A page adds what is its own.
 STYLE = """
@@ -66,9 +67,8 @@ def content_policy(style: str = STYLE, *, more: str = "") -> str:
 
 
 def shown(text: str) -> str:
-    """One line, without what steers a terminal or turns the order of letters (category Cf has those)."""
-    line = " ".join(text[: 2 * _LONGEST].split())
-    return "".join(letter for letter in line if unicodedata.category(letter)[0] != "C")[:_LONGEST]
+    """One line, without what steers a terminal or turns the order of letters."""
+    return one_line(text, _LONGEST)
 
 
 def escaped(text: str) -> str:

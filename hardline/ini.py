@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from hardline.errors import ConfigError
+from hardline.showable import as_escapes
 from hardline.units import Unreadable
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def seen(key: str, text: str, wrong: Unreadable) -> str:
 
 def _printable(text: str) -> str:
     """For a terminal: what would move its cursor or colour it is shown as an escape."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in _short(text))
+    return as_escapes(_short(text))
 
 
 def _short(text: str) -> str:

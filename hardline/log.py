@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hardline.showable import is_plain
+
 _logger = logging.getLogger("hardline")
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -100,5 +102,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 def _quoted(value: object) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
     # A peer's words must not be able to forge a field or a line of the log.
-    plain = text.isprintable() and text and not set(text) & set(' "=')
-    return text if plain else json.dumps(text)
+    if not is_plain(text):
+        return json.dumps(text)
+    bare = text and not set(text) & set('"=') and len(text.split()) == 1 and text == text.strip()
+    return text if bare else json.dumps(text, ensure_ascii=False)

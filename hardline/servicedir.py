@@ -31,6 +31,7 @@ from hardline.config import MAX_FILE, LocalService, ServiceSettings, clean_title
 from hardline.errors import ConfigError, HardlineError
 from hardline.files import hint_for, read_small, write_new
 from hardline.identity import KeyHash, Label
+from hardline.showable import as_escapes
 from hardline.units import Unreadable, format_size
 
 MAX_SERVICES = 1000
@@ -365,7 +366,7 @@ def _bracketed(host: str) -> str:
 
 
 def _printable(name: str) -> str:
-    return name if name.isprintable() else ascii(name)[1:-1]
+    return as_escapes(name)
 
 
 def _tell(before: _Contents, now: _Contents) -> None:

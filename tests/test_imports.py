@@ -18,7 +18,7 @@ MODULES = {
 
 # A unit is a file directly in hardline/, or a package in it.
 LAYER_OF = {
-    "words": "errors identity routes streams config ini units html",
+    "words": "errors identity routes streams config ini units html showable",
     "tools": "log tasks files certificates servicedir notify memory places",
     "transport": "transport",
     "session": "session",
@@ -46,7 +46,7 @@ MAY_IMPORT = {
 }
 
 PURE_FILES = {
-    "": "errors identity routes streams config ini units html",
+    "": "errors identity routes streams config ini units html showable",
     "session": "hello status yamux windows liveness",
     "discovery": "lpd answering offers own instances rates reached",
     "tunnel": "race names entrance",

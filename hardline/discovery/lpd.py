@@ -8,11 +8,11 @@ The first lines and headers are the original's, byte for byte.  Source: docs/PRO
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 
 from hardline.errors import BadKeyHash, BadLabel, PeerError
 from hardline.identity import KeyHash, Label
+from hardline.showable import one_line
 
 PORT = 6771
 GROUP_4 = "239.192.152.143"
@@ -127,9 +127,8 @@ def parse(data: bytes) -> Search | Answer:
 
 
 def clean_title(text: str) -> str:
-    """A title as it may be shown and sent: one line, without control characters, at most MAX_TITLE characters."""
-    kept = "".join(letter for letter in text[: 4 * MAX_TITLE] if unicodedata.category(letter)[0] != "C")
-    return " ".join(kept.split())[:MAX_TITLE].strip()
+    """A title as it may be shown and sent: one line, nothing that steers it, at most MAX_TITLE characters."""
+    return one_line(text, MAX_TITLE)
 
 
 def _packet(kind: str, *headers: tuple[str, str]) -> bytes:

@@ -14,6 +14,7 @@ from typing import Self
 
 from hardline.errors import ServiceFailed
 from hardline.session.hello import HelloReader, parse_object
+from hardline.showable import plain
 
 MAX_LINE = 1024
 MAX_DETAIL = 200
@@ -72,4 +73,4 @@ class StatusReader:
 
 
 def _clean(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text[:MAX_DETAIL])
+    return plain(text[:MAX_DETAIL], " ")

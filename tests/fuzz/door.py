@@ -12,6 +12,7 @@ from hardline.identity import KeyHash, Label
 from hardline.proxy.forwarding import AnswerHead, RequestBody, origin_request
 from hardline.proxy.head import BadHead, Form, Head, HeadReader
 from hardline.proxy.hostname import Misdirected, route_host
+from hardline.showable import is_plain
 from hardline.tunnel.names import ServerNames
 from tests.fuzz import other_parsers
 
@@ -92,7 +93,7 @@ def host(data: bytes) -> None:
     try:
         found = route_host(text)
     except Misdirected as wrong:
-        assert wrong.message.isprintable()
+        assert is_plain(wrong.message)
         return
     name = (urlsplit(f"http://{text}/").hostname or "").removesuffix(".")
     if found is None:
@@ -118,7 +119,7 @@ def _read(data: bytes, step: int) -> tuple[HeadReader, Head | None]:
             found = reader.feed(data[start : start + step])
         except BadHead as wrong:
             assert wrong.status in (400, 431, 501, 505)
-            assert wrong.message.isprintable()
+            assert is_plain(wrong.message)
             return reader, None
         if found is not None:
             return reader, found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -31,6 +30,7 @@ from hardline.discovery.mdns import Mdns
 from hardline.discovery.offers import LIFETIME, MAX_OFFERS, MAX_PER_SOURCE
 from hardline.errors import PeerError
 from hardline.identity import KeyHash, Label
+from hardline.showable import is_plain
 
 KEY_HASH = KeyHash.parse("a946e7a560289417a2711f5b9686624852dd469b")
 TODAY = 20_778
@@ -157,5 +157,5 @@ def _packets(data: bytes) -> Iterator[tuple[str, list[Record]]]:
 
 def _check_title(title: str, most: int) -> None:
     assert len(title) <= most
-    assert not any(unicodedata.category(letter)[0] == "C" for letter in title)
+    assert is_plain(title)
     assert title == title.strip()

@@ -30,6 +30,7 @@ from hardline.session.yamux import (
     StreamReset,
     Yamux,
 )
+from hardline.showable import is_plain
 
 ACCEPTS = 4
 PER_STREAM = 1 << 20
@@ -76,7 +77,7 @@ def status_line(data: bytes) -> None:
     assert found == status
     if status is not None:
         assert status.kind in ("", *KINDS)
-        assert status.detail.isprintable()
+        assert is_plain(status.detail)
         again = status.encode()
         assert len(again) <= MAX_STATUS
         assert StreamStatus.parse(again[:-1]) == status

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hardline.errors import PeerError, ServiceFailed
 from hardline.session.status import KINDS, MAX_DETAIL, MAX_LINE, StatusReader, StreamStatus
+from hardline.showable import is_plain
 
 pytestmark = pytest.mark.pure
 
@@ -46,7 +47,7 @@ def test_whatever_the_detail_is_the_line_fits_and_comes_back_clean(kind, detail)
     assert len(line) <= MAX_LINE
     read = StatusReader().feed(line)
     assert read.kind == kind
-    assert read.detail.isprintable()
+    assert is_plain(read.detail)
     assert len(read.detail) <= MAX_DETAIL
 
 

@@ -11,9 +11,10 @@ Source: RFC 3986, sections 3.3 and 5; RFC 9112, section 3.2.
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
+
+from hardline.showable import plain
 
 # Everything printable stays in a query that is repeated: it was read as it stands, and means the same again.
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F))
@@ -65,9 +66,7 @@ def printable(query: str) -> str:
 
 def shown(name: str) -> str:
     """A name as one line that a person reads, without what steers a terminal or turns the order of letters."""
-    if name.isascii() and name.isprintable():
-        return name
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter)[0] == "C" else letter for letter in name)
+    return plain(name)
 
 
 def _decoded(segment: str) -> str:
