@@ -55,7 +55,12 @@ class Identity:
     @property
     def files(self) -> tuple[Path, Path, Path]:
         """The certificate, its key, and what its URL begins with."""
-        return self.certificate_path, self.private_key_path, _beside(self.certificate_path, ".hash")
+        return beside(self.certificate_path)
+
+
+def beside(path: Path) -> tuple[Path, Path, Path]:
+    """The files of an identity whose certificate is `path`: it, its key, and what its URL begins with."""
+    return path, _beside(path, ".private"), _beside(path, ".hash")
 
 
 def load_or_create(path: Path) -> Identity:

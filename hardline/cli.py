@@ -1,224 +1,297 @@
 """`hardline`: ask and tell the daemon that runs on a data directory.
 
-Results go to stdout; what went wrong goes to stderr with a hint, and the exit code is 1 (2 for wrong arguments).
+Results go to stdout and nothing else does (url=$(hardline share 8123)); talk and errors go to stderr.
+
+0  done      1  failed      2  wrong arguments      3  no daemon runs there      141  whoever read has gone
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
+import contextlib
+import os
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from hardline import __version__, control
-from hardline.cache.own import OwnFiles
-from hardline.errors import ConfigError, HardlineError
-from hardline.files import hint_for
-from hardline.places import default_places
-from hardline.proxy import pac
-from hardline.showable import plain
+# What only some commands need is imported by those: whoever types one waits for everything that is imported.
+from hardline import __version__, terminal
+from hardline.terminal import write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hardline.cache.own import OwnFiles
+
+_LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command."""
-    options = _parser().parse_args(arguments)
-    datadir: Path = options.datadir or default_places().datadir
-    try:
-        match options.command:
-            case "status":
-                _show_status(control.ask(datadir, "status"), as_json=options.json)
-            case "share":
-                target = _target(options.target)
-                shared = control.ask(datadir, "share", target=target, name=options.name, title=options.title)
-                print(shared["url"])
-            case "fileserver":
-                _serve_directory(options, datadir)
-            case "remove":
-                removed = control.ask(datadir, "remove", name=options.name)
-                print(f"removed {removed['name']}; its certificate stays, so that its URL can come back")
-            case "lan":
-                _show_offers(control.ask(datadir, "lan"), as_json=options.json)
-            case "pac":
-                _write_proxy_file(options.file, options.localport)
-            case "version":
-                print(f"hardline {__version__}")
-    except HardlineError as failure:
-        print(f"hardline: error: {failure.message}", file=sys.stderr)
-        if failure.hint:
-            print(f"hardline: hint: {failure.hint}", file=sys.stderr)
-        return 1
+    return terminal.run("hardline", lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    match options.command:
+        case None:
+            parser.print_help()
+        case "help":
+            _help(parser, options.about)
+        case "version":
+            write(f"hardline {__version__}")
+        case "status" | "ls" | "lan":
+            _show(options)
+        case "share":
+            _share(options)
+        case "remove":
+            _remove(options)
+        case "fileserver":
+            _serve_directory(options)
+        case "pac":
+            _write_proxy_file(options)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hardline", description="Share services and see what a node does.")
-    parser.add_argument("--datadir", type=Path, metavar="DIR", help="data directory of the daemon to talk to")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    status = commands.add_parser("status", help="services, sessions and the paths they use")
-    status.add_argument("--json", action="store_true", help="for programs")
-    share = commands.add_parser("share", help="share a service, and print its URL")
-    share.add_argument(
-        "target", metavar="PORT|HOST:PORT|URL|DIR", help="8000, nas:8080, https://192.168.1.5, unix:/run/app, ~/photos"
-    )
-    share.add_argument("--name", help="name of its file in the service directory")
-    share.add_argument("--title", help="what people read")
-    remove = commands.add_parser("remove", help="stop sharing a service; its certificate stays")
-    remove.add_argument("name", help="as `hardline status` shows it")
-    lan = commands.add_parser("lan", help="what the local network offers")
-    lan.add_argument("--json", action="store_true", help="for programs")
-    fileserver = commands.add_parser("fileserver", help="serve a directory on this machine, without any tunnel")
-    fileserver.add_argument("directory", type=Path, metavar="DIR")
-    fileserver.add_argument(
-        "--port", type=int, default=8000, metavar="N", help="where to listen (8000); 0: any free port"
-    )
-    fileserver.add_argument(
-        "--bind", default="127.0.0.1", metavar="ADDRESS", help="for whom: this machine only (127.0.0.1)"
-    )
-    fileserver.add_argument(
-        "--name", action="append", default=[], metavar="HOST", help="a host name that it is reached by; repeatable"
-    )
-    fileserver.add_argument("--no-listing", action="store_true", help="only who knows a file's name finds it")
-    fileserver.add_argument("--hidden", action="store_true", help="names that begin with a dot, too")
-    proxy_file = commands.add_parser("pac", help="print the proxy file for programs that do not know *.localhost")
-    proxy_file.add_argument("file", nargs="?", type=Path, metavar="FILE", help="write it there, and print its address")
-    proxy_file.add_argument("--localport", type=int, default=7009, metavar="N", help="the daemon's localport (7009)")
-    commands.add_parser("version", help="print the version")
+def _parser() -> terminal.Parser:
+    parser = terminal.Parser(prog="hardline", description="Share services and see what a node does.")
+    parser.add_argument("--version", action="version", version=f"hardline {__version__}")
+    _add_datadir(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Command)
+    for name, (text, fill) in _COMMANDS.items():
+        commands.add_parser(name, help=text, description=text).fill = fill
     return parser
 
 
-def _target(text: str) -> str:
-    """A directory is meant from here, and the daemon runs elsewhere."""
-    return str(Path(text).resolve()) if "/" in text and Path(text).is_dir() else text
+class _Command(terminal.Parser):
+    """A command's parser, which costs nothing as long as the command is only listed."""
+
+    fill: Callable[[terminal.Parser], None]
+
+    def __init__(self, **described: Any) -> None:
+        self._described = described
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Become what was described, and parse."""
+        parser = terminal.Parser(**self._described)
+        self.fill(parser)
+        return parser.parse_known_args(args, namespace)
 
 
-def _serve_directory(options: argparse.Namespace, datadir: Path) -> None:
-    from hardline.cache.fileserver import serve_directory  # only here: it takes a while to load
+def _add_datadir(parser: terminal.Parser) -> None:
+    parser.add_argument(
+        "--datadir", metavar="DIR", default=argparse.SUPPRESS, help="data directory of the daemon to talk to"
+    )
 
-    own = OwnFiles(default_places().servicedir, datadir)
+
+def _add_json(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_share(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("target", metavar="TARGET", help="~/photos, 8000, nas:8080, https://192.168.1.5, unix:/run/app")
+    parser.add_argument("--name", help="name of its file in the service directory")
+    parser.add_argument("--title", help="what people read")
+    parser.add_argument("--yes", action="store_true", help="a home directory, too")
+
+
+def _add_remove(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help="as `hardline ls` shows it")
+
+
+def _add_fileserver(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("--port", type=_port, default=8000, metavar="N", help="where to listen (8000); 0: any free one")
+    parser.add_argument(
+        "--bind", default="127.0.0.1", metavar="ADDRESS", help="for whom: this machine only (127.0.0.1)"
+    )
+    parser.add_argument(
+        "--name", action="append", default=[], metavar="HOST", help="a host name that it is reached by; repeatable"
+    )
+    parser.add_argument("--no-listing", action="store_true", help="only who knows a file's name finds it")
+    parser.add_argument("--hidden", action="store_true", help="names that begin with a dot, too")
+
+
+def _add_pac(parser: terminal.Parser) -> None:
+    parser.add_argument("file", nargs="?", metavar="FILE", help="write it there, and print its address")
+    parser.add_argument("--localport", type=_port, default=7009, metavar="N", help="the daemon's localport (7009)")
+
+
+def _add_help(parser: terminal.Parser) -> None:
+    parser.add_argument("about", nargs="?", metavar="COMMAND")
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
+    "share": ("share a service or a directory, and print its URL", _add_share),
+    "remove": ("stop sharing a service; its certificate stays", _add_remove),
+    "ls": ("what is shared here, what the network offers, which hosts are known", _add_json),
+    "lan": ("what the local network offers", _add_json),
+    "status": ("services, sessions and the paths they use", _add_json),
+    "fileserver": ("serve a directory on this machine, without any tunnel", _add_fileserver),
+    "pac": ("print the proxy file for programs that do not know *.localhost", _add_pac),
+    "version": ("print the version", lambda parser: None),
+    "help": ("explain a command", _add_help),
+}
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text[:9]) > 65_535:
+        raise argparse.ArgumentTypeError(f"port is {text[:60]!r}, expected a number from 0 to 65535")
+    return int(text)
+
+
+def _ask(options: argparse.Namespace, do: str, **arguments: object) -> Any:
+    from hardline.asking import ask
+
+    return ask(_datadir(options), do, **arguments)
+
+
+def _datadir(options: argparse.Namespace) -> Path:
+    from pathlib import Path
+
+    from hardline.places import default_places
+
+    named: str | None = getattr(options, "datadir", None)
+    return Path(named) if named else default_places().datadir
+
+
+def _help(parser: argparse.ArgumentParser, about: str | None) -> None:
+    if about is None:
+        parser.print_help()
+    else:
+        parser.parse_args([about, "--help"])  # which ends the program
+
+
+def _show(options: argparse.Namespace) -> None:
+    whole: Any = _ask(options, "lan" if options.command == "lan" else "status")
+    from hardline import tables
+
+    match options.command:
+        case "status":
+            lines = tables.status_lines(whole)
+        case "lan":
+            lines = tables.offer_lines(whole)
+        case _:
+            status, offers = whole, _ask(options, "lan")
+            whole = tables.ls_blocks(status, offers)
+            lines = tables.ls_lines(whole, status["sessions"], time.time())
+    if options.json:
+        import json
+
+        write(json.dumps(whole, indent=2))
+        return
+    for line in lines:
+        write(line)
+
+
+def _remove(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    removed = _ask(options, "remove", name=options.name)
+    write(f"removed {plain(removed['name'])}; its certificate stays, so that its URL can come back")
+
+
+def _share(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+    from hardline.target import read_target, refuse_everything
+
+    target = read_target(options.target)
+    if target.startswith("/") and not options.yes:
+        refuse_everything(target)
+    title: str | None = options.title
+    shared = _ask(options, "share", target=target, name=options.name, title=title and title[:_LONGEST_TITLE])
+    write(shared["url"])
+    already = "shared already" if shared.get("already") else "shared"
+    _talk(f"{already} as {plain(shared['name'])}: {plain(shared['title'])} → {plain(shared['target'])}")
+    if title and plain(shared["title"]) != plain(title):
+        if shared.get("already"):
+            _talk(f"its title stays as it was; to change it, edit {plain(shared['file'])}")
+        else:
+            _talk(f"its title has {len(shared['title'])} of {len(title)} characters: the rest cannot be shown")
+
+
+def _talk(text: str) -> None:
+    terminal.say("hardline", text)
+
+
+def _serve_directory(options: argparse.Namespace) -> None:
+    import asyncio  # only here: they take a while to load
+    from pathlib import Path
+
+    from hardline.cache.fileserver import serve_directory
+
+    root = Path(options.directory).absolute()
     asyncio.run(
         serve_directory(
-            options.directory.absolute(),
+            root,
             options.bind,
             options.port,
-            own,
+            _own_files(options),
             allow_listing=not options.no_listing,
             hidden=options.hidden,
             names=options.name,
-            ready=lambda url: print(f"serving {options.directory} at {url}", flush=True),
+            ready=lambda url: _tell_url(options.directory, url),
         )
     )
 
 
-def _write_proxy_file(file: Path | None, localport: int) -> None:
+def _write_proxy_file(options: argparse.Namespace) -> None:
     """From a file, never from the door: while no daemon runs, another user of the machine can answer at its port."""
-    script = pac.script(f"127.0.0.1:{localport}")
-    if file is None:
-        print(script, end="")
+    from pathlib import Path
+
+    from hardline.errors import ConfigError
+    from hardline.files import hint_for, why
+    from hardline.proxy import pac
+
+    script = pac.script(f"127.0.0.1:{options.localport}")
+    if options.file is None:
+        write(script.removesuffix("\n"))
         return
+    file = Path(options.file)
     try:
         file.write_text(script, encoding="ascii")
     except OSError as failure:
-        reason = (failure.strerror or str(failure)).lower()
-        raise ConfigError(reason, file=str(file), hint=hint_for(failure) or "choose another place") from None
-    print(file.absolute().as_uri())
+        raise ConfigError(why(failure), file=str(file), hint=hint_for(failure) or "choose another place") from None
+    write(file.absolute().as_uri())
 
 
-def _show_status(status: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(status, indent=2))
-        return
-    node = status["node"]
-    print(f"hardlined {status['version']}, pid {status['pid']}")
-    print(f"  node      {node['key_hash']}")
-    print(f"  door      {', '.join(node['door']) or 'none'}")
-    print(f"  p2p       {', '.join(node['p2p'])}")
-    print(f"  services  {node['servicedir']}")
-    print(f"  outside   {_plain(status['outside']['sentence'])}")
-    if status["outside"]["advice"]:
-        print(f"  advice    {_plain(status['outside']['advice'])}")
-    print(f"  dht       {_dht(status['outside']['dht'])}")
-    for note in status["notes"]:
-        print(f"  note      {_plain(note)}")
-    for service in status["services"]:
-        print(f"\n{_plain(service.get('title') or service['name'])}  [{service['name']}: {service['state']}]")
-        if "url" in service:
-            print(f"  {service['url']}  →  {_plain(service['target'])}")
-            print(f"  {_plain(service['announced'])}")
-        if service["problem"]:
-            print(f"  problem: {_plain(service['problem'])}")
-        if service["hint"]:
-            print(f"  hint: {_plain(service['hint'])}")
-        for note in service.get("notes", ()):
-            print(f"  note: {_plain(note)}")
-    if status["sessions"]:
-        print("\nsessions")
-    for session in status["sessions"]:
-        way = f"to {session['endpoint']}" if session["role"] == "visiting" else f"from {session['endpoint']}"
-        via = f"via {session['via']}, found by {session['found_by']}" if session["found_by"] else "incoming"
-        print(
-            f"  {session['role']} {_plain(session['title']) or session['label']} {way} ({session['protocol']}, {via})"
-        )
-        for why in session.get("passed_over", ()):
-            print(f"    no better path: {_plain(why)}")
-        if session["sent"] is not None:
-            moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
-            print(f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s")
-    if status["unreached"]:
-        print("\nnot reached")
-    for visit in status["unreached"]:
-        print(f"  {visit['label']}")
-        for attempt in visit["attempts"]:
-            print(f"    {_plain(attempt['endpoint'])}, by {_plain(attempt['found_by'])}: {_plain(attempt['failure'])}")
-        for reason in visit["reasons"]:
-            print(f"    {_plain(reason)}")
-    if status["peers"]:
-        print("\nremembered hosts")
-    for peer in status["peers"]:
-        seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(peer["last_seen"]))
-        where = f"at {peer['endpoint']}, {peer['protocol']}" if peer["endpoint"] else "no address yet"
-        print(f"  {_plain(peer['title']) or peer['key_hash']}  {where}, last seen {seen}")
+def _own_files(options: argparse.Namespace) -> OwnFiles:
+    """What is shown to nobody: the files of the node that runs here, else of the one that its settings describe."""
+    from pathlib import Path
+
+    from hardline.cache.own import OwnFiles
+    from hardline.config import parse_node
+    from hardline.errors import HardlineError
+    from hardline.places import Places, default_places
+    from hardline.servicedir import certificate_files, read_ini
+
+    places = Places(Path(os.devnull), Path(os.devnull))  # of who has no home, and so no node
+    with contextlib.suppress(HardlineError, OSError):
+        places = default_places()
+        if places.config is not None:
+            node = parse_node(read_ini(places.config), str(places.config)).node
+            places = places._replace(
+                servicedir=node.servicedir or places.servicedir, datadir=node.datadir or places.datadir
+            )
+    with contextlib.suppress(HardlineError, OSError):
+        running = _ask(options, "status")["node"]
+        places = places._replace(servicedir=Path(running["servicedir"]), datadir=Path(running["datadir"]))
+    own = OwnFiles(places.servicedir, places.datadir)
+    own.also([*certificate_files(places.servicedir), *filter(None, [places.config])])
+    return own
 
 
-def _dht(dht: dict[str, Any] | None) -> str:
-    if dht is None:
-        return "not used ([DHT] enabled = no)"
-    node = dht["node"] or {"phase": "missing", "good": 0, "reason": None}
-    if dht["used"] == "node":
-        return f"connected, {node['good']} good nodes"
-    proxies = [proxy["url"] for proxy in dht["proxies"] if proxy["state"] == "connected"]
-    if proxies:
-        return f"by the proxy {_plain(proxies[0])}"
-    if node["phase"] == "idle":
-        return "asleep: nobody has asked it yet"
-    return f"not connected{': ' + _plain(node['reason']) if node['reason'] else ''}"
+def _tell_url(directory: str, url: str) -> None:
+    from hardline.showable import plain
 
-
-def _show_offers(offers: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(offers, indent=2))
-        return
-    if not offers:
-        print("nothing is offered on this network (services with listed = no do not show)")
-    for offer in offers:
-        print(f"{_plain(offer['title']) or '(untitled)'}  at {offer['source']}\n  {offer['url']}")
-
-
-def _plain(text: str) -> str:
-    """Titles are others' words: nothing in them may steer the terminal."""
-    return plain(text)
-
-
-def _size(count: int) -> str:
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
+    write(f"serving {plain(directory)} at {url}")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import unicodedata
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Self
@@ -22,7 +21,7 @@ from urllib.parse import urlsplit
 
 from hardline.errors import BadLabel, PeerError
 from hardline.identity import MAX_FREE_TEXT, KeyHash, Label
-from hardline.ini import Ini, seen, setting
+from hardline.ini import Ini, is_control, seen, setting
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint
 from hardline.showable import one_line
 from hardline.units import (
@@ -128,7 +127,7 @@ class LocalService:
 
         `port` stands where the text names none.  Raises Unreadable saying what was expected.
         """
-        if any(unicodedata.category(letter) == "Cc" for letter in text):
+        if any(is_control(letter) for letter in text):
             raise Unreadable(_SERVICE, _SERVICE_HINT)
         if text.startswith("unix:"):
             return cls("unix", path=_socket_path(text.removeprefix("unix:"), port))
@@ -156,7 +155,7 @@ class ServiceSection:
     service: str = setting("", _text)
     port: int | None = setting(None, number(1, 65_535))
     verify: bool = setting(True, parse_yes_no)
-    certfile: Path | None = setting(None, _path)
+    certfile: Path | None = setting(None, _path, tabs=True)
     password: str | None = setting(None, _password, secret=True)
     legacy: bool = setting(True, parse_yes_no)
     max_connections: int | None = setting(None, or_none(number(1, 1_000_000)))
@@ -182,7 +181,7 @@ class AccessSection:
 class CacheSection:
     """[Cache]: files, cached sites, templates.  Ages in seconds, sizes in bytes, the rate in MB per hour (0: any)."""
 
-    directory: Path | None = setting(None, _path)
+    directory: Path | None = setting(None, _path, tabs=True)
     max_age: float = setting(7.0 * DAY, duration(0, 36_500 * DAY), key="maxAge")
     max_size: int = setting(256 * MB, size(0, 1 << 50), key="maxSize")
     download_rate_limit: int = setting(1200, number(0, 10**9), key="downloadRateLimit")
@@ -266,8 +265,8 @@ def parse_service(text: str, file: str) -> ServiceSettings:
 class NodeSection:
     """[Node]: where things are and where we listen.  None and () are the defaults that the daemon knows."""
 
-    servicedir: Path | None = setting(None, _path)
-    datadir: Path | None = setting(None, _path)
+    servicedir: Path | None = setting(None, _path, tabs=True)
+    datadir: Path | None = setting(None, _path, tabs=True)
     localport: int = setting(7009, number(0, 65_535))
     p2pport: int = setting(7008, number(0, 65_535))
     bind: tuple[str, ...] = setting((), list_of(_address), many=True)
@@ -389,6 +388,22 @@ def parse_node(text: str, file: str) -> NodeSettings:
         datadir=settings.node.datadir and beside / settings.node.datadir,
     )
     return replace(settings, node=node, notes=tuple(ini.notes))
+
+
+def changed_keys(before: NodeSettings, now: NodeSettings) -> list[str]:
+    """The keys that differ, as `[Section] key`, in the order of docs/SETTINGS.md."""
+    changed = []
+    for section in fields(NodeSettings):
+        old, new = getattr(before, section.name), getattr(now, section.name)
+        if section.name == "notes" or old == new:
+            continue
+        title = (type(new).__doc__ or "").partition(":")[0]
+        changed += [
+            f"{title} {key.metadata['rule'].key or key.name}"
+            for key in fields(new)
+            if getattr(old, key.name) != getattr(new, key.name)
+        ]
+    return changed
 
 
 def _check_ports(ini: Ini, node: NodeSection) -> None:

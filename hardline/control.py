@@ -1,30 +1,35 @@
 """What `hardline` asks the daemon: JSON lines over a Unix socket in the data directory.
 
     hardline ── {"do": "share", "target": "8000", …}\n ──▶ daemon
-    hardline ◀── {"ok": …}\n   or   {"error": "…", "hint": "…"}\n ──
+    hardline ◀── {"ok": …}\n   or   {"error": "…", "hint": "…", "code": 1}\n ──
 
-Only the owner can open the socket (mode 0600): whoever can is the owner.
+Only the owner can open the socket (mode 0600), and where the system tells who asks, nobody else is answered (but
+root, who may read everything anyway): so the daemon opens no file for somebody who could not open it himself.
+The other end is asking.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hardline import log
+from hardline.asking import MAX_REQUEST, MAX_SOCKET_PATH, REQUEST_TIMEOUT, SOCKET_NAME, spare_socket
 from hardline.errors import ConfigError, HardlineError
+from hardline.files import why
 from hardline.tasks import TaskSet
 
-SOCKET_NAME = "control.sock"
-MAX_REQUEST = 65_536
-_REQUEST_TIMEOUT = 30.0
-_MAX_SOCKET_PATH = 107  # sun_path of unix(7), less its final zero
+# A disk that takes nothing, not even the name of a socket.
+_UNWRITABLE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[object]]
 
@@ -40,24 +45,40 @@ class ControlServer:
         self._path: Path | None = None
 
     async def open(self, datadir: Path) -> None:
-        """Listen in `datadir`.  Raises ConfigError when another daemon does, or the path is too long."""
+        """Listen in `datadir`; where its disk takes nothing, in the user's runtime directory, or not at all.
+
+        Raises ConfigError when another daemon listens there, or the path is too long.
+        """
         path = datadir / SOCKET_NAME
-        if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
             raise ConfigError(
                 f"the data directory's path is too long for a socket: {path}", hint="choose a shorter --datadir"
             )
-        if await _is_served(path):
+        spare: Path | None = None
+        with contextlib.suppress(OSError):
+            spare = spare_socket(datadir)
+        if await _is_served(path) or (spare and await _is_served(spare)):
             raise ConfigError(
                 f"another hardlined runs on the data directory {datadir}", hint="stop it, or choose another --datadir"
             )
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        try:
+            await self._listen(path)
+        except OSError as failure:
+            if failure.errno not in _UNWRITABLE:
+                raise ConfigError(f"cannot listen on {path}: {why(failure)}", hint="is the directory yours?") from None
+            try:
+                spare = spare or spare_socket(datadir)
+                spare.parent.mkdir(mode=0o700, exist_ok=True)
+                await self._listen(spare)
+            except OSError as again:
+                log.warning("control.unavailable", file=spare, reason=why(again), consequence="`hardline` cannot ask")
+
+    async def _listen(self, path: Path) -> None:
         mask = os.umask(0o177)
         try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
             self._server = await asyncio.start_unix_server(self._accepted, path, limit=MAX_REQUEST)
-        except OSError as failure:
-            reason = (failure.strerror or str(failure)).lower()
-            raise ConfigError(f"cannot listen on {path}: {reason}", hint="is the directory yours?") from None
         finally:
             os.umask(mask)
         self._path = path
@@ -79,8 +100,9 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(_REQUEST_TIMEOUT):
-                answer = await self._answer(await reader.readline())
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                line = await reader.readline()
+                answer = await self._answer(line) if _may_ask(writer) else _NOT_YOURS
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except (OSError, ValueError, TimeoutError) as failure:
@@ -101,37 +123,24 @@ class ControlServer:
         try:
             return {"ok": await handler(request)}
         except HardlineError as failure:
-            return {"error": failure.message, "hint": failure.hint}
+            return {"error": failure.message, "hint": failure.hint, "code": failure.code}
+        except Exception as failure:
+            log.warning("control.failed", do=request["do"], reason=repr(failure))
+            return {"error": f"the daemon could not do this: {failure!r}", "hint": "look at its log", "code": 1}
 
 
-def ask(datadir: Path, do: str, **arguments: object) -> Any:
-    """Ask the daemon that runs on `datadir`; blocks.  Raises ConfigError: in the daemon's words, or that none runs."""
-    path = datadir / SOCKET_NAME
+_NOT_YOURS = {"error": "this hardlined belongs to another user", "hint": "ask its owner", "code": 1}
+
+
+def _may_ask(writer: asyncio.StreamWriter) -> bool:
+    """Whether the other end is this node's own user, or root; yes where the system does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_REQUEST_TIMEOUT)
-            connection.connect(os.fspath(path))
-            connection.sendall(json.dumps({"do": do, **arguments}).encode() + b"\n")
-            with connection.makefile("rb") as answers:
-                line = answers.readline()
-    except (FileNotFoundError, ConnectionRefusedError):
-        hint = "start one with: hardlined (or name its data directory with --datadir)"
-        raise ConfigError(f"no hardlined runs on the data directory {datadir}", hint=hint) from None
-    except PermissionError:
-        raise ConfigError(
-            f"no permission to talk to the hardlined at {path}", hint="it belongs to another user"
-        ) from None
-    except OSError as failure:
-        raise ConfigError(f"cannot talk to the hardlined at {path}: {str(failure).lower()}") from None
-    try:
-        answer = json.loads(line)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
-        raise ConfigError("the daemon gave no answer", hint="look at its log") from None
-    if "error" in answer:
-        raise ConfigError(str(answer["error"]), hint=str(answer.get("hint", "")))
-    return answer["ok"]
+        told = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError:
+        return False
+    return _CREDENTIALS.unpack(told)[1] in (0, os.geteuid())
 
 
 async def _is_served(path: Path) -> bool:

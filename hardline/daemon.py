@@ -31,7 +31,7 @@ from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.remembered import Remembered
 from hardline.errors import ConfigError
-from hardline.files import close_to_others, hint_for, is_closed_to_others, write_new
+from hardline.files import close_to_others, hint_for, is_closed_to_others, probe, read_small, why, write_new
 from hardline.identity import Label
 from hardline.memory import keep_small
 from hardline.notify import notify
@@ -39,7 +39,7 @@ from hardline.places import Places
 from hardline.proxy import pages
 from hardline.proxy.server import Door, DoorLimits
 from hardline.reach import Reach
-from hardline.servicedir import ServiceDirectory, remove_service, write_service
+from hardline.servicedir import Service, ServiceDirectory, find_shared, remove_service, write_service
 from hardline.session.session import SessionLimits
 from hardline.session.windows import Backlog, WindowBudget
 from hardline.status import (
@@ -52,6 +52,7 @@ from hardline.status import (
     describe_tried,
     describe_visit,
     describe_visiting,
+    target_of,
     url_of,
 )
 from hardline.tasks import OnceAWhile, TaskSet, keep_running
@@ -68,6 +69,7 @@ HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page c
 _DRAIN_LIMIT = 30.0  # seconds
 _DRAIN_QUIET = 1.0
 _APPEAR_LIMIT = 10.0
+_INSTANCE_FILE = 100  # bytes
 
 
 class Daemon:
@@ -128,7 +130,8 @@ class Daemon:
         await self._tasks.aclose()
         for close in reversed(self._closers):
             await close()
-        log.event("node.stopped")
+        if self._closers:
+            log.event("node.stopped")
 
     @property
     def offered(self) -> list[tuple[str, str]]:
@@ -325,18 +328,28 @@ class Daemon:
         return describe_services(services, problems, self._door_port, self._reach.describe_service, time.time())
 
     async def _share(self, request: Mapping[str, Any]) -> object:
-        target, title = str(request.get("target", "")), request.get("title")
-        found = Path(target).name if target.startswith("/") else target
-        name = str(request.get("name") or title or found).removeprefix("http://").removeprefix("https://")
+        target, title, name = (str(request.get(key) or "") for key in ("target", "title", "name"))
+        if not name and (service := await asyncio.to_thread(find_shared, self._services(), target)):
+            return self._shared(service) | {"already": True}
+        is_path = target.startswith(("/", "unix:"))
+        like = title or (Path(target).name if is_path else target.partition("://")[2].rstrip("/") or target)
         directory = self._places.servicedir
-        file = await asyncio.to_thread(write_service, directory, name, target, str(title) if title else None)
+        file = await asyncio.to_thread(lambda: write_service(directory, name or None, target, title, like=like))
         shared = file.name.removesuffix(".ini")
         await self._until(lambda: shared in self._directory.services or shared in self._directory.problems)
         problem = self._directory.problems.get(shared)
         if problem is not None:
-            raise ConfigError(problem.message, file=str(problem.file), hint=problem.hint)
-        service = self._directory.services[shared]
-        return {"name": shared, "url": url_of(service.label, self._door_port), "file": str(file)}
+            raise ConfigError(problem.message, hint=problem.hint)
+        return self._shared(self._directory.services[shared])
+
+    def _shared(self, service: Service) -> dict[str, Any]:
+        return {
+            "name": service.name,
+            "title": service.title,
+            "target": target_of(service),
+            "url": url_of(service.label, self._door_port),
+            "file": str(service.file),
+        }
 
     async def _remove(self, request: Mapping[str, Any]) -> object:
         file = await asyncio.to_thread(remove_service, self._places.servicedir, str(request.get("name", "")))
@@ -409,16 +422,27 @@ class Daemon:
 
 
 def _prepare(datadir: Path) -> None:
-    """Make the data directory, and see that it can be written before anything depends on it."""
+    """Make the data directory, and see whether it can be written.
+
+    One that cannot is no reason not to serve what is there: a missing key says for itself that it could not be made.
+    Raises ConfigError when there is no directory and none can be made.
+    """
     try:
         datadir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = datadir / f".probe.{os.getpid()}"
-        probe.write_bytes(bytes(4096))
-        probe.unlink()
     except OSError as failure:
-        reason = (failure.strerror or str(failure)).lower()
+        reason = "is no directory" if isinstance(failure, FileExistsError) else why(failure)
         hint = hint_for(failure) or "choose another with --datadir"
         raise ConfigError(f"the data directory {datadir} cannot be used: {reason}", key="datadir", hint=hint) from None
+    try:
+        probe(datadir)
+    except OSError as failure:
+        log.warning(
+            "datadir.unwritable",
+            directory=datadir,
+            reason=why(failure),
+            hint=hint_for(failure) or None,
+            consequence="what is learned is kept until the node stops",
+        )
 
 
 def _keep_private(directory: Path) -> None:
@@ -455,15 +479,21 @@ def _is_shared(directory: Path) -> bool:
 
 
 def _instance(datadir: Path) -> str:
-    """A random name that tells this node from others that hold the same certificate (docs/PROTOCOL.md 4.2)."""
+    """A random name that tells this node from others that hold the same certificate (docs/PROTOCOL.md 4.2).
+
+    On a disk that takes nothing it is another after every start.
+    """
     file = datadir / "instance"
     try:
-        text = file.read_text(encoding="ascii").strip()
+        text = read_small(file, _INSTANCE_FILE).data.decode("ascii").strip()
     except (OSError, ValueError):
         text = ""
     if re.fullmatch(r"[0-9a-f]{32}", text):
         return text
-    file.unlink(missing_ok=True)
     text = os.urandom(16).hex()
-    write_new(file, f"{text}\n".encode(), 0o600)
+    try:
+        file.unlink(missing_ok=True)
+        write_new(file, f"{text}\n".encode(), 0o600)
+    except OSError as failure:
+        log.warning("instance.not_kept", file=file, reason=why(failure))
     return text

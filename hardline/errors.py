@@ -2,6 +2,8 @@
 
     HardlineError
     ├── ConfigError            a file of the owner's: which one, which line, which key, what to do
+    │   └── WrongArgument      what was typed after a command
+    ├── NoDaemon               nobody runs on the data directory
     ├── CertificateError       a key, certificate or .hash file that cannot be used
     ├── BadKeyHash, BadLabel   a name that is not one
     ├── PeerError              the other end broke a rule of docs/PROTOCOL.md
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
 
 class HardlineError(Exception):
-    """The root: `message` for people, `hint` when there is something they can do."""
+    """The root: `message` for people, `hint` when there is something they can do, `code` is a command's exit code."""
+
+    code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -44,6 +48,18 @@ class ConfigError(HardlineError):
         where = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
         super().__init__(f"{where}{message}", hint)
         self.file, self.line, self.key = file, line, key
+
+
+class WrongArgument(ConfigError):
+    """What a person typed after a command cannot be meant."""
+
+    code = 2
+
+
+class NoDaemon(HardlineError):
+    """No daemon runs on the data directory that was asked."""
+
+    code = 3
 
 
 class CertificateError(HardlineError):

@@ -68,7 +68,7 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
             os.fsync(descriptor)
         _name(draft, path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # it was never made, or the disk went meanwhile: the failure itself is told
             draft.unlink()
     _sync_directory(path.parent)
 
@@ -81,6 +81,25 @@ def is_closed_to_others(path: Path) -> bool:
 def close_to_others(path: Path) -> None:
     """Take from everybody but the owner what they may do with `path`.  Raises OSError where the system refuses."""
     path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS)
+
+
+def probe(directory: Path) -> None:
+    """Raise OSError where a file of a block could not be written in `directory`.
+
+    Under a name that nobody can have put a link at: others may be able to write there, too.
+    """
+    draft = directory / f".probe.{secrets.token_hex(4)}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        os.write(descriptor, bytes(4096))
+    finally:
+        os.close(descriptor)
+        draft.unlink()
+
+
+def why(failure: OSError) -> str:
+    """The system's words, as a message has them."""
+    return (failure.strerror or str(failure)).lower()
 
 
 def hint_for(failure: OSError) -> str:

@@ -2,6 +2,8 @@
 
 0    stopped in order          1   could not start: stderr says what and what to do
 2    wrong arguments         130   a second signal while stopping
+
+SIGTERM and SIGINT stop it in order; SIGHUP makes it read its settings file anew (docs/SETTINGS.md).
 """
 
 from __future__ import annotations
@@ -14,16 +16,20 @@ import errno
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from hardline import __version__, log
-from hardline.config import NodeSettings, parse_node
+from hardline import __version__, log, terminal
+from hardline.config import NodeSettings, changed_keys, parse_node
 from hardline.daemon import Daemon
-from hardline.errors import ConfigError, HardlineError
+from hardline.errors import ConfigError, HardlineError, WrongArgument
+from hardline.files import why
+from hardline.notify import notify
 from hardline.places import Places, default_places
 from hardline.servicedir import read_ini
+from hardline.tasks import TaskSet
 
 _DESCRIPTORS = 10_240  # where the limit of all is none: what macOS allows a process
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -31,22 +37,29 @@ _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a node until it is told to stop."""
+    return terminal.run("hardlined", lambda: _begin(arguments), results=False)
+
+
+def _begin(arguments: Sequence[str] | None) -> int:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is somebody to hear it
     options = _parser().parse_args(arguments)
+    settings, places = _settings(options)
+    log.set_up(settings.log.level, settings.log.format)
+    os.umask(0o077)  # whatever is written is the owner's alone: databases and their journals, copies of sites
+    _raise_descriptor_limit()
     try:
-        settings, places = _settings(options)
-        log.set_up(settings.log.level, settings.log.format)
-        os.umask(0o077)  # whatever is written is the owner's alone: databases and their journals, copies of sites
-        _raise_descriptor_limit()
-        return _runner()(_run(settings, places))
-    except HardlineError as failure:
-        print(f"hardlined: error: {failure.message}", file=sys.stderr)
-        if failure.hint:
-            print(f"hardlined: hint: {failure.hint}", file=sys.stderr)
-        return 1
+        return _runner()(_run(settings, places, lambda: _settings(options)[0]))
+    except OSError as failure:
+        if failure.errno not in _OUT_OF_RESOURCES:
+            raise
+        hint = (
+            "ulimit -n  says how many one program may have, 64 are the least" if failure.errno == errno.EMFILE else ""
+        )
+        raise HardlineError(f"cannot start: {why(failure)}", hint) from None
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = terminal.Parser(
         prog="hardlined",
         description="Share local services under the hash of their certificates, and open others' in a browser.",
         epilog="Settings: docs/SETTINGS.md.  A flag wins over the settings file.",
@@ -76,11 +89,16 @@ def _port(text: str) -> int:
 
 def _settings(options: argparse.Namespace) -> tuple[NodeSettings, Places]:
     """The settings file, then the flags."""
-    defaults = default_places()
-    config: Path = options.config or defaults.servicedir.parent / "hardline.ini"
+    config: Path | None = options.config
+    if config is None and not (options.servicedir and options.datadir):
+        config = default_places().config
+    elif config is None:
+        with contextlib.suppress(ConfigError):  # whoever named both directories needs no home
+            config = default_places().config
     settings = NodeSettings()
     try:
-        settings = parse_node(read_ini(config), str(config))
+        if config is not None:
+            settings = parse_node(read_ini(config), str(config))
     except FileNotFoundError:
         if options.config is not None:
             raise ConfigError("there is no such file", file=str(config), hint="see docs/SETTINGS.md") from None
@@ -88,8 +106,7 @@ def _settings(options: argparse.Namespace) -> tuple[NodeSettings, Places]:
         name: value for name in ("localport", "p2pport") if (value := getattr(options, name)) is not None
     }
     if options.bind:
-        # Read as the settings file's key would be, so that mistakes are told the same way.
-        flags["bind"] = parse_node(f"[Node]\nbind = {','.join(options.bind)}\n", "--bind").node.bind
+        flags["bind"] = _addresses(options.bind)
     node = dataclasses.replace(settings.node, **flags)
     if node.localport and node.localport == node.p2pport:
         raise ConfigError(f"localport and p2pport are both {node.localport}", hint="give each a port of its own")
@@ -99,11 +116,19 @@ def _settings(options: argparse.Namespace) -> tuple[NodeSettings, Places]:
         format=options.log_format or settings.log.format,
     )
     places = Places(
-        (options.servicedir or node.servicedir or defaults.servicedir).absolute(),
-        (options.datadir or node.datadir or defaults.datadir).absolute(),
+        (options.servicedir or node.servicedir or default_places().servicedir).absolute(),
+        (options.datadir or node.datadir or default_places().datadir).absolute(),
         config,
     )
     return dataclasses.replace(settings, node=node, log=logging), places
+
+
+def _addresses(flags: Sequence[str]) -> tuple[str, ...]:
+    """Read as the settings file's key would be, so that mistakes are told the same way."""
+    try:
+        return parse_node("[Node]\nbind =\n" + "".join(f" {flag}\n" for flag in flags), "").node.bind
+    except ConfigError as wrong:
+        raise WrongArgument(f"--{wrong.message}", hint="for this machine only: --bind 127.0.0.1") from None
 
 
 def _raise_descriptor_limit() -> None:
@@ -134,8 +159,8 @@ def _note_trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
     loop.default_exception_handler(context)
 
 
-async def _run(settings: NodeSettings, places: Places) -> int:
-    stop = asyncio.Event()
+async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], NodeSettings]) -> int:
+    stop, reload = asyncio.Event(), asyncio.Event()
 
     def told() -> None:
         if stop.is_set():
@@ -146,7 +171,8 @@ async def _run(settings: NodeSettings, places: Places) -> int:
     loop.set_exception_handler(_note_trouble)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
-    daemon = Daemon(settings, places)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    daemon, tasks = Daemon(settings, places), TaskSet("hardlined")
     try:
         starting = asyncio.create_task(daemon.start(), name="hardlined.start")  # noqa: TID251  the root of all tasks
         told_to_stop = asyncio.create_task(stop.wait(), name="hardlined.stop")  # noqa: TID251
@@ -155,12 +181,40 @@ async def _run(settings: NodeSettings, places: Places) -> int:
             starting.result()
             for title, service in daemon.offered:
                 log.event("service.offered", title=title, service=service)
+            tasks.start(_keep_reading(reload, settings, read_again), "settings")
         await told_to_stop
         starting.cancel()
         await asyncio.wait([starting])
     finally:
+        await tasks.aclose()
         await daemon.stop()
     return 0
+
+
+async def _keep_reading(told: asyncio.Event, settings: NodeSettings, read_again: Callable[[], NodeSettings]) -> None:
+    """Read the settings file whenever `told`; what can change while it runs does, and the log says what cannot.
+
+    A file with a mistake changes nothing.
+    """
+    while True:
+        await told.wait()
+        told.clear()
+        notify(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
+        try:
+            now = await asyncio.to_thread(read_again)
+        except HardlineError as wrong:
+            log.warning("settings.refused", reason=wrong.message, hint=wrong.hint or None)
+        else:
+            if now.log != settings.log:
+                log.set_up(now.log.level, now.log.format)
+            changed = changed_keys(settings, now)
+            live = [key for key in changed if key.startswith("[Log]")]
+            waiting = [key for key in changed if key not in live]
+            log.event("settings.read", changed=", ".join(live) or None)
+            if waiting:
+                log.warning("settings.waiting", changed=", ".join(waiting), hint="restart hardlined")
+            settings = dataclasses.replace(settings, log=now.log)
+        notify(READY="1")
 
 
 def _runner() -> Callable[[Coroutine[Any, Any, int]], int]:

@@ -41,13 +41,21 @@ class Rule:
     note: str  # what to tell whoever sets it, when its part is not built yet
     many: bool  # whether the value may go on over several lines
     secret: bool  # whether the value must stay out of messages
+    tabs: bool  # whether there may be tabs in it
 
 
 def setting(
-    default: T, read: Callable[[str], T], *, key: str = "", note: str = "", many: bool = False, secret: bool = False
+    default: T,
+    read: Callable[[str], T],
+    *,
+    key: str = "",
+    note: str = "",
+    many: bool = False,
+    secret: bool = False,
+    tabs: bool = False,
 ) -> T:
     """A key of a section, as a field of the section's dataclass."""
-    return field(default=default, metadata={"rule": Rule(read, key, note, many, secret)}, repr=not secret)
+    return field(default=default, metadata={"rule": Rule(read, key, note, many, secret, tabs)}, repr=not secret)
 
 
 @dataclass(slots=True)
@@ -165,9 +173,26 @@ def _understood(text: str, rule: Rule) -> object:
     if not rule.many:
         if "\n" in text:
             raise Unreadable("one line", hint="a line that begins with a space goes on with the one above it")
-        if any(unicodedata.category(letter) == "Cc" for letter in text):
+        if any(is_control(letter) and not (letter == "\t" and rule.tabs) for letter in text):
             raise Unreadable("no control characters")
     return rule.read(text)
+
+
+def is_control(letter: str) -> bool:
+    """What has no place in a value of one line; in paths, tabs have."""
+    return unicodedata.category(letter) == "Cc"
+
+
+def quoted(text: str) -> str:
+    """`text` as a value that is read as exactly `text`: one line, at its ends whatever it likes.
+
+    Raises Unreadable where no value can be so.
+    """
+    if any(is_control(letter) and letter != "\t" for letter in text):
+        raise Unreadable("no line ends and no control characters")
+    if any(unicodedata.category(letter) == "Cs" for letter in text):
+        raise Unreadable("UTF-8 only")
+    return f'"{text}"'
 
 
 def _unquoted(text: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from hardline.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """The directories of a node, and its settings file."""
+class Places(NamedTuple):  # no dataclass: those take a command's start 10 ms
+    """The directories of a node, and its settings file; None where there is no place for one."""
 
     servicedir: Path
     datadir: Path
@@ -17,9 +18,21 @@ class Places:
 
 
 def default_places() -> Places:
-    """Where a node keeps things when nobody says otherwise."""
+    """Where a node keeps things when nobody says otherwise.
+
+    Raises ConfigError for a user who has no home directory and named none of XDG_CONFIG_HOME and XDG_DATA_HOME.
+    """
+    if os.geteuid() == 0:
+        return Places(Path("/etc/hardline/services"), Path("/var/lib/hardline"), Path("/etc/hardline/hardline.ini"))
     from platformdirs import user_config_path, user_data_path  # only where no directory was named
 
-    if os.geteuid() == 0:
-        return Places(Path("/etc/hardline/services"), Path("/var/lib/hardline"))
-    return Places(user_config_path("hardline") / "services", user_data_path("hardline"))
+    try:
+        config, data = user_config_path("hardline"), user_data_path("hardline")
+    except RuntimeError:  # pathlib's, without HOME and without an entry in the system's list of users
+        config = data = Path("~")
+    if not (config.is_absolute() and data.is_absolute()):
+        raise ConfigError(
+            f"the user {os.geteuid()} has no home directory: HOME is not set, or is no whole path",
+            hint="set HOME, or name the directories: --datadir DIR, and for hardlined --servicedir DIR",
+        )
+    return Places(config / "services", data, config / "hardline.ini")

@@ -13,12 +13,15 @@ Source: docs/SETTINGS.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import os
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import stat
+import unicodedata
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -26,12 +29,13 @@ from types import MappingProxyType
 from watchfiles import awatch
 
 from hardline import log
-from hardline.certificates import Identity, load_or_create
+from hardline.certificates import Identity, beside, load_or_create
 from hardline.config import MAX_FILE, LocalService, ServiceSettings, clean_title, parse_service
-from hardline.errors import ConfigError, HardlineError
+from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.files import hint_for, read_small, write_new
 from hardline.identity import KeyHash, Label
-from hardline.showable import as_escapes
+from hardline.ini import quoted
+from hardline.showable import as_escapes, is_plain
 from hardline.units import Unreadable, format_size
 
 MAX_SERVICES = 1000
@@ -222,8 +226,7 @@ class ServiceDirectory:
             owner = owners.setdefault(service.key_hash, name)
             if owner != name:
                 failures[name] = ConfigError(
-                    f"{service.file}: has the same certificate as {owner}.ini",
-                    hint="give each service a certificate of its own: remove the key certfile from one of them",
+                    f"{service.file}: has the same certificate as {owner}.ini", hint=_how_to_part(service, found[owner])
                 )
                 service = last.get(name, service)
                 if owners.setdefault(service.key_hash, name) != name:
@@ -245,12 +248,23 @@ class ServiceDirectory:
 
     def _service(self, name: str) -> Service:
         file = self.path / f"{name}.ini"
-        if not name.isprintable() or len(name) > 200:
+        if not is_plain(name) or len(name) > 200:
             message = f"{_printable(name)}.ini: a service cannot be named so"
             raise ConfigError(message, hint="name the file with letters and digits")
         settings = parse_service(read_ini(file), os.fspath(file))
         certificate = self.path / (settings.certfile or f"{name}.ini.cert")
         return Service(name, settings, load_or_create(certificate), file)
+
+
+def certificate_files(directory: Path) -> list[Path]:
+    """The certificates that settings in `directory` name, which may lie anywhere, with their keys.  Makes none."""
+    found: list[Path] = []
+    with contextlib.suppress(OSError):
+        for file in sorted(directory.glob("*.ini"))[:MAX_SERVICES]:
+            with contextlib.suppress(HardlineError, OSError):
+                if certfile := parse_service(read_ini(file), os.fspath(file)).certfile:
+                    found += beside(directory / certfile)
+    return found
 
 
 def read_ini(path: Path) -> str:
@@ -260,6 +274,9 @@ def read_ini(path: Path) -> str:
     """
     try:
         data = read_small(path, MAX_FILE).data
+        if b"\0" in data:
+            message, hint = "this is no text, or text in UTF-16", "save the file as UTF-8"
+            raise ConfigError(message, file=str(path), hint=hint)
         return data.decode("utf-8-sig")
     except FileNotFoundError:
         if path.is_symlink():
@@ -285,54 +302,105 @@ def make_directory(path: Path) -> None:
         raise ConfigError(reason, file=str(path), hint=hint_for(failure) or "choose another directory") from None
 
 
-def write_service(directory: Path, name: str, target: str, title: str | None = None) -> Path:
+def write_service(directory: Path, name: str | None, target: str, title: str | None = None, *, like: str = "") -> Path:
     """Write `NAME.ini` for `hardline share`; return its path.
 
-    `target` is what [Service] service may be, a port of this machine, or the whole path of a directory.  `name` is
-    made safe for a file name.
+    `target` is what [Service] service may be, a port of this machine, or the whole path of a directory.  A `name` is
+    used as it is, made safe for a file; without one it is made from `like`, which is the title, too, where the name
+    could not keep all of it.
 
-    Raises ConfigError when there is such a file already, or when `target` or `name` cannot be used.
+    Raises ConfigError when there is such a file already or it cannot be written, WrongArgument when `target` or `name`
+    cannot be used.
     """
-    safe = _UNSAFE.sub("-", name).strip("-")[:MAX_NAME]
-    if not safe:
-        raise ConfigError(f"{name[:60]!r} is no name for a service", hint="use letters, digits, - and _")
+    safe = _safe(name if name is not None else like)
+    if name is not None and not safe:
+        raise WrongArgument(f"{_printable(name[:60])} is no name for a file", hint="use letters, digits, - and _")
     lines = _directory_lines(target) if target.startswith("/") else _service_lines(target)
-    if shown := clean_title(title or ""):
-        lines += ["", "[Info]", f'title = "{shown}"']
-    file = directory / f"{safe}.ini"
     make_directory(directory)
+    for candidate in [safe] if name is not None else _free_names(directory, safe):
+        file = directory / f"{candidate}.ini"
+        shown = clean_title(title or ("" if name is not None or like == candidate else like))
+        told = ["", "[Info]", f"title = {quoted(shown)}"] if shown else []
+        try:
+            write_new(file, "".join(f"{line}\n" for line in lines + told).encode(), 0o600)
+        except FileExistsError:
+            continue
+        except OSError as failure:
+            message = f"cannot be written: {(failure.strerror or str(failure)).lower()}"
+            raise ConfigError(message, file=str(file), hint=hint_for(failure)) from None
+        return file
+    hint = f"choose another with --name, or  hardline remove {safe}"
+    raise ConfigError(f"there is a service {safe} already", file=str(directory / f"{safe}.ini"), hint=hint)
+
+
+def find_shared(services: Iterable[Service], target: str) -> Service | None:
+    """The service that `write_service` would make anew for `target`."""
+    if target.startswith("/"):
+        return next((one for one in services if one.settings.target is None and _lies_at(one, target)), None)
     try:
-        write_new(file, ("\n".join(lines) + "\n").encode(), 0o600)
-    except FileExistsError:
-        hint = f"choose another with --name, or  hardline remove {safe}"
-        raise ConfigError(f"there is a service {safe} already", file=str(file), hint=hint) from None
-    except OSError as failure:
-        message = f"cannot be written: {(failure.strerror or str(failure)).lower()}"
-        raise ConfigError(message, file=str(file), hint=hint_for(failure)) from None
-    return file
+        wanted = _local_service(target)
+    except Unreadable:
+        return None
+    return next(
+        (one for one in services if one.settings.target and replace(one.settings.target, verify=True) == wanted), None
+    )
+
+
+def _lies_at(service: Service, target: str) -> bool:
+    directory = service.settings.cache.directory
+    return directory is not None and directory.is_absolute() and os.path.realpath(directory) == target
+
+
+def _safe(name: str) -> str:
+    """What of a name every file system and every keyboard takes."""
+    plain = unicodedata.normalize("NFKD", name)
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return _UNSAFE.sub("-", plain).strip("-")[:MAX_NAME].strip("-")
+
+
+def _free_names(directory: Path, safe: str) -> Iterator[str]:
+    """`safe`, then with numbers; never one of whose URL something else is remembered by."""
+    if safe:
+        yield safe
+    for number in range(2 if safe else 1, 2 * MAX_SERVICES):
+        numbered = f"{safe or 'service'}-{number}"
+        if not os.path.lexists(directory / f"{numbered}.ini.cert"):
+            yield numbered
+
+
+def _local_service(target: str) -> LocalService:
+    return LocalService.parse(f"localhost:{target}" if target.isascii() and target.isdigit() else target)
 
 
 def _service_lines(target: str) -> list[str]:
     try:
-        local = LocalService.parse(f"localhost:{target}" if target.isascii() and target.isdigit() else target)
+        local = _local_service(target)
+        if local.kind == "unix":
+            return ["[Service]", f"service = {quoted(str(local))}"]
     except Unreadable as wrong:
         hint = "for example 8000, nas:8080, http://localhost:3000, unix:/run/app.sock or a directory"
-        raise ConfigError(f"cannot share {target[:60]!r}, expected {wrong.expected}", hint=wrong.hint or hint) from None
-    match local.kind:
-        case "unix":
-            return ["[Service]", f"service = {local}"]
-        case "https":
-            return ["[Service]", f"service = https://{_bracketed(local.host)}", f"port = {local.port}"]
-        case "tcp":
-            return ["[Service]", f"service = {_bracketed(local.host)}", f"port = {local.port}"]
+        message = f"cannot share {_printable(target[:60])}, expected {wrong.expected}"
+        raise WrongArgument(message, hint=hint) from None  # its own hint is for who writes a file
+    scheme = "https://" if local.kind == "https" else ""
+    return ["[Service]", f"service = {scheme}{_bracketed(local.host)}", f"port = {local.port}"]
 
 
 def _directory_lines(target: str) -> list[str]:
-    if not Path(target).is_dir():
-        raise ConfigError(f"cannot share {target[:200]}: there is no such directory")
-    if not target.isprintable():
-        raise ConfigError("the path of this directory cannot be written into a settings file", hint="rename it")
-    return ["[Service]", "service =", "", "[Cache]", f'directory = "{target}"', "allowListing = yes"]
+    try:
+        there = stat.S_ISDIR(os.stat(target).st_mode)
+        reason = "it is no directory"
+    except (FileNotFoundError, NotADirectoryError):
+        there, reason = False, "there is no such directory"
+    except (OSError, ValueError) as failure:
+        there, reason = False, (getattr(failure, "strerror", None) or str(failure)).lower()
+    if not there:
+        raise WrongArgument(f"cannot share {_printable(target[:200])}: {reason}")
+    try:
+        path = quoted(target)
+    except Unreadable as wrong:
+        message = f"cannot share {_printable(target[:200])}: a path in a settings file has {wrong.expected}"
+        raise WrongArgument(message, hint="rename it, or share the directory that it is in") from None
+    return ["[Service]", "service =", "", "[Cache]", f"directory = {path}", "allowListing = yes"]
 
 
 def remove_service(directory: Path, name: str) -> Path:
@@ -347,8 +415,8 @@ def remove_service(directory: Path, name: str) -> Path:
     there = sorted(path.name.removesuffix(".ini") for path in directory.glob("*.ini"))
     if name not in there:  # this refuses ../ and the like, too
         close = difflib.get_close_matches(name[:MAX_NAME], there, n=1)
-        hint = f"did you mean {close[0]}?" if close else "hardline status  lists what there is"
-        raise ConfigError(f"there is no service {name[:60]!r} in {directory}", hint=hint)
+        hint = f"did you mean {close[0]}?" if close else "hardline ls  shows what there is"
+        raise ConfigError(f"there is no service {_printable(name[:60])} in {directory}", hint=hint)
     try:
         file.unlink()
     except OSError as failure:
@@ -359,6 +427,15 @@ def remove_service(directory: Path, name: str) -> Path:
 
 def _had_it(last: Mapping[str, Service], service: Service) -> bool:
     return service.name in last and last[service.name].key_hash == service.key_hash
+
+
+def _how_to_part(service: Service, other: Service) -> str:
+    """What to do about two services with one certificate: made by a copy, or by their settings."""
+    for each in (service, other):
+        if each.settings.certfile is not None:
+            return f"give each service a certificate of its own: remove the key certfile from {each.file.name}"
+    copied = service.identity.certificate_path.name
+    return f"if {copied} is a copy, remove it, {copied}.private and {copied}.hash: new ones are made, with another URL"
 
 
 def _bracketed(host: str) -> str:

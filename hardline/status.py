@@ -49,7 +49,7 @@ def describe_services(
                 "label": str(service.label),
                 "url": url_of(service.label, door_port),
                 "file": str(service.file),
-                "target": _target(service),
+                "target": target_of(service),
                 "listed": service.settings.listed,
                 "notes": list(service.settings.notes),
                 "dht": (said := announced(service.key_hash)),
@@ -105,7 +105,8 @@ def _ago(seconds: float) -> str:
     return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
 
 
-def _target(service: Service) -> str:
+def target_of(service: Service) -> str:
+    """What is shared, as people read it."""
     target, directory = service.settings.target, service.settings.cache.directory
     return str(target) if target else f"the files of {directory}"
 

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     told: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: told.append(number))
+    signal.signal(signal.SIGHUP, lambda number, frame: told.append(signal.SIGTERM))  # the terminal was closed
     if not SHARED.exists():
         shutil.copytree(EXAMPLE, SHARED)
     command: list[str | Path] = [SCRIPTS / "hardlined", "--servicedir", SERVICES, "--datadir", DATA, *arguments]

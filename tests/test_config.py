@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline import config
-from hardline.config import LocalService, NodeSettings, clean_title, parse_node, parse_service
+from hardline.config import LocalService, NodeSettings, changed_keys, clean_title, parse_node, parse_service
 from hardline.errors import ConfigError
 from hardline.routes import Endpoint
 from hardline.units import KB, MB, Unreadable
@@ -460,3 +460,10 @@ def test_any_value_of_any_key_gives_settings_or_a_config_error(section_and_key, 
     read = parse_node if section in NODE_SECTIONS else parse_service
     with suppress(ConfigError):
         assert read(f"[{section}]\n{key} = {value}", "a.ini").notes is not None
+
+
+def test_changed_keys_are_named_as_they_are_written():
+    before = parse_node("[Node]\nlocalport = 0\n", "a")
+    now = parse_node("[LAN]\nmdns = no\n[Log]\nlevel = debug\n", "a")
+    assert changed_keys(before, now) == ["[Node] localport", "[LAN] mdns", "[Log] level"]
+    assert changed_keys(now, now) == []

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import stat
+import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
-from hardline.control import SOCKET_NAME, ControlServer, ask
-from hardline.errors import ConfigError
+from hardline.asking import SOCKET_NAME, ask
+from hardline.control import ControlServer
+from hardline.errors import ConfigError, NoDaemon, WrongArgument
+from tests.support import needs
 
 
 async def _greet(request):
@@ -22,11 +27,19 @@ async def _fail(request):
     raise ConfigError("port is 'x'", hint="write  port = 80")
 
 
+async def _refuse(request):
+    raise WrongArgument("no such thing", hint="another")
+
+
+async def _break(request):
+    raise OSError(36, "File name too long")
+
+
 def serving(directory: Path, story):
     """Run `story` in a thread while a server answers in `directory`."""
 
     async def whole():
-        server = ControlServer({"greet": _greet, "fail": _fail})
+        server = ControlServer({"greet": _greet, "fail": _fail, "refuse": _refuse, "break": _break})
         await server.open(directory)
         try:
             return await asyncio.to_thread(story)
@@ -70,9 +83,59 @@ def test_nonsense_gets_an_answer_and_hurts_nobody(tmp_path, line):
 
 
 def test_without_a_daemon_the_error_says_how_to_start_one(tmp_path):
-    with pytest.raises(ConfigError, match="no hardlined runs") as caught:
+    with pytest.raises(NoDaemon, match="no hardlined runs") as caught:
         ask(tmp_path, "status")
     assert "hardlined" in caught.value.hint
+
+
+def test_what_was_typed_wrong_is_told_from_what_failed(tmp_path):
+    def story():
+        with pytest.raises(WrongArgument, match="no such thing") as caught:
+            ask(tmp_path, "refuse")
+        assert (caught.value.code, caught.value.hint) == (2, "another")
+
+    serving(tmp_path, story)
+
+
+def test_whatever_goes_wrong_in_the_daemon_is_an_answer(tmp_path):
+    def story():
+        with pytest.raises(ConfigError, match="File name too long") as caught:
+            ask(tmp_path, "break")
+        assert caught.value.hint == "look at its log"
+        assert ask(tmp_path, "greet", name="ada") == {"hello": "ada"}
+
+    serving(tmp_path, story)
+
+
+def test_more_than_a_daemon_reads_is_not_sent(tmp_path):
+    def story():
+        with pytest.raises(WrongArgument, match="expected at most 65536"):
+            ask(tmp_path, "greet", name="a" * 65_536)
+
+    serving(tmp_path, story)
+
+
+@needs.root()
+@needs.linux()
+@needs.tools("curl")
+def test_another_user_is_not_answered_whatever_the_mode_of_the_socket():
+    """Else a daemon of root could be told to open files for him."""
+    directory = Path(tempfile.mkdtemp(dir="/tmp"))
+
+    def story():
+        directory.chmod(0o755)
+        (directory / SOCKET_NAME).chmod(0o666)
+        command = ["curl", "-s", "-m", "10", "--http0.9", "--unix-socket", directory / SOCKET_NAME, "http://x/"]
+        return [
+            subprocess.run(command, user=who, capture_output=True, text=True, cwd="/").stdout for who in (0, 12_345)
+        ]
+
+    try:
+        root, another = serving(directory, story)
+    finally:
+        shutil.rmtree(directory)
+    assert "a request that this daemon does not know" in root
+    assert "this hardlined belongs to another user" in another
 
 
 def test_a_socket_left_by_a_crash_is_replaced_and_one_in_use_is_not(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -12,7 +14,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -332,7 +334,7 @@ def test_an_unlisted_service_is_found_by_those_who_know_its_name(
 def test_the_command_says_what_to_do_when_no_daemon_runs(tmp_path: Path) -> None:
     node = Node(tmp_path / "node")
     done = node.hardline("status")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stderr.startswith("hardline: error: no hardlined runs")
     assert "\nhardline: hint: " in done.stderr
 
@@ -409,7 +411,9 @@ def test_a_key_that_others_can_read_is_refused_and_named(host: Node) -> None:
         ("mount -t tmpfs -o size=4k none {data} && head -c 4096 /dev/zero > {data}/full; true", "no space left"),
     ],
 )
-def test_a_data_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path, mount: str, reason: str) -> None:
+def test_a_first_start_on_a_data_directory_that_cannot_be_written_is_a_clear_error(
+    tmp_path: Path, mount: str, reason: str
+) -> None:
     directory = tmp_path / "node"
     data = directory / "data"
     data.mkdir(parents=True)
@@ -419,6 +423,144 @@ def test_a_data_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path
     error = next(line for line in log.splitlines() if line.startswith("hardlined: error: "))
     assert str(data) in error
     assert reason in error
+
+
+@needs.root()
+@needs.linux()
+def test_nothing_is_written_through_links_that_others_put_into_the_data_directory(tmp_path: Path) -> None:
+    """Where others may write, they know our names before we use them."""
+    with Node(tmp_path / "node") as node:
+        names = [path.relative_to(node.data) for path in node.data.rglob("*") if "node.cert" not in path.name]
+    precious = tmp_path / "precious"
+    planted = {Path(f".probe.{number}") for number in range(2, 5000)} | {
+        Path(f"routes.db-{end}") for end in ("wal", "shm")
+    }
+    for name in [*names, *planted]:
+        link, kept = node.data / name, precious / str(name)
+        if link.is_dir():
+            continue
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.touch()
+        link.unlink(missing_ok=True)
+        link.symlink_to(kept)
+        os.chown(link, 12_345, 12_345, follow_symlinks=False)
+    assert names
+    with Node(tmp_path / "node") as node:
+        assert node.status()["pid"]
+    assert {path.name: path.stat().st_size for path in precious.rglob("*") if path.is_file()} == {
+        path.name: 0 for path in precious.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of half a megabyte."""
+    place = tmp_path / "node" / "data"
+    place.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def _fill(disk: Path) -> None:
+    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+
+
+def _protect(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+
+
+@needs.root()
+@needs.tools("mount", "curl")
+@pytest.mark.parametrize(
+    ("spoil", "reason", "end"),
+    [(_protect, "read-only file system", "stop"), (_fill, "no space left on device", "kill")],
+)
+def test_a_data_directory_that_takes_nothing_more_is_a_warning_and_everything_is_served(
+    tmp_path: Path, origin: RunningOrigin, disk: Path, spoil: Callable[[Path], None], reason: str, end: str
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "a.txt").write_text("found")
+    node = Node(disk.parent)
+    node.share("site", origin.port)
+    node.write("files", f"[Service]\nservice =\n[Cache]\ndirectory = {shared}\n")
+    node.write("cached", f"[Service]\nservice = localhost\nport = {origin.port}\n[Cache]\ndirectory = cached\n")
+    with Node(tmp_path / "other") as other:
+        other.share("far", origin.port)
+        far = other.label("far")
+        node.start()
+        assert curl(node.url_of(far)).status == 200
+        assert curl(node.url("cached")).status == 200
+        getattr(node, end)()
+        spoil(disk)
+        with Node(disk.parent) as again:
+            assert f"datadir.unwritable   directory={disk}" in again.log
+            assert reason in again.log
+            for name, path, text in [
+                ("site", "", "hello from the origin\n"),
+                ("files", "a.txt", "found"),
+                ("cached", "", "hello from the origin\n"),
+            ]:
+                assert curl(again.url(name, path)).text == text
+            if end == "stop":  # what a killed process left half written can only be read where it can be mended
+                assert far in [peer["key_hash"] for peer in again.status()["peers"]]
+            assert curl(again.url_of(far)).status == 200
+
+
+def test_sighup_reads_the_settings_anew_and_stops_nothing(host: Node, tmp_path: Path) -> None:
+    settings = host.services.parent / "hardline.ini"
+    with Download(host.url("site", "events"), tmp_path / "heard") as events:
+        events.has_received(1)
+        before = settings.read_text()
+
+        settings.write_text(f"{before}[Dial]\nstagger = 0.5\n[LAN]\nmdns = no\n")
+        host.signal(signal.SIGHUP)
+        waiting = 'settings.waiting     changed="[LAN] mdns, [Dial] stagger" hint="restart hardlined"'
+        wait_until(lambda: waiting in host.log, "it was said what waits for a restart")
+
+        settings.write_text("[Dail]\n")
+        host.signal(signal.SIGHUP)
+        wait_until(lambda: "settings.refused" in host.log, "the mistake was told")
+        assert "did you mean [Dial]?" in host.log
+
+        settings.write_text(before)
+        host.signal(signal.SIGHUP)
+        wait_until(lambda: host.log.count("settings.read") == 2, "it was read once more")
+        assert host.told.count("READY=1") >= 1
+        assert events.running
+        assert curl(host.url("site", "event")).status == 200
+
+
+def test_the_level_of_the_log_changes_while_it_runs(tmp_path: Path) -> None:
+    settings = tmp_path / "hardline.ini"
+    settings.write_text("[Log]\nlevel = warning\nformat = json\n[DHT]\nenabled = no\n[UPnP]\nenabled = no\n")
+    log = tmp_path / "log"
+    places = ["--servicedir", tmp_path / "services", "--datadir", tmp_path / "data", "--config", settings]
+    ports = ["--bind", "127.0.0.1", "--localport", "0", "--p2pport", "0"]
+    with log.open("wb") as writing:
+        process = subprocess.Popen([SCRIPTS / "hardlined", *places, *ports], stderr=writing)
+    try:
+        wait_until((tmp_path / "data" / "control.sock").exists, "it runs", 20)
+        settings.write_text("[DHT]\nenabled = no\n[UPnP]\nenabled = no\n")
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "settings.read" in log.read_text(), "the other level holds", 20)
+        line = next(line for line in log.read_text().splitlines() if "settings.read" in line)
+        assert line.endswith('INFO    settings.read        changed="[Log] level, [Log] format"')
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@needs.tools("prlimit")
+def test_too_few_descriptors_are_a_clear_error(tmp_path: Path) -> None:
+    code, log = refused(Node(tmp_path / "node", before=["prlimit", "--nofile=16:16"]))
+    assert code == 1
+    assert "hardlined: error: cannot start: too many open files" in log
 
 
 def test_an_answer_that_ends_with_its_connection_is_cut_when_the_visitors_daemon_is_killed(

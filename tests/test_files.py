@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from hardline.files import hint_for, read_small, write_new
+from hardline.files import hint_for, probe, read_small, write_new
 
 
 def test_a_file_is_read_together_with_its_mode(tmp_path):
@@ -69,3 +69,19 @@ def test_a_write_that_fails_in_the_middle_leaves_no_file(tmp_path):
 )
 def test_hints_say_what_the_owner_can_do(number, part):
     assert part in hint_for(OSError(number, os.strerror(number)))
+
+
+def test_the_probe_of_a_directory_leaves_nothing_and_touches_nothing(tmp_path, monkeypatch):
+    """Others may write there: a link at the name that will be used must not lead to a file of ours."""
+    precious = tmp_path / "precious"
+    precious.write_text("keep")
+    names = iter(["00000000", "11111111"])
+    monkeypatch.setattr("secrets.token_hex", lambda size: next(names))
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / ".probe.00000000").symlink_to(precious)
+    with pytest.raises(FileExistsError):
+        probe(shared)
+    probe(shared)
+    assert precious.read_text() == "keep"
+    assert [path.name for path in shared.iterdir()] == [".probe.00000000"]

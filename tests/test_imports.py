@@ -19,7 +19,7 @@ MODULES = {
 # A unit is a file directly in hardline/, or a package in it.
 LAYER_OF = {
     "words": "errors addresses identity signatures proof routes streams config ini units html showable",
-    "tools": "log tasks files certificates servicedir notify memory places",
+    "tools": "log tasks files certificates servicedir notify memory places asking target tables terminal",
     "transport": "transport",
     "session": "session",
     "parts": "discovery dht upnp relay cache",

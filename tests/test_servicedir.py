@@ -11,17 +11,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hardline.config import LocalService
+from hardline.config import CacheSection, LocalService, ServiceSettings, parse_service
 from hardline.errors import ConfigError
+from hardline.ini import quoted
 from hardline.servicedir import (
     MAX_SERVICES,
     ServiceDirectory,
+    find_shared,
     make_directory,
     read_ini,
     remove_service,
     write_service,
 )
+from hardline.units import Unreadable
 
 PLAIN = "[Service]\nservice = localhost\n"
 
@@ -539,3 +544,115 @@ def test_what_is_no_service_cannot_be_removed(tmp_path, name):
 def test_a_service_that_another_removes_while_it_is_read_is_just_gone(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_ini(tmp_path / "gone.ini")
+
+
+# ── names and paths of any kind ──────────────────────────────────────────────────────────────────────────────
+
+# What a settings file can hold as a path: no line ends, no controls but the tab, nothing that UTF-8 cannot say.
+PATHS = st.text(st.characters(exclude_categories=["Cc", "Cs"]) | st.just("\t"), min_size=1, max_size=60)
+
+
+@given(PATHS)
+@settings(max_examples=500)
+def test_a_path_that_is_written_is_the_path_that_is_read(path):
+    text = f"[Service]\nservice =\n[Cache]\ndirectory = {quoted(f'/{path}')}\nallowListing = yes\n"
+    assert parse_service(text, "a.ini").cache.directory == Path(f"/{path}")
+
+
+@given(st.text(max_size=30))
+def test_no_path_gets_anything_else_into_a_settings_file(path):
+    try:
+        text = f"[Service]\nservice =\n[Cache]\ndirectory = {quoted(f'/{path}')}\n"
+    except Unreadable:
+        return
+    assert parse_service(text, "a.ini") == ServiceSettings(None, "a", cache=CacheSection(directory=Path(f"/{path}")))
+
+
+@pytest.mark.parametrize(
+    ("like", "names"),
+    [
+        ("Café", ["Cafe", "Cafe-2", "Cafe-3"]),
+        ("Мой дом", ["service-1", "service-2", "service-3"]),
+        ("👩\u200d👩\u200d👧", ["service-1", "service-2", "service-3"]),
+        ("写真 2024", ["2024", "2024-2", "2024-3"]),
+        ("", ["service-1", "service-2", "service-3"]),
+        ("x" * 500, ["x" * 64, "x" * 64 + "-2", "x" * 64 + "-3"]),
+    ],
+)
+def test_a_service_that_nobody_named_gets_a_name_of_its_own_and_keeps_its_title(tmp_path, like, names):
+    for number, name in enumerate(names):
+        assert write_service(tmp_path, None, str(8000 + number), like=like).name == f"{name}.ini"
+    directory = loaded(tmp_path)
+    assert directory.problems == {}
+    assert {service.title for service in directory.services.values()} == {like[:200] or name for name in names}
+
+
+def test_a_number_that_something_else_had_is_not_given_again(tmp_path):
+    first = write_service(tmp_path, None, "8000", like="写真")
+    url = loaded(tmp_path).services["service-1"].label
+    first.unlink()
+    write_service(tmp_path, None, "9000", like="音楽")
+    assert loaded(tmp_path).services["service-2"].label != url
+
+
+def test_what_is_shared_already_is_found_however_it_is_written(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to("photos")
+    put(tmp_path, "files", f"[Service]\nservice =\n[Cache]\ndirectory = {tmp_path}/link\n")
+    put(tmp_path, "web", "[Service]\nservice = localhost\nport = 8000\n")
+    put(tmp_path, "safe", "[Service]\nservice = https://nas\nverify = no\n")
+    put(tmp_path, "relative", "[Service]\nservice =\n[Cache]\ndirectory = photos\n")
+    services = loaded(tmp_path).services.values()
+
+    def name(target):
+        found = find_shared(services, target)
+        return found and found.name
+
+    assert name(str(tmp_path / "photos")) == "files"
+    assert [name(target) for target in ("8000", "localhost:8000", "http://localhost:8000/")] == ["web"] * 3
+    assert name("https://nas:443") == "safe"
+    assert [name(target) for target in ("8001", "nas:443", "/photos", "nonsense", "")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        ((PLAIN, PLAIN), "if b.ini.cert is a copy, remove it, b.ini.cert.private and b.ini.cert.hash"),
+        ((PLAIN, PLAIN + "certfile = a.ini.cert\n"), "remove the key certfile from b.ini"),
+        ((PLAIN + "certfile = b.ini.cert\n", PLAIN), "remove the key certfile from a.ini"),
+    ],
+)
+def test_the_hint_about_a_certificate_twice_names_what_is_there(tmp_path, texts, says):
+    put(tmp_path, "a", PLAIN)
+    loaded(tmp_path)
+    for suffix in ("", ".private", ".hash"):
+        shutil.copy(tmp_path / f"a.ini.cert{suffix}", tmp_path / f"b.ini.cert{suffix}")
+    for name, text in zip("ab", texts, strict=True):
+        put(tmp_path, name, text)
+    (problem,) = loaded(tmp_path).problems.values()
+    assert "has the same certificate as" in problem.message
+    assert says in problem.hint
+    # And what it says helps.
+    if "certfile" not in problem.hint:
+        for suffix in ("", ".private", ".hash"):
+            (tmp_path / f"b.ini.cert{suffix}").unlink()
+        assert loaded(tmp_path).problems == {}
+
+
+@pytest.mark.parametrize("name", ["می\u200cخواهم", "👩\u200d👩", "\u3000a", "Мой дом"])
+def test_a_file_may_be_named_in_any_script(tmp_path, name):
+    put(tmp_path, name)
+    assert list(loaded(tmp_path).services) == [name]
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-32"])
+def test_a_file_in_another_encoding_is_told_from_one_with_a_mistake(tmp_path, codec):
+    (tmp_path / "a.ini").write_bytes(PLAIN.encode(codec))
+    (problem,) = loaded(tmp_path).problems.values()
+    assert "UTF" in problem.message
+    assert problem.hint == "save the file as UTF-8"
+
+
+def test_a_file_with_a_mark_and_line_ends_of_another_system_is_read(tmp_path):
+    (tmp_path / "a.ini").write_bytes(b"\xef\xbb\xbf[Service]\r\nservice = localhost\r\nport = 81\r\n")
+    assert loaded(tmp_path).services["a"].settings.target == LocalService("tcp", "localhost", 81)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline import cli, config, html, ini, log, servicedir
+from hardline import config, html, ini, log, servicedir, tables, target
 from hardline.cache.http import paths
 from hardline.discovery import lpd
 from hardline.session import status
@@ -22,7 +22,8 @@ CLEANERS = {
     "titles on the LAN": lpd.clean_title,
     "pages": html.shown,
     "names of files": paths.shown,
-    "commands": cli._plain,
+    "commands": tables.plain,
+    "targets": target._plain,
     "mistakes in settings": ini._printable,
     "names of services": servicedir._printable,
     "a stream's status": status._clean,

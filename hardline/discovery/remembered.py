@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ CREATE TABLE IF NOT EXISTS routes (
 """
 _SELECT = "SELECT title, wan_hosts, endpoint, via, protocol, first_seen, last_seen FROM routes"
 _FORGET = "DELETE FROM routes WHERE key_hash IN (SELECT key_hash FROM routes ORDER BY last_seen DESC LIMIT -1 OFFSET ?)"
+_PARTS = ("", "-wal", "-shm", "-journal")
 _PROTOCOLS = ("hardline/1", "hardline/2")
 
 _T = TypeVar("_T")
@@ -133,6 +135,7 @@ class Remembered:
             self._database = self._opened()
         except sqlite3.OperationalError as failure:
             self._warn(failure)
+            self._database = self._read_only()
         except sqlite3.DatabaseError as failure:
             self._replace(failure)
 
@@ -145,19 +148,39 @@ class Remembered:
                 if part.exists():
                     close_to_others(part)
 
+    def _read_only(self) -> sqlite3.Connection | None:
+        """What an earlier run wrote, on a disk that takes nothing; to open it as usual would write beside it."""
+        with contextlib.suppress(sqlite3.Error):
+            database = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=ro&immutable=1",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            database.text_factory = lambda text: text.decode("utf-8", "replace")
+            try:
+                database.execute(f"{_SELECT} LIMIT 1")
+            except sqlite3.Error:
+                database.close()
+                raise
+            return database
+        return None
+
     def _replace(self, failure: sqlite3.DatabaseError) -> None:
         aside = self._path.with_name(f"{self._path.name}.broken")
         log.warning("memory.broken", file=self._path, moved_to=aside, reason=str(failure))
         try:
-            for suffix in ("", "-wal", "-shm"):
+            for suffix in _PARTS:
                 part = self._path.with_name(self._path.name + suffix)
-                if part.exists():
+                if os.path.lexists(part):
                     part.replace(aside.with_name(aside.name + suffix))
             self._database = self._opened()
         except (OSError, sqlite3.Error) as again:
             self._warn(again)
 
     def _opened(self) -> sqlite3.Connection:
+        if any(_is_anothers_link(self._path.with_name(self._path.name + suffix)) for suffix in _PARTS):
+            raise sqlite3.DatabaseError("a link that another user put there")
         self._keep_private()
         database = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
         database.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -266,3 +289,12 @@ def _parsed(row: tuple[object, ...]) -> RememberedHost:
         first_seen=first_seen if isinstance(first_seen, int) else 0,
         last_seen=last_seen if isinstance(last_seen, int) else 0,
     )
+
+
+def _is_anothers_link(path: Path) -> bool:
+    """SQLite writes through links, and others may be able to make them here."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(facts.st_mode) and facts.st_uid not in (0, os.geteuid())

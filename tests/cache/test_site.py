@@ -312,6 +312,34 @@ def test_a_file_server_answers_to_no_name_that_somebody_else_can_have(tmp_path: 
         serving.communicate()
 
 
+def test_a_directory_that_is_served_without_a_tunnel_hides_what_is_the_running_nodes(tmp_path: Path) -> None:
+    """Wherever that node keeps it, and wherever its settings say that certificates are."""
+    with Node(tmp_path / "node") as node:
+        (tmp_path / "elsewhere").mkdir()
+        node.write("site", f"[Service]\nservice = localhost\ncertfile = {tmp_path}/elsewhere/mine.pem\n")
+        node.serves("site")
+        port = free_port()
+        serving = subprocess.Popen(
+            [SCRIPTS / "hardline", "--datadir", node.data, "fileserver", tmp_path, "--port", str(port)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert serving.stdout is not None
+            assert serving.stdout.readline()
+            (tmp_path / "a.txt").write_text("a")
+            assert curl(f"http://127.0.0.1:{port}/a.txt").status == 200
+            for hidden in [
+                *("node/services/site.ini", "node/data/node.cert.private", "node/data/instance"),
+                *(f"elsewhere/mine.pem{suffix}" for suffix in ("", ".private", ".hash")),
+            ]:
+                assert (tmp_path / hidden).exists()
+                assert curl(f"http://127.0.0.1:{port}/{hidden}").status == 404
+        finally:
+            serving.kill()
+            serving.communicate()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(["nowhere"], "is no directory"), ([".", "--port", "1", "--bind", "203.0.113.1"], "cannot be used")],

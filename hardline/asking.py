@@ -1,0 +1,104 @@
+"""Asking the daemon that runs on a data directory: one JSON line there, one back; control.py answers.
+
+Apart from control.py because a command that asks one thing should not wait for asyncio to load.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from hardline.errors import ConfigError, NoDaemon, WrongArgument
+
+SOCKET_NAME = "control.sock"
+MAX_REQUEST = 65_536
+REQUEST_TIMEOUT = 30.0  # seconds
+MAX_SOCKET_PATH = 107  # sun_path of unix(7), less its final zero
+
+_NOBODY = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
+
+
+def spare_socket(datadir: Path) -> Path:
+    """Where it listens while nothing can be written to `datadir`: in memory, in a directory that is the user's own.
+
+    Raises OSError when there is no `datadir`, or the directory is there and somebody else's.
+    """
+    facts, user = os.stat(datadir), os.geteuid()
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or (f"/run/user/{user}" if user else "/run")
+    spare = Path(runtime, "hardline", f"{facts.st_dev:x}-{facts.st_ino:x}.sock")
+    with contextlib.suppress(FileNotFoundError):
+        if os.lstat(spare.parent).st_uid != user:
+            raise PermissionError(errno.EPERM, "belongs to another user", str(spare.parent))
+    return spare
+
+
+def ask(datadir: Path, do: str, **arguments: object) -> Any:
+    """Ask the daemon that runs on `datadir`; blocks.
+
+    Raises NoDaemon when none runs there, WrongArgument or ConfigError in the daemon's words, ConfigError when it cannot
+    be talked to.
+    """
+    path = datadir / SOCKET_NAME
+    request = json.dumps({"do": do, **arguments}).encode() + b"\n"
+    if len(request) > MAX_REQUEST:
+        raise WrongArgument(f"these are {len(request)} bytes of arguments, expected at most {MAX_REQUEST}")
+    try:
+        with _connected(datadir) as connection:
+            connection.sendall(request)
+            with connection.makefile("rb") as answers:
+                line = answers.readline()
+    except _NOBODY:
+        hint = "start one with: hardlined (or name its data directory with --datadir)"
+        raise NoDaemon(f"no hardlined runs on the data directory {datadir}", hint) from None
+    except PermissionError:
+        raise ConfigError(
+            f"no permission to talk to the hardlined at {path}", hint="it belongs to another user"
+        ) from None
+    except TimeoutError:
+        message = f"the hardlined at {path} gave no answer in {REQUEST_TIMEOUT:.0f} s"
+        raise ConfigError(message, hint="look at its log") from None
+    except OSError as failure:
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+            raise NoDaemon(
+                f"the path of the data directory is too long for a socket: {path}", "choose a shorter --datadir"
+            ) from None
+        raise ConfigError(
+            f"cannot talk to the hardlined at {path}: {(failure.strerror or str(failure)).lower()}"
+        ) from None
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
+        raise ConfigError("the daemon gave no answer", hint="look at its log") from None
+    if "error" in answer:
+        kind = WrongArgument if answer.get("code") == WrongArgument.code else ConfigError
+        raise kind(str(answer["error"]), hint=str(answer.get("hint", "")))
+    return answer["ok"]
+
+
+def _connected(datadir: Path) -> socket.socket:
+    """A connection to whoever listens for `datadir`; OSError where nobody does."""
+    try:
+        return _to(datadir / SOCKET_NAME)
+    except _NOBODY as nobody:
+        try:
+            return _to(spare_socket(datadir))
+        except OSError:
+            raise nobody from None
+
+
+def _to(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(REQUEST_TIMEOUT)
+        connection.connect(os.fspath(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection

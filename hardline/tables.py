@@ -1,0 +1,170 @@
+"""What `hardline` shows of the daemon's answers (docs/STATUS.md), as lines for people."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hardline.showable import plain
+
+
+def status_lines(status: dict[str, Any]) -> Iterator[str]:
+    """`hardline status`."""
+    node = status["node"]
+    yield f"hardlined {status['version']}, pid {status['pid']}"
+    yield f"  node      {node['key_hash']}"
+    yield f"  door      {', '.join(node['door']) or 'none'}"
+    yield f"  p2p       {', '.join(node['p2p'])}"
+    yield f"  services  {plain(node['servicedir'])}"
+    yield f"  outside   {plain(status['outside']['sentence'])}"
+    if status["outside"]["advice"]:
+        yield f"  advice    {plain(status['outside']['advice'])}"
+    yield f"  dht       {_dht(status['outside']['dht'])}"
+    for note in status["notes"]:
+        yield f"  note      {plain(note)}"
+    for service in status["services"]:
+        yield from _service(service)
+    if status["sessions"]:
+        yield "\nsessions"
+    for session in status["sessions"]:
+        yield from _session(session)
+    if status["unreached"]:
+        yield "\nnot reached"
+    for visit in status["unreached"]:
+        yield f"  {visit['label']}"
+        for attempt in visit["attempts"]:
+            yield f"    {plain(attempt['endpoint'])}, by {plain(attempt['found_by'])}: {plain(attempt['failure'])}"
+        for reason in visit["reasons"]:
+            yield f"    {plain(reason)}"
+    if status["peers"]:
+        yield "\nremembered hosts"
+    for peer in status["peers"]:
+        seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(peer["last_seen"]))
+        where = f"at {peer['endpoint']}, {peer['protocol']}" if peer["endpoint"] else "no address yet"
+        yield f"  {plain(peer['title']) or peer['key_hash']}  {where}, last seen {seen}"
+
+
+def offer_lines(offers: list[dict[str, Any]]) -> Iterator[str]:
+    """`hardline lan`."""
+    if not offers:
+        yield "nothing is offered on this network (services with listed = no do not show)"
+    for offer in offers:
+        yield f"{plain(offer['title']) or '(untitled)'}  at {offer['source']}\n  {offer['url']}"
+
+
+def ls_blocks(status: dict[str, Any], offers: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """`hardline ls --json`: what is ours, what the network offers, who else is known."""
+    ours = {_key_hash(service) for service in status["services"]}
+    known = [peer for peer in status["peers"] if peer["key_hash"] not in ours]
+    return {"mine": status["services"], "network": offers, "known": known}
+
+
+def ls_lines(blocks: dict[str, list[dict[str, Any]]], sessions: list[dict[str, Any]], now: float) -> Iterator[str]:
+    """`hardline ls`; `now` is seconds since 1970."""
+    yield "MINE"
+    yield from _table([_mine(service, sessions) for service in blocks["mine"]])
+    yield "\nON THIS NETWORK"
+    yield from _table(
+        [(plain(each["title"]) or "(untitled)", f"at {each['source']}", each["url"]) for each in blocks["network"]]
+    )
+    yield "\nKNOWN"
+    warm = {session["key_hash"]: session for session in sessions if session["role"] == "visiting"}
+    yield from _table([_known(peer, warm.get(peer["key_hash"]), now) for peer in blocks["known"]])
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    if not rows:
+        yield "  nothing"
+        return
+    widths = [min(max(map(_width, column)), 40) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        yield f"  {'  '.join(padded).rstrip()}"
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal, as nearly as can be told: letters of East Asia take two, accents that stand alone none."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.category(letter) in ("Mn", "Me", "Cf") for letter in text)
+
+
+def _mine(service: dict[str, Any], sessions: list[dict[str, Any]]) -> tuple[str, str, str, str]:
+    name = plain(service["name"]) or "(the directory)"
+    if "url" not in service:
+        return name, "", service["state"], plain(service["problem"] or "")
+    visitors = sum(session["role"] == "hosting" and session["key_hash"] == _key_hash(service) for session in sessions)
+    words = [] if service["state"] == "serving" else [service["state"]]
+    words.append("listed" if service["listed"] else "not listed")
+    if visitors:
+        words.append(f"{visitors} visitor{'' if visitors == 1 else 's'}")
+    return name, plain(service["target"]), ", ".join(words), service["url"]
+
+
+def _key_hash(service: dict[str, Any]) -> str:
+    return str(service.get("label", "")).rpartition("-")[2]
+
+
+def _known(peer: dict[str, Any], warm: dict[str, Any] | None, now: float) -> tuple[str, str, str]:
+    key_hash = peer["key_hash"]
+    if warm is None:
+        how = f"seen {_ago(now - peer['last_seen'])}"
+    else:
+        trip = f" {1000 * warm['round_trip_s']:.0f} ms" if warm["round_trip_s"] else ""
+        how = f"{warm['via'].lower() if warm['via'] != 'LAN' else 'LAN'}{trip}"
+    return plain(peer["title"]) or "(untitled)", f"{key_hash[:4]}…{key_hash[-4:]}", how
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if (count := int(seconds // size)) >= 1:
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"
+
+
+def _service(service: dict[str, Any]) -> Iterator[str]:
+    yield f"\n{plain(service.get('title') or service['name'])}  [{plain(service['name'])}: {service['state']}]"
+    if "url" in service:
+        yield f"  {service['url']}  →  {plain(service['target'])}"
+        yield f"  {plain(service['announced'])}"
+    if service["problem"]:
+        yield f"  problem: {plain(service['problem'])}"
+    if service["hint"]:
+        yield f"  hint: {plain(service['hint'])}"
+    for note in service.get("notes", ()):
+        yield f"  note: {plain(note)}"
+
+
+def _session(session: dict[str, Any]) -> Iterator[str]:
+    way = f"to {session['endpoint']}" if session["role"] == "visiting" else f"from {session['endpoint']}"
+    via = f"via {session['via']}, found by {session['found_by']}" if session["found_by"] else "incoming"
+    yield f"  {session['role']} {plain(session['title']) or session['label']} {way} ({session['protocol']}, {via})"
+    for why in session.get("passed_over", ()):
+        yield f"    no better path: {plain(why)}"
+    if session["sent"] is not None:
+        moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
+        yield f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s"
+
+
+def _dht(dht: dict[str, Any] | None) -> str:
+    if dht is None:
+        return "not used ([DHT] enabled = no)"
+    node = dht["node"] or {"phase": "missing", "good": 0, "reason": None}
+    if dht["used"] == "node":
+        return f"connected, {node['good']} good nodes"
+    proxies = [proxy["url"] for proxy in dht["proxies"] if proxy["state"] == "connected"]
+    if proxies:
+        return f"by the proxy {plain(proxies[0])}"
+    if node["phase"] == "idle":
+        return "asleep: nobody has asked it yet"
+    return f"not connected{': ' + plain(node['reason']) if node['reason'] else ''}"
+
+
+def _size(count: int) -> str:
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"

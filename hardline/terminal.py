@@ -1,0 +1,102 @@
+"""How the two commands talk to whoever started them: results on stdout, talk on stderr, an exit code.
+
+A result that cannot be delivered is a failure like any other: stdout may be closed, its disk full, its reader gone, and
+its encoding may lack the letters of a title.  None of them is worth a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from hardline.errors import HardlineError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+READER_GONE = 141  # as a shell tells of a program that SIGPIPE ended: `hardline lan | head -1`
+INTERRUPTED = 130  # the same of SIGINT
+
+
+class Parser(argparse.ArgumentParser):
+    """Its help and version are results, too: argparse itself is silent about what cannot be written."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        if file is not None and file is sys.stdout:
+            write(message.removesuffix("\n"))
+        else:
+            super()._print_message(message, file)
+
+
+def run(program: str, work: Callable[[], int], *, results: bool = True) -> int:
+    """Do `work`, which returns an exit code; returns it, or that of what went wrong, which was told on stderr.
+
+    Without `results` it does not matter whether there is a stdout.
+    """
+    if sys.stderr is None:  # or print(file=sys.stderr) would go to stdout
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for the life of the process
+    try:
+        if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="replace")
+        elif results and sys.stdout is None:
+            raise HardlineError("there is no stdout to write the result to")
+        code = _ended(work)
+        if sys.stdout is not None:
+            _delivered(sys.stdout.flush)
+        return code
+    except BrokenPipeError:
+        _discard()
+        return READER_GONE
+    except KeyboardInterrupt:
+        _discard()
+        return INTERRUPTED
+    except HardlineError as failure:
+        say(program, f"error: {failure.message}")
+        if failure.hint:
+            say(program, f"hint: {failure.hint}")
+        return failure.code
+
+
+def write(text: str) -> None:
+    """Write one line of the result to stdout."""
+    _delivered(lambda: print(text))
+
+
+def say(program: str, text: str) -> None:
+    """Tell whoever sits there one line that is no result."""
+    with contextlib.suppress(OSError):  # nobody may be left to be told
+        print(f"{program}: {text}", file=sys.stderr)
+
+
+def _ended(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except SystemExit as ended:  # argparse's way to end, for --help too
+        return ended.code if isinstance(ended.code, int) else 1 if ended.code else 0
+
+
+def _delivered(writing: Callable[[], object]) -> None:
+    try:
+        writing()
+    except BrokenPipeError:
+        raise
+    except OSError as failure:
+        _discard()
+        _fail(failure)
+
+
+def _fail(failure: OSError) -> NoReturn:
+    reason = (failure.strerror or str(failure)).lower()
+    raise HardlineError(f"the result cannot be written to stdout: {reason}") from None
+
+
+def _discard() -> None:
+    """Let nothing of what stdout still holds be tried once more at the end of the process."""
+    if sys.stdout is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
