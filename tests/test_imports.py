@@ -19,7 +19,7 @@ MODULES = {
 # A unit is a file directly in hardline/, or a package in it.
 LAYER_OF = {
     "words": "errors identity routes streams config ini units html",
-    "tools": "log tasks files certificates servicedir notify memory places",
+    "tools": "log tasks files certificates servicedir notify memory places addresses",
     "transport": "transport",
     "session": "session",
     "parts": "discovery dht upnp relay cache",
@@ -48,7 +48,7 @@ MAY_IMPORT = {
 PURE_FILES = {
     "": "errors identity routes streams config ini units html",
     "session": "hello status yamux windows liveness",
-    "discovery": "lpd answering offers own instances rates reached",
+    "discovery": "lpd answering heard offers own instances rates reached",
     "tunnel": "race names entrance",
     "proxy": "hostname head pages pac forwarding",
     "dht": "record endpoints newest lines table",
