@@ -71,7 +71,8 @@ class Candidate:
 
     `found_by` is the finder's name, for people only.  `plain` is set where docs/PROTOCOL.md 2.3 lets
     the key hash itself be the TLS server name (an original, which knows no other); `day` is the UTC
-    day that the host said it has, where its clock is known.
+    day that the host said it has, where its clock is known.  `answered`: who is there was asked alone,
+    and answered; what only claims to come from there did not (docs/PROTOCOL.md 6.6).
     """
 
     endpoint: Endpoint
@@ -79,6 +80,7 @@ class Candidate:
     found_by: str
     plain: bool = False
     day: int | None = None
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

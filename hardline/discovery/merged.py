@@ -60,7 +60,7 @@ class MergedSearch:
                 if candidate is None:
                     running -= 1
                     continue
-                key = (candidate.endpoint, candidate.plain, candidate.day)
+                key = (candidate.endpoint, candidate.plain, candidate.day, candidate.answered)
                 if key not in seen:
                     seen.add(key)
                     yield candidate
