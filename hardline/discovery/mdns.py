@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import secrets
@@ -99,7 +100,7 @@ class Mdns:
         _quieten()
         _try_port()
         self._know(addresses)
-        self._sixes = await asyncio.to_thread(_can_look)
+        self._sixes = _can_look()
         speakers = self._speakers(addresses)
         self._zeroconf = AsyncZeroconf(interfaces=speakers)
         try:
@@ -433,6 +434,7 @@ def _mouth(address: str) -> socket.socket:
     return mouth
 
 
+@functools.cache
 def _can_look() -> bool:
     """zeroconf looks for IPv6 addresses itself, by netlink."""
     try:
