@@ -215,7 +215,7 @@ def test_a_search_for_what_nobody_has_ends_and_leaves_nothing():
     async def main() -> None:
         async with on_lan() as visitor:
             async with asyncio.timeout(30):
-                while visitor.dnssd._mdns is None:  # noqa: ASYNC110
+                while visitor.dnssd._mdns is None:
                     await asyncio.sleep(0.01)
             say(announcement(target(), HERE))
             began = time.monotonic()

@@ -124,7 +124,10 @@ while (passed := time.monotonic() - began) < seconds:
 
 
 def test_three_hundred_forged_browses_a_second_do_not_hide_unlisted_services(lan: Lan, tmp_path: Path) -> None:
+    """Each browse asks for nine answers, of the services that are listed."""
     labels = []
+    for number in range(8):
+        lan.host.share(f"loud{number}", lan.origin.port)
     for number in range(4):
         lan.host.share(f"quiet{number}", lan.origin.port, listed=False)
         labels.append(lan.host.label(f"quiet{number}"))
