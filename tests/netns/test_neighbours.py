@@ -104,48 +104,6 @@ def test_two_hundred_forged_senders_do_not_keep_a_cold_visitor_from_its_host(
     assert int(won) <= 8
 
 
-FORGED = """
-import os, socket, sys, time
-group, rate, seconds = ('239.192.152.143', 6771), 300, float(sys.argv[2])
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(sys.argv[1]))
-sys.path.insert(0, sys.argv[3])
-from crowd import datagram
-print('listening', flush=True)
-began, sent = time.monotonic(), 0
-while (passed := time.monotonic() - began) < seconds:
-    while sent < passed * rate:
-        source = f"{sys.argv[1].rpartition('.')[0]}.{30 + sent % 200}"
-        search = f"HARDLINE-SEARCH * HTTP/1.1\\r\\nInfohash: \\r\\ncookie: {sent}\\r\\n\\r\\n\\r\\n".encode()
-        s.sendto(datagram((source, 6771), group, search), (group[0], 0))
-        sent += 1
-    time.sleep(0.005)
-"""
-
-
-def test_three_hundred_forged_browses_a_second_do_not_hide_unlisted_services(lan: Lan, tmp_path: Path) -> None:
-    """Each browse asks for nine answers, of the services that are listed."""
-    labels = []
-    for number in range(8):
-        lan.host.share(f"loud{number}", lan.origin.port)
-    for number in range(4):
-        lan.host.share(f"quiet{number}", lan.origin.port, listed=False)
-        labels.append(lan.host.label(f"quiet{number}"))
-    flooder, output = lan.lab.machine("flooder"), tmp_path / "flooded"
-    arguments = [sys.executable, "-c", FORGED, flooder.ip4, "120", Path(__file__).parent]
-    with output.open("wb") as file:
-        process = flooder.start(arguments, output=file)
-    try:
-        wait_until(lambda: "listening" in output.read_text(), "the flood began")
-        for label in labels:
-            assert curl(lan.visitor.url_of(label), at=lan.visitor_machine).status == 200
-            assert lan.visitor.last_visit(label)["found_by"] == "LAN"
-        assert process.poll() is None
-    finally:
-        process.kill()
-        process.wait()
-
-
 def shown(lan: Lan) -> set[str]:
     return {offer["title"] for offer in json.loads(lan.visitor.hardline("lan", "--json").stdout)}
 
