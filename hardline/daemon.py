@@ -244,7 +244,10 @@ class Daemon:
         return [service for service in self._directory.services.values() if not service.settings.closed]
 
     def _lan_services(self) -> list[LanService]:
-        return [LanService(service.label, service.title, service.settings.listed) for service in self._services()]
+        return [
+            LanService(service.label, service.title, service.settings.listed, service.settings.legacy)
+            for service in self._services()
+        ]
 
     async def _watch_directory(self) -> None:
         await self._directory.watch(self._directory_changed)
@@ -260,6 +263,8 @@ class Daemon:
 
     async def _directory_changed(self) -> None:
         await self._offer()
+        if self._lan:
+            self._lan.services_changed()
         if self._dnssd:
             self._dnssd.refresh()
         self._reach.services_changed()

@@ -76,7 +76,8 @@ class Candidate:
     `found_by` is the finder's name, for people only.  `plain` is set where docs/PROTOCOL.md 2.4 lets
     the key hash itself be the TLS server name (an original, which knows no other); `day` is the UTC
     day that the host said it has, where its clock is known.  `worked` is the kind of path by which this very
-    endpoint led there before, where the memory knows it.
+    endpoint led there before, where the memory knows it.  `answered`: who is there was asked alone, and answered; what
+    only claims to come from there did not (docs/PROTOCOL.md 6.6).
     """
 
     endpoint: Endpoint
@@ -85,6 +86,7 @@ class Candidate:
     plain: bool = False
     day: int | None = None
     worked: Via | None = None
+    answered: bool = False
 
     @property
     def near(self) -> bool:

@@ -19,7 +19,7 @@ MODULES = {
 # A unit is a file directly in hardline/, or a package in it.
 LAYER_OF = {
     "words": "errors addresses identity signatures proof routes streams config ini units html showable",
-    "tools": "log tasks files certificates servicedir notify memory places asking target tables terminal",
+    "tools": "log tasks files certificates servicedir notify memory places machine asking target tables terminal",
     "transport": "transport",
     "session": "session",
     "parts": "discovery dht upnp relay cache",
@@ -49,7 +49,7 @@ PURE_FILES = {
     "": "errors addresses identity signatures proof routes streams config ini units html showable",
     "transport": "sources",
     "session": "hello status yamux windows liveness conduct",
-    "discovery": "lpd answering offers own instances rates reached",
+    "discovery": "lpd answering heard offers own instances rates reached",
     "tunnel": "race names entrance crowd guesses",
     "proxy": "asker hostname head pages pac forwarding",
     "dht": "record endpoints newest lines table",

@@ -340,7 +340,7 @@ def test_a_status_line_that_is_refused(vector):
 
 @vectors("6-lan", "searches")
 def test_a_search_on_the_lan(vector):
-    ours = lpd.Search(vector["infohash"], vector["cookie"])
+    ours = lpd.Search(vector["infohash"], vector["cookie"], vector["v"] or 0)
     assert ours.encode().hex() == vector["packet"]
     assert lpd.parse(bytes.fromhex(vector["packet"])) == ours
 
@@ -354,9 +354,19 @@ def test_an_answer_on_the_lan(vector):
         title=vector["title"],
         version=vector["v"] or 0,
         day=vector["day"],
+        to=vector["to"],
+        end=vector["end"],
     )
     assert ours.encode().hex() == vector["packet"]
     assert lpd.parse(bytes.fromhex(vector["packet"])) == ours
+
+
+@vectors("6-lan", "goodbyes")
+def test_a_goodbye_on_the_lan(vector):
+    ours = lpd.Goodbye(vector["port"], vector["infohash"], vector["cookie"], vector["end"])
+    assert ours.encode().hex() == vector["packet"]
+    assert lpd.parse(bytes.fromhex(vector["packet"])) == ours
+    assert lpd.sealed(ours.end) == vector["sealed"]
 
 
 def test_the_lan_numbers_of_the_document_are_those_of_the_code():

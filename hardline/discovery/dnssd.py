@@ -76,7 +76,7 @@ class DnsSd:
         self._rivals: set[tuple[str, str]] = set()  # who claims a name of ours
         self._changed = asyncio.Event()
         self._asking, self._completing = Rate(5, 2), Rate(5, 2)
-        self._warned = False
+        self._warned = self._renamed = False
 
     async def run(self) -> None:
         """Announce what is offered, and follow services and interfaces as they change, until cancelled."""
@@ -94,8 +94,9 @@ class DnsSd:
         self._changed.set()
 
     def moved(self) -> None:
-        """This machine is in another network: what was heard in the old one does not hold here."""
+        """This machine is in another network: what was heard in the old one does not hold here, nor its own name."""
         self._instances = Instances()
+        self._renamed = True
         self._ask(unicast=True)
         self.refresh()
 
@@ -175,6 +176,9 @@ class DnsSd:
 
     async def _follow(self, addresses: frozenset[InterfaceAddress]) -> None:
         assert self._mdns is not None
+        if self._renamed:
+            self._renamed = False
+            self._mdns.rename()
         added = await self._mdns.follow(addresses)
         listed = {(service.label, service.title) for service in self._services() if service.listed}
         if listed - self._names.keys():

@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hardline.discovery.lpd import clean_title
-from hardline.discovery.offers import LIFETIME, MAX_OFFERS, MAX_PER_SOURCE, Offer
+from hardline.discovery.offers import LIFETIME as SHOWN
+from hardline.discovery.offers import MAX_OFFERS, MAX_PER_SOURCE, Offer
 from hardline.errors import BadKeyHash, BadLabel
 from hardline.identity import KeyHash, Label
 from hardline.routes import Endpoint
 
 SERVICE_TYPE = "_hardline._tcp.local."
 VERSION = 2
+LIFETIME = 600.0  # seconds that what was heard is worth a try; it is shown for SHOWN seconds
 MAX_NAME = 63  # bytes of UTF-8: one DNS label
 MAX_SEARCHED = 64  # more instances than MAX_OFFERS: those that somebody is searching for
 MAX_ADDRESSES = 8  # of one machine
@@ -151,6 +153,7 @@ Question = tuple[str, Literal["SRV", "TXT", "A", "AAAA"]]
 class _Instance:
     name: str
     source: str
+    since: float
     seen: float
     label: Label | None = None
     server: str = ""
@@ -206,12 +209,12 @@ class Instances:
         return claimed
 
     def endpoints(self, target: KeyHash, now: float) -> list[tuple[str, Endpoint]]:
-        """Who says that `target` is where; the newest first."""
+        """Who says that `target` is where; who says so the longest first: lies come when somebody searches."""
         self._forget_old(now)
         about = [one for one in self._instances.values() if one.label is not None and one.label.key_hash == target]
         return [
             (one.source, endpoint)
-            for one in sorted(about, key=lambda one: -one.seen)
+            for one in sorted(about, key=lambda one: one.since)
             for endpoint in self._endpoints_of(one)
         ]
 
@@ -221,7 +224,7 @@ class Instances:
         return [
             Offer(one.label, title_of(one.name), one.source, endpoints[0], one.seen)
             for one in self._instances.values()
-            if one.label is not None and (endpoints := self._endpoints_of(one))
+            if one.label is not None and now - one.seen < SHOWN and (endpoints := self._endpoints_of(one))
         ]
 
     def unknown(self) -> list[Question]:
@@ -244,7 +247,7 @@ class Instances:
             of_source = sum(1 for who, _ in self._instances if who == source)
             if len(self._instances) >= MAX_OFFERS + more or of_source >= MAX_PER_SOURCE + more:
                 return None
-            self._instances[key] = _Instance(name, source, now)
+            self._instances[key] = _Instance(name, source, now, now)
         return self._instances[key]
 
     def _place(self, records: list[Address], source: str, now: float) -> list[_Instance]:

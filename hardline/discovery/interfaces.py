@@ -1,12 +1,12 @@
-"""This machine's addresses, each with its interface and network."""
+"""This machine's addresses, each with its interface and network, and how much depends on it."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import ifaddr
+from hardline.machine import addresses, has_carrier, is_made, routes
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -14,12 +14,19 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True, order=True)
 class InterfaceAddress:
-    """One address of one interface."""
+    """One address of one interface.
+
+    `rank` is the smaller the more depends on the interface: first those with a default route, then those that lead out
+    of the computer, then what is only in it, and last what is not plugged in.  `of_note`: others may be reached there,
+    and not only programs in containers of this computer.
+    """
 
     name: str
     index: int
     address: str
     prefix: int
+    rank: int = field(default=0, compare=False)
+    of_note: bool = field(default=True, compare=False)
 
     @property
     def ip(self) -> Address:
@@ -33,13 +40,26 @@ class InterfaceAddress:
 
 
 def interface_addresses(bind: Sequence[str] = ()) -> frozenset[InterfaceAddress]:
-    """All addresses of this machine, or those among `bind`."""
-    found = set()
-    for adapter in ifaddr.get_adapters():
-        for entry in adapter.ips:
-            text = entry.ip[0] if isinstance(entry.ip, tuple) else entry.ip
-            found.add(InterfaceAddress(adapter.nice_name, adapter.index or 0, text, entry.network_prefix))
+    """All addresses of this machine, or those among `bind`.  Blocks for a moment."""
+    held = addresses()
+    leading = {route.interface for route in routes()}
+    names = {one.interface for one in held}
+    made = {name for name in names if name not in leading and is_made(name)}
+    unplugged = {name for name in names if not has_carrier(name)}
+    inside = {one.interface for one in held if ipaddress.ip_address(one.address).is_loopback}
+    # A container knows nothing but what is made: there that is the network.
+    noted = names - made if names - made - inside else names
+
+    def rank(name: str) -> int:
+        return 3 if name in unplugged else 0 if name in leading else 2 if name in made else 1
+
+    found = (InterfaceAddress(*one, rank(one.interface), one.interface in noted) for one in held)
     return limited(found, bind)
+
+
+def by_importance(found: Iterable[InterfaceAddress]) -> list[InterfaceAddress]:
+    """Those first on which most depends."""
+    return sorted(found, key=lambda one: (one.rank, one))
 
 
 def limited(found: Iterable[InterfaceAddress], bind: Sequence[str]) -> frozenset[InterfaceAddress]:

@@ -1,10 +1,12 @@
 """Finding and being found on the local network, by the original's packets.
 
     find ── search (rolling code) ──▶ group and broadcast, on every interface ──▶ whoever serves it
-         ◀── answer, unicast (and to the group, for a listed service) ───────────
+         ◀── answer, unicast (and to the group, where it is a label) ────────────
+         ── where many answer: to each alone ──▶ ◀── who is there ──
 
 An unanswered rolling search is followed by a browse, matched on the key hash: machines whose clocks are wrong still
-find each other.  An answer proves nothing: it is a candidate like any other.
+find each other.  An answer proves nothing: it is a candidate like any other.  What was said to be here is taken back
+when it is here no more.
 Source: docs/PROTOCOL.md, section 6.
 """
 
@@ -12,21 +14,43 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
+import secrets
 import socket
 import uuid
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from hardline import log
 from hardline.discovery.answering import AnswerPolicy, LanService
-from hardline.discovery.interfaces import InterfaceAddress, interface_addresses
-from hardline.discovery.lpd import BROADCAST, MAX_PACKET, PORT, Answer, Search, parse
-from hardline.discovery.multicast import family_of, group_of, hearing_socket, set_membership, speaking_socket
+from hardline.discovery.heard import Heard, Sender
+from hardline.discovery.interfaces import InterfaceAddress, by_importance, interface_addresses
+from hardline.discovery.lpd import (
+    BROADCAST,
+    MAX_PACKET,
+    PORT,
+    VERSION,
+    Answer,
+    Goodbye,
+    Search,
+    parse,
+    sealed,
+    search_code,
+)
+from hardline.discovery.multicast import (
+    IN_ENOUGH_GROUPS,
+    family_of,
+    group_of,
+    hearing_socket,
+    joins,
+    set_membership,
+    speaking_socket,
+)
 from hardline.discovery.offers import Offer, Offers
-from hardline.discovery.rates import Rates
+from hardline.discovery.rates import Rate, Rates
 from hardline.errors import PeerError
-from hardline.identity import KeyHash, utc_day
+from hardline.identity import KeyHash, Label, utc_day
 from hardline.routes import Candidate, Endpoint, Via
 
 LOOK_EVERY = 5.0  # seconds between looks at the machine's interfaces
@@ -35,11 +59,8 @@ BROWSE_AT = 0.5
 GIVE_UP_AT = 1.0
 
 _BATCH = 16  # packets per turn of the event loop: a flood must leave time for everybody else
-_MAX_WAITING = 16
-_MAX_CANDIDATES = 256
-_MAX_PER_SOURCE = 4
-_USUAL_PORT = 7008
 _REMEMBERED_SOURCES = 1024
+_ONCE_MORE = 0.05  # seconds until a search that had to wait looks whether there is room
 
 # A link-local address works on this link and nowhere else, and what works is remembered: others may come first.
 _LINK_LOCAL_WAIT = 0.03
@@ -48,40 +69,45 @@ _LINK_LOCAL_WAIT = 0.03
 _READ = 1000.0
 _SHARE = 0.2
 
+# What is sent, whatever asks for it: pages can make a browser search for anything.  Searches a second, and at once.
+_SEARCHES, _SEARCHES_AT_ONCE = 20.0, 40.0
+BROWSE_PAUSE = 1.0
+_ANSWERED_WITHIN = 0.3
+_MISSED_FOR = 3.0
+_CODES_FOR = 0.2
+_MAX_HEARING = 32  # sockets of a family
+_MAX_MISSED = 256
+
 
 class _Search:
     """A find under way."""
 
     def __init__(self, target: KeyHash, today: int) -> None:
         self.target = target
-        self.arrived: asyncio.Queue[Candidate] = asyncio.Queue(_MAX_WAITING)
-        self._seen: set[Candidate] = set()
-        self._sources: Counter[str] = Counter()
-        days = (day for day in (today - 1, today, today + 1) if day >= 0)
-        self._names = tuple(name.encode() for name in (str(target), *map(target.rolling, days)))
+        self.heard = Heard(target, today, secrets.token_bytes(16))
+        self._waiting: deque[Candidate] = deque()  # bounded by what is heard
+        self._news = asyncio.Event()
 
-    def may_want(self, data: bytes) -> bool:
-        """It can still use an answer, and these bytes look like one: worth reading even in a flood."""
-        return len(self._seen) < _MAX_CANDIDATES and any(name in data for name in self._names)
-
-    def heard(self, answer: Answer, source: str, endpoint: Endpoint) -> None:
-        candidate = Candidate(
-            endpoint, Via.LAN, "LAN", plain=answer.version < 2 and answer.shows(self.target), day=answer.day
-        )
-        # Whoever forges answers of a source can use up its share with wrong ports, but not keep out the usual one.
-        used_up = self._sources[source] >= _MAX_PER_SOURCE and endpoint.port != _USUAL_PORT
-        if candidate in self._seen or used_up or self.arrived.full() or len(self._seen) >= _MAX_CANDIDATES:
-            return
-        self._seen.add(candidate)
-        self._sources[source] += 1
+    def found(self, candidate: Candidate, source: str) -> None:
+        """A candidate is there, or will be in a moment."""
         if ipaddress.ip_address(source).is_link_local:
             asyncio.get_running_loop().call_later(_LINK_LOCAL_WAIT, self._arrive, candidate)
         else:
             self._arrive(candidate)
 
+    async def next(self) -> Candidate:
+        """Wait for the next one: who answered comes first."""
+        while not self._waiting:
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
+
     def _arrive(self, candidate: Candidate) -> None:
-        if not self.arrived.full():
-            self.arrived.put_nowait(candidate)
+        if candidate.answered:
+            self._waiting.appendleft(candidate)
+        else:
+            self._waiting.append(candidate)
+        self._news.set()
 
 
 class Lan:
@@ -106,15 +132,23 @@ class Lan:
     ) -> None:
         self._services, self._port, self._clock, self._bind = services, port, clock, tuple(bind)
         self._multicast, self._broadcast = multicast, broadcast
-        self._cookie = str(uuid.uuid4())
+        self._cookies: deque[str] = deque([str(uuid.uuid4())], maxlen=2)  # what the old one said may still come
         self._policy = AnswerPolicy()
         self._offers = Offers()
         self._searches: set[_Search] = set()
-        self._asked, self._told = (Rates(_READ, _READ, share=_SHARE) for _ in range(2))
+        self._asked, self._told, self._asked_by_code = (Rates(_READ, _READ, share=_SHARE) for _ in range(3))
+        self._codes, self._codes_until = frozenset[str](), float("-inf")
+        self._first, self._again = (Rate(_SEARCHES, _SEARCHES_AT_ONCE) for _ in range(2))
+        self._missed: OrderedDict[KeyHash, float] = OrderedDict()
+        self._browse_at = float("-inf")  # the last one was sent, or the next one will be
+        self._browse_later: asyncio.TimerHandle | None = None
+        self._said: dict[Label, str] = {}  # by which word it is taken back
         self._known: dict[tuple[str, object], InterfaceAddress | None] = {}
-        self._hearing: dict[socket.AddressFamily, socket.socket] = {}
+        self._hearing: dict[socket.AddressFamily, list[socket.socket]] = {}
         self._speaking: dict[InterfaceAddress, socket.socket] = {}
         self._refused: set[InterfaceAddress] = set()
+        self._deaf: set[InterfaceAddress] = set()
+        self._warned = False
         self._changed = asyncio.Event()
 
     async def open(self) -> None:
@@ -136,65 +170,127 @@ class Lan:
         """Look at the interfaces now."""
         self._changed.set()
 
+    def services_changed(self) -> None:
+        """Other services are offered: what is here no more is taken back."""
+        self._codes_until = float("-inf")
+        listed = {service.label for service in self._services() if service.listed}
+        self._say_goodbye(self._said.keys() - listed)
+
     def moved(self) -> None:
-        """This machine is in another network: what was offered in the old one is not here."""
+        """This machine is in another network: what was offered in the old one is not here, and nobody knows it."""
         self._offers = Offers()
+        self._said.clear()
+        self._missed.clear()
+        self._browse_at = min(self._browse_at, asyncio.get_running_loop().time() - BROWSE_PAUSE)
+        self._cookies.append(str(uuid.uuid4()))
         self.refresh()
 
     async def aclose(self) -> None:
-        """Close every socket.  Idempotent."""
+        """Say goodbye and close every socket.  Idempotent."""
+        if self._browse_later is not None:
+            self._browse_later.cancel()
+        self._say_goodbye(list(self._said))
         self._close()
 
     async def find(self, target: KeyHash) -> AsyncGenerator[Candidate, None]:
-        """As Finder.find; ends after GIVE_UP_AT seconds."""
+        """As Finder.find; ends after GIVE_UP_AT seconds, or when others' browsing made its own late."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        search = _Search(target, utc_day(self._clock()))
+        today = utc_day(self._clock())
+        search = _Search(target, today)
         self._searches.add(search)
-        rolling = Search(target.rolling(utc_day(self._clock())), self._cookie)
-        plan = [(began + after, rolling) for after in SEARCH_AT]
-        plan.append((began + BROWSE_AT, Search("", self._cookie)))
-        found = False
+        rolling = Search(target.rolling(today), self._cookie, VERSION).encode()
+        # What was not there a moment ago is asked for once.
+        plan = [began + after for after in SEARCH_AT[: 1 if self._was_missed(target, began) else None]]
+        ends, browsed, asked, found = began + GIVE_UP_AT, False, False, False
         try:
-            while loop.time() < began + GIVE_UP_AT:
-                while plan and plan[0][0] <= loop.time():
-                    packet = plan.pop(0)[1]
-                    if packet.code or not found:
-                        self._send_everywhere(packet.encode())
+            while loop.time() < ends:
+                if plan and plan[0] <= loop.time():
+                    if (self._again if asked else self._first).takes(loop.time()):
+                        self._send_everywhere(rolling)
+                        asked = True
+                    elif not asked:
+                        plan.insert(1, loop.time() + _ONCE_MORE)
+                    plan.pop(0)
+                if not browsed and not found and loop.time() >= began + BROWSE_AT:
+                    browsed, ends = True, max(ends, self._browse() + _ANSWERED_WITHIN)
+                events = [*plan[:1], *([began + BROWSE_AT] if not browsed and not found else []), ends]
                 try:
-                    async with asyncio.timeout_at(plan[0][0] if plan else began + GIVE_UP_AT):
-                        candidate = await search.arrived.get()
+                    async with asyncio.timeout_at(min(events)):
+                        candidate = await search.next()
                 except TimeoutError:
                     continue
                 found = True
                 yield candidate
         finally:
             self._searches.discard(search)
+        if not found:
+            self._missed[target] = loop.time()
+            self._missed.move_to_end(target)
+            if len(self._missed) > _MAX_MISSED:
+                self._missed.popitem(last=False)
 
     async def browse(self, wait: float) -> list[Offer]:
         """Ask who is there, wait `wait` seconds, and return what was heard lately."""
-        self._send_everywhere(Search("", self._cookie).encode())
+        self._browse()
         await asyncio.sleep(wait)
         return self._offers.current(asyncio.get_running_loop().time())
+
+    @property
+    def _cookie(self) -> str:
+        return self._cookies[-1]
+
+    def _was_missed(self, target: KeyHash, now: float) -> bool:
+        return now - self._missed.pop(target, float("-inf")) < _MISSED_FOR
+
+    def _browse(self) -> float:
+        """Ask who is there, for all who want to know within BROWSE_PAUSE; returns when it is, or was just, asked."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._browse_at:
+            return self._browse_at
+        pause = self._browse_at + BROWSE_PAUSE - loop.time()
+        if pause > 0:
+            self._browse_at += BROWSE_PAUSE
+            self._browse_later = loop.call_later(pause, self._send_browse)
+        else:
+            self._browse_at = loop.time()
+            self._send_browse()
+        return self._browse_at
+
+    def _send_browse(self) -> None:
+        self._browse_later = None
+        self._send_everywhere(Search("", self._cookie, VERSION).encode())
 
     # Sockets.
 
     def _hear(self, family: socket.AddressFamily) -> None:
         try:
-            hearing = hearing_socket(family)
+            self._listen(family)
         except OSError as failure:
             # Searching still works; being found by others does not.
             log.warning("lan.deaf", family=family.name, port=PORT, reason=str(failure))
-            return
-        self._hearing[family] = hearing
+
+    def _listen(self, family: socket.AddressFamily, address: InterfaceAddress | None = None) -> None:
+        """Open the first socket of a family, or one more for `address`."""
+        hearing = hearing_socket(family, group_only=address is not None)
+        try:
+            if address is not None:
+                set_membership(hearing, address, member=True)
+        except OSError:
+            hearing.close()
+            raise
+        self._hearing.setdefault(family, []).append(hearing)
         asyncio.get_running_loop().add_reader(hearing, self._readable, hearing)
 
     def _follow(self, addresses: frozenset[InterfaceAddress]) -> None:
         self._known.clear()
         self._refused &= addresses
+        self._deaf &= addresses
         for gone in self._speaking.keys() - addresses:
             self._drop(gone)
-        for address in sorted(addresses - self._speaking.keys()):
+        for address in by_importance(self._deaf):
+            self._join(address)
+        for address in by_importance(addresses - self._speaking.keys()):
             try:
                 speaking = speaking_socket(address)
             except OSError as failure:  # a new IPv6 address cannot be used for its first second or two
@@ -208,28 +304,40 @@ class Lan:
             log.debug("lan.joined", interface=address.name, address=address.address)
 
     def _join(self, address: InterfaceAddress) -> None:
-        hearing = self._hearing.get(family_of(address))
-        if hearing is None:
+        """Hear the group there; where a socket is in as many groups as one may be, by another one."""
+        family = family_of(address)
+        if family not in self._hearing:
             return
+        self._deaf.discard(address)
         try:
-            set_membership(hearing, address, member=True)
+            for hearing in self._hearing[family]:
+                if joins(hearing, address):
+                    return
+            if len(self._hearing[family]) >= _MAX_HEARING:
+                raise OSError(errno.ENOBUFS, "in as many groups as may be")
+            self._listen(family, address)
         except OSError as failure:
-            # EADDRINUSE: another address of the same interface joined it.
-            log.debug("lan.not_joined", interface=address.name, reason=str(failure))
+            self._deaf.add(address)
+            # Anything else happens while interfaces come and go.
+            worth = failure.errno in IN_ENOUGH_GROUPS and not self._warned
+            self._warned |= worth
+            say = log.warning if worth else log.debug
+            say("lan.not_joined", interface=address.name, reason=str(failure), consequence="tried again")
 
     def _drop(self, address: InterfaceAddress) -> None:
         speaking = self._speaking.pop(address)
         asyncio.get_running_loop().remove_reader(speaking)
         speaking.close()
-        hearing = self._hearing.get(family_of(address))
-        still = any(other.index == address.index and family_of(other) == family_of(address) for other in self._speaking)
-        if hearing is not None and not still:
+        family = family_of(address)
+        if any(other.index == address.index and family_of(other) == family for other in self._speaking):
+            return
+        for hearing in self._hearing.get(family, ()):
             with contextlib.suppress(OSError):
                 set_membership(hearing, address, member=False)
 
     def _close(self) -> None:
         loop = asyncio.get_running_loop()
-        for one in (*self._hearing.values(), *self._speaking.values()):
+        for one in (*(one for several in self._hearing.values() for one in several), *self._speaking.values()):
             loop.remove_reader(one)
             one.close()
         self._hearing.clear()
@@ -240,6 +348,11 @@ class Lan:
     def _send_everywhere(self, packet: bytes) -> None:
         for address, speaking in list(self._speaking.items()):
             self._speak(speaking, packet, address)
+
+    def _say_goodbye(self, labels: Iterable[Label]) -> None:
+        for label in labels:
+            packet = Goodbye(self._port(), str(label), self._cookie, self._said.pop(label)).encode()
+            self._send_everywhere(packet)
 
     def _speak(self, speaking: socket.socket, packet: bytes, address: InterfaceAddress) -> None:
         if self._multicast:
@@ -256,7 +369,7 @@ class Lan:
                 data, sender = sock.recvfrom(MAX_PACKET + 1)
             except OSError:
                 return  # nothing more, or an ICMP error for an earlier answer of ours
-            if data.startswith(b"HARDLINE-S"):
+            if data.startswith(b"HARDLINE-"):
                 source = str(sender[0]).partition("%")[0]
                 interface = self._attached(source, sender)
                 if interface is not None and self._is_read(data, source):
@@ -264,35 +377,61 @@ class Lan:
                         self._packet(parse(data), source, sender, interface)
 
     def _is_read(self, data: bytes, source: str) -> bool:
-        """A flood of one kind, or from one source, leaves time to read the others."""
-        if any(search.may_want(data) for search in self._searches):
+        """A flood of one kind, from one source, or of one code leaves time to read the others."""
+        if any(search.heard.may_want(data) for search in self._searches):
             return True
-        rates = self._asked if data.startswith(b"HARDLINE-SEARCH") else self._told
-        return rates.takes(source, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        if not data.startswith(b"HARDLINE-SEARCH"):
+            return self._told.takes(source, now)
+        if self._codes_until <= now:
+            self._codes_until = now + _CODES_FOR
+            self._codes = frozenset(self._policy.codes(self._services(), utc_day(self._clock())))
+        if (code := search_code(data)) in self._codes:
+            return self._asked_by_code.takes(code, now)
+        return self._asked.takes(source, now)
 
     def _packet(
-        self, packet: Search | Answer, source: str, sender: tuple[object, ...], interface: InterfaceAddress
+        self, packet: Search | Answer | Goodbye, source: str, sender: Sender, interface: InterfaceAddress
     ) -> None:
-        if packet.cookie == self._cookie:
+        if packet.cookie in self._cookies:
             return
         if isinstance(packet, Search):
             self._answer(packet, source, sender, interface)
             return
         scoped = f"{source}%{interface.name}" if source.startswith("fe80:") else source
-        endpoint = Endpoint(scoped, packet.port)
+        endpoint, label = Endpoint(scoped, packet.port), packet.label
+        now = asyncio.get_running_loop().time()
+        if isinstance(packet, Goodbye):
+            if label is not None:
+                self._offers.ended(label, endpoint, packet.end)
+            return
         today = utc_day(self._clock())
         for search in self._searches:
             if packet.matches(search.target, today):
-                search.heard(packet, source, endpoint)
-        label = packet.label
+                candidate, questions = search.heard.answer(packet, scoped, endpoint, sender, now)
+                if candidate is not None:
+                    search.found(candidate, source)
+                for to, question in questions:
+                    self._ask(to, question)
         if label is not None and packet.listed:
-            self._offers.heard(label, packet.title, scoped, endpoint, asyncio.get_running_loop().time())
+            self._offers.heard(label, packet.title, scoped, endpoint, now, packet.end)
 
-    def _answer(self, search: Search, source: str, sender: tuple[object, ...], interface: InterfaceAddress) -> None:
+    def _ask(self, to: Sender, question: Search) -> None:
+        """A question to one address alone."""
+        interface = self._attached(str(to[0]).partition("%")[0], to)
+        if interface is not None and (speaking := self._speaking.get(interface)) is not None:
+            _send(speaking, question.encode(), to)
+
+    def _answer(self, search: Search, source: str, sender: Sender, interface: InterfaceAddress) -> None:
         day, now = utc_day(self._clock()), asyncio.get_running_loop().time()
-        for reply in self._policy.replies(search.code, source, self._services(), day=day, now=now):
-            title = reply.service.title if reply.to_all else ""
-            packet = Answer(self._port(), reply.name, self._cookie, title, version=2, day=day).encode()
+        for reply in self._policy.replies(search, source, self._services(), day=day, now=now):
+            title = end = ""
+            if reply.to_all:
+                title = reply.service.title
+                end = sealed(self._said.setdefault(reply.service.label, secrets.token_hex(16)))
+            packet = Answer(
+                self._port(), reply.name, self._cookie, title, version=VERSION, day=day, to=search.word, end=end
+            ).encode()
             speaking = self._speaking.get(interface)
             if speaking is None:
                 continue
@@ -301,7 +440,7 @@ class Lan:
                 scope = (0, interface.index) if speaking.family == socket.AF_INET6 else ()
                 _send(speaking, packet, (group_of(speaking), PORT, *scope))
 
-    def _attached(self, source: str, sender: tuple[object, ...]) -> InterfaceAddress | None:
+    def _attached(self, source: str, sender: Sender) -> InterfaceAddress | None:
         """The address of ours on the subnet that `source` is on; a link-local one by its scope."""
         scope = sender[3] if len(sender) > 3 else 0
         key = (source, scope)
@@ -322,7 +461,7 @@ class Lan:
         return None
 
 
-def _send(speaking: socket.socket, packet: bytes, to: tuple[object, ...]) -> None:
+def _send(speaking: socket.socket, packet: bytes, to: Sender) -> None:
     # Interfaces come and go, firewalls say EPERM, ICMP errors of earlier packets surface here: searches are repeated.
     with contextlib.suppress(OSError):
         speaking.sendto(packet, to)

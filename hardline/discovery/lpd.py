@@ -1,13 +1,17 @@
 """The LAN packets, without I/O.
 
-    HARDLINE-SEARCH * HTTP/1.1      Infohash: a rolling code, or nothing ("who is there?")
-    HARDLINE-SERVICE * HTTP/1.1     Port, Infohash: the label or the rolling code, title; ours adds v and day
+    HARDLINE-SEARCH * HTTP/1.1      Infohash: a rolling code, or nothing ("who is there?"); ours adds v
+    HARDLINE-SERVICE * HTTP/1.1     Port, Infohash: the label or the rolling code, title; ours adds v, day, to and end
+    HARDLINE-GOODBYE * HTTP/1.1     Port, Infohash: a label that was said, end: what only its owner can say
 
-The first lines and headers are the original's, byte for byte.  Source: docs/PROTOCOL.md, sections 6.1 and 6.2.
+The first two lines and their first headers are the original's, byte for byte; it takes no notice of the third.
+Source: docs/PROTOCOL.md, sections 6.1, 6.2 and 6.7.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 
 from hardline.errors import BadKeyHash, BadLabel, PeerError
@@ -21,22 +25,33 @@ BROADCAST = "255.255.255.255"
 
 MAX_PACKET = 2048
 MAX_TITLE = 120
+MAX_DAYS_OFF = 400  # a clock that is further off says nothing
+VERSION = 2
 _MAX_FIELD = 300
 
 _SEARCH = b"HARDLINE-SEARCH"
 _SERVICE = b"HARDLINE-SERVICE"
+_GOODBYE = b"HARDLINE-GOODBYE"
+_WORD = re.compile(r"[0-9A-Za-z-]{1,64}\Z")  # what is said once more in an answer
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Who asks for what; `code` is "" for everything."""
+    """Who asks for what; `code` is "" for everything.  `version` is 2 for a node like us, 0 for an original."""
 
     code: str
     cookie: str
+    version: int = 0
 
     def encode(self) -> bytes:
         """The packet."""
-        return _packet("HARDLINE-SEARCH", ("Infohash", self.code), ("cookie", self.cookie))
+        ours = [("v", str(self.version))] if self.version else []
+        return _packet("HARDLINE-SEARCH", ("Infohash", self.code), ("cookie", self.cookie), *ours)
+
+    @property
+    def word(self) -> str:
+        """What an answer to it says once more: the cookie, where it is short and plain."""
+        return _word(self.cookie)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +59,8 @@ class Answer:
     """What is offered at a port of the packet's sender.
 
     `name` is the label, or the rolling code of a service that does not want to be listed.  `version` is 2 for
-    a node like us, 0 for an original; `day` is the UTC day on the answering machine's clock.
+    a node like us, 0 for an original; `day` is the UTC day on the answering machine's clock.  `to` is the cookie of the
+    search that is answered.  `end` is `sealed` of what a Goodbye would say.
     """
 
     port: int
@@ -53,12 +69,15 @@ class Answer:
     title: str = ""
     version: int = 0
     day: int | None = None
+    to: str = ""
+    end: str = ""
 
     def encode(self) -> bytes:
         """The packet."""
         ours = [("v", str(self.version))] if self.version else []
         if self.day is not None:
             ours.append(("day", str(self.day)))
+        ours += [(name, value) for name, value in (("to", self.to), ("end", self.end)) if value]
         return _packet(
             "HARDLINE-SERVICE",
             ("Port", str(self.port)),
@@ -75,10 +94,7 @@ class Answer:
 
         A rolling code looks like a key hash: only whoever knows the key hash can tell.
         """
-        try:
-            return Label.parse(self.name)
-        except (BadKeyHash, BadLabel):
-            return None
+        return _label(self.name)
 
     @property
     def listed(self) -> bool:
@@ -86,36 +102,80 @@ class Answer:
         return bool(self.title) or self.version < 2
 
     def matches(self, target: KeyHash, today: int) -> bool:
-        """It is about `target`: by its key hash, or by one of its rolling codes around its day or ours."""
-        code = self.name.rpartition("-")[2].lower()
-        if code == str(target):
-            return True
-        days = {today - 1, today, today + 1} | ({self.day} if self.day is not None else set())
-        return any(day >= 0 and code == target.rolling(day) for day in days)
+        """It is about `target`: by its key hash, or by one of its rolling codes around our day or on its own."""
+        return self.shows(target) or self._day_of(target, today) is not None
+
+    def fitting_day(self, target: KeyHash, today: int) -> int | None:
+        """The UTC day that the answering machine has, as far as this answer can be believed.
+
+        Whoever repeats a code that it heard says what it likes besides: the day is the one that the code is of.
+        """
+        if not self.shows(target):
+            return self._day_of(target, today)
+        return self.day if self.day is not None and abs(self.day - today) <= MAX_DAYS_OFF else None
+
+    def _day_of(self, target: KeyHash, today: int) -> int | None:
+        days = [today, today - 1, today + 1]
+        if self.day is not None and abs(self.day - today) <= MAX_DAYS_OFF:
+            days.append(self.day)
+        name = self.name.lower()
+        return next((day for day in days if day >= 0 and name == target.rolling(day)), None)
 
     def shows(self, target: KeyHash) -> bool:
         """It contains the key hash of `target` itself."""
         return self.name.rpartition("-")[2].lower() == str(target)
 
 
-def parse(data: bytes) -> Search | Answer:
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """What was offered at a port of the packet's sender under the label `name` is so no more.
+
+    `end` is what the answers had sealed: nobody else knows it.
+    """
+
+    port: int
+    name: str
+    cookie: str
+    end: str
+
+    def encode(self) -> bytes:
+        """The packet."""
+        headers = ("Port", str(self.port)), ("Infohash", self.name), ("cookie", self.cookie), ("end", self.end)
+        return _packet("HARDLINE-GOODBYE", *headers)
+
+    @property
+    def label(self) -> Label | None:
+        """The label, when `name` is one."""
+        return _label(self.name)
+
+
+def sealed(end: str) -> str:
+    """What an answer says beforehand of the `end` in a goodbye."""
+    return hashlib.blake2b(end.encode("utf-8", "replace"), digest_size=16, person=b"hardline goodbye").hexdigest()
+
+
+def parse(data: bytes) -> Search | Answer | Goodbye:
     """Read a packet.  Raises PeerError for whatever is none."""
     if len(data) > MAX_PACKET:
         raise PeerError(f"a LAN packet of {len(data)} bytes, expected at most {MAX_PACKET}")
     kind = data[: len(_SERVICE)]
-    if not kind.startswith((_SEARCH, _SERVICE)):
+    if not kind.startswith((_SEARCH, _SERVICE, _GOODBYE)):
         raise PeerError("not a LAN packet of ours")
     fields = _fields(data)
     cookie = fields.get("cookie", "")
     if kind.startswith(_SEARCH):
         code = fields.get("infohash", "")
-        return Search(code.lower() if code.isascii() else code, cookie)  # beyond ASCII lower case may be longer
+        version = _number(fields.get("v", ""), 1000) or 0
+        # Beyond ASCII lower case may be longer.
+        return Search(code.lower() if code.isascii() else code, cookie, version)
     port = _number(fields.get("port", ""), 65_535)
     if not port:
         raise PeerError(f"a LAN answer with port {fields.get('port', '')[:20]!r}")
     name = fields.get("infohash", "")
     if not name:
         raise PeerError("a LAN answer without a name")
+    if kind.startswith(_GOODBYE):
+        return Goodbye(port, name, cookie, _word(fields.get("end", "")))
     return Answer(
         port=port,
         name=name,
@@ -123,7 +183,15 @@ def parse(data: bytes) -> Search | Answer:
         title=clean_title(fields.get("title", "")),
         version=_number(fields.get("v", ""), 1000) or 0,
         day=_number(fields.get("day", ""), 10_000_000),
+        to=_word(fields.get("to", "")),
+        end=_word(fields.get("end", "")),
     )
+
+
+def search_code(data: bytes) -> str:
+    """What a search is for, at a glance: "" where it is for everything or not of the usual form."""
+    _, _, rest = data.partition(b"\r\nInfohash: ")
+    return rest[:40].decode("latin-1") if rest[40:42] == b"\r\n" else ""
 
 
 def clean_title(text: str) -> str:
@@ -143,6 +211,17 @@ def _fields(data: bytes) -> dict[str, str]:
         if colon:
             fields.setdefault(name.strip().lower(), value.strip()[:_MAX_FIELD].rstrip())
     return fields
+
+
+def _label(name: str) -> Label | None:
+    try:
+        return Label.parse(name)
+    except (BadKeyHash, BadLabel):
+        return None
+
+
+def _word(text: str) -> str:
+    return text if _WORD.match(text) else ""
 
 
 def _number(text: str, highest: int) -> int | None:

@@ -11,6 +11,8 @@ Source: docs/PROTOCOL.md, section 6.5.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import ipaddress
 import logging
 import secrets
@@ -19,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import ifaddr
 import zeroconf
 from zeroconf import (  # type: ignore[attr-defined]  # public, but not in its __all__
     DNSAddress,
@@ -44,7 +47,8 @@ from hardline.discovery.instances import (
     short_name,
     text_of,
 )
-from hardline.discovery.interfaces import InterfaceAddress
+from hardline.discovery.interfaces import InterfaceAddress, by_importance
+from hardline.discovery.multicast import IN_ENOUGH_GROUPS
 from hardline.discovery.rates import Rates
 from hardline.identity import Label
 
@@ -53,6 +57,8 @@ MAX_QUESTION = 1500  # bytes of a packet
 MAX_ANSWER = 9000  # RFC 6762, section 17
 MAX_ADDRESSES = 16  # of ours, in an announcement
 
+_GROUP = "224.0.0.251"
+_MAX_SPEAKERS = 128  # interfaces, each with IPv4 and with IPv6
 _MAX_RECORDS = 256
 _SENT = 8
 _ECHO = 0.1  # seconds until we have heard ourselves
@@ -74,10 +80,10 @@ class Mdns:
 
     def __init__(self, heard: Callable[[Sequence[Record], str], None]) -> None:
         self._heard = heard
-        # A name of its own, since nobody needs to know how this machine is called.
-        self.server = f"hardline-{secrets.token_hex(6)}.local."
-        self._me = self.server.partition(".")[0].encode()
+        self.server = _new_name()
+        self._me: deque[bytes] = deque([_host(self.server)], maxlen=2)  # what the old one said may still come
         self._addresses: frozenset[InterfaceAddress] = frozenset()
+        self._inside: set[str] = set()  # those that only this computer reaches, now or when they were announced
         self._own: frozenset[str] = frozenset()
         self._zeroconf: AsyncZeroconf | None = None
         self._announced: dict[str, tuple[_Announced, AsyncServiceInfo]] = {}
@@ -85,35 +91,52 @@ class Mdns:
         self._sent: deque[tuple[float, bytes]] = deque(maxlen=_SENT)
         self._questions = Rates(40, 40, share=0.25)
         self._answers = Rates(100, 200, share=0.25)
+        self._sixes = self._warned = False
+        self._members: list[socket.socket] = []
+        self._joined: dict[str, socket.socket] = {}
 
     async def open(self, addresses: Collection[InterfaceAddress]) -> None:
         """Use the interfaces of `addresses`.  Raises OSError where the port cannot be had."""
         _quieten()
         _try_port()
         self._know(addresses)
-        self._zeroconf = AsyncZeroconf(interfaces=_speakers(addresses))
+        self._sixes = _can_look()
+        speakers = self._speakers(addresses)
+        self._zeroconf = AsyncZeroconf(interfaces=speakers)
         try:
             await self._zeroconf.zeroconf.async_wait_for_start()
+            await self._speak_beyond(speakers)
         except zeroconf.Error as failure:
             await self.aclose()
             raise OSError(f"zeroconf did not start: {failure!r}") from failure
         self._stand_before()
 
     async def follow(self, addresses: Collection[InterfaceAddress]) -> bool:
-        """Use the interfaces of `addresses` from now on; True where one has been added."""
+        """Use the interfaces of `addresses` from now on; True where one of note has been added."""
         assert self._zeroconf is not None
-        engine, speakers = self._zeroconf.zeroconf.engine, _speakers(addresses)
-        if self._addresses == frozenset(addresses) and len(engine.senders) >= len(speakers):
-            return False
+        engine, speakers = self._zeroconf.zeroconf.engine, self._speakers(addresses)
+        known, before = self._addresses, self._senders()
         self._know(addresses)
+        if known == self._addresses and len(before) >= len(speakers):
+            return False
         try:
             # The engine's, and not zeroconf's own that calls it: the gate must stand before anything is announced.
-            return await engine.async_update_interfaces(speakers, zeroconf.IPVersion.All, False)
+            await engine.async_update_interfaces(speakers, zeroconf.IPVersion.All, False)
+            await self._speak_beyond(speakers)
         except OSError as failure:
             log.debug("mdns.skipped", reason=str(failure))
-            return False
         finally:
             self._stand_before()
+        return bool(self._senders() - before - self._inside)
+
+    def rename(self) -> None:
+        """Take another name, and forget without a word what was announced by the old one."""
+        assert self._zeroconf is not None
+        self.server = _new_name()
+        self._me.append(_host(self.server))
+        for _, info in self._announced.values():
+            self._zeroconf.zeroconf.registry.async_remove(info)
+        self._announced.clear()
 
     async def announce(
         self, wanted: Mapping[str, Label], port: int, *, lost: Collection[str] = (), again: bool = False
@@ -140,7 +163,9 @@ class Mdns:
                 continue
             try:
                 info = self._info(name, offer)
-                if known is None:
+                if known is not None and not again and self._is_small(known[0], offer):
+                    self._zeroconf.zeroconf.registry.async_update(info)  # for those who ask
+                elif known is None:
                     said.append(await self._zeroconf.async_register_service(info, cooperating_responders=True))
                 else:
                     said.append(await self._zeroconf.async_update_service(info))
@@ -169,12 +194,84 @@ class Mdns:
         """Say goodbye and close every socket.  Idempotent."""
         zc, self._zeroconf = self._zeroconf, None
         self._announced.clear()
+        for member in self._members:
+            member.close()
+        self._members.clear()
+        self._joined.clear()
         if zc is not None:
             try:
                 async with asyncio.timeout(_CLOSE_LIMIT):
                     await zc.async_close()
             except TimeoutError:
                 log.debug("mdns.not_closed", limit_s=_CLOSE_LIMIT)
+
+    # Speaking.
+
+    def _speakers(self, addresses: Collection[InterfaceAddress]) -> list[str | int]:
+        """One IPv4 address of each interface, and the number of each that has IPv6: zeroconf wants them so."""
+        fours, sixes = dict[int, str](), dict[int, None]()
+        for one in by_importance(addresses):
+            if one.ip.version == 4:
+                fours.setdefault(one.index, one.address)
+            elif not one.ip.is_loopback and self._sixes:  # loopback has no multicast
+                sixes[one.index] = None
+        if max(len(fours), len(sixes)) > _MAX_SPEAKERS:
+            self._warn(f"{len(fours)} interfaces, the first {_MAX_SPEAKERS} are used")
+        return [*list(fours.values())[:_MAX_SPEAKERS], *list(sixes)[:_MAX_SPEAKERS]]
+
+    def _senders(self) -> set[str]:
+        """The addresses that zeroconf speaks from."""
+        assert self._zeroconf is not None
+        return {str(one.sock_name[0]).partition("%")[0] for one in self._zeroconf.zeroconf.engine.senders}
+
+    async def _speak_beyond(self, speakers: Sequence[str | int]) -> None:
+        """Use the IPv4 addresses that zeroconf could not: its socket is in as many groups as one may be.
+
+        On Linux what arrives in a group that any socket has joined is given to every socket at its port.
+        """
+        assert self._zeroconf is not None
+        for gone in self._joined.keys() - set(speakers):
+            with contextlib.suppress(OSError):
+                self._joined.pop(gone).setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, _membership(gone))
+        speaking = self._senders()
+        for address in speakers:
+            if isinstance(address, str) and address not in speaking:
+                try:
+                    self._join(address)
+                    # It is one of the engine's from now on, which closes it.
+                    await self._zeroconf.zeroconf.engine._async_wrap_socket(_mouth(address), True)
+                except OSError as failure:
+                    if failure.errno in IN_ENOUGH_GROUPS:
+                        self._warn(f"{address}: {failure}")
+                    else:  # it has gone again
+                        log.debug("mdns.skipped", reason=str(failure))
+
+    def _join(self, address: str) -> None:
+        if address in self._joined:
+            return
+        for member in self._members:
+            try:
+                member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _membership(address))
+            except OSError as failure:
+                if failure.errno not in IN_ENOUGH_GROUPS:
+                    raise
+            else:
+                self._joined[address] = member
+                return
+        member = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _membership(address))
+        except OSError:
+            member.close()
+            raise
+        self._members.append(member)
+        self._joined[address] = member
+
+    def _warn(self, reason: str) -> None:
+        """Once: what does not work on one interface seldom works on the next."""
+        say = log.debug if self._warned else log.warning
+        self._warned = True
+        say("mdns.skipped", reason=reason, consequence="no DNS-SD there")
 
     # Announcing.
 
@@ -186,13 +283,24 @@ class Mdns:
         )
 
     def _announced_addresses(self) -> tuple[str, ...]:
-        """Ours, IPv4 first and link-local last; loopback and such without a network only where there is no other."""
-        ordered = sorted(self._addresses, key=lambda one: (one.ip.is_link_local, one.ip.version, one.ip.packed))
+        """Ours, those that matter first, of each interface IPv4 first and link-local last.
+
+        Loopback and such without a network only where there is no other.
+        """
+        ordered = sorted(
+            self._addresses, key=lambda one: (one.rank, one.ip.is_link_local, one.ip.version, one.ip.packed)
+        )
         outside = [one for one in ordered if not one.ip.is_loopback]
         shared = [one for one in outside if one.prefix < one.ip.max_prefixlen]
         return tuple(one.address for one in shared or outside or ordered)[:MAX_ADDRESSES]
 
+    def _is_small(self, before: _Announced, now: _Announced) -> bool:
+        """Of what is announced only addresses inside this computer have changed."""
+        return before[:2] == now[:2] and set(before[2]) ^ set(now[2]) <= self._inside
+
     def _know(self, addresses: Collection[InterfaceAddress]) -> None:
+        announced = {address for (_, _, at), _ in self._announced.values() for address in at}
+        self._inside = {one.address for one in addresses if not one.of_note} | (self._inside & announced)
         self._addresses = frozenset(addresses)
         self._own = frozenset(one.address for one in addresses)
 
@@ -215,7 +323,7 @@ class Mdns:
         lower = data.lower()
         if interface is None or not any(word in lower for word in words):
             return False
-        if source in self._own and (self._me in data if is_answer else self._has_sent(data)):
+        if source in self._own and (any(me in data for me in self._me) if is_answer else self._has_sent(data)):
             return False  # our own voice
         if not (self._answers if is_answer else self._questions).takes(source, _now()):
             return False
@@ -296,6 +404,46 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def _new_name() -> str:
+    """A name of its own, since nobody needs to know how this machine is called, or where it was before."""
+    return f"hardline-{secrets.token_hex(6)}.local."
+
+
+def _host(server: str) -> bytes:
+    return server.partition(".")[0].encode()
+
+
+def _membership(address: str) -> bytes:
+    return socket.inet_aton(_GROUP) + socket.inet_aton(address)
+
+
+def _mouth(address: str) -> socket.socket:
+    """A socket as zeroconf has one for each interface.  Raises OSError."""
+    mouth = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        mouth.setblocking(False)
+        mouth.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "SO_REUSEPORT"):
+            mouth.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        mouth.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
+        mouth.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+        mouth.bind((address, PORT))
+    except BaseException:
+        mouth.close()
+        raise
+    return mouth
+
+
+@functools.cache
+def _can_look() -> bool:
+    """zeroconf looks for IPv6 addresses itself, by netlink."""
+    try:
+        ifaddr.get_adapters()
+    except OSError:
+        return False
+    return True
+
+
 def _quieten() -> None:
     logger = logging.getLogger("zeroconf")
     logger.handlers[:] = [_Forward()]
@@ -309,14 +457,3 @@ def _try_port() -> None:
         if hasattr(socket, "SO_REUSEPORT"):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         probe.bind(("", PORT))
-
-
-def _speakers(addresses: Collection[InterfaceAddress]) -> list[str | int]:
-    """One IPv4 address of each interface, and the number of each that has IPv6: zeroconf wants them so."""
-    fours, sixes = dict[int, str](), set[int]()
-    for one in sorted(addresses):
-        if one.ip.version == 4:
-            fours.setdefault(one.index, one.address)
-        elif not one.ip.is_loopback:  # it has no multicast
-            sixes.add(one.index)
-    return [*fours.values(), *sorted(sixes)]

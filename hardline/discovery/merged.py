@@ -60,7 +60,10 @@ class MergedSearch:
                 if candidate is None:
                     running -= 1
                     continue
-                key = (candidate.endpoint, candidate.plain, candidate.day, candidate.near, candidate.told)
+                key = (
+                    *(candidate.endpoint, candidate.plain, candidate.day),
+                    *(candidate.near, candidate.told, candidate.answered),
+                )
                 if key not in seen:
                     seen.add(key)
                     yield candidate

@@ -6,6 +6,7 @@ Originals bind the same port on the same machine, so it is shared (SO_REUSEPORT)
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import struct
 
@@ -14,6 +15,8 @@ from hardline.discovery.lpd import GROUP_4, GROUP_6, PORT
 
 _GROUPS = {socket.AF_INET: GROUP_4, socket.AF_INET6: GROUP_6}
 _RECEIVE_BUFFER = 262_144
+# Linux: net.ipv4.igmp_max_memberships, or net.core.optmem_max.
+IN_ENOUGH_GROUPS = (errno.ENOBUFS, errno.ENOMEM)
 
 
 def family_of(address: InterfaceAddress) -> socket.AddressFamily:
@@ -21,8 +24,11 @@ def family_of(address: InterfaceAddress) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address.address else socket.AF_INET
 
 
-def hearing_socket(family: socket.AddressFamily) -> socket.socket:
-    """A socket on the discovery port, shared with others of this machine.  Raises OSError."""
+def hearing_socket(family: socket.AddressFamily, *, group_only: bool = False) -> socket.socket:
+    """A socket on the discovery port, shared with others of this machine.  Raises OSError.
+
+    One that is for the `group_only` does not hear what an earlier one hears: broadcasts, and what is sent to us alone.
+    """
     hearing = socket.socket(family, socket.SOCK_DGRAM)
     try:
         hearing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -36,7 +42,7 @@ def hearing_socket(family: socket.AddressFamily) -> socket.socket:
             # Linux would hand every group that anybody on this machine joined to every socket on the port.
             with contextlib.suppress(OSError):
                 hearing.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_MULTICAST_ALL", 49), 0)
-        hearing.bind(("", PORT))
+        hearing.bind((_GROUPS[family] if group_only else "", PORT))
         hearing.setblocking(False)
     except BaseException:
         hearing.close()
@@ -54,6 +60,21 @@ def set_membership(hearing: socket.socket, address: InterfaceAddress, *, member:
     option = socket.IP_ADD_MEMBERSHIP if member else socket.IP_DROP_MEMBERSHIP
     request = socket.inet_aton(GROUP_4) + socket.inet_aton(address.address) + struct.pack("@i", address.index)
     hearing.setsockopt(socket.IPPROTO_IP, option, request)
+
+
+def joins(hearing: socket.socket, address: InterfaceAddress) -> bool:
+    """Join the group on the interface of `address`, or be in it already; False when the socket is in enough groups.
+
+    Raises OSError for anything else.
+    """
+    try:
+        set_membership(hearing, address, member=True)
+    except OSError as failure:
+        if failure.errno in IN_ENOUGH_GROUPS:
+            return False
+        if failure.errno != errno.EADDRINUSE:
+            raise
+    return True
 
 
 def speaking_socket(address: InterfaceAddress) -> socket.socket:

@@ -1,7 +1,8 @@
 """What the LAN offers, as its answers said, without I/O.
 
 Bounded and fair: one source fills its own share and no more, and junk does not push out what is known before
-its time.  Source: docs/PROTOCOL.md, section 6.2.
+its time.  What is not heard again is gone after a minute, and at once when its owner says goodbye: that is who knows
+what was sealed in the answer that was heard first.  Source: docs/PROTOCOL.md, sections 6.2 and 6.7.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
+from hardline.discovery.lpd import sealed
 from hardline.identity import Label
 from hardline.routes import Endpoint
 
-LIFETIME = 600.0  # seconds
+LIFETIME = 60.0  # seconds
 MAX_OFFERS = 256
 MAX_PER_SOURCE = 32
 
@@ -26,6 +28,7 @@ class Offer:
     source: str
     endpoint: Endpoint
     seen: float
+    end: str = ""  # sealed
 
 
 class Offers:
@@ -38,17 +41,24 @@ class Offers:
         self._offers: OrderedDict[tuple[Label, Endpoint], Offer] = OrderedDict()  # heard longest ago first
         self._sources: Counter[str] = Counter()
 
-    def heard(self, label: Label, title: str, source: str, endpoint: Endpoint, now: float) -> None:
-        """An answer came."""
+    def heard(self, label: Label, title: str, source: str, endpoint: Endpoint, now: float, end: str = "") -> None:
+        """An answer came.  What it has sealed counts only when nobody spoke for that endpoint before."""
         key = (label, endpoint)
         if key in self._offers:
+            end = self._offers[key].end
             self._forget(key)
         else:
             self._forget_old(now)
             if len(self._offers) >= MAX_OFFERS or self._sources[source] >= MAX_PER_SOURCE:
                 return
-        self._offers[key] = Offer(label, title, source, endpoint, now)
+        self._offers[key] = Offer(label, title, source, endpoint, now, end)
         self._sources[source] += 1
+
+    def ended(self, label: Label, endpoint: Endpoint, end: str) -> None:
+        """A goodbye came."""
+        key = (label, endpoint)
+        if key in self._offers and self._offers[key].end == sealed(end):
+            self._forget(key)
 
     def current(self, now: float) -> list[Offer]:
         """What was heard lately: one per label, the newest, by title."""

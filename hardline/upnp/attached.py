@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import ifaddr
-
+from hardline.machine import addresses, is_made
 from hardline.upnp import routing
 from hardline.upnp.external import judge
 from hardline.upnp.routing import Gateway
@@ -51,7 +50,9 @@ def attached(bind: Sequence[str] = ()) -> Attached:
     routes_4, routes_6 = routing.gateways_4(_read("route")), routing.gateways_6(_read("ipv6_route"))
     every_4 = [own for own in _addresses_4() if not wanted or wanted & {"0.0.0.0", own.address}]
     leading = {route.interface for route in routes_4}
-    own_4 = tuple(own for own in every_4 if not leading or own.interface in leading)
+    # Where no router is known one may still answer, on what leads out of the computer.
+    beyond = leading or {own.interface for own in every_4 if not is_made(own.interface)}
+    own_4 = tuple(own for own in every_4 if not beyond or own.interface in beyond)
     lasting = routing.lasting_6(_read("if_inet6"))
     interfaces_6 = {route.interface for route in routes_6}
     own_6 = tuple(
@@ -71,12 +72,11 @@ def attached(bind: Sequence[str] = ()) -> Attached:
 
 def _addresses_4() -> list[Own]:
     found = []
-    for adapter in ifaddr.get_adapters():
-        for entry in adapter.ips:
-            if isinstance(entry.ip, str):
-                interface = ipaddress.IPv4Interface(f"{entry.ip}/{entry.network_prefix}")
-                if not (interface.ip.is_loopback or interface.ip.is_link_local):
-                    found.append(Own(adapter.name, entry.ip, interface.network))
+    for held in addresses():
+        if ":" not in held.address:
+            interface = ipaddress.IPv4Interface(f"{held.address}/{held.prefix}")
+            if not (interface.ip.is_loopback or interface.ip.is_link_local):
+                found.append(Own(held.interface, held.address, interface.network))
     return sorted(found, key=lambda own: (own.interface, own.address))
 
 

@@ -215,6 +215,9 @@ def test_two_services_of_one_node_may_have_one_title():
 def test_a_search_for_what_nobody_has_ends_and_leaves_nothing():
     async def main() -> None:
         async with on_lan() as visitor:
+            async with asyncio.timeout(30):
+                while visitor.dnssd._mdns is None:
+                    await asyncio.sleep(0.01)
             say(announcement(target(), HERE))
             began = time.monotonic()
             assert await visitor.find(target().key_hash) is None

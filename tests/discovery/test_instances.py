@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.discovery.instances import (
+    LIFETIME,
     MAX_ADDRESSES,
     MAX_NAME,
     MAX_SEARCHED,
@@ -25,7 +26,8 @@ from hardline.discovery.instances import (
     title_of,
 )
 from hardline.discovery.lpd import clean_title
-from hardline.discovery.offers import LIFETIME, MAX_OFFERS, MAX_PER_SOURCE
+from hardline.discovery.offers import LIFETIME as SHOWN
+from hardline.discovery.offers import MAX_OFFERS, MAX_PER_SOURCE
 from hardline.identity import KeyHash, Label
 from hardline.routes import Endpoint
 
@@ -210,8 +212,25 @@ def test_new_addresses_of_a_family_replace_the_old_ones():
 def test_what_was_not_heard_for_ten_minutes_is_forgotten():
     instances = Instances()
     instances.heard(announcement(1), HERE, 0.0)
-    assert titles(instances, LIFETIME - 1) == ["wiki"]
+    assert endpoints(instances, 1, LIFETIME - 1)
     assert endpoints(instances, 1, LIFETIME + 1) == []
+
+
+def test_what_was_not_heard_for_a_minute_is_not_shown_and_still_tried():
+    instances = Instances()
+    instances.heard(announcement(1), HERE, 0.0)
+    assert titles(instances, SHOWN - 1) == ["wiki"]
+    assert titles(instances, SHOWN) == []
+    assert endpoints(instances, 1, SHOWN)
+
+
+def test_who_said_it_first_is_tried_first_however_often_others_say_it():
+    instances, liar = Instances(), "192.168.1.66"
+    instances.heard(announcement(1), HERE, 0.0)
+    for now in range(1, 9):
+        instances.heard(announcement(1), liar, float(now))
+    sources = [source for source, _ in instances.endpoints(label(1).key_hash, 9.0)]
+    assert (sources[0], set(sources)) == (HERE, {HERE, liar})
 
 
 def test_a_port_of_zero_is_nowhere():
@@ -276,7 +295,7 @@ def test_whatever_is_heard_the_table_keeps_its_promises(heard):
         now += pause
         news = instances.heard(packet, source, now)
         for offer in instances.current(now):
-            assert now - offer.seen < LIFETIME
+            assert now - offer.seen < SHOWN
             assert offer.endpoint.port
             assert (offer.source, offer.endpoint) in instances.endpoints(offer.label.key_hash, now)
         assert all(isinstance(one, KeyHash) for one in news)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from hardline.discovery.answering import LanService
-from hardline.discovery.lan import BROWSE_AT, GIVE_UP_AT, Lan
+from hardline.discovery.lan import BROWSE_AT, BROWSE_PAUSE, GIVE_UP_AT, Lan
 from hardline.discovery.lpd import GROUP_4, PORT, Answer, Search, parse
 from hardline.identity import SECONDS_PER_DAY, KeyHash, Label, utc_day
 from hardline.routes import Candidate, Endpoint, Via
@@ -67,8 +67,8 @@ async def everything(lan: Lan, target: KeyHash) -> list[Candidate]:
     return [candidate async for candidate in lan.find(target)]
 
 
-async def browsed(lan: Lan) -> set[Label]:
-    return {offer.label for offer in await lan.browse(0.1)}
+async def browsed(lan: Lan, wait: float = 0.1) -> set[Label]:
+    return {offer.label for offer in await lan.browse(wait)}
 
 
 class Stranger(asyncio.DatagramProtocol):
@@ -294,6 +294,73 @@ def test_a_visitor_that_found_its_host_does_not_browse():
     asyncio.run(story())
 
 
+async def asked_while(story: Callable[[Lan], Awaitable[object]]) -> tuple[list[str], float]:
+    """What a node searched for while it did that, and how long it took."""
+    codes: list[str] = []
+
+    def listen(search: Search) -> list[tuple[str, bytes]]:
+        codes.append(search.code)
+        return []
+
+    async with on_lan(broadcast=False) as visitor, stranger(listen):
+        began = time.monotonic()
+        await story(visitor)
+        took = time.monotonic() - began
+        await asyncio.sleep(0)
+    return codes, took
+
+
+def test_whatever_wants_to_know_who_is_there_it_is_asked_once_a_second():
+    async def browse(visitor: Lan) -> None:
+        for _ in range(4):
+            await asyncio.gather(*(visitor.browse(0.3) for _ in range(20)))
+
+    codes, took = asyncio.run(asked_while(browse))
+    assert 1 <= codes.count("") <= took / BROWSE_PAUSE + 1
+
+
+def test_a_page_that_names_a_hundred_services_makes_few_searches():
+    async def find(visitor: Lan) -> None:
+        await asyncio.gather(*(everything(visitor, KeyHash(secrets.token_bytes(20))) for _ in range(100)))
+
+    codes, took = asyncio.run(asked_while(find))
+    searched = [code for code in codes if code]
+    assert 40 <= len(searched) <= 2 * (40 + 20 * took)
+    assert codes.count("") <= took / BROWSE_PAUSE + 1
+
+
+def test_what_was_not_there_a_moment_ago_is_asked_for_once():
+    async def find(visitor: Lan) -> None:
+        target = KeyHash(secrets.token_bytes(20))
+        await everything(visitor, target)
+        await everything(visitor, target)
+
+    codes, _ = asyncio.run(asked_while(find))
+    assert len([code for code in codes if code]) <= 3 + 1
+
+
+def test_closing_while_a_browse_waits_leaves_nothing_of_it():
+    async def story():
+        async with on_lan() as visitor:
+            for _ in range(2):
+                await visitor.browse(0)
+            assert visitor._browse_later is not None
+        assert visitor._browse_later.cancelled()
+
+    asyncio.run(story())
+
+
+def test_in_another_network_the_cookie_is_another_one():
+    async def story():
+        async with on_lan() as node:
+            before = node._cookie
+            node.moved()
+            assert node._cookie != before
+            assert before in node._cookies, "what was said a moment ago may still be heard"
+
+    asyncio.run(story())
+
+
 # ── what answers say ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -358,8 +425,8 @@ def test_a_source_that_floods_is_not_read_any_more_and_others_are():
                     for _ in range(30):
                         flooder.ask(secrets.token_hex(20))
                     await asyncio.sleep(0)  # what waits in the kernel is bounded, too
-                flooder.ask(today(wiki))
-                asker.ask(today(last))
+                flooder.ask("")
+                asker.ask(str(last.label.key_hash))
                 assert (await asker.answer()).name == str(last.label)
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.2):
@@ -407,9 +474,10 @@ def test_a_node_does_not_hear_itself():
 def test_what_was_offered_in_another_network_is_forgotten():
     async def story():
         async with on_lan() as visitor:
-            async with on_lan(wiki := service()):
+            wiki = service()
+            async with stranger(lambda _: [(HERE, original(str(wiki.label)))]):
                 assert wiki.label in await browsed(visitor)
-            assert wiki.label in await browsed(visitor), "it is known for a while"
+            assert wiki.label in await browsed(visitor), "who left without a word is known for a while"
             visitor.moved()
             assert wiki.label not in await browsed(visitor)
 
@@ -574,7 +642,7 @@ def test_thousands_of_offers_do_not_hide_what_was_known():
         async with on_lan() as visitor, on_lan(wiki):
             assert wiki.label in await browsed(visitor)
             async with stranger(lambda _: [("127.0.1.1", original(str(label))) for label in junk]):
-                labels = await browsed(visitor)
+                labels = await browsed(visitor, BROWSE_PAUSE + 0.2)
             assert wiki.label in labels
             assert 0 < len(labels & set(junk)) <= 32
 

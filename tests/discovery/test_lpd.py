@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.discovery.lpd import MAX_PACKET, MAX_TITLE, Answer, Search, clean_title, parse
+from hardline.discovery.lpd import MAX_PACKET, MAX_TITLE, Answer, Goodbye, Search, clean_title, parse, search_code
 from hardline.errors import PeerError
 from hardline.identity import KeyHash, Label
 from hardline.showable import is_plain
@@ -21,7 +21,7 @@ OTHER = KeyHash.parse("00" * 20)
 TODAY = 20778
 COOKIE = "6f1c2f5e-8d1b-4a53-9a35-1f0e4c8f7b21"
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "6-lan.json").read_text())
-PACKETS = [bytes.fromhex(vector["packet"]) for kind in ("searches", "answers") for vector in VECTORS[kind]]
+PACKETS = [bytes.fromhex(vector["packet"]) for kind in ("searches", "answers", "goodbyes") for vector in VECTORS[kind]]
 
 
 def answer(*lines: str) -> bytes:
@@ -86,6 +86,25 @@ def test_the_rolling_codes_of_three_days_match_and_show_nothing(day):
 def test_a_rolling_code_of_another_day_matches_only_when_the_answer_names_that_day():
     assert not Answer(1, OURS.rolling(TODAY + 9), "").matches(OURS, TODAY)
     assert Answer(1, OURS.rolling(TODAY + 9), "", day=TODAY + 9).matches(OURS, TODAY)
+
+
+def test_a_goodbye_is_nothing_that_an_original_would_take_notice_of():
+    packet = Goodbye(7008, f"sesame-{OURS}", COOKIE, "word").encode()
+    assert b"HARDLINE-SEARCH" not in packet
+    assert b"HARDLINE-SERVICE" not in packet
+    assert parse(packet) == Goodbye(7008, f"sesame-{OURS}", COOKIE, "word")
+
+
+def test_what_an_answer_repeats_is_one_short_word_or_nothing():
+    assert Search("", COOKIE).word == COOKIE
+    for cookie in ("x" * 65, "a b", "a: b", "é", ""):
+        assert Search("", cookie).word == ""
+
+
+def test_the_code_of_a_search_is_seen_at_a_glance():
+    assert search_code(Search(OURS.rolling(TODAY), COOKIE, 2).encode()) == OURS.rolling(TODAY)
+    assert search_code(Search("", COOKIE).encode()) == ""
+    assert search_code(Search("x" * 41, COOKIE).encode()) == ""
 
 
 def test_days_before_1970_do_not_exist():

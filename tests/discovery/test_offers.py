@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardline.discovery.lpd import sealed
 from hardline.discovery.offers import LIFETIME, MAX_OFFERS, MAX_PER_SOURCE, Offer, Offers
 from hardline.identity import KeyHash, Label
 from hardline.routes import Endpoint
@@ -35,12 +36,50 @@ def test_what_was_heard_is_offered():
     assert offers.current(4.0) == [Offer(label(1), "wiki", "192.168.1.7", HERE, 3.0)]
 
 
-def test_an_offer_lives_ten_minutes_after_it_was_heard_last():
+def test_an_offer_lives_a_minute_after_it_was_heard_last():
     offers = Offers()
     hear(offers, 1, now=0.0)
-    hear(offers, 1, now=100.0)
-    assert offers.current(100.0 + LIFETIME - 0.1)
-    assert not offers.current(100.0 + LIFETIME)
+    hear(offers, 1, now=40.0)
+    assert LIFETIME == 60
+    assert offers.current(40.0 + LIFETIME - 0.1)
+    assert not offers.current(40.0 + LIFETIME)
+
+
+def test_a_goodbye_ends_an_offer_at_once():
+    offers = Offers()
+    offers.heard(label(1), "wiki", HERE.host, HERE, 0.0, sealed("my word"))
+    offers.ended(label(1), HERE, "my word")
+    assert offers.current(0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "at", "word"),
+    [(1, HERE, "a guess"), (1, HERE, ""), (1, HERE, sealed("my word")), (2, HERE, "my word")]
+    + [(1, Endpoint(host, port), "my word") for host, port in ((HERE.host, 7009), ("192.168.1.8", 7008))],
+)
+def test_a_goodbye_of_somebody_else_ends_nothing(number, at, word):
+    offers = Offers()
+    offers.heard(label(1), "wiki", HERE.host, HERE, 0.0, sealed("my word"))
+    offers.ended(label(number), at, word)
+    assert [offer.label for offer in offers.current(0.0)] == [label(1)]
+
+
+def test_whoever_answers_in_the_name_of_another_one_cannot_say_goodbye_for_it():
+    offers = Offers()
+    offers.heard(label(1), "wiki", HERE.host, HERE, 0.0, sealed("my word"))
+    offers.heard(label(1), "wiki", HERE.host, HERE, 1.0, sealed("a lie"))
+    offers.ended(label(1), HERE, "a lie")
+    assert offers.current(1.0)
+    offers.ended(label(1), HERE, "my word")
+    assert not offers.current(1.0)
+
+
+def test_an_offer_without_a_seal_ends_by_no_word():
+    offers = Offers()
+    hear(offers, 1)
+    for word in ("", sealed("")):
+        offers.ended(label(1), HERE, word)
+    assert offers.current(0.0)
 
 
 def test_of_two_answers_about_one_label_the_newest_is_shown():
@@ -84,8 +123,8 @@ def test_what_was_refreshed_outlives_what_was_heard_after_it_first():
     offers = Offers()
     hear(offers, 1, now=0.0)
     hear(offers, 2, now=1.0)
-    hear(offers, 1, now=500.0)
-    assert [offer.label for offer in offers.current(700.0)] == [label(1)]
+    hear(offers, 1, now=LIFETIME - 10)
+    assert [offer.label for offer in offers.current(LIFETIME + 10)] == [label(1)]
 
 
 def test_the_share_of_a_source_counts_what_is_there_now():

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from hardline.discovery.instances import (
+    LIFETIME,
     MAX_ADDRESSES,
     MAX_NAME,
     MAX_SEARCHED,
@@ -27,7 +28,7 @@ from hardline.discovery.instances import (
 from hardline.discovery.interfaces import InterfaceAddress
 from hardline.discovery.lpd import MAX_PACKET, MAX_TITLE, Answer, Search, clean_title, parse
 from hardline.discovery.mdns import Mdns
-from hardline.discovery.offers import LIFETIME, MAX_OFFERS, MAX_PER_SOURCE
+from hardline.discovery.offers import MAX_OFFERS, MAX_PER_SOURCE
 from hardline.errors import PeerError
 from hardline.identity import KeyHash, Label
 from hardline.showable import is_plain

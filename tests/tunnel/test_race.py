@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.routes import Candidate, Endpoint, Via
-from hardline.tunnel.race import MAX_CANDIDATES, MAX_OF_ONE_FINDER, Race
+from hardline.tunnel.race import MAX_ATTEMPTS, MAX_CANDIDATES, MAX_OF_ONE_FINDER, Race
 
 pytestmark = pytest.mark.pure
 
@@ -103,6 +103,103 @@ def test_a_flood_from_one_finder_keeps_nobody_else_out():
     assert [one.found_by for one in started[:3]] == ["the LAN", "the LAN", "memory"]
 
 
+def lie(number: int, port: int = 7008, finder: str = "LAN") -> Candidate:
+    """What somebody says in the name of another address."""
+    return Candidate(Endpoint(f"10.0.{number >> 8}.{number & 255}", port), Via.LAN, finder)
+
+
+def true(number: int = 1, finder: str = "LAN") -> Candidate:
+    return Candidate(Endpoint(f"192.168.1.{number}", 7008), Via.LAN, finder, answered=True)
+
+
+@pytest.mark.parametrize("count", [1, 12, 16, 300])
+def test_who_answered_is_tried_at_once_whoever_claimed_it_before_by_whichever_finder(count):
+    race = Race(0.25)
+    for number in range(count):
+        race.found(lie(number, finder=("LAN", "DNS-SD")[number % 2]))
+    for turn in range(4):
+        race.start(now=0.25 * turn)
+    race.found(true())
+    assert race.start(now=0.76) == true()
+
+
+def test_hundreds_of_lies_do_not_keep_out_a_host_that_did_not_answer():
+    """Those who are not there give back their places."""
+    race, now, tries = Race(0.25), 0.0, 0
+    for number in range(300):
+        race.found(lie(number))
+    last = Candidate(Endpoint("192.168.1.1", 7008), Via.LAN, "DNS-SD")
+    race.found(last)
+    while (one := race.start(now)) != last:
+        tries += 1
+        now += 0.25
+        assert one is None or one.found_by == "LAN"
+    assert tries <= 2
+
+
+def test_a_place_is_given_back_by_who_fails():
+    race = Race(0.0)
+    for number in range(MAX_OF_ONE_FINDER):
+        race.found(lie(number))
+    refused = race.start(now=0.0)
+    assert refused is not None
+    race.found(lie(100))
+    race.ended(refused)
+    race.found(lie(101))
+    started = [one.endpoint for one in all_started(race)]
+    assert lie(100).endpoint not in started
+    assert lie(101).endpoint in started
+
+
+def test_one_address_has_one_attempt_until_every_other_one_had_one():
+    race = Race(0.0)
+    for port in range(4):
+        race.found(lie(1, 7000 + port))
+    for number in (2, 3):
+        race.found(lie(number))
+    hosts = [one.endpoint.host for one in all_started(race)]
+    assert hosts == [lie(number).endpoint.host for number in (1, 2, 3, 1, 1, 1)]
+
+
+def test_an_address_with_several_places_gives_one_to_an_address_that_has_none():
+    race = Race(0.0)
+    for port in range(MAX_OF_ONE_FINDER):
+        race.found(lie(1, 7000 + port))
+    race.found(lie(2))
+    assert lie(2) in all_started(race)[:2]
+
+
+def test_what_is_remembered_is_preferred_among_what_the_lan_says():
+    race = Race(0.25)
+    for number in range(8):
+        race.found(lie(number))
+    race.found(Candidate(lie(7).endpoint, Via.REMEMBERED, "memory"))
+    assert race.start(now=0.0) == lie(7)
+
+
+def test_what_answers_while_it_waits_goes_to_the_head():
+    race = Race(0.25)
+    for number in range(8):
+        race.found(lie(number))
+    answered = Candidate(lie(7).endpoint, Via.LAN, "LAN", answered=True)
+    race.found(answered)
+    assert race.start(now=0.0) == answered
+    assert answered.endpoint not in {one.endpoint for one in all_started(race)}
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_visit_ends_after_so_many_attempts_however_much_is_found(answered):
+    race, attempts = Race(0.0), 0
+    for number in range(10 * MAX_ATTEMPTS):
+        race.found(Candidate(lie(number).endpoint, Via.LAN, "LAN", answered=answered))
+        if (one := race.start(now=0.0)) is not None:
+            attempts += 1
+            race.ended(one)
+    assert attempts == MAX_ATTEMPTS
+    assert race.idle
+    assert race.wake_at is None
+
+
 @given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(Via), st.booleans()), max_size=60))
 def test_every_candidate_starts_once_and_the_race_always_comes_to_its_end(events):
     race, now = Race(0.25), 0.0
@@ -114,11 +211,11 @@ def test_every_candidate_starts_once_and_the_race_always_comes_to_its_end(events
         if fails and race.running:
             race.ended(race.running[0])
         now += 0.01
-    for _ in range(4 * MAX_CANDIDATES):
+    for _ in range(4 * MAX_ATTEMPTS):
         now = max(now, race.wake_at or now)
         if (one := race.start(now)) is not None:
             started.append(one)
         elif race.running:
             race.ended(race.running[0])
     assert race.idle
-    assert len(started) == len(set(started)) <= MAX_CANDIDATES
+    assert len(started) == len(set(started)) <= MAX_ATTEMPTS
