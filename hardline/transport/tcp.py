@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from hardline.transport.inbox import Inbox
 _SCRATCH = memoryview(bytearray(65_536))
 
 READ_AHEAD = 65_536  # what an inbox holds before its socket is paused
+MAX_UNREAD = 8_388_608  # beyond what kernels hold for one socket by default
 
 
 class TcpStream(asyncio.BufferedProtocol):
@@ -146,6 +148,9 @@ class TcpStream(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         failure = ConnectionLost(str(exc) if exc else "the pipe was closed")
+        if exc is not None and self.transport.get_extra_info("sslcontext") is None:
+            raw = self.transport.get_extra_info("socket")
+            self._inbox.put(unread(raw.fileno() if raw is not None else -1))
         self._inbox.end(failure)
         self._inbox.let_go()
         self._write_failure = failure
@@ -252,6 +257,15 @@ def local_address(transport: asyncio.BaseTransport) -> str:
     if not isinstance(name, tuple) or len(name) < 2:
         return ""
     return str(name[0]).removeprefix("::ffff:").partition("%")[0]
+
+
+def unread(fd: int) -> bytes:
+    """What a socket that broke had got before and nobody has read, MAX_UNREAD of it at most; nothing for -1."""
+    pieces: list[bytes] = []
+    with contextlib.suppress(OSError):
+        while fd >= 0 and len(pieces) < MAX_UNREAD // READ_AHEAD and (piece := os.read(fd, READ_AHEAD)):
+            pieces.append(piece)
+    return b"".join(pieces)
 
 
 def cut(transport: asyncio.Transport) -> None:

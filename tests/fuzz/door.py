@@ -9,7 +9,7 @@ import h11
 
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash, Label
-from hardline.proxy.forwarding import AnswerHead, RequestBody, origin_request
+from hardline.proxy.forwarding import AnswerHead, body_of, origin_request
 from hardline.proxy.head import BadHead, Form, Head, HeadReader
 from hardline.proxy.hostname import Misdirected, route_host
 from hardline.tunnel.names import ServerNames
@@ -54,7 +54,7 @@ def proxy_request(data: bytes) -> None:
     if found is None or found.form is not Form.ABSOLUTE:
         return
     rest = data[reader.size :] + SMUGGLED
-    body, cut = RequestBody(found), RequestBody(found)
+    body, cut = body_of(found), body_of(found)
     first = origin_request(found, data[: reader.size])
     try:
         taken = body.take(rest)

@@ -1,0 +1,151 @@
+"""Where the answers on a kept connection begin and end, without I/O.
+
+    GET /a  GET /b   ──▶ Answers.asked(…)                    who waits
+    200 …   200 …    ──▶ Answers.heard(…) ──▶ waiting        how many still do
+
+Bytes are looked at and never changed.  What two parsers could understand in two ways, or no parser at all, makes
+the answers `lost`: they go on as they come, and nobody knows any more where they end.  So does what costs too much
+to follow.  Source: RFC 9112, sections 4, 6 and 9.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections import deque
+
+from hardline.errors import PeerError
+from hardline.proxy.bodies import Body
+
+_MAX_HEAD = 65_536
+_LOOK = 4096  # bytes in which nearly every head ends
+_HEADS = 128  # in one delivery that are followed; thousands of empty ones fit into it
+_LINES = 256  # the same between chunks
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_HEAD = re.compile(
+    rb"HTTP/1\.[01] (?P<status>[1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n"
+    rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
+)
+_SWITCHED = re.compile(rb"HTTP/1\.[01] 101[ \r\n]")
+_FRAMING = re.compile(rb"\n((?i:content-length|transfer-encoding)):[ \t]*([^\r]*)")
+_LENGTH = re.compile(rb"[0-9]{1,18}\Z")
+
+
+class Asked(enum.Enum):
+    """What has to be known of a request to find the end of its answer."""
+
+    PLAIN = enum.auto()
+    HEAD = enum.auto()  # its answer has no body
+    UPGRADE = enum.auto()  # its answer can be the last one of HTTP
+
+
+class Answers:
+    """Follows the answers to the requests that it was told of.
+
+    `waiting` requests have not been answered wholly.  `lost`: nobody knows.  `switched`: the connection speaks
+    something else now; `decided`: the last UPGRADE was answered, one way or the other.
+    """
+
+    def __init__(self) -> None:
+        self._asked: deque[Asked] = deque()
+        self._head = b""
+        self._body: Body | None = None
+        self.lost = False
+        self.switched = False
+        self.decided = True
+
+    @property
+    def waiting(self) -> int:
+        """Requests whose answers are not over."""
+        return len(self._asked)
+
+    @property
+    def begun(self) -> bool:
+        """An answer has begun and is not over."""
+        return bool(self._head) or self._body is not None
+
+    @property
+    def whole(self) -> bool:
+        """Whatever was asked was answered, to the last byte."""
+        return not (self._asked or self._head or self.lost)
+
+    def asked(self, kind: Asked) -> None:
+        """A request was passed on."""
+        self._asked.append(kind)
+        if kind is Asked.UPGRADE:
+            self.decided = False
+
+    def heard(self, data: bytes | memoryview) -> None:
+        """Take what the service says next."""
+        start, heads = 0, 0
+        try:
+            while start < len(data) and not (self.lost or self.switched):
+                if self._body is not None:
+                    start = self._body.skip(data, start)
+                    if self._body.done:
+                        self._over()
+                    continue
+                start = self._take_head(data, start)
+                heads += 1
+                if heads > _HEADS:
+                    raise PeerError("more than can be followed")
+        except PeerError:
+            self.lost, self._head, self._body = True, b"", None
+
+    def _over(self) -> None:
+        self._body = None
+        self._asked.popleft()
+
+    def _take_head(self, data: bytes | memoryview, start: int) -> int:
+        """Take a head, or a part of one; return where to go on."""
+        before = len(self._head)
+        head = self._head + bytes(data[start : start + _LOOK])
+        if not self.decided and self._asked[0] is Asked.UPGRADE and _SWITCHED.match(head):
+            # However its head goes on, all that reads it agrees on what it is.
+            self.switched = self.decided = True
+            return len(data)
+        end = head.find(b"\r\n\r\n", max(before - 3, 0)) + 4
+        if end == 3:
+            if len(head) > _MAX_HEAD:
+                raise PeerError("a head without an end")
+            self._head = head
+            return start + len(head) - before
+        self._head = b""
+        self._read_head(head[:end])
+        return start + end - before
+
+    def _read_head(self, head: bytes) -> None:
+        found = _HEAD.fullmatch(head)
+        if found is None or not self._asked:
+            raise PeerError("no answer, or to nothing")
+        status, kind = found["status"], self._asked[0]
+        if status[0] == 0x31:  # 1xx
+            if status == b"101":
+                raise PeerError("switched without being asked to")
+            return
+        if kind is Asked.UPGRADE:
+            self.decided = True
+        if kind is Asked.HEAD or status in (b"204", b"304"):
+            self._over()
+            return
+        self._body = _body(_FRAMING.findall(head))
+        if self._body.done:
+            self._over()
+
+
+def _body(fields: list[tuple[bytes, bytes]]) -> Body:
+    """The body behind a head with these of its fields.  Raises PeerError for one that ends with the connection."""
+    if not fields:
+        raise PeerError("an answer that ends with its connection")
+    (name, value), *more = fields
+    value = value.rstrip(b" \t")
+    if more:
+        raise PeerError("an answer with two lengths")
+    if len(name) == len(b"content-length"):
+        if not _LENGTH.match(value):
+            raise PeerError("a length that is no number")
+        return Body(int(value))
+    if value.lower() != b"chunked":
+        raise PeerError("an answer that ends with its connection")
+    return Body(0, chunked=True, most_lines=_LINES)
