@@ -29,6 +29,7 @@ _HEAD = re.compile(
 )
 _SWITCHED = re.compile(rb"HTTP/1\.[01] 101[ \r\n]")
 _FRAMING = re.compile(rb"\n((?i:content-length|transfer-encoding)):[ \t]*([^\r]*)")
+_LENGTH_NAME = len(b"content-length")
 _LENGTH = re.compile(rb"[0-9]{1,18}\Z")
 
 
@@ -38,6 +39,9 @@ class Asked(enum.Enum):
     PLAIN = enum.auto()
     HEAD = enum.auto()  # its answer has no body
     UPGRADE = enum.auto()  # its answer can be the last one of HTTP
+
+
+PLAIN, HEAD, UPGRADE = Asked.PLAIN, Asked.HEAD, Asked.UPGRADE
 
 
 class Answers:
@@ -50,7 +54,8 @@ class Answers:
     def __init__(self) -> None:
         self._asked: deque[Asked] = deque()
         self._head = b""
-        self._body: Body | None = None
+        self._left = 0  # bytes of a body whose length was told
+        self._chunks: Body | None = None
         self.lost = False
         self.switched = False
         self.decided = True
@@ -63,7 +68,7 @@ class Answers:
     @property
     def begun(self) -> bool:
         """An answer has begun and is not over."""
-        return bool(self._head) or self._body is not None
+        return bool(self._head or self._left) or self._chunks is not None
 
     @property
     def whole(self) -> bool:
@@ -73,35 +78,38 @@ class Answers:
     def asked(self, kind: Asked) -> None:
         """A request was passed on."""
         self._asked.append(kind)
-        if kind is Asked.UPGRADE:
+        if kind is UPGRADE:
             self.decided = False
 
     def heard(self, data: bytes | memoryview) -> None:
         """Take what the service says next."""
-        start, heads = 0, 0
+        start, size, heads = 0, len(data), 0
         try:
-            while start < len(data) and not (self.lost or self.switched):
-                if self._body is not None:
-                    start = self._body.skip(data, start)
-                    if self._body.done:
-                        self._over()
-                    continue
-                start = self._take_head(data, start)
-                heads += 1
-                if heads > _HEADS:
+            while start < size and not (self.lost or self.switched):
+                if self._left:
+                    step = min(self._left, size - start)
+                    self._left -= step
+                    start += step
+                    if not self._left:
+                        self._asked.popleft()
+                elif self._chunks is not None:
+                    start = self._chunks.skip(data, start)
+                    if self._chunks.done:
+                        self._chunks = None
+                        self._asked.popleft()
+                elif heads == _HEADS:
                     raise PeerError("more than can be followed")
+                else:
+                    start = self._take_head(data, start)
+                    heads += 1
         except PeerError:
-            self.lost, self._head, self._body = True, b"", None
-
-    def _over(self) -> None:
-        self._body = None
-        self._asked.popleft()
+            self.lost, self._head, self._left, self._chunks = True, b"", 0, None
 
     def _take_head(self, data: bytes | memoryview, start: int) -> int:
         """Take a head, or a part of one; return where to go on."""
         before = len(self._head)
         head = self._head + bytes(data[start : start + _LOOK])
-        if not self.decided and self._asked[0] is Asked.UPGRADE and _SWITCHED.match(head):
+        if not self.decided and self._asked[0] is UPGRADE and _SWITCHED.match(head):
             # However its head goes on, all that reads it agrees on what it is.
             self.switched = self.decided = True
             return len(data)
@@ -112,40 +120,33 @@ class Answers:
             self._head = head
             return start + len(head) - before
         self._head = b""
-        self._read_head(head[:end])
+        found = _HEAD.fullmatch(head, 0, end)
+        if found is None or not self._asked:
+            raise PeerError("no answer, or one to nothing")
+        self._read_head(found[1], head, end)
         return start + end - before
 
-    def _read_head(self, head: bytes) -> None:
-        found = _HEAD.fullmatch(head)
-        if found is None or not self._asked:
-            raise PeerError("no answer, or to nothing")
-        status, kind = found["status"], self._asked[0]
-        if status[0] == 0x31:  # 1xx
+    def _read_head(self, status: bytes, head: bytes, end: int) -> None:
+        kind = self._asked[0]
+        if status < b"200":
             if status == b"101":
                 raise PeerError("switched without being asked to")
             return
-        if kind is Asked.UPGRADE:
+        if kind is UPGRADE:
             self.decided = True
-        if kind is Asked.HEAD or status in (b"204", b"304"):
-            self._over()
+        if kind is HEAD or status == b"204" or status == b"304":
+            self._asked.popleft()
             return
-        self._body = _body(_FRAMING.findall(head))
-        if self._body.done:
-            self._over()
-
-
-def _body(fields: list[tuple[bytes, bytes]]) -> Body:
-    """The body behind a head with these of its fields.  Raises PeerError for one that ends with the connection."""
-    if not fields:
-        raise PeerError("an answer that ends with its connection")
-    (name, value), *more = fields
-    value = value.rstrip(b" \t")
-    if more:
-        raise PeerError("an answer with two lengths")
-    if len(name) == len(b"content-length"):
-        if not _LENGTH.match(value):
-            raise PeerError("a length that is no number")
-        return Body(int(value))
-    if value.lower() != b"chunked":
-        raise PeerError("an answer that ends with its connection")
-    return Body(0, chunked=True, most_lines=_LINES)
+        fields = _FRAMING.findall(head, 0, end)
+        if len(fields) != 1:
+            raise PeerError("an answer that ends with its connection, or has two lengths")
+        name, value = fields[0]
+        value = value.rstrip(b" \t")
+        if len(name) == _LENGTH_NAME and _LENGTH.match(value):
+            self._left = int(value)
+            if not self._left:
+                self._asked.popleft()
+        elif len(name) != _LENGTH_NAME and value.lower() == b"chunked":
+            self._chunks = Body(0, chunked=True, most_lines=_LINES)
+        else:
+            raise PeerError("an answer whose end cannot be known")

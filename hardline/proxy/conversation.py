@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import Label
-from hardline.proxy.answers import Answers, Asked
+from hardline.proxy.answers import HEAD, PLAIN, UPGRADE, Answers
 from hardline.proxy.bodies import Body
-from hardline.proxy.head import BadHead, Form, Head, head_end, read_head
+from hardline.proxy.head import BadHead, Form, Head, head_end, plain_host, read_head
 from hardline.proxy.hostname import route_host
 
 _AT_ONCE = 64  # requests that may wait for their answers; more wait with the browser
+_HOSTS = 8  # names of one service on one connection that are known again
 _WORTH_KNOWING = 4096  # bytes of a head that is kept to be known again
 
 
@@ -40,7 +41,7 @@ class Conversation:
         self._body: Body | None = None
         self._held: bytes = b""
         self._known = b""
-        self._hosts: set[str] = set()
+        self._hosts: set[bytes | None] = set()  # that were found to lead there
         self._foreign = False
         self.failure: BadHead | None = None  # what came can be no part of any request
 
@@ -96,15 +97,22 @@ class Conversation:
             return data
         if self._held:
             return self._pass(self._held + data)
-        if self._body is None and len(data) == len(self._known) and not self._must_wait and data == self._known:
-            self._answers.asked(Asked.PLAIN)
+        if (
+            self._known
+            and self._body is None
+            and len(data) == len(self._known)
+            and not self._must_wait
+            and data == self._known
+        ):
+            self._answers.asked(PLAIN)
             return data
         return self._pass(data)
 
     def heard(self, data: bytes | memoryview) -> bool:
         """Take what the service says next.  True: look at the rest again, something may have changed for it."""
+        waited = bool(self._held) and self.stopped
         self._answers.heard(data)
-        return self._answers.switched or (bool(self._held) and self.stopped)
+        return waited or self._answers.switched
 
     def released(self) -> bytes:
         """What may pass now of what was held."""
@@ -148,6 +156,10 @@ class Conversation:
             end = head_end(data, start, max(start, at + seen - 3), self._max_head)
             if end < 0:
                 return -1
+            if plain_host(data, start, end) in self._hosts:
+                self._answers.asked(PLAIN)
+                self._know(data[at:end])
+                return end
             head = read_head(data, start, end)
         except BadHead:
             self._foreign = True
@@ -161,21 +173,23 @@ class Conversation:
     def _is_ours(self, head: Head) -> bool:
         if head.form is not Form.ORIGIN:
             return False
-        if head.host in self._hosts:
-            return True
         try:
             ours = route_host(head.host) == self._label
         except HardlineError:
             return False
-        if ours and len(self._hosts) < 8:
-            self._hosts.add(head.host)
+        if ours and len(self._hosts) < _HOSTS:
+            self._hosts.add(head.host.encode("latin-1"))
         return ours
 
     def _note(self, head: Head, data: bytes, at: int, end: int) -> None:
-        kind = Asked.UPGRADE if head.upgrades else Asked.HEAD if head.method == "HEAD" else Asked.PLAIN
+        kind = UPGRADE if head.upgrades else HEAD if head.method == "HEAD" else PLAIN
         self._answers.asked(kind)
         body = Body(head.content_length or 0, chunked=head.chunked)
         if not body.done:
             self._body = body
-        elif kind is Asked.PLAIN and end - at <= _WORTH_KNOWING:
-            self._known = data[at:end]
+        elif kind is PLAIN:
+            self._know(data[at:end])
+
+    def _know(self, head: bytes) -> None:
+        if len(head) <= _WORTH_KNOWING:
+            self._known = head

@@ -17,11 +17,18 @@ from dataclasses import dataclass
 from hardline.errors import HardlineError
 
 _TLS_HANDSHAKE = 0x16
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _HEAD = re.compile(
     rb"(?P<method>" + _TOKEN + rb") (?P<target>[\x21-\x7e\x80-\xff]+) HTTP/(?P<version>[0-9]\.[0-9])\r\n"
-    rb"(?P<headers>(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
+    rb"(?P<headers>(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"
 )
+# What needs no more than to be known as such: most requests.
+_PLAIN = re.compile(
+    rb"(?!HEAD |CONNECT )" + _TOKEN + rb" /[\x21-\x7e\x80-\xff]*+ HTTP/1\.1\r\n"
+    rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
+)
+_NOT_PLAIN = (b"\r\ncontent-length:", b"\r\ntransfer-encoding:", b"\r\nupgrade:")
+_HOST = b"\r\nhost:"
 _BEGINNING = re.compile(_TOKEN + rb"(?: (?:[\x21-\x7e\x80-\xff]+(?: [HTP/0-9.]*\r?)?)?)?\Z")
 _OTHER_VERSION = re.compile(rb"[^ ]+ [^ ]+ HTTP/(?!1\.[01]\r)([0-9]\.[0-9])\r\n")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
@@ -121,6 +128,20 @@ def read_head(data: bytes, start: int, end: int) -> Head:
         _judge_first_byte(data, start)
         raise _what_is_wrong(data[start:end])
     return _head(match)
+
+
+def plain_host(data: bytes, start: int, end: int) -> bytes | None:
+    """The Host of a request for a path that has no body and whose answer is an ordinary one.
+
+    None for any other, and for what is no request: `read_head` reads those, and finds the same host in these.
+    """
+    if not _PLAIN.fullmatch(data, start, end):
+        return None
+    lines = data[start:end].lower()
+    at = lines.find(_HOST) + len(_HOST)
+    if at < len(_HOST) or lines.find(_HOST, at) >= 0 or any(name in lines for name in _NOT_PLAIN):
+        return None
+    return data[start + at : data.index(b"\r", start + at)].strip(b" \t")
 
 
 def _judge_first_byte(data: bytes, start: int) -> None:
