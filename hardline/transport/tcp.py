@@ -275,9 +275,10 @@ def cut(transport: asyncio.Transport) -> None:
 
 
 def close(transport: asyncio.Transport) -> None:
-    """Close a connection in order, once what was written is out."""
-    _linger(transport, on=False)
-    transport.close()
+    """Close a connection in order, once what was written is out.  One that was cut stays cut."""
+    if not transport.is_closing():
+        _linger(transport, on=False)
+        transport.close()
 
 
 def reset_at_close(transport: asyncio.BaseTransport) -> None:
