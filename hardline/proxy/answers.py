@@ -18,6 +18,7 @@ from hardline.errors import PeerError
 from hardline.proxy.bodies import Body
 
 _MAX_HEAD = 65_536
+_WORTH_KNOWING = 2048  # bytes of a head that is kept to be known again
 _LOOK = 4096  # bytes in which nearly every head ends
 _HEADS = 128  # in one delivery that are followed; thousands of empty ones fit into it
 _LINES = 256  # the same between chunks
@@ -56,6 +57,7 @@ class Answers:
         self._head = b""
         self._left = 0  # bytes of a body whose length was told
         self._chunks: Body | None = None
+        self._known, self._known_length = b"", 0  # the last head with a length, which may come again
         self.lost = False
         self.switched = False
         self.decided = True
@@ -84,6 +86,12 @@ class Answers:
     def heard(self, data: bytes | memoryview) -> None:
         """Take what the service says next."""
         start, size, heads = 0, len(data), 0
+        if self._known and not self.begun and self._asked and self._asked[0] is PLAIN:
+            start = len(self._known)
+            if bytes(data[:start]) == self._known:
+                self._expect(self._known_length)
+            else:
+                start = 0
         try:
             while start < size and not (self.lost or self.switched):
                 if self._left:
@@ -104,6 +112,11 @@ class Answers:
                     heads += 1
         except PeerError:
             self.lost, self._head, self._left, self._chunks = True, b"", 0, None
+
+    def _expect(self, length: int) -> None:
+        self._left = length
+        if not length:
+            self._asked.popleft()
 
     def _take_head(self, data: bytes | memoryview, start: int) -> int:
         """Take a head, or a part of one; return where to go on."""
@@ -143,9 +156,9 @@ class Answers:
         name, value = fields[0]
         value = value.rstrip(b" \t")
         if len(name) == _LENGTH_NAME and _LENGTH.match(value):
-            self._left = int(value)
-            if not self._left:
-                self._asked.popleft()
+            if end <= _WORTH_KNOWING and kind is PLAIN:
+                self._known, self._known_length = head[:end], int(value)
+            self._expect(int(value))
         elif len(name) != _LENGTH_NAME and value.lower() == b"chunked":
             self._chunks = Body(0, chunked=True, most_lines=_LINES)
         else:
