@@ -50,7 +50,7 @@ PURE_FILES = {
     "session": "hello status yamux windows liveness",
     "discovery": "lpd answering offers own instances rates reached",
     "tunnel": "race names entrance",
-    "proxy": "hostname head pages pac forwarding",
+    "proxy": "hostname head pages pac forwarding bodies answers conversation",
     "dht": "record endpoints newest lines table",
     "upnp": "external epoch grants natpmp pcp ssdp routing advice",
     "cache.http": "conditional mediatypes negotiation paths ranges",
