@@ -127,7 +127,7 @@ class Conversation:
         whole, seen, at = data, len(self._held), 0
         self._held = b""
         try:
-            while at < len(data) and not self._foreign:
+            while at < len(data) and not self._foreign and self.failure is None:
                 if self._body is not None:
                     at = self._body.skip(data, at)
                     if self._body.done:

@@ -92,7 +92,8 @@ def conversation(data: bytes) -> None:
             for host in _hosts(passed):
                 with contextlib.suppress(Misdirected):
                     assert route_host(host) in (LABEL, None) or "," in host
-    assert at_once[0].opaque or at_once[1] == in_drops[1]
+    if not (at_once[0].opaque or at_once[0].failure):  # of a body that breaks off, more or less has passed
+        assert at_once[1] == in_drops[1]
 
 
 def proxy_answer(data: bytes) -> None:

@@ -136,6 +136,8 @@ def test_a_body_that_parsers_could_end_at_two_places_ends_the_conversation(chunk
     assert talk.stopped
     assert talk.hopeless
     assert talk.unanswered
+    assert say(talk, b"0\r\n\r\n" + GET) == b""
+    assert talk.released() == b""
 
 
 # Upgrades.
