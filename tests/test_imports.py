@@ -51,7 +51,7 @@ PURE_FILES = {
     "session": "hello status yamux windows liveness conduct",
     "discovery": "lpd answering heard offers own instances rates reached",
     "tunnel": "race names entrance crowd guesses",
-    "proxy": "asker hostname head pages pac forwarding",
+    "proxy": "asker hostname head pages pac forwarding bodies answers conversation",
     "dht": "record endpoints newest lines table",
     "upnp": "external epoch grants natpmp pcp ssdp routing advice",
     "cache.http": "conditional hosts mediatypes negotiation paths ranges",

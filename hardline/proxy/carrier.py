@@ -1,6 +1,7 @@
 """A browser's connection, carried to the service that its first head names.
 
-/path              ──▶ the head as it came; from then on bytes are opaque, both ways
+/path              ──▶ the head as it came, and those behind it as long as they are for the same service
+                       (conversation.py); the first that is not is given back, to be routed anew
 http://host/path   ──▶ one request, rewritten, and its answer (exchange.py)
 CONNECT host:port  ──▶ 200, then bytes are opaque, both ways
 """
@@ -14,12 +15,15 @@ from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.identity import Label
 from hardline.proxy import pages
 from hardline.proxy.asker import Uninvited, is_part_of_elsewhere
+from hardline.proxy.conversation import Conversation
 from hardline.proxy.exchange import exchange
-from hardline.proxy.forwarding import RequestBody, origin_request
+from hardline.proxy.forwarding import body_of, origin_request
 from hardline.proxy.head import BadHead, Form, Head, HeadReader
+from hardline.proxy.lent import Lent
 from hardline.session.joint import Joint
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream
+from hardline.tunnel.parting import part
 from hardline.tunnel.pump import carry, joined
 from hardline.tunnel.visitor import Visit, Visitor
 
@@ -29,46 +33,71 @@ _CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 class Carrier:
-    """Carries connections.  `idle_timeout` is the seconds without a byte after which one is cut, None for never."""
+    """Carries connections.
 
-    def __init__(self, visitor: Visitor, idle_timeout: float | None) -> None:
+    `max_head` bytes and `head_timeout` seconds bound every head behind the first; `idle_timeout` is the seconds
+    without a byte after which a connection is cut, None for never.
+    """
+
+    def __init__(self, visitor: Visitor, max_head: int, head_timeout: float, idle_timeout: float | None) -> None:
         self._visitor = visitor
+        self._max_head, self._head_timeout = max_head, head_timeout
         self._idle_timeout = idle_timeout
 
     async def carry(
         self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout
-    ) -> None:
+    ) -> bytes | None:
         """Carry what `read` has read, and what follows it, until both sides have ended or one broke off.
 
-        Lifts `limit` once the service was reached.  Raises a HardlineError before that, while the browser has got
-        nothing yet, so that it can be told; Uninvited where nobody is to be looked for.
+        Returns None then; or, with the browser's connection as if it was new, what it said that has to be routed anew.
+        Lifts `limit` once the service was reached.  Raises a HardlineError while the browser can be told: mostly
+        because the service could not be reached; Uninvited where nobody is to be looked for.
         """
         if not self._visitor.is_warm(label) and is_part_of_elsewhere(read.raw[: read.size]):
             raise Uninvited("a part of another site's page")
         match head.form:
             case Form.ORIGIN:
-                await self._pass_on(browser, head, label, read.raw, limit)
+                return await self._pass_on(browser, head, label, read.raw, limit)
             case Form.ABSOLUTE:
                 await self._proxy(browser, head, label, read, limit)
             case Form.AUTHORITY:
                 await self._connect(browser, head, label, read.raw[read.size :], limit)
+        return None
 
-    async def _pass_on(self, browser: TcpStream, head: Head, label: Label, raw: bytes, limit: asyncio.Timeout) -> None:
-        visit, joint = await self._join(browser, head, label, raw)
+    async def _pass_on(
+        self, browser: TcpStream, head: Head, label: Label, raw: bytes, limit: asyncio.Timeout
+    ) -> bytes | None:
+        talk = Conversation(label, self._max_head, self._head_timeout)
+        visit, joint = await self._join(browser, head, label, bytes(talk.asked(raw)), talk)
         limit.reschedule(None)
         visit.record.status = "ok"
+        in_order = False
         try:
             if joint is not None:
                 await joined(joint, self._idle_timeout)
             else:
                 silent = pages.problem_page(pages.original_silent(label), html=head.accepts_html)
-                await carry(visit.pipe, browser, self._idle_timeout, if_silent=silent)
+                await carry(visit.pipe, Lent(browser, talk), self._idle_timeout, if_silent=silent)
+                in_order = True
         except ConnectionLost as failure:
-            _was_cut(visit, failure)
+            if not (talk.whole or talk.over):
+                _was_cut(visit, failure)
+        try:
+            if joint is not None and not joint.returned:
+                return None
+            in_order = in_order or (joint is not None and joint.peer_ended)
         finally:
             del joint  # its failure holds this frame, which would hold it
+        if talk.failure is not None and (talk.whole or talk.unanswered):
+            raise talk.failure
+        if talk.over:
+            return talk.leftover
+        await part(browser, whole=in_order or talk.whole)
+        return None
 
-    async def _join(self, browser: TcpStream, head: Head, label: Label, raw: bytes) -> tuple[Visit, Joint | None]:
+    async def _join(
+        self, browser: TcpStream, head: Head, label: Label, first: bytes, talk: Conversation
+    ) -> tuple[Visit, Joint | None]:
         """Join the browser with a visit whose local service was reached; None for an original, which does not tell.
 
         A warm session can turn out to be dead only when it is used.  Then a request that changes nothing and of
@@ -76,10 +105,10 @@ class Carrier:
         """
         again = head.method in REPEATABLE
         while True:
-            visit = await self._visitor.visit(label, raw)
+            visit = await self._visitor.visit(label, first)
             if not isinstance(visit.pipe, Stream):
                 return visit, None
-            joint = Joint(visit.pipe, browser, visit.read_status)
+            joint = Joint(visit.pipe, browser, visit.read_status, talk, gives_back=True)
             try:
                 await joint.answered
             except ConnectionLost:
@@ -97,7 +126,7 @@ class Carrier:
     async def _proxy(
         self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout
     ) -> None:
-        body = RequestBody(head)
+        body = body_of(head)
         try:
             first = origin_request(head, read.raw[: read.size]) + body.take(read.raw[read.size :])
         except PeerError as wrong:
@@ -118,11 +147,32 @@ class Carrier:
         limit.reschedule(None)
         try:
             await browser.send(_CONNECTED + begun)
-            await carry(visit.pipe, browser, self._idle_timeout)
+            whole = await self._tunnel(browser, visit)
         except ConnectionLost as failure:
             _was_cut(visit, failure)
+            whole = False
         finally:
             await visit.pipe.aclose()
+        if whole is not None:
+            await part(browser, whole=whole)
+
+    async def _tunnel(self, browser: TcpStream, visit: Visit) -> bool | None:
+        """Carry whatever is said.  Whether it ended in order; None when the browser's socket is done with.
+
+        Raises ConnectionLost when the service broke off, and the socket is back.
+        """
+        if not isinstance(visit.pipe, Stream):
+            await carry(visit.pipe, Lent(browser, None), self._idle_timeout)
+            return True
+        joint = Joint(visit.pipe, browser, gives_back=True)
+        try:
+            await joined(joint, self._idle_timeout)
+        except ConnectionLost as failure:
+            _was_cut(visit, failure)
+        try:
+            return joint.peer_ended if joint.returned else None
+        finally:
+            del joint  # as above
 
     async def _open(self, head: Head, label: Label, first: bytes) -> tuple[Visit, bytes]:
         """As `_join`, but for who has more to do than to join: the payload that came with the news is returned."""

@@ -1,6 +1,6 @@
 """One request of a client that takes us for a proxy, carried to its service, and the answer back.
 
-    client ── head, body ──▶ origin_request, RequestBody ──▶ pipe ──▶ the service
+    client ── head, body ──▶ origin_request, Body ──▶ pipe ──▶ the service
     client ◀── AnswerHead ◀──────────────────────────────── pipe ◀── the service
 
 What comes behind the request's body is thrown away: the client was told that the connection ends with the answer.
@@ -11,17 +11,15 @@ from __future__ import annotations
 import asyncio
 
 from hardline.errors import ConnectionLost, HardlineError
-from hardline.proxy.forwarding import AnswerHead, RequestBody
+from hardline.proxy.bodies import Body
+from hardline.proxy.forwarding import AnswerHead
 from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream
+from hardline.tunnel.parting import LINGER, part
 
-LINGER = 2.0  # seconds that a client may go on sending after its answer, or it would see a reset
 
-
-async def exchange(
-    pipe: ByteStream, client: TcpStream, body: RequestBody, begun: bytes, idle_timeout: float | None
-) -> None:
+async def exchange(pipe: ByteStream, client: TcpStream, body: Body, begun: bytes, idle_timeout: float | None) -> None:
     """Carry the rest of one request and its whole answer; `begun` is the beginning of the answer that is there already.
 
     Raises ConnectionLost when one side broke off, PeerError for a body that cannot be delimited; the client then
@@ -37,6 +35,10 @@ async def exchange(
         await inward
         await client.send_eof()
         await asyncio.wait([outward], timeout=LINGER)
+    except HardlineError:
+        await tasks.aclose()
+        await part(client, whole=False)
+        raise
     except BaseException:
         client.abort()
         raise
@@ -44,7 +46,7 @@ async def exchange(
         await tasks.aclose()
 
 
-async def _request(client: TcpStream, pipe: ByteStream, body: RequestBody) -> None:
+async def _request(client: TcpStream, pipe: ByteStream, body: Body) -> None:
     wanted = True
     while data := await client.receive():
         part = b"" if body.done else body.take(data)

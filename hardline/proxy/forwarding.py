@@ -8,19 +8,17 @@
 
 A connection carries one request: who asks a proxy may name another host in the next, and a second head must never
 reach the first one's service.  No `Via` is added: servers compress nothing for a request that has one, and this is
-no cache that somebody would have to find.  Source: RFC 9112, sections 3.2.2, 7.1 and 9.6; RFC 9110, section 7.6.1.
+no cache that somebody would have to find.  Source: RFC 9112, sections 3.2.2 and 9.6; RFC 9110, section 7.6.1.
 """
 
 from __future__ import annotations
 
-import enum
 import re
 
-from hardline.errors import PeerError
+from hardline.proxy.bodies import Body
 from hardline.proxy.head import Head
 
 MAX_ANSWER_HEAD = 65_536
-_MAX_LINE = 4096  # of a chunk's size and extensions, or of a trailer
 
 _HOP_BY_HOP = frozenset((b"connection", b"proxy-connection", b"proxy-authorization", b"keep-alive", b"te", b"upgrade"))
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r\n]")
@@ -29,8 +27,6 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r\n]")
 _END = re.compile(rb"\n\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 
 
 def origin_request(head: Head, raw: bytes) -> bytes:
@@ -43,68 +39,9 @@ def origin_request(head: Head, raw: bytes) -> bytes:
     return b"\r\n".join((first, b"Host: " + head.host.encode("latin-1"), *kept, b"Connection: close", b"", b""))
 
 
-class _Line(enum.Enum):
-    """What kind of line comes next in a chunked body."""
-
-    SIZE = enum.auto()
-    END = enum.auto()
-    TRAILER = enum.auto()
-
-
-class RequestBody:
-    """Finds the end of a request's body.  Feed it what comes behind the head; `done` says that there is no more."""
-
-    def __init__(self, head: Head) -> None:
-        self._left = head.content_length or 0
-        self._chunked = head.chunked
-        self._expected = _Line.SIZE
-        self._line = b""
-        self.done = not self._chunked and not self._left
-
-    def take(self, data: bytes) -> bytes:
-        """The beginning of `data` that belongs to the body.  Raises PeerError for chunks that are none."""
-        if not self._chunked:
-            taken = data[: self._left]
-            self._left -= len(taken)
-            self.done = not self._left
-            return taken
-        offset = 0
-        while not self.done and offset < len(data):
-            if self._left:
-                step = min(self._left, len(data) - offset)
-                self._left -= step
-                offset += step
-            else:
-                offset = self._take_line(data, offset)
-        return data[:offset]
-
-    def _take_line(self, data: bytes, offset: int) -> int:
-        """Read a line that ends in `data`, or keep its beginning; return where to go on."""
-        end = data.find(b"\n", offset) + 1
-        self._line += data[offset : end or len(data)]
-        if len(self._line) > _MAX_LINE:
-            raise PeerError(f"a line of more than {_MAX_LINE} bytes between chunks")
-        if end:
-            line, self._line = self._line, b""
-            self._read_line(line)
-        return end or len(data)
-
-    def _read_line(self, line: bytes) -> None:
-        match self._expected:
-            case _Line.SIZE:
-                size = _CHUNK.fullmatch(line)
-                if size is None:
-                    raise PeerError("a chunk without its size")
-                self._left = int(size[1], 16)
-                self._expected = _Line.END if self._left else _Line.TRAILER
-            case _Line.END:
-                if line != b"\r\n":
-                    raise PeerError("a chunk that is longer than its size")
-                self._expected = _Line.SIZE
-            case _Line.TRAILER:
-                self.done = line == b"\r\n"
-                if not self.done and not _TRAILER.fullmatch(line):
-                    raise PeerError("a malformed trailer behind the chunks")
+def body_of(head: Head) -> Body:
+    """What finds the end of the request's body: feed it what comes behind the head."""
+    return Body(head.content_length or 0, chunked=head.chunked)
 
 
 class AnswerHead:

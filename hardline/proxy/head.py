@@ -2,9 +2,9 @@
 
     browser ── GET / HTTP/1.1, Host: …, … ──▶ HeadReader ──▶ Head(method, target, host, …)      raw: to be passed on
 
-Only the first head of a connection is read; the bytes themselves are passed on as they came.  So it is read to the
-letter of the grammar, without any of the leniency that parsers differ in: what two parsers could understand in two
-ways is refused, since the service behind has a parser of its own.
+The bytes themselves are passed on as they came.  So heads are read to the letter of the grammar, without any of the
+leniency that parsers differ in: what two parsers could understand in two ways is refused, since the service behind
+has a parser of its own.  conversation.py reads those that follow on the same connection by the same rules.
 Source: RFC 9112, sections 2 to 6.  Time limits are the caller's.
 """
 
@@ -17,11 +17,18 @@ from dataclasses import dataclass
 from hardline.errors import HardlineError
 
 _TLS_HANDSHAKE = 0x16
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _HEAD = re.compile(
     rb"(?P<method>" + _TOKEN + rb") (?P<target>[\x21-\x7e\x80-\xff]+) HTTP/(?P<version>[0-9]\.[0-9])\r\n"
-    rb"(?P<headers>(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
+    rb"(?P<headers>(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"
 )
+# What needs no more than to be known as such: most requests.
+_PLAIN = re.compile(
+    rb"(?!HEAD |CONNECT )" + _TOKEN + rb" /[\x21-\x7e\x80-\xff]*+ HTTP/1\.1\r\n"
+    rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
+)
+_NOT_PLAIN = (b"\r\ncontent-length:", b"\r\ntransfer-encoding:", b"\r\nupgrade:")
+_HOST = b"\r\nhost:"
 _BEGINNING = re.compile(_TOKEN + rb"(?: (?:[\x21-\x7e\x80-\xff]+(?: [HTP/0-9.]*\r?)?)?)?\Z")
 _OTHER_VERSION = re.compile(rb"[^ ]+ [^ ]+ HTTP/(?!1\.[01]\r)([0-9]\.[0-9])\r\n")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
@@ -32,7 +39,7 @@ _AUTHORITY = re.compile(r"(?P<host>[^/?#@]+):[0-9]{1,5}\Z")
 _EVENTS = b"text/event-stream"
 _HTML = (b"text/html", b"application/xhtml+xml")
 _REFUSED = re.compile(rb"q\s*=\s*0(\.0*)?\Z")
-_WANTED = frozenset((b"host", b"content-length", b"transfer-encoding", b"accept"))
+_WANTED = frozenset((b"host", b"content-length", b"transfer-encoding", b"accept", b"upgrade"))
 
 
 class BadHead(HardlineError):
@@ -58,6 +65,7 @@ class Head:
     `host` is the one that counts: a whole URL's beats that of the Host header.  `target` is without it.
     `wants_events` marks an EventSource of the browser (HTML, 9.2).
     `content_length` is None, and `chunked` false, for a request that has no body.
+    `upgrades` marks one whose answer may turn the connection into something else than HTTP (RFC 9110, 7.8).
     """
 
     method: str
@@ -69,6 +77,7 @@ class Head:
     wants_events: bool = False
     content_length: int | None = None
     chunked: bool = False
+    upgrades: bool = False
 
 
 class HeadReader:
@@ -88,37 +97,57 @@ class HeadReader:
         """Take bytes, at least one; return the head once it is whole.  Raises BadHead."""
         searched = max(len(self._data) - 3, 0)
         self._data += data
-        end = self._data.find(b"\r\n\r\n", searched)
-        if end < 0:
-            self._judge_beginning(searched)
-            return None
-        self.size = end + 4
-        if self.size > self._max_head:
-            raise self._too_large()
-        match = _HEAD.fullmatch(self._data, 0, self.size)
-        if match is None:
-            self._judge_first_byte()
-            raise _what_is_wrong(self._data[: self.size])
-        return _head(match)
+        self.size = max(head_end(self._data, 0, searched, self._max_head), 0)
+        return read_head(self._data, 0, self.size) if self.size else None
 
-    def _judge_beginning(self, searched: int) -> None:
-        """Refuse at once what cannot become a head any more: whoever sent it may wait for an answer."""
-        self._judge_first_byte()
-        if len(self._data) > self._max_head:
-            raise self._too_large()
-        if _BARE_LINE_FEED.search(self._data, max(searched - 1, 0)):
-            raise _bare_line_feed()
-        if b"\n" not in self._data and len(self._data) < 64 and not _BEGINNING.match(self._data):
-            raise _no_request()
 
-    def _judge_first_byte(self) -> None:
-        if self._data[0] == _TLS_HANDSHAKE:
-            hint = "write http:// in the address: the way to the host is encrypted all the same"
-            raise BadHead(400, "this port speaks http, not https", hint)
+def head_end(data: bytes, start: int, searched: int, max_head: int) -> int:
+    """Where the head that begins at `start` ends, -1 while it is not whole; its end is looked for from `searched` on.
 
-    def _too_large(self) -> BadHead:
-        message = f"the request's head is larger than {self._max_head} bytes"
-        return BadHead(431, message, "clear the cookies of this site, or raise [Door] max_head")
+    Raises BadHead at once for what cannot become a head any more: whoever sent it may wait for an answer.
+    """
+    end = data.find(b"\r\n\r\n", searched) + 4
+    if (end if end > 3 else len(data)) - start > max_head:
+        message = f"the request's head is larger than {max_head} bytes"
+        _judge_first_byte(data, start)
+        raise BadHead(431, message, "clear the cookies of this site, or raise [Door] max_head")
+    if end > 3:
+        return end
+    _judge_first_byte(data, start)
+    if _BARE_LINE_FEED.search(data, max(searched - 1, start)):
+        raise _bare_line_feed()
+    if len(data) - start < 64 and b"\n" not in data[start:] and not _BEGINNING.match(data, start):
+        raise _no_request()
+    return -1
+
+
+def read_head(data: bytes, start: int, end: int) -> Head:
+    """The head between two places that `head_end` found.  Raises BadHead."""
+    match = _HEAD.fullmatch(data, start, end)
+    if match is None:
+        _judge_first_byte(data, start)
+        raise _what_is_wrong(data[start:end])
+    return _head(match)
+
+
+def plain_host(data: bytes, start: int, end: int) -> bytes | None:
+    """The Host of a request for a path that has no body and whose answer is an ordinary one.
+
+    None for any other, and for what is no request: `read_head` reads those, and finds the same host in these.
+    """
+    if not _PLAIN.fullmatch(data, start, end):
+        return None
+    lines = data[start:end].lower()
+    at = lines.find(_HOST) + len(_HOST)
+    if at < len(_HOST) or lines.find(_HOST, at) >= 0 or any(name in lines for name in _NOT_PLAIN):
+        return None
+    return data[start + at : data.index(b"\r", start + at)].strip(b" \t")
+
+
+def _judge_first_byte(data: bytes, start: int) -> None:
+    if data[start] == _TLS_HANDSHAKE:
+        hint = "write http:// in the address: the way to the host is encrypted all the same"
+        raise BadHead(400, "this port speaks http, not https", hint)
 
 
 def _head(match: re.Match[bytes]) -> Head:
@@ -152,6 +181,7 @@ def _head(match: re.Match[bytes]) -> Head:
         _EVENTS in accept,
         length,
         chunked,
+        b"upgrade" in found,
     )
 
 

@@ -1,11 +1,12 @@
 """The browser's door on 127.0.0.1 and ::1.
 
-    browser ── head ──▶ hostname ──▶ label ──▶ tunnel.visitor ──▶ the service; from then on bytes are opaque
+    browser ── head ──▶ hostname ──▶ label ──▶ tunnel.visitor ──▶ the service, until a head names another one
                                 └──▶ this node's own page, proxy.pac
                                 └──▶ a page that says what is wrong, and tries again when that can help
 
-The first head routes the connection.  Whoever takes the door for a proxy asks with a whole URL, for one request, or
-with CONNECT, for a tunnel: to names below .localhost and to nothing else.
+A head routes the connection, and whatever follows for the same service goes there, too (carrier.py).  Whoever takes
+the door for a proxy asks with a whole URL, for one request, or with CONNECT, for a tunnel: to names below .localhost
+and to nothing else.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from hardline.identity import Label
 from hardline.proxy import pac, pages
 from hardline.proxy.asker import Uninvited, is_part_of_elsewhere
 from hardline.proxy.carrier import ANSWER_TIMEOUT, REPEATABLE, Carrier
-from hardline.proxy.exchange import LINGER
 from hardline.proxy.head import BadHead, Form, Head, HeadReader
 from hardline.proxy.hostname import Misdirected, check_own_port, route_host
 from hardline.tasks import TaskSet
 from hardline.transport.owner import is_same_user
 from hardline.transport.tcp import TcpStream, reset_at_close
+from hardline.tunnel.parting import part
 from hardline.tunnel.visitor import Visitor
 
 
@@ -58,7 +59,7 @@ class Door:
     """Serves browsers.  `home` makes this node's own page."""
 
     def __init__(self, visitor: Visitor, limits: DoorLimits, home: Home) -> None:
-        self._carrier = Carrier(visitor, limits.idle_timeout)
+        self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
         self._limits = limits
         self._home = home
         self._tried: OrderedDict[Label, pages.Tried] = OrderedDict()
@@ -86,26 +87,28 @@ class Door:
 
     async def _serve(self, browser: TcpStream) -> None:
         try:
-            await self._route(browser)
+            said: bytes | None = b""
+            while said is not None:
+                said = await self._route(browser, said)
         except ConnectionLost as failure:
             log.debug("browser.lost", reason=failure.message)
         finally:
             await browser.aclose()
 
-    async def _route(self, browser: TcpStream) -> None:
+    async def _route(self, browser: TcpStream, said: bytes) -> bytes | None:
+        """Serve a browser that has `said` something already, until it has said what is for somebody else: that."""
         reader = HeadReader(self._limits.max_head)
         head: Head | None = None
         label: Label | None = None
         try:
             async with asyncio.timeout(self._limits.head_timeout) as limit:
-                head = await _read_head(browser, reader)
+                head = await _read_head(browser, reader, said)
                 if head is None:
-                    return
+                    return None
                 label = route_host(head.host)
                 if label is not None:
                     limit.reschedule(asyncio.get_running_loop().time() + ANSWER_TIMEOUT)
-                    await self._carrier.carry(browser, head, label, reader, limit)
-                    return
+                    return await self._carrier.carry(browser, head, label, reader, limit)
                 check_own_port(head.host, browser.local.port)
                 if is_part_of_elsewhere(reader.raw[: reader.size]):
                     raise Uninvited("a part of another site's page")
@@ -122,6 +125,7 @@ class Door:
             await self._refuse(browser, head, self._problem(label, failure, browser.local.port))
         else:
             await self._own_page(browser, head)
+        return None
 
     async def _own_page(self, browser: TcpStream, head: Head) -> None:
         path = head.target.partition("?")[0]
@@ -188,23 +192,17 @@ class Door:
         await _answer(browser, page)
 
 
-async def _read_head(browser: TcpStream, reader: HeadReader) -> Head | None:
-    while True:
-        data = await browser.receive()
-        if not data:
-            return None
+async def _read_head(browser: TcpStream, reader: HeadReader, said: bytes) -> Head | None:
+    data = said or await browser.receive()
+    while data:
         head = reader.feed(data)
         if head is not None:
             return head
+        data = await browser.receive()
+    return None
 
 
 async def _answer(browser: TcpStream, response: bytes) -> None:
-    """Send a whole response and close; what the client still sends is read for a moment, or it would see a reset."""
+    """Send a whole response and close."""
     await browser.send(response)
-    await browser.send_eof()
-    try:
-        async with asyncio.timeout(LINGER):
-            while await browser.receive():
-                pass
-    except TimeoutError:
-        pass
+    await part(browser, whole=True)

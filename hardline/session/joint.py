@@ -14,16 +14,67 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from typing import Protocol
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.session.stream import Stream
-from hardline.transport.tcp import TcpStream, close, cut
+from hardline.transport.tcp import TcpStream, close, cut, unread
 
 # After its end a socket is read no more, so nobody would hear that its owner, gone altogether, refuses what is sent.
 _LOOK_EVERY = 5.0
 
 # A library's TLS transport goes on delivering what it has decrypted after it was told to pause.
 _SPILL = memoryview(bytearray(65_536))
+
+
+class Gate(Protocol):
+    """Looks at what a socket sends and gets, and says what of it may pass (proxy.conversation)."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that what is `partial`, or `hopeless`, may stay so."""
+        ...
+
+    @property
+    def opaque(self) -> bool:
+        """From now on everything passes."""
+        ...
+
+    @property
+    def stopped(self) -> bool:
+        """Nothing more is wanted of the socket now."""
+        ...
+
+    @property
+    def partial(self) -> bool:
+        """More of the socket's bytes are waited for before those that are there may pass."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """What comes next is not for this stream, and nothing is under way any more."""
+        ...
+
+    @property
+    def hopeless(self) -> bool:
+        """The same, but what is under way may have no end."""
+        ...
+
+    def asked(self, data: memoryview | bytes) -> memoryview | bytes:
+        """What may pass now of all that the socket sent: `data` itself, or bytes of their own."""
+        ...
+
+    def heard(self, data: memoryview) -> bool:
+        """The socket gets `data`.  True when `released` should be asked."""
+        ...
+
+    def released(self) -> bytes:
+        """What may pass now of what was kept back."""
+        ...
+
+    def late(self) -> None:
+        """What was partial stayed so."""
+        ...
 
 
 class Joint(asyncio.BufferedProtocol):
@@ -35,16 +86,32 @@ class Joint(asyncio.BufferedProtocol):
     `preamble`, when given, gets what arrives first on the stream and returns what is left for the socket, or None
     as long as it wants more; `answered` is done when it has what it wants.  The socket's bytes leave meanwhile.
     If it raises, or the stream ends before, both futures have the failure, and `tcp` has its socket back.
+
+    `gate`, when given, decides what of the socket's bytes may pass.  With `gives_back` the socket also goes back to
+    `tcp` when the gate is over, with `done` in order, and when the stream was cut: whoever is at its other end may
+    still be sending, and would lose what it has not read yet if the socket was closed at once.  `returned` says so.
     """
 
     def __init__(
-        self, stream: Stream, tcp: TcpStream, preamble: Callable[[memoryview], memoryview | None] | None = None
+        self,
+        stream: Stream,
+        tcp: TcpStream,
+        preamble: Callable[[memoryview], memoryview | None] | None = None,
+        gate: Gate | None = None,
+        *,
+        gives_back: bool = False,
     ) -> None:
         self._stream = stream
         self._session = stream.session
         self._tcp = tcp
         self._transport = tcp.transport
         self._preamble = preamble
+        self._gate = gate
+        self._gives_back = gives_back
+        self.returned = False
+        self._place = _SPILL
+        self._broken: Exception | None = None  # the socket is; what it had sent is still on its way
+        self._waiting: asyncio.TimerHandle | None = None
         self.moved = 0  # bytes carried, both ways
         self._queued = 0
         self._paused = False
@@ -66,10 +133,12 @@ class Joint(asyncio.BufferedProtocol):
         early, ended = tcp.hand_over(self)
         self._transport.set_write_buffer_limits(high=0)
         self._behind = self._transport.get_write_buffer_size() > 0
-        self._early = memoryview(early)
+        self._early = memoryview(early if gate is None else bytes(gate.asked(early)))
         self.moved = len(early)
         self._eof_after_early = ended
         self._push_early()
+        if gate is not None:
+            self._follow_gate()
         stream.attach(self)
         if self._over:
             return
@@ -77,6 +146,11 @@ class Joint(asyncio.BufferedProtocol):
             self.connection_lost(None)
         elif not self._paused and not self._session.may_send(stream):
             self._pause()
+
+    @property
+    def peer_ended(self) -> bool:
+        """The stream's other end has ended its direction in order."""
+        return self._peer_ended
 
     @property
     def untouched(self) -> bool:
@@ -88,24 +162,41 @@ class Joint(asyncio.BufferedProtocol):
         if self._preamble is not None:
             self._let_go(failure)
         elif not self._over:
-            self.was_reset(failure)
+            self._finish(failure)
+            cut(self._transport)
             self._stream.abort()
 
     # What the event loop calls for the socket.
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _SPILL if self._paused else self._session.reserve(self._stream)
+        if self._paused:
+            return _SPILL
+        place = self._session.reserve(self._stream)
+        if self._gate is not None:
+            self._place = place
+        return place
 
     def buffer_updated(self, nbytes: int) -> None:
         self.moved += nbytes
         if self._paused:
-            self._early = memoryview(bytes(self._early) + bytes(_SPILL[:nbytes]))
+            spilt: bytes | memoryview = bytes(_SPILL[:nbytes])
+            if self._gate is not None:
+                spilt = self._gate.asked(spilt)
+            self._early = memoryview(bytes(self._early) + spilt)
             return
+        if self._gate is not None:
+            data, self._place = self._place[:nbytes], _SPILL  # who keeps it would keep a buffer that all share
+            passed = self._gate.asked(data)
+            if passed is not data:
+                self._early = memoryview(passed)
+                self._push_early()
+                self._follow_gate()
+                return
         if not self._session.commit(self._stream, nbytes):
             self._pause()
 
     def eof_received(self) -> bool:
-        if self._early:
+        if self._early or self._stopped:
             self._eof_after_early = True
             return self._half_closes
         self._socket_ended = True
@@ -115,12 +206,11 @@ class Joint(asyncio.BufferedProtocol):
         return self._half_closes
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fd = -1
-        if exc is None and self._eof_after_early:
+        if exc is None and self._eof_after_early and not self._half_closes:
+            self._fd = -1
             return  # a service behind TLS ended: what it said last is still on its way
-        if not self._over:
-            self._finish(ConnectionLost(str(exc) if exc else "the local connection was closed"))
-            self._stream.abort()
+        self._broke(ConnectionLost(str(exc) if exc else "the local connection was closed"))
+        self._fd = -1
 
     def pause_writing(self) -> None:
         self._behind = True
@@ -141,6 +231,10 @@ class Joint(asyncio.BufferedProtocol):
                 return
             data = payload
         self.moved += len(data)
+        if self._broken is not None:
+            self._session.consumed(self._stream, len(data))  # nobody is there to take it
+            return
+        changed = self._gate is not None and self._gate.heard(data)
         taken = 0
         if not self._behind and self._fd >= 0:
             try:
@@ -159,12 +253,19 @@ class Joint(asyncio.BufferedProtocol):
             self._transport.write(bytes(data[taken:]))
             if not self._transport.get_write_buffer_size():
                 self.resume_writing()
+        if changed:
+            self._ask_gate()
 
     def ended(self) -> None:
         if self._preamble is not None:
             self._let_go(PeerError("the stream ended before its status line"))
             return
         self._peer_ended = True
+        if self._broken is not None:
+            return
+        if self._stopped:
+            self._give_up()
+            return
         if self._half_closes and not self._transport.is_closing():
             self._transport.write_eof()
         self._close_if_over()
@@ -172,6 +273,8 @@ class Joint(asyncio.BufferedProtocol):
     def was_reset(self, failure: Exception) -> None:
         if self._preamble is not None:
             self._let_go(failure)
+        elif self._gives_back and not self._over and not self._transport.is_closing():
+            self._return(failure)
         elif not self._over:
             self._finish(failure)
             cut(self._transport)
@@ -181,7 +284,7 @@ class Joint(asyncio.BufferedProtocol):
             return
         if self._early:
             self._push_early()
-        elif self._paused and self._session.may_send(self._stream):
+        elif self._paused and not self._stopped and self._session.may_send(self._stream):
             self._paused = False
             self._transport.resume_reading()
 
@@ -207,8 +310,57 @@ class Joint(asyncio.BufferedProtocol):
         self._preamble = None
         if self._over:
             return
+        self._return(failure)
+        self._stream.abort()
+
+    def _return(self, failure: Exception | None) -> None:
         self._tcp.take_back(paused=self._paused, ended=self._socket_ended or self._eof_after_early)
+        self.returned = True
         self._finish(failure)
+
+    @property
+    def _stopped(self) -> bool:
+        return self._gate is not None and self._gate.stopped
+
+    def _ask_gate(self) -> None:
+        """What was kept back may pass now."""
+        if self._gate is not None and not self._over:
+            if released := self._gate.released():
+                self._early = memoryview(bytes(self._early) + released)
+            self._push_early()
+            self._follow_gate()
+
+    def _follow_gate(self) -> None:
+        """Wait, read on or give up, as the gate says."""
+        gate = self._gate
+        assert gate is not None, "only called when there is one"
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        if gate.opaque:
+            self._gate = None
+        elif gate.over:
+            self._give_up()
+        elif gate.hopeless:
+            self._stream.finish()
+            self._wait_for_gate(self._give_up)
+        elif gate.partial:
+            self._wait_for_gate(self._come_too_late)
+        if gate.stopped and not self._over:
+            self._pause()
+            self._look_later()
+
+    def _wait_for_gate(self, then: Callable[[], None]) -> None:
+        assert self._gate is not None, "only called when there is one"
+        self._waiting = asyncio.get_running_loop().call_later(self._gate.patience, then)
+
+    def _come_too_late(self) -> None:
+        assert self._gate is not None, "a gate that opened for good cancels its timer"
+        self._gate.late()
+        self._follow_gate()
+
+    def _give_up(self) -> None:
+        self._return(None)
         self._stream.abort()
 
     def _pause(self) -> None:
@@ -221,10 +373,16 @@ class Joint(asyncio.BufferedProtocol):
         if self._early:
             self._early = self._early[self._session.put(self._stream, self._early) :]
         if self._early:
-            self._pause()
+            if self._broken is None:
+                self._pause()
             self._session.park(self._stream)
             return
-        if self._eof_after_early:
+        if self._broken is not None:
+            if self._eof_after_early:
+                self._stream.finish()
+            self._finish(self._broken)
+            self._stream.abort()
+        elif self._eof_after_early and not self._stopped:
             self._eof_after_early = False
             self.eof_received()
         elif self._paused:
@@ -238,23 +396,31 @@ class Joint(asyncio.BufferedProtocol):
             close(self._transport)
 
     def _look_later(self) -> None:
-        if not self._over:
+        if not self._over and self._looking is None:
             self._looking = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
 
     def _look(self) -> None:
-        """A half-closed socket that was reset in the meantime is gone."""
+        """A socket that is not read, and was reset in the meantime, is gone."""
+        self._looking = None
         raw = self._transport.get_extra_info("socket")
-        if self._over or raw is None:
+        if self._over or raw is None or not (self._socket_ended or self._stopped):
             return
         if code := raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._broke(ConnectionLost(os.strerror(code)))
         self._look_later()
 
     def _broke(self, failure: Exception) -> None:
-        if not self._over:
-            self._finish(failure)
-            self._stream.abort()
-            self._transport.abort()
+        """The socket did.  What it had said before still goes on its way: an early answer, mostly, then a cut."""
+        if self._over or self._broken is not None:
+            return
+        self._broken = failure
+        if not self._gives_back:
+            self._early = memoryview(bytes(self._early) + unread(self._fd))
+        else:
+            self._early = memoryview(b"")  # a browser that left wants nothing any more
+        self._fd = -1
+        self._push_early()
+        self._transport.abort()
 
     def _finish(self, failure: Exception | None) -> None:
         self._fd = -1
@@ -263,8 +429,9 @@ class Joint(asyncio.BufferedProtocol):
         self._over = True
         self._preamble = None
         self._stream.detach()
-        if self._looking is not None:
-            self._looking.cancel()  # or it would keep all of this for seconds
+        for timer in (self._looking, self._waiting):
+            if timer is not None:
+                timer.cancel()  # or it would keep all of this for seconds
         for future in {self.answered, self.done}:
             if future.done():  # answered, or cancelled with who waited for it
                 continue

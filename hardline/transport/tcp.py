@@ -30,6 +30,7 @@ from hardline.transport.resolver import Resolver
 _SCRATCH = memoryview(bytearray(65_536))
 
 READ_AHEAD = 65_536  # what an inbox holds before its socket is paused
+MAX_UNREAD = 8_388_608  # beyond what kernels hold for one socket by default
 STAGGER = 0.25  # seconds between attempts at the addresses of one name
 
 _BYTES_RECEIVED = 128  # where struct tcp_info has its tcpi_bytes_received
@@ -156,6 +157,9 @@ class TcpStream(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         failure = ConnectionLost(str(exc) if exc else "the pipe was closed")
+        if exc is not None and self.transport.get_extra_info("sslcontext") is None:
+            raw = self.transport.get_extra_info("socket")
+            self._inbox.put(unread(raw.fileno() if raw is not None else -1))
         self._inbox.end(failure)
         self._inbox.let_go()
         self._write_failure = failure
@@ -332,6 +336,15 @@ def local_address(transport: asyncio.BaseTransport) -> str:
     return str(name[0]).removeprefix("::ffff:").partition("%")[0]
 
 
+def unread(fd: int) -> bytes:
+    """What a socket that broke had got before and nobody has read, MAX_UNREAD of it at most; nothing for -1."""
+    pieces: list[bytes] = []
+    with contextlib.suppress(OSError):
+        while fd >= 0 and len(pieces) < MAX_UNREAD // READ_AHEAD and (piece := os.read(fd, READ_AHEAD)):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
 def cut(transport: asyncio.Transport) -> None:
     """Drop a connection with a reset: an orderly FIN would tell the other end that it has everything."""
     reset_at_close(transport)
@@ -339,9 +352,10 @@ def cut(transport: asyncio.Transport) -> None:
 
 
 def close(transport: asyncio.Transport) -> None:
-    """Close a connection in order, once what was written is out."""
-    _linger(transport, on=False)
-    transport.close()
+    """Close a connection in order, once what was written is out.  One that was cut stays cut."""
+    if not transport.is_closing():
+        _linger(transport, on=False)
+        transport.close()
 
 
 def reset_at_close(transport: asyncio.BaseTransport) -> None:

@@ -7,6 +7,7 @@ copied by two tasks here.
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from hardline.errors import ConnectionLost
 from hardline.session.joint import Joint
@@ -21,9 +22,17 @@ from hardline.transport.tcp import TcpStream
 _LEGACY_LINGER = 5.0
 
 
+class Local(ByteStream, Protocol):
+    """The local side: a TcpStream, or what stands for one."""
+
+    def abort(self) -> None:
+        """Cut the connection so that the other end sees a reset, not an end."""
+        ...
+
+
 async def carry(
     pipe: ByteStream,
-    local: TcpStream,
+    local: Local,
     idle_timeout: float | None = None,
     *,
     if_silent: bytes = b"",
@@ -38,7 +47,7 @@ async def carry(
     Raises ConnectionLost when one side broke: the other then was cut, so that nobody takes a part for the whole;
     also after `idle_timeout` seconds without a byte.
     """
-    if isinstance(pipe, Stream):
+    if isinstance(pipe, Stream) and isinstance(local, TcpStream):
         await joined(Joint(pipe, local), idle_timeout)
     else:
         await _copied(pipe, local, idle_timeout, if_silent, ends_with_local)
@@ -65,7 +74,7 @@ async def joined(joint: Joint, idle_timeout: float | None) -> None:
 
 
 async def _copied(
-    pipe: ByteStream, local: TcpStream, idle_timeout: float | None, if_silent: bytes, ends_with_local: bool
+    pipe: ByteStream, local: Local, idle_timeout: float | None, if_silent: bytes, ends_with_local: bool
 ) -> None:
     legacy = isinstance(pipe, LegacyPipe)
     clock = _Clock()

@@ -6,10 +6,12 @@ import contextlib
 from urllib.parse import urlsplit
 
 import h11
+import httptools
 
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash, Label
-from hardline.proxy.forwarding import AnswerHead, RequestBody, origin_request
+from hardline.proxy.conversation import Conversation
+from hardline.proxy.forwarding import AnswerHead, body_of, origin_request
 from hardline.proxy.head import BadHead, Form, Head, HeadReader
 from hardline.proxy.hostname import Misdirected, route_host
 from hardline.showable import is_plain
@@ -20,6 +22,8 @@ MAX_HEAD = 4096
 DAY = 20_778
 KEY_HASH = KeyHash.parse("a946e7a560289417a2711f5b9686624852dd469b")
 OTHER = KeyHash(bytes(20))
+LABEL = Label(KEY_HASH, "")
+_ANSWERS = b"\n=====\n"
 # Comes behind every request to a proxy: no service may ever see it.
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: other.localhost\r\n\r\n"
 
@@ -55,7 +59,7 @@ def proxy_request(data: bytes) -> None:
     if found is None or found.form is not Form.ABSOLUTE:
         return
     rest = data[reader.size :] + SMUGGLED
-    body, cut = RequestBody(found), RequestBody(found)
+    body, cut = body_of(found), body_of(found)
     first = origin_request(found, data[: reader.size])
     try:
         taken = body.take(rest)
@@ -75,6 +79,22 @@ def proxy_request(data: bytes) -> None:
             assert seen.whole == body.done, name
             assert seen.behind == b"", name
             assert len(seen.body) == (found.content_length or 0) or found.chunked or not body.done, name
+
+
+def conversation(data: bytes) -> None:
+    """A kept connection, and behind a blank line of its own what the service says: no other host ever passes."""
+    said, _, answered = data.partition(_ANSWERS)
+    at_once, in_drops = _conversation(said, len(said) or 1, answered), _conversation(said, 1 + len(said) % 5, answered)
+    for talk, passed in (at_once, in_drops):
+        assert said.startswith(passed)
+        assert len(passed) + len(talk.leftover) + 2 >= len(said) or talk.opaque
+        assert not (talk.over and talk.opaque)
+        if not talk.opaque:
+            for host in _hosts(passed):
+                with contextlib.suppress(Misdirected):
+                    assert route_host(host) in (LABEL, None) or "," in host
+    if not (at_once[0].opaque or at_once[0].failure):  # of a body that breaks off, more or less has passed
+        assert at_once[1] == in_drops[1]
 
 
 def proxy_answer(data: bytes) -> None:
@@ -110,6 +130,30 @@ def server_name(data: bytes) -> None:
     codes = {which.rolling(day): which for which in (KEY_HASH, OTHER) for day in (DAY - 1, DAY, DAY + 1)}
     assert names.find(text, DAY) == (codes | {str(KEY_HASH): KEY_HASH}).get(text)
     assert names.find(text, 0) is None or text == str(KEY_HASH)
+
+
+def _conversation(said: bytes, step: int, answered: bytes) -> tuple[Conversation, bytes]:
+    talk, passed = Conversation(LABEL, MAX_HEAD, 10.0), b""
+    for at in range(0, len(said), step):
+        passed += talk.asked(said[at : at + step])
+    if talk.heard(answered):
+        passed += talk.released()
+    assert talk.partial + talk.stopped <= 1
+    return talk, passed
+
+
+def _hosts(data: bytes) -> list[str]:
+    """All that llhttp sees."""
+    hosts: list[str] = []
+
+    class Events:
+        def on_header(self, name: bytes, value: bytes) -> None:
+            if name.lower() == b"host":
+                hosts.append(value.decode("latin-1").strip(" \t"))
+
+    with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
+        httptools.HttpRequestParser(Events()).feed_data(data)
+    return hosts
 
 
 def _read(data: bytes, step: int) -> tuple[HeadReader, Head | None]:

@@ -33,6 +33,7 @@ TARGETS: dict[str, Target] = {
     "head": door.head,
     "proxy_request": door.proxy_request,
     "proxy_answer": door.proxy_answer,
+    "conversation": door.conversation,
     "host": door.host,
     "server_name": door.server_name,
     "control": local.control_request,

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.errors import PeerError
-from hardline.proxy.forwarding import MAX_ANSWER_HEAD, AnswerHead, RequestBody, origin_request
+from hardline.proxy import forwarding
+from hardline.proxy.bodies import Body
+from hardline.proxy.forwarding import MAX_ANSWER_HEAD, AnswerHead, origin_request
 from hardline.proxy.head import Head, HeadReader
 
 pytestmark = pytest.mark.pure
@@ -23,8 +25,8 @@ def read(*headers: str, line: str = "POST http://a.localhost/x?y HTTP/1.1") -> t
     return head, raw
 
 
-def body_of(*headers: str) -> RequestBody:
-    return RequestBody(read(*headers)[0])
+def body_of(*headers: str) -> Body:
+    return forwarding.body_of(read(*headers)[0])
 
 
 def test_the_service_gets_the_path_the_urls_host_and_the_end_to_end_headers():

@@ -467,3 +467,56 @@ def test_what_was_read_before_and_cannot_leave_costs_no_time_once_the_session_is
             assert time.process_time() - before < 0.25
 
     run(story)
+
+
+# What is said before the end.
+
+
+def test_what_a_service_said_before_it_closed_on_unread_bytes_arrives_whole_and_then_the_cut(run):
+    said = random.Random(3).randbytes(100_000)
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(said)
+        await writer.drain()
+        writer.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        await asyncio.sleep(0)
+        writer.transport.abort()
+
+    async def story() -> None:
+        async with tunnel(hasty) as through:
+            for _ in range(20):
+                stream = through.visitor.open_stream()
+                with contextlib.suppress(ConnectionLost):
+                    while True:
+                        await stream.send(bytes(65_536))
+                assert await read_exactly(stream, len(said)) == said
+                with pytest.raises(ConnectionLost):
+                    await stream.receive()
+                await stream.aclose()
+
+    run(story)
+
+
+def test_a_socket_is_given_back_when_the_stream_was_cut_if_that_is_wanted(run):
+    async def story() -> None:
+        async with session_pair() as (visitor, _, opened), tcp_pair() as (browser, at_door):
+            joint = Joint(visitor.open_stream(), at_door, gives_back=True)
+            await browser.send(b"a question")
+            stream = await opened.get()
+            await stream.send(b"an answer")
+            await eventually(lambda: joint.moved >= 19, "both were carried")
+            await stream.aclose()
+            with pytest.raises(ConnectionLost):
+                await joint.done
+            assert joint.returned
+            assert not joint.peer_ended
+            await browser.send(b"more")
+            assert await at_door.receive() == b"more"
+            await at_door.send(b" and the end")
+            await at_door.send_eof()
+            assert await read_all(browser) == b"an answer and the end"
+
+    run(story)
