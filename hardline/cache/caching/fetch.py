@@ -32,6 +32,7 @@ from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.store import Entry, Store, StoreFull, Writing
 from hardline.cache.policy import variants
 from hardline.cache.policy.fields import Fields, end_to_end, values
+from hardline.cache.policy.freshness import default_lifetime, is_unsaid
 from hardline.cache.policy.storable import kept_fields, may_store
 from hardline.cache.policy.validation import can_ask, is_about, question, updated
 from hardline.errors import ConnectionLost
@@ -87,7 +88,7 @@ class Means:
     store: Store
     origin: Origin
     bucket: TokenBucket | None
-    max_age: float
+    max_age: float | None
     clock: Callable[[], float]
 
 
@@ -255,14 +256,14 @@ class Fetch:
 
     def _head(self, reply: Reply, asked_at: float) -> StoredHead:
         vary = variants.vary_of(reply.fields) or ()
-        return StoredHead(
+        head = StoredHead(
             status=reply.status,
             reason=reply.reason,
             fields=end_to_end(reply.fields),
             requested_at=asked_at,
             received_at=self._means.clock(),
-            selecting=variants.selecting(self._fields, vary),
         )
+        return replace(head, selecting=variants.selecting(self._fields, vary, unsaid=is_unsaid(head)))
 
     async def _confirm(self, stored: Entry, head: StoredHead, reply: Reply) -> Confirmed:
         cookies = tuple(("Set-Cookie", value) for value in values(reply.fields, "set-cookie"))
@@ -279,7 +280,7 @@ class Fetch:
         if (
             self.outdated
             or variants.vary_of(reply.fields) is None
-            or not may_store(self._fields, head, self._means.max_age)
+            or not may_store(self._fields, head, default_lifetime(head, self._means.max_age))
         ):
             return None
         kept = replace(head, fields=kept_fields(reply.fields))

@@ -43,7 +43,15 @@ from hardline.cache.policy import cachecontrol, invalidation, variants, visit
 from hardline.cache.policy.cachecontrol import FOREVER
 from hardline.cache.policy.cachestatus import CacheStatus, Forwarded, Why
 from hardline.cache.policy.fields import Fields, end_to_end, first, without
-from hardline.cache.policy.freshness import Freshness, Use, directives_of, freshness, may_stand_in, may_use
+from hardline.cache.policy.freshness import (
+    Freshness,
+    Use,
+    default_lifetime,
+    directives_of,
+    freshness,
+    may_stand_in,
+    may_use,
+)
 from hardline.cache.policy.storable import kept_fields, may_share
 from hardline.cache.policy.validation import CONDITIONS, can_ask, same_body, updated
 from hardline.cache.policy.visit import Refused, Visit
@@ -68,7 +76,7 @@ class _Hint:
 class CachingProxy:
     """Answers for a local service; without `origin`, from what is stored alone.
 
-    `max_age` is the lifetime in seconds of what says nothing about it; `clock` is seconds since 1970.
+    `max_age` is the lifetime in seconds of what says nothing about it, as the owner set it; `clock` is seconds since 1970.
     """
 
     def __init__(
@@ -76,7 +84,7 @@ class CachingProxy:
         store: Store,
         origin: Origin | None,
         *,
-        max_age: float,
+        max_age: float | None,
         bucket: TokenBucket | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -175,7 +183,7 @@ class CachingProxy:
     async def _use(self, request: web.BaseRequest, seen: Visit, entry: Entry) -> web.StreamResponse | None:
         """Answer from the store where that needs nobody else.  Raises Gone."""
         now = self._clock()
-        use = may_use(entry.head, seen.directives, now, self._max_age)
+        use = may_use(entry.head, seen.directives, now, self._lifetime(entry.head))
         why: Why | None = None
         if use is Use.MEANWHILE:
             why = Why.MEANWHILE
@@ -186,7 +194,7 @@ class CachingProxy:
         elif use is Use.ASK:
             if self._origin is None:
                 why = Why.NO_ORIGIN
-            elif self._is_over_budget() and may_stand_in(entry.head, seen.directives, now, self._max_age, failed=False):
+            elif self._is_over_budget() and self._may_stand_in(entry, seen, failed=False):
                 why = Why.BUDGET
             else:
                 return None
@@ -197,20 +205,27 @@ class CachingProxy:
     ) -> web.StreamResponse:
         now = self._clock()
         self._store.used(entry)
-        state = freshness(entry.head, now, self._max_age)
+        state = self._freshness(entry.head)
         return await send_entry(request, seen, entry, replace(status, left=state.left), state.age, now, more)
 
     async def _stand_in(
         self, request: web.BaseRequest, seen: Visit, entry: Entry | None, failure: OriginDown
     ) -> web.StreamResponse:
         """Answer with what is stored although the local service is down.  Raises OriginDown where that may not be."""
-        if entry is None or not may_stand_in(entry.head, seen.directives, self._clock(), self._max_age, failed=False):
+        if entry is None or not self._may_stand_in(entry, seen, failed=False):
             raise failure
         log.debug("cache.stood_in", path=seen.target[:200], reason=failure.message, cause=repr(failure.__cause__)[:200])
         return await self._send(request, seen, entry, CacheStatus(why=Why.DOWN))
 
     def _freshness(self, head: StoredHead) -> Freshness:
-        return freshness(head, self._clock(), self._max_age)
+        return freshness(head, self._clock(), self._lifetime(head))
+
+    def _lifetime(self, head: StoredHead) -> float:
+        return default_lifetime(head, self._max_age)
+
+    def _may_stand_in(self, entry: Entry, seen: Visit, *, failed: bool) -> bool:
+        now, lifetime = self._clock(), self._lifetime(entry.head)
+        return may_stand_in(entry.head, seen.directives, now, lifetime, failed=failed)
 
     def _is_over_budget(self) -> bool:
         return self._bucket is not None and self._bucket.take(0, asyncio.get_running_loop().time()) > 0
@@ -275,7 +290,7 @@ class CachingProxy:
         status: CacheStatus,
     ) -> web.StreamResponse:
         now = self._clock()
-        state = freshness(head, now, self._max_age)
+        state = self._freshness(head)
         planned = plan(request, seen, head, length, now)
         fields = planned.fields
         if status.collapsed:
@@ -307,9 +322,7 @@ class CachingProxy:
             told = replace(status, status=reply.status)
             if reply.status < 500:
                 self._learn(seen.target, None)
-            elif entry is not None and may_stand_in(
-                entry.head, seen.directives, self._clock(), self._max_age, failed=True
-            ):
+            elif entry is not None and self._may_stand_in(entry, seen, failed=True):
                 return await self._send(request, seen, entry, replace(told, why=Why.FAILED))
             return await passing.send_reply(request, reply, told, self._clock())
         finally:

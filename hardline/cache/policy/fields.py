@@ -53,12 +53,15 @@ def items(text: str) -> Iterator[str]:
 
     A quote that never ends is none, and neither are those behind it.
     """
-    closed = _CLOSED.match(text)
-    end = closed.end() if closed else 0
-    pieces = [match[0] for match in _LIST_ITEM.finditer(text, 0, end)]
-    for piece in (*pieces, *re.split('[",]', text[end:])):
+    for piece in text.split(",") if '"' not in text else _quoted_pieces(text):
         if item := piece.strip(" \t"):
             yield item
+
+
+def _quoted_pieces(text: str) -> list[str]:
+    closed = _CLOSED.match(text)
+    end = closed.end() if closed else 0
+    return [match[0] for match in _LIST_ITEM.finditer(text, 0, end)] + text[end:].replace('"', ",").split(",")
 
 
 def names_in(fields: Fields, name: str) -> list[str]:
