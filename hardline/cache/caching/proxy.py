@@ -9,7 +9,8 @@ what is stored is used although it is too old, and says so, unless the service f
 
 The download limit counts the bodies that are fetched to be stored, once however many visitors wait.  While more has
 been fetched than an hour's worth, what is stored is used although it is too old, and says so, without asking; what is
-not stored comes as slowly as the limit says, and is never refused.  Answers that are not stored are not counted.
+not stored comes as slowly as the limit says, in fair shares, and is never refused.  Answers that are not stored are not
+counted.
 
 Several visitors have one Fetch only while it is likely that they get the same: the same Host, X- fields and whatever
 the last answer to this target was chosen by, and as much or little said about who they are.  Those whose answer it
@@ -20,9 +21,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -31,6 +33,7 @@ from aiohttp import web
 from hardline import log
 from hardline.cache.caching import passing
 from hardline.cache.caching.answers import ExactAnswer, interim_to
+from hardline.cache.caching.budget import Budget
 from hardline.cache.caching.fetch import Confirmed, Down, Fetch, Growing, Means, Single, Unshared
 from hardline.cache.caching.headfirst import Interim
 from hardline.cache.caching.origin import Origin, OriginDown, Reply
@@ -61,7 +64,10 @@ from hardline.tasks import TaskSet
 _REMEMBERED = 10_000  # targets of which it is remembered what their answers are like
 _HINT_LASTS = 120.0  # seconds
 
+_LONGEST_VARY = 512  # bytes of names
+
 _Value = TypeVar("_Value")
+_Memory = OrderedDict[bytes, _Value]  # by hash of the target, which may be as long as a visitor likes
 _Wanted = tuple[object, ...]
 
 
@@ -91,11 +97,11 @@ class CachingProxy:
         self._store = store
         self._origin = origin
         self._max_age = max_age
-        self._bucket = bucket
+        self._budget = None if bucket is None else Budget(bucket)
         self._clock = clock
         self._fetches: dict[str, list[Fetch]] = {}
-        self._hints: OrderedDict[str, _Hint] = OrderedDict()
-        self._outdated: OrderedDict[str, float] = OrderedDict()  # since when, where the disk keeps it all the same
+        self._hints: _Memory[_Hint] = OrderedDict()
+        self._outdated: _Memory[float] = OrderedDict()  # since when, where the disk keeps it all the same
         self._tasks = TaskSet("proxy")
 
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -171,7 +177,7 @@ class CachingProxy:
     def _is_for(self, entry: Entry, seen: Visit) -> bool:
         if entry.hand_made:
             return True
-        if entry.head.received_at <= self._outdated.get(seen.target, -1.0):
+        if entry.head.received_at <= self._outdated.get(_short(seen.target), -1.0):
             return False
         return variants.matches(entry.head, seen.fields) and may_share(seen.fields, directives_of(entry.head))
 
@@ -228,7 +234,7 @@ class CachingProxy:
         return may_stand_in(entry.head, seen.directives, now, lifetime, failed=failed)
 
     def _is_over_budget(self) -> bool:
-        return self._bucket is not None and self._bucket.take(0, asyncio.get_running_loop().time()) > 0
+        return self._budget is not None and self._budget.is_spent
 
     # Fetches, and who has a part in them.
 
@@ -237,19 +243,20 @@ class CachingProxy:
     ) -> web.StreamResponse:
         """Have it fetched, with others or alone.  Raises OriginDown, Gone."""
         wanted = None if self._asks_alone(seen, entry) else self._wanted(seen)
+        source = _source_of(request)
         while True:
             fetch = None if wanted is None else self._running(seen, wanted)
             is_first = fetch is None
             if fetch is None:
                 fetch = self._start(seen, entry, wanted, interim_to(request))
-            fetch.join(first=is_first)
+            fetch.join(source, first=is_first)
             try:
                 await asyncio.wait([fetch.outcome])
                 answer = await self._share(request, seen, entry, fetch, CacheStatus(reason, collapsed=not is_first))
                 if answer is not None:
                     return answer
             finally:
-                fetch.leave(first=is_first)
+                fetch.leave(source, first=is_first)
             if is_first:
                 raise OriginDown("the answer could not be carried")
             # It was for others.  What chose it is known now: perhaps some of those who wait here want the same.
@@ -330,7 +337,7 @@ class CachingProxy:
 
     def _start(self, seen: Visit, entry: Entry | None, wanted: _Wanted | None, interim: Interim | None) -> Fetch:
         assert self._origin is not None
-        means = Means(self._store, self._origin, self._bucket, self._max_age, self._clock)
+        means = Means(self._store, self._origin, self._budget, self._max_age, self._clock)
         asked = without(seen.fields, ("range", "if-range"))
         if wanted is not None:
             asked = without(asked, CONDITIONS)
@@ -383,13 +390,13 @@ class CachingProxy:
         )
 
     def _asks_alone(self, seen: Visit, entry: Entry | None) -> bool:
-        hint = self._hints.get(seen.target)
+        hint = self._hints.get(_short(seen.target))
         if hint is not None and hint.vary is None and self._clock() < hint.until:
             return True
         return seen.is_conditional and (entry is None or not can_ask(entry.head))
 
     def _wanted(self, seen: Visit) -> _Wanted:
-        hint = self._hints.get(seen.target)
+        hint = self._hints.get(_short(seen.target))
         vary = ("accept-encoding",) if hint is None or hint.vary is None else hint.vary
         says_who = tuple(first(seen.fields, name) is not None for name in ("cookie", "authorization"))
         return seen.target, variants.selecting(seen.fields, vary), says_who
@@ -398,6 +405,8 @@ class CachingProxy:
         """Remember what an answer was chosen by; None: it was for one visitor."""
         for_all = head is not None and self._freshness(head).is_fresh
         vary = variants.vary_of(head.fields) if head is not None and for_all else None
+        if vary is not None and sum(map(len, vary)) > _LONGEST_VARY:
+            vary = None
         _remember(self._hints, target, _Hint(vary, self._clock() + _HINT_LASTS))
 
     # Everything else.
@@ -439,11 +448,22 @@ class CachingProxy:
             log.debug("cache.not_refreshed", path=entry.key[:200], reason=str(failure))
 
 
-def _remember(memory: OrderedDict[str, _Value], target: str, value: _Value) -> None:
-    memory[target] = value
-    memory.move_to_end(target)
+def _short(target: str) -> bytes:
+    return hashlib.blake2b(target.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _remember(memory: _Memory[_Value], target: str, value: _Value) -> None:
+    key = _short(target)
+    memory[key] = value
+    memory.move_to_end(key)
     if len(memory) > _REMEMBERED:
         memory.popitem(last=False)
+
+
+def _source_of(request: web.BaseRequest) -> Hashable:
+    """Whose share of the download limit it is: that of a session, or of a connection without one."""
+    transport = request.transport
+    return None if transport is None else transport.get_extra_info("session", transport)
 
 
 def _demands(seen: Visit) -> bool:

@@ -27,13 +27,14 @@ class StreamTransport(asyncio.Transport):
     """
 
     def __init__(self, stream: Stream, protocol: asyncio.Protocol, ended: Callable[[], None]) -> None:
-        super().__init__({"peername": None})
+        super().__init__({"peername": None, "session": stream.session})
         self._stream = stream
         self._session = stream.session
         self._protocol: asyncio.BaseProtocol = protocol
         self._tell_ended = ended
         self._loop = asyncio.get_running_loop()
         self._outgoing = memoryview(b"")  # what the session did not take yet
+        self._behind = bytearray()  # what was written after that
         self._incoming: deque[bytes] = deque()  # what the protocol did not take yet
         self._ended = self._told_ended = False  # the visitor's direction
         self._read_paused = self._write_paused = False
@@ -49,7 +50,7 @@ class StreamTransport(asyncio.Transport):
         if self._closing or not data:
             return
         if self._outgoing:
-            self._outgoing = memoryview(b"".join((self._outgoing, data)))
+            self._behind += data
             return
         # Not copied: it is put piece by piece.  Whoever writes leaves what waits here as it is, as with any transport.
         view = memoryview(data)
@@ -92,7 +93,7 @@ class StreamTransport(asyncio.Transport):
         return False
 
     def get_write_buffer_size(self) -> int:
-        return len(self._outgoing)
+        return len(self._outgoing) + len(self._behind)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """There is nothing to choose: a write that does not leave at once pauses."""
@@ -124,6 +125,8 @@ class StreamTransport(asyncio.Transport):
         if not self._outgoing or self._lost:
             return
         self._outgoing = self._outgoing[self._session.put(self._stream, self._outgoing) :]
+        if not self._outgoing and self._behind:
+            self._outgoing, self._behind = memoryview(self._behind), bytearray()
         if self._outgoing:
             self._session.park(self._stream)
         elif self._closing:
@@ -174,7 +177,7 @@ class StreamTransport(asyncio.Transport):
             return
         self._lost = self._closing = True
         self._stream.detach()
-        self._outgoing = memoryview(b"")
+        self._outgoing, self._behind = memoryview(b""), bytearray()
         self._incoming.clear()
         # Not at once: asyncio's protocols do not expect it in the middle of a call of their own.
         self._loop.call_soon(self._tell_lost, failure)
