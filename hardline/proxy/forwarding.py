@@ -26,10 +26,11 @@ _HOP_BY_HOP = frozenset((b"connection", b"proxy-connection", b"proxy-authorizati
 # `Connection: authorization` would make the service see a request from somebody else than who sent it.
 # cache/policy/fields.py has the same names.
 _NEVER_NAMED = frozenset(
-    [b"host", b"content-length", b"content-type", b"content-encoding", b"content-range", b"transfer-encoding", b"expect"]
-    + [b"cookie", b"authorization", b"cache-control", b"pragma", b"date", b"range", b"origin", b"referer", b"forwarded"]
-    + [b"via", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"accept"]
-    + [b"accept-encoding", b"accept-language", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"]
+    (b"host", b"content-length", b"content-type", b"content-encoding", b"content-range", b"transfer-encoding", b"range")
+).union(
+    (b"expect", b"cookie", b"authorization", b"cache-control", b"pragma", b"date", b"origin", b"referer", b"forwarded"),
+    (b"via", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"accept"),
+    (b"accept-encoding", b"accept-language", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"),
 )
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r\n]")
 # In answers, which a client reads leniently: lines that end in a bare LF, and those that go on behind a space

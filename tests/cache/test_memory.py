@@ -36,7 +36,9 @@ def a_proxy(root: Path) -> CachingProxy:
 
 def hints(proxy: CachingProxy) -> object:
     for target in targets():
-        proxy._learn(target, StoredHead(200, "", (("Vary", "x" * 10_000 + ", y" * 3000), ("Cache-Control", "max-age=60")), 0, 0))
+        proxy._learn(
+            target, StoredHead(200, "", (("Vary", "x" * 10_000 + ", y" * 3000), ("Cache-Control", "max-age=60")), 0, 0)
+        )
     return proxy
 
 
@@ -93,7 +95,9 @@ def what_is_stored(_: CachingProxy) -> object:
     [hints, outdated, found_a_moment_ago, changed_while_somebody_looks, names_of_files, heads, what_is_stored],
     ids=lambda fill: fill.__name__,
 )
-def test_what_is_remembered_takes_no_more_memory_than_it_may(tmp_path: Path, fill: Callable[[CachingProxy], object]) -> None:
+def test_what_is_remembered_takes_no_more_memory_than_it_may(
+    tmp_path: Path, fill: Callable[[CachingProxy], object]
+) -> None:
     async def main() -> None:
         proxy = a_proxy(tmp_path)
         gc.collect()

@@ -56,7 +56,8 @@ def test_nobody_can_have_the_bodys_length_dropped():
 
 
 @pytest.mark.parametrize(
-    "name", ["Authorization", "Cookie", "Origin", "Range", "Cache-Control", "X-Forwarded-For", "If-None-Match", "Referer"]
+    "name",
+    ["Authorization", "Cookie", "Origin", "Range", "Cache-Control", "X-Forwarded-For", "If-None-Match", "Referer"],
 )
 def test_no_connection_takes_away_who_asks_or_what_is_asked(name):
     head, raw = read(f"Connection: {name.lower()}, X-Hop", f"{name}: x", "X-Hop: y")

@@ -218,9 +218,9 @@ class HeadFirst(asyncio.Protocol):
 def tolerant(head: bytes) -> bytes:
     """An answer's head as it was meant, for a parser that takes each word literally.
 
-    Small devices send what is forbidden and every browser understands: a space before the colon, which a proxy takes away
-    (RFC 9112, section 5.1), a bare CR (section 2.2), one Content-Length twice (RFC 9110, section 8.6), lines that are no
-    fields.  Never for requests: those come from strangers, and another program reads them after us.
+    Small devices send what is forbidden and every browser understands: a space before the colon, which a proxy takes
+    away (RFC 9112, section 5.1), a bare CR (section 2.2), one Content-Length twice (RFC 9110, section 8.6), lines that
+    are no fields.  Never for requests: those come from strangers, and another program reads them after us.
     """
     status, *lines = _LINE_END.split(head)
     kept = [status]

@@ -82,7 +82,8 @@ class _Hint:
 class CachingProxy:
     """Answers for a local service; without `origin`, from what is stored alone.
 
-    `max_age` is the lifetime in seconds of what says nothing about it, as the owner set it; `clock` is seconds since 1970.
+    `max_age` is the lifetime in seconds of what says nothing about it, None where the owner has not set it; `clock` is
+    seconds since 1970.
     """
 
     def __init__(

@@ -13,8 +13,9 @@
 A target has one leading "/" taken off, and is then quoted as the original does it: letters, digits and `_.-~/` stay,
 any other byte is %XX.  So "%" is always "%25", and whatever a visitor spells in two ways has two names.  What quoting
 leaves and no directory can hold is spelled in a way that quoting never yields: a segment "." or ".." with its dots as
-%2E, an empty one in the middle as %2F.  Names that are too long or lie too deep, and those that something else is in the way of,
-go to `@http.long/` under the hash of the target.  No two targets share a name, and no name leads out of the directory.
+%2E, an empty one in the middle as %2F.  Names that are too long or lie too deep, and those that something else is in
+the way of, go to `@http.long/` under the hash of the target.  No two targets share a name, and no name leads out of the
+directory.
 
 Whoever asks decides what is computed here: a target that can have no name of its own costs its hash and nothing else.
 """
@@ -67,7 +68,7 @@ def names(key: str) -> Names:
 
 
 def is_current(base: str) -> bool:
-    """Whether an answer may be kept under `base`: earlier versions went deeper, where nothing is looked for any more."""
+    """Whether an answer may be kept under `base`: earlier versions went deeper, where nobody looks any more."""
     return base.count("/") <= _MAX_DEPTH
 
 

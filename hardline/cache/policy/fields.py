@@ -20,9 +20,10 @@ HOP_BY_HOP = frozenset(
 # `Connection: authorization` one from somebody else.  proxy/forwarding.py has the same names.
 _NEVER_NAMED = frozenset(
     ["host", "content-length", "content-type", "content-encoding", "content-range", "cache-control", "vary", "pragma"]
-    + ["set-cookie", "cookie", "authorization", "date", "age", "expires", "etag", "last-modified", "location", "range"]
-    + ["origin", "referer", "forwarded", "via", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"]
-    + ["if-range", "accept", "accept-encoding", "accept-language", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest"]
+).union(
+    ["set-cookie", "cookie", "authorization", "date", "age", "expires", "etag", "last-modified", "location", "range"],
+    ["origin", "referer", "forwarded", "via", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"],
+    ["if-range", "accept", "accept-encoding", "accept-language", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest"],
 )
 
 # As far as every quote has its end.  Possessive, or a quote without one is searched for from every quote before it.

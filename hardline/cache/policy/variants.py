@@ -2,10 +2,10 @@
 
     Vary: Accept-Encoding   ──▶  selecting = (("accept-encoding", "br,gzip"), ("host", "a.localhost"), …)
 
-An application takes more from a request than it says.  So an answer is also chosen by Host, by Forwarded, by every field
-whose name begins with X-, and by what is odd in a field that every browser sends, there or not: what somebody slips in
-with one of these is answered to nobody else.  The same holds for Accept-Encoding where an answer is encoded without saying
-so, and for Origin where it repeats one.
+An application takes more from a request than it says.  So an answer is also chosen by Host, by Forwarded, by every
+field whose name begins with X-, and by what is odd in a field that every browser sends, there or not: what somebody
+slips in with one of these is answered to nobody else.  The same holds for Accept-Encoding where an answer is encoded
+without saying so, and for Origin where it repeats one.
 
 An answer that says nothing about whom it is for (freshness.is_unsaid) may be for whoever showed what nobody here knows:
 `Private-Token`, `Api-Key`.  It is chosen by every field that is not one of HARMLESS.
@@ -24,9 +24,10 @@ Selecting = tuple[tuple[str, str | None], ...]
 # What programs send of themselves, to everybody alike, and what is judged elsewhere (Vary, conditions, credentials).
 _OF_PROGRAMS = frozenset(
     ["accept", "accept-charset", "accept-encoding", "accept-language", "user-agent", "referer", "origin", "via", "dnt"]
-    + ["upgrade-insecure-requests", "priority", "save-data", "early-data", "purpose", "traceparent", "tracestate"]
-    + ["sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "sec-fetch-user", "sec-gpc", "sec-purpose"]
-    + ["sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform", "sec-ch-prefers-color-scheme"]
+).union(
+    ["upgrade-insecure-requests", "priority", "save-data", "early-data", "purpose", "traceparent", "tracestate"],
+    ["sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "sec-fetch-user", "sec-gpc", "sec-purpose"],
+    ["sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform", "sec-ch-prefers-color-scheme"],
 )
 HARMLESS = _OF_PROGRAMS.union(
     ["host", "range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"],

@@ -1,4 +1,4 @@
-"""A site whose download limit is used up: small pages come, what is given up costs nothing, and nothing is overdrawn."""
+"""A site whose download limit is used up: small pages come, and what is given up costs nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
+from hardline.tasks import TaskSet
 from tests.cache.proxied import Asked, Proxied, answer, proxied, request, until
 
 FRESH = {"Cache_Control": "max-age=60"}
@@ -70,16 +71,16 @@ def test_what_nobody_waits_for_is_given_up_once_the_limit_is_reached(tmp_path: P
 
 def test_who_comes_later_takes_a_download_over_from_who_has_left(tmp_path: Path) -> None:
     async def main() -> None:
-        body = os.urandom(200_000)
+        body, visitors = os.urandom(200_000), TaskSet("visitors")
         async with proxied(tmp_path, {"/a": answer(body, **FRESH)}, rate=RATE) as site:
             await spend(site)
             first = await site.visitor()
             first.send(request("GET", "/a"))
             await first.head()
-            second = asyncio.ensure_future(site.get("/a"))
+            second = visitors.start(site.get("/a"), "visitor")
             await asyncio.sleep(0)
             await until(lambda: len(site.writers) == 2, "the second one is there")
-            got = asyncio.ensure_future(site.get("/a"))
+            got = visitors.start(site.get("/a"), "visitor")
             await until(lambda: len(site.writers) == 3, "the third one is there")
             first.writer.transport.abort()
             async with asyncio.timeout(60):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hardline.cache.caching import headfirst
 from hardline.cache.caching.headfirst import HeadFirst, tolerant
+from hardline.tasks import TaskSet
 from tests.cache.proxied import DAY, Answer, Asked, answer, proxied, request, until
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
@@ -128,16 +129,14 @@ def test_a_request_that_was_answered_with_hints_is_not_sent_again(tmp_path: Path
     asyncio.run(main())
 
 
-class Deaf(asyncio.Protocol):
-    """aiohttp's side of it."""
-
-
 @pytest.mark.parametrize("piece", [b"HTTP/1.1 200 OK\r\n", b"X-Odd: y\r\n", b"\n", b"\r", b"x"], ids=repr)
 def test_a_head_in_the_smallest_pieces_costs_in_proportion_to_its_length(piece: bytes) -> None:
     async def costs(length: int) -> float:
-        protocol = HeadFirst(Deaf(), asyncio.Transport())
+        protocol = HeadFirst(asyncio.Protocol(), asyncio.Transport())
         protocol._expect(lambda _, __: None)
-        data = b"HTTP/1.1 200 OK\r\nA: b\r\nx" + (piece * length)[:length].replace(b"\n\n", b"\nx").replace(b"\n\r\n", b"\nx")
+        data = b"HTTP/1.1 200 OK\r\nA: b\r\nx" + (piece * length)[:length].replace(b"\n\n", b"\nx").replace(
+            b"\n\r\n", b"\nx"
+        )
         began = time.process_time()
         for octet in data:
             protocol.data_received(bytes((octet,)))
@@ -182,7 +181,7 @@ def test_what_is_answered_early_is_heard_although_the_rest_cannot_be_sent(
                         to(piece)
                         await asyncio.sleep(0)
 
-                uploading = asyncio.ensure_future(upload())
+                uploading = TaskSet("visitor").start(upload(), "upload")
                 got = await visitor.reply()
                 assert (got.status, got.body) == (413, b"too large")
                 await uploading

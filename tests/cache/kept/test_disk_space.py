@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hardline.cache.kept import heads, layout
 from hardline.cache.kept.heads import Answer, Body, Heads
 from hardline.cache.kept.shelf import Shelf
-from hardline.cache.kept.store import Store, StoredHead, StoreFull
+from hardline.cache.kept.store import Store, StoredHead, StoreFull, Writing
 from tests.cache.kept.test_store import HEAD, body_of, counted, directories, files, put, size_of, with_store
 
 LIMIT = 300_000
@@ -29,7 +29,12 @@ def used(root: Path) -> tuple[int, int]:
 SEGMENT = st.one_of(st.sampled_from(["a", "b", "..", "", "a" * 100, "ü", "%2F"]), st.text(max_size=5))
 TARGETS = st.one_of(
     st.builds(lambda segments: "/" + "/".join(segments), st.lists(SEGMENT, max_size=8)),
-    st.builds(lambda name, segment, depth: f"/{name}" + f"/{segment}" * depth, st.integers(0, 999), SEGMENT, st.integers(0, 400)),
+    st.builds(
+        lambda name, segment, depth: f"/{name}" + f"/{segment}" * depth,
+        st.integers(0, 999),
+        SEGMENT,
+        st.integers(0, 400),
+    ),
 )
 BODIES = st.one_of(st.integers(0, 3), st.integers(0, 20_000))
 HEADS = st.integers(0, 8_000).map(lambda length: StoredHead(200, "", (("Content-Type", "x" * length),), 1e9, 1e9))
@@ -106,10 +111,14 @@ def test_directories_that_were_made_for_nothing_go(tmp_path):
 
 def test_downloads_that_have_not_begun_are_counted_by_their_files(tmp_path):
     async def story(store: Store) -> None:
-        begun = []
-        with pytest.raises(StoreFull):
+        begun: list[Writing] = []
+
+        async def begin_for_ever() -> None:
             while True:
                 begun.append(await store.begin(f"/{len(begun)}", HEAD, None))
+
+        with pytest.raises(StoreFull):
+            await begin_for_ever()
         assert len(begun) <= LIMIT // 1024
         for writing in begun:
             await writing.abort()

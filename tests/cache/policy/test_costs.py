@@ -23,7 +23,26 @@ LINEAR = 3.0  # times the ratio of the lengths
 LITTLE = 50e-6  # seconds, under which there is nothing to compare
 MUCH = 0.02  # seconds of processor time: of the slowest machine, for the longest text that the door lets through
 
-PIECES = ["a", "/", "/a", "/..", "%", "%C3%BC", "%c3", '"', '\\"', ",", ", ", ";", "=", " ", "\t", "a=,", 'a="', ";q=0.1,"]
+PIECES = [
+    "a",
+    "/",
+    "/a",
+    "/..",
+    "%",
+    "%C3%BC",
+    "%c3",
+    '"',
+    '\\"',
+    ",",
+    ", ",
+    ";",
+    "=",
+    " ",
+    "\t",
+    "a=,",
+    'a="',
+    ";q=0.1,",
+]
 PIECES += ["<", "ü"]
 
 
