@@ -179,10 +179,13 @@ class AccessSection:
 
 @dataclass(frozen=True, slots=True)
 class CacheSection:
-    """[Cache]: files, cached sites, templates.  Ages in seconds, sizes in bytes, the rate in MB per hour (0: any)."""
+    """[Cache]: files, cached sites, templates.  Ages in seconds, sizes in bytes, the rate in MB per hour (0: any).
+
+    `max_age` None: a week, for answers that have a version.
+    """
 
     directory: Path | None = setting(None, _path, tabs=True)
-    max_age: float = setting(7.0 * DAY, duration(0, 36_500 * DAY), key="maxAge")
+    max_age: float | None = setting(None, duration(0, 36_500 * DAY), key="maxAge")
     max_size: int = setting(256 * MB, size(0, 1 << 50), key="maxSize")
     download_rate_limit: int = setting(1200, number(0, 10**9), key="downloadRateLimit")
     dynamic_content: bool = setting(False, parse_yes_no, key="dynamicContent")

@@ -57,7 +57,7 @@ PURE_FILES = {
     "cache.http": "conditional hosts mediatypes negotiation paths ranges",
     "cache.files": "listing",
     "cache.policy": "cachecontrol cachestatus fields freshness invalidation storable validation variants visit",
-    "cache.kept": "bucket heads layout ledger",
+    "cache.kept": "bucket heads layout ledger shares",
     "cache.templates": "bodies rendering",
     "cache": "keys",
 }

@@ -17,6 +17,12 @@ _KEYS, _BYTES = 4096, 8 << 20
 V = TypeVar("V")
 
 
+class _Look:
+    """Somebody looks for a key.  `is_outdated`: it has changed since."""
+
+    is_outdated = False
+
+
 class Recent(Generic[V]):
     """Values by key for TRUST seconds, at most so many and so much.  `size` tells what a value takes, in bytes.
 
@@ -27,8 +33,7 @@ class Recent(Generic[V]):
         self._size = size
         self._found: OrderedDict[str, tuple[float, V, int]] = OrderedDict()
         self._bytes = 0
-        self._looking = 0
-        self._changed: set[str] = set()
+        self._looking: dict[str, list[_Look]] = {}
         self._lock = threading.Lock()
 
     def get(self, key: str, now: float) -> V | None:
@@ -39,27 +44,29 @@ class Recent(Generic[V]):
     @contextlib.contextmanager
     def looking(self, key: str, now: float) -> Iterator[Callable[[V], None]]:
         """Somebody looks for `key`; gives the function that keeps what is found."""
+        look = _Look()
         with self._lock:
-            self._looking += 1
+            self._looking.setdefault(key, []).append(look)
 
         def keep(value: V) -> None:
             with self._lock:
-                if key not in self._changed:
+                if not look.is_outdated:
                     self._keep(key, now, value)
 
         try:
             yield keep
         finally:
             with self._lock:
-                self._looking -= 1
-                if not self._looking:
-                    self._changed.clear()
+                looks = self._looking[key]
+                looks.remove(look)
+                if not looks:
+                    del self._looking[key]
 
     def drop(self, key: str) -> None:
         """What is known of `key` is not so any more."""
         with self._lock:
-            if self._looking:
-                self._changed.add(key)
+            for look in self._looking.get(key, ()):
+                look.is_outdated = True
             self._drop(key)
 
     def _keep(self, key: str, now: float, value: V) -> None:

@@ -283,7 +283,7 @@ async def proxied(
     root: Path,
     answers: dict[str, bytes | Answer] | None = None,
     *,
-    max_age: float = 0.0,
+    max_age: float | None = 0.0,
     max_size: int = 256 << 20,
     rate: int | None = None,
     without_origin: bool = False,

@@ -138,7 +138,8 @@ def test_a_changed_setting_holds_and_a_running_download_goes_on(host: Node, visi
 def test_what_is_cached_is_served_while_the_site_is_down_and_says_so(
     host: Node, visitor: Node, origin: RunningOrigin
 ) -> None:
-    host.write("site", f"[Service]\nservice = localhost\nport = {origin.port}\n[Cache]\ndirectory = site\n")
+    cache = "[Cache]\ndirectory = site\nmaxAge = 1h\n"
+    host.write("site", f"[Service]\nservice = localhost\nport = {origin.port}\n{cache}")
     url = visitor.url_of(host.label("site"))
     first = curl(url, "-i")
     assert first.text.endswith("hello from the origin\n")

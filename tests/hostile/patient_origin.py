@@ -1,6 +1,6 @@
 """The site under attack.  A program: a thread for each connection, so that no visitor waits for what another one does.
 
-    GET /          "hello from the origin\n"          GET /bytes/N     N bytes
+    GET /          "hello from the origin\n"          GET /bytes/N     N bytes          GET /hints/N     103, for ever
 
 tests/support/origin.py writes a MiB at a time to whoever takes it: with hundreds of downloads one waits there for
 seconds, and a test would find the daemons guilty of it.  Prints its port when it listens.
@@ -17,6 +17,7 @@ import ssl
 import sys
 
 _PIECE = b"x" * 65_536
+_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n" * 1000
 _PAGE = b"hello from the origin\n"
 
 
@@ -37,6 +38,8 @@ class Visit(socketserver.StreamRequestHandler):
                 self._answer(request.split(b" ")[1])
 
     def _answer(self, path: bytes) -> None:
+        while path.startswith(b"/hints/"):
+            self.connection.sendall(_HINTS)
         count = int(path.removeprefix(b"/bytes/")) if path.startswith(b"/bytes/") else 0
         status, page = (b"200 OK", b"" if count else _PAGE) if count or path == b"/" else (b"404 Not Found", b"")
         head = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, count or len(page))

@@ -57,6 +57,17 @@ def test_nobody_can_have_the_bodys_length_dropped():
     assert b"Content-Length: 3" in origin_request(head, raw)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "Cookie", "Origin", "Range", "Cache-Control", "X-Forwarded-For", "If-None-Match", "Referer"],
+)
+def test_no_connection_takes_away_who_asks_or_what_is_asked(name):
+    head, raw = read(f"Connection: {name.lower()}, X-Hop", f"{name}: x", "X-Hop: y")
+    request = origin_request(head, raw)
+    assert f"{name}: x".encode() in request
+    assert b"X-Hop" not in request
+
+
 def test_a_request_without_a_body_is_over_with_its_head():
     body = body_of()
     assert body.done

@@ -10,28 +10,30 @@
 What is stored is written as fast as it comes, or as the download limit allows; a slow visitor reads it later.  A body
 that breaks off is not stored, and whoever has a part of it is cut.  One that turns out too large for the store, or for
 the disk, is handed on piece by piece from then on, at the speed of those that read it.  When nobody is left, a fetch
-goes on as long as it gets on and its end is known.
+goes on as long as it gets on and its end is known; while the download limit makes it wait, it is given up at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from aiohttp import web
 
 from hardline import log
+from hardline.cache.caching.budget import Budget
 from hardline.cache.caching.headfirst import Interim
 from hardline.cache.caching.origin import Origin, OriginDown, Reply
 from hardline.cache.caching.passing import length_of
 from hardline.cache.http.body import send_file
-from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.heads import StoredHead
+from hardline.cache.kept.shares import SLICE, SMALL, Turn
 from hardline.cache.kept.store import Entry, Store, StoreFull, Writing
 from hardline.cache.policy import variants
 from hardline.cache.policy.fields import Fields, end_to_end, values
+from hardline.cache.policy.freshness import default_lifetime, is_unsaid
 from hardline.cache.policy.storable import kept_fields, may_store
 from hardline.cache.policy.validation import can_ask, is_about, question, updated
 from hardline.errors import ConnectionLost
@@ -86,8 +88,8 @@ class Means:
 
     store: Store
     origin: Origin
-    bucket: TokenBucket | None
-    max_age: float
+    budget: Budget | None
+    max_age: float | None
     clock: Callable[[], float]
 
 
@@ -113,7 +115,8 @@ class Fetch:
         self._stored = stored
         self._interim = interim
         self._task: asyncio.Task[None] | None = None
-        self._visitors = 0
+        self._sources: list[Hashable] = []  # of the visitors that are there
+        self._turn: Turn | None = None  # while the download limit makes it wait
         self._first_is_there = False
         self._alone: asyncio.TimerHandle | None = None
         self._writing: Writing | None = None
@@ -139,17 +142,21 @@ class Fetch:
         self._task = task
         self._mind_being_alone()
 
-    def join(self, *, first: bool = False) -> None:
-        """One visitor more; the first one gets what only it may have."""
-        self._visitors += 1
+    def join(self, source: Hashable, *, first: bool = False) -> None:
+        """One visitor more, out of the session `source`; the first one gets what only it may have."""
+        self._sources.append(source)
+        if self._turn is not None and self._means.budget is not None:
+            self._means.budget.also_for(self._turn, source)
         self._first_is_there |= first
         if self._alone is not None:
             self._alone.cancel()
             self._alone = None
 
-    def leave(self, *, first: bool = False) -> None:
+    def leave(self, source: Hashable, *, first: bool = False) -> None:
         """One visitor less."""
-        self._visitors -= 1
+        self._sources.remove(source)
+        if not self._sources and self._turn is not None and self._means.budget is not None:
+            self._means.budget.give_up(self._turn)
         if first:
             self._first_is_there = False
             if self.outcome.done() and isinstance(outcome := self.outcome.result(), Single):
@@ -255,14 +262,14 @@ class Fetch:
 
     def _head(self, reply: Reply, asked_at: float) -> StoredHead:
         vary = variants.vary_of(reply.fields) or ()
-        return StoredHead(
+        head = StoredHead(
             status=reply.status,
             reason=reply.reason,
             fields=end_to_end(reply.fields),
             requested_at=asked_at,
             received_at=self._means.clock(),
-            selecting=variants.selecting(self._fields, vary),
         )
+        return replace(head, selecting=variants.selecting(self._fields, vary, unsaid=is_unsaid(head)))
 
     async def _confirm(self, stored: Entry, head: StoredHead, reply: Reply) -> Confirmed:
         cookies = tuple(("Set-Cookie", value) for value in values(reply.fields, "set-cookie"))
@@ -279,7 +286,7 @@ class Fetch:
         if (
             self.outdated
             or variants.vary_of(reply.fields) is None
-            or not may_store(self._fields, head, self._means.max_age)
+            or not may_store(self._fields, head, default_lifetime(head, self._means.max_age))
         ):
             return None
         kept = replace(head, fields=kept_fields(reply.fields))
@@ -293,18 +300,20 @@ class Fetch:
 
     async def _grow(self, reply: Reply, writing: Writing) -> None:
         while data := await reply.read():
-            await self._wait_for_budget(len(data))
-            try:
-                await writing.write(data)
-            except (StoreFull, OSError) as failure:
-                log.debug("cache.not_stored", path=self.key[:200], reason=str(failure))
-                rest = data[writing.written - self._written :]
-                self._written = self._tail_at = writing.written
-                await writing.abort()
-                await self._hand_on(reply, rest)
-                return
-            self._written = writing.written
-            self._tell()
+            while data:
+                portion = len(data) if self._may_have(len(data)) else await self._wait_for(len(data))
+                try:
+                    await writing.write(data[:portion])
+                except (StoreFull, OSError) as failure:
+                    log.debug("cache.not_stored", path=self.key[:200], reason=str(failure))
+                    rest = data[writing.written - self._written :]
+                    self._written = self._tail_at = writing.written
+                    await writing.abort()
+                    await self._hand_on(reply, rest)
+                    return
+                data = data[portion:]
+                self._written = writing.written
+                self._tell()
         if not self.outdated:
             try:
                 await writing.commit()
@@ -344,11 +353,25 @@ class Fetch:
             except TimeoutError:
                 continue
 
-    async def _wait_for_budget(self, count: int) -> None:
-        if self._means.bucket is not None:
-            wait = self._means.bucket.take(count, asyncio.get_running_loop().time())
-            if wait > 0:
-                await asyncio.sleep(wait)
+    def _may_have(self, count: int) -> bool:
+        return self._means.budget is None or self._means.budget.take(count)
+
+    async def _wait_for(self, count: int) -> int:
+        """Wait until some of `count` bytes may be downloaded.  Raises ConnectionLost when nobody waits for them."""
+        budget, portion = self._means.budget, min(count, SLICE)
+        assert budget is not None
+        if not self._sources:
+            raise ConnectionLost("nobody waited for it, and others do for theirs")
+        small = (self._length or 0) <= SMALL and self._written < SMALL
+        self._turn = budget.ask(self._sources[0], portion, small=small)
+        for source in self._sources[1:]:
+            budget.also_for(self._turn, source)
+        try:
+            if not await budget.granted(self._turn):
+                raise ConnectionLost("nobody waited for it, and others do for theirs")
+        finally:
+            self._turn = None
+        return portion
 
     def _tell(self) -> None:
         self._changed.set()
@@ -359,12 +382,12 @@ class Fetch:
             self.outcome.set_result(Unshared())
 
     def _close_if_over(self) -> None:
-        if self._task is None and not self._visitors and self._descriptor is not None:
+        if self._task is None and not self._sources and self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def _mind_being_alone(self) -> None:
-        if self._visitors or self._alone is not None or self._task is None:
+        if self._sources or self._alone is not None or self._task is None:
             return
         self._alone = asyncio.get_running_loop().call_later(_ALONE, self._give_up_unless, self._written)
 

@@ -23,6 +23,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -72,7 +73,7 @@ class Reply:
         """What has arrived, at least a byte; b"" at the end.  Raises ConnectionLost when it breaks off before that."""
         try:
             return await self._response.content.readany()
-        except (aiohttp.ClientError, OSError) as failure:
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as failure:
             self.close()
             raise ConnectionLost(f"the local service broke off: {failure or type(failure).__name__}") from failure
 
@@ -114,12 +115,15 @@ class Origin:
         while True:
             asking = _Asking(interim or _ignore)
             _ASKING.set(asking)
+            sent = None if body is None else _unless_it_breaks(body, asking)
             try:
                 session = await self._session(pooled=repeatable)
                 response = await session.request(
-                    method, self._url(target), headers=_outgoing(fields), data=body, allow_redirects=False
+                    method, self._url(target), headers=_outgoing(fields), data=sent, allow_redirects=False
                 )
             except _BrokenOff as failure:
+                if asking.connection is not None and asking.connection.failure:
+                    raise OriginDown(f"the local service {asking.connection.failure}") from failure
                 if repeatable and asking.connection is not None and asking.connection.is_left_unanswered:
                     continue
                 raise OriginDown("the local service broke off") from failure
@@ -132,6 +136,8 @@ class Origin:
                 raise OriginDown("the local service does not speak HTTP") from failure
             except (aiohttp.ClientError, OSError, ValueError) as failure:
                 raise OriginDown("the local service cannot be asked") from failure
+            if asking.connection is not None:
+                asking.connection.counts(response.content)
             return Reply(response)
 
     async def aclose(self) -> None:
@@ -257,6 +263,18 @@ class _UnixConnector(aiohttp.UnixConnector):
         self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         return _ASKING.get().over(await super().connect(req, traces, timeout))
+
+
+async def _unless_it_breaks(body: AsyncIterator[bytes], asking: _Asking) -> AsyncIterator[bytes]:
+    """`body`; when nothing can be sent any more, whatever was answered is heard before anybody learns of that.
+
+    aiohttp takes a failure to send for the outcome of the whole request, at once.
+    """
+    async for data in body:
+        yield data
+        if asking.connection is not None and asking.connection.is_breaking:
+            await asking.connection.lost.wait()
+            return
 
 
 def _ignore(_: int, __: Fields) -> None:

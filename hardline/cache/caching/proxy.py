@@ -9,7 +9,8 @@ what is stored is used although it is too old, and says so, unless the service f
 
 The download limit counts the bodies that are fetched to be stored, once however many visitors wait.  While more has
 been fetched than an hour's worth, what is stored is used although it is too old, and says so, without asking; what is
-not stored comes as slowly as the limit says, and is never refused.  Answers that are not stored are not counted.
+not stored comes as slowly as the limit says, in fair shares, and is never refused.  Answers that are not stored are not
+counted.
 
 Several visitors have one Fetch only while it is likely that they get the same: the same Host, X- fields and whatever
 the last answer to this target was chosen by, and as much or little said about who they are.  Those whose answer it
@@ -20,9 +21,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -31,6 +33,7 @@ from aiohttp import web
 from hardline import log
 from hardline.cache.caching import passing
 from hardline.cache.caching.answers import ExactAnswer, interim_to
+from hardline.cache.caching.budget import Budget
 from hardline.cache.caching.fetch import Confirmed, Down, Fetch, Growing, Means, Single, Unshared
 from hardline.cache.caching.headfirst import Interim
 from hardline.cache.caching.origin import Origin, OriginDown, Reply
@@ -43,7 +46,15 @@ from hardline.cache.policy import cachecontrol, invalidation, variants, visit
 from hardline.cache.policy.cachecontrol import FOREVER
 from hardline.cache.policy.cachestatus import CacheStatus, Forwarded, Why
 from hardline.cache.policy.fields import Fields, end_to_end, first, without
-from hardline.cache.policy.freshness import Freshness, Use, directives_of, freshness, may_stand_in, may_use
+from hardline.cache.policy.freshness import (
+    Freshness,
+    Use,
+    default_lifetime,
+    directives_of,
+    freshness,
+    may_stand_in,
+    may_use,
+)
 from hardline.cache.policy.storable import kept_fields, may_share
 from hardline.cache.policy.validation import CONDITIONS, can_ask, same_body, updated
 from hardline.cache.policy.visit import Refused, Visit
@@ -53,7 +64,10 @@ from hardline.tasks import TaskSet
 _REMEMBERED = 10_000  # targets of which it is remembered what their answers are like
 _HINT_LASTS = 120.0  # seconds
 
+_LONGEST_VARY = 512  # bytes of names
+
 _Value = TypeVar("_Value")
+_Memory = OrderedDict[bytes, _Value]  # by hash of the target, which may be as long as a visitor likes
 _Wanted = tuple[object, ...]
 
 
@@ -68,7 +82,8 @@ class _Hint:
 class CachingProxy:
     """Answers for a local service; without `origin`, from what is stored alone.
 
-    `max_age` is the lifetime in seconds of what says nothing about it; `clock` is seconds since 1970.
+    `max_age` is the lifetime in seconds of what says nothing about it, None where the owner has not set it; `clock` is
+    seconds since 1970.
     """
 
     def __init__(
@@ -76,18 +91,18 @@ class CachingProxy:
         store: Store,
         origin: Origin | None,
         *,
-        max_age: float,
+        max_age: float | None,
         bucket: TokenBucket | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._origin = origin
         self._max_age = max_age
-        self._bucket = bucket
+        self._budget = None if bucket is None else Budget(bucket)
         self._clock = clock
         self._fetches: dict[str, list[Fetch]] = {}
-        self._hints: OrderedDict[str, _Hint] = OrderedDict()
-        self._outdated: OrderedDict[str, float] = OrderedDict()  # since when, where the disk keeps it all the same
+        self._hints: _Memory[_Hint] = OrderedDict()
+        self._outdated: _Memory[float] = OrderedDict()  # since when, where the disk keeps it all the same
         self._tasks = TaskSet("proxy")
 
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -163,7 +178,7 @@ class CachingProxy:
     def _is_for(self, entry: Entry, seen: Visit) -> bool:
         if entry.hand_made:
             return True
-        if entry.head.received_at <= self._outdated.get(seen.target, -1.0):
+        if entry.head.received_at <= self._outdated.get(_short(seen.target), -1.0):
             return False
         return variants.matches(entry.head, seen.fields) and may_share(seen.fields, directives_of(entry.head))
 
@@ -175,7 +190,7 @@ class CachingProxy:
     async def _use(self, request: web.BaseRequest, seen: Visit, entry: Entry) -> web.StreamResponse | None:
         """Answer from the store where that needs nobody else.  Raises Gone."""
         now = self._clock()
-        use = may_use(entry.head, seen.directives, now, self._max_age)
+        use = may_use(entry.head, seen.directives, now, self._lifetime(entry.head))
         why: Why | None = None
         if use is Use.MEANWHILE:
             why = Why.MEANWHILE
@@ -186,7 +201,7 @@ class CachingProxy:
         elif use is Use.ASK:
             if self._origin is None:
                 why = Why.NO_ORIGIN
-            elif self._is_over_budget() and may_stand_in(entry.head, seen.directives, now, self._max_age, failed=False):
+            elif self._is_over_budget() and self._may_stand_in(entry, seen, failed=False):
                 why = Why.BUDGET
             else:
                 return None
@@ -197,23 +212,30 @@ class CachingProxy:
     ) -> web.StreamResponse:
         now = self._clock()
         self._store.used(entry)
-        state = freshness(entry.head, now, self._max_age)
+        state = self._freshness(entry.head)
         return await send_entry(request, seen, entry, replace(status, left=state.left), state.age, now, more)
 
     async def _stand_in(
         self, request: web.BaseRequest, seen: Visit, entry: Entry | None, failure: OriginDown
     ) -> web.StreamResponse:
         """Answer with what is stored although the local service is down.  Raises OriginDown where that may not be."""
-        if entry is None or not may_stand_in(entry.head, seen.directives, self._clock(), self._max_age, failed=False):
+        if entry is None or not self._may_stand_in(entry, seen, failed=False):
             raise failure
         log.debug("cache.stood_in", path=seen.target[:200], reason=failure.message, cause=repr(failure.__cause__)[:200])
         return await self._send(request, seen, entry, CacheStatus(why=Why.DOWN))
 
     def _freshness(self, head: StoredHead) -> Freshness:
-        return freshness(head, self._clock(), self._max_age)
+        return freshness(head, self._clock(), self._lifetime(head))
+
+    def _lifetime(self, head: StoredHead) -> float:
+        return default_lifetime(head, self._max_age)
+
+    def _may_stand_in(self, entry: Entry, seen: Visit, *, failed: bool) -> bool:
+        now, lifetime = self._clock(), self._lifetime(entry.head)
+        return may_stand_in(entry.head, seen.directives, now, lifetime, failed=failed)
 
     def _is_over_budget(self) -> bool:
-        return self._bucket is not None and self._bucket.take(0, asyncio.get_running_loop().time()) > 0
+        return self._budget is not None and self._budget.is_spent
 
     # Fetches, and who has a part in them.
 
@@ -222,19 +244,20 @@ class CachingProxy:
     ) -> web.StreamResponse:
         """Have it fetched, with others or alone.  Raises OriginDown, Gone."""
         wanted = None if self._asks_alone(seen, entry) else self._wanted(seen)
+        source = _source_of(request)
         while True:
             fetch = None if wanted is None else self._running(seen, wanted)
             is_first = fetch is None
             if fetch is None:
                 fetch = self._start(seen, entry, wanted, interim_to(request))
-            fetch.join(first=is_first)
+            fetch.join(source, first=is_first)
             try:
                 await asyncio.wait([fetch.outcome])
                 answer = await self._share(request, seen, entry, fetch, CacheStatus(reason, collapsed=not is_first))
                 if answer is not None:
                     return answer
             finally:
-                fetch.leave(first=is_first)
+                fetch.leave(source, first=is_first)
             if is_first:
                 raise OriginDown("the answer could not be carried")
             # It was for others.  What chose it is known now: perhaps some of those who wait here want the same.
@@ -275,7 +298,7 @@ class CachingProxy:
         status: CacheStatus,
     ) -> web.StreamResponse:
         now = self._clock()
-        state = freshness(head, now, self._max_age)
+        state = self._freshness(head)
         planned = plan(request, seen, head, length, now)
         fields = planned.fields
         if status.collapsed:
@@ -307,9 +330,7 @@ class CachingProxy:
             told = replace(status, status=reply.status)
             if reply.status < 500:
                 self._learn(seen.target, None)
-            elif entry is not None and may_stand_in(
-                entry.head, seen.directives, self._clock(), self._max_age, failed=True
-            ):
+            elif entry is not None and self._may_stand_in(entry, seen, failed=True):
                 return await self._send(request, seen, entry, replace(told, why=Why.FAILED))
             return await passing.send_reply(request, reply, told, self._clock())
         finally:
@@ -317,7 +338,7 @@ class CachingProxy:
 
     def _start(self, seen: Visit, entry: Entry | None, wanted: _Wanted | None, interim: Interim | None) -> Fetch:
         assert self._origin is not None
-        means = Means(self._store, self._origin, self._bucket, self._max_age, self._clock)
+        means = Means(self._store, self._origin, self._budget, self._max_age, self._clock)
         asked = without(seen.fields, ("range", "if-range"))
         if wanted is not None:
             asked = without(asked, CONDITIONS)
@@ -370,13 +391,13 @@ class CachingProxy:
         )
 
     def _asks_alone(self, seen: Visit, entry: Entry | None) -> bool:
-        hint = self._hints.get(seen.target)
+        hint = self._hints.get(_short(seen.target))
         if hint is not None and hint.vary is None and self._clock() < hint.until:
             return True
         return seen.is_conditional and (entry is None or not can_ask(entry.head))
 
     def _wanted(self, seen: Visit) -> _Wanted:
-        hint = self._hints.get(seen.target)
+        hint = self._hints.get(_short(seen.target))
         vary = ("accept-encoding",) if hint is None or hint.vary is None else hint.vary
         says_who = tuple(first(seen.fields, name) is not None for name in ("cookie", "authorization"))
         return seen.target, variants.selecting(seen.fields, vary), says_who
@@ -385,6 +406,8 @@ class CachingProxy:
         """Remember what an answer was chosen by; None: it was for one visitor."""
         for_all = head is not None and self._freshness(head).is_fresh
         vary = variants.vary_of(head.fields) if head is not None and for_all else None
+        if vary is not None and sum(map(len, vary)) > _LONGEST_VARY:
+            vary = None
         _remember(self._hints, target, _Hint(vary, self._clock() + _HINT_LASTS))
 
     # Everything else.
@@ -426,11 +449,22 @@ class CachingProxy:
             log.debug("cache.not_refreshed", path=entry.key[:200], reason=str(failure))
 
 
-def _remember(memory: OrderedDict[str, _Value], target: str, value: _Value) -> None:
-    memory[target] = value
-    memory.move_to_end(target)
+def _short(target: str) -> bytes:
+    return hashlib.blake2b(target.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _remember(memory: _Memory[_Value], target: str, value: _Value) -> None:
+    key = _short(target)
+    memory[key] = value
+    memory.move_to_end(key)
     if len(memory) > _REMEMBERED:
         memory.popitem(last=False)
+
+
+def _source_of(request: web.BaseRequest) -> Hashable:
+    """Whose share of the download limit it is: that of a session, or of a connection without one."""
+    transport = request.transport
+    return None if transport is None else transport.get_extra_info("session", transport)
 
 
 def _demands(seen: Visit) -> bool:

@@ -32,13 +32,14 @@ class StreamTransport(asyncio.Transport):
     def __init__(
         self, stream: Stream, protocol: asyncio.Protocol, ended: Callable[[], None], held: Callable[[], int]
     ) -> None:
-        super().__init__({"peername": None})
+        super().__init__({"peername": None, "session": stream.session})
         self._stream = stream
         self._session = stream.session
         self._protocol: asyncio.BaseProtocol = protocol
         self._tell_ended = ended
         self._loop = asyncio.get_running_loop()
         self._outgoing = memoryview(b"")  # what the session did not take yet
+        self._behind = bytearray()  # what was written after that
         self._incoming = bytearray()  # what the protocol did not take yet
         self._held, self._pushed = held, 0  # bytes that the protocol has, and no credit was given for
         self._ended = self._told_ended = False  # the visitor's direction
@@ -56,7 +57,7 @@ class StreamTransport(asyncio.Transport):
         if self._closing or not data:
             return
         if self._outgoing:
-            self._outgoing = memoryview(b"".join((self._outgoing, data)))
+            self._behind += data
             return
         # Not copied: it is put piece by piece.  Whoever writes leaves what waits here as it is, as with any transport.
         view = memoryview(data)
@@ -102,7 +103,7 @@ class StreamTransport(asyncio.Transport):
         return False
 
     def get_write_buffer_size(self) -> int:
-        return len(self._outgoing)
+        return len(self._outgoing) + len(self._behind)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """There is nothing to choose: a write that does not leave at once pauses."""
@@ -141,6 +142,8 @@ class StreamTransport(asyncio.Transport):
         if not self._outgoing or self._lost:
             return
         self._outgoing = self._outgoing[self._session.put(self._stream, self._outgoing) :]
+        if not self._outgoing and self._behind:
+            self._outgoing, self._behind = memoryview(self._behind), bytearray()
         if self._outgoing:
             self._session.park(self._stream)
         elif self._closing:
@@ -198,7 +201,7 @@ class StreamTransport(asyncio.Transport):
         self._stream.detach()
         if self._lingering is not None:
             self._lingering.cancel()
-        self._outgoing = memoryview(b"")
+        self._outgoing, self._behind = memoryview(b""), bytearray()
         self._incoming.clear()
         # Not at once: asyncio's protocols do not expect it in the middle of a call of their own.
         self._loop.call_soon(self._tell_lost, failure)

@@ -26,7 +26,15 @@ class TokenBucket:
 
         Who comes while others wait has its turn after them.
         """
-        self._left = min(self._burst, self._left + max(now - self._counted, 0.0) * self._per_second)
-        self._counted = max(now, self._counted)
+        self._fill(now)
         self._left -= count
         return max(-self._left / self._per_second, 0.0)
+
+    def wait_for(self, count: int, now: float) -> float:
+        """The seconds until `count` bytes are there to be taken; for more than there can be, until it is full."""
+        self._fill(now)
+        return max((min(count, self._burst) - self._left) / self._per_second, 0.0)
+
+    def _fill(self, now: float) -> None:
+        self._left = min(self._burst, self._left + max(now - self._counted, 0.0) * self._per_second)
+        self._counted = max(now, self._counted)

@@ -30,7 +30,7 @@ _MARK, _STEP, _STEPS = 471_147, 1_000_003, 999
 _LATEST = 1 << 33  # seconds; a time beyond is nonsense, and file systems refuse it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class StoredHead:
     """An answer without its body.
 

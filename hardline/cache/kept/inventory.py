@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hardline.cache.kept import layout
+from hardline.cache.kept.ledger import cost
 from hardline.cache.kept.shelf import Shelf
 
 _OLD = 86_400  # seconds; a draft that old is nobody's, where files cannot be locked
@@ -58,7 +59,7 @@ def _list(root: str, directory: str) -> tuple[list[str], dict[str, Group]]:
 
 
 def _add(group: Group, number: int, facts: os.stat_result) -> None:
-    group.size += facts.st_size
+    group.size += cost(facts.st_size, facts.st_blocks)
     if number == 0:
         group.has_head = True
     else:

@@ -33,7 +33,7 @@ from hardline.cache.http.mediatypes import UNKNOWN, media_type
 from hardline.cache.kept import heads as heads_of
 from hardline.cache.kept import inventory, layout
 from hardline.cache.kept.heads import BY_HAND, Answer, Body, Heads, StoredHead
-from hardline.cache.kept.ledger import Ledger, StoreFull
+from hardline.cache.kept.ledger import Ledger, StoreFull, cost
 from hardline.cache.kept.shelf import InTheWay, Shelf
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -288,7 +288,7 @@ class Keeper:
             name = by_hand.name if by_hand else layout.content(base, number)
             answer = Answer(number, self._mark(descriptor, head, name, number, heads), head)
             heads = heads.with_answer(answer)
-            if self.ledger.lacks(len(heads_of.encode(heads, _LONGEST))) <= 0:
+            if self.ledger.lacks(self.ledger.way_to(base) + cost(len(heads_of.encode(heads, _LONGEST)))) <= 0:
                 break
             self._make_way()  # perhaps of what was just read
         if by_hand:
@@ -342,7 +342,7 @@ class Keeper:
                     raise _gone(entry.name)
                 answer = replace(entry.answer, head=head)
                 heads = heads.with_answer(answer)
-                if self.ledger.lacks(len(heads_of.encode(heads, _LONGEST))) <= 0:
+                if self.ledger.lacks(cost(len(heads_of.encode(heads, _LONGEST)))) <= 0:
                     break
                 self._make_way()
             self._put_head(entry.base, heads)
@@ -376,10 +376,10 @@ class Keeper:
             self.changed(heads.key)
 
     def _size(self, base: str, heads: Heads) -> int:
-        """The bytes of all that belongs to a base."""
+        """What all that belongs to a base takes of the disk."""
         numbers = [answer.number for answer in heads.answers if answer.number != BY_HAND] or [1]
         names = (layout.head(base), *(layout.content(base, number) for number in numbers))
-        return sum(facts.st_size for name in names if (facts := self._shelf.facts(name)))
+        return sum(cost(facts.st_size, facts.st_blocks) for name in names if (facts := self._shelf.facts(name)))
 
     # ── room ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -441,7 +441,9 @@ class Keeper:
                         self._make_way()
 
     def _is_rest(self, base: str, group: inventory.Group) -> bool:
-        """Whether what is there can never be an answer: a body that has lost its head, or a head its body."""
+        """Whether it can never be an answer: a body that has lost its head, a head its body, or where nobody looks."""
+        if not layout.is_current(base):
+            return True
         if group.has_head:
             heads = None if group.bodies else self._heads(base)
             return not group.bodies and (heads is None or all(one.number != BY_HAND for one in heads.answers))

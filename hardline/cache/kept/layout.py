@@ -13,8 +13,11 @@
 A target has one leading "/" taken off, and is then quoted as the original does it: letters, digits and `_.-~/` stay,
 any other byte is %XX.  So "%" is always "%25", and whatever a visitor spells in two ways has two names.  What quoting
 leaves and no directory can hold is spelled in a way that quoting never yields: a segment "." or ".." with its dots as
-%2E, an empty one in the middle as %2F.  Names that are too long, and those that something else is in the way of, go to
-`@http.long/` under the hash of the target.  No two targets share a name, and no name leads out of the directory.
+%2E, an empty one in the middle as %2F.  Names that are too long or lie too deep, and those that something else is in
+the way of, go to `@http.long/` under the hash of the target.  No two targets share a name, and no name leads out of the
+directory.
+
+Whoever asks decides what is computed here: a target that can have no name of its own costs its hash and nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 LONG = "@http.long"
 DRAFTS = "@http.drafts"
@@ -34,15 +37,16 @@ MAX_VARIANTS = 32
 _HTTP = "@http"
 _MAX_NAME = 255  # bytes, of nearly every file system
 _MAX_PATH = 1024  # bytes below the directory; with the directory's own path it has to stay under the system's 4096
+_MAX_DEPTH = 16  # directories that one answer may need: each takes a block and an inode
+_LONGEST_READABLE = 1 + 3 * _MAX_PATH  # a target all of whose bytes are %XX
 _LONGEST_SUFFIX = len(_HTTP) + len(".head")
 
 _RESERVED = re.compile(r"@(http(\.(head|temp|draft|drafts|long|lock|[0-9]+))?|mako|data)\Z", re.DOTALL)
 _STORED = re.compile(r"(?P<base>.*@http)(\.(?P<number>[2-9]|[12][0-9]|3[0-2])|(?P<head>\.head))?\Z", re.DOTALL)
 
 # What browsers write as %XX in a path, and what they leave as it is: a name that takes both literally is no other's.
-_ESCAPED = frozenset(b' "#<>?`{}') | frozenset(range(0x80, 0x100))
-_LITERAL = frozenset(range(0x21, 0x7F)) - _ESCAPED - frozenset(b"%")
-_PIECE = re.compile(rb"%([0-9A-F]{2})|([^%])", re.DOTALL)
+_BY_BROWSERS = re.compile(r"(?:[!$%&'()*+,./0-9:;=@A-Z\[\\\]^_a-z|~-])*+\Z")
+_ESCAPES = re.compile(r"(?:[^%]++|%(?:2[023]|3[CEF]|60|7[BD]|[89A-F][0-9A-F]))*+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +64,23 @@ class Names:
 
 def names(key: str) -> Names:
     """The names of the request target `key`, which may be any text."""
-    return _known(key) if len(key) <= _MAX_PATH else _names(key)
+    return _known(key) if len(key) <= _MAX_PATH else _hashed(key)
+
+
+def is_current(base: str) -> bool:
+    """Whether an answer may be kept under `base`: earlier versions went deeper, where nobody looks any more."""
+    return base.count("/") <= _MAX_DEPTH
 
 
 def _names(key: str) -> Names:
-    spare = f"{LONG}/{hashlib.sha256(_bytes(key)).hexdigest()}{_HTTP}"
     if not key.startswith("/"):
-        return Names(spare, spare, ())
+        return _hashed(key)
+    spare = _spare(key)
     segments = quote(_bytes(key[1:])).split("/")
     last = segments.pop()
     directory = [_segment(segment) for segment in segments]
     base = "/".join([*directory, last + _HTTP])
-    if not _fits(base, _LONGEST_SUFFIX - len(_HTTP)):
+    if not is_current(base) or not _fits(base, _LONGEST_SUFFIX - len(_HTTP)):
         base = spare
     quoted = "/".join([*directory, _segment(last)]) if last else ""
     by_hand = [name for name in dict.fromkeys((quoted, _readable(key))) if name and _fits(name, 0)]
@@ -79,6 +88,17 @@ def _names(key: str) -> Names:
 
 
 _known = lru_cache(maxsize=1024)(_names)
+
+
+def _hashed(key: str) -> Names:
+    """The names of what is too long to be spelled out; a file made by hand may have a shorter name than its target."""
+    spare = _spare(key)
+    readable = _readable(key) if key.startswith("/") and len(key) <= _LONGEST_READABLE else ""
+    return Names(spare, spare, (readable,) if readable and _fits(readable, 0) else ())
+
+
+def _spare(key: str) -> str:
+    return f"{LONG}/{hashlib.sha256(_bytes(key)).hexdigest()}{_HTTP}"
 
 
 def reserved(name: str) -> bool:
@@ -122,21 +142,10 @@ def _fits(path: str, more: int) -> bool:
 
 def _readable(key: str) -> str:
     """The name a person gives the file that stands for `key`, "" where there is none or it is not the only such key."""
-    if "?" in key or not key.isascii():
+    if not key.isascii() or not _BY_BROWSERS.match(key) or not _ESCAPES.match(key):
         return ""
-    name = bytearray()
-    position, text = 0, key[1:].encode()
-    while position < len(text):
-        piece = _PIECE.match(text, position)
-        if piece is None:
-            return ""
-        octet = int(piece[1], 16) if piece[1] else piece[2][0]
-        if octet not in (_ESCAPED if piece[1] else _LITERAL):
-            return ""
-        name.append(octet)
-        position = piece.end()
     try:
-        segments = name.decode().split("/")
+        segments = unquote_to_bytes(key[1:]).decode().split("/")
     except UnicodeDecodeError:
         return ""
     return "" if any(segment in ("", ".", "..") or reserved(segment) for segment in segments) else "/".join(segments)

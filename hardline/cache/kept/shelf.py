@@ -85,14 +85,18 @@ class Shelf:
         return (data, facts) if len(data) <= limit else None
 
     def move(self, old: str, new: str) -> None:
-        """Give a file another name, in place of what has it; directories are made.  Raises InTheWay."""
-        with self.directory_of(old) as (source, first), self.directory_of(new, make=True) as (target, last):
-            try:
+        """Give a file another name, in place of what has it; directories are made, and stay if it is there.
+
+        Raises InTheWay.
+        """
+        try:
+            with self.directory_of(old) as (source, first), self.directory_of(new, make=True) as (target, last):
                 os.rename(first, last, src_dir_fd=source, dst_dir_fd=target)
-            except OSError as failure:
-                if failure.errno in _IN_THE_WAY:
-                    raise InTheWay(failure.errno, failure.strerror, new) from None
-                raise
+        except OSError as failure:
+            self.tidy(new)
+            if failure.errno in _IN_THE_WAY and not isinstance(failure, InTheWay):
+                raise InTheWay(failure.errno, failure.strerror, new) from None
+            raise
 
     def remove(self, name: str, *, tidy: bool = True) -> None:
         """Remove a file, and with `tidy` the directories that are empty then; without an error where there is none."""
@@ -105,14 +109,17 @@ class Shelf:
             self.tidy(name)
 
     def tidy(self, name: str) -> None:
-        """Remove the directories on the way to `name` that are empty."""
+        """Remove the directories on the way to `name` that are empty, also where not all of them are there."""
         while "/" in name:
             name = name.rpartition("/")[0]
             try:
                 with self.directory_of(name) as (directory, last):
                     os.rmdir(last, dir_fd=directory)
-            except OSError:
-                return
+            except (FileNotFoundError, InTheWay):
+                continue
+            except OSError as failure:
+                if failure.errno != errno.ENAMETOOLONG:
+                    return
 
 
 def _enter(segment: str, directory: int, make: bool) -> int:

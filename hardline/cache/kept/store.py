@@ -21,7 +21,7 @@ from typing import ParamSpec, TypeVar
 from hardline import log
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.keeper import Entry, Keeper
-from hardline.cache.kept.ledger import Ledger, StoreFull
+from hardline.cache.kept.ledger import Ledger, StoreFull, cost
 from hardline.cache.recent import Recent
 from hardline.tasks import TaskSet
 
@@ -39,7 +39,7 @@ def _nothing(_path: str, _facts: os.stat_result) -> bool:
 
 
 class Store:
-    """The answers kept in `root`, at most `max_size` bytes of them with all that belongs to them.
+    """The answers kept in `root`, at most `max_size` bytes of disk with all that belongs to them (ledger.py).
 
     Files that the owner made count nothing and are never removed.  `clock` is seconds since 1970; `forbidden` says of
     a file by its real path whether it must not be shown (own.OwnFiles.judge).  A store that is not opened only reads.
@@ -149,7 +149,7 @@ class Store:
         if expected is not None and expected > limit:
             raise StoreFull(f"{expected} bytes are more than maxSize, which is {limit}")
         self.keeper.check(key, head)
-        promised = expected or 0
+        promised = cost(expected or 0)
         self.keeper.promise(promised)
         try:
             name, descriptor = self.keeper.draft()
@@ -238,9 +238,9 @@ class Writing:
         with self._busy:
             self._check()
             view = memoryview(data)
-            if (more := self.written + len(view) - self._promised) > 0:
-                if self.written + len(view) > self._most:
-                    raise StoreFull(f"more than {self._most} bytes")
+            if self.written + len(view) > self._most:
+                raise StoreFull(f"more than {self._most} bytes")
+            if (more := cost(self.written + len(view)) - self._promised) > 0:
                 self._keeper.promise(more)
                 self._promised += more
             while view:

@@ -16,10 +16,15 @@ HOP_BY_HOP = frozenset(
     ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"]
 )
 
-# `Connection: host` would make the next hop see another request than the one that was judged here.
+# `Connection: host` would make the next hop see another request than the one that was judged here, and
+# `Connection: authorization` one from somebody else.  proxy/forwarding.py has the same names.
 _NEVER_NAMED = frozenset(
     ["host", "content-length", "content-type", "content-encoding", "content-range", "cache-control", "vary", "pragma"]
-).union(["set-cookie", "cookie", "authorization", "date", "age", "expires", "etag", "last-modified", "location"])
+).union(
+    ["set-cookie", "cookie", "authorization", "date", "age", "expires", "etag", "last-modified", "location", "range"],
+    ["origin", "referer", "forwarded", "via", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"],
+    ["if-range", "accept", "accept-encoding", "accept-language", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest"],
+)
 
 # As far as every quote has its end.  Possessive, or a quote without one is searched for from every quote before it.
 _CLOSED = re.compile(r'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
@@ -53,12 +58,15 @@ def items(text: str) -> Iterator[str]:
 
     A quote that never ends is none, and neither are those behind it.
     """
-    closed = _CLOSED.match(text)
-    end = closed.end() if closed else 0
-    pieces = [match[0] for match in _LIST_ITEM.finditer(text, 0, end)]
-    for piece in (*pieces, *re.split('[",]', text[end:])):
+    for piece in text.split(",") if '"' not in text else _quoted_pieces(text):
         if item := piece.strip(" \t"):
             yield item
+
+
+def _quoted_pieces(text: str) -> list[str]:
+    closed = _CLOSED.match(text)
+    end = closed.end() if closed else 0
+    return [match[0] for match in _LIST_ITEM.finditer(text, 0, end)] + text[end:].replace('"', ",").split(",")
 
 
 def names_in(fields: Fields, name: str) -> list[str]:
@@ -74,8 +82,12 @@ def without(fields: Fields, names: Iterable[str]) -> Fields:
 
 def end_to_end(fields: Fields) -> Fields:
     """What is left for the next hop: without the fields of this connection, and without those that it names."""
-    named = {name for name in names_in(fields, "connection") if name not in _NEVER_NAMED}
+    named = {name for name in names_in(fields, "connection") if not _has_to_stay(name)}
     return without(fields, HOP_BY_HOP | named)
+
+
+def _has_to_stay(name: str) -> bool:
+    return name in _NEVER_NAMED or name.startswith("x-forwarded")
 
 
 def is_token(text: str) -> bool:

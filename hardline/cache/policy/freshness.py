@@ -1,6 +1,6 @@
 """How old a stored answer is and whether it may be used again, without I/O: RFC 9111, sections 4.2 and 5.2, RFC 5861.
 
-    lifetime   s-maxage, else max-age, else Expires - Date, else what the owner set (maxAge)
+    lifetime   s-maxage, else max-age, else Expires - Date, else what the owner set (maxAge), else default_lifetime
     age        what it was when it came (Age, Date, the time it took), and the time since
 
     age < lifetime            FRESH       used, unless the request wants it younger
@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from hardline.cache.http.conditional import parse_date
 from hardline.cache.kept.heads import StoredHead
@@ -29,6 +29,8 @@ _WHOLE = re.compile(r"[0-9]+\Z")
 
 # Statuses whose answers may be used again although nobody said for how long (RFC 9110, section 15.1).
 HEURISTIC = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
+
+_A_WEEK = 7 * 86_400.0  # seconds
 
 # With these an answer that is too old is never used without asking (RFC 9111, section 4.2.4).
 _STRICT = ("must-revalidate", "proxy-revalidate", "s-maxage")
@@ -69,10 +71,15 @@ class _Told:
     age: float
 
 
-@lru_cache(maxsize=1024)
+_known: WeakKeyDictionary[StoredHead, _Told] = WeakKeyDictionary()  # as long as somebody holds the head
+
+
 def _told(head: StoredHead) -> _Told:
-    directives = cachecontrol.of_answer(head.fields)
-    return _Told(directives, explicit_lifetime(head, directives), _age(head))
+    told = _known.get(head)
+    if told is None:
+        directives = cachecontrol.of_answer(head.fields)
+        told = _known[head] = _Told(directives, explicit_lifetime(head, directives), _age(head))
+    return told
 
 
 def freshness(head: StoredHead, now: float, max_age: float) -> Freshness:
@@ -89,6 +96,28 @@ def freshness(head: StoredHead, now: float, max_age: float) -> Freshness:
 def directives_of(head: StoredHead) -> Directives:
     """The directives of a stored answer."""
     return _told(head).directives
+
+
+def is_unsaid(head: StoredHead) -> bool:
+    """Whether an answer leaves open whom it is for.
+
+    It says neither that it is fresh for a while, nor that it is for all, nor that it has to be asked about each time.
+    """
+    told = _told(head)
+    said = "public" in told.directives or "s-maxage" in told.directives or told.directives.bare("no-cache")
+    return not told.lasts and not said
+
+
+def default_lifetime(head: StoredHead, max_age: float | None) -> float:
+    """For how many seconds an answer is fresh that says nothing about it.
+
+    That is `max_age` where the owner has set it.  Without, something has to show that the service knows its versions
+    (RFC 9111, section 4.2.2): what is made anew for everybody has neither an ETag nor a date.
+    """
+    if max_age is not None:
+        return max_age
+    versioned = first(head.fields, "last-modified") is not None or first(head.fields, "etag") is not None
+    return _A_WEEK if versioned else 0.0
 
 
 def explicit_lifetime(head: StoredHead, directives: Directives) -> float | None:

@@ -17,6 +17,8 @@ from hardline.cache.policy.fields import Fields, combined, end_to_end, first, fr
 from hardline.errors import PeerError
 
 _CONDITIONS = frozenset(["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"])
+_SHORT = frozenset(["connection", "cache-control", "pragma", "transfer-encoding", "expect", "upgrade"])  # read for each
+_MOST_OPTIONS = 4096  # bytes of all these
 _HOST = re.compile(r"[A-Za-z0-9._~%:\[\]-]*\Z")
 
 
@@ -60,6 +62,8 @@ def read(method: str, target: str, raw: Iterable[tuple[bytes, bytes]]) -> Visit:
     hosts = values(received, "host")
     if len(hosts) > 1:
         raise Refused(400, "a request has one host")
+    if sum(len(value) for name, value in received if name.lower() in _SHORT) > _MOST_OPTIONS:
+        raise Refused(431, "nobody has so much to say about the connection or the cache")
     host = hosts[0].strip() if hosts else ""
     if method == "CONNECT":
         raise Refused(405, "this is no proxy for other hosts")

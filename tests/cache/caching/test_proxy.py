@@ -749,7 +749,7 @@ def exhaust(site: Proxied) -> None:
     """Download as much as may be at once."""
     assert site.bucket is not None
     now = asyncio.get_running_loop().time()
-    while not site.bucket.take(1000, now):
+    while not site.bucket.take(10_000, now):
         pass
 
 

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import hashlib
 import random
+import time
 
 import pytest
 from aiohttp import web
@@ -306,3 +307,32 @@ def test_a_connection_that_is_over_is_freed():
         gc.collect()
 
     visit(hello, story)
+
+
+def test_what_is_written_while_the_visitor_does_not_read_is_copied_once():
+    costs = {}
+
+    async def story(open_stream, server):
+        stream = open_stream()
+        await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        data = b""
+        while not data.endswith(b"the end"):
+            data = data[-10:] + await stream.receive()
+        await stream.send_eof()
+
+    for count in (500, 5000):
+
+        async def much(request, count=count):
+            transport, piece = request.transport, bytes(2000)
+            transport.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+            began = time.process_time()
+            for _ in range(count):
+                transport.write(piece)
+            costs[count] = time.process_time() - began
+            transport.write(b"the end")
+            transport.close()
+            return web.Response()
+
+        with contextlib.suppress(BaseExceptionGroup):
+            visit(much, story)
+    assert costs[5000] <= 3 * 10 * max(costs[500], 0.002)

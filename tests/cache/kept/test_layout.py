@@ -166,6 +166,20 @@ def test_other_names_are_not_reserved(name):
     assert not layout.reserved(name)
 
 
+@given(KEYS)
+@example("/" + "a/" * 100)
+def test_no_name_of_ours_lies_deeper_than_a_few_directories(key):
+    names = layout.names(key)
+    assert max(names.base.count("/"), names.spare.count("/")) <= 16
+    assert layout.is_current(names.base)
+    assert layout.is_current(names.spare)
+
+
+def test_a_target_longer_than_any_name_still_has_the_file_that_a_person_made():
+    key = "/" + "%C3%BC/" * 180 + "x"
+    assert layout.names(key).by_hand == ("ü/" * 180 + "x",)
+
+
 @given(KEYS, st.integers(1, layout.MAX_VARIANTS))
 def test_a_file_tells_what_it_belongs_to(key, number):
     base = layout.names(key).base.rpartition("/")[2]

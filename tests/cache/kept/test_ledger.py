@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.cache.kept.ledger import Ledger
+from hardline.cache.kept.ledger import DIRECTORY, FILE, Ledger, cost
 
 pytestmark = pytest.mark.pure
 
@@ -65,3 +65,52 @@ def test_the_sum_is_that_of_what_is_there(puts):
         there[name] = size
     assert ledger.taken == sum(there.values())
     assert len(ledger) == sum(1 for size in there.values() if size)
+
+
+def test_a_directory_counts_once_as_long_as_anything_lies_in_it():
+    ledger = Ledger(1 << 30)
+    assert ledger.way_to("a/b/x") == 2 * DIRECTORY
+    ledger.put("a/b/x", 10)
+    ledger.put("a/b/y", 10)
+    assert ledger.stored == 20 + 2 * DIRECTORY
+    assert (ledger.way_to("a/b/z"), ledger.way_to("a/c/z"), ledger.way_to("z")) == (0, DIRECTORY, 0)
+    ledger.put("a/b/x", 0)
+    assert ledger.stored == 10 + 2 * DIRECTORY
+    ledger.put("a/z", 5)
+    ledger.put("a/b/y", 0)
+    assert ledger.stored == 5 + DIRECTORY
+    ledger.seed([("a/b/x", 7)])
+    assert ledger.stored == 12 + 2 * DIRECTORY
+
+
+NAMES = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map(lambda parts: "/".join(parts) + "@http")
+
+
+@given(st.lists(st.tuples(NAMES, st.integers(0, 50))))
+def test_directories_are_those_of_what_is_there(puts):
+    ledger, there = Ledger(100), {}
+    for name, size in puts:
+        ledger.put(name, size)
+        there[name] = size
+        names = [name for name, size in there.items() if size]
+        ways = {name[:at] for name in names for at, letter in enumerate(name) if letter == "/"}
+        assert ledger.stored == sum(there.values()) + DIRECTORY * len(ways)
+
+
+def test_names_that_take_too_much_memory_make_way_however_little_they_hold():
+    ledger = Ledger(1 << 50, most_names=100_000)
+    count = 0
+    while ledger.lacks(0) <= 0:
+        ledger.put(f"{count}/" + "x" * 1000, 1)
+        count += 1
+    assert 50 <= count <= 100
+    for _ in range(3):
+        ledger.put(ledger.oldest() or "", 0)
+    assert ledger.lacks(0) < 0
+
+
+@pytest.mark.parametrize(
+    ("size", "blocks", "expected"), [(0, 0, 0), (1, 0, 4096), (4097, 0, 8192), (4097, 128, 65_536), (1, 1, 4096)]
+)
+def test_a_file_costs_its_blocks_and_its_inode(size, blocks, expected):
+    assert cost(size, blocks) == expected + FILE

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from hardline.cache.policy.fields import items
+from hardline.cache.policy.fields import end_to_end, items
 
 pytestmark = pytest.mark.pure
 
@@ -28,3 +28,23 @@ def test_a_field_full_of_quotes_that_never_end_takes_no_time():
     members = list(items('"a\\' * 10_000))
     assert len(members) == 10_000
     assert time.process_time() - began < 0.5  # 5.8 s where each quote is followed to the end
+
+
+NEVER_DROPPED = [
+    "authorization",
+    "cookie",
+    "host",
+    "content-length",
+    "origin",
+    "range",
+    "cache-control",
+    "x-forwarded-for",
+]
+
+
+@pytest.mark.parametrize(
+    "name", [*NEVER_DROPPED, "if-none-match", "referer", "forwarded", "set-cookie", "vary", "expires"]
+)
+def test_no_connection_takes_away_who_asks_or_what_is_asked(name):
+    fields = (("Connection", f"close, {name.title()}, X-Hop"), (name.upper(), "x"), ("X-Hop", "y"))
+    assert end_to_end(fields) == ((name.upper(), "x"),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hardline.cache.kept.heads import StoredHead
+from hardline.cache.policy.freshness import is_unsaid
 from hardline.cache.policy.variants import matches, selecting, vary_of
 
 pytestmark = pytest.mark.pure
@@ -16,7 +17,8 @@ def is_for(request: list[tuple[str, str]], asked: list[tuple[str, str]], *answer
     """Whether the answer to `asked` is one for `request`."""
     vary = vary_of(answer)
     assert vary is not None
-    head = StoredHead(200, "OK", answer, 0, 0, selecting((HOST, *asked), vary))
+    unsaid = is_unsaid(StoredHead(200, "OK", answer, 0, 0))
+    head = StoredHead(200, "OK", answer, 0, 0, selecting((HOST, *asked), vary, unsaid=unsaid))
     return matches(head, (*request, *(() if any(name.lower() == "host" for name, _ in request) else (HOST,))))
 
 
@@ -61,7 +63,7 @@ def test_what_an_answer_shows_to_have_been_chosen_by_counts_as_well() -> None:
     ],
 )
 def test_fields_that_vary_have_to_be_the_same(first, second, same: bool) -> None:
-    assert is_for(second, first, ("Vary", "Foo")) is same
+    assert is_for(second, first, ("Vary", "Foo"), ("Cache-Control", "max-age=60")) is same
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,42 @@ def test_what_is_slipped_in_makes_another_answer_both_ways(slipped_in: tuple[str
         assert not is_for([], odd)
         assert is_for(odd, odd)
     assert not is_for(odd, [])
+
+
+@pytest.mark.parametrize("shown", [("Private-Token", "x"), ("Api-Key", "x"), ("Cf-Access", ""), ("From", "ann@a")])
+@pytest.mark.parametrize(
+    ("said", "same"),
+    [
+        ((), False),
+        ((("Cache-Control", "max-age=0"),), False),
+        ((("Cache-Control", "must-revalidate"),), False),
+        ((("Expires", "0"),), False),
+        ((("ETag", '"1"'), ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")), False),
+        ((("Cache-Control", "public"),), True),
+        ((("Cache-Control", "s-maxage=0"),), True),
+        ((("Cache-Control", "max-age=60"),), True),
+        ((("Cache-Control", "no-cache"),), True),
+    ],
+)
+def test_who_shows_what_nobody_knows_gets_an_answer_of_its_own_unless_it_says_otherwise(shown, said, same) -> None:
+    assert is_for([], [shown], *said) is same
+    assert is_for([shown], [], *said) is same
+    assert is_for([shown], [shown], *said)
+    assert is_for([shown], [(shown[0], "another")], *said) is same
+
+
+@pytest.mark.parametrize("name", ["User-Agent", "Referer", "Accept", "Accept-Language", "Origin", "Sec-CH-UA"])
+@pytest.mark.parametrize("value", ["<script>alert(1)</script>", "a\x01b", "{{7*7}}", "a\\b", "\xff"])
+def test_what_no_browser_says_of_itself_makes_another_answer_both_ways(name: str, value: str) -> None:
+    for said in ((), (("Cache-Control", "public, max-age=60"),)):
+        assert not is_for([(name, "Mozilla/5.0")], [(name, value)], *said)
+        assert not is_for([], [(name, value)], *said)
+        assert not is_for([(name, value)], [(name, "Mozilla/5.0")], *said)
+        assert is_for([(name, value)], [(name, value)], *said)
+
+
+def test_what_browsers_say_of_themselves_makes_no_difference() -> None:
+    one = [("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"), ("Accept", "text/html;q=0.9, */*")]
+    more = [("Referer", "http://a.localhost:7009/x?y=%3Cz"), ("Sec-CH-UA", '"Chromium";v="120", "Not?A_Brand";v="8"')]
+    assert is_for([], [*one, *more])
+    assert is_for([("User-Agent", "curl/8.0 (odd; +http://a/?b=c#d)")], [*one, *more])
