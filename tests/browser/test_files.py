@@ -36,7 +36,7 @@ def listing(world: World) -> Iterator[str]:
         (root / name).write_text(f"this is {name}")
     (root / "deep & <deeper>" / "inside.txt").write_text("inside")
     (root / "notes.md").write_text("# Notes\n\n<script>document.title = 'owned'</script>\n\n- one\n- two\n")
-    world.host.write("shared", "[Service]\nservice =\n[Cache]\ndirectory = shared\nallowListing = yes\n")
+    world.host.write("shared", "[Service]\nservice =\n[Cache]\ndirectory = shared\nallowListing = yes\nhidden = yes\n")
     yield world.visitor.url_of(world.host.label("shared"))
     (world.host.services / "shared.ini").unlink()
 

@@ -65,7 +65,7 @@ class Node:
         self.services, self.data, self.log_file = directory / "services", directory / "data", directory / "log"
         self.at = at
         self.localport, self.p2pport = (7009, 7008) if at else (free_port(), free_port())
-        self.services.mkdir(parents=True, exist_ok=True)
+        self.services.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._config = directory / "hardline.ini"
         self._config.write_text(_beyond_the_lan(settings))
         self._env, self._before = dict(env or {}), list(before)
