@@ -5,8 +5,13 @@
 A well-behaved visitor (wellbehaved.py) asks all the time.  What the daemons' event loops compute between its request
 and the answer is what it waits for: work of the attack that comes before its own.  That is measured in processor time,
 so that nothing depends on who else uses this machine, and compared with the same in the quiet before and after.  Under
-FLOOR, in the time of a machine that does REFERENCE in a second, it is no harm, however short the quiet wait was.  The
-seconds that people wait by the clock are printed, and judged by nobody here: the benchmark shows them.
+FLOOR, in the time of a machine that does REFERENCE in a second, it is no harm, however short the quiet wait was.
+
+While a request waits for a processor, the daemons compute for others, who are not in its way.  How much that is tell
+requests of the same moments that go past the daemons (bare): they wait for a processor twice, at the origin and at its
+client; those through the daemons WAITS times as often.  So much more is no harm either.
+
+The seconds that people wait by the clock are printed, and judged by nobody here: the benchmark shows them.
 
 No request fails (each has a minute), memory and log grow within bounds, and descriptors come back.
 """
@@ -35,6 +40,7 @@ SECONDS = 10.0 if FULL else 1.0  # how long an attack goes on once it is under w
 FLOOR = 0.025  # seconds of processor time, of a machine of REFERENCE
 TIMES = 3.0
 STALL = 1.5  # the same, for the longest single wait
+WAITS = 3.0
 REFERENCE = 11_000_000  # turns of an empty loop of Python in a second
 MEMORY = 40 << 20  # bytes that an attack may make a daemon grow
 LOG_RATE = 16_384  # bytes a second
@@ -228,17 +234,22 @@ def _round(
     after = well_behaved.waits(ended, time.monotonic())
     bare = well_behaved.waits(began, ended, bare=True)
     quiet = max(p99(wait.work for wait in waits) for waits in (before, after))
+    elsewhere = [WAITS * wait.work for wait in bare]
     limit, longest = max(TIMES * quiet, FLOOR * slowness()), max(wait.work for wait in during)
+    most, longest_allowed = limit + p99(elsewhere), max(STALL * slowness(), limit) + max(elsewhere)
     harm = ""
-    if p99(wait.work for wait in during) > limit or longest > max(STALL * slowness(), limit):
-        harm = f"the well-behaved waited for more than {1000 * limit:.0f} ms of the daemons' computing"
+    if p99(wait.work for wait in during) > most or longest > longest_allowed:
+        harm = f"the well-behaved waited for more than {1000 * most:.0f} ms of the daemons' computing"
     growth, logged = [one.growth for one in watched], [one.logged for one in watched]
     figures = {
+        "test": os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0].rpartition("/")[2],
         "seconds": round(ended - began, 2),
         "requests": [len(before), len(during), len(after)],
         "work_p99_ms": [round(1000 * p99(wait.work for wait in waits), 1) for waits in (before, during, after)],
         "work_longest_ms": round(1000 * longest),
         "p99_ms": [round(1000 * p99(wait.took for wait in waits), 1) for waits in (before, during, after)],
+        "bare_work_p99_ms": round(1000 * p99(wait.work for wait in bare), 1),
+        "most_ms": [round(1000 * most, 1), round(1000 * longest_allowed)],
         "bare_p99_ms": round(1000 * p99(wait.took for wait in bare), 1),
         "longest_ms": round(1000 * max(wait.took for wait in during)),
         "growth_mb": [round(size / 2**20, 1) for size in growth],
