@@ -18,8 +18,9 @@ from hardline.session import yamux
 from hardline.session.frames import AT_ONCE, BUDGET, IN_TURN, FrameTurns
 from hardline.session.session import Session, SessionLimits
 from hardline.session.stream import Stream
+from hardline.transport.contexts import client_context
 from hardline.transport.sources import Source
-from hardline.transport.tls import TlsStream, client_context
+from hardline.transport.tls import TlsStream
 from tests.support.pairs import host_context, tcp_pair
 
 FULL = bool(os.environ.get("HARDLINE_TEST_FULL"))
