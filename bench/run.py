@@ -3,8 +3,9 @@
     load ──▶ visitor ══ TLS 1.3 ══▶ host ──▶ origin        each contestant in turn, round after round
 
 Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json (with --lab in
-results-lab-last.json, with --reach in results-reach-last.json, with --hostile in results-hostile-last.json).  Exit code 0: all was measured, whatever the verdicts;
-1: something did not do its work; 130: interrupted.  Nothing keeps running.
+results-lab-last.json, with --reach in results-reach-last.json, with --hostile in results-hostile-last.json).  Exit
+code 0: all was measured, whatever the verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps
+running.
 """
 
 from __future__ import annotations
