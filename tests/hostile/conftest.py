@@ -64,6 +64,7 @@ class Field:
         memory: int = MEMORY,
         meanwhile: Callable[[], None] = lambda: None,
         judged_once: Callable[[], None] | None = None,
+        sources: int = 1,
     ) -> list[dict[str, Any]]:
         """Both daemons and who uses them, while all of `attacks` go on; returns the attackers' reports."""
         nodes = [self.host, self.visitor]
@@ -75,6 +76,7 @@ class Field:
             memory=memory,
             meanwhile=meanwhile,
             judged_once=judged_once,
+            sources=sources,
         )
 
     def by_stranger(self, program: str, *arguments: object) -> Attack:
