@@ -24,6 +24,7 @@ from tests.support.programs import Answer, curl
 # What is under attack and who is well-behaved come before the attackers and before whatever else this machine does: who
 # gets no processor has more to do when he gets it, and that would be nobody's harm.
 FIRST = ("nice", "-n", "-10")
+LAST = ("nice", "-n", "5")  # not so far that nothing happens
 # Attackers who hold something are given up after these seconds; the defaults would only make the tests longer.
 PATIENCE = 3
 SESSIONS = 400 if FULL else 200
@@ -134,7 +135,7 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
         visitor = Node(directory / "visitor", at=visitor_machine, settings=SETTINGS, before=FIRST)
         with (
             patient_origin(host_machine, *FIRST) as port,
-            patient_origin(host_machine, "nice", "-n", "19") as bait_port,
+            patient_origin(host_machine, *LAST) as bait_port,
         ):
             host.share("site", port)
             host.share("bait", bait_port)

@@ -140,7 +140,7 @@ class Attack:
     arguments: tuple[object, ...]
 
     def start(self, output: Path) -> subprocess.Popen[bytes]:
-        command = ["nice", "-n", "19", sys.executable, str(_HERE / self.program), *map(str, self.arguments)]
+        command = ["nice", "-n", "5", sys.executable, str(_HERE / self.program), *map(str, self.arguments)]
         with output.open("wb") as file:
             return self.machine.start(command, output=file)
 
