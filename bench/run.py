@@ -3,8 +3,9 @@
     load ──▶ visitor ══ TLS 1.3 ══▶ host ──▶ origin        each contestant in turn, round after round
 
 Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json (with --lab in
-results-lab-last.json, with --reach in results-reach-last.json).  Exit code 0: all was measured, whatever the verdicts;
-1: something did not do its work; 130: interrupted.  Nothing keeps running.
+results-lab-last.json, with --reach in results-reach-last.json, with --hostile in results-hostile-last.json).  Exit
+code 0: all was measured, whatever the verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps
+running.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import hostile
 import lab
 import load
 import profiles
@@ -38,6 +40,7 @@ from sites import Loopback
 
 _HERE = Path(__file__).parent
 RESULTS = _HERE / "results-last.json"
+HOSTILE_RESULTS = _HERE / "results-hostile-last.json"
 LAB_RESULTS = _HERE / "results-lab-last.json"
 REACH_RESULTS = _HERE / "results-reach-last.json"
 NAMES = (*EACH_ROUND, "memory", *ONCE)
@@ -123,6 +126,8 @@ class Bench:
 def main() -> int:
     """Run the bench."""
     options = _arguments()
+    if options.hostile is not None:
+        return _hostile(options.hostile)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     _raise_limits()
     sizes = QUICK if options.quick else Sizes()
@@ -144,6 +149,14 @@ def main() -> int:
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
     return 1 if errors else 0
+
+
+def _hostile(arguments: list[str]) -> int:
+    seen, code = hostile.run(arguments)
+    print(f"\n{_machine()}\n")
+    print(hostile.render(seen))
+    HOSTILE_RESULTS.write_text(json.dumps({"machine": _machine(), "attacks": seen}, indent=1) + "\n")
+    return 1 if code or not seen else 0
 
 
 def _loopback(
@@ -196,6 +209,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--original", action="store_true", help="also hardline 0.0.16, installed from PyPI (root)")
     parser.add_argument("--reach", action="store_true", help="instead: finding hosts anywhere (root, as the tests)")
     parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="with --reach: seconds of doing nothing")
+    parser.add_argument(
+        "--hostile",
+        nargs="*",
+        metavar="ARG",
+        help="instead: what others notice of attacks (root, as the tests); ARGs as `test_the_door.py` choose tests",
+    )
     parser.add_argument("--lab", action="store_true", help="instead: over a link of 20 and of 100 ms (root)")
     return parser.parse_args()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,18 @@ from tests.support import needs
 from tests.support.programs import RunningOrigin, running_origin
 
 _CI = os.environ.get("CI") == "true"
+
+
+_ROOT = Path(__file__).parent
+_BESIDE = {"dht", "netns", "reach", "upnp"}  # they wait most of the time, in network namespaces of their own
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whose turn it may be at once (`-n 2 --dist loadgroup`): attacks, each file of those that wait, and all others."""
+    for item in items:
+        directory = item.path.relative_to(_ROOT).parts[0]
+        group = item.path.name if directory in _BESIDE else "hostile" if directory == "hostile" else "here"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

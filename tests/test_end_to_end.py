@@ -22,6 +22,7 @@ import pytest
 
 from hardline import __version__
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.node import SCRIPTS, Node, free_port, refused
 from tests.support.origin import digest_of_bytes
 from tests.support.programs import CUT, Download, RunningOrigin, curl
@@ -96,7 +97,7 @@ def test_the_door_listens_on_ipv6_too(host: Node) -> None:
 
 def test_a_visitor_that_ends_its_sending_still_gets_the_whole_answer(host: Node, visitor: Node) -> None:
     label, count = host.label("site"), 3_000_000
-    with socket.create_connection(("127.0.0.1", visitor.localport), timeout=20) as browser:
+    with socket.create_connection(("127.0.0.1", visitor.localport), timeout=100) as browser:
         browser.sendall(f"GET /bytes/{count} HTTP/1.0\r\nHost: {label}.localhost\r\n\r\n".encode())
         browser.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: browser.recv(65_536), b""))
@@ -113,7 +114,7 @@ def test_an_upload_arrives_whole(host: Node, visitor: Node, tmp_path: Path) -> N
 
 
 def test_an_answer_that_ends_with_its_connection_is_whole_and_ends_at_once(host: Node, visitor: Node) -> None:
-    answer = curl(visitor.url_of(host.label("site"), "until-end/300000"), limit=3)
+    answer = curl(visitor.url_of(host.label("site"), "until-end/300000"), limit=30)
     assert (answer.code, len(answer.body)) == (0, 300_000)
 
 
@@ -128,7 +129,7 @@ def test_events_arrive_when_they_are_sent_and_not_later(host: Node, visitor: Nod
 
 def test_a_websocket_works_through_the_tunnel(host: Node, visitor: Node) -> None:
     label = host.label("site")
-    with socket.create_connection(("127.0.0.1", visitor.localport), timeout=20) as browser:
+    with socket.create_connection(("127.0.0.1", visitor.localport), timeout=100) as browser:
         assert b" 101 " in websocket_handshake(browser, f"{label}.localhost:{visitor.localport}")
         for text in (b"hello", b"again" * 20):
             browser.sendall(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
@@ -347,7 +348,7 @@ def test_the_control_socket_and_the_keys_are_the_owners_alone(host: Node) -> Non
 @pytest.mark.parametrize("program", ["hardlined --version", "hardline version"])
 def test_both_programs_tell_their_version(program: str) -> None:
     name, argument = program.split()
-    said = subprocess.run([SCRIPTS / name, argument], capture_output=True, text=True, timeout=30, check=True)
+    said = subprocess.run([SCRIPTS / name, argument], capture_output=True, text=True, timeout=100, check=True)
     assert said.stdout.split() == [name, __version__]
 
 
@@ -360,7 +361,7 @@ def test_sigterm_lets_a_download_come_to_its_end(host: Node, visitor: Node, tmp_
         download.has_received(1)
         host.signal(signal.SIGTERM)
         host.is_told("STOPPING=1")
-        assert host.ended(timeout=30) == 0
+        assert host.ended() == 0
         assert download.exit_code() == 0
         assert download.received == 60_000_000
 
@@ -370,8 +371,10 @@ def test_a_second_signal_ends_at_once_with_130(host: Node, tmp_path: Path) -> No
         download.has_received(1)
         host.signal(signal.SIGINT)
         host.is_told("STOPPING=1")
+        began = beats()
         host.signal(signal.SIGINT)
-        assert host.ended(timeout=2) == 130
+        assert host.ended() == 130
+        assert beats() - began < 5
 
 
 @pytest.mark.parametrize("which", ["localport", "p2pport"])
@@ -594,7 +597,7 @@ def test_who_asks_a_daemon_that_is_starting_gets_his_answer_when_it_is_up(tmp_pa
         path = node.data / "control.sock"
         wait_until(path.exists, "the socket is there", 20)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-            asking.settimeout(20)
+            asking.settimeout(100)
             wait_until(lambda: asking.connect_ex(str(path)) == 0, "somebody listens", 20)
             asking.sendall(b'{"do": "status"}\n')
             answers.append(asking.makefile("rb").readline())
@@ -624,9 +627,9 @@ def test_make_run_serves_the_example_and_leaves_nothing_behind(tmp_path: Path) -
         (tree / "run" / "cache" / "example" / "mine.txt").write_text("and mine")
         assert curl(f"{found[1]}mine.txt").text == "and mine"
         run.send_signal(signal.SIGINT)
-        assert run.wait(15) == 0
+        assert run.wait(100) == 0
     finally:
         run.kill()
         run.wait()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", localport), timeout=5)
+        socket.create_connection(("127.0.0.1", localport), timeout=100)

@@ -325,7 +325,7 @@ async def proxied(
         await store.aclose()
 
 
-async def until(condition: Callable[[], object], what: str, timeout: float = 10.0) -> None:
+async def until(condition: Callable[[], object], what: str, timeout: float = 60.0) -> None:
     """Wait for `condition` on the event loop."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout

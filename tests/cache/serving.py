@@ -54,7 +54,7 @@ class Serving:
 
     def get(self, path: str, method: str = "GET", **fields: str) -> Reply:
         """One request on a connection of its own; a field's name has "_" for "-"."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=100)
         with contextlib.closing(connection):
             connection.putrequest(method, path, skip_accept_encoding=True)
             for name, value in fields.items():
@@ -66,7 +66,7 @@ class Serving:
     @contextlib.contextmanager
     def connection(self, request: bytes = b"") -> Iterator[socket.socket]:
         """A socket on which `request` has been sent."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as sock:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=100) as sock:
             sock.sendall(request)
             yield sock
 
@@ -135,11 +135,11 @@ def serving(
 
     thread = threading.Thread(target=lambda: run(main()), name="server")
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(100)
     try:
         yield started[0]
     finally:
         over[0]()
-        thread.join(20)
+        thread.join(100)
     assert not thread.is_alive()
     assert started[0].failures == []

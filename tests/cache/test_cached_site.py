@@ -34,7 +34,7 @@ def nodes(tmp_path: Path, origin: RunningOrigin) -> Iterator[tuple[Node, Node]]:
 
 def connected(visitor: Node, label: str, target: str, *fields: str) -> socket.socket:
     """A connection through the visitor's door on which a GET was sent."""
-    sock = socket.create_connection(("127.0.0.1", visitor.localport), timeout=20)
+    sock = socket.create_connection(("127.0.0.1", visitor.localport), timeout=100)
     head = [f"GET {target} HTTP/1.1", f"Host: {label}.localhost:{visitor.localport}", *fields, "", ""]
     sock.sendall("\r\n".join(head).encode())
     return sock

@@ -126,4 +126,4 @@ def test_the_event_loop_never_waits_for_it(disk: HungDisk) -> None:
             assert answer is not None
             assert answer.status == 503
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), 100))

@@ -6,7 +6,6 @@ import hashlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.node import SCRIPTS, Node, free_port
 from tests.support.programs import CUT, Download, RunningOrigin, curl
 from tests.support.rebinding import FOREIGN_NAMES
@@ -236,21 +236,21 @@ def test_fifty_visitors_are_not_held_up_by_one_who_reads_a_kilobyte_a_second(
     urls = [visitor.url_of(label, f"part?{number}") for number in range(50)]
 
     def fetch_all() -> float:
-        began = time.monotonic()
+        began = beats()
         parallel = ("--parallel", "--parallel-max", "50", "--parallel-immediate")
         done = subprocess.run(
             ["curl", "-q", "-sS", "--noproxy", "*", *parallel, *(part for url in urls for part in ("-o", "-", url))],
             capture_output=True, timeout=60, check=True,
         )  # fmt: skip
         assert len(done.stdout) == 50 * len(content)
-        return time.monotonic() - began
+        return beats() - began
 
     alone = fetch_all()
     with Download(visitor.url_of(label, "huge"), tmp_path / "got", "--limit-rate", "1k") as slow:
         slow.has_received(1000)
         beside = fetch_all()
         assert slow.running
-    assert beside < 2 * alone + 1
+    assert beside < 5 * alone + 10  # all of it at a kilobyte a second takes a day
 
 
 def test_a_shared_directory_is_one_command(host: Node, visitor: Node, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_shared_directory_is_one_command(host: Node, visitor: Node, tmp_path: 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=True,
     )
     label = done.stdout.split("/")[2].partition(".")[0]
@@ -284,7 +284,7 @@ def test_a_directory_is_served_without_any_tunnel(tmp_path: Path, ending: str) -
         assert "a.txt" in curl(f"http://127.0.0.1:{port}/").text
         assert curl(f"http://127.0.0.1:{port}/a.txt", "-r", "0-0").status == 206
         serving.send_signal(getattr(signal, ending))
-        assert serving.wait(10) == 0
+        assert serving.wait(100) == 0
     finally:
         serving.kill()
         serving.communicate()
@@ -351,7 +351,7 @@ def test_a_file_server_that_cannot_begin_says_why(tmp_path: Path, arguments: lis
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 1

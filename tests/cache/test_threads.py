@@ -22,7 +22,7 @@ def test_what_a_thread_opens_for_nobody_is_given_back():
 
         def work() -> str:
             began.set()
-            go.wait(10)
+            go.wait(100)
             return "descriptor"
 
         def discard(result: str) -> None:
@@ -36,7 +36,7 @@ def test_what_a_thread_opens_for_nobody_is_given_back():
             await waiting
         assert not given_back.is_set()
         go.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             await given_back.wait()
 
     asyncio.run(main())
@@ -59,7 +59,7 @@ def test_work_that_fails_for_nobody_is_nobodys_trouble():
         go = threading.Event()
 
         def work() -> int:
-            go.wait(10)
+            go.wait(100)
             return 1 // 0
 
         disk = Disk("test")
@@ -85,7 +85,7 @@ def test_nothing_is_released_while_a_thread_uses_it():
 
         def piece() -> None:
             began.set()
-            go.wait(10)
+            go.wait(100)
             over.set()
 
         shift = Shift(Disk("test"), release)
@@ -98,7 +98,7 @@ def test_nothing_is_released_while_a_thread_uses_it():
         shift.end()
         assert not released.is_set()
         go.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(100):
             await released.wait()
 
     asyncio.run(main())
@@ -166,7 +166,7 @@ def test_a_disk_that_answers_again_is_asked_again_and_what_it_opened_meanwhile_i
         disk = Disk("test", threads=1, patience=0.1)
 
         def work() -> str:
-            go.wait(20)
+            go.wait(100)
             return "descriptor"
 
         for _ in range(3):
@@ -202,5 +202,5 @@ async def main():
         print(failure)
 asyncio.run(main())
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
     assert ran.stdout == "[Errno 110] the disk does not answer: 'x'\n"

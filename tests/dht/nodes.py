@@ -33,7 +33,7 @@ def started(bootstrap: str) -> Runner:
     return runner
 
 
-def wait_for(begin: Any, limit: float = 20.0) -> bool:
+def wait_for(begin: Any, limit: float = 100.0) -> bool:
     """Run an operation of the library to its end."""
     ended = threading.Event()
     result: list[bool] = []
@@ -60,7 +60,7 @@ def values_at(runner: Runner, key: Any) -> list[bytes]:
 
 def settle(runners: list[Runner], least: int) -> int:
     """Until every node knows others: what an hour of lookups does to a table."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 100
     fewest = 0
     while time.monotonic() < deadline:
         for runner in runners:
@@ -87,7 +87,7 @@ def answer(runners: list[Runner], request: dict[str, Any]) -> object:
             for number, text in enumerate(request["values"]):
                 runners[number % len(runners)].put(key, opendht.Value(bytes.fromhex(text)), done)
             for _ in request["values"]:
-                ended.acquire(timeout=20)
+                ended.acquire(timeout=100)
             return sum(stored)
         case "get":
             return [value.hex() for value in values_at(runners[0], opendht.InfoHash(request["key"].encode()))]

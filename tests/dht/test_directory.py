@@ -67,7 +67,7 @@ def world(tmp_path: Path) -> World:
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             await story()
 
     asyncio.run(bounded())

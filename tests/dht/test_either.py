@@ -14,6 +14,7 @@ from hardline.dht.record import info_hash
 from hardline.dht.table import NotStored
 from hardline.routes import Endpoint
 from tests.dht.island import Dhtnode, Island, dht, marks
+from tests.support.beats import beats
 from tests.support.waiting import wait_until
 
 KEY = info_hash("a key")
@@ -67,10 +68,10 @@ class TestReal:
 
             async def story() -> None:
                 table = Either(Node(NodeOptions(bind=("127.0.0.1",))), Proxies([proxy.url]))
-                began = asyncio.get_running_loop().time()
+                began = beats()
                 await table.put(KEY, b"value", 10)
                 assert await values(table) == [b"value"]
-                assert asyncio.get_running_loop().time() - began < 8
+                assert beats() - began < 20
                 assert table.describe()["used"] == "proxies"
                 assert table.describe()["node"]["phase"] == "missing"
                 await table.aclose()

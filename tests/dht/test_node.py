@@ -19,6 +19,7 @@ from hardline.dht.record import info_hash
 from hardline.dht.table import NotStored
 from hardline.routes import Endpoint
 from tests.dht.island import Island, Nodes, dht, marks
+from tests.support.beats import beats
 from tests.support.waiting import wait_until
 
 pytestmark = marks()
@@ -83,14 +84,14 @@ def test_a_key_without_values_ends_the_search(network):
     async def story() -> float:
         async with node(nodes) as made:
             await made.wait_connected(10)
-            began = asyncio.get_running_loop().time()
+            began = beats()
             assert await values(made, "nobody was ever here") == []
-            return asyncio.get_running_loop().time() - began
+            return beats() - began
 
     assert island.run(story) < 5
 
 
-@pytest.mark.parametrize(("number", "limit"), [(signal.SIGKILL, 5), (signal.SIGSTOP, 10)])
+@pytest.mark.parametrize(("number", "limit"), [(signal.SIGKILL, 10), (signal.SIGSTOP, 20)])
 def test_a_child_that_dies_or_hangs_is_replaced(network, number, limit):
     island, nodes = network
 
@@ -100,8 +101,10 @@ def test_a_child_that_dies_or_hangs_is_replaced(network, number, limit):
             first = made.pid
             assert first is not None
             os.kill(first, number)
-            async with asyncio.timeout(limit):
+            began = beats()
+            async with asyncio.timeout(100):
                 await restarted(made, 1)
+            assert beats() - began < limit
             assert made.pid != first
             assert not Path(f"/proc/{first}").exists()
             assert await values(made, f"before {number}") == [b"before"]
@@ -135,17 +138,16 @@ def test_the_loop_is_never_held_up_by_a_child_that_reads_nothing(network):
             await made.wait_connected(10)
             assert made.pid is not None
             os.kill(made.pid, signal.SIGSTOP)
-            loop = asyncio.get_running_loop()
             stopped = (made.put(info_hash(f"stopped {n}"), bytes(60_000), 1) for n in range(40))
             puts = asyncio.gather(*stopped, return_exceptions=True)
-            worst, last = 0.0, loop.time()
+            worst, last = 0.0, beats()
             while not puts.done():
                 await asyncio.sleep(0.01)
-                worst, last = max(worst, loop.time() - last), loop.time()
+                worst, last = max(worst, beats() - last), beats()
             assert {type(result) for result in await puts} == {NotStored}
             return worst
 
-    assert island.run(story) < 0.5
+    assert island.run(story) < 1
 
 
 def test_a_node_without_others_finds_nothing_and_stores_nothing():
@@ -272,11 +274,11 @@ def test_a_platform_without_the_library_is_said_so_and_costs_no_time(tmp_path, m
 
     async def story() -> None:
         async with node([]) as made:
-            began = asyncio.get_running_loop().time()
+            began = beats()
             assert await values(made) == []
             with pytest.raises(NotStored, match="not installed"):
                 await made.put(info_hash(KEY), b"", 20)
-            assert asyncio.get_running_loop().time() - began < 10
+            assert beats() - began < 10
             assert made.missing
             assert made.describe()["reason"] == "no wheel for this machine"
 

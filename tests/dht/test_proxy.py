@@ -20,6 +20,7 @@ from hardline.dht.proxy import Proxies
 from hardline.dht.record import info_hash
 from hardline.dht.table import NotStored
 from tests.dht.island import Dhtnode, dht, marks
+from tests.support.beats import beats
 from tests.support.waiting import wait_until
 
 CONNECTED = b'{"ipv4":{"good":3,"dubious":0},"ipv6":{"good":0}}'
@@ -75,7 +76,7 @@ def server(behave: Behaviour) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         for thread in threads:
-            thread.join(10)
+            thread.join(100)
 
 
 @contextlib.asynccontextmanager
@@ -96,9 +97,9 @@ def one_get(*urls: str, limit: float = 5.0) -> tuple[list[bytes], float, dict[st
 
     async def run() -> tuple[list[bytes], float, dict[str, dict[str, object]]]:
         async with proxies(*urls) as made:
-            began = time.monotonic()
+            began = beats()
             found = await values(made, limit)
-            took = time.monotonic() - began
+            took = beats() - began
             return found, took, {each["url"]: each for each in made.describe()["proxies"]}
 
     result = asyncio.run(run())
@@ -126,7 +127,7 @@ def test_values_come_as_they_are_found():
         connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for value in (b"one", b"two"):
             connection.sendall(b"%x\r\n%s\r\n" % (len(line(value)), line(value)))
-            gate.wait(10)
+            gate.wait(100)
         connection.sendall(b"0\r\n\r\n")
 
     async def run(url: str) -> None:
@@ -209,7 +210,7 @@ def test_a_bad_proxy_costs_its_time_and_no_more(behave):
     with server(unless_asked_how_it_is(behave)) as url:
         found, took, _ = one_get(url, limit=1.0)
     assert found == []
-    assert took < 2.5
+    assert took < 4
 
 
 @pytest.mark.parametrize("behave", BAD.values(), ids=BAD)
@@ -267,9 +268,9 @@ def test_a_tls_handshake_that_never_ends_costs_its_time_and_no_more(monkeypatch)
         thread.start()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         found, took, said = one_get(url, limit=1.0)
-        thread.join(10)
+        thread.join(100)
     assert found == []
-    assert took < 2
+    assert took < 4
     assert said[url]["state"] == "failing"
 
 
@@ -288,7 +289,7 @@ def test_a_proxy_with_somebody_elses_certificate_is_not_used(tmp_path):
         thread.start()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         found, _, said = one_get(url)
-        thread.join(10)
+        thread.join(100)
     assert found == []
     assert said[url]["reason"] == "its certificate is not valid"
 
@@ -324,10 +325,10 @@ def test_closing_ends_what_is_under_way():
             while not made._cuts:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
-            began = time.monotonic()
+            began = beats()
             await made.aclose()
             await task
-            assert time.monotonic() - began < 2
+            assert beats() - began < 5
 
     with server(unless_asked_how_it_is(drip)) as url:
         asyncio.run(run(url))

@@ -24,6 +24,7 @@ from hardline.identity import SECONDS_PER_DAY, KeyHash, Label, utc_day
 from hardline.routes import Candidate, Endpoint, Via
 from hardline.tasks import TaskSet
 from tests.support import needs
+from tests.support.beats import beats
 
 HERE = "127.0.0.1"
 HOST_PORT = 7008
@@ -144,7 +145,7 @@ class Asker:
         self.say(Search(code, "asker").encode())
 
     async def answer(self) -> Answer:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(100):
             said = parse(await asyncio.get_running_loop().sock_recv(self._socket, 4096))
         assert isinstance(said, Answer)
         return said
@@ -207,9 +208,10 @@ def test_a_candidate_comes_once_however_often_it_is_answered():
 def test_a_search_that_nobody_answers_ends_by_itself():
     async def story():
         async with on_lan() as visitor:
-            began = time.monotonic()
+            began, beat = time.monotonic(), beats()
             assert await everything(visitor, KeyHash(secrets.token_bytes(20))) == []
-            assert GIVE_UP_AT - 0.05 <= time.monotonic() - began < GIVE_UP_AT + 0.5
+            assert time.monotonic() - began >= GIVE_UP_AT - 0.05
+            assert beats() - beat < GIVE_UP_AT + 3
 
     asyncio.run(story())
 
@@ -286,7 +288,7 @@ def test_a_visitor_that_found_its_host_does_not_browse():
 
         async with on_lan(wiki), on_lan() as visitor, stranger(listen):
             assert await everything(visitor, wiki.label.key_hash)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(100):
                 while codes.count(today(wiki)) < 3:
                     await asyncio.sleep(0)
         assert "" not in codes
@@ -679,7 +681,7 @@ def ip(*words: str) -> None:
 
 
 async def until_found(visitor: Lan, target: KeyHash, *, there: bool = True) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         while (await first(visitor, target) is not None) is not there:
             pass
 
@@ -702,7 +704,7 @@ async def interfaces_come_and_go() -> None:
             host.refresh()
             visitor.refresh()
             await until_found(visitor, wiki.label.key_hash, there=False)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(100):
                 while host._speaking or visitor._speaking:
                     await asyncio.sleep(0)
         await tasks.aclose()

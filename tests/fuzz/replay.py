@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.fuzz.targets import TARGETS, Target
+from tests.support.costs import slowness, spent, times_as_long
 
 CORPUS = Path(__file__).parent / "corpus"
 
 MAX_FILE = 2048
-MOST_SECONDS = 1.0  # of this thread's CPU; an input takes microseconds
+MOST_SECONDS = 5.0  # of this thread, on a machine of known speed (costs.py); an input takes microseconds
+NOTHING = 0.02  # the same: not worth a second look
+TIMES = 10.0  # for four times as much: 16 is quadratic
 MOST_MEMORY = 32 << 20
 LONGEST = 30_000
 
@@ -27,12 +29,13 @@ def cuts(data: bytes) -> Iterator[bytes]:
     return (data[:end] for end in range(len(data) + 1))
 
 
-def stretched(data: bytes) -> Iterator[bytes]:
-    """`data` with one of its pieces repeated until it is long: a piece on which a parser is quadratic tells."""
+def stretched(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """`data` with one of its pieces repeated until it is long, and a quarter of that."""
     start = len(data) // 2
     for piece in (data[start : start + 1], data[start : start + 12]):
         if piece:
-            yield data[:start] + piece * (LONGEST // len(piece)) + data[start:]
+            quarter = LONGEST // 4 // len(piece)
+            yield data[:start] + piece * (4 * quarter) + data[start:], data[:start] + piece * quarter + data[start:]
 
 
 def check_corpus(name: str, target: Target | None = None) -> None:
@@ -42,15 +45,22 @@ def check_corpus(name: str, target: Target | None = None) -> None:
             check(target or TARGETS[name], cut)
 
 
-def check(target: Target, data: bytes) -> None:
-    """Run the target.  Raises AssertionError with the input, which can be put into a file of the corpus."""
-    began = time.thread_time()
+def check(target: Target, data: bytes) -> float:
+    """Run the target; returns what it took.  Raises AssertionError with the input, for a file of the corpus."""
     try:
-        target(data)
+        took = spent(target, data)
     except Exception as failure:
         raise AssertionError(f"{_shown(data)}: {type(failure).__name__}: {failure}") from failure
-    took = time.thread_time() - began
-    assert took < MOST_SECONDS, f"{_shown(data)}: took {took:.1f} s"
+    assert took < MOST_SECONDS * slowness(), f"{_shown(data)}: took {took:.1f} s"
+    return took
+
+
+def check_growth(target: Target, long: bytes, quarter: bytes) -> None:
+    """Run the target on both: on a long input a parser that is quadratic tells."""
+    short, took = check(target, quarter), check(target, long)
+    if took > NOTHING * slowness() and took > TIMES * short:
+        times = times_as_long(target, quarter, long)
+        assert times < TIMES, f"{_shown(long)}: four times as much took {times:.1f} times as long"
 
 
 def check_memory(target: Target, data: bytes) -> None:

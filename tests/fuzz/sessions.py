@@ -352,9 +352,11 @@ def _with_before(events: list[object]) -> Iterator[tuple[object, object]]:
 def _payloads(wire: bytes) -> dict[int, bytes]:
     """What all DATA frames of a stream carry, by the plainest reading of the specification."""
     found: dict[int, bytes] = defaultdict(bytes)
-    while len(wire) >= HEADER_SIZE:
-        _, kind, _, stream, length = _HEADER.unpack_from(wire)
-        payload = wire[HEADER_SIZE : HEADER_SIZE + length] if kind == DATA else b""
+    at = 0
+    while len(wire) - at >= HEADER_SIZE:
+        _, kind, _, stream, length = _HEADER.unpack_from(wire, at)
+        at += HEADER_SIZE
+        payload = wire[at : at + length] if kind == DATA else b""
         found[stream] += payload
-        wire = wire[HEADER_SIZE + len(payload) :]
+        at += len(payload)
     return found

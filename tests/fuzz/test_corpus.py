@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hardline.session.hello import parse_object
-from tests.fuzz.replay import CORPUS, MAX_FILE, check, check_corpus, check_memory, corpus, stretched
+from tests.fuzz import replay
+from tests.fuzz.replay import CORPUS, MAX_FILE, check, check_corpus, check_growth, check_memory, corpus, stretched
 from tests.fuzz.targets import TARGETS
 
 
@@ -21,8 +20,8 @@ def test_the_corpus_and_every_cut_of_it_break_nothing(name):
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_piece_of_the_corpus_that_is_repeated_takes_long(name):
     for data in corpus(name).values():
-        for long in stretched(data):
-            check(TARGETS[name], long)
+        for long, quarter in stretched(data):
+            check_growth(TARGETS[name], long, quarter)
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -112,11 +111,29 @@ def test_a_target_that_needs_much_memory_is_found():
         check_memory(lambda data: bytearray(64 << 20) and None, b"x")
 
 
-def test_a_target_that_needs_much_time_is_found():
+def test_a_target_that_needs_much_time_is_found(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(replay, "MOST_SECONDS", 0.05)
+
     def slow(data: bytes) -> None:
-        began = time.thread_time()
-        while time.thread_time() - began < 1.1:
+        for _ in range(10_000_000):
             pass
 
     with pytest.raises(AssertionError, match="took"):
         check(slow, b"x")
+
+
+def test_a_target_that_needs_four_times_as_long_for_twice_as_much_is_found():
+    def quadratic(data: bytes) -> None:
+        while data:
+            data = data[1:]
+            for _ in range(len(data) // 40):
+                pass
+
+    def linear(data: bytes) -> None:
+        for _ in range(50 * len(data)):
+            pass
+
+    long, quarter = next(stretched(b"ab"))
+    check_growth(linear, long, quarter)
+    with pytest.raises(AssertionError, match="times as long"):
+        check_growth(quadratic, long, quarter)

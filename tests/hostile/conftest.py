@@ -21,6 +21,10 @@ from tests.netns.lab import Lab, Machine
 from tests.support.node import Node
 from tests.support.programs import Answer, curl
 
+# What is under attack and who is well-behaved come before the attackers and before whatever else this machine does: who
+# gets no processor has more to do when he gets it, and that would be nobody's harm.
+FIRST = ("nice", "-n", "-10")
+LAST = ("nice", "-n", "5")  # not so far that nothing happens
 # Attackers who hold something are given up after these seconds; the defaults would only make the tests longer.
 PATIENCE = 3
 SESSIONS = 400 if FULL else 200
@@ -56,11 +60,25 @@ class Field:
     directory: Path
 
     def survives(
-        self, *attacks: Attack, memory: int = MEMORY, meanwhile: Callable[[], None] = lambda: None
+        self,
+        *attacks: Attack,
+        memory: int = MEMORY,
+        meanwhile: Callable[[], None] = lambda: None,
+        judged_once: Callable[[], None] | None = None,
+        sources: int = 1,
     ) -> list[dict[str, Any]]:
         """Both daemons and who uses them, while all of `attacks` go on; returns the attackers' reports."""
         nodes = [self.host, self.visitor]
-        return besiege(self.well_behaved, nodes, list(attacks), self.directory, memory=memory, meanwhile=meanwhile)
+        return besiege(
+            self.well_behaved,
+            nodes,
+            list(attacks),
+            self.directory,
+            memory=memory,
+            meanwhile=meanwhile,
+            judged_once=judged_once,
+            sources=sources,
+        )
 
     def by_stranger(self, program: str, *arguments: object) -> Attack:
         """From the LAN."""
@@ -70,7 +88,7 @@ class Field:
         """From the visitor's own computer."""
         return Attack(self.visitor_machine, program, arguments)
 
-    def curl(self, label: str, path: str = "", *options: str, limit: float = 20) -> Answer:
+    def curl(self, label: str, path: str = "", *options: str, limit: float = 60) -> Answer:
         return curl(self.visitor.url_of(label, path), *options, at=self.visitor_machine, limit=limit)
 
     def vias(self, label: str) -> list[str]:
@@ -111,9 +129,14 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     directory = tmp_path_factory.mktemp("field")
     with Lab() as lab:
         host_machine, visitor_machine, stranger = (lab.machine(name) for name in ("host", "visitor", "stranger"))
-        host = Node(directory / "host", at=host_machine, settings=SETTINGS, before=knowing_no_name(directory))
-        visitor = Node(directory / "visitor", at=visitor_machine, settings=SETTINGS)
-        with patient_origin(host_machine) as port, patient_origin(host_machine, "nice", "-n", "19") as bait_port:
+        host = Node(
+            directory / "host", at=host_machine, settings=SETTINGS, before=[*FIRST, *knowing_no_name(directory)]
+        )
+        visitor = Node(directory / "visitor", at=visitor_machine, settings=SETTINGS, before=FIRST)
+        with (
+            patient_origin(host_machine, *FIRST) as port,
+            patient_origin(host_machine, *LAST) as bait_port,
+        ):
             host.share("site", port)
             host.share("bait", bait_port)
             with host, visitor:

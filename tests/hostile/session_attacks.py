@@ -178,7 +178,7 @@ class Rogue(Attacker):
         async with self.tunnel() as tunnel:
             with contextlib.suppress(ConnectionError):
                 await tunnel.send(LIES[number % len(LIES)])
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(100):
                     await tunnel.until_ended()
             self.report["ended"] += 1
 

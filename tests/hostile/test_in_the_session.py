@@ -51,7 +51,7 @@ def test_others_do_not_wait_for_frames_however_many_sessions_bring_them(field: F
 @pytest.mark.parametrize("sessions", [300] if FULL else [100])
 def test_nor_when_each_of_them_comes_from_an_address_of_its_own(field: Field, sessions: int) -> None:
     field.stranger.run(["ip", "route", "replace", "local", MANY, "dev", "lo"])
-    [report] = field.survives(by_rogue(field, "floods", sessions, SECONDS, MANY))
+    [report] = field.survives(by_rogue(field, "floods", sessions, SECONDS, MANY), sources=sessions)
     assert report["frames"] > 10_000
 
 

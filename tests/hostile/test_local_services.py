@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.conftest import NAMED, Field, patient_origin
+from tests.hostile.conftest import LAST, NAMED, Field, patient_origin
 from tests.hostile.siege import SECONDS, Attack
 from tests.support import needs
 from tests.support.tls_devices import certificate
@@ -30,7 +30,7 @@ def offers(field: Field, name: str, service: str) -> str:
 
 def test_streams_to_an_https_service_make_nobody_wait(field: Field) -> None:
     made = certificate(field.directory, "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
-    with patient_origin(field.host_machine, "nice", "-n", "19", tls=made) as port:
+    with patient_origin(field.host_machine, *LAST, tls=made) as port:
         label = offers(field, "secure", f"https://127.0.0.1:{port}")
         assert field.curl(label).status == 200
         [report] = field.survives(by_visitor(field, "streams", label, 3 * SECONDS))

@@ -14,6 +14,8 @@ answer: it measures how long people wait, and a daemon that stands still shows a
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import sys
 import threading
@@ -81,6 +83,8 @@ def go_on(asker: Asker, kind: str, daemons: list[str]) -> None:
 
 def main() -> None:
     label, door, address, port, *daemons = sys.argv[1:]
+    with contextlib.suppress(OSError):  # before everybody else, for an answer that lies there makes nobody wait
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     places = {"new": ("127.0.0.1", int(door)), "bare": (address, int(port))}
     for kind, place in places.items():
         threading.Thread(target=go_on, args=(Asker(label, place), kind, daemons), daemon=True).start()

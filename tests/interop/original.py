@@ -130,7 +130,7 @@ class Original:
     def offers(self) -> list[dict[str, Any]]:
         """What its LAN browser shows, in a process of its own."""
         wrapped = self.at.wrap(self._command("browse"))
-        done = subprocess.run(wrapped, capture_output=True, text=True, timeout=30, env=self._environment, check=True)
+        done = subprocess.run(wrapped, capture_output=True, text=True, timeout=100, env=self._environment, check=True)
         found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
         return found
 

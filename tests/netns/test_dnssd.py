@@ -31,7 +31,6 @@ pytestmark = [
 ]
 
 LPD, MDNS = 6771, 5353
-COLD_LIMIT = 0.15  # seconds to the first byte
 
 
 def block(machine: Machine, port: int) -> None:
@@ -92,12 +91,12 @@ def lpd_lost(lan: Lan) -> Lan:
     return lan
 
 
-def test_a_cold_visit_is_served_within_150_ms_where_the_lan_packets_are_lost(lpd_lost: Lan) -> None:
+def test_a_cold_visit_is_served_and_waits_for_nothing_where_the_lan_packets_are_lost(lpd_lost: Lan) -> None:
     answer = lpd_lost.curl()
     assert (answer.status, answer.text) == (200, "hello from the origin\n")
     visit = lpd_lost.last_visit()
     assert (visit["via"], visit["found_by"], visit["protocol"]) == ("LAN", "DNS-SD", "hardline/2")
-    assert answer.first_byte < COLD_LIMIT
+    lpd_lost.waited_for_nothing(answer)
 
 
 def test_a_visitor_that_came_later_and_heard_no_announcement_finds_the_host(lpd_lost: Lan) -> None:
@@ -107,15 +106,15 @@ def test_a_visitor_that_came_later_and_heard_no_announcement_finds_the_host(lpd_
     answer = lpd_lost.curl()
     assert answer.status == 200
     assert lpd_lost.last_visit()["found_by"] == "DNS-SD"
-    assert answer.first_byte < COLD_LIMIT
+    lpd_lost.waited_for_nothing(answer)
 
 
-def test_a_cold_visit_is_served_within_150_ms_where_multicast_dns_is_lost(lan: Lan) -> None:
+def test_a_cold_visit_is_served_and_waits_for_nothing_where_multicast_dns_is_lost(lan: Lan) -> None:
     block(lan.visitor_machine, MDNS)
     answer = lan.curl()
     assert answer.status == 200
     assert (lan.last_visit()["via"], lan.last_visit()["found_by"]) == ("LAN", "LAN")
-    assert answer.first_byte < COLD_LIMIT
+    lan.waited_for_nothing(answer)
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -318,7 +317,7 @@ class Avahi:
     def browse(self) -> str:
         """What it finds and resolves, a line each."""
         command = self._machine.wrap(["avahi-browse", "-prt", "_hardline._tcp"])
-        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=100, check=True)
         return "\n".join(line for line in done.stdout.splitlines() if line.startswith("="))
 
     def _run(self, *command: str) -> None:

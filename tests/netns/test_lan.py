@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from tests.netns.conftest import Lan
 from tests.netns.lab import Lab, Machine
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.node import Node
 from tests.support.programs import CUT, Answer, curl, running_origin
 from tests.support.waiting import wait_until
@@ -25,17 +25,16 @@ pytestmark = [
     needs.tools("ip", "sysctl", "curl"),
 ]
 
-COLD_LIMIT = 0.15  # seconds to the first byte
-BACK_LIMIT = 2.0
+BACK_LIMIT = 5.0
 NOTICED_LIMIT = 25.0  # an idle session pings every 15 s and waits 3 s for the answer (docs/PROTOCOL.md 5.3)
 
 
-def test_a_cold_visit_is_served_over_the_lan_within_150_ms(lan: Lan) -> None:
+def test_a_cold_visit_is_served_over_the_lan_and_waits_for_nothing(lan: Lan) -> None:
     answer = lan.curl()
     assert (answer.status, answer.text) == (200, "hello from the origin\n")
     assert lan.last_visit()["via"] == "LAN"
     assert lan.last_visit()["protocol"] == "hardline/2"
-    assert answer.first_byte < COLD_LIMIT
+    lan.waited_for_nothing(answer)
 
 
 def test_an_address_that_works_on_other_networks_too_is_preferred_to_a_link_local_one(lan: Lan) -> None:
@@ -92,9 +91,9 @@ def test_a_host_killed_and_restarted_serves_again_at_once_with_the_visitor_untou
     assert lan.curl().status == 200
     lan.host.kill()
     lan.host.start()
-    ready = time.monotonic()
-    wait_until(lambda: lan.curl(limit=5).status == 200, "it served again", BACK_LIMIT, every=0.1)
-    assert time.monotonic() - ready < BACK_LIMIT
+    ready = beats()
+    wait_until(lambda: lan.curl(limit=20).status == 200, "it served again", every=0.1)
+    assert beats() - ready < BACK_LIMIT
 
 
 def test_a_host_that_was_away_while_people_tried_serves_again_at_once(lan: Lan) -> None:
@@ -102,7 +101,7 @@ def test_a_host_that_was_away_while_people_tried_serves_again_at_once(lan: Lan) 
     lan.host.kill()
     assert lan.curl().status == 503
     lan.host.start()
-    wait_until(lambda: lan.curl(limit=5).status == 200, "it served again", BACK_LIMIT, every=0.1)
+    wait_until(lambda: lan.curl(limit=20).status == 200, "it served again", BACK_LIMIT, every=0.1)
 
 
 @pytest.mark.parametrize("victim", ["host", "origin", "visitor"])
@@ -121,9 +120,11 @@ def test_a_cable_that_is_pulled_cuts_the_download(lan: Lan, tmp_path: Path) -> N
     with lan.download("bytes/2000000000", tmp_path / "part", "--limit-rate", "20M") as download:
         download.has_received(1_000_000)
         lan.host_machine.cut()
-        assert download.exit_code(timeout=NOTICED_LIMIT) in CUT
+        began = beats()
+        assert download.exit_code() in CUT
+        assert beats() - began < NOTICED_LIMIT
     lan.host_machine.heal()
-    wait_until(lambda: lan.curl(limit=5).status == 200, "it served again", 10, every=0.1)
+    wait_until(lambda: lan.curl(limit=20).status == 200, "it served again", 10, every=0.1)
 
 
 def test_two_nodes_on_the_host_machine_do_not_disturb_each_other(lan: Lan, tmp_path: Path) -> None:
@@ -240,6 +241,6 @@ def test_nothing_of_the_laboratory_is_left_behind() -> None:
     with Lab() as lab:
         machine = lab.machine("a")
         sleeper = machine.start(["tail", "-f", "/dev/null"])
-    assert sleeper.wait(5) != 0
+    assert sleeper.wait(100) != 0
     names = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     assert machine.namespace not in names

@@ -47,5 +47,5 @@ def test_a_script_engine_decides_as_it_should():
     hosts = ["abc.localhost", "a.B.LOCALHOST", "localhost", "evil-localhost", "example.com", "localhost.example.com"]
     calls = ",".join(f"FindProxyForURL('http://x/', {json.dumps(host)})" for host in hosts)
     code = f"{_BROWSER}{pac.script('[::1]:7010')}console.log(JSON.stringify([{calls}]))"
-    out = subprocess.run(["node", "-e", code], capture_output=True, check=True, timeout=30).stdout
+    out = subprocess.run(["node", "-e", code], capture_output=True, check=True, timeout=100).stdout
     assert json.loads(out) == ["PROXY [::1]:7010"] * 2 + ["DIRECT"] * 4

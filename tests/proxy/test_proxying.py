@@ -44,7 +44,7 @@ def through(door: Node, url: str, *options: str | Path) -> Answer:
 
 def talk(door: Node, request: bytes) -> bytes:
     """Send bytes, and read until the door ends."""
-    with socket.create_connection(("127.0.0.1", door.localport), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", door.localport), timeout=100) as client:
         client.sendall(request)
         return b"".join(iter(lambda: client.recv(65_536), b""))
 
@@ -131,7 +131,7 @@ def test_the_nodes_own_page_is_at_the_doors_own_port_only(visitor: Node, name: s
 
 def test_a_client_that_breaks_off_ends_the_request_at_the_service(host: Node, visitor: Node) -> None:
     label = host.label("site")
-    with socket.create_connection(("127.0.0.1", visitor.localport), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", visitor.localport), timeout=100) as client:
         client.sendall(f"GET http://{label}.localhost/events HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         heard = b""
         while b"data: 0" not in heard:

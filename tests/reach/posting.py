@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 def post(proxy: str, key: str, value: str) -> int:
-    connection = http.client.HTTPConnection(urlsplit(proxy).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(proxy).netloc, timeout=100)
     try:
         connection.request("POST", f"/key/{key}", json.dumps({"data": value}))
         return connection.getresponse().status

@@ -22,6 +22,7 @@ from hardline.identity import KeyHash, Label
 from tests.dht.keys import boxed, boxed_record
 from tests.reach.world import World, is_published, path, settings
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.node import Node
 from tests.support.programs import curl, running_origin
 from tests.upnp.home import PUBLIC, VISITOR, Box
@@ -124,9 +125,9 @@ def test_lies_in_the_dht_lead_to_no_connection_that_should_not_be(world: World, 
     visitor = Node(tmp_path / "visitor", at=world.visitor, settings=settings())
     with visitor:
         for name, most in ((owner.key_hash, 0), (other.key_hash, 8)):
-            began = time.monotonic()
+            began = beats()
             assert curl(visitor.url_of(str(name)), at=world.visitor).status == 503
-            assert time.monotonic() - began < 12
+            assert beats() - began < 30
             led = [at for at in tried(world.visitor) if not at.endswith(":7009")]
             assert len(led) <= most, led
             assert not [at for at in led if not at.startswith("11.4")]

@@ -151,7 +151,7 @@ class World(Home):
         """Put values into the DHT, whatever they are."""
         told = {key: [base64.b64encode(value).decode() for value in some] for key, some in values.items()}
         command = self.dht.wrap([sys.executable, _POSTING, self.proxy()])
-        done = subprocess.run(command, input=json.dumps(told), capture_output=True, text=True, timeout=90, check=True)
+        done = subprocess.run(command, input=json.dumps(told), capture_output=True, text=True, timeout=100, check=True)
         assert int(done.stdout) == sum(map(len, values.values()))
 
     def run_on(self, box: Box, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:

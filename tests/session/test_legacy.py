@@ -17,7 +17,7 @@ from tests.support.pairs import tls_pair
 
 def run(story):
     async def whole():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             await story()
 
     asyncio.run(whole())

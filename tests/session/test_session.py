@@ -17,6 +17,7 @@ from hardline.session.stream import Stream
 from hardline.session.windows import Backlog
 from hardline.transport.contexts import client_context
 from hardline.transport.tls import TlsStream
+from tests.support.beats import beats
 from tests.support.check_byte_stream import read_all, read_exactly
 from tests.support.pairs import host_context, session_pair, tcp_pair
 from tests.tunnel.pair import eventually
@@ -26,7 +27,7 @@ QUICK = SessionLimits(ping_interval=0.2, ping_timeout=0.2)
 
 def run(story):
     async def whole():
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             await story()
 
     asyncio.run(whole())
@@ -127,9 +128,9 @@ def test_a_peer_that_falls_silent_is_given_up():
             visitor = Session(client, QUICK, client=True)
             visitor.start()
             server._transport.pause_reading()
-            began = asyncio.get_running_loop().time()
+            began = beats()
             await visitor.closed
-            assert asyncio.get_running_loop().time() - began < 2
+            assert beats() - began < 10
             assert "does not answer" in str(visitor.failure)
             server.abort()
 

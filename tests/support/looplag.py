@@ -1,16 +1,20 @@
-"""How long an event loop makes everybody wait: a timer that should go off every few milliseconds, and when it does.
+"""How long an event loop makes everybody wait: what it works from one to the next of a timer's short periods.
 
     async with LoopLag() as quiet: …     the control: the same load without what is suspected
     async with LoopLag() as lag: …       lag.p99, lag.worst: seconds
 
-The machine's other load shows in both: compare, or allow the larger of a floor and a few times the control (`harmful`).
+That is processor time of its thread, so that nobody else's work counts.  Compare, or allow the larger of a floor and a
+few times the control (`harmful`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Self
+
+from tests.support.costs import slowness
 
 EVERY = 0.002  # seconds
 FLOOR, TIMES = 0.025, 3.0
@@ -36,7 +40,7 @@ class LoopLag:
 
     @property
     def worst(self) -> float:
-        """The longest drift, in seconds."""
+        """The longest wait, in seconds."""
         return max(self.drifts, default=0.0)
 
     @property
@@ -47,12 +51,12 @@ class LoopLag:
 
     def harmful(self, quiet: LoopLag) -> bool:
         """Whether others had to wait longer than without, and longer than anybody notices."""
-        return self.p99 > max(FLOOR, TIMES * quiet.p99)
+        return self.p99 > max(FLOOR * slowness(), TIMES * quiet.p99)
 
     def _again(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(EVERY, self._woken, loop.time() + EVERY)
+        self._timer = loop.call_later(EVERY, self._woken, time.thread_time())
 
-    def _woken(self, due: float) -> None:
-        self.drifts.append(asyncio.get_running_loop().time() - due)
+    def _woken(self, before: float) -> None:
+        self.drifts.append(time.thread_time() - before)
         self._again()

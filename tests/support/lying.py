@@ -35,7 +35,7 @@ class Names:
             self.most = max(self.most, self._now)
         try:
             if name in self.hanging:
-                self.hanging[name].wait(60)
+                self.hanging[name].wait(100)
             if name not in self.known:
                 raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
             return self.known[name]

@@ -86,9 +86,9 @@ class Answer:
         return json.loads(self.body)
 
 
-def curl(url: str, *options: str | Path, at: Place | None = None, limit: float = 20) -> Answer:
+def curl(url: str, *options: str | Path, at: Place | None = None, limit: float = 60) -> Answer:
     """Fetch `url`, never longer than `limit` seconds."""
-    done = subprocess.run(_curl_command(url, options, at, limit), capture_output=True, timeout=limit + 5, check=False)
+    done = subprocess.run(_curl_command(url, options, at, limit), capture_output=True, timeout=limit + 60, check=False)
     complaint, _, figures = done.stderr.decode(errors="replace").rpartition("\n")
     told = json.loads(figures)
     return Answer(done.returncode, told["http_code"], done.stdout, told["time_starttransfer"], complaint)
@@ -97,7 +97,7 @@ def curl(url: str, *options: str | Path, at: Place | None = None, limit: float =
 class Download:
     """A curl that is still running.  A context manager: it does not outlive the test."""
 
-    def __init__(self, url: str, to: Path, *options: str | Path, at: Place | None = None, limit: float = 60) -> None:
+    def __init__(self, url: str, to: Path, *options: str | Path, at: Place | None = None, limit: float = 300) -> None:
         self._to = to
         command = _curl_command(url, ("-N", "-o", to, *options), at, limit)
         self._process = subprocess.Popen(
@@ -124,7 +124,7 @@ class Download:
         """Wait until `count` bytes are there."""
         wait_until(lambda: self.received >= count, f"{count} bytes arrived", timeout)
 
-    def exit_code(self, timeout: float = 60) -> int:
+    def exit_code(self, timeout: float = 300) -> int:
         """Wait for its end."""
         return self._process.wait(timeout)
 

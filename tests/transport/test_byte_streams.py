@@ -22,7 +22,7 @@ def test_a_pipe(kind: str, check: Check, loop: str) -> None:
         return  # it has no half-close: tests/session/test_legacy.py
 
     async def story() -> None:
-        async with asyncio.timeout(30), KINDS[kind]() as (one, other):
+        async with asyncio.timeout(100), KINDS[kind]() as (one, other):
             await check(one, other)
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:

@@ -43,7 +43,7 @@ DECRYPT_ERROR, HANDSHAKE_FAILURE = 51, 40
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
     async def whole() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             await story()
 
     asyncio.run(whole())

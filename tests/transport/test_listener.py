@@ -15,7 +15,7 @@ from hardline.transport.listener import ALL_ADDRESSES, Listener
 
 def run(story):
     async def whole():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             await story()
 
     asyncio.run(whole())

@@ -25,7 +25,7 @@ def names() -> Iterator[Names]:
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
     async def whole() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             await story()
 
     asyncio.run(whole())

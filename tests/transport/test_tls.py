@@ -27,7 +27,7 @@ from tests.support.pairs import DAY, certificate_pair, host_context, identity, t
 
 def run(story):
     async def whole():
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             await story()
 
     asyncio.run(whole())
@@ -155,7 +155,7 @@ def test_records_for_originals_hold_at_most_4096_bytes():
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=10) as raw,
+            socket.create_connection(("127.0.0.1", port), timeout=100) as raw,
             context.wrap_socket(raw, server_hostname="any") as tls,
         ):
             total = 0
@@ -192,7 +192,7 @@ def test_tls_1_1_is_refused_and_1_2_is_for_originals():
                 context.set_ciphers("ALL:@SECLEVEL=0")
                 context.minimum_version = context.maximum_version = version
                 raw.setblocking(True)
-                raw.settimeout(5)
+                raw.settimeout(100)
                 with context.wrap_socket(raw, server_hostname="any") as tls:
                     return tls.version() or ""
 

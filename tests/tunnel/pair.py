@@ -114,7 +114,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def eventually(condition: Callable[[], object], what: str, timeout: float = 5.0) -> None:
+async def eventually(condition: Callable[[], object], what: str, timeout: float = 60.0) -> None:
     """Wait until `condition` holds.  AssertionError when it does not within `timeout` seconds."""
     try:
         async with asyncio.timeout(timeout):

@@ -151,7 +151,7 @@ def run(
         listener = await Listener.open(["127.0.0.1"], 0, host.accepted, what="p2pport")
         house = House(host, service, listener.port)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(100):
                 await story(house)
         finally:
             await listener.aclose()

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 def run(story: Callable[[], Awaitable[Result]]) -> Result:
     async def whole() -> Result:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             return await story()
 
     return asyncio.run(whole())

@@ -10,13 +10,14 @@ import pytest
 from hardline.errors import ConnectionLost
 from hardline.session.legacy import LegacyPipe
 from hardline.tunnel.pump import carry
+from tests.support.beats import beats
 from tests.support.check_byte_stream import read_all, read_exactly
 from tests.support.pairs import session_pair, tcp_pair, tls_pair
 
 
 def run(story):
     async def whole():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             await story()
 
     asyncio.run(whole())
@@ -88,10 +89,10 @@ def test_a_local_service_that_ends_ends_an_originals_visit_at_once():
             carrying = asyncio.get_running_loop().create_task(carry(pipe, local, ends_with_local=True))
             await service.send(b"all")
             await service.send_eof()
-            began = asyncio.get_running_loop().time()
+            began = beats()
             assert await read_all(far) == b"all"
             await carrying
-            assert asyncio.get_running_loop().time() - began < 2
+            assert beats() - began < 5
 
     run(story)
 

@@ -11,12 +11,13 @@ from hardline.errors import ConnectionLost, LimitReached, NoRoute, PasswordRefus
 from hardline.identity import Label
 from hardline.streams import ByteStream
 from hardline.tunnel.visitor import VisitorLimits
+from tests.support.beats import beats
 from tests.tunnel.pair import QUICK, Pair, echo, eventually, pair
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
     async def whole() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             await story()
 
     asyncio.run(whole())
@@ -159,15 +160,14 @@ def test_an_absent_host_is_known_at_once_the_second_time_and_found_when_it_is_ba
             assert both.finding.searches == searches
 
             await both.start_host()
-            loop = asyncio.get_running_loop()
-            back = loop.time()
+            back = beats()
             while True:
                 try:
                     await echoed(both, b"x")
                     break
                 except NoRoute:
                     await asyncio.sleep(0.05)
-            assert loop.time() - back < 2
+            assert beats() - back < 5
 
     run(story)
 

@@ -18,6 +18,7 @@ import uvloop
 
 from hardline import log
 from hardline.upnp.mappings import Mappings
+from tests.support.beats import beats
 
 _BEAT = 0.02
 
@@ -29,11 +30,10 @@ class Beat:
         self.longest = 0.0
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
+            began = beats()
             await asyncio.sleep(_BEAT)
-            self.longest = max(self.longest, loop.time() - began - _BEAT)
+            self.longest = max(self.longest, beats() - began - _BEAT)
 
 
 def say(**fields: Any) -> None:
@@ -62,14 +62,14 @@ async def hold(port: int, lease: float, owner: str, bind: list[str]) -> None:
     running = [loop.create_task(work()) for work in (mappings.run, beat.run)]
     stopping = loop.create_task(stop.wait())
     await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
-    began = loop.time()
+    began = beats()
     for task in running:
         task.cancel()
     results = await asyncio.gather(*running, return_exceptions=True)
     await mappings.aclose()
     failures = [repr(result) for result in results if not isinstance(result, asyncio.CancelledError)]
     left = [repr(task) for task in asyncio.all_tasks() if task not in (asyncio.current_task(), stopping)]
-    say(stopped_s=loop.time() - began, failures=failures, left=left, held_up_s=beat.longest)
+    say(stopped_s=beats() - began, failures=failures, left=left, held_up_s=beat.longest)
     server.close()
 
 

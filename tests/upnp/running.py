@@ -65,8 +65,8 @@ class Holder:
     def stop(self) -> dict[str, Any]:
         """End it as a person does; returns its last words."""
         self._process.terminate()
-        assert self._process.wait(10) == 0, self._log.read_text()
-        self._reader.join(5)
+        assert self._process.wait(100) == 0, self._log.read_text()
+        self._reader.join(100)
         self._close()
         return self._lines[-1]
 
@@ -77,7 +77,7 @@ class Holder:
         """End it as a crash does."""
         self._process.kill()
         self._process.wait()
-        self._reader.join(5)
+        self._reader.join(100)
         self._close()
 
     def log_text(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -13,6 +12,7 @@ from hardline.upnp import pinhole
 from hardline.upnp.firewall import HOLD_LIMIT, LONGEST, OPEN, Firewall, candidates, offers
 from hardline.upnp.grants import Broken, Grant, Refused, RouterFailed, Silent
 from hardline.upnp.ssdp import Place
+from tests.support.beats import beats
 from tests.upnp.fake_firewall import FORBIDDEN, HERE, NO_SUCH, NOT_YOU, OFF, FakeFirewall, Opened
 from tests.upnp.fake_igd import FakeIgd, Spoilt, Writer
 from tests.upnp.sample import FULL
@@ -118,10 +118,13 @@ def test_a_pinhole_whose_id_never_came_is_deleted_all_the_same():
     router = FakeFirewall(slow={"UpdatePinhole": 60})
 
     async def work(way: Firewall) -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1):
-                await way.hold(7008, 7008, 1800)
-        assert router.pinholes
+        holding = asyncio.get_running_loop().create_task(way.hold(7008, 7008, 1800))
+        async with asyncio.timeout(100):
+            while not router.pinholes:
+                await asyncio.sleep(0.01)
+        holding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await holding
         await way.release(7008, 7008)
         assert router.pinholes == {}
 
@@ -286,20 +289,20 @@ def test_a_router_that_answers_anything_else_fails_in_time_and_blocks_nothing(sp
     async def beat() -> None:
         nonlocal longest
         while True:
-            began = time.monotonic()
+            began = beats()
             await asyncio.sleep(0.01)
-            longest = max(longest, time.monotonic() - began)
+            longest = max(longest, beats() - began)
 
     async def work(way: Firewall) -> None:
         heart = asyncio.get_running_loop().create_task(beat())
-        began = time.monotonic()
+        began = beats()
         with pytest.raises((Broken, Silent)):
             await way.hold(7008, 7008, 1800)
-        took = time.monotonic() - began
+        took = beats() - began
         heart.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await heart
-        assert took < HOLD_LIMIT + 2
+        assert took < HOLD_LIMIT + 5
         assert longest < 1
 
     with_router(router, work)
@@ -359,11 +362,11 @@ def test_cancelling_ends_the_process_at_once():
 
     async def work(way: Firewall) -> None:
         for ask in (way.hold(7008, 7008, 1800), way.release(7008, 7008)):
-            began = time.monotonic()
+            began = beats()
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.5):
                     await ask
-            assert time.monotonic() - began < 1
+            assert beats() - began < 2
 
     with_router(router, work)
 

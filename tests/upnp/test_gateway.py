@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from hardline.upnp import gateway, igd
 from hardline.upnp.gateway import HOLD_LIMIT, RELEASE_LIMIT, Igd
 from hardline.upnp.grants import PORTS_TRIED, Broken, Grant, Refused, RouterFailed, Silent
+from tests.support.beats import beats
 from tests.upnp.fake_igd import NAME, Entry, FakeIgd, Spoilt, Writer
 from tests.upnp.sample import FULL, each
 from tests.upnp.spoilt import EACH, drop_by_drop, html
@@ -184,9 +184,9 @@ def test_without_a_table_to_look_at_the_port_is_mapped_all_the_same():
 def test_a_router_that_is_slow_with_its_table_still_maps_the_port():
     table = {port: Entry(OTHER, port, "x", 0) for port in range(20_000, 20_060)}
     router = FakeIgd(table=table, slow={"GetGenericPortMappingEntry": 0.3})
-    began = time.monotonic()
+    began = beats()
     assert hold_once(router).port == 7008
-    assert time.monotonic() - began < HOLD_LIMIT
+    assert beats() - began < HOLD_LIMIT
 
 
 def test_without_miniupnpc_that_is_said(monkeypatch: pytest.MonkeyPatch):
@@ -211,20 +211,20 @@ def test_a_router_that_answers_anything_else_fails_in_time_and_blocks_nothing(
     async def beat() -> None:
         nonlocal longest
         while True:
-            began = time.monotonic()
+            began = beats()
             await asyncio.sleep(0.01)
-            longest = max(longest, time.monotonic() - began)
+            longest = max(longest, beats() - began)
 
     async def work(way: Igd) -> None:
         heart = asyncio.get_running_loop().create_task(beat())
-        began = time.monotonic()
+        began = beats()
         with pytest.raises((Broken, Silent)):
             await way.hold(7008, 7008, 1800)
-        took = time.monotonic() - began
+        took = beats() - began
         heart.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await heart
-        assert took < gateway.HOLD_LIMIT + 2
+        assert took < gateway.HOLD_LIMIT + 5
         assert longest < 1
 
     with_router(router, work)
@@ -278,11 +278,11 @@ def test_cancelling_ends_the_process_at_once():
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await way.hold(7008, 7008, 1800)
-        began = time.monotonic()
+        began = beats()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await way.release(7008, 7008)
-        assert time.monotonic() - began < 1.5 < RELEASE_LIMIT
+        assert beats() - began < RELEASE_LIMIT - 0.5
 
     with_router(router, work)
 

@@ -11,6 +11,7 @@ import pytest
 from hardline.routes import Endpoint
 from hardline.upnp.grants import Broken, Grant, Refused, RouterFailed, Silent
 from hardline.upnp.leases import GIVE_UP_AFTER, Lease
+from tests.support.beats import beats
 
 PUBLIC = "8.8.4.4"
 
@@ -192,7 +193,7 @@ def test_whoever_makes_it_look_all_the_time_makes_it_ask_now_and_then():
         while time.monotonic() < began + 1.0:
             held.lease.look()
             await asyncio.sleep(0.001)
-        assert 3 <= len(held.way.asked) - before <= 7
+        assert 2 <= len(held.way.asked) - before <= 7
 
     hold(work)
 
@@ -200,11 +201,12 @@ def test_whoever_makes_it_look_all_the_time_makes_it_ask_now_and_then():
 def test_a_lease_is_renewed_at_half_of_its_time():
     async def work(held: Held) -> None:
         held.way.grant = Grant(PUBLIC, 7008, 0.2, "")
-        began = time.monotonic()
+        began, beat = time.monotonic(), beats()
         await held.again()
         while len(held.way.asked) < 7:
             await asyncio.sleep(0.01)
-        assert 0.4 < time.monotonic() - began < 5
+        assert time.monotonic() - began > 0.4
+        assert beats() - beat < 10
 
     hold(work)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.waiting import wait_until
 from tests.upnp.home import HOST, HOST_6, LAN_6, PUBLIC, Home
 from tests.upnp.running import Holder, reach
@@ -58,7 +59,7 @@ def test_without_pcp_the_ipv6_firewall_is_opened_by_upnp_and_closed_at_the_end(h
         assert reach(home.visitor, HOST_6, 7008) == REACHED
         ended = holder.stop()
     assert (ended["failures"], ended["left"]) == ([], [])
-    assert ended["stopped_s"] < 2
+    assert ended["stopped_s"] < 3
     assert home.mapped() == ""
     assert reach(home.visitor, HOST_6, 7008) == ""
 
@@ -80,10 +81,10 @@ def test_a_pinhole_is_renewed_for_as_long_as_we_run(home: Home, log: Path):
     home.start_upnpd()
     with Holder(home.host, "--lease", f"{SHORT}", log=log) as holder:
         holder.wait_for_endpoint(AT, AT_6)
-        began = seen = time.monotonic()
-        while (now := time.monotonic()) < began + RENEWALS * SHORT + 1:
-            seen = now if pinholes(home) else seen
-            assert now - seen < 0.5  # miniupnpd renews by deleting and making anew
+        began, seen = time.monotonic(), beats()
+        while time.monotonic() < began + RENEWALS * SHORT + 1:
+            seen = beats() if pinholes(home) else seen
+            assert beats() - seen < 1.5  # miniupnpd renews by deleting and making anew
         assert reach(home.visitor, HOST_6, 7008) == REACHED
 
 

@@ -13,6 +13,7 @@ from hardline.upnp.asking import WAITS
 from hardline.upnp.grants import Broken, Grant, Refused, RouterFailed, Silent, Way
 from hardline.upnp.portcontrol import NatPmp, Pcp, speaks
 from tests.support import needs
+from tests.support.beats import beats
 from tests.upnp.fake_router import FakeRouter
 from tests.upnp.sample import FULL, at_full_size, each
 
@@ -86,19 +87,19 @@ def test_lost_packets_are_asked_again(kind: str):
 @pytest.mark.parametrize("kind", WAYS)
 def test_a_router_that_says_nothing_is_given_up_in_time(kind: str):
     router = FakeRouter(lost=1000)
-    began = time.monotonic()
+    began = beats()
     assert isinstance(failure_of(router, kind), Silent)
-    assert time.monotonic() - began < LIMIT
+    assert beats() - began < LIMIT
     assert len(router.asked) == len(WAITS)
 
 
 @pytest.mark.parametrize("kind", WAYS)
 def test_where_nobody_listens_that_is_known_at_once(kind: str):
     async def work() -> None:
-        began = time.monotonic()
+        began = beats()
         with pytest.raises(Silent):
             await way_to(kind, "127.0.77.200").hold(7008, 7008, 1800)
-        assert time.monotonic() - began < sum(WAITS) / 2
+        assert beats() - began < sum(WAITS) / 2
 
     asyncio.run(work())
 
@@ -146,9 +147,9 @@ def test_rubbish_is_no_answer(impatient: None, kind: str):
 
 @pytest.mark.parametrize("kind", WAYS)
 def test_a_flood_of_rubbish_ends_the_question_early(kind: str):
-    began = time.monotonic()
+    began = beats()
     assert isinstance(failure_of(FakeRouter(answer=lambda _: [b"rubbish"] * 500), kind), Broken)
-    assert time.monotonic() - began < 1
+    assert beats() - began < 3
 
 
 def test_an_answer_for_another_port_or_with_another_nonce_is_not_ours(impatient: None):
@@ -230,21 +231,21 @@ def test_a_pinhole_whose_owner_the_router_forgot_is_shortened():
 @pytest.mark.parametrize(("versions", "kind"), [((2,), "PCP"), ((0,), "NAT-PMP"), *each(((0, 2), "PCP"), ((), None))])
 def test_pcp_is_preferred_then_natpmp_then_nothing(versions: tuple[int, ...], kind: str | None):
     found: list[Way | None] = []
-    began = time.monotonic()
+    began = beats()
 
     async def work(address: str) -> None:
         found.append(await speaks(address, OWN, "owner", time.monotonic))
 
     with_router(FakeRouter(versions=versions), work)
     assert (found[0].kind if found[0] else None) == kind
-    assert time.monotonic() - began < (1 if kind else LIMIT)
+    assert beats() - began < (3 if kind else LIMIT)
 
 
 @pytest.mark.parametrize("deaf_to", [0, 2])
 def test_a_router_that_is_silent_in_one_of_them_is_known_soon(deaf_to: int):
     honest = FakeRouter()
     found: list[Way | None] = []
-    began = time.monotonic()
+    began = beats()
 
     async def work(address: str) -> None:
         found.append(await speaks(address, OWN, "owner", time.monotonic))
@@ -252,4 +253,4 @@ def test_a_router_that_is_silent_in_one_of_them_is_known_soon(deaf_to: int):
     with_router(FakeRouter(answer=lambda data: [] if data[0] == deaf_to else honest._honest(data)), work)
     assert found[0]
     assert found[0].kind == ("PCP" if deaf_to == 0 else "NAT-PMP")
-    assert time.monotonic() - began < 1.5
+    assert beats() - began < 3

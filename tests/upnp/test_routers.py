@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.waiting import wait_until
 from tests.upnp.home import HOST, HOST_6, NEIGHBOUR, OTHER_PUBLIC, PUBLIC, ROUTER, VISITOR, Box, Home
 from tests.upnp.running import Holder, reach
@@ -26,7 +27,7 @@ pytestmark = [
 
 REACHED = "reached 7008"
 AT, AT_6 = f"{PUBLIC}:7008", f"[{HOST_6}]:7008"
-STOP_LIMIT = 2.0
+STOP_LIMIT = 4.0  # seconds; RELEASE_LIMIT, and the process that is asked to end
 SHORT, RENEWALS = (5, 2) if FULL else (3, 1)  # seconds of a lease, and for how many of them
 
 
@@ -99,10 +100,10 @@ def test_short_leases_are_renewed_for_as_long_as_we_run_and_no_longer(home: Home
     start(home, way)
     with Holder(home.host, "--lease", f"{SHORT}", log=log) as holder:
         wait_until(lambda: AT in holder.status()["endpoints"], "it was mapped")
-        began = seen = time.monotonic()
-        while (now := time.monotonic()) < began + RENEWALS * SHORT + 1:
-            seen = now if mapped_to(home, HOST) else seen
-            assert now - seen < 0.5  # miniupnpd renews some by deleting and making them anew
+        began, seen = time.monotonic(), beats()
+        while time.monotonic() < began + RENEWALS * SHORT + 1:
+            seen = beats() if mapped_to(home, HOST) else seen
+            assert beats() - seen < 1.5  # miniupnpd renews some by deleting and making them anew
         assert reach(home.visitor, PUBLIC, 7008) == REACHED
         assert holder.status()["changes"] <= 2
         holder.kill()

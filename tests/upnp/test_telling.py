@@ -24,7 +24,7 @@ def test_the_first_few_are_told_at_once_and_a_flood_once_in_a_while():
 
     asyncio.run(work())
     assert all(later - sooner >= 0.39 for sooner, later in zip(said, said[3:], strict=False))
-    assert 4 <= len(said) <= 9
+    assert 3 < len(said) <= 9
 
 
 def test_the_last_change_of_a_flood_is_told_in_the_end():
@@ -40,7 +40,7 @@ def test_the_last_change_of_a_flood_is_told_in_the_end():
         for state in range(6):  # noqa: B007  `say` looks at it
             teller.tell()
         assert not told.is_set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(100):
             await told.wait()
 
     asyncio.run(work())
@@ -62,7 +62,7 @@ def test_after_the_end_nothing_is_told():
             teller.tell()
         closed.close()
         closed.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(100):
             await done.wait()
         assert said == ["closed", "other", "other"]
 

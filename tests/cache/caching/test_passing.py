@@ -108,7 +108,7 @@ def test_the_end_of_the_visitor_ends_the_stream_at_the_origin(tmp_path: Path) ->
             visitor.send(request("GET", "/events"))
             await visitor.head()
             visitor.writer.transport.abort()
-            await asyncio.wait_for(ended.wait(), 10)
+            await asyncio.wait_for(ended.wait(), 100)
 
     asyncio.run(main())
 
@@ -224,7 +224,7 @@ def test_an_upload_that_is_cut_never_looks_whole(tmp_path: Path) -> None:
             visitor.send(b"POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
             await until(lambda: site.origin.asked, "it is carried")
             visitor.writer.transport.abort()
-            assert await asyncio.wait_for(outcome, 10) == "cut"
+            assert await asyncio.wait_for(outcome, 100) == "cut"
 
     asyncio.run(main())
 
@@ -282,7 +282,7 @@ def test_an_upgraded_connection_is_raw_both_ways(tmp_path: Path, protocol: str) 
             assert await visitor.reader.readexactly(len(data)) == data
             await writing
             visitor.writer.write_eof()
-            await asyncio.wait_for(ended, 10)
+            await asyncio.wait_for(ended, 100)
             assert await visitor.reader.read() == b""
 
     asyncio.run(main())

@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin
@@ -19,6 +18,7 @@ from hardline.cache.files.browsing import Browsing
 from tests.cache.files.test_listing import NAMES, Page
 from tests.cache.serving import Serving, serving
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.programs import curl
 from tests.support.waiting import wait_until
 
@@ -146,9 +146,9 @@ def test_a_hundred_thousand_files_are_all_listed_in_order(crowd):
 def test_a_very_long_list_begins_at_once_and_stops_nobody(crowd):
     with serving(crowd) as site:
         os.utime(crowd / "small.txt", (1, 1))
-        other = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+        other = http.client.HTTPConnection("127.0.0.1", site.port, timeout=100)
         with contextlib.closing(other), site.connection() as sock:
-            began = time.monotonic()
+            began = beats()
             sock.sendall(b"GET /many/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             seen, first, waits = bytearray(), 0.0, []
             sock.setblocking(False)
@@ -156,17 +156,16 @@ def test_a_very_long_list_begins_at_once_and_stops_nobody(crowd):
                 with contextlib.suppress(BlockingIOError):
                     seen += sock.recv(1 << 20)
                 if not first and b"file 0.txt" in seen:
-                    first = time.monotonic() - began
-                asked = time.monotonic()
+                    first = beats() - began
+                asked = beats()
                 other.request("GET", "/small.txt")
                 assert other.getresponse().read() == b"small"
-                waits.append(time.monotonic() - asked)
-            took = time.monotonic() - began
+                waits.append(beats() - asked)
+            took = beats() - began
     assert seen.count(b"<li>") == MANY
     assert first < took / 2
-    assert first < 2.5  # 0.5 s on a quiet machine
     assert len(waits) > 50
-    assert max(waits) < max(0.5, took / 4)
+    assert max(waits) < took / 4
 
 
 def test_a_slow_reader_of_a_long_list_costs_little_memory(crowd):

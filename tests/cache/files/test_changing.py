@@ -12,7 +12,6 @@ import random
 import resource
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +21,7 @@ import uvloop
 
 from tests.cache.serving import Serving, serving
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.programs import CUT, Download, curl
 from tests.support.waiting import wait_until
 
@@ -281,17 +281,17 @@ def test_fifty_visitors_of_whom_one_is_slow_are_served_at_full_speed(site, tmp_p
     def fetch(_: int) -> bytes:
         return hashlib.sha256(site.get("/big.bin").body).digest()
 
-    began = time.monotonic()
+    began = beats()
     assert fetch(0) == expected
-    alone = time.monotonic() - began
+    alone = beats() - began
     with Download(site.url("/big.bin"), tmp_path / "slow", "--limit-rate", "1k") as slow:
         slow.has_received(1)
-        began = time.monotonic()
+        began = beats()
         with ThreadPoolExecutor(10) as pool:
             assert set(pool.map(fetch, range(49))) == {expected}
-        together = time.monotonic() - began
+        together = beats() - began
         assert slow.running
-    assert together < 49 * alone * 3 + 5
+    assert together < 49 * alone * 3 + 30
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
@@ -304,7 +304,7 @@ def test_a_visitor_who_takes_his_time_gets_the_right_bytes(tmp_path, run):
             request = f"GET /big.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{field}\r\n"
             received = bytearray()
             with socket.socket() as sock:
-                sock.settimeout(20)
+                sock.settimeout(100)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # before the window is told
                 sock.connect(("127.0.0.1", site.port))
                 sock.sendall(request.encode())

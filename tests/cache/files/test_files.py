@@ -96,7 +96,7 @@ def test_the_head_is_the_same_without_the_body(site, big):
 
 
 def test_requests_follow_each_other_on_one_connection(site):
-    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=100)
     with contextlib.closing(connection):
         for method, path, status in [
             ("GET", "/a.txt", 200),

@@ -25,7 +25,7 @@ def visit(handler, story, limits=None):
     """Run story(stream, server, session); the stream's other end is served by `handler`."""
 
     async def whole():
-        async with asyncio.timeout(60), session_pair(limits) as (visitor, host, opened):
+        async with asyncio.timeout(100), session_pair(limits) as (visitor, host, opened):
             server = StreamServer(handler, "test")
 
             async def serve(stream):

@@ -103,7 +103,7 @@ def test_what_never_ends_is_refused_as_soon_as_it_is_too_long(kind: str) -> None
 @pytest.mark.parametrize("sent", [b"G", HEAD, HEAD + b"\r\n" + HEAD, b"\r\n" + HEAD])
 def test_a_head_that_is_not_whole_in_time_is_answered_so(sent: bytes) -> None:
     async def main() -> bytes:
-        async with asyncio.timeout(60), session_pair() as (visitor, _, opened):
+        async with asyncio.timeout(100), session_pair() as (visitor, _, opened):
             server = StreamServer(read, "test", head_time=0.1)
             stream = visitor.open_stream()
             serving = asyncio.get_running_loop().create_task(server.serve(await opened.get()))
@@ -122,7 +122,7 @@ def test_a_head_that_is_not_whole_in_time_is_answered_so(sent: bytes) -> None:
 
 def test_a_pause_between_requests_or_in_a_body_is_no_slow_head() -> None:
     async def main() -> bytes:
-        async with asyncio.timeout(60), session_pair() as (visitor, _, opened):
+        async with asyncio.timeout(100), session_pair() as (visitor, _, opened):
             server = StreamServer(read, "test", head_time=0.05)
             stream = visitor.open_stream()
             serving = asyncio.get_running_loop().create_task(server.serve(await opened.get()))
@@ -153,7 +153,7 @@ def test_a_pause_between_requests_or_in_a_body_is_no_slow_head() -> None:
 )
 def test_what_the_server_keeps_is_counted_against_the_session_until_it_is_done_with(sent: bytes) -> None:
     async def main() -> None:
-        async with asyncio.timeout(60), session_pair() as (visitor, _, opened):
+        async with asyncio.timeout(100), session_pair() as (visitor, _, opened):
             go = asyncio.Event()
 
             async def wait(request: web.BaseRequest) -> web.Response:

@@ -73,7 +73,7 @@ def answered(
             return got
 
     async def main() -> bytes:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             server = StreamServer(counted, "test")
             try:
                 return await (over_a_stream(server) if tunnel else over_a_socket(server))

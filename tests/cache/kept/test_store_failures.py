@@ -74,7 +74,7 @@ def on_a_small_disk(root: Path, story: str) -> dict[str, Any]:
         ["unshare", "-m", sys.executable, "-m", "tests.cache.small_disk", str(root), story],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
     )
     assert run.returncode == 0, run.stderr
     seen = json.loads(run.stdout)

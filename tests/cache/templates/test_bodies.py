@@ -94,7 +94,7 @@ def test_a_body_that_does_not_come_to_its_end_is_answered(tmp_path: Path, monkey
 
     async def story(asking: Asking) -> None:
         reader, _ = await asking.connect("POST /form HTTP/1.1\r\nHost: x\r\nContent-Length: 5", b"1234")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             assert (await read_answer(reader)).status == 408
             assert await reader.read() == b""
 
