@@ -159,7 +159,7 @@ class Dhtnode:
             self._island.wrap("curl", "-s", "-m", "2", f"{self.url}/node/info"), capture_output=True, check=False
         )
         # One that is still busy may answer with something else.
-        return json.loads(done.stdout) if done.returncode == 0 and done.stdout.startswith("{") else None
+        return json.loads(done.stdout) if done.returncode == 0 and done.stdout.startswith(b"{") else None
 
     def has_good_nodes(self) -> bool:
         info = self.info()
