@@ -6,7 +6,7 @@ PYTEST := $(PYTHON) -m pytest
 # What waits for routers and networks does so beside the rest: tests/conftest.py says what may.
 BESIDE := -n 2 --dist loadgroup
 
-.PHONY: run test test-all check bench soak fuzz system-packages clean
+.PHONY: run test test-all test-oldest check bench soak fuzz system-packages clean
 
 run: $(VENV)/.installed
 	@exec $(PYTHON) scripts/run.py $(ARGS)
@@ -23,6 +23,16 @@ test: $(VENV)/.installed-test system-packages
 # The same tests at their full size: 1 GB where `make test` moves 200 MB.
 test-all: $(VENV)/.installed-test system-packages
 	HARDLINE_TEST_FULL=1 $(PYTEST) -q $(BESIDE) $(ARGS)
+
+# What calls C functions under pyOpenSSL, against the oldest versions that pyproject.toml allows.
+test-oldest: $(VENV)-oldest/.installed
+	$(VENV)-oldest/bin/python -m pytest -q tests/transport tests/tunnel/test_dialer.py tests/tunnel/test_host.py
+
+$(VENV)-oldest/.installed: pyproject.toml
+	python3 -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)-oldest/bin/python -m pip install --quiet --group test --editable . 'pyopenssl==26.2.*' 'cryptography==48.*'
+	@touch $@
 
 # Looks for bytes that break a parser, TIME seconds for each target or for TARGET; MERGE=1 keeps what it found.
 fuzz: $(VENV)/.installed-fuzz
@@ -56,4 +66,4 @@ $(VENV)/.installed-fuzz: $(VENV)/.installed-test pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
