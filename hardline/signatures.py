@@ -20,6 +20,17 @@ _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
 _SEQUENCE, _INTEGER, _VERSION = 0x30, 0x02, 0xA0  # the tags of DER that come before a certificate's public key
 
 
+# What an AlgorithmIdentifier in DER begins with (RFC 8410, 5480, 8017): of elliptic curves, those with these names.
+_EC = bytes.fromhex("06072a8648ce3d0201")
+_KINDS = (
+    bytes.fromhex("06032b6570"),  # Ed25519
+    *(_EC + bytes.fromhex(curve) for curve in ("06082a8648ce3d030107", "06052b81040022", "06052b81040023")),  # P-256 …
+    bytes.fromhex("06092a864886f70d010101"),  # RSA
+)
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_MAX_MODULUS, _MAX_EXPONENT = 8192, 32  # bits
+
+
 class CannotSign(Exception):
     """A private key of a kind that has no signature here; the message says which have one."""
 
@@ -32,6 +43,10 @@ def signing_key(private_key_pem: bytes) -> SigningKey:
         key = None
     if not isinstance(key, SigningKey):
         raise CannotSign("its key is none of Ed25519, ECDSA and RSA")
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in _CURVES:
+        raise CannotSign(f"its key is of the curve {key.curve.name}, expected one of {', '.join(_CURVES)}")
+    if isinstance(key, rsa.RSAPrivateKey) and not _is_cheap(key.private_numbers().public_numbers):
+        raise CannotSign(f"its RSA key has more than {_MAX_MODULUS} bits, or an exponent of more than {_MAX_EXPONENT}")
     return key
 
 
@@ -81,7 +96,8 @@ def _public_key(certificate: bytes) -> object:
     """The public key, read past all that comes before it.
 
     What the original makes (version 1, serial number 0) is refused by parsers that look at the rest; nothing but the
-    key counts here.
+    key counts here.  Strangers choose it: of a kind that is not one of ours the library never sees anything, since it
+    looks for primes in some (Diffie-Hellman of X9.42: seconds, minutes), and checks curves that somebody made up.
     """
     try:
         whole = _der(certificate, 0, _SEQUENCE)
@@ -89,9 +105,20 @@ def _public_key(certificate: bytes) -> object:
         for tag in (_VERSION, _INTEGER, _SEQUENCE, _SEQUENCE, _SEQUENCE, _SEQUENCE):
             if tag != _VERSION or certificate[at] == _VERSION:
                 at = _der(certificate, at, tag)[1]
-        return serialization.load_der_public_key(certificate[at : _der(certificate, at, _SEQUENCE)[1]])
+        key = certificate[at : _der(certificate, at, _SEQUENCE)[1]]
+        kind = key[slice(*_der(key, _der(key, 0, _SEQUENCE)[0], _SEQUENCE))]
+        if not kind.startswith(_KINDS):
+            raise PeerError("a certificate whose key is none of Ed25519, ECDSA and RSA")
+        loaded = serialization.load_der_public_key(key)
+        if isinstance(loaded, rsa.RSAPublicKey) and not _is_cheap(loaded.public_numbers()):
+            raise PeerError("a certificate whose key takes too long to use")
+        return loaded
     except (ValueError, IndexError, UnsupportedAlgorithm):
         raise PeerError("a certificate that has no usable key") from None
+
+
+def _is_cheap(key: rsa.RSAPublicNumbers) -> bool:
+    return key.n.bit_length() <= _MAX_MODULUS and key.e.bit_length() <= _MAX_EXPONENT
 
 
 def _der(data: bytes, at: int, tag: int) -> tuple[int, int]:

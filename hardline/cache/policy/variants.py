@@ -41,7 +41,6 @@ _MOST_LISTED = 1024  # bytes of a list that is put in order
 _ODD = re.compile("[\0-\x08\x0a-\x1f\x7f-\xff<>{}`\\\\]")
 _ODD_TO_REPEAT = re.compile(f"{_ODD.pattern}|[\"']")
 _REPEATED = ("user-agent", "referer", "origin")
-_AROUND_COMMA = re.compile(r"[ \t]*,[ \t]*")
 _QUALITY = re.compile(r"[ \t]*;[ \t]*q[ \t]*=[ \t]*([0-9.]+)[ \t]*\Z", re.IGNORECASE)
 
 
@@ -98,7 +97,7 @@ def _normal(named: dict[str, str], name: str) -> str | None:
         return None
     if name in _LISTS and len(value) <= _MOST_LISTED:
         return ",".join(sorted(re.sub(r"[ \t]", "", item).lower() for item in items(value)))
-    return _AROUND_COMMA.sub(",", value.strip(" \t"))
+    return ",".join(part.strip(" \t") for part in value.split(","))
 
 
 def _in_the_wanted_language(head: StoredHead, named: dict[str, str], name: str) -> bool:
