@@ -7,10 +7,15 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.netns.lab import Lab
 from tests.support import needs
 from tests.support.programs import RunningOrigin, running_origin
+
+# How long an example takes is the machine's business.
+settings.register_profile("anywhere", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("anywhere")
 
 _CI = os.environ.get("CI") == "true"
 
