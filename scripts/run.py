@@ -116,6 +116,7 @@ def _show_url() -> None:
     if example["state"] == "serving":
         say(f"what is in {SHARED} is now at")
         say(f"    {example['url']}")
+        say(f"ask this node with  {SCRIPTS / 'hardline'} --datadir {DATA} ls")
         say("add files to it, and open the URL on any computer where hardlined runs; Ctrl-C ends it")
     else:
         say(f"error: services.d/example.ini is {example['state']}: {example['problem']}")
