@@ -46,3 +46,9 @@ def networks(address: str) -> Networks:
 def source_of(address: str) -> str:
     """Whom `address` belongs to: itself, or its /64."""
     return networks(address)[-1]
+
+
+def around(address: str) -> tuple[str, ...]:
+    """`address`, and the networks that it lies in where they are wider, the narrowest first."""
+    widest, wider, source = networks(address)
+    return (source,) if widest == source else (address, source, wider, widest)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from hardline.transport.ways import way_to
 from hardline.tunnel.race import Race
 
 LEFT_ALONE = 4.0  # seconds
+PUT_OFF = 1.0  # seconds: a few staggers
 SMALL_SEGMENT = 1200  # bytes of payload: with headers and options no more than every IPv6 path carries (1280)
 FELL_SILENT = (
     "the connection opened, but the answer to the first flight never came: "
@@ -119,11 +120,12 @@ class Dialer:
         self._opened: dict[tuple[KeyHash, Candidate], tuple[asyncio.Transport, bool]] = {}
         self._small: dict[Endpoint, None] = {}  # to which packets of full size may be lost
 
-    async def dial(self, target: KeyHash, known: Candidate | None = None) -> Route:
+    async def dial(self, target: KeyHash, known: Candidate | None = None, put_off: Collection[Endpoint] = ()) -> Route:
         """Open a verified connection to whoever owns `target`.
 
         `known`, a path that worked a moment ago, is tried first; finders are asked only when it fails or takes
-        longer than `stagger` seconds.  The whole takes at most `timeout` seconds, and LEFT_ALONE when nothing is left
+        longer than `stagger` seconds.  Those of `put_off` are connected to PUT_OFF seconds after their turn, so that
+        any other that is there wins.  The whole takes at most `timeout` seconds, and LEFT_ALONE when nothing is left
         but attempts that nobody answers, after others were told no: what said no may say yes by now, and is asked
         again by the next dial.  Losing attempts are closed before this returns; the caller owns the connection.
 
@@ -144,7 +146,8 @@ class Dialer:
         try:
             while True:
                 while candidate := race.start(loop.time()):
-                    tasks.start(self._attempt(target, candidate, happened), f"attempt.{candidate.endpoint}")
+                    delay = PUT_OFF if candidate.endpoint in put_off else 0.0
+                    tasks.start(self._attempt(target, candidate, happened, delay), f"attempt.{candidate.endpoint}")
                 if race.idle and not searching:
                     raise NoRoute(target, failed, search.reasons)
                 if failed and not searching and race.wake_at is None:
@@ -233,9 +236,11 @@ class Dialer:
         target: KeyHash,
         candidate: Candidate,
         happened: asyncio.Queue[_Found | _Searched | _Lost | Route],
+        delay: float,
     ) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
+        await asyncio.sleep(delay)
         try:
             async with asyncio.timeout(self._timeout):
                 tls, protocol = await self._connect(target, candidate)

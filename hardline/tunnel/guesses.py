@@ -2,52 +2,76 @@
 
     a hello with a password ──wait──▶ 0: it is judged; right, or `wrong`        so many seconds: it is refused unread
 
-A source has five wrong guesses, and then one every ten seconds; all sources that ever guessed wrong have sixty a minute
-of one service together.  A source that has not is never refused, whatever others do.  What is remembered is bounded:
-those that guessed last stay.  `now` is seconds on any monotonic clock.  Source: docs/PROTOCOL.md, section 4.3.
+    an address ──▶ 5 wrong ones, then one in 10 s    its /64 ──▶ 20, 8 s    its /56 ──▶ 40, 7 s    its /48 ──▶ 60, 6 s
+
+Every wrong one counts in all networks of who guessed.  All that ever guessed wrong have sixty a minute of one service
+together.  Whose widest network has not is never refused, whatever others do; nor is, while its own allowance lasts, an
+address that gave the right word lately, whatever its neighbours do.  What is remembered is bounded: those that guessed
+last stay.  `now` is seconds on any monotonic clock.  Source: docs/PROTOCOL.md, section 4.3.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-OF_A_SOURCE, SOURCE_EVERY = 5, 10.0  # guesses at once, and seconds until there is one more
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+# Guesses at once, and seconds until there is one more: of an address, and of the ever wider networks around it.  The
+# wider one gains faster, so that nobody empties it from inside a single narrower one.
+ALLOWED = ((5, 10.0), (20, 8.0), (40, 7.0), (60, 6.0))
 OF_A_SERVICE, SERVICE_EVERY = 60, 1.0
-REMEMBERED = 3600.0  # seconds after its last wrong guess that a source is known by
-MAX_SOURCES = 16_384
+REMEMBERED = 3600.0  # seconds after its last wrong guess that a network is known by
+PROVEN_FOR = 86_400.0  # seconds after the right word
+MAX_NETWORKS = 8192  # of a service
+MAX_PROVEN = 1024
 MAX_SERVICES = 1024
 TELL_AFTER = 5  # wrong guesses: somebody who mistypes is no news
 TELL_EVERY = 3600.0
 
 
 class Guesses:
-    """Those of all services.  A service and a source are any keys."""
+    """Those of all services.
+
+    A service is any key, another one when its password changes: who gave the old one has proven nothing.  `networks`
+    are an address and what is around it, the narrowest first (transport.sources.around).
+    """
 
     def __init__(self) -> None:
-        self._sources: OrderedDict[tuple[Hashable, str], _Bucket] = OrderedDict()
         self._services: OrderedDict[Hashable, _Service] = OrderedDict()
 
-    def wait(self, service: Hashable, source: str, now: float) -> float:
-        """Seconds until a guess of `source` is judged; 0: now."""
-        bucket = self._sources.get((service, source))
-        if bucket is None or now - bucket.filled >= REMEMBERED:
+    def wait(self, service: Hashable, networks: Sequence[str], now: float) -> float:
+        """Seconds until a guess from `networks` is judged; 0: now."""
+        if (known := self._services.get(service)) is None:
             return 0.0
-        return max(bucket.wait(now), self._service(service, now).bucket.wait(now))
+        proven = now - known.proven.get(networks[0], -math.inf) < PROVEN_FOR
+        buckets = [
+            bucket
+            for network in networks[: 1 if proven else None]
+            if (bucket := known.networks.get(network)) is not None and now - bucket.filled < REMEMBERED
+        ]
+        if buckets and not proven:
+            buckets.append(known.bucket)
+        return max((bucket.wait(now) for bucket in buckets), default=0.0)
 
-    def wrong(self, service: Hashable, source: str, now: float) -> int:
-        """`source` guessed wrong.  How many wrong guesses the owner is to be told of now; 0: none."""
-        bucket = self._sources.pop((service, source), None) or _Bucket(OF_A_SOURCE, SOURCE_EVERY, now)
-        self._sources[service, source] = bucket
-        bucket.take(now)
-        if len(self._sources) > MAX_SOURCES:
-            self._sources.popitem(last=False)
-        all_of_it = self._service(service, now)
-        all_of_it.bucket.take(now)
-        all_of_it.untold += 1
-        return self.untold(service, now) if all_of_it.untold >= TELL_AFTER else 0
+    def right(self, service: Hashable, networks: Sequence[str], now: float) -> None:
+        """The right word came from `networks`."""
+        _keep(self._service(service, now).proven, networks[0], now, MAX_PROVEN)
+
+    def wrong(self, service: Hashable, networks: Sequence[str], now: float) -> int:
+        """A wrong one came from `networks`.  How many the owner is to be told of now; 0: none."""
+        known = self._service(service, now)
+        for network, (most, every) in zip(networks, ALLOWED, strict=False):
+            bucket = known.networks.get(network) or _Bucket(most, every, now)
+            bucket.take(now)
+            _keep(known.networks, network, bucket, MAX_NETWORKS)
+        known.bucket.take(now)
+        known.untold += 1
+        return self.untold(service, now) if known.untold >= TELL_AFTER else 0
 
     def untold(self, service: Hashable, now: float) -> int:
         """How many the owner has not been told of and may be told of now, which this counts as done."""
@@ -60,11 +84,17 @@ class Guesses:
         return count
 
     def _service(self, service: Hashable, now: float) -> _Service:
-        known = self._services.pop(service, None) or _Service(_Bucket(OF_A_SERVICE, SERVICE_EVERY, now))
-        self._services[service] = known
-        if len(self._services) > MAX_SERVICES:
-            self._services.popitem(last=False)
+        known = self._services.get(service) or _Service(_Bucket(OF_A_SERVICE, SERVICE_EVERY, now))
+        _keep(self._services, service, known, MAX_SERVICES)
         return known
+
+
+def _keep(table: OrderedDict[K, V], key: K, value: V, most: int) -> None:
+    """Set as the newest; the oldest goes when there are more than `most`."""
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > most:
+        table.popitem(last=False)
 
 
 class _Bucket:
@@ -92,5 +122,7 @@ class _Bucket:
 @dataclass(slots=True)
 class _Service:
     bucket: _Bucket
+    networks: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict)
+    proven: OrderedDict[str, float] = field(default_factory=OrderedDict)  # addresses, and since when
     untold: int = 0
     tell_at: float = -math.inf

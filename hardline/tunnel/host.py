@@ -18,7 +18,7 @@ from OpenSSL import SSL
 
 from hardline import log
 from hardline.errors import ConnectionLost, HardlineError, LimitReached, PasswordRefused, PeerError, ServiceFailed
-from hardline.identity import KeyHash, instance_name, utc_day
+from hardline.identity import KeyHash, Label, instance_name, utc_day
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, format_wan_hosts
 from hardline.servicedir import Service
@@ -33,7 +33,7 @@ from hardline.transport import psk
 from hardline.transport.contexts import front_context, server_context
 from hardline.transport.engine import reason
 from hardline.transport.handshake import Names
-from hardline.transport.sources import Source, networks, source_of
+from hardline.transport.sources import Source, around, networks, source_of
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from hardline.tunnel.connections import Connections
@@ -108,7 +108,7 @@ class Host:
         self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
         self._connections: dict[KeyHash, Connections[asyncio.Future[None]]] = {}
         self._guesses = Guesses()
-        self._telling: dict[KeyHash, asyncio.TimerHandle] = {}
+        self._telling: dict[Label, asyncio.TimerHandle] = {}
         self.visitors: set[Visitor] = set()
 
     def replace(self, services: Iterable[Service]) -> None:
@@ -286,29 +286,30 @@ class Host:
         ago = self._clock() - visitor.since
         return Seat(visitor, where, True, asyncio.get_running_loop().time() - ago)
 
-    def _judge_password(self, service: Service, given: str, source: str) -> None:
-        """Raises PasswordRefused for a wrong one, LimitReached when `source` may not guess now."""
+    def _judge_password(self, service: Service, given: str, address: str) -> None:
+        """Raises PasswordRefused for a wrong one, LimitReached when who is at `address` may not guess now."""
         wanted = service.label.password
         if not wanted:
             return
-        now, key_hash = asyncio.get_running_loop().time(), service.key_hash
-        if wait := self._guesses.wait(key_hash, source, now):
+        now, label, where = asyncio.get_running_loop().time(), service.label, around(address)
+        if wait := self._guesses.wait(label, where, now):
             raise LimitReached(f"too many wrong passwords: the next one is judged in {wait:.0f} s")
         if not hello.same_password(given, wanted):
-            self._tell_of_guesses(key_hash, self._guesses.wrong(key_hash, source, now))
+            self._tell_of_guesses(label, self._guesses.wrong(label, where, now))
             raise PasswordRefused("the visitor's label has another password")
+        self._guesses.right(label, where, now)
 
-    def _tell_of_guesses(self, key_hash: KeyHash, count: int) -> None:
+    def _tell_of_guesses(self, label: Label, count: int) -> None:
         """Log that `count` were wrong, and in an hour how many have been since."""
         if count:
-            log.warning("password.refused", service=key_hash.short, count=count)
-            if earlier := self._telling.pop(key_hash, None):
+            log.warning("password.refused", service=label.key_hash.short, count=count)
+            if earlier := self._telling.pop(label, None):
                 earlier.cancel()
             loop = asyncio.get_running_loop()
-            self._telling[key_hash] = loop.call_later(TELL_EVERY + 1, self._tell_again, key_hash)
+            self._telling[label] = loop.call_later(TELL_EVERY + 1, self._tell_again, label)
 
-    def _tell_again(self, key_hash: KeyHash) -> None:
-        self._tell_of_guesses(key_hash, self._guesses.untold(key_hash, asyncio.get_running_loop().time()))
+    def _tell_again(self, label: Label) -> None:
+        self._tell_of_guesses(label, self._guesses.untold(label, asyncio.get_running_loop().time()))
 
     def _wan_hosts(self) -> str:
         return format_wan_hosts(self._whereabouts())
@@ -321,7 +322,7 @@ class Host:
             pass
         theirs = hello.VisitorHello.parse(line)
         try:
-            self._judge_password(service, theirs.password, source_of(visitor.endpoint.host))
+            self._judge_password(service, theirs.password, visitor.endpoint.host)
         except (PasswordRefused, LimitReached) as failure:
             error = hello.BAD_PASSWORD if isinstance(failure, PasswordRefused) else hello.WAIT
             await tls.send(hello.HostRefusal(error).encode())
@@ -443,7 +444,7 @@ class Host:
         # An original that wants no password does not look at the line either.
         if service.label.password:
             theirs = hello.LegacyVisitorLine.parse(line)
-            self._judge_password(service, theirs.password, source_of(visitor.endpoint.host))
+            self._judge_password(service, theirs.password, visitor.endpoint.host)
         self._make_room(visitor.endpoint.host)
         visitor.protocol = "hardline/1"
         return pipe

@@ -44,6 +44,7 @@ _PROBE_EVERY = 0.5  # seconds between background dials to a host that is known t
 # host of the LAN that is back it takes 10 ms, on a busy machine a few times that.
 _PATIENCE = 0.5
 _LOG_LENGTH = 50
+_WAITS = 60.0  # seconds that other endpoints come before one that said `wait`
 _ORIGINAL_CLOSED = (
     "the host, an original, closed at once: its service is down, or it wants another word before the key hash"
 )
@@ -190,6 +191,7 @@ class Visitor:
         self._dialling: dict[Label, asyncio.Task[WarmSession | _Original]] = {}
         self._absent: OrderedDict[KeyHash, tuple[NoRoute, float]] = OrderedDict()
         self._originals: OrderedDict[Label, Candidate] = OrderedDict()
+        self._put_off: OrderedDict[tuple[KeyHash, Endpoint], float] = OrderedDict()  # until when
         self.originals: set[OpenOriginal] = set()
         self.recent: deque[VisitRecord] = deque(maxlen=_LOG_LENGTH)
 
@@ -278,7 +280,7 @@ class Visitor:
     async def _dial(self, label: Label) -> WarmSession | _Original:
         key_hash = label.key_hash
         try:
-            route = await self._dialer.dial(key_hash, self._originals.get(label))
+            route = await self._dialer.dial(key_hash, self._originals.get(label), self._waits(key_hash))
         except NoRoute as failure:
             self._originals.pop(label, None)
             self._absent[key_hash] = (failure, asyncio.get_running_loop().time())
@@ -294,6 +296,11 @@ class Visitor:
         except BaseException:
             route.tls.abort()
             raise
+
+    def _waits(self, key_hash: KeyHash) -> frozenset[Endpoint]:
+        """Where the host knows us by a network that guesses: elsewhere it may see another one."""
+        now = asyncio.get_running_loop().time()
+        return frozenset(at for (host, at), until in self._put_off.items() if host == key_hash and now < until)
 
     # hardline/2
 
@@ -331,14 +338,20 @@ class Visitor:
             session.abort(ConnectionLost(f"the host sent no hello within {self._limits.hello_timeout:g} s"))
 
     def _greeted(self, warm: WarmSession, answer: hello.HostHello | hello.HostRefusal) -> None:
+        where = warm.label.key_hash, warm.route.candidate.endpoint
         if isinstance(answer, hello.HostRefusal):
             if answer.error == hello.BAD_PASSWORD:
                 raise PasswordRefused("the host wants another text before the key hash")
             if answer.error in ("access", "invite"):
                 raise AccessRefused(_INVITE.get(answer.why, "the owner of the service lets in whom he has invited"))
             if answer.error == hello.WAIT:
+                self._put_off[where] = asyncio.get_running_loop().time() + _WAITS
+                self._put_off.move_to_end(where)
+                while len(self._put_off) > self._limits.sessions:
+                    self._put_off.popitem(last=False)
                 raise ServiceFailed("wait", "")
             raise PeerError(f"the host refused: {answer.error}")
+        self._put_off.pop(where, None)
         warm.title = clean_title(answer.title)
         self._tasks.start(self._remember(warm.label.key_hash, warm.route, answer.wan_hosts, answer.title), "remember")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.transport.sources import networks, source_of
+from hardline.transport.sources import around, networks, source_of
 
 pytestmark = pytest.mark.pure
 
@@ -29,6 +29,20 @@ def test_an_ipv6_customer_is_one_source_and_an_ipv4_address_is_one(address, sour
 
 def test_wider_networks_are_what_a_provider_gives_to_one_customer():
     assert networks("2001:db8:1:203::9") == ("2001:db8:1::/48", "2001:db8:1:200::/56", "2001:db8:1:203::/64")
+
+
+@pytest.mark.parametrize(
+    ("address", "networks_around"),
+    [
+        ("2001:db8:1:203::9", ["2001:db8:1:203::/64", "2001:db8:1:200::/56", "2001:db8:1::/48"]),
+        ("fe80::1%eth0", ["fe80::/64%eth0", "fe80::/56%eth0", "fe80::/48%eth0"]),
+        ("192.0.2.7", []),
+        ("unix", []),
+    ],
+)
+def test_a_neighbour_is_told_from_the_network_around_him(address, networks_around):
+    assert around(address) == (address, *networks_around)
+    assert around("::ffff:192.0.2.7") == around("192.0.2.7")
 
 
 @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))

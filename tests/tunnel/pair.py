@@ -83,6 +83,15 @@ class Pair:
         await self._listener.aclose()
         await self.host.aclose()
 
+    @contextlib.asynccontextmanager
+    async def also_at(self, address: str) -> AsyncIterator[Endpoint]:
+        """The host listens at one more address, which is not found."""
+        listener = await Listener.open([address], 0, self.host.accepted, what="p2pport")
+        try:
+            yield Endpoint(address, listener.port)
+        finally:
+            await listener.aclose()
+
     def retarget(self, **changes: object) -> None:
         self.service = replace(self.service, settings=replace(self.service.settings, **changes))
         self.host.replace([self.service])

@@ -11,6 +11,7 @@ import ssl
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,15 @@ from hardline import certificates
 from hardline.config import LocalService, ServiceSettings
 from hardline.errors import ConnectionLost, PeerError
 from hardline.identity import utc_day
+from hardline.routes import Endpoint
 from hardline.servicedir import Service
 from hardline.session.session import SessionLimits
 from hardline.transport.contexts import visitor_context
 from hardline.transport.listener import Listener
 from hardline.transport.sources import networks
-from hardline.transport.tcp import TcpStream
+from hardline.transport.tcp import TcpStream, peer_endpoint
 from hardline.transport.tls import TlsStream
+from hardline.tunnel.guesses import ALLOWED
 from hardline.tunnel.host import Host, HostLimits
 from tests.support import needs
 from tests.tunnel.pair import eventually
@@ -39,7 +42,7 @@ class House:
     """A host on every loopback address."""
 
     def __init__(self, host: Host, service: Service, port: int) -> None:
-        self.host, self.port = host, port
+        self.host, self.service, self.port = host, service, port
         self._label = service.label
         self.local_connections = self.most_connections = 0
 
@@ -283,8 +286,8 @@ def test_of_one_network_that_shakes_too_many_hands_who_has_many_gives_way_to_who
 
 @pytest.fixture
 def _no_time_passes(monkeypatch):
-    for name in ("SOURCE_EVERY", "SERVICE_EVERY"):
-        monkeypatch.setattr(f"hardline.tunnel.guesses.{name}", 1e9)
+    monkeypatch.setattr("hardline.tunnel.guesses.ALLOWED", tuple((most, 1e9) for most, _ in ALLOWED))
+    monkeypatch.setattr("hardline.tunnel.guesses.SERVICE_EVERY", 1e9)
 
 
 async def _guess(house: House, source: str, password: str, stack: contextlib.AsyncExitStack) -> bytes:
@@ -314,6 +317,58 @@ def test_many_who_guess_take_nothing_from_who_does_not(tmp_path):
             answers = [await _guess(house, f"127.0.1.{1 + number % 30}", "wrong", stack) for number in range(90)]
             assert answers == [b'{"error":"password"}\n'] * 60 + [b'{"error":"wait"}\n'] * 30
             assert b'"v":2' in await _guess(house, "127.0.0.3", "sesame", stack)
+
+    run(tmp_path, story, password="sesame")
+
+
+@pytest.fixture
+def _all_are_neighbours(monkeypatch):
+    """127.X.0.Y of our strangers is 2001:db8:0:X::Y, all of one /48."""
+
+    def seen(transport: asyncio.BaseTransport) -> Endpoint:
+        endpoint = peer_endpoint(transport)
+        _, network, _, host = endpoint.host.split(".")
+        return Endpoint(f"2001:db8:0:{network}::{host}", endpoint.port)
+
+    monkeypatch.setattr("hardline.transport.tcp.peer_endpoint", seen)
+
+
+@pytest.mark.usefixtures("_no_time_passes", "_all_are_neighbours")
+def test_a_neighbour_who_guesses_makes_nobody_wait_but_himself(tmp_path):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            answers = [await _guess(house, "127.0.0.2", "wrong", stack) for _ in range(6)]
+            assert answers == [b'{"error":"password"}\n'] * 5 + [b'{"error":"wait"}\n']
+            assert b'"v":2' in await _guess(house, "127.0.0.3", "sesame", stack)
+
+    run(tmp_path, story, password="sesame")
+
+
+@pytest.mark.usefixtures("_no_time_passes", "_all_are_neighbours")
+def test_all_the_networks_of_one_who_guesses_have_an_end_and_who_knows_the_word_is_let_in(tmp_path):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            assert b'"v":2' in await _guess(house, "127.0.0.3", "sesame", stack)
+            # Of two /56 thirty /64 each: it is the /48 that ends it.
+            sources = [f"127.{network}.0.9" for number in range(1, 36) for network in (number, 100 + number)]
+            answers = [await _guess(house, source, "wrong", stack) for source in sources]
+            assert answers == [b'{"error":"password"}\n'] * 60 + [b'{"error":"wait"}\n'] * 10
+            assert await _guess(house, "127.0.0.4", "sesame", stack) == b'{"error":"wait"}\n'
+            assert b'"v":2' in await _guess(house, "127.0.0.3", "sesame", stack)
+
+    run(tmp_path, story, password="sesame")
+
+
+@pytest.mark.usefixtures("_no_time_passes", "_all_are_neighbours")
+def test_who_knew_the_last_password_has_proven_nothing(tmp_path):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            assert b'"v":2' in await _guess(house, "127.0.0.3", "sesame", stack)
+            settings = replace(house.service.settings, password="another")
+            house.host.replace([replace(house.service, settings=settings)])
+            sources = [f"127.0.0.{host}" for host in range(10, 30)]
+            assert {await _guess(house, source, "wrong", stack) for source in sources} == {b'{"error":"password"}\n'}
+            assert await _guess(house, "127.0.0.3", "another", stack) == b'{"error":"wait"}\n'
 
     run(tmp_path, story, password="sesame")
 

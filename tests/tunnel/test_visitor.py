@@ -118,6 +118,39 @@ def test_who_guesses_the_word_is_asked_to_wait_and_told_so(tmp_path):
     run(story)
 
 
+async def _guesses_until_it_has_to_wait(both: Pair) -> None:
+    for number in range(6):
+        visit = await both.visitor.visit(Label(both.service.key_hash, f"wrong{number}"), b"x")
+        with pytest.raises((PasswordRefused, ServiceFailed)):
+            await visit.answered()
+
+
+def test_where_the_host_said_wait_is_dialled_after_every_other_path(tmp_path, monkeypatch):
+    monkeypatch.setattr("hardline.tunnel.dialer.PUT_OFF", 1000.0)
+
+    async def story():
+        async with pair(tmp_path, echo, password="secret") as both, both.also_at("::1") as by_ipv6:
+            by_ipv4, both.finding.endpoints = both.finding.endpoints, [by_ipv6]
+            await _guesses_until_it_has_to_wait(both)
+            both.finding.endpoints = [by_ipv6, *by_ipv4]
+            await echoed(both, b"x")
+
+    run(story)
+
+
+def test_where_the_host_said_wait_is_dialled_when_there_is_no_other_path(tmp_path, monkeypatch):
+    monkeypatch.setattr("hardline.tunnel.dialer.PUT_OFF", 0.1)
+
+    async def story():
+        async with pair(tmp_path, echo, password="secret") as both:
+            await _guesses_until_it_has_to_wait(both)
+            visit = await both.visitor.visit(both.service.label, b"x")
+            with pytest.raises(ServiceFailed):
+                await visit.answered()
+
+    run(story)
+
+
 def test_a_session_with_the_right_word_is_not_lent_to_a_wrong_one(tmp_path):
     async def story():
         async with pair(tmp_path, echo, password="secret") as both:
