@@ -50,7 +50,7 @@ PURE_FILES = {
     "transport": "sources",
     "session": "hello status yamux windows liveness conduct",
     "discovery": "lpd answering heard offers own instances rates reached",
-    "tunnel": "race names entrance crowd guesses",
+    "tunnel": "race names entrance connections crowd guesses",
     "proxy": "asker hostname head pages pac forwarding bodies answers conversation",
     "dht": "record endpoints newest lines table",
     "upnp": "external epoch grants natpmp pcp ssdp routing advice",

@@ -7,6 +7,7 @@ Joint  ◀─ Sink ─────────▶
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from hardline.errors import ConnectionLost, afresh
@@ -68,13 +69,17 @@ class Sink(Protocol):
 class Stream:
     """One pipe in a session: a ByteStream."""
 
-    __slots__ = ("_inbox", "_room", "_session", "_sink", "_write_failure", "gone", "held", "number", "turn", "used")
+    __slots__ = (
+        *("_inbox", "_room", "_session", "_sink", "_write_failure"),
+        *("gone", "held", "number", "turn", "used", "when_gone"),
+    )
 
     def __init__(self, session: Multiplexer, number: int) -> None:
         self.number = number
         self.turn, self.used = 0, 0  # the session's account of what was sent in which turn
         self.held = 0  # and of what was delivered and not consumed
         self.gone = False  # both directions, at once
+        self.when_gone: Callable[[], object] | None = None  # called once: for who waits with it, and reads nothing yet
         self._session = session
         self._inbox = Inbox(self._taken)
         self._sink: Sink | None = None
@@ -181,6 +186,9 @@ class Stream:
         self.room_made()
         if fresh and self._sink is not None:
             self._sink.was_reset(failure)
+        if (tell := self.when_gone) is not None:
+            self.when_gone = None
+            tell()
 
     def room_made(self) -> None:
         """There is room to send again."""

@@ -1,18 +1,21 @@
 """Who has a connection to a service that takes only so many ([Service] max_connections), without I/O.
 
-    enter(source, ticket) ──▶ True: it has a place      False: it waits
-    leave(source) ──▶ the tickets whose turn it is now
+    enter(ticket, source, visitor) ──▶ True: it has a place      False: it waits
+    leave(ticket), which waits or has one ──▶ the tickets that have got one now
 
-A source has at most as many places as it leaves free: whoever holds all that he gets, another one still finds some.
-Of those that wait the source goes first that has fewest.
+A source has at most as many places as it leaves free, and a visitor who has two leaves his source another: whoever
+holds all that he gets, others still find some.  Of those that wait the source goes first that has fewest, and of its
+visitors the one who has fewest; where that is the same, who had none for longest.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
+Owner = tuple[str, object]  # a source, and a visitor of it
 
 
 class Connections(Generic[T]):
@@ -20,28 +23,31 @@ class Connections(Generic[T]):
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._held: Counter[str] = Counter()
-        self._taken = 0
-        self._waiting: OrderedDict[T, str] = OrderedDict()
+        self._owners: dict[T, Owner] = {}  # of those that have a place
+        self._held: Counter[str | Owner] = Counter()
+        self._waiting: dict[str, dict[object, dict[T, None]]] = {}
+        self._waits_as: dict[T, Owner] = {}
 
-    def enter(self, source: str, ticket: T) -> bool:
-        """`source` wants a place.  False: not yet, `leave` will return `ticket`, unless it gives up."""
-        if source not in self._waiting.values() and self._may_have_one(source):
-            self._take(source)
+    def enter(self, ticket: T, source: str, visitor: object) -> bool:
+        """`visitor` of `source` wants a place.  False: not yet, `leave` or `resize` will return `ticket`."""
+        if self._may_have_one(source, visitor):
+            self._take(ticket, (source, visitor))
             return True
-        self._waiting[ticket] = source
+        self._waiting.setdefault(source, {}).setdefault(visitor, {})[ticket] = None
+        self._waits_as[ticket] = source, visitor
         return False
 
-    def give_up(self, ticket: T) -> None:
-        """Who waited does so no more."""
-        self._waiting.pop(ticket, None)
-
-    def leave(self, source: str) -> list[T]:
-        """`source` needs one of its places no more.  Returns who has got one now."""
-        self._held[source] -= 1
-        self._taken -= 1
-        if not self._held[source]:
-            del self._held[source]
+    def leave(self, ticket: T) -> list[T]:
+        """`ticket` needs its place no more, or waits no more.  Returns who has got one now.  Idempotent."""
+        if ticket in self._waits_as:
+            self._wait_no_more(ticket)
+            return []
+        if (owner := self._owners.pop(ticket, None)) is None:
+            return []
+        for holder in (owner[0], owner):
+            self._held[holder] -= 1
+            if not self._held[holder]:
+                del self._held[holder]
         return self._admit()
 
     def resize(self, limit: int) -> list[T]:
@@ -51,16 +57,42 @@ class Connections(Generic[T]):
 
     def _admit(self) -> list[T]:
         admitted = []
-        while may_come := [one for one, source in self._waiting.items() if self._may_have_one(source)]:
-            ticket = min(may_come, key=lambda one: self._held[self._waiting[one]])
-            self._take(self._waiting.pop(ticket))
+        while may_come := [
+            (source, visitor)
+            for source, visitors in self._waiting.items()
+            for visitor in visitors
+            if self._may_have_one(source, visitor)
+        ]:
+            owner = source, visitor = min(may_come, key=lambda one: (self._held[one[0]], self._held[one]))
+            ticket = next(iter(self._waiting[source][visitor]))
+            self._wait_no_more(ticket)
+            self._go_last(source, visitor)
+            self._take(ticket, owner)
             admitted.append(ticket)
         return admitted
 
-    def _may_have_one(self, source: str) -> bool:
-        free = self.limit - self._taken
-        return free > 0 and (self._held[source] < free or not self._held[source])
+    def _wait_no_more(self, ticket: T) -> None:
+        source, visitor = self._waits_as.pop(ticket)
+        visitors = self._waiting[source]
+        del visitors[visitor][ticket]
+        if not visitors[visitor]:
+            del visitors[visitor]
+        if not visitors:
+            del self._waiting[source]
 
-    def _take(self, source: str) -> None:
-        self._held[source] += 1
-        self._taken += 1
+    def _go_last(self, source: str, visitor: object) -> None:
+        if (visitors := self._waiting.pop(source, None)) is not None:
+            if (tickets := visitors.pop(visitor, None)) is not None:
+                visitors[visitor] = tickets
+            self._waiting[source] = visitors
+
+    def _may_have_one(self, source: str, visitor: object) -> bool:
+        free, held = self.limit - len(self._owners), self._held[source]
+        if free <= 0 or (held and held >= free):
+            return False
+        return self._held[source, visitor] < 2 or held + 1 < free - 1
+
+    def _take(self, ticket: T, owner: Owner) -> None:
+        self._owners[ticket] = owner
+        self._held[owner[0]] += 1
+        self._held[owner] += 1

@@ -1,24 +1,26 @@
-"""Streams of one session on their way to the local service, not too many at once; without I/O.
+"""Streams of one source on their way to the local service, not too many at once; without I/O.
 
     came ──▶ waiting ──▶ start: the local service is dialled ──▶ dialled
+               └──▶ left
 
 A stranger opens streams faster than any service accepts connections: what is over before its turn came costs nothing.
+The sessions of a source take turns: behind one address there may be others than he.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 AT_ONCE = 32
-_TIDY_AT = 2048
 
 
 class Guest(Protocol):
-    """A stream; `gone` when the visitor has taken it back."""
+    """A stream, and the session that it belongs to."""
 
-    gone: bool
+    @property
+    def session(self) -> object: ...
 
 
 G = TypeVar("G", bound=Guest)
@@ -29,7 +31,7 @@ class Entrance(Generic[G]):
 
     def __init__(self, start: Callable[[G], object]) -> None:
         self._start = start
-        self._waiting: deque[G] = deque()
+        self._waiting: OrderedDict[object, dict[G, None]] = OrderedDict()
         self._dialling = 0
 
     def came(self, stream: G) -> None:
@@ -37,16 +39,24 @@ class Entrance(Generic[G]):
         if self._dialling < AT_ONCE:
             self._dialling += 1
             self._start(stream)
-            return
-        if len(self._waiting) >= _TIDY_AT:
-            self._waiting = deque(one for one in self._waiting if not one.gone)
-        self._waiting.append(stream)
+        else:
+            self._waiting.setdefault(stream.session, {})[stream] = None
+
+    def left(self, stream: G) -> None:
+        """The visitor took `stream` back: if it waits, it does so no more."""
+        if (streams := self._waiting.get(stream.session)) is not None:
+            streams.pop(stream, None)
+            if not streams:
+                del self._waiting[stream.session]
 
     def dialled(self) -> None:
         """One of those that were started needs no place any more."""
         self._dialling -= 1
         while self._waiting and self._dialling < AT_ONCE:
-            stream = self._waiting.popleft()
-            if not stream.gone:
-                self._dialling += 1
-                self._start(stream)
+            session, streams = self._waiting.popitem(last=False)
+            stream = next(iter(streams))
+            del streams[stream]
+            if streams:
+                self._waiting[session] = streams
+            self._dialling += 1
+            self._start(stream)

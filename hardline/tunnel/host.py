@@ -9,6 +9,8 @@ Source: docs/PROTOCOL.md, sections 2 to 5.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,12 +38,12 @@ from hardline.transport.handshake import Names
 from hardline.transport.sources import Source, around, networks, source_of
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
-from hardline.tunnel.connections import Connections
 from hardline.tunnel.crowd import Seat, gives_way, waits_beside, waits_longest
 from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.guesses import TELL_EVERY, Guesses
 from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_local
 from hardline.tunnel.names import ServerNames
+from hardline.tunnel.places import Place, Places
 from hardline.tunnel.pump import carry
 
 _LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
@@ -106,7 +108,7 @@ class Host:
         self._shaking: dict[TcpStream, str] = {}  # from which address who shakes hands or says hello, as they came
         self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
         self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
-        self._connections: dict[KeyHash, Connections[asyncio.Future[None]]] = {}
+        self._places: dict[KeyHash, Places] = {}  # of services that take only so many connections
         self._guesses = Guesses()
         self._telling: dict[Label, asyncio.TimerHandle] = {}
         self.visitors: set[Visitor] = set()
@@ -131,14 +133,14 @@ class Host:
                 visitor.session.go_away()
 
     def _limit_connections(self) -> None:
-        before, self._connections = self._connections, {}
+        before, self._places = self._places, {}
         for key_hash, service in self._services.items():
             limit = service.settings.max_connections
             if limit is None or service.settings.cache.directory is not None:
                 continue
             if (known := before.get(key_hash)) is not None:
-                _wake(known.resize(limit))
-            self._connections[key_hash] = known or Connections(limit)
+                known.resize(limit)
+            self._places[key_hash] = known or Places(limit)
 
     def accepted(self, tcp: TcpStream) -> None:
         """A connection came in: the listener's callback."""
@@ -342,6 +344,7 @@ class Host:
             if source.streams > self._limits.streams_per_source:
                 _refuse(stream, StreamStatus("limit", "too many connections from one network"))
             else:
+                stream.when_gone = functools.partial(entrance.left, stream)
                 entrance.came(stream)
 
         session = Session(tls, self._limits.session, client=False, accept=accept, source=source)
@@ -367,14 +370,13 @@ class Host:
         self._tasks.start(self._serve_stream(key_hash, stream, source.name, entrance), "stream")
 
     async def _serve_stream(self, key_hash: KeyHash, stream: Stream, source: str, entrance: Entrance[Stream]) -> None:
-        place: Connections[asyncio.Future[None]] | None = None
+        place = self._place(key_hash, source, stream.session)
         try:
             try:
-                if stream.gone:
-                    raise ConnectionLost("the visitor took it back")
-                place = await self._place(key_hash, source)
-                local = await self._open_local(key_hash)
+                local = await self._reach(key_hash, stream, place, entrance)
             except ServiceFailed as failure:
+                if place is not None:
+                    place.leave()  # not only when the visitor has read why
                 log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
                 await stream.send(StreamStatus(failure.kind, failure.detail).encode())
                 await stream.send_eof()
@@ -382,8 +384,6 @@ class Host:
                     while await stream.receive():
                         pass
                 return
-            finally:
-                entrance.dialled()
             try:
                 # What the service says next takes it along; nobody waits for it alone (docs/PROTOCOL.md 5.4).
                 await stream.send_lazily(StreamStatus().encode())
@@ -398,32 +398,30 @@ class Host:
         except (HardlineError, TimeoutError):
             pass  # either side may leave at any time, or break a rule; the other has seen the cut
         finally:
-            if place is not None:
-                _wake(place.leave(source))
-            await stream.aclose()
+            try:
+                if place is not None:
+                    place.leave()
+            finally:
+                await stream.aclose()
 
-    async def _place(self, key_hash: KeyHash, source: str) -> Connections[asyncio.Future[None]] | None:
-        """Wait for one of the connections that a service takes; None where it takes any number.
+    def _place(self, key_hash: KeyHash, source: str, visitor: object) -> Place | None:
+        """One of the connections that a service takes, or the wait for it; None where it takes any number."""
+        places = self._places.get(key_hash)
+        return None if places is None else places.take(source, visitor)
 
-        Who has one says `leave` when it is over.  Raises ServiceFailed when there is none for too long.
-        """
-        connections = self._connections.get(key_hash)
-        if connections is None:
-            return None
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if connections.enter(source, turn):
-            return connections
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await turn
-        except BaseException as failure:
-            connections.give_up(turn)
-            if turn.done() and not turn.cancelled():
-                _wake(connections.leave(source))
-            if isinstance(failure, TimeoutError):
-                raise ServiceFailed("limit", "all connections to the local service are in use") from None
-            raise
-        return connections
+    async def _reach(
+        self, key_hash: KeyHash, stream: Stream, place: Place | None, entrance: Entrance[Stream]
+    ) -> TcpStream | LocalSite:
+        """What answers `stream`, when it is its turn.  Raises ServiceFailed, ConnectionLost when it was taken back."""
+        with contextlib.ExitStack() as on_its_way:
+            on_its_way.callback(entrance.dialled)
+            if place is not None and not place.come and not stream.gone:
+                on_its_way.close()  # who waits for a place keeps nobody else from what he may have
+                stream.when_gone = place.stop_waiting
+                await place.wait(CONNECT_TIMEOUT)
+            if stream.gone:
+                raise ConnectionLost("the visitor took it back")
+            return await self._open_local(key_hash)
 
     async def _open_local(self, key_hash: KeyHash) -> TcpStream | LocalSite:
         """What answers for a service.  Raises ServiceFailed."""
@@ -451,16 +449,19 @@ class Host:
 
     async def _serve_legacy(self, pipe: LegacyPipe, service: Service) -> None:
         source = source_of(pipe.tls.peer.host)
-        place: Connections[asyncio.Future[None]] | None = None
+        place = self._place(service.key_hash, source, "hardline/1")
         try:
-            place = await self._place(service.key_hash, source)
+            if place is not None:
+                await place.wait(CONNECT_TIMEOUT)
             await self._carry_legacy(pipe, service)
         except ServiceFailed as failure:
             log.debug("stream.failed", service=service.key_hash.short, kind=failure.kind, reason=failure.detail)
         finally:
-            if place is not None:
-                _wake(place.leave(source))
-            await pipe.aclose()
+            try:
+                if place is not None:
+                    place.leave()
+            finally:
+                await pipe.aclose()
 
     async def _carry_legacy(self, pipe: LegacyPipe, service: Service) -> None:
         local = await self._open_local(service.key_hash)
@@ -477,11 +478,6 @@ def _refuse(stream: Stream, status: StreamStatus) -> None:
     """Say why, and cut: who asks for too much does not get a task that waits for him."""
     stream.session.put(stream, memoryview(status.encode()))
     stream.abort()
-
-
-def _wake(turns: Iterable[asyncio.Future[None]]) -> None:
-    for turn in turns:
-        turn.set_result(None)
 
 
 async def _more(tls: TlsStream) -> bytes:

@@ -1,4 +1,4 @@
-"""How many streams of one session are on their way to the local service at once."""
+"""How many streams of one source are on their way to the local service at once, and in which order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.pure
 
 @dataclass(eq=False)
 class Guest:
-    gone: bool = False
+    session: object = None
 
 
 def test_no_more_than_so_many_are_dialled_at_once_and_the_others_follow_in_order():
@@ -36,30 +36,47 @@ def test_who_left_before_his_turn_is_never_dialled():
     guests = [Guest() for _ in range(AT_ONCE + 3)]
     for guest in guests:
         entrance.came(guest)
-    guests[AT_ONCE].gone = guests[AT_ONCE + 1].gone = True
+    entrance.left(guests[AT_ONCE])
+    entrance.left(guests[AT_ONCE + 1])
+    entrance.left(guests[0])  # who is on his way says `dialled`
     entrance.dialled()
     assert started == [*guests[:AT_ONCE], guests[-1]]
 
 
 def test_a_flood_of_streams_that_are_taken_back_is_not_remembered():
     entrance = Entrance(lambda _: None)
-    for _ in range(100_000):
-        guest = Guest()
+    for number in range(10_000):
+        guest = Guest(session=number % 7)
         entrance.came(guest)
-        guest.gone = True
-    assert len(entrance._waiting) < 5000
+        entrance.left(guest)
+    assert not entrance._waiting
 
 
-@given(st.lists(st.sampled_from(["came", "left", "dialled"]), max_size=300))
+def test_behind_a_flood_of_one_session_another_one_of_the_same_source_is_the_next():
+    started: list[Guest] = []
+    entrance = Entrance(started.append)
+    for _ in range(900):
+        entrance.came(Guest("greedy"))
+    modest = [Guest("modest") for _ in range(3)]
+    for guest in modest:
+        entrance.came(guest)
+    for _ in range(6):
+        entrance.dialled()
+    assert [guest.session for guest in started[AT_ONCE:]] == ["greedy", "modest"] * 3
+    assert [guest for guest in started if guest.session == "modest"] == modest
+
+
+@given(st.lists(st.tuples(st.sampled_from(["came", "left", "dialled"]), st.integers(0, 2)), max_size=300))
 def test_everybody_who_stays_has_his_turn(events):
     started: list[Guest] = []
-    entrance, guests, dialled = Entrance(started.append), [], 0
-    for event in events:
+    entrance, guests, gone, dialled = Entrance(started.append), [], [], 0
+    for event, session in events:
         if event == "came":
-            guests.append(Guest())
+            guests.append(Guest(session))
             entrance.came(guests[-1])
         elif event == "left" and guests:
-            guests[-1].gone = True
+            entrance.left(guests[-1])
+            gone.append(guests[-1])
         elif event == "dialled" and len(started) > dialled:
             dialled += 1
             entrance.dialled()
@@ -67,4 +84,4 @@ def test_everybody_who_stays_has_his_turn(events):
     while len(started) > dialled:
         dialled += 1
         entrance.dialled()
-    assert all(guest in started for guest in guests if not guest.gone)
+    assert all(guest in started for guest in guests if guest not in gone)

@@ -44,11 +44,12 @@ class House:
     def __init__(self, host: Host, service: Service, port: int) -> None:
         self.host, self.service, self.port = host, service, port
         self._label = service.label
-        self.local_connections = self.most_connections = 0
+        self.local_connections = self.most_connections = self.all_connections = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """The local service: it waits until the other side has gone."""
         self.local_connections += 1
+        self.all_connections += 1
         self.most_connections = max(self.most_connections, self.local_connections)
         try:
             with contextlib.suppress(ConnectionError):
@@ -108,6 +109,11 @@ class Guest:
     async def open_stream(self) -> None:
         await self.say(struct.pack(">BBHII", 0, 1, 1, self._next_stream, 0))
         self._next_stream += 2
+
+    async def take_back(self, count: int) -> None:
+        """Reset the streams that were opened last."""
+        for number in range(self._next_stream - 2 * count, self._next_stream, 2):
+            await self.say(struct.pack(">BBHII", 0, 1, 8, number, 0))
 
     async def status(self) -> str:
         """The next status line that comes on any stream."""
@@ -427,6 +433,45 @@ def test_a_service_has_no_more_connections_than_it_takes_and_one_source_not_all_
             assert house.most_connections <= 4
 
     run(tmp_path, story, max_connections=4)
+
+
+def test_a_visitor_with_hundreds_of_streams_keeps_nobody_of_the_same_address_from_the_service(tmp_path, monkeypatch):
+    monkeypatch.setattr("hardline.tunnel.host.CONNECT_TIMEOUT", 1000.0)  # no wait ends by itself
+
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            greedy = await house.guest("127.0.0.2", stack)
+            for _ in range(200):
+                await greedy.open_stream()
+            await eventually(lambda: house.local_connections == 9, "it has what it gets")
+            modest = await house.guest("127.0.0.2", stack)
+            await modest.open_stream()
+            assert await modest.status() == "{}"
+            assert house.most_connections == 10
+
+    run(tmp_path, story, max_connections=20)
+
+
+def test_what_was_taken_back_while_it_waited_waits_no_more_and_never_reaches_the_service(tmp_path, monkeypatch):
+    monkeypatch.setattr("hardline.tunnel.host.CONNECT_TIMEOUT", 1000.0)
+
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            first, second = await house.guest("127.0.0.2", stack), await house.guest("127.0.0.3", stack)
+            await first.open_stream()
+            assert await first.status() == "{}"
+            quiet = len(asyncio.all_tasks())
+            for _ in range(100):
+                await second.open_stream()
+            await eventually(lambda: len(asyncio.all_tasks()) == quiet + 100, "all of them wait")
+            await second.take_back(99)
+            await eventually(lambda: len(asyncio.all_tasks()) == quiet + 1, "one of them does")
+            assert house.all_connections == 1
+            first.close()
+            assert await second.status() == "{}"
+            assert house.all_connections == 2
+
+    run(tmp_path, story, max_connections=1)
 
 
 def test_a_session_that_breaks_a_rule_leaves_no_connection_to_the_service(tmp_path, caplog):
