@@ -21,6 +21,17 @@ _LOOK = 64  # bytes in which nearly every such line ends
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 
+# What is short is gone through many at a time: tens of thousands of chunks or trailers fit into one read.
+_REST = rb"(?:[ \t]{0,9}+;[\t\x20-\x7e\x80-\xff]{0,99}+)?+\r\n"
+_FEW = 16  # bytes in a tiny chunk
+_NEXT = re.compile(rb"\r\n([0-9A-Fa-f]{1,15}+)" + _REST)
+_TINY = re.compile(
+    rb"(?:\r\n0{0,14}+(?:"
+    + b"|".join(b"[%x%X]%s(?s:.{%d})" % (size, size, _REST, size) for size in range(1, _FEW))
+    + rb"))*+"
+)
+_TRAILERS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,99}+:[\t\x20-\x7e\x80-\xff]{0,99}+\r\n)*+")
+
 
 class _Line(enum.Enum):
     """What kind of line comes next in a chunked body."""
@@ -33,7 +44,8 @@ class _Line(enum.Enum):
 class Body:
     """Finds the end of a body of `length` bytes, or of a chunked one.  `done` says that there is no more.
 
-    `most_lines` between chunks are gone through at once: thousands of tiny chunks fit into one read.
+    Thousands of tiny chunks fit into one read.  With `most_lines` no more of them are gone through at once; without,
+    all are, many at a time.
     """
 
     __slots__ = ("_chunked", "_expected", "_left", "_line", "_most_lines", "done")
@@ -65,13 +77,29 @@ class Body:
             elif lines >= self._most_lines:
                 raise PeerError("more chunks than are followed")
             else:
-                start = self._take_line(data, start)
+                start = self._take_line(data, self._take_short(data, start))
                 lines += 1
         return start
 
     def take(self, data: bytes) -> bytes:
         """The beginning of `data` that belongs to the body.  Raises as `skip` does."""
         return data[: self.skip(data)]
+
+    def _take_short(self, data: bytes | memoryview, start: int) -> int:
+        """Take all that is whole, short and as it should be; return where to go on, always in front of a line."""
+        if self._line or self._most_lines < math.inf:
+            return start
+        if self._expected is _Line.END:
+            while found := _NEXT.match(data, start):
+                size, end = int(found[1], 16), found.end()
+                if not 0 < size <= len(data) - end:
+                    break
+                start = end + size
+                if size < _FEW:
+                    start = _end(_TINY, data, start)
+        elif self._expected is _Line.TRAILER:
+            start = _end(_TRAILERS, data, start)
+        return start
 
     def _take_line(self, data: bytes | memoryview, start: int) -> int:
         """Take a part of a line; return where to go on."""
@@ -101,3 +129,8 @@ class Body:
                 self.done = line == b"\r\n"
                 if not self.done and not _TRAILER.fullmatch(line):
                     raise PeerError("a malformed trailer behind the chunks")
+
+
+def _end(some: re.Pattern[bytes], data: bytes | memoryview, start: int) -> int:
+    found = some.match(data, start)
+    return found.end() if found is not None else start

@@ -41,14 +41,15 @@ class Engine(Protocol):
 
     connection: SSL.Connection
 
-    def feed(self, source: Scratch, count: int) -> None:
-        """Take `count` bytes of ciphertext from the start of `source`."""
+    def feed(self, source: Scratch, start: int, count: int) -> None:
+        """Take `count` bytes of ciphertext from `source`, beginning at `start`."""
         ...
 
     def decrypt(self, target: Scratch, offset: int) -> int:
         """Write the next plaintext to `target` at `offset`; return how much, 0 when more ciphertext is needed.
 
-        Raises EOFError at the peer's orderly end, PeerError when the ciphertext is broken.
+        It is of one record, behind however many of TLS's own messages.  Raises EOFError at the peer's orderly end,
+        PeerError when the ciphertext is broken.
         """
         ...
 
@@ -71,8 +72,8 @@ class PublicEngine:
     def __init__(self, connection: SSL.Connection) -> None:
         self.connection = connection
 
-    def feed(self, source: Scratch, count: int) -> None:
-        self.connection.bio_write(bytes(source.view[:count]))
+    def feed(self, source: Scratch, start: int, count: int) -> None:
+        self.connection.bio_write(bytes(source.view[start : start + count]))
 
     def decrypt(self, target: Scratch, offset: int) -> int:
         try:
@@ -115,8 +116,8 @@ class BindingEngine:
         self.connection = connection
         self._ssl, self._into_ssl, self._from_ssl = inner._ssl, inner._into_ssl, inner._from_ssl
 
-    def feed(self, source: Scratch, count: int) -> None:
-        if _lib.BIO_write(self._into_ssl, source.pointer, count) != count:
+    def feed(self, source: Scratch, start: int, count: int) -> None:
+        if _lib.BIO_write(self._into_ssl, source.pointer + start, count) != count:
             raise MemoryError("OpenSSL's memory buffer is full")
 
     def decrypt(self, target: Scratch, offset: int) -> int:

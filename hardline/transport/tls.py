@@ -39,6 +39,14 @@ _DRAIN = 1.0  # seconds that an orderly close gives the last bytes
 
 _READ_AHEAD = 262_144
 _BURST = 1_048_576  # ciphertext after which other sockets get their turn: libuv would read this one up to 32 times
+# One SSL_read goes through all of TLS's own messages that are there, and answers them: a key update of 27 bytes takes
+# longer than 16 KB of data.  So OpenSSL never has more than a piece, and what gave no data is counted.
+_PIECE = 32_768
+_FRUITLESS = 65_536  # bytes that gave no data, within _WHILE: a handshake has some thousands, a part of a record 16 KB
+_WHILE = 10.0  # seconds
+_OVERHEAD = {"TLSv1.3": 22}  # bytes of a record that are no data: header, type and tag
+_MOST_OVERHEAD = 128  # the same in TLS 1.2, whatever the cipher suite
+
 _NOTSENT_LOWAT = 262_144  # what the kernel holds unsent: more would only make a ping or a small request wait
 
 
@@ -75,7 +83,10 @@ class TlsStream(asyncio.BufferedProtocol):
         self._paused_reading = False
         self._held = False
         self._turns: Turns | None = None  # of a server's handshakes: strangers decide how many come at once
-        self._waits_for_turn = False
+        self._unturned = b""  # came in before the turn
+        self._fruitless = 0
+        self._counting_since = asyncio.get_running_loop().time()
+        self._overhead = _MOST_OVERHEAD
         self._blocked = False
         self._room: asyncio.Future[None] | None = None
         self._secured: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -245,10 +256,7 @@ class TlsStream(asyncio.BufferedProtocol):
     def hold(self) -> None:
         """Read no more until `go_on`; what has been read already may still be pushed."""
         self._held = True
-        transport = self._transport_or_fail()
-        if not self._paused_reading and not transport.is_closing():
-            self._paused_reading = True
-            transport.pause_reading()
+        self._pause_reading()
 
     def go_on(self) -> None:
         """Undo `hold`."""
@@ -278,16 +286,18 @@ class TlsStream(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._burst += nbytes
         if self._burst >= _BURST and not self._paused_reading:
-            self._paused_reading = True
-            self._transport_or_fail().pause_reading()
+            self._pause_reading()
             asyncio.get_running_loop().call_soon(self._next_burst)
-        self._engine.feed(_RX, nbytes)
-        if not self._secured.done() and self._turns is not None:
-            if not self._waits_for_turn:
-                self._waits_for_turn = True
-                self._turns.ask(self._in_turn)
+        if self._inbox.ended:
             return
-        self._go_on_reading()
+        if not self._secured.done() and self._turns is not None:
+            if not self._unturned:
+                self._turns.ask(self._in_turn)
+            self._unturned += _RX.view[:nbytes]
+            if len(self._unturned) >= _READ_AHEAD:
+                self._pause_reading()
+            return
+        self._go_through(nbytes)
 
     def eof_received(self) -> bool:
         orderly = self._secured.done() and self.bare_end
@@ -314,15 +324,41 @@ class TlsStream(asyncio.BufferedProtocol):
     # How it works.
 
     def _in_turn(self) -> None:
-        self._waits_for_turn = False
-        if self._failure is None and not self.closed.done():
-            self._go_on_reading()
+        data, self._unturned = self._unturned, b""
+        for start in range(0, len(data), _RX.size):
+            if self._inbox.ended or self.closed.done():
+                return
+            piece = data[start : start + _RX.size]
+            _RX.view[: len(piece)] = piece
+            self._go_through(len(piece))
+        self._next_burst()
 
-    def _go_on_reading(self) -> None:
-        if not self._secured.done():
+    def _go_through(self, count: int) -> None:
+        """Take `count` bytes in _RX."""
+        fed = 0
+        while not self._secured.done():
+            if fed == count:
+                return
+            fed += self._feed(fed, count)
             self._shake_hands()
-        if self._secured.done() and self._failure is None:
-            self._pull()
+            self._see_whether_fruitful()
+        if self._failure is None:
+            self._pull(fed, count)
+
+    def _feed(self, start: int, end: int) -> int:
+        """Let OpenSSL have a piece of what is in _RX; return its size."""
+        step = min(_PIECE, end - start)
+        self._engine.feed(_RX, start, step)
+        self._fruitless += step
+        return step
+
+    def _see_whether_fruitful(self) -> None:
+        if self._fruitless <= _FRUITLESS or self._failure is not None:
+            return
+        now = asyncio.get_running_loop().time()
+        if self._blocked or now - self._counting_since < _WHILE:  # our answers to them wait, too
+            self._ended(PeerError(f"TLS: {_FRUITLESS >> 10} KB of its own messages, and hardly any data"))
+        self._counting_since, self._fruitless = now, 0
 
     def _take_over(self, tcp: TcpStream) -> None:
         self._transport = transport = tcp.transport
@@ -346,7 +382,7 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def _next_burst(self) -> None:
         self._burst = 0
-        if self._inbox.size < _READ_AHEAD:
+        if max(self._inbox.size, len(self._unturned)) < _READ_AHEAD:
             self._resume_reading()
 
     def _shake_hands(self) -> None:
@@ -361,28 +397,38 @@ class TlsStream(asyncio.BufferedProtocol):
         except PeerError as failure:
             self._ended(failure)
         else:
+            self._overhead = _OVERHEAD.get(self.version, _MOST_OVERHEAD)
             self._secured.set_result(None)
         self._to_wire()
 
-    def _pull(self) -> None:
-        """Decrypt all that is there and pass it on."""
-        offset, more = 0, True
+    def _pull(self, fed: int, end: int) -> None:
+        """Decrypt all that is there, and what is in _RX from `fed` to `end`, and pass it on."""
+        offset = 0
         try:
-            while more:
-                offset, count = 0, 1
-                while count and _PLAIN.size - offset >= _RECORD:
-                    count = self._engine.decrypt(_PLAIN, offset)
+            while self._failure is None:
+                if count := self._engine.decrypt(_PLAIN, offset):
                     offset += count
-                more = count > 0  # there was no room left for the next record
-                if offset:
-                    self._deliver(_PLAIN.view[:offset])
-                    offset = 0
+                    self._fruitless -= count + self._overhead
+                    if _PLAIN.size - offset >= _RECORD:
+                        continue
+                elif fed < end:
+                    self._fruitless = max(self._fruitless, 0)
+                    self._see_whether_fruitful()
+                    fed += self._feed(fed, end)
+                    continue
+                ready, offset = offset, 0
+                if ready:
+                    self._deliver(_PLAIN.view[:ready])
+                if not count:
+                    break
         except EOFError:
             if offset:
                 self._deliver(_PLAIN.view[:offset])
             self._ended(None)
         except PeerError as failure:
             self._ended(failure)
+        self._fruitless = max(self._fruitless, 0)
+        self._see_whether_fruitful()
         self._to_wire()
 
     def _deliver(self, data: memoryview) -> None:
@@ -390,9 +436,8 @@ class TlsStream(asyncio.BufferedProtocol):
             self._receiver.plaintext_received(data)
             return
         self._inbox.put(bytes(data))
-        if self._inbox.size >= _READ_AHEAD and not self._paused_reading:
-            self._paused_reading = True
-            self._transport_or_fail().pause_reading()
+        if self._inbox.size >= _READ_AHEAD:
+            self._pause_reading()
 
     def _to_wire(self) -> None:
         """Give the kernel what OpenSSL has for it; only what it does not take becomes an object of its own."""
@@ -447,6 +492,12 @@ class TlsStream(asyncio.BufferedProtocol):
     def _taken(self, count: int) -> None:
         if self._inbox.size < _READ_AHEAD // 2:
             self._resume_reading()
+
+    def _pause_reading(self) -> None:
+        transport = self._transport_or_fail()
+        if not self._paused_reading and not transport.is_closing():
+            self._paused_reading = True
+            transport.pause_reading()
 
     def _resume_reading(self) -> None:
         transport = self._transport_or_fail()

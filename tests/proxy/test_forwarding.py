@@ -130,6 +130,45 @@ def test_what_h11_sends_as_chunks_ends_where_it_does(pieces, behind, data):
     assert body.done
 
 
+SHORT = [
+    *(b"1\r\nx\r\n", b"0a\r\n0123456789\r\n", b"000000000000002\r\n\r\n\r\n", b"F ;a\r\n" + b"\n" * 15 + b"\r\n"),
+    *(b"10\r\n" + bytes(16) + b"\r\n", b"1;" + b"x" * 150 + b"\r\n0\r\n", b"3 ;" + b" " * 60 + b"\r\n0\r\n\r\n"),
+]
+ODD = [b"", b"\r", b"\n", b" ", b"0", b"1", b";", b"0\r\n", b"0\r\n\r\n", b"\x00", b"0\r\na:b\r\nc:\r\n"]
+
+
+@given(st.lists(st.sampled_from(SHORT), max_size=8), st.sampled_from(ODD), st.data())
+def test_short_chunks_are_read_like_those_that_come_byte_by_byte(chunks, odd, data):
+    said = b"".join(chunks) + b"0\r\nA:b\r\n" + b"c: d\r\n" * 3 + b"\r\n"
+    at = data.draw(st.integers(0, len(said)))
+    said = said[:at] + odd + said[at + data.draw(st.integers(0, 2)) :] + b"GET / HTTP/1.1\r\n"
+    cut = data.draw(st.integers(0, len(said)))
+
+    def end(*pieces: bytes) -> tuple[int, bool] | None:
+        body, taken = body_of("Transfer-Encoding: chunked"), 0
+        try:
+            for piece in pieces:
+                taken += body.skip(memoryview(piece))
+        except PeerError:
+            return None
+        return taken, body.done
+
+    bytewise = end(*(said[at : at + 1] for at in range(len(said))))
+    assert end(said[:cut], said[cut:]) == end(said) == bytewise
+
+
+@pytest.mark.parametrize("many", [b"1\r\nx\r\n", b"01;x\r\nx\r\n", b"10\r\n" + bytes(16) + b"\r\n", b"a:\r\n"])
+def test_a_flood_of_tiny_chunks_costs_hardly_more_than_its_bytes(many):
+    def passed(flood: bytes) -> None:
+        body = body_of("Transfer-Encoding: chunked")
+        assert body.take(flood) == flood
+
+    size = 240_000
+    start = b"0\r\n" if many.endswith(b":\r\n") else b""
+    lines = [b"x" * 60 + b":\r\n"] * (size // 63)  # a line of text for each 63 bytes, as the control
+    assert times_as_long(passed, b"0\r\n" + b"".join(lines), start + many * (size // len(many))) < 30
+
+
 ANSWER = (
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
     b"HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\nKeep-Alive: timeout=5\r\nContent-Length: 4\r\n\r\nbody"
