@@ -194,7 +194,7 @@ def _remove(options: argparse.Namespace) -> None:
     from hardline.showable import plain
 
     removed = _ask(options, "remove", name=options.name)
-    write(f"removed {plain(removed['name'])}; its certificate stays, so that its URL can come back")
+    write(f"removed {plain(removed['name'])}; its certificate stays: share the same again, and its URL comes back")
 
 
 def _share(options: argparse.Namespace) -> None:
