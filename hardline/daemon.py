@@ -359,6 +359,7 @@ class Daemon:
             "target": target_of(service),
             "url": url_of(service.label, self._door_port),
             "file": str(service.file),
+            "lists": service.settings.target is not None or service.settings.cache.allow_listing,
         }
 
     async def _remove(self, request: Mapping[str, Any]) -> object:
