@@ -29,7 +29,7 @@ from OpenSSL import SSL, crypto
 
 from hardline.errors import BadKeyHash, BadLabel, CertificateError
 from hardline.files import hint_for, read_small, write_new
-from hardline.identity import MAX_FREE_TEXT, KeyHash, Label
+from hardline.identity import FREE_TEXT_SIGNS, MAX_FREE_TEXT, KeyHash, Label
 
 MAX_FILE = 65_536
 VALID_FOR = datetime.timedelta(days=36_500)
@@ -199,7 +199,7 @@ def _password(path: Path, key_hash: KeyHash) -> str:
         ) from None
     except BadLabel:
         raise CertificateError(
-            f"{path}: the text before the key hash has other signs than letters and digits, "
+            f"{path}: the text before the key hash has other signs than {FREE_TEXT_SIGNS}, "
             f"or more than {MAX_FREE_TEXT} of them",
             f"choose another text, or none: {key_hash}",
         ) from None

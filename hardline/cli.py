@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from hardline.cache.own import OwnFiles
 
+_ANOTHER_VERSION = "the hardlined that runs is of another version"
+_RESTART = "restart it"
 _LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
 
 
@@ -77,6 +79,10 @@ class _Command(terminal.Parser):
         """Become what was described, and parse."""
         parser = terminal.Parser(**self._described)
         self.fill(parser)
+        if dashed := next((word for word in args or () if word.startswith("-") and os.path.lexists(word)), None):
+            from hardline.showable import as_escapes
+
+            parser.hint = f"for what lies here under this name, write ./{as_escapes(dashed)}"
         return parser.parse_known_args(args, namespace)
 
 
@@ -112,15 +118,23 @@ def _add_fileserver(parser: terminal.Parser) -> None:
         "--bind", default="127.0.0.1", metavar="ADDRESS", help="for whom: this machine only (127.0.0.1)"
     )
     parser.add_argument(
-        "--name", action="append", default=[], metavar="HOST", help="a host name that it is reached by; repeatable"
+        "--name",
+        action="append",
+        type=_host_name,
+        default=[],
+        metavar="HOST",
+        help="a host name that it is reached by; repeatable",
     )
     parser.add_argument("--no-listing", action="store_true", help="only who knows a file's name finds it")
     parser.add_argument("--hidden", action="store_true", help="names that begin with a dot, too")
+    parser.add_argument("--yes", action="store_true", help="a home directory, too")
 
 
 def _add_pac(parser: terminal.Parser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="write it there, and print its address")
-    parser.add_argument("--localport", type=_port, default=7009, metavar="N", help="the daemon's localport (7009)")
+    parser.add_argument(
+        "--localport", type=_local_port, default=7009, metavar="N", help="the daemon's localport (7009)"
+    )
 
 
 def _add_help(parser: terminal.Parser) -> None:
@@ -140,10 +154,22 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
 }
 
 
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text[:9]) > 65_535:
-        raise argparse.ArgumentTypeError(f"port is {text[:60]!r}, expected a number from 0 to 65535")
+def _port(text: str, least: int = 0) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text[:9]) <= 65_535:
+        raise argparse.ArgumentTypeError(f"port is {text[:60]!r}, expected a number from {least} to 65535")
     return int(text)
+
+
+def _local_port(text: str) -> int:
+    return _port(text, least=1)
+
+
+def _host_name(text: str) -> str:
+    from hardline.cache.http.hosts import is_name
+
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(f"name is {text[:60]!r}, expected a host name without port, such as nas.lan")
+    return text
 
 
 def _ask(options: argparse.Namespace, do: str, **arguments: object) -> Any:
@@ -171,22 +197,29 @@ def _help(parser: argparse.ArgumentParser, about: str | None) -> None:
 def _show(options: argparse.Namespace) -> None:
     whole: Any = _ask(options, "lan" if options.command == "lan" else "status")
     from hardline import tables
+    from hardline.errors import ConfigError
 
-    match options.command:
-        case "status":
-            lines = tables.status_lines(whole)
-        case "lan":
-            lines = tables.offer_lines(whole)
-        case _:
-            status, offers = whole, _ask(options, "lan")
-            whole = tables.ls_blocks(status, offers)
-            lines = tables.ls_lines(whole, status["sessions"], time.time())
+    if options.command != "lan" and (version := whole.get("version")) != __version__:
+        _talk(f"the hardlined that runs is version {version}, this is {__version__}: {_RESTART}")
+    try:
+        match options.command:
+            case "status":
+                lines = tables.status_lines(whole)
+            case "lan":
+                lines = tables.offer_lines(whole)
+            case _:
+                status, offers = whole, _ask(options, "lan")
+                whole = tables.ls_blocks(status, offers)
+                lines = tables.ls_lines(whole, status["sessions"], time.time())
+        told = [] if options.json else list(lines)
+    except KeyError as missing:
+        raise ConfigError(f"{_ANOTHER_VERSION}: it does not tell {missing}", hint=_RESTART) from None
     if options.json:
         import json
 
         write(json.dumps(whole, indent=2))
         return
-    for line in lines:
+    for line in told:
         write(line)
 
 
@@ -194,7 +227,7 @@ def _remove(options: argparse.Namespace) -> None:
     from hardline.showable import plain
 
     removed = _ask(options, "remove", name=options.name)
-    write(f"removed {plain(removed['name'])}; its certificate stays, so that its URL can come back")
+    write(f"removed {plain(removed['name'])}; its certificate stays: share the same again, and its URL comes back")
 
 
 def _share(options: argparse.Namespace) -> None:
@@ -207,13 +240,20 @@ def _share(options: argparse.Namespace) -> None:
     title: str | None = options.title
     shared = _ask(options, "share", target=target, name=options.name, title=title and title[:_LONGEST_TITLE])
     write(shared["url"])
-    already = "shared already" if shared.get("already") else "shared"
-    _talk(f"{already} as {plain(shared['name'])}: {plain(shared['title'])} → {plain(shared['target'])}")
+    if not shared.keys() >= {"name", "title", "target", "file"}:
+        _talk(f"{_ANOTHER_VERSION}: {_RESTART}")
+        return
+    how = "shared already" if shared.get("already") else "shared again" if shared.get("back") else "shared"
+    _talk(f"{how} as {plain(shared['name'])}: {plain(shared['title'])} → {plain(shared['target'])}")
     if title and plain(shared["title"]) != plain(title):
-        if shared.get("already"):
+        if how != "shared":
             _talk(f"its title stays as it was; to change it, edit {plain(shared['file'])}")
-        else:
+        elif len(shared["title"]) < len(title):
             _talk(f"its title has {len(shared['title'])} of {len(title)} characters: the rest cannot be shown")
+        else:
+            _talk("some characters of its title cannot be shown")
+    if not shared.get("lists", True):
+        _talk(f"what is in its directories is not shown; to change it, allowListing = yes in {plain(shared['file'])}")
 
 
 def _talk(text: str) -> None:
@@ -225,7 +265,10 @@ def _serve_directory(options: argparse.Namespace) -> None:
     from pathlib import Path
 
     from hardline.cache.fileserver import serve_directory
+    from hardline.target import refuse_everything
 
+    if not options.yes:
+        refuse_everything(os.path.realpath(options.directory))
     root = Path(options.directory).absolute()
     asyncio.run(
         serve_directory(

@@ -11,6 +11,7 @@ leaves a sentence in `notes`.  Reading the file itself, its size and its encodin
 # ruff: noqa: RUF009  `setting` makes a dataclasses.field
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from dataclasses import dataclass, field, fields, replace
@@ -20,7 +21,7 @@ from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from hardline.errors import BadLabel, PeerError
-from hardline.identity import MAX_FREE_TEXT, KeyHash, Label
+from hardline.identity import FREE_TEXT_SIGNS, MAX_OWN_FREE_TEXT, KeyHash, Label
 from hardline.ini import Ini, is_control, seen, setting
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint
 from hardline.showable import one_line
@@ -94,13 +95,13 @@ def _web_address_or_empty(text: str) -> str:
 
 
 def _password(text: str) -> str:
-    try:
-        return Label.parse(f"{text}-{KeyHash(bytes(20))}").password
-    except BadLabel:
-        raise Unreadable(
-            f"1 to {MAX_FREE_TEXT} letters and digits, no dash and no dot",
-            hint="it becomes a part of the URL; leave it empty for none",
-        ) from None
+    with contextlib.suppress(BadLabel):
+        if len(text) <= MAX_OWN_FREE_TEXT:
+            return Label.parse(f"{text}-{KeyHash(bytes(20))}").password
+    raise Unreadable(
+        f"at most {MAX_OWN_FREE_TEXT} {FREE_TEXT_SIGNS}, no dash and no dot",
+        hint="it becomes a part of the URL; leave it empty for none",
+    )
 
 
 def clean_title(text: str) -> str:

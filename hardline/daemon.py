@@ -39,7 +39,7 @@ from hardline.places import Places
 from hardline.proxy import pages
 from hardline.proxy.server import Door, DoorLimits
 from hardline.reach import Reach
-from hardline.servicedir import Service, ServiceDirectory, find_shared, remove_service, write_service
+from hardline.servicedir import Service, ServiceDirectory, bring_back, find_shared, remove_service, write_service
 from hardline.session.session import SessionLimits
 from hardline.session.windows import Backlog, WindowBudget
 from hardline.status import (
@@ -336,10 +336,15 @@ class Daemon:
         target, title, name = (str(request.get(key) or "") for key in ("target", "title", "name"))
         if not name and (service := await asyncio.to_thread(find_shared, self._services(), target)):
             return self._shared(service) | {"already": True}
+        directory = self._places.servicedir
+        if back := await asyncio.to_thread(bring_back, directory, name or None, target):
+            return await self._taken_up(back) | {"back": True}
         is_path = target.startswith(("/", "unix:"))
         like = title or (Path(target).name if is_path else target.partition("://")[2].rstrip("/") or target)
-        directory = self._places.servicedir
         file = await asyncio.to_thread(lambda: write_service(directory, name or None, target, title, like=like))
+        return await self._taken_up(file)
+
+    async def _taken_up(self, file: Path) -> dict[str, Any]:
         shared = file.name.removesuffix(".ini")
         await self._until(lambda: shared in self._directory.services or shared in self._directory.problems)
         problem = self._directory.problems.get(shared)
@@ -354,6 +359,7 @@ class Daemon:
             "target": target_of(service),
             "url": url_of(service.label, self._door_port),
             "file": str(service.file),
+            "lists": service.settings.target is not None or service.settings.cache.allow_listing,
         }
 
     async def _remove(self, request: Mapping[str, Any]) -> object:

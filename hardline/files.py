@@ -73,6 +73,13 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
     _sync_directory(path.parent)
 
 
+def rename_new(old: Path, new: Path) -> None:
+    """Give `old` the name `new` in the same directory.  Raises FileExistsError when that is there already."""
+    _name(old, new)
+    old.unlink(missing_ok=True)
+    _sync_directory(new.parent)
+
+
 def is_closed_to_others(path: Path) -> bool:
     """Whether nobody but the owner may do anything with `path`.  Raises OSError."""
     return not path.stat().st_mode & _OTHERS

@@ -21,9 +21,11 @@ from hardline.errors import BadKeyHash, BadLabel
 KEY_HASH_SIZE = 20
 SECONDS_PER_DAY = 86_400
 
-# docs/PROTOCOL.md 1.2: 40 hex digits and a dash leave 22 characters of a DNS label of 63;
-# the original writes and reads one more.
+# docs/PROTOCOL.md 1.2: 40 hex digits and a dash leave 22 characters of a DNS label of 63, and browsers resolve none
+# that is longer; the original writes and reads one more.
 MAX_FREE_TEXT = 23
+MAX_OWN_FREE_TEXT = 22
+FREE_TEXT_SIGNS = "letters (a-z), digits and _~!$&'()*+,;="
 
 RollingCode = NewType("RollingCode", str)
 

@@ -95,7 +95,8 @@ class Ini:
     def __init__(self, text: str, file: str) -> None:
         self.file = file
         self.notes: list[str] = []  # what the owner should know and is no mistake
-        self._known: list[str] = []
+        self._known: dict[str, list[str]] = {}  # sections, and the keys that each may have
+        self._unknown: list[tuple[str, str]] = []
         parser = _read(text, file)
         lines = iter(parser.key_lines)
         self._values = {
@@ -110,17 +111,17 @@ class Ini:
 
     def section(self, name: str, default: Section) -> Section:
         """The section as its class has it; `default` with the keys that the file sets."""
-        self._known.append(name)
         rules: dict[str, tuple[str, str, Rule]] = {}
         for each in fields(default):
             rule: Rule = each.metadata["rule"]
             key = rule.key or each.name
             rules[key.lower()] = (each.name, key, rule)
+        self._known[name] = [key for _, key, _ in rules.values()]
         changes: dict[str, object] = {}
         for lowered, value in self._values.get(name, {}).items():
             if lowered not in rules:
-                keys = [key for _, key, _ in rules.values()]
-                self.fail(name, lowered, f"[{name}] has no key {_short(lowered)!r}", _nearest(lowered, keys))
+                self._unknown.append((name, lowered))
+                continue
             attribute, key, rule = rules[lowered]
             try:
                 changes[attribute] = _understood(value.text, rule)
@@ -132,7 +133,11 @@ class Ini:
         return replace(default, **changes)
 
     def refuse_the_rest(self, later: re.Pattern[str] | None = None) -> None:
-        """Fail for a section that nobody asked for; one that matches `later` leaves a note."""
+        """Fail for a key or section that nobody asked for; a section that matches `later` leaves a note."""
+        for name, key in self._unknown:
+            elsewhere = [section for section, keys in self._known.items() if key in map(str.lower, keys)]
+            hint = f"{key} belongs under [{elsewhere[0]}]" if elsewhere else _nearest(key, self._known[name])
+            self.fail(name, key, f"[{name}] has no key {_short(key)!r}", hint)
         for name in self._values:
             if name in self._known:
                 continue

@@ -7,6 +7,9 @@
 One broken file never stops the others.  What a problem is and since when is in the log (service.broken,
 service.mended) and in `problems`.  Changes are taken from the system's notifications and, because those miss
 what happens on network disks and in directories that were made anew, from a look every second.
+
+A URL is the right to visit, so it goes back only to what it was for: `hardline remove` puts NAME.ini aside as
+NAME.ini.removed, and `hardline share` puts it back for the same target; no other service gets its certificate.
 Source: docs/SETTINGS.md.
 """
 
@@ -22,7 +25,7 @@ import unicodedata
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -32,7 +35,7 @@ from hardline import log
 from hardline.certificates import Identity, beside, load_or_create
 from hardline.config import MAX_FILE, LocalService, ServiceSettings, clean_title, parse_service
 from hardline.errors import ConfigError, HardlineError, WrongArgument
-from hardline.files import hint_for, read_small, write_new
+from hardline.files import hint_for, read_small, rename_new, why, write_new
 from hardline.identity import KeyHash, Label
 from hardline.ini import quoted
 from hardline.showable import as_escapes, is_plain
@@ -41,6 +44,7 @@ from hardline.units import Unreadable, format_size
 MAX_SERVICES = 1000
 MAX_NAME = 64
 _MAX_ENTRIES = 8 * MAX_SERVICES  # an INI file has three files beside it, and a few may be the owner's notes
+_REMOVED = ".ini.removed"
 
 _DEBOUNCE_MS = 100
 _STEP_MS = 50
@@ -303,20 +307,20 @@ def make_directory(path: Path) -> None:
 
 
 def write_service(directory: Path, name: str | None, target: str, title: str | None = None, *, like: str = "") -> Path:
-    """Write `NAME.ini` for `hardline share`; return its path.
+    """Write `NAME.ini` for `hardline share`, where `bring_back` found nothing; return its path.
 
     `target` is what [Service] service may be, a port of this machine, or the whole path of a directory.  A `name` is
     used as it is, made safe for a file; without one it is made from `like`, which is the title, too, where the name
     could not keep all of it.
 
-    Raises ConfigError when there is such a file already or it cannot be written, WrongArgument when `target` or `name`
-    cannot be used.
+    Raises ConfigError when there is such a file already, its URL is that of something else, or it cannot be written,
+    WrongArgument when `target` or `name` cannot be used.
     """
-    safe = _safe(name if name is not None else like)
-    if name is not None and not safe:
-        raise WrongArgument(f"{_printable(name[:60])} is no name for a file", hint="use letters, digits, - and _")
+    safe = _safe(like) if name is None else _safe_name(name)
     lines = _directory_lines(target) if target.startswith("/") else _service_lines(target)
     make_directory(directory)
+    if name is not None:
+        _refuse_leftover(directory, safe)
     for candidate in [safe] if name is not None else _free_names(directory, safe):
         file = directory / f"{candidate}.ini"
         shown = clean_title(title or ("" if name is not None or like == candidate else like))
@@ -335,20 +339,82 @@ def write_service(directory: Path, name: str | None, target: str, title: str | N
 
 def find_shared(services: Iterable[Service], target: str) -> Service | None:
     """The service that `write_service` would make anew for `target`."""
+    return next((one for one in services if _is_for(one.settings, target)), None)
+
+
+def bring_back(directory: Path, name: str | None, target: str) -> Path | None:
+    """Put back what `remove_service` put aside, if it was for the same `target`: as it was, under its old URL.
+
+    With a `name` only what had that name, else what was put aside last.  None when there is no such file.
+
+    Raises ConfigError when it cannot be put back, WrongArgument when `name` cannot be used.
+    """
+    for removed in _removed(directory, name and _safe_name(name)):
+        file = removed.with_name(removed.name.removesuffix(".removed"))
+        settings = _settings_of(removed, file)
+        if settings is None or settings.closed or not _is_for(settings, target) or os.path.lexists(file):
+            continue
+        try:
+            rename_new(removed, file)
+        except OSError as failure:
+            message = f"cannot be made {file.name} again: {why(failure)}"
+            raise ConfigError(message, file=str(removed), hint=hint_for(failure)) from None
+        return file
+    return None
+
+
+def _removed(directory: Path, name: str | None) -> list[Path]:
+    """The files that were put aside, the last first."""
+    if name:
+        return [directory / f"{name}{_REMOVED}"]
+    found = []
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(_REMOVED) and entry.name[0] not in ".#~":
+                with contextlib.suppress(OSError):
+                    found.append((-entry.stat().st_mtime_ns, entry.name))
+    return [directory / each for _, each in sorted(found)]
+
+
+def _settings_of(removed: Path, file: Path) -> ServiceSettings | None:
+    """What `removed` says, read as `file`; None where it says nothing that can be understood."""
+    try:
+        return parse_service(read_ini(removed), os.fspath(file))
+    except (HardlineError, OSError):
+        return None
+
+
+def _is_for(settings: ServiceSettings, target: str) -> bool:
     if target.startswith("/"):
-        return next((one for one in services if one.settings.target is None and _lies_at(one, target)), None)
+        directory = settings.cache.directory if settings.target is None else None
+        return directory is not None and directory.is_absolute() and os.path.realpath(directory) == target
     try:
         wanted = _local_service(target)
     except Unreadable:
-        return None
-    return next(
-        (one for one in services if one.settings.target and replace(one.settings.target, verify=True) == wanted), None
+        return False
+    return settings.target is not None and replace(settings.target, verify=True) == wanted
+
+
+def _refuse_leftover(directory: Path, name: str) -> None:
+    """Raise ConfigError where the URL that `name` would have is that of what was removed under this name."""
+    file, removed = directory / f"{name}.ini", directory / f"{name}{_REMOVED}"
+    if not os.path.lexists(removed) or os.path.lexists(file):
+        return
+    settings = _settings_of(removed, file)
+    target = settings and (settings.target or settings.cache.directory)
+    was = f"was {_printable(str(target)[:200])}" if target else "cannot be told to have been the same"
+    rest = [removed, *beside(directory / f"{name}.ini.cert")]
+    there = ", ".join(each.name for each in rest if os.path.lexists(each))
+    raise ConfigError(
+        f"what was shared as {name} before {was}: who has its URL would get into this, too",
+        hint=f"choose another --name; to give the old URL up for good, remove {there} in {_printable(str(directory))}",
     )
 
 
-def _lies_at(service: Service, target: str) -> bool:
-    directory = service.settings.cache.directory
-    return directory is not None and directory.is_absolute() and os.path.realpath(directory) == target
+def _safe_name(name: str) -> str:
+    if not (safe := _safe(name)):
+        raise WrongArgument(f"{_printable(name[:60])} is no name for a file", hint="use letters, digits, - and _")
+    return safe
 
 
 def _safe(name: str) -> str:
@@ -360,12 +426,11 @@ def _safe(name: str) -> str:
 
 def _free_names(directory: Path, safe: str) -> Iterator[str]:
     """`safe`, then with numbers; never one of whose URL something else is remembered by."""
-    if safe:
-        yield safe
-    for number in range(2 if safe else 1, 2 * MAX_SERVICES):
-        numbered = f"{safe or 'service'}-{number}"
-        if not os.path.lexists(directory / f"{numbered}.ini.cert"):
-            yield numbered
+    numbered = (f"{safe or 'service'}-{number}" for number in range(2 if safe else 1, 2 * MAX_SERVICES))
+    for name in chain([safe] if safe else [], numbered):
+        leftovers = [directory / f"{name}{_REMOVED}", *beside(directory / f"{name}.ini.cert")]
+        if not any(map(os.path.lexists, leftovers)):
+            yield name
 
 
 def _local_service(target: str) -> LocalService:
@@ -404,11 +469,11 @@ def _directory_lines(target: str) -> list[str]:
 
 
 def remove_service(directory: Path, name: str) -> Path:
-    """Remove `NAME.ini` for `hardline remove`; return its path.
+    """Put `NAME.ini` aside as `NAME.ini.removed` for `hardline remove`; return the path that it had.
 
-    The certificate and its key stay: a service of the same name gets its old URL back.
+    The certificate and its key stay: `bring_back` puts it back under its old URL.
 
-    Raises ConfigError when there is no such service.
+    Raises ConfigError when there is no such service, or it cannot be removed.
     """
     name = name.removesuffix(".ini")
     file = directory / f"{name}.ini"
@@ -418,9 +483,12 @@ def remove_service(directory: Path, name: str) -> Path:
         hint = f"did you mean {close[0]}?" if close else "hardline ls  shows what there is"
         raise ConfigError(f"there is no service {_printable(name[:60])} in {directory}", hint=hint)
     try:
-        file.unlink()
+        # Instead of what was removed under this name before: the certificate is now that of this one.
+        removed = file.rename(directory / f"{name}{_REMOVED}")
+        with contextlib.suppress(OSError):  # for the order only; it may belong to somebody else
+            os.utime(removed)
     except OSError as failure:
-        message = f"cannot be removed: {(failure.strerror or str(failure)).lower()}"
+        message = f"cannot be removed: {why(failure)}"
         raise ConfigError(message, file=str(file), hint=hint_for(failure)) from None
     return file
 

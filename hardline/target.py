@@ -10,10 +10,14 @@ What is none of these is refused with both meanings named; whether a service can
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import stat
+from collections.abc import Iterator
+from itertools import islice
 
-from hardline.errors import ConfigError, WrongArgument
+from hardline.errors import WrongArgument
 from hardline.showable import as_escapes
 
 _SHOWN = 200  # characters of what was typed, in a message
@@ -27,6 +31,9 @@ _SECRETS = frozenset(
         *(".bash_history", ".zsh_history"),
     ]
 )
+# What projects have, too, beside what only a home has.
+_OF_PROJECTS = frozenset([".azure", ".docker", ".config", ".local"])
+_FIRST_PERSON = 500  # the lowest number of a user who is somebody; those of services have homes that are nobody's
 _EXAMPLES = "for example 8000, nas:8080, http://nas, unix:/run/app.sock or a directory"
 
 
@@ -43,10 +50,19 @@ def read_target(typed: str) -> str:
         if not 1 <= int(typed[:9]) <= 65_535:
             raise WrongArgument(f"port is {_shown(typed)}, expected a number from 1 to 65535")
         return typed
-    if typed.startswith(("http://", "https://")):
-        return typed
+    if "://" in typed:
+        if typed.lower().startswith(("http://", "https://")):
+            return typed
+        raise WrongArgument(f"{_shown(typed)} cannot be shared: only http, https and unix can", hint=_EXAMPLES)
+    if typed.startswith("-") and typed[1:].isascii() and typed[1:].isdigit():
+        raise WrongArgument(f"port is {_shown(typed)}, expected a number from 1 to 65535")
     if "/" in typed or typed.startswith("~"):
         raise WrongArgument(f"there is no file or directory {_shown(typed)}", hint=_missing_hint(typed))
+    if "@" in typed:
+        # Without repeating it: there may be a password before it.
+        address = typed.rpartition("@")[2]
+        message = "there is no such file here, and a computer is named without user name and password"
+        raise WrongArgument(message, hint=f"visitors are asked by the service itself: {_command(address)}")
     if typed.count(":") > 1 and not typed.startswith("["):
         raise WrongArgument(
             f"the port of {_shown(typed)} cannot be told from its address", hint=f"[{_plain(typed)}]:80"
@@ -60,27 +76,58 @@ def read_target(typed: str) -> str:
     bare = typed.strip(":")
     if not bare or len(bare) > _LONGEST_NAME or port.isdigit():
         raise WrongArgument(f"there is no file {_shown(typed)} here", hint=_EXAMPLES)
+    if bare[0].isdigit() and "." not in bare:
+        message = f"there is no file {_shown(typed)} here, and a port has digits only"
+        raise WrongArgument(message, hint=f"a computer of this name needs its port: {_plain(bare)}:80")
     raise WrongArgument(f'there is no file "{_plain(typed)}" here; a computer needs its port: {_plain(bare)}:80')
 
 
 def refuse_everything(directory: str) -> None:
-    """Raise ConfigError where somebody is about to share a home, or the whole computer."""
-    home = os.path.realpath(os.path.expanduser("~"))
+    """Raise WrongArgument where somebody is about to share a home, what holds one, or the whole computer.
+
+    `directory` is its real path.
+    """
     hint = "share a directory inside it, or add --yes"
-    if directory == "/" or (home.startswith(f"{directory}/") and home != "/"):
-        what = "everything of this computer" if directory == "/" else f"{home} with all that is yours"
-        raise ConfigError(f"{_plain(directory)} holds {what}; {hint}")
-    try:
-        with os.scandir(directory) as entries:
-            hidden = {
-                entry.name for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False) if entry.name[0] == "."
-            }
-    except OSError:
-        return  # the daemon says it better
-    if secrets := sorted(hidden & _SECRETS, key=lambda name: (name != ".ssh", name)):
+    if directory == "/":
+        raise WrongArgument(f"/ holds everything of this computer; {hint}")
+    for home, whose in _homes():
+        if home == directory:
+            raise WrongArgument(f"{_plain(directory)} is {whose}; {hint}")
+        if home.startswith(f"{directory}/"):
+            raise WrongArgument(f"{_plain(directory)} holds {_plain(home)}, {whose}; {hint}")
+    hidden, below = _look_into(directory)
+    if secrets := sorted(hidden & _SECRETS, key=_ssh_first):
         rest = len(hidden) - 1
         others = f" and {rest} other hidden name{'' if rest == 1 else 's'}" if rest else ""
-        raise ConfigError(f"{_plain(directory)} holds {secrets[0]}{others}; {hint}")
+        raise WrongArgument(f"{_plain(directory)} holds {secrets[0]}{others}; {hint}")
+    for each in sorted(below):
+        found = (name for name in _SECRETS - _OF_PROJECTS if os.path.lexists(os.path.join(directory, each, name)))
+        if secret := min(found, key=_ssh_first, default=None):
+            raise WrongArgument(f"{_plain(directory)} holds {_plain(each)}/{secret}; {hint}")
+
+
+def _homes() -> Iterator[tuple[str, str]]:
+    """Real paths of home directories, and what they are called: one's own, root's and those of other people."""
+    yield os.path.realpath(os.path.expanduser("~")), "your home with all that is yours"
+    for user in pwd.getpwall():
+        if (user.pw_uid == 0 or user.pw_uid >= _FIRST_PERSON) and os.path.isdir(user.pw_dir):
+            yield os.path.realpath(user.pw_dir), f"the home of {_plain(user.pw_name)}"
+
+
+def _look_into(directory: str) -> tuple[set[str], set[str]]:
+    """The hidden names in it, and the directories; nothing where it cannot be read, which the daemon says better."""
+    hidden, below = set(), set()
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in islice(entries, _MOST_ENTRIES):
+            if entry.name[0] == ".":
+                hidden.add(entry.name)
+            elif entry.is_dir(follow_symlinks=False):
+                below.add(entry.name)
+    return hidden, below
+
+
+def _ssh_first(name: str) -> tuple[bool, str]:
+    return name != ".ssh", name
 
 
 def _path(typed: str, kind: int) -> str:

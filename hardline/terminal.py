@@ -25,6 +25,12 @@ INTERRUPTED = 130  # the same of SIGINT
 class Parser(argparse.ArgumentParser):
     """Its help and version are results, too: argparse itself is silent about what cannot be written."""
 
+    hint = ""  # what else to say with an error
+
+    def error(self, message: str) -> NoReturn:
+        """Tell what was wrong with the arguments, and end."""
+        super().error(f"{message}\n{self.prog}: hint: {self.hint}" if self.hint else message)
+
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         if file is not None and file is sys.stdout:
             write(message.removesuffix("\n"))

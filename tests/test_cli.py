@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from hardline import __version__
+from hardline.cli import main
 from tests.support import needs
 from tests.support.node import SCRIPTS, Node
+from tests.support.waiting import wait_until
 
 COMMAND = str(SCRIPTS / "hardline")
 HEAVY = {
@@ -96,7 +98,9 @@ def test_without_a_daemon_one_sentence_and_exit_code_3(command: list[str], tmp_p
     [
         *(["nix"], ["share"], ["status", "--nix"], ["help", "nix"], ["fileserver", ".", "--port", "70000"]),
         *(["share", "Musik"], ["share", "70000"], ["share", "http://nas/path"], ["share", "unix:"]),
-        ["share", "8000", "--name", "///"],
+        *(["share", "8000", "--name", "///"], ["share", "-1"], ["share", "80a"], ["share", "ftp://nas"]),
+        *(["share", "ada:secret@nas:80"], ["pac", "--localport", "0"], ["pac", "--localport", "65536"]),
+        *(["fileserver", ".", "--name", name] for name in ("a b", "nas:80", "", "http://nas")),
     ],
 )
 def test_wrong_arguments_are_exit_code_2_and_nothing_on_stdout(node: Node, arguments: list[str]) -> None:
@@ -237,6 +241,13 @@ def test_a_title_is_as_it_was_typed_and_the_file_has_a_name_that_can_be(node: No
     assert service["url"] == done.stdout.strip()
 
 
+def test_a_title_of_which_something_cannot_be_shown_is_not_called_short(node: Node) -> None:
+    done = node.hardline("share", "8140", "--title", "a\nb")
+    assert done.stderr == (
+        "hardline: shared as a-b: a b → localhost:8140\nhardline: some characters of its title cannot be shown\n"
+    )
+
+
 @pytest.mark.parametrize("letter", ["é", "😀"])
 def test_a_title_without_end_is_cut_and_that_is_said(node: Node, letter: str) -> None:
     done = node.hardline("share", str(8126 + len(letter.encode())), "--title", letter * 10_000)
@@ -274,9 +285,75 @@ def test_a_name_that_no_settings_file_can_hold_is_refused_with_the_reason(
 def test_a_home_is_shared_only_on_purpose(node: Node, tmp_path: Path) -> None:
     (tmp_path / ".ssh").mkdir()
     done = node.hardline("share", str(tmp_path))
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"hardline: error: {tmp_path} holds .ssh; share a directory inside it, or add --yes\n"
     assert node.hardline("share", str(tmp_path), "--yes").returncode == 0
+    served = run("fileserver", tmp_path, "--port", "0")
+    assert (served.returncode, served.stdout, served.stderr) == (2, "", done.stderr)
+
+
+def test_what_begins_with_a_dash_is_told_how_it_is_written(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash").mkdir()
+    done = node.hardline("share", "-dash")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("hint: for what lies here under this name, write ./-dash\n")
+    assert node.hardline("share", "./-dash").returncode == 0
+
+
+def test_what_is_removed_and_shared_again_has_its_url_again(node: Node, tmp_path: Path) -> None:
+    for parent in ("pub", "priv"):
+        (tmp_path / parent / "pictures").mkdir(parents=True)
+    public, private = str(tmp_path / "pub" / "pictures"), str(tmp_path / "priv" / "pictures")
+    first = node.hardline("share", public, "--title", "Pictures of mine").stdout
+    assert node.hardline("remove", "Pictures-of-mine").returncode == 0
+    refused = node.hardline("share", private, "--name", "Pictures-of-mine")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"before was {public}: who has its URL would get into this, too" in refused.stderr
+    assert node.hardline("share", private, "--title", "Pictures of mine").stdout != first
+    again = node.hardline("share", public, "--title", "Other")
+    assert (again.returncode, again.stdout) == (0, first)
+    assert again.stderr.startswith("hardline: shared again as Pictures-of-mine: Pictures of mine → ")
+    assert "its title stays as it was" in again.stderr
+
+
+def test_a_directory_that_is_shared_without_lists_says_so(node: Node, tmp_path: Path) -> None:
+    file = node.services / "unlisted.ini"
+    file.write_text(f"[Service]\nservice =\n[Cache]\ndirectory = {tmp_path}\n")
+    wait_until(lambda: "unlisted" in [row["name"] for row in node.status()["services"]], "it is served")
+    done = node.hardline("share", str(tmp_path))
+    says = f"hardline: what is in its directories is not shown; to change it, allowListing = yes in {file}"
+    assert done.stderr.splitlines()[1:] == [says]
+
+
+# ── a daemon that was not restarted ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "code", "says"),
+    [
+        (["status"], {"version": __version__, "pid": 1}, 1, "another version: it does not tell 'node'"),
+        (["ls"], {"version": __version__}, 1, "another version: it does not tell 'services'"),
+        (["status", "--json"], {"version": "0.1"}, 0, f"is version 0.1, this is {__version__}: restart it"),
+        (["share", "8000"], {"url": "http://x/", "name": "a"}, 0, "another version: restart it"),
+    ],
+)
+def test_a_daemon_of_another_version_is_to_be_restarted(
+    command: list[str],
+    answer: dict[str, object],
+    code: int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("hardline.asking.ask", lambda datadir, do, **arguments: [] if do == "lan" else answer)
+    assert main([*command, "--datadir", "/nowhere"]) == code
+    told = capsys.readouterr()
+    assert says in told.err
+    assert "restart it" in told.err
+    assert bool(told.out) == (code == 0)
 
 
 # ── without a home ───────────────────────────────────────────────────────────────────────────────────────────

@@ -105,12 +105,19 @@ def test_the_password_is_not_printed_with_the_settings():
     assert "sesame" not in repr(service("[Service]", "service = localhost", "password = sesame"))
 
 
+def test_a_password_is_what_the_message_says():
+    assert service("[Service]", "service = localhost", f"password = {'X' * 22}").password == "x" * 22
+    assert service("[Service]", "service = localhost", "password = aZ0_~!$&'()*+,;=").password == "az0_~!$&'()*+,;="
+    wrong = mistake("[Service]", "service = localhost", "password = with-dash")
+    assert "at most 22 letters (a-z), digits and _~!$&'()*+,;=, no dash and no dot" in wrong.message
+
+
 def test_an_empty_password_is_none_and_a_missing_one_is_left_to_the_hash_file():
     assert service("[Service]", "service=a", "password =").password == ""
     assert service("[Service]", "service=a").password is None
 
 
-@pytest.mark.parametrize("text", ["with-dash", "a.b", "a b", "x" * 24, "schlüssel", "\N{KELVIN SIGN}elvin"])
+@pytest.mark.parametrize("text", ["with-dash", "a.b", "a b", "x" * 23, "schlüssel", "\N{KELVIN SIGN}elvin"])
 def test_a_password_that_no_url_could_carry_is_refused_without_repeating_it(text):
     wrong = mistake("[Service]", "service = localhost", f"password = {text}")
     assert (wrong.line, wrong.key) == (3, "password")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardline.config import parse_service
 from hardline.errors import ConfigError
 from hardline.ini import Ini, setting
 from hardline.units import number
@@ -80,6 +81,13 @@ def test_a_mistake_names_its_file_line_key_and_what_was_expected():
 def test_an_unknown_key_is_told_the_nearest_known_one():
     wrong = mistake("[Paint]\ncolor = blue")
     assert (wrong.line, wrong.key, wrong.hint) == (2, "color", "did you mean colour?")
+
+
+def test_a_key_of_another_section_is_told_where_it_belongs():
+    with pytest.raises(ConfigError) as caught:
+        parse_service("[Info]\ntitle = A\nverify = no\n[Service]\nservice = https://nas\n", "a.ini")
+    assert caught.value.message == "a.ini:3: [Info] has no key 'verify'"
+    assert caught.value.hint == "verify belongs under [Service]"
 
 
 def test_an_unknown_section_is_told_the_nearest_known_one():

@@ -19,7 +19,9 @@ from hardline.errors import ConfigError
 from hardline.ini import quoted
 from hardline.servicedir import (
     MAX_SERVICES,
+    Service,
     ServiceDirectory,
+    bring_back,
     find_shared,
     make_directory,
     read_ini,
@@ -523,13 +525,85 @@ def test_a_service_is_never_overwritten(tmp_path):
     assert "8000" in (tmp_path / "blog.ini").read_text()
 
 
-def test_a_removed_service_gets_its_url_back_with_its_name(tmp_path):
-    write_service(tmp_path, "blog", "8000", None)
-    before = loaded(tmp_path).services["blog"].key_hash
-    assert remove_service(tmp_path, "blog") == tmp_path / "blog.ini"
+def share(services: Path, target: str, name: str | None = None) -> Service:
+    """As the daemon does."""
+    file = bring_back(services, name, target) or write_service(services, name, target, like=Path(target).name)
+    return loaded(services).services[file.name.removesuffix(".ini")]
+
+
+@pytest.mark.parametrize("name", [None, "web"])
+def test_what_was_removed_comes_back_as_it_was_when_the_same_is_shared(tmp_path, name):
+    before = share(tmp_path, "8000", name)
+    before.file.write_text("[Service]\nservice = localhost\nport = 8000\npassword = sesame\n[Info]\nlisted = no\n")
+    before = loaded(tmp_path).services[before.name]
+    assert remove_service(tmp_path, before.name) == before.file
     assert loaded(tmp_path).services == {}
-    write_service(tmp_path, "blog", "9000", None)
-    assert loaded(tmp_path).services["blog"].key_hash == before
+    other = share(tmp_path, "9000")
+    assert share(tmp_path, "http://localhost:8000/", name) == before
+    assert other.key_hash != before.key_hash
+
+
+def test_the_url_of_what_was_removed_leads_to_nothing_else(tmp_path):
+    services = tmp_path / "services"
+    public, private = tmp_path / "pub" / "photos", tmp_path / "priv" / "photos"
+    for directory in (public, private):
+        directory.mkdir(parents=True)
+    first = share(services, str(public))
+    remove_service(services, first.name)
+    second = share(services, str(private))
+    assert (second.name, second.title) == ("photos-2", "photos")
+    remove_service(services, second.name)
+    third = share(services, "photos:80")
+    assert len({one.key_hash for one in (first, second, third)}) == 3
+    # Each comes back, with a number or without, in whatever order.
+    assert share(services, str(private)) == second
+    assert share(services, str(public)) == first
+
+
+def test_a_name_that_was_something_elses_is_refused_with_what_to_do(tmp_path):
+    before = share(tmp_path, "8000", "blog")
+    remove_service(tmp_path, "blog")
+    with pytest.raises(ConfigError, match="what was shared as blog before was localhost:8000") as caught:
+        share(tmp_path, "9000", "blog")
+    leftovers = sorted(os.listdir(tmp_path))
+    assert leftovers == ["blog.ini.cert", "blog.ini.cert.hash", "blog.ini.cert.private", "blog.ini.removed"]
+    for each in leftovers:
+        assert each in caught.value.hint
+        (tmp_path / each).unlink()
+    assert share(tmp_path, "9000", "blog").key_hash != before.key_hash
+
+
+def test_of_several_that_were_the_same_the_last_comes_back(tmp_path):
+    for number, name in enumerate(["b", "a", "c"]):
+        share(tmp_path, "8000", name)
+        remove_service(tmp_path, name)
+        os.utime(tmp_path / f"{name}.ini.removed", (number % 2, number % 2))
+    assert share(tmp_path, "8000").name == "a"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[Service]\nnonsense", "[Service]\nservice = localhost\nport = 8000\n[Access]\nclients = ann"]
+)
+def test_what_was_put_aside_and_could_not_be_served_is_not_put_back(tmp_path, text):
+    (tmp_path / "localhost-8000.ini.removed").write_text(text)
+    assert share(tmp_path, "localhost:8000").name == "localhost-8000-2"
+    with pytest.raises(ConfigError, match="before"):
+        share(tmp_path, "8000", "localhost-8000")
+
+
+@pytest.mark.parametrize("left", ["blog.ini.cert", "blog.ini.cert.private", "blog.ini.cert.hash"])
+def test_a_certificate_of_nobody_knows_what_is_taken_only_by_name(tmp_path, left):
+    (tmp_path / left).write_text("")
+    assert write_service(tmp_path, None, "8000", like="blog").name == "blog-2.ini"
+    assert write_service(tmp_path, "blog", "8000").name == "blog.ini"
+
+
+def test_a_file_that_took_its_place_meanwhile_is_not_overwritten(tmp_path):
+    share(tmp_path, "8000", "blog")
+    remove_service(tmp_path, "blog")
+    put(tmp_path, "blog", "[Service]\nservice = localhost\nport = 9000\n")
+    assert bring_back(tmp_path, None, "8000") is None
+    assert "9000" in (tmp_path / "blog.ini").read_text()
 
 
 @pytest.mark.parametrize("name", ["blok", "../blog", "", ".", "/etc/passwd", "blog.ini.cert", "x" * 300, "a\0b"])

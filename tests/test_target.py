@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 from pathlib import Path
 
 import pytest
 
-from hardline.errors import ConfigError, WrongArgument
+from hardline.errors import WrongArgument
 from hardline.target import read_target, refuse_everything
 
 
@@ -27,7 +28,9 @@ def test_a_directory_that_is_there_comes_before_every_other_meaning(here: Path, 
     assert read_target(".") == str(here / name)
 
 
-@pytest.mark.parametrize("target", ["8000", "nas:8080", "[::1]:80", "http://nas", "https://192.168.1.5", "unix:/run/a"])
+@pytest.mark.parametrize(
+    "target", ["8000", "nas:8080", "[::1]:80", "http://nas", "HTTP://nas", "https://192.168.1.5", "unix:/run/a"]
+)
 def test_what_is_no_path_is_the_daemons_to_understand(here: Path, target: str) -> None:
     assert read_target(target) == target
 
@@ -47,6 +50,13 @@ def test_a_socket_is_named_from_where_the_person_stands(here: Path) -> None:
         ("~/Musik", "there is no file or directory ~/Musik"),
         ("nas:http", "there is no file nas:http here, and http is no port"),
         ("a:b.txt", "there is no file a:b.txt here, and b.txt is no port"),
+        ("80a", "there is no file 80a here, and a port has digits only"),
+        ("-1", "port is -1, expected a number from 1 to 65535"),
+        ("ftp://nas", "ftp://nas cannot be shared: only http, https and unix can"),
+        *(
+            (f"{user}@nas:80", "there is no such file here, and a computer is named without user name and password")
+            for user in ("ada", "ada:secret")
+        ),
         (":80", "there is no file :80 here"),
         ("::1", "the port of ::1 cannot be told from its address"),
         ("70000", "port is 70000, expected a number from 1 to 65535"),
@@ -104,10 +114,10 @@ def test_a_home_is_not_shared_by_accident(tmp_path: Path) -> None:
     (tmp_path / ".ssh").mkdir()
     for number in range(41):
         (tmp_path / f".hidden{number}").touch()
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(WrongArgument) as caught:
         refuse_everything(str(tmp_path))
     says = f"{tmp_path} holds .ssh and 41 other hidden names; share a directory inside it, or add --yes"
-    assert (caught.value.message, caught.value.code) == (says, 1)
+    assert (caught.value.message, caught.value.code) == (says, 2)
     refuse_everything(str(tmp_path / "Pictures"))
 
 
@@ -115,9 +125,35 @@ def test_what_holds_ones_home_or_everything_is_not_shared_by_accident(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home" / "ada"))
-    for directory in ("/", str(tmp_path), str(tmp_path / "home")):
-        with pytest.raises(ConfigError, match="share a directory inside it, or add --yes"):
+    for directory in ("/", str(tmp_path), str(tmp_path / "home"), str(tmp_path / "home" / "ada")):
+        with pytest.raises(WrongArgument, match="share a directory inside it, or add --yes"):
             refuse_everything(directory)
+    refuse_everything(str(tmp_path / "home" / "ada" / "photos"))
+
+
+def test_homes_of_others_are_not_shared_by_accident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/nowhere")
+    homes = {"ann": 1000, "www-data": 33}
+    for name in homes:
+        (tmp_path / name / "home").mkdir(parents=True)
+    users = [
+        pwd.struct_passwd((name, "x", number, number, "", str(tmp_path / name / "home"), "/bin/sh"))
+        for name, number in [*homes.items(), ("nobody", 65_534)]
+    ]
+    monkeypatch.setattr(pwd, "getpwall", lambda: users)
+    for directory in (tmp_path / "ann", tmp_path / "ann" / "home"):
+        with pytest.raises(WrongArgument, match="the home of ann; share a directory inside it, or add --yes"):
+            refuse_everything(str(directory))
+    refuse_everything(str(tmp_path / "www-data"))
+
+
+def test_a_copy_of_a_home_one_level_down_is_not_shared_by_accident(tmp_path: Path) -> None:
+    for name in ("ann/.ssh", "code/.config", "code/.git"):
+        (tmp_path / "backup" / name).mkdir(parents=True)
+    with pytest.raises(WrongArgument, match=r"backup holds ann/\.ssh; share a directory inside it, or add --yes"):
+        refuse_everything(str(tmp_path / "backup"))
+    (tmp_path / "backup" / "ann" / ".ssh").rmdir()
+    refuse_everything(str(tmp_path / "backup"))
 
 
 def test_a_project_with_hidden_names_of_its_own_is_shared(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
     certificate     blog.ini.cert            who has it knows the key hash, which is the right to visit
     its key         blog.ini.cert.private
     its URL         blog.ini.cert.hash       with the password
-    the settings    blog.ini                 with the password, too
+    the settings    blog.ini                 with the password, too; blog.ini.removed, where it is shared no more
     anything that begins with -----BEGIN … PRIVATE KEY-----, whoever's it is and whatever its name
 
 A copy of a node, another user's, or one in a backup is as secret as the node itself.
@@ -39,8 +39,8 @@ def holds_key(start: bytes) -> bool:
 
 def may_be_of_identity(name: str) -> tuple[str, ...]:
     """What lies beside a file called `name` if it is of some node: the key it belongs to, under all possible names."""
-    if name.endswith(".ini"):
-        return (f"{name}.cert.private", f"{name}.cert")
+    if (settings := name.removesuffix(".removed")).endswith(".ini"):
+        return (f"{settings}.cert.private", f"{settings}.cert")
     for ending in _ENDINGS:
         if name.endswith(ending):
             stem = name.removesuffix(ending)

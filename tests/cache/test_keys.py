@@ -76,6 +76,7 @@ def foreign(tmp_path: Path) -> Path:
     certificates.load_or_create(data / "node.cert")
     certificates.load_or_create(services / "diary.ini.cert")
     (services / "diary.ini").write_text("[Service]\nservice = 8000\npassword = sesame\n")
+    (services / "diary.ini.removed").write_text("[Service]\nservice = 8000\npassword = sesame\n")
     (services / "notes.txt").write_text("harmless")
     (data / "routes.db").write_bytes(b"SQLite format 3\0 routes")
     (data / "instance").write_text("instance")
@@ -153,7 +154,7 @@ def test_files_of_a_node_are_not_there_and_what_lies_beside_them_is(site):
         assert site.get(path).status == 404, path
 
 
-_ENDINGS = ("", ".cert", ".cert.private", ".cert.hash")
+_ENDINGS = ("", ".removed", ".cert", ".cert.private", ".cert.hash")
 
 
 def test_a_cached_sites_directory_gives_away_neither_keys_nor_hidden_files(tmp_path, foreign):

@@ -48,6 +48,12 @@ class Hosts:
         return name in self._own or (self._any_address and _is_address(name))
 
 
+def is_name(text: str) -> bool:
+    """Whether a Host header can name `text`, which has no port."""
+    match = _HOST.match(text) if len(text) <= MAX_HOST and text.isascii() and text.isprintable() else None
+    return match is not None and match["name"] == text
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
