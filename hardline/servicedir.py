@@ -389,7 +389,7 @@ def _is_for(settings: ServiceSettings, target: str) -> bool:
         directory = settings.cache.directory if settings.target is None else None
         return directory is not None and directory.is_absolute() and os.path.realpath(directory) == target
     try:
-        wanted = _local_service(target)
+        wanted = local_service(target)
     except Unreadable:
         return False
     return settings.target is not None and replace(settings.target, verify=True) == wanted
@@ -433,13 +433,14 @@ def _free_names(directory: Path, safe: str) -> Iterator[str]:
             yield name
 
 
-def _local_service(target: str) -> LocalService:
+def local_service(target: str) -> LocalService:
+    """What `hardline share` was told, unless it is a directory.  Raises Unreadable."""
     return LocalService.parse(f"localhost:{target}" if target.isascii() and target.isdigit() else target)
 
 
 def _service_lines(target: str) -> list[str]:
     try:
-        local = _local_service(target)
+        local = local_service(target)
         if local.kind == "unix":
             return ["[Service]", f"service = {quoted(str(local))}"]
     except Unreadable as wrong:

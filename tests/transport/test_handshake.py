@@ -360,7 +360,7 @@ class Certificates(psk_tls.Server):
 
 def test_a_server_that_ignores_the_psk_is_not_believed_by_a_rolling_name():
     async def story() -> None:
-        with pytest.raises(PeerError, match="does not know the service"):
+        with pytest.raises(PeerError, match="does not know the service, or runs an earlier hardline: update both"):
             await visit(Certificates())
         original = await visit(Certificates(), str(KEY_HASH))
         assert (original.key_hash, original.peer_key_hash) == (None, KEY_HASH)
