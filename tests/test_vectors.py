@@ -363,7 +363,7 @@ def test_an_answer_on_the_lan(vector):
 
 @vectors("6-lan", "goodbyes")
 def test_a_goodbye_on_the_lan(vector):
-    ours = lpd.Goodbye(vector["port"], vector["infohash"], vector["cookie"], vector["end"])
+    ours = lpd.Goodbye(vector["port"], vector["end"])
     assert ours.encode().hex() == vector["packet"]
     assert lpd.parse(bytes.fromhex(vector["packet"])) == ours
     assert lpd.sealed(ours.end) == vector["sealed"]

@@ -91,6 +91,8 @@ class DnsSd:
 
     def refresh(self) -> None:
         """Look at the services and interfaces now."""
+        if self._mdns is not None:
+            self._mdns.hush({label for label, _ in self._listed()})
         self._changed.set()
 
     def moved(self) -> None:
@@ -180,11 +182,12 @@ class DnsSd:
             self._renamed = False
             self._mdns.rename()
         added = await self._mdns.follow(addresses)
-        listed = {(service.label, service.title) for service in self._services() if service.listed}
+        listed = self._listed()
         if listed - self._names.keys():
             for _ in range(_PROBES):
                 self._ask(unicast=True)
                 await asyncio.sleep(PROBE_WAIT)
+            listed &= self._listed()  # not what was hidden meanwhile
         before, self._names = self._names, self._names_of(listed, self._mdns.server)
         wanted = {name: label for (label, _), name in self._names.items()}
         lost = {name for service, name in before.items() if self._names.get(service, name) != name}
@@ -194,6 +197,9 @@ class DnsSd:
         again = added or not rivals <= self._rivals
         self._rivals = rivals
         await self._mdns.announce(wanted, self._port(), lost=lost, again=again)
+
+    def _listed(self) -> set[tuple[Label, str]]:
+        return {(service.label, service.title) for service in self._services() if service.listed}
 
     def _names_of(self, listed: set[tuple[Label, str]], server: str) -> dict[tuple[Label, str], str]:
         """The names of (label, title): as they were, but for those that a greater server claims, too."""

@@ -351,8 +351,7 @@ class Lan:
 
     def _say_goodbye(self, labels: Iterable[Label]) -> None:
         for label in labels:
-            packet = Goodbye(self._port(), str(label), self._cookie, self._said.pop(label)).encode()
-            self._send_everywhere(packet)
+            self._send_everywhere(Goodbye(self._port(), self._said.pop(label)).encode())
 
     def _speak(self, speaking: socket.socket, packet: bytes, address: InterfaceAddress) -> None:
         if self._multicast:
@@ -393,18 +392,17 @@ class Lan:
     def _packet(
         self, packet: Search | Answer | Goodbye, source: str, sender: Sender, interface: InterfaceAddress
     ) -> None:
+        scoped = f"{source}%{interface.name}" if source.startswith("fe80:") else source
+        if isinstance(packet, Goodbye):
+            self._offers.ended(Endpoint(scoped, packet.port), packet.end)
+            return
         if packet.cookie in self._cookies:
             return
         if isinstance(packet, Search):
             self._answer(packet, source, sender, interface)
             return
-        scoped = f"{source}%{interface.name}" if source.startswith("fe80:") else source
         endpoint, label = Endpoint(scoped, packet.port), packet.label
         now = asyncio.get_running_loop().time()
-        if isinstance(packet, Goodbye):
-            if label is not None:
-                self._offers.ended(label, endpoint, packet.end)
-            return
         today = utc_day(self._clock())
         for search in self._searches:
             if packet.matches(search.target, today):

@@ -2,7 +2,7 @@
 
     HARDLINE-SEARCH * HTTP/1.1      Infohash: a rolling code, or nothing ("who is there?"); ours adds v
     HARDLINE-SERVICE * HTTP/1.1     Port, Infohash: the label or the rolling code, title; ours adds v, day, to and end
-    HARDLINE-GOODBYE * HTTP/1.1     Port, Infohash: a label that was said, end: what only its owner can say
+    HARDLINE-GOODBYE * HTTP/1.1     Port, end: what only the owner of a label that was said can say
 
 The first two lines and their first headers are the original's, byte for byte; it takes no notice of the third.
 Source: docs/PROTOCOL.md, sections 6.1, 6.2 and 6.7.
@@ -128,25 +128,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """What was offered at a port of the packet's sender under the label `name` is so no more.
+    """What was offered at a port of the packet's sender is so no more.
 
-    `end` is what the answers had sealed: nobody else knows it.
+    `end` is what the answers had sealed: nobody else knows it, and who heard none of them learns nothing from it.
     """
 
     port: int
-    name: str
-    cookie: str
     end: str
 
     def encode(self) -> bytes:
         """The packet."""
-        headers = ("Port", str(self.port)), ("Infohash", self.name), ("cookie", self.cookie), ("end", self.end)
-        return _packet("HARDLINE-GOODBYE", *headers)
-
-    @property
-    def label(self) -> Label | None:
-        """The label, when `name` is one."""
-        return _label(self.name)
+        return _packet("HARDLINE-GOODBYE", ("Port", str(self.port)), ("end", self.end))
 
 
 def sealed(end: str) -> str:
@@ -171,11 +163,11 @@ def parse(data: bytes) -> Search | Answer | Goodbye:
     port = _number(fields.get("port", ""), 65_535)
     if not port:
         raise PeerError(f"a LAN answer with port {fields.get('port', '')[:20]!r}")
+    if kind.startswith(_GOODBYE):
+        return Goodbye(port, _word(fields.get("end", "")))
     name = fields.get("infohash", "")
     if not name:
         raise PeerError("a LAN answer without a name")
-    if kind.startswith(_GOODBYE):
-        return Goodbye(port, name, cookie, _word(fields.get("end", "")))
     return Answer(
         port=port,
         name=name,

@@ -3,8 +3,9 @@
     port 5353 ──▶ Gate: a neighbour? about us? not too much? ──┬─ answers ───▶ `heard`, as records of instances.py
                                                                └─ questions ─▶ zeroconf, which knows what we announce
 
-zeroconf opens the sockets, announces, answers and says goodbye.  Its browser and its cache stay unused, since they keep
-whatever anybody on the LAN says for as long as he wants; and since it answers whoever asks, the gate stands before it.
+zeroconf opens the sockets, announces and answers.  Its goodbye stays unused, since that names the label; so do its
+browser and its cache, since they keep whatever anybody on the LAN says for as long as he wants; and since it answers
+whoever asks, the gate stands before it.
 Source: docs/PROTOCOL.md, section 6.5.
 """
 
@@ -62,12 +63,13 @@ _MAX_SPEAKERS = 128  # interfaces, each with IPv4 and with IPv6
 _MAX_RECORDS = 256
 _SENT = 8
 _ECHO = 0.1  # seconds until we have heard ourselves
+_GOODBYES, _GOODBYE_PAUSE = 3, 0.125  # seconds
 _CLOSE_LIMIT = 2.0  # seconds; the goodbyes take 0.25
 _WORDS = (b"hardline", b"_dns-sd")  # in every packet that is for us: names of services and of our servers
 
 # RFC 1035, section 3.2; RFC 2782; RFC 3596; RFC 6762, section 5.4.
 _TYPES = {"A": 1, "PTR": 12, "TXT": 16, "AAAA": 28, "SRV": 33}
-_IN, _UNICAST_RESPONSE, _ANSWER_BIT = 1, 0x8000, 0x80
+_IN, _UNICAST_RESPONSE, _ANSWER_BIT, _ANSWER_FLAGS = 1, 0x8000, 0x80, 0x8400
 
 _Announced = tuple[Label, int, tuple[str, ...]]  # what, at which port, at which addresses
 
@@ -87,6 +89,8 @@ class Mdns:
         self._own: frozenset[str] = frozenset()
         self._zeroconf: AsyncZeroconf | None = None
         self._announced: dict[str, tuple[_Announced, AsyncServiceInfo]] = {}
+        self._hushed: dict[str, zeroconf.ServiceInfo] = {}
+        self._saying: list[tuple[Label, asyncio.Future[Any]]] = []
         self._asked_servers: deque[bytes] = deque(maxlen=_SENT)
         self._sent: deque[tuple[float, bytes]] = deque(maxlen=_SENT)
         self._questions = Rates(40, 40, share=0.25)
@@ -137,6 +141,7 @@ class Mdns:
         for _, info in self._announced.values():
             self._zeroconf.zeroconf.registry.async_remove(info)
         self._announced.clear()
+        self._hushed.clear()
 
     async def announce(
         self, wanted: Mapping[str, Label], port: int, *, lost: Collection[str] = (), again: bool = False
@@ -150,13 +155,10 @@ class Mdns:
         at = self._announced_addresses()
         offers = {name: (label, port, at) for name, label in wanted.items()} if at else {}
         for name in self._announced.keys() - offers.keys():
-            info = self._announced.pop(name)[1]
-            if name in lost:
-                self._zeroconf.zeroconf.registry.async_remove(info)
-            else:
-                # The whole goodbye, since the next one may be announced under the same name.
-                await (await self._zeroconf.async_unregister_service(info))
-        said = []
+            self._hush(name)
+        gone = [info for name, info in self._hushed.items() if name not in offers and name not in lost]
+        self._hushed.clear()
+        self._saying.clear()
         for name, offer in offers.items():
             known = self._announced.get(name)
             if known is not None and known[0] == offer and not again:
@@ -165,16 +167,36 @@ class Mdns:
                 info = self._info(name, offer)
                 if known is not None and not again and self._is_small(known[0], offer):
                     self._zeroconf.zeroconf.registry.async_update(info)  # for those who ask
-                elif known is None:
-                    said.append(await self._zeroconf.async_register_service(info, cooperating_responders=True))
                 else:
-                    said.append(await self._zeroconf.async_update_service(info))
+                    said: Any = await (
+                        self._zeroconf.async_register_service(info, cooperating_responders=True)
+                        if known is None
+                        else self._zeroconf.async_update_service(info)
+                    )
+                    self._saying.append((offer[0], said))
             except zeroconf.Error as failure:
                 log.debug("mdns.not_announced", name=name, reason=repr(failure))
                 continue
             self._announced[name] = (offer, info)
             log.debug("mdns.announced", name=name, port=port, at=" ".join(at))
-        await asyncio.gather(*said)
+        # The whole goodbye, since the next one may be announced under the same name.
+        saying = (_say_goodbye(self._zeroconf.zeroconf, gone), *(said for _, said in self._saying))
+        for outcome in await asyncio.gather(*saying, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    def hush(self, listed: Collection[Label]) -> None:
+        """Name no label but these from now on; `announce` says goodbye for the others."""
+        for label, said in self._saying:
+            if label not in listed:
+                said.cancel()
+        for name in [name for name, ((label, _, _), _) in self._announced.items() if label not in listed]:
+            self._hush(name)
+
+    def _hush(self, name: str) -> None:
+        assert self._zeroconf is not None
+        self._hushed[name] = self._announced.pop(name)[1]
+        self._zeroconf.zeroconf.registry.async_remove(self._hushed[name])
 
     def ask(self, questions: Sequence[Question | tuple[str, str]], *, unicast: bool = False) -> None:
         """Ask everybody; `unicast` says that an answer to us alone will do, and makes it come without delay."""
@@ -192,8 +214,8 @@ class Mdns:
 
     async def aclose(self) -> None:
         """Say goodbye and close every socket.  Idempotent."""
+        self.hush(())
         zc, self._zeroconf = self._zeroconf, None
-        self._announced.clear()
         for member in self._members:
             member.close()
         self._members.clear()
@@ -201,6 +223,7 @@ class Mdns:
         if zc is not None:
             try:
                 async with asyncio.timeout(_CLOSE_LIMIT):
+                    await _say_goodbye(zc.zeroconf, list(self._hushed.values()))
                     await zc.async_close()
             except TimeoutError:
                 log.debug("mdns.not_closed", limit_s=_CLOSE_LIMIT)
@@ -398,6 +421,20 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         log.debug("mdns.note", text=record.getMessage()[:200])
+
+
+async def _say_goodbye(zc: zeroconf.Zeroconf, infos: Sequence[zeroconf.ServiceInfo]) -> None:
+    """Take names back.  Without the TXT: a service that is to be hidden goes on under the label that is in it."""
+    if not infos:
+        return
+    packet = DNSOutgoing(_ANSWER_FLAGS)
+    for info in infos:
+        packet.add_answer_at_time(info.dns_pointer(override_ttl=0), 0)
+        packet.add_answer_at_time(info.dns_service(override_ttl=0), 0)
+    for number in range(_GOODBYES):
+        if number:
+            await asyncio.sleep(_GOODBYE_PAUSE)
+        zc.async_send(packet)
 
 
 def _now() -> float:

@@ -54,10 +54,10 @@ class Offers:
         self._offers[key] = Offer(label, title, source, endpoint, now, end)
         self._sources[source] += 1
 
-    def ended(self, label: Label, endpoint: Endpoint, end: str) -> None:
-        """A goodbye came."""
-        key = (label, endpoint)
-        if key in self._offers and self._offers[key].end == sealed(end):
+    def ended(self, endpoint: Endpoint, end: str) -> None:
+        """A goodbye came: what it ends is what had its word sealed."""
+        seal = sealed(end)
+        for key in [key for key, offer in self._offers.items() if offer.end == seal and offer.endpoint == endpoint]:
             self._forget(key)
 
     def current(self, now: float) -> list[Offer]:

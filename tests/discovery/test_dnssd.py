@@ -9,8 +9,8 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 
 import pytest
 
@@ -43,6 +43,7 @@ class Someone:
 
     def __init__(self, *services: LanService) -> None:
         self.services: Sequence[LanService] = services
+        self.tasks = TaskSet("test")
         self.dnssd = DnsSd(services=lambda: self.services, port=lambda: HOST_PORT, bind=(HERE,))
 
     async def find(self, target: KeyHash) -> Candidate | None:
@@ -55,12 +56,12 @@ class Someone:
 
 @asynccontextmanager
 async def on_lan(*services: LanService) -> AsyncIterator[Someone]:
-    someone, tasks = Someone(*services), TaskSet("test")
-    tasks.start(someone.dnssd.run(), "dnssd")
+    someone = Someone(*services)
+    someone.tasks.start(someone.dnssd.run(), "dnssd")
     try:
         yield someone
     finally:
-        await tasks.aclose()
+        await someone.tasks.aclose()
         await someone.dnssd.aclose()
 
 
@@ -107,6 +108,20 @@ def say(packet: bytes, source: str = HERE) -> None:
         mouth.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(HERE))
         mouth.bind((source, 0))
         mouth.sendto(packet, GROUP)
+
+
+@contextmanager
+def ear() -> Iterator[socket.socket]:
+    """A socket of somebody who hears what is said to everybody, and asks nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hearing:
+        hearing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "SO_REUSEPORT"):
+            hearing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        group = socket.inet_aton(GROUP[0]) + socket.inet_aton(HERE)
+        hearing.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+        hearing.bind(("", GROUP[1]))
+        hearing.setblocking(False)
+        yield hearing
 
 
 def target() -> Label:
@@ -182,6 +197,60 @@ def test_what_changes_is_announced_anew_and_what_ends_says_goodbye():
             seen = await visitor.browse()
             assert not {wiki.title, renamed.title} & seen.keys()
             assert await visitor.find(wiki.label.key_hash) is None
+
+    asyncio.run(main())
+
+
+def hide(host: Someone) -> None:
+    host.services = [LanService(one.label, one.title, listed=False) for one in host.services]
+    host.dnssd.refresh()
+
+
+def remove(host: Someone) -> None:
+    host.services = []
+    host.dnssd.refresh()
+
+
+def stop(host: Someone) -> None:
+    host.tasks.start(host.dnssd.aclose(), "stop")
+
+
+@pytest.mark.parametrize("end", [hide, remove, stop])
+def test_what_ends_in_the_middle_of_its_announcement_is_dropped_and_its_label_is_not_said_again(end):
+    async def main() -> None:
+        wiki, loop = service(password="sesame"), asyncio.get_running_loop()
+        async with on_lan() as visitor, on_lan(wiki) as host:
+
+            def shown() -> set[str]:
+                return {offer.title for offer in visitor.dnssd._instances.current(loop.time())}
+
+            async with asyncio.timeout(100):
+                while wiki.title not in shown():
+                    await asyncio.sleep(0.01)
+                with ear() as heard:
+                    end(host)
+                    goodbyes: list[bytes] = []
+                    while len(goodbyes) < 3:
+                        packet = await loop.sock_recv(heard, 9000)
+                        assert str(wiki.label.key_hash).encode() not in packet
+                        assert b"sesame" not in packet
+                        if wiki.title.encode() in packet:
+                            goodbyes.append(packet)
+            assert wiki.title not in shown()
+
+    asyncio.run(main())
+
+
+def test_what_was_hidden_for_a_moment_is_announced_again():
+    async def main() -> None:
+        wiki = service()
+        async with on_lan() as visitor, on_lan(wiki) as host:
+            await finds(visitor, wiki.label.key_hash)
+            hide(host)
+            host.services = [wiki]
+            host.dnssd.refresh()
+            async with on_lan() as late:
+                assert await finds(late, wiki.label.key_hash)
 
     asyncio.run(main())
 

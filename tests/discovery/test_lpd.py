@@ -89,10 +89,14 @@ def test_a_rolling_code_of_another_day_matches_only_when_the_answer_names_that_d
 
 
 def test_a_goodbye_is_nothing_that_an_original_would_take_notice_of():
-    packet = Goodbye(7008, f"sesame-{OURS}", COOKIE, "word").encode()
+    packet = Goodbye(7008, "word").encode()
     assert b"HARDLINE-SEARCH" not in packet
     assert b"HARDLINE-SERVICE" not in packet
-    assert parse(packet) == Goodbye(7008, f"sesame-{OURS}", COOKIE, "word")
+    assert parse(packet) == Goodbye(7008, "word")
+
+
+def test_a_goodbye_names_nothing():
+    assert Goodbye(7008, "word").encode() == b"HARDLINE-GOODBYE * HTTP/1.1\r\nPort: 7008\r\nend: word\r\n\r\n\r\n"
 
 
 def test_what_an_answer_repeats_is_one_short_word_or_nothing():

@@ -48,19 +48,20 @@ def test_an_offer_lives_a_minute_after_it_was_heard_last():
 def test_a_goodbye_ends_an_offer_at_once():
     offers = Offers()
     offers.heard(label(1), "wiki", HERE.host, HERE, 0.0, sealed("my word"))
-    offers.ended(label(1), HERE, "my word")
-    assert offers.current(0.0) == []
+    offers.heard(label(2), "blog", HERE.host, HERE, 0.0, sealed("another word"))
+    offers.ended(HERE, "my word")
+    assert [offer.label for offer in offers.current(0.0)] == [label(2)]
 
 
 @pytest.mark.parametrize(
-    ("number", "at", "word"),
-    [(1, HERE, "a guess"), (1, HERE, ""), (1, HERE, sealed("my word")), (2, HERE, "my word")]
-    + [(1, Endpoint(host, port), "my word") for host, port in ((HERE.host, 7009), ("192.168.1.8", 7008))],
+    ("at", "word"),
+    [(HERE, "a guess"), (HERE, ""), (HERE, sealed("my word"))]
+    + [(Endpoint(host, port), "my word") for host, port in ((HERE.host, 7009), ("192.168.1.8", 7008))],
 )
-def test_a_goodbye_of_somebody_else_ends_nothing(number, at, word):
+def test_a_goodbye_of_somebody_else_ends_nothing(at, word):
     offers = Offers()
     offers.heard(label(1), "wiki", HERE.host, HERE, 0.0, sealed("my word"))
-    offers.ended(label(number), at, word)
+    offers.ended(at, word)
     assert [offer.label for offer in offers.current(0.0)] == [label(1)]
 
 
@@ -68,9 +69,9 @@ def test_whoever_answers_in_the_name_of_another_one_cannot_say_goodbye_for_it():
     offers = Offers()
     offers.heard(label(1), "wiki", HERE.host, HERE, 0.0, sealed("my word"))
     offers.heard(label(1), "wiki", HERE.host, HERE, 1.0, sealed("a lie"))
-    offers.ended(label(1), HERE, "a lie")
+    offers.ended(HERE, "a lie")
     assert offers.current(1.0)
-    offers.ended(label(1), HERE, "my word")
+    offers.ended(HERE, "my word")
     assert not offers.current(1.0)
 
 
@@ -78,7 +79,7 @@ def test_an_offer_without_a_seal_ends_by_no_word():
     offers = Offers()
     hear(offers, 1)
     for word in ("", sealed("")):
-        offers.ended(label(1), HERE, word)
+        offers.ended(HERE, word)
     assert offers.current(0.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tests.netns.conftest import Lan
 from tests.netns.lab import Machine
 from tests.netns.test_dnssd import block
 from tests.support import needs
+from tests.support.node import Node
 from tests.support.programs import curl
 from tests.support.waiting import wait_until
 
@@ -119,16 +120,52 @@ def test_a_service_that_ends_is_gone_from_the_lists_of_others_at_once(lan: Lan) 
     lan.host.start()
 
 
+def hide(host: Node) -> None:
+    host.share("second", 80, title="A second", password="sesame", listed=False)
+
+
+def remove_and_share_again_unlisted(host: Node) -> None:
+    (host.services / "second.ini").unlink()
+    wait_until(lambda: host.service("second") is None, "it is removed")
+    hide(host)
+
+
+@pytest.mark.parametrize("end", [hide, remove_and_share_again_unlisted, Node.stop])
+def test_when_a_service_ends_its_label_is_told_to_nobody_who_did_not_have_it(
+    lan: Lan, tmp_path: Path, end: Callable[[Node], object]
+) -> None:
+    lan.host.share("second", 80, title="A second", password="sesame")
+    label = lan.host.label("second")
+    wait_until(lambda: "A second" in shown(lan), "it is shown")
+    wait_until(lambda: re.search("mdns.announced .*A second", lan.host.log), "it is announced")
+    with program(lan.host_machine, tmp_path / "tapped", "tap.py", "eth0") as tapped:
+        end(lan.host)
+        wait_until(lambda: "A second" not in shown(lan), "it is gone from the list", 20)
+        wait_until(
+            lambda: len([one for one in since_goodbye(tapped) if "A second" in one]) >= 3, "it is taken back", 20
+        )
+        said = since_goodbye(tapped)
+    for packet in said:
+        assert not [secret for secret in (label.rpartition("-")[2], "sesame") if secret in packet], packet
+
+
+def since_goodbye(tapped: Path) -> list[str]:
+    """What was said after the first packet that takes something back, and that packet."""
+    said = [packet["data"] for packet in packets(tapped, LPD, MDNS)]
+    words = "HARDLINE-GOODBYE", "\0\x0c\0\1\0\0\0\0"  # and PTR, IN, to live for 0 s
+    first = next((at for at, packet in enumerate(said) if any(word in packet for word in words)), len(said))
+    return said[first:]
+
+
 GOODBYE = """
 import socket, sys
 sys.path.insert(0, sys.argv[1])
 from crowd import datagram
-own, victim, visitor, label = sys.argv[2:]
+own, victim, visitor = sys.argv[2:]
 s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
 for source in (own, victim):
     for end in ('', '0' * 32):
-        head = f'HARDLINE-GOODBYE * HTTP/1.1\\r\\nPort: 7008\\r\\nInfohash: {label}\\r\\n'
-        packet = f'{head}cookie: x\\r\\nend: {end}\\r\\n\\r\\n\\r\\n'.encode()
+        packet = f'HARDLINE-GOODBYE * HTTP/1.1\\r\\nPort: 7008\\r\\nend: {end}\\r\\n\\r\\n\\r\\n'.encode()
         s.sendto(datagram((source, 6771), (visitor, 6771), packet), (visitor, 0))
 """
 
@@ -138,7 +175,7 @@ def test_a_neighbour_cannot_take_back_what_another_one_offers(lan: Lan) -> None:
     wait_until(lambda: shown(lan) == {"The site"}, "it is shown")
     stranger = lan.lab.machine("stranger")
     addresses = [stranger.ip4, lan.host_machine.ip4, lan.visitor_machine.ip4]
-    stranger.run([sys.executable, "-c", GOODBYE, Path(__file__).parent, *addresses, lan.label])
+    stranger.run([sys.executable, "-c", GOODBYE, Path(__file__).parent, *addresses])
     lan.host_machine.cut()
     assert shown(lan) == {"The site"}
     lan.host_machine.heal()
