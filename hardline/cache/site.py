@@ -37,11 +37,13 @@ class Site:
     def __init__(
         self,
         name: str,
+        tree: Tree,
         dynamic: DynamicPages | None,
         proxy: CachingProxy | None,
         files: FileService | None,
         store: Store,
     ) -> None:
+        self._tree = tree
         self._dynamic = dynamic
         self._proxy = proxy
         self._files = files
@@ -55,6 +57,10 @@ class Site:
             if part is not None:
                 await part.aclose()
         await self._store.aclose()
+
+    async def is_away(self) -> bool:
+        """Whether its directory is not there now.  Raises DiskHangs."""
+        return await self._tree.disk.run(self._tree.is_away, _nothing)
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._dynamic is not None and (page := await self._dynamic.respond(request)) is not None:
@@ -82,6 +88,7 @@ async def open_site(name: str, root: Path, target: LocalService | None, settings
     proxy = CachingProxy(store, origin, max_age=settings.max_age, bucket=bucket, clock=time.time)
     return Site(
         name,
+        tree,
         DynamicPages(root, tree) if settings.dynamic_content else None,
         proxy,
         None

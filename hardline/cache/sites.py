@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hardline.cache.site import Site
 
 
+AWAY = "its directory is away: renamed, removed, or on a disk that is not attached"
+_LOOKING = 2.0  # seconds that a look at a directory may take
 _OPENING = 2.0  # seconds that one which is being opened is waited for at the end
 
 
@@ -78,7 +80,7 @@ class LazySite:
         self._own = own
         self._opening = asyncio.Lock()
         self._site: Site | None = None
-        self._closed = False
+        self._closed, self._failed = False, ""
 
     def same_as(self, other: LazySite) -> bool:
         """Nothing about it has changed."""
@@ -94,6 +96,17 @@ class LazySite:
         """Have it open before somebody waits for it; what is wrong with it is in the log then."""
         with contextlib.suppress(ServiceFailed):
             await self.ready()
+
+    async def trouble(self) -> str:
+        """Why it cannot answer now, in words for its owner; empty where nothing is known to be wrong."""
+        try:
+            async with asyncio.timeout(_LOOKING):
+                await self.ready()
+                return AWAY if self._site is not None and await self._site.is_away() else ""
+        except ServiceFailed:
+            return self._failed
+        except (OSError, TimeoutError):
+            return "the disk of its directory does not answer"
 
     async def serve(self, stream: Stream) -> None:
         """Answer what comes on `stream`, after `ready`, until it is over; then the stream is closed."""
@@ -138,9 +151,10 @@ class LazySite:
         try:
             self._site = await open_site(name, root, target, settings, self._own)
         except OSError as failure:
-            log.warning(
-                "site.unusable", service=name, directory=root, reason=(failure.strerror or str(failure)).lower()
-            )
+            reason = (failure.strerror or str(failure)).lower()
+            if self._failed != (failed := f"its directory cannot be used: {reason}"):
+                self._failed = failed
+                log.warning("site.unusable", service=name, directory=root, reason=reason)
             raise ServiceFailed("unavailable", "its directory cannot be used") from None
         if self._is_over():
             await self._site.aclose()

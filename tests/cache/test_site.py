@@ -88,6 +88,27 @@ def test_a_directory_that_is_not_there_is_told_and_served_when_it_comes(
     assert curl(visitor.url_of(label, "a.txt")).text == "here"
 
 
+def test_a_directory_that_goes_away_is_told_from_a_file_that_is_not_there(
+    host: Node, visitor: Node, tmp_path: Path
+) -> None:
+    stick = tmp_path / "usb-stick"
+    stick.mkdir()
+    (stick / "a.txt").write_text("here")
+    url = visitor.url_of(share_directory(host, stick, "allowListing = yes"), "")
+    assert (curl(f"{url}a.txt").status, curl(f"{url}b.txt").status) == (200, 404)
+    assert host.serves("files")["problem"] is None
+    stick.rename(tmp_path / "elsewhere")
+    for path in ("", "a.txt", "b.txt"):
+        gone = curl(url + path)
+        assert gone.status == 503
+        assert "The directory is away" in gone.text
+        assert str(tmp_path) not in gone.text
+    assert "its directory is away" in host.serves("files")["problem"]
+    (tmp_path / "elsewhere").rename(stick)
+    assert curl(f"{url}a.txt").text == "here"
+    assert host.serves("files")["problem"] is None
+
+
 def test_the_daemons_own_files_are_never_shown(host: Node, visitor: Node, tmp_path: Path) -> None:
     """A directory that holds the node, its keys, and links to them of both kinds."""
     label = share_directory(host, tmp_path, "allowListing = yes")

@@ -93,7 +93,10 @@ class FileService:
         if request.method not in ("GET", "HEAD"):
             return pages.method_not_allowed(request, _ALLOWED)
         try:
-            return await self._respond(request)
+            answer = await self._respond(request)
+            if answer is None and await self._disk.run(self._tree.is_away, _nothing):
+                return pages.directory_away(request)
+            return answer
         except DiskHangs as failure:
             log.warning("disk.hangs", path=request.raw_path[:200], directory=self._disk.name)
             return pages.disk_hangs(request, str(failure.filename))

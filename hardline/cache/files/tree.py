@@ -73,6 +73,13 @@ class Tree:
         self._hidden = hidden
         self.disk = disk or Disk(root.name)
 
+    def is_away(self) -> bool:
+        """Whether there is no such directory now."""
+        try:
+            return not stat.S_ISDIR(os.stat(self._root).st_mode)
+        except OSError as failure:
+            return failure.errno in _ABSENT
+
     def hides(self, name: str) -> bool:
         """Whether nothing of this name is there for visitors, because of a dot (RFC 8615 wants to be seen)."""
         return not self._hidden and name.startswith(".") and name != ".well-known"

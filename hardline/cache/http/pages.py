@@ -63,6 +63,18 @@ def nothing_here(request: web.BaseRequest) -> web.Response:
     return problem(request, 404, "There is nothing here", "Nothing is shared under this address.")
 
 
+def directory_away(request: web.BaseRequest) -> web.Response:
+    """503: all that is shared is gone, and may come back."""
+    return problem(
+        request,
+        503,
+        "This is away now",
+        "The directory is away on the computer that shares it.",
+        advice="It was renamed or removed, or its disk is not attached.",
+        headers={"Retry-After": "30"},
+    )
+
+
 def not_readable(request: web.BaseRequest) -> web.Response:
     """403: the system does not let the daemon read it."""
     return problem(
