@@ -133,7 +133,7 @@ class Reach:
 
     def services_changed(self) -> None:
         """Other services are offered than before."""
-        if self._services() and self._mappings is not None and not self._mapping:
+        if self._services() and self._mappings is not None and not self._mapping and not self._only_here:
             self._mapping = True  # from the first service on: who only visits needs no port
             self._tasks.start(keep_running(self._mappings.run, "upnp"), "upnp")
             if not self._is_known_by_ipv4():
@@ -160,6 +160,7 @@ class Reach:
         return {
             "endpoints": [{"endpoint": str(at), "by": by} for at, by in told.items()],
             "reached": [str(endpoint) for endpoint in self._reached.heard],
+            "only_here": self._only_here,
             "advice": f"for visitors without IPv6: {advice}" if advice and told else advice or None,
             "upnp": self._mappings.describe() if self._mappings and self._mapping else None,
             "dht": {**self._table.describe(), **self.finder.describe()} if self._table and self.finder else None,
@@ -168,13 +169,17 @@ class Reach:
     @property
     def _advice(self) -> str:
         """What the owner should do so that others reach this node by IPv4; empty where nothing is."""
-        only_here = all(at.address is not None and at.address.is_loopback for at in self._ours())
-        if not self._services() or only_here or self._is_known_by_ipv4():
+        if not self._services() or self._only_here or self._is_known_by_ipv4():
             return ""
         if self._mappings is not None:
             return self._mappings.advice if self._mapping else ""
         then = THEN.format(where="YOUR-PUBLIC-ADDRESS", port=self._port())
         return f"forward TCP port {self._port()} on the router to this computer, {then}"
+
+    @property
+    def _only_here(self) -> bool:
+        """This node listens for programs of this machine only."""
+        return all(at.address is not None and at.address.is_loopback for at in self._listening())
 
     def describe_service(self, key_hash: KeyHash) -> dict[str, Any] | None:
         """What became of announcing a service in the DHT; None where it is not announced."""

@@ -33,10 +33,12 @@ def describe_services(
     door_port: int,
     announced: Callable[[KeyHash], Mapping[str, Any] | None] = lambda key_hash: None,
     now: float = 0.0,
+    troubles: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Every file of the service directory: serving, stale (it broke, its last good version serves on), broken, closed.
 
-    `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970.
+    `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970; `troubles` is what
+    keeps services of a name from answering although their files are right.
     """
     rows = []
     for name in sorted({*services, *problems}):
@@ -62,6 +64,8 @@ def describe_services(
                     "problem": closed,
                     "hint": CLOSED_HINT,
                 }
+            elif trouble := (troubles or {}).get(name):
+                row["problem"] = trouble
         if problem is not None:
             row |= {"problem": problem.message, "hint": problem.hint, "file": str(problem.file)}
         rows.append(row)
@@ -79,6 +83,8 @@ def describe_outside(facts: Mapping[str, Any]) -> dict[str, Any]:
     elif ways:
         first = ways[0]
         state, sentence = "expected", f"should be reachable from outside at {first['endpoint']} ({first['by']})"
+    elif facts["only_here"]:
+        state, sentence = "local", "reachable on this machine only ([Node] bind)"
     else:
         state, sentence = "local", "reachable on this network only, as far as is known"
     return {"state": state, "sentence": sentence, **facts}

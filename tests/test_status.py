@@ -33,7 +33,7 @@ def test_a_task_is_counted_by_its_kind_of_work_and_not_by_whose_it_is(name: str,
     assert describe_process([name, name])["tasks"] == {kind: 2}
 
 
-_NOTHING = {"endpoints": [], "reached": [], "advice": None}
+_NOTHING = {"endpoints": [], "reached": [], "advice": None, "only_here": False}
 _ROUTER = {"endpoint": "11.22.33.7:7008", "by": "the router"}
 
 
@@ -42,6 +42,7 @@ _ROUTER = {"endpoint": "11.22.33.7:7008", "by": "the router"}
     ("facts", "state", "sentence"),
     [
         ({}, "local", "reachable on this network only, as far as is known"),
+        ({"only_here": True}, "local", "reachable on this machine only ([Node] bind)"),
         (
             {"endpoints": [_ROUTER]},
             "expected",
