@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from hardline.errors import AccessRefused, HardlineError, LimitReached, NoRoute, PeerError, ServiceFailed
+from hardline.errors import AccessRefused, HardlineError, LimitReached, PeerError, ServiceFailed
 from hardline.html import REFERRER_POLICY, STYLE, content_policy, document, escaped, shown
 from hardline.identity import Label
 from hardline.proxy import pac
@@ -152,17 +152,16 @@ def uninvited() -> Problem:
     )
 
 
-def absent(label: Label, failure: NoRoute, door: int) -> Problem:
-    """503: nobody could be reached.  The `door`'s own page says what was tried."""
-    known = f" This was found out {failure.age:.0f} s ago; it is being tried again." if failure.age >= 1 else ""
-    found = "Every way to it failed." if failure.attempts else "Nobody who offers it was found."
+def absent(label: Label, door: int) -> Problem:
+    """503: nobody could be reached.  What was tried, and whether somebody was, is on the `door`'s own page only."""
     return Problem(
         503,
         "The host cannot be reached",
-        f"{found}{known}",
+        "Nobody who offers it was reached.",
         (
             "Is the computer that shares it switched on, and does hardlined run there?",
             "Are both computers on the same network? Guest networks and some access points keep devices apart.",
+            "Is hardline of the same version on both computers?",
             f"Is the address right? It asks for {label.key_hash}.",
         ),
         retry_after=3,

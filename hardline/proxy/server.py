@@ -154,7 +154,7 @@ class Door:
         match failure:
             case NoRoute():
                 self._keep(label, pages.Tried(failure.attempts, failure.reasons))
-                return pages.absent(label, failure, door)
+                return pages.absent(label, door)
             case AccessRefused():
                 return pages.not_let_in(failure)
             case PasswordRefused():

@@ -206,7 +206,7 @@ class Visitor:
     async def visit(self, label: Label, first: bytes) -> Visit:
         """Open a pipe into the service of `label` and send `first` through it.
 
-        Raises NoRoute when nobody can be reached (at once, with its `age`, when that is known already),
+        Raises NoRoute when nobody can be reached (at once, when that is known already),
         LimitReached, PeerError or ConnectionLost.  Safe to cancel; a dial that others wait for goes on.
         """
         record = VisitRecord(label)
@@ -262,7 +262,7 @@ class Visitor:
                 if dial is not None:
                     await asyncio.wait([dial], timeout=min(age / 10, _PATIENCE))
                 if dial is None or not dial.done() or dial.cancelled() or dial.exception() is not None:
-                    raise NoRoute(failure.target, failure.attempts, failure.reasons, age=age)
+                    raise NoRoute(failure.target, failure.attempts, failure.reasons)
         dialled = await asyncio.shield(dial or self._dialling.get(label) or self._start_dial(label))
         while isinstance(dialled, _Original) and not dialled.waiting:
             dialled = await self._dial(label)

@@ -44,7 +44,7 @@ def check(page: Page, response: Response, status: int, title: str, *said: str, a
 def test_a_host_that_nobody_knows(world: World, page: Page) -> None:
     stranger = secrets.token_hex(20)
     response = goto(page, world.visitor.url_of(stranger))
-    check(page, response, 503, "The host cannot be reached", "Nobody who offers it was found", stranger, again=3)
+    check(page, response, 503, "The host cannot be reached", "Nobody who offers it was reached", stranger, again=3)
     portrait(page, "absent")
 
 
@@ -56,7 +56,7 @@ def test_a_host_that_is_away_is_shown_with_all_that_was_tried_and_comes_back_by_
     with world.without(world.host):
         goto(left_alone, world.url("other"))
         response = goto(page, world.url("other"))
-        check(page, response, 503, "The host cannot be reached", "Every way to it failed", again=3)
+        check(page, response, 503, "The host cannot be reached", "Nobody who offers it was reached", again=3)
         portrait(page, "away", dark=True)
         page.get_by_role("link", name="What was tried").click()
         page.get_by_role("heading", name="Where it was asked").wait_for()

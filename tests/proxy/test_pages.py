@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.errors import ConnectionLost, LimitReached, NoRoute, PeerError, ServiceFailed
+from hardline.errors import ConnectionLost, LimitReached, PeerError, ServiceFailed
 from hardline.identity import KeyHash, Label
 from hardline.proxy import pages
 from hardline.proxy.head import BadHead
@@ -31,7 +31,6 @@ ATTEMPTS = (
     Attempt(Candidate(Endpoint("203.0.113.9", 443), Via.REMEMBERED, "remembered"), 0.4, "connection refused"),
 )
 TRIED = Tried(ATTEMPTS, ("LAN: nobody answered",))
-ABSENT = NoRoute(LABEL.key_hash, ATTEMPTS, ("LAN: nobody answered",), age=2.4)
 
 PROBLEMS = {
     "bad head": (400, pages.bad_head(BadHead(400, "a request without a Host", "name it"))),
@@ -49,7 +48,7 @@ PROBLEMS = {
     "original silent": (502, pages.original_silent(LABEL)),
     "host broke": (502, pages.host_failed(LABEL, ConnectionLost("the other node does not answer"))),
     "host lies": (502, pages.host_failed(LABEL, PeerError("yamux version 7, expected 0"))),
-    "absent": (503, pages.absent(LABEL, ABSENT, 7009)),
+    "absent": (503, pages.absent(LABEL, 7009)),
     "too many guesses": (503, pages.service_failed(LABEL, ServiceFailed("wait", ""))),
     "host busy": (503, pages.service_failed(LABEL, ServiceFailed("limit", ""))),
     "node busy": (503, pages.limit_reached(LABEL, LimitReached("1000 sessions are in use", "raise max_sessions"))),
@@ -213,11 +212,11 @@ def test_a_page_tries_again_by_itself_where_that_can_help(status, problem):
 
 @pytest.mark.parametrize("html", [True, False])
 def test_the_page_of_an_absent_host_says_nothing_of_what_was_tried_and_where_to_read_it(html):
-    body = parsed(problem_page(pages.absent(LABEL, ABSENT, 7010), html=html))[2]
+    body = parsed(problem_page(pages.absent(LABEL, 7010), html=html))[2]
     for secret in ("192.168.1.9", "fe80", "203.0.113.9", "wrong certificate", "no answer", "refused", "LAN"):
         assert secret not in body
     assert f"http://localhost:7010/tried/{LABEL}" in (_Page(body).links if html else body)
-    assert "found out 2 s ago" in body
+    assert "ago" not in body
     assert str(LABEL.key_hash) in body
 
 
@@ -243,12 +242,6 @@ def test_who_is_not_to_see_this_nodes_own_services_sees_none(html):
         assert secret not in body
     assert "Photos" in body
     assert "hardline status" in body
-
-
-def test_a_host_that_nobody_found_is_told_from_one_that_nobody_reached():
-    nobody = pages.absent(LABEL, NoRoute(LABEL.key_hash, (), ("LAN: nobody answered",)), 7009)
-    assert nobody.explanation == "Nobody who offers it was found."
-    assert pages.absent(LABEL, ABSENT, 7009).explanation.startswith("Every way to it failed.")
 
 
 def test_the_status_tells_a_refused_service_from_a_slow_and_an_absent_one():

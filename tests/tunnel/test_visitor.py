@@ -151,12 +151,10 @@ def test_an_absent_host_is_known_at_once_the_second_time_and_found_when_it_is_ba
             await both.stop_host()
             with pytest.raises(NoRoute) as first:
                 await both.visitor.visit(both.service.label, b"x")
-            assert first.value.age == 0
             assert first.value.attempts[0].failure == "connection refused"
             searches = both.finding.searches
-            with pytest.raises(NoRoute) as second:
+            with pytest.raises(NoRoute):
                 await both.visitor.visit(both.service.label, b"x")
-            assert second.value.age > 0
             assert both.finding.searches == searches
 
             await both.start_host()
