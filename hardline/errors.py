@@ -7,7 +7,8 @@
     ├── CertificateError       a key, certificate or .hash file that cannot be used
     ├── BadKeyHash, BadLabel   a name that is not one
     ├── PeerError              the other end broke a rule of docs/PROTOCOL.md
-    │   └── WrongCertificate   it is not who was asked for
+    │   ├── WrongCertificate   it is not who was asked for
+    │   └── EarlierVersion     it visits as builds before this one did
     ├── PasswordRefused        the host did not accept the label's free text
     ├── AccessRefused          the host does not let this visitor in
     ├── ConnectionLost         a pipe broke before its orderly end
@@ -87,6 +88,14 @@ class WrongCertificate(PeerError):
         self.expected, self.saw = expected, saw
 
 
+class EarlierVersion(PeerError):
+    """A visitor that knows the rolling name of `service` and not what is proven by its key hash."""
+
+    def __init__(self, service: KeyHash) -> None:
+        super().__init__(f"a visitor of {service.short} that runs an earlier hardline, or none")
+        self.service = service
+
+
 class PasswordRefused(HardlineError):
     """The host wants another free text before the key hash than the label has."""
 
@@ -118,15 +127,13 @@ class NoRoute(HardlineError):
     """Every finder finished and every candidate failed.
 
     `attempts` are the candidates in the order they were tried, `reasons` what each finder said
-    that found none, `age` how many seconds ago this was found out (0 for a fresh one).
+    that found none.
     """
 
-    def __init__(
-        self, target: KeyHash, attempts: Sequence[Attempt], reasons: Sequence[str] = (), *, age: float = 0.0
-    ) -> None:
+    def __init__(self, target: KeyHash, attempts: Sequence[Attempt], reasons: Sequence[str] = ()) -> None:
         tried = f"{len(attempts)} tried" if attempts else "no candidate found"
         super().__init__(f"no route to {target.short}: {tried}")
-        self.target, self.attempts, self.reasons, self.age = target, tuple(attempts), tuple(reasons), age
+        self.target, self.attempts, self.reasons = target, tuple(attempts), tuple(reasons)
 
 
 E = TypeVar("E", bound=BaseException)

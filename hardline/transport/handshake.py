@@ -16,13 +16,15 @@ from typing import Protocol
 
 from OpenSSL import SSL
 
-from hardline.errors import PeerError
+from hardline.errors import EarlierVersion, PeerError
 from hardline.identity import KEY_HASH_SIZE, KeyHash
 from hardline.proof import EXPORTER_SIZE, HOST, ProofReader, Prover, Purpose
 from hardline.transport import psk
 from hardline.transport.engine import reason
 
 ALPN_2 = b"hardline/2"
+
+_NO_PSK = "whoever answers there does not know the service, or runs an earlier hardline: update both"
 
 # What OpenSSL says of the alert for a PSK that the other end does not have, in its versions.
 _NOT_KNOWN = ("tlsv1 alert decrypt error", "ssl/tls alert decrypt error")
@@ -93,7 +95,7 @@ class Visiting:
                 raise PeerError("TLS handshake: this service is not offered there") from None
             raise
         if not psk.taken(self._connection) and not self._knows_originals:
-            raise PeerError("whoever answers there does not know the service")
+            raise PeerError(_NO_PSK)
         if psk.taken(self._connection) and self._connection.get_alpn_proto_negotiated() != ALPN_2:
             raise PeerError("whoever answers there does not speak hardline/2")
 
@@ -120,10 +122,23 @@ class Accepting:
         self._names = names
         self._identity = b""
         self._offered: KeyHash | None = None
+        self._asked: KeyHash | None = None  # by its rolling name, without the PSK
         self._hello_read = not psk.CAN_SPEAK_EARLY
         self._proven = False
 
     def step(self) -> None:
+        try:
+            self._shake()
+        except SSL.WantReadError:
+            raise
+        except SSL.Error:
+            if self._asked is not None and self._offered is None:
+                raise EarlierVersion(self._asked) from None
+            raise
+        self._prove(self._connection.send)
+        self.key_hash = self._offered if psk.taken(self._connection) else None
+
+    def _shake(self) -> None:
         with psk.server_at_work(self._connection, self):
             if not self._hello_read:
                 psk.read_first_flight(self._connection)
@@ -135,8 +150,6 @@ class Accepting:
                 if psk.CAN_SPEAK_EARLY and not self._proven and psk.has_sent_finished(self._connection):
                     self._prove(lambda proof: psk.write_early(self._connection, proof))
                 raise
-        self._prove(self._connection.send)
-        self.key_hash = self._offered if psk.taken(self._connection) else None
 
     def _prove(self, send: Callable[[bytes], object]) -> None:
         if self._proven or self._offered is None or not psk.taken(self._connection):
@@ -162,6 +175,8 @@ class Accepting:
             return name == self._identity.hex()
         if (context := self._names.certificate(name)) is not None:
             self._connection.set_context(context)
+        else:
+            self._asked = self._names.find(name)
         return True
 
 
