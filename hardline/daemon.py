@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hardline import __version__, certificates, log
+from hardline.asking import SOCKET_NAME
 from hardline.cache.own import OwnFiles
 from hardline.cache.sites import Sites
 from hardline.config import NodeSettings
@@ -30,7 +31,7 @@ from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.remembered import Remembered
-from hardline.errors import ConfigError
+from hardline.errors import ConfigError, WrongArgument
 from hardline.files import close_to_others, hint_for, is_closed_to_others, probe, read_small, why, write_new
 from hardline.identity import Label
 from hardline.memory import keep_small
@@ -39,9 +40,11 @@ from hardline.places import Places
 from hardline.proxy import pages
 from hardline.proxy.server import Door, DoorLimits
 from hardline.reach import Reach
-from hardline.servicedir import Service, ServiceDirectory, find_shared, remove_service, write_service
+from hardline.routes import Endpoint
+from hardline.servicedir import Service, ServiceDirectory, find_shared, local_service, remove_service, write_service
 from hardline.session.session import SessionLimits
 from hardline.session.windows import Backlog, WindowBudget
+from hardline.showable import as_escapes
 from hardline.status import (
     describe_hosting,
     describe_original,
@@ -57,9 +60,11 @@ from hardline.status import (
 )
 from hardline.tasks import OnceAWhile, TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
+from hardline.transport.own import OwnListeners
 from hardline.tunnel.dialer import Dialer
-from hardline.tunnel.host import Host, HostLimits
+from hardline.tunnel.host import OURSELVES, Host, HostLimits
 from hardline.tunnel.visitor import Visitor, VisitorLimits
+from hardline.units import Unreadable
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
 PEERS_SHOWN = 50
@@ -141,7 +146,7 @@ class Daemon:
     # The parts.
 
     async def _open_host(self, limits: SessionLimits) -> None:
-        session = self._settings.session
+        session, datadir = self._settings.session, self._places.datadir
         instance = await asyncio.to_thread(_instance, self._places.datadir)
         self._reach = Reach(
             *(self._settings, self._places.datadir, self._identity, instance),
@@ -150,6 +155,7 @@ class Daemon:
             moved=self._moved_to_another_network,
             protocol_of=lambda target: self._remembered.protocol_of(target),
         )
+        self._own_listeners = OwnListeners(self._listening, datadir / SOCKET_NAME, lambda: self._addresses)
         self._own_files = OwnFiles(self._places.servicedir, self._places.datadir)
         self._sites = Sites(self._places.datadir, self._own_files)
         self._closers.append(self._sites.aclose)
@@ -166,6 +172,7 @@ class Daemon:
             site=self._sites.find,
             whereabouts=self._reach.whereabouts.current,
             reached=self._reach.said,
+            leads_home=self._own_listeners.leads_home,
         )
         await self._offer()
         self._closers.append(self._host.aclose)
@@ -276,9 +283,18 @@ class Daemon:
         if others:
             for near in self._near:
                 near.moved()
-        addresses = {one.address.partition("%")[0] for one in self._reach.addresses}
+        addresses = self._addresses
         self._visitor.network_changed(addresses)
         self._host.network_changed(addresses)
+
+    @property
+    def _addresses(self) -> set[str]:
+        return {one.address.partition("%")[0] for one in self._reach.addresses}
+
+    def _listening(self) -> list[Endpoint]:
+        """Where others connect, and where browsers do."""
+        opened = [self._listener if hasattr(self, "_listener") else None, self._door_listener]
+        return [at for listener in opened if listener for at in listener.endpoints]
 
     def _summary(self) -> str:
         services, problems = self._services(), self._directory.problems
@@ -312,7 +328,7 @@ class Daemon:
                 "p2p": [str(at) for at in self._listener.endpoints],
             },
             "outside": describe_outside(self._reach.describe()),
-            "services": self._described_services(),
+            "services": await self._described_services(),
             "sessions": [
                 *(describe_visiting(warm, now) for warm in self._visitor.sessions),
                 *(describe_original(original, now) for original in self._visitor.originals),
@@ -328,12 +344,15 @@ class Daemon:
     def _tried(self) -> list[tuple[Label, pages.Tried]]:
         return list(self._door.tried.items()) if self._door else []
 
-    def _described_services(self) -> list[dict[str, Any]]:
+    async def _described_services(self) -> list[dict[str, Any]]:
+        troubles = await self._troubles()
         services, problems = self._directory.services, self._directory.problems
-        return describe_services(services, problems, self._door_port, self._reach.describe_service, time.time())
+        announced = self._reach.describe_service
+        return describe_services(services, problems, self._door_port, announced, time.time(), troubles)
 
     async def _share(self, request: Mapping[str, Any]) -> object:
         target, title, name = (str(request.get(key) or "") for key in ("target", "title", "name"))
+        await self._refuse_itself(target)
         if not name and (service := await asyncio.to_thread(find_shared, self._services(), target)):
             return self._shared(service) | {"already": True}
         is_path = target.startswith(("/", "unix:"))
@@ -346,6 +365,27 @@ class Daemon:
         if problem is not None:
             raise ConfigError(problem.message, hint=problem.hint)
         return self._shared(self._directory.services[shared])
+
+    async def _refuse_itself(self, target: str) -> None:
+        try:
+            itself = not target.startswith("/") and await self._own_listeners.leads_home(local_service(target))
+        except Unreadable:
+            return  # write_service says it better
+        if itself:
+            message = f"cannot share {as_escapes(target[:60])}: {OURSELVES}"
+            raise WrongArgument(message, hint="what is to be shared has a port of its own")
+
+    async def _troubles(self) -> dict[str, str]:
+        """What is wrong with services whose files are right, by their names."""
+        services = self._services()
+        found = await asyncio.gather(*map(self._trouble, services))
+        return {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
+
+    async def _trouble(self, service: Service) -> str:
+        target, site = service.settings.target, self._sites.find(service.key_hash)
+        if target is not None:
+            return OURSELVES if await self._own_listeners.leads_home(target) else ""
+        return await site.trouble() if site else ""
 
     def _shared(self, service: Service) -> dict[str, Any]:
         return {
@@ -379,7 +419,8 @@ class Daemon:
 
     async def _home_page(self, html: bool, head_only: bool, ours: bool) -> bytes:
         offers = await self._home_offers.get()
-        rows, outside = self._described_services() if ours else None, describe_outside(self._reach.describe())
+        rows = await self._described_services() if ours else None
+        outside = describe_outside(self._reach.describe())
         return pages.home_page(rows, offers, outside, html=html, head_only=head_only)
 
     async def _offers(self, wait: float) -> list[dict[str, Any]]:
@@ -455,11 +496,10 @@ def _keep_private(directory: Path) -> None:
 
     A directory that other programs use, too, is left to its owner: nobody means to close /etc or a whole home.
     """
-    reason = "it holds other things, too"
     try:
         if is_closed_to_others(directory):
             return
-        if not _is_shared(directory):
+        if not (reason := _shared_with(directory)):
             close_to_others(directory)
             log.warning("directory.closed", directory=directory, reason="other users of this machine had access to it")
             return
@@ -476,11 +516,15 @@ def _keep_private(directory: Path) -> None:
     )
 
 
-def _is_shared(directory: Path) -> bool:
-    """Whether other programs have their things in it, as far as can be seen."""
+def _shared_with(directory: Path) -> str:
+    """By what others seem to use it, too; empty where nothing says so."""
     facts = directory.stat()
+    if facts.st_uid != os.geteuid():
+        return "it belongs to another user"
+    if facts.st_mode & stat.S_ISVTX:
+        return "its sticky bit says that all may use it"
     others = {entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)} - {"cache"}
-    return facts.st_uid != os.geteuid() or bool(facts.st_mode & stat.S_ISVTX) or bool(others)
+    return "it holds other things, too" if others else ""
 
 
 def _instance(datadir: Path) -> str:

@@ -338,7 +338,7 @@ def find_shared(services: Iterable[Service], target: str) -> Service | None:
     if target.startswith("/"):
         return next((one for one in services if one.settings.target is None and _lies_at(one, target)), None)
     try:
-        wanted = _local_service(target)
+        wanted = local_service(target)
     except Unreadable:
         return None
     return next(
@@ -368,13 +368,14 @@ def _free_names(directory: Path, safe: str) -> Iterator[str]:
             yield numbered
 
 
-def _local_service(target: str) -> LocalService:
+def local_service(target: str) -> LocalService:
+    """What `hardline share` was told, unless it is a directory.  Raises Unreadable."""
     return LocalService.parse(f"localhost:{target}" if target.isascii() and target.isdigit() else target)
 
 
 def _service_lines(target: str) -> list[str]:
     try:
-        local = _local_service(target)
+        local = local_service(target)
         if local.kind == "unix":
             return ["[Service]", f"service = {quoted(str(local))}"]
     except Unreadable as wrong:

@@ -121,6 +121,49 @@ def test_own_services_are_shown_to_the_nodes_own_user_only(tmp_path: Path, origi
         assert label in node.hardline("status").stdout
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_node_that_shares_its_own_ends_lets_nobody_in_by_them(
+    tmp_path: Path, origin: RunningOrigin, cached: bool
+) -> None:
+    """Its door would take visitors for programs of its owner's, and a visit would come back again and again."""
+    node = Node(tmp_path / "node")
+    node.share("secret", origin.port, title="Nobodys business", password=WORD, listed=False)
+    cache = "[Cache]\ndirectory = kept\n" if cached else ""
+    targets = [f"{host}\nport = {port}" for host, port in _ends(node)] + [f"unix:{node.data}/control.sock"]
+    for number, target in enumerate(targets):
+        node.write(f"own{number}", f"[Service]\nservice = {target}\n{cache}")
+    with node:
+        for number in range(len(targets)):
+            row = node.serves(f"own{number}")
+            assert "hardlined itself listens there" in row["problem"]
+            door = ("-H", f"Host: localhost:{node.localport}", "--proxytunnel", "--proxy")
+            plain = curl(row["url"], *HTML)
+            tunnel = curl(f"http://{row['label']}.localhost/", *door, f"http://127.0.0.1:{node.localport}")
+            for answer in (plain, tunnel):
+                assert WORD not in answer.text
+                assert "Nobodys business" not in answer.text
+            assert plain.status == 502
+            assert "hardlined itself listens there" in plain.text
+        assert sum(node.status()["process"]["tasks"].values()) < 60
+        assert node.log.count("visitor.came") <= 2 * len(targets)
+        assert curl(node.url("secret")).status == 200
+
+
+def test_a_nodes_own_ends_are_not_shared_by_command_either(tmp_path: Path) -> None:
+    with Node(tmp_path / "node") as node:
+        targets = [str(node.localport), *(f"{host}:{port}" for host, port in _ends(node))]
+        for target in (*targets, f"http://localhost:{node.localport}", f"unix:{node.data}/control.sock"):
+            done = node.hardline("share", target)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert "hardlined itself listens there" in done.stderr
+        assert list(node.services.glob("*.ini")) == []
+
+
+def _ends(node: Node) -> list[tuple[str, int]]:
+    hosts = ("127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]")
+    return [(host, port) for port in (node.localport, node.p2pport) for host in hosts]
+
+
 def _curl_as(user: int, url: str, *options: str) -> str:
     command = ["curl", "-q", "-sS", "-m", "20", "--noproxy", "*", *options, url]
     done = subprocess.run(command, user=user, group=user, extra_groups=[], capture_output=True, text=True, check=True)
@@ -159,8 +202,10 @@ def test_nothing_that_a_node_keeps_can_be_read_by_others_whatever_the_umask(
     assert _open_to_others(node.data) == []
 
 
-@pytest.mark.parametrize("mode", [0o1777, 0o755])
-def test_a_directory_that_others_use_too_is_left_as_it_is_with_a_warning(tmp_path: Path, mode: int) -> None:
+@pytest.mark.parametrize(("mode", "reason"), [(0o1777, "sticky bit"), (0o755, "it holds other things, too")])
+def test_a_directory_that_others_use_too_is_left_as_it_is_with_a_warning(
+    tmp_path: Path, mode: int, reason: str
+) -> None:
     """Somebody names /tmp, /etc or his home for the data: closing it would take it from everybody else."""
     node = Node(tmp_path / "node")
     node.data.mkdir(parents=True)
@@ -170,7 +215,9 @@ def test_a_directory_that_others_use_too_is_left_as_it_is_with_a_warning(tmp_pat
     with node:
         assert stat.S_IMODE(node.data.stat().st_mode) == mode
         assert _open_to_others(node.data) == [str(node.data), *map(str, node.data.glob("elses"))]
-    assert f"directory.open       directory={node.data}" in node.log
+    (line,) = [line for line in node.log.splitlines() if "directory.open " in line]
+    assert f"directory={node.data}" in line
+    assert reason in line
 
 
 def test_a_database_of_an_earlier_version_is_closed_to_others(tmp_path: Path, origin: RunningOrigin) -> None:

@@ -10,14 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from OpenSSL import SSL
 
 from hardline import log
-from hardline.errors import ConnectionLost, HardlineError, LimitReached, PasswordRefused, PeerError, ServiceFailed
+from hardline.config import LocalService
+from hardline.errors import (
+    ConnectionLost,
+    EarlierVersion,
+    HardlineError,
+    LimitReached,
+    PasswordRefused,
+    PeerError,
+    ServiceFailed,
+)
 from hardline.identity import KeyHash, instance_name, utc_day
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, format_wan_hosts
@@ -44,6 +54,9 @@ from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_local
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.pump import carry
 
+OURSELVES = "hardlined itself listens there"
+
+_MAX_OUTDATED = 256  # sources that the log tells of within TELL_EVERY
 _LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
 
 
@@ -77,7 +90,8 @@ class Host:
 
     `clock` is seconds since 1970, `instance` is the secret by which this host is told apart from others with the same
     certificate, `site` finds what answers in place of a local service, `whereabouts` says where else the host is, for
-    visitors to remember; `reached` is told where each of them, by its address, says that it reached us.
+    visitors to remember; `reached` is told where each of them, by its address, says that it reached us; `leads_home`
+    says whether a local service would be this process itself.
     """
 
     def __init__(
@@ -89,6 +103,7 @@ class Host:
         site: Callable[[KeyHash], LocalSite | None] = lambda key_hash: None,
         whereabouts: Callable[[], Sequence[Endpoint]] = tuple,
         reached: Callable[[Endpoint, str], None] = lambda source, endpoint: None,
+        leads_home: Callable[[LocalService], Awaitable[bool]] | None = None,
     ) -> None:
         self._limits = limits
         self._clock = clock
@@ -96,6 +111,7 @@ class Host:
         self._site = site
         self._whereabouts = whereabouts
         self._reached = reached
+        self._leads_home = leads_home
         self._tasks = TaskSet("host")
         self._services: dict[KeyHash, Service] = {}
         self._provers: dict[KeyHash, Prover] = {}
@@ -108,6 +124,7 @@ class Host:
         self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
         self._connections: dict[KeyHash, Connections[asyncio.Future[None]]] = {}
         self._guesses = Guesses()
+        self._outdated: OrderedDict[str, float] = OrderedDict()  # sources, and when it was told last
         self._telling: dict[KeyHash, asyncio.TimerHandle] = {}
         self.visitors: set[Visitor] = set()
 
@@ -229,6 +246,8 @@ class Host:
                     pipe = await self._begin_legacy(tls, service, visitor)
         except (HardlineError, TimeoutError) as failure:
             reason = failure.message if isinstance(failure, HardlineError) else "no hello in time"
+            if isinstance(failure, EarlierVersion):
+                self._tell_of_version(source, failure)
             log.debug("visitor.failed", endpoint=source, reason=reason)
             if tls is not None:
                 await tls.aclose()
@@ -297,6 +316,16 @@ class Host:
         if not hello.same_password(given, wanted):
             self._tell_of_guesses(key_hash, self._guesses.wrong(key_hash, source, now))
             raise PasswordRefused("the visitor's label has another password")
+
+    def _tell_of_version(self, source: Endpoint, failure: EarlierVersion) -> None:
+        """Log it, once in a while for a source."""
+        now, name = asyncio.get_running_loop().time(), source_of(source.host)
+        while self._outdated and now - next(iter(self._outdated.values())) >= TELL_EVERY:
+            self._outdated.popitem(last=False)
+        if name in self._outdated or len(self._outdated) >= _MAX_OUTDATED:
+            return
+        self._outdated[name] = now
+        log.event("visitor.outdated", service=failure.service.short, endpoint=source, hint="update hardline there")
 
     def _tell_of_guesses(self, key_hash: KeyHash, count: int) -> None:
         """Log that `count` were wrong, and in an hour how many have been since."""
@@ -429,11 +458,14 @@ class Host:
         service = self._services.get(key_hash)
         if service is None:
             raise ServiceFailed("unavailable", "the service was removed")
+        target = service.settings.target
+        if target is not None and self._leads_home is not None and await self._leads_home(target):
+            raise ServiceFailed("unavailable", OURSELVES)
         if site := self._site(key_hash):
             await site.ready()
             return site
-        assert service.settings.target is not None, "what has no target has a site"
-        return await open_local(service.settings.target)
+        assert target is not None, "what has no target has a site"
+        return await open_local(target)
 
     # hardline/1
 

@@ -89,6 +89,21 @@ def test_a_socket_that_is_closed_already_is_nobodys_whatever_the_kernel_says(way
         assert not is_same_user(ours, theirs)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_this_process_itself_does_not_count_as_its_user(way):
+    """What it connects to is others' to say: a service that leads to its own door would show them all."""
+    family, host = WAYS[way]
+    listens = host if ":" in host and "." not in host else "127.0.0.1"
+    kind = socket.AF_INET6 if ":" in listens else socket.AF_INET
+    with socket.create_server((listens, 0), family=kind) as listening, socket.socket(family) as client:
+        client.connect((host, listening.getsockname()[1]))
+        ours, _ = listening.accept()
+        with ours:
+            ends = Endpoint(*ours.getsockname()[:2]), Endpoint(*ours.getpeername()[:2])
+            assert owner(*ends) == os.geteuid()
+            assert not is_same_user(*ends)
+
+
 def test_the_ends_are_not_mixed_up():
     with connected("IPv4", os.geteuid()) as (ours, theirs):
         assert owner(theirs, ours) == os.geteuid()
