@@ -127,6 +127,18 @@ class Accepting:
         self._proven = False
 
     def step(self) -> None:
+        try:
+            self._shake()
+        except SSL.WantReadError:
+            raise
+        except SSL.Error:
+            if self._asked is not None and self._offered is None:
+                raise EarlierVersion(self._asked) from None
+            raise
+        self._prove(self._connection.send)
+        self.key_hash = self._offered if psk.taken(self._connection) else None
+
+    def _shake(self) -> None:
         with psk.server_at_work(self._connection, self):
             if not self._hello_read:
                 psk.read_first_flight(self._connection)
@@ -138,12 +150,6 @@ class Accepting:
                 if psk.CAN_SPEAK_EARLY and not self._proven and psk.has_sent_finished(self._connection):
                     self._prove(lambda proof: psk.write_early(self._connection, proof))
                 raise
-            except SSL.Error:
-                if self._asked is not None and not psk.taken(self._connection):
-                    raise EarlierVersion(self._asked) from None
-                raise
-        self._prove(self._connection.send)
-        self.key_hash = self._offered if psk.taken(self._connection) else None
 
     def _prove(self, send: Callable[[bytes], object]) -> None:
         if self._proven or self._offered is None or not psk.taken(self._connection):

@@ -21,7 +21,7 @@ from OpenSSL import SSL
 
 from hardline import certificates
 from hardline.certificates import Identity
-from hardline.errors import ConnectionLost, HardlineError, PeerError, WrongCertificate
+from hardline.errors import ConnectionLost, EarlierVersion, HardlineError, PeerError, WrongCertificate
 from hardline.identity import KeyHash
 from hardline.proof import HOST, Prover
 from hardline.signatures import signing_key
@@ -364,6 +364,23 @@ def test_a_server_that_ignores_the_psk_is_not_believed_by_a_rolling_name():
             await visit(Certificates())
         original = await visit(Certificates(), str(KEY_HASH))
         assert (original.key_hash, original.peer_key_hash) == (None, KEY_HASH)
+
+    run(story)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_visitor_of_an_earlier_build_is_told_from_one_that_asks_for_something_else(old):
+    async def story() -> None:
+        earlier = await answer(first_flight(CODE, old=old))
+        assert isinstance(earlier.failure, EarlierVersion)
+        assert earlier.failure.service == KEY_HASH
+        tells_nothing(earlier)
+        stranger = await answer(first_flight("00" * 20, old=old))
+        assert isinstance(stranger.failure, PeerError)
+        assert not isinstance(stranger.failure, EarlierVersion)
+        guessing = await answer(first_flight(CODE, bytes(20)))
+        assert not isinstance(guessing.failure, EarlierVersion)
+        assert stranger.bytes == earlier.bytes, "nobody learns by it what is offered here"
 
     run(story)
 

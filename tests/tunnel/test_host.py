@@ -79,6 +79,16 @@ class House:
         writer.write(f'{{"password":"{password}"}}\n'.encode())
         return await reader.readline()
 
+    async def earlier(self, source: str) -> None:
+        """Somebody who knows the rolling name and has no PSK, and is refused."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        name = str(self._label.key_hash.rolling(utc_day(time.time())))
+        with pytest.raises(ssl.SSLError):
+            await asyncio.open_connection(
+                "127.0.0.1", self.port, local_addr=(source, 0), ssl=context, server_hostname=name
+            )
+
     async def guest(self, source: str, stack: contextlib.AsyncExitStack, says: str = '{"v":2}') -> Guest:
         """Somebody with a session, or an attempt at one."""
         target = self._label.key_hash
@@ -301,6 +311,18 @@ async def _guess(house: House, source: str, password: str, stack: contextlib.Asy
 
 
 @pytest.mark.usefixtures("_no_time_passes")
+def test_a_visitor_of_an_earlier_build_is_in_the_log_once_for_its_source(tmp_path, caplog):
+    caplog.set_level("INFO")
+
+    async def story(house: House) -> None:
+        for source in ("127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.2"):
+            await house.earlier(source)
+        told = [record for record in caplog.records if record.getMessage() == "visitor.outdated"]
+        assert [record.fields["endpoint"].host for record in told] == ["127.0.0.2", "127.0.0.3"]
+
+    run(tmp_path, story)
+
+
 def test_guesses_are_judged_five_times_and_then_once_in_ten_seconds_and_nobody_else_waits(tmp_path, caplog):
     async def story(house: House) -> None:
         async with contextlib.AsyncExitStack() as stack:
