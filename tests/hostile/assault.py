@@ -21,7 +21,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 _RESET = struct.pack("ii", 1, 0)
 _RETRY = 0.5  # seconds until a connection that was refused or closed is replaced
 _AT_A_TIME = 16
-_RAMP = 1.0  # seconds in which the first connections are opened
+_RAMP = 1.0  # seconds in which the first connections are opened, or more: no more than
+_OPENED = 400  # a second by one program, for how fast they come is another attack (`repeat`)
 _FADE = 0.5  # and in which all are closed at the end, in so many steps:
 _STEPS = 20
 
@@ -77,9 +78,10 @@ class Assault:
 
     async def hold(self, count: int, seconds: float, act: Callable[[Connection], Awaitable[None]]) -> None:
         """Keep `count` connections that `act` and then wait, and replace those that are closed."""
+        ramp = max(_RAMP, count / _OPENED)
 
         async def one(number: int) -> None:
-            await asyncio.sleep(_RAMP * number / count)
+            await asyncio.sleep(ramp * number / count)
             while True:
                 try:
                     async with self.connection() as connection:
@@ -93,7 +95,7 @@ class Assault:
                     self.report["refused"] += 1
                 await asyncio.sleep(_RETRY)
 
-        await _for(_RAMP + seconds, [one(number) for number in range(count)], ramp=_RAMP)
+        await _for(ramp + seconds, [one(number) for number in range(count)], ramp=ramp)
 
     async def repeat(self, per_second: int, seconds: float, act: Callable[[int], Awaitable[None]]) -> None:
         """`act` again and again, some at a time, each with a number of its own.

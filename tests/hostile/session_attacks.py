@@ -250,7 +250,7 @@ class Rogue(Attacker):
 
     async def heads(self, connection: Connection) -> None:
         """As much of them as the host gives credit for, until it has ended each."""
-        shaking = await self.secured(connection, self.name)
+        shaking = await self.secured(connection, self.shaking())
         await connection.send(shaking.seal(b'{"v":2}\n'))
         tunnel = Tunnel(connection, shaking)
         hello = b""
