@@ -106,10 +106,12 @@ class Tunnel:
     def __init__(self, connection: Connection, shaking: Client) -> None:
         self._connection, self._shaking = connection, shaking
         self._partial = b""
+        self._sending = asyncio.Lock()  # of two that wait for one socket, asyncio forgets the first
 
     async def send(self, data: bytes) -> None:
         for start in range(0, len(data), 65_536):
-            await self._connection.send(self._shaking.seal(data[start : start + 65_536]))
+            async with self._sending:
+                await self._connection.send(self._shaking.seal(data[start : start + 65_536]))
 
     async def receive(self) -> bytes:
         """b"" at its end."""
