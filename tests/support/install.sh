@@ -32,6 +32,7 @@ need avahi-daemon avahi-daemon
 need avahi-browse avahi-utils
 need avahi-publish avahi-utils
 need dhtnode dhtnode
+need miniupnpd miniupnpd miniupnpd-nftables
 need bindfs bindfs
 need fusermount3 fuse3
 need chromium chromium
@@ -44,6 +45,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     case " $missing " in
         # Its package would run a node of the public DHT at every boot.
         *" dhtnode "*) mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/dhtnode.service ;;
+    esac
+    case " $missing " in
+        # And this one would be a router of whatever network there is.
+        *" miniupnpd "*) mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/miniupnpd.service ;;
     esac
     # shellcheck disable=SC2086  one word per package
     apt-get install -y -qq --no-install-recommends $missing >/dev/null
