@@ -92,7 +92,7 @@ def test_a_form_posted_to_a_service_that_is_down_is_not_sent_again_by_itself(wor
 
 
 def test_a_service_that_does_not_speak_what_the_host_expects(world: World, page: Page) -> None:
-    plain = f"https://127.0.0.1:{world.host.localport}"
+    plain = f"https://127.0.0.1:{world.second.port}"
     world.host.write("odd", f"[Service]\nservice = {plain}\nverify = no\n[Info]\nlisted = no\n")
     label = world.host.label("odd")
     response = goto(page, world.visitor.url_of(label))
