@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,13 +92,28 @@ def test_a_form_posted_to_a_service_that_is_down_is_not_sent_again_by_itself(wor
         check(page, posted.value, 502, "The service is not running")
 
 
+_PLAIN = """
+import socket
+with socket.create_server(("127.0.0.1", 18080)) as server:
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\\r\\n\\r\\n")
+"""
+
+
 def test_a_service_that_does_not_speak_what_the_host_expects(world: World, page: Page) -> None:
-    plain = f"https://127.0.0.1:{world.second.port}"
-    world.host.write("odd", f"[Service]\nservice = {plain}\nverify = no\n[Info]\nlisted = no\n")
-    label = world.host.label("odd")
-    response = goto(page, world.visitor.url_of(label))
-    check(page, response, 502, "The service cannot be used", "does not speak TLS", again=3)
-    portrait(page, "service-unavailable")
+    plain = world.host_machine.start([sys.executable, "-c", _PLAIN])
+    try:
+        world.host.write("odd", "[Service]\nservice = https://127.0.0.1:18080\nverify = no\n[Info]\nlisted = no\n")
+        label = world.host.label("odd")
+        response = goto(page, world.visitor.url_of(label))
+        check(page, response, 502, "The service cannot be used", "does not speak TLS", again=3)
+        portrait(page, "service-unavailable")
+    finally:
+        plain.kill()
+        plain.wait()
 
 
 def test_a_service_that_is_too_slow_for_its_host(world: World, page: Page) -> None:

@@ -122,7 +122,8 @@ def test_lies_in_the_dht_lead_to_no_connection_that_should_not_be(world: World, 
         values[plain_key(other.key_hash, day)] = plain
     world.put(values)
     world.visitor.run(["nft", "-f", "-"], _TRAP)
-    visitor = Node(tmp_path / "visitor", at=world.visitor, settings=settings())
+    wanted = settings().replace("[DHT]\n", "[DHT]\noriginals = yes\n")
+    visitor = Node(tmp_path / "visitor", at=world.visitor, settings=wanted)
     with visitor:
         for name, most in ((owner.key_hash, 0), (other.key_hash, 8)):
             began = beats()

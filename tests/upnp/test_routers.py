@@ -387,7 +387,8 @@ def test_nobody_is_sent_to_another_place_by_an_answer_to_a_search(home: Home, lo
         fake_router(home.neighbour, NEIGHBOUR, "8.8.8.8", location, log=tmp_path / "asked"),
         Holder(home.host, log=log) as holder,
     ):
-        wait_until(lambda: f"answer of {NEIGHBOUR} that leads to {location}" in log.read_text(), "it was ignored", 15)
+        said = f"answer of {NEIGHBOUR} that leads to {location.removesuffix('/root.xml')}"  # logs hold no paths
+        wait_until(lambda: said in log.read_text(), "it was ignored", 15)
         wait_until(lambda: holder.status()["advice"] or holder.status()["endpoints"], "the search ended", 15)
         assert "8.8.8.8" not in str(holder.status())
     if here != ROUTER:
