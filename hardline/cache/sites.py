@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from hardline.cache.own import OwnFiles
 from hardline.config import CacheSection, LocalService
 from hardline.errors import ServiceFailed
 from hardline.identity import KeyHash
+from hardline.memory import modules_loaded
 from hardline.servicedir import Service
 from hardline.session.stream import Stream
 from hardline.tasks import TaskSet
@@ -166,6 +168,9 @@ class LazySite:
 
 
 def _loaded() -> Callable[..., Awaitable[Site]]:
+    first = "hardline.cache.site" not in sys.modules
     from hardline.cache.site import open_site
 
+    if first:
+        modules_loaded()
     return open_site

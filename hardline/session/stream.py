@@ -13,10 +13,16 @@ from typing import Protocol
 from hardline.errors import ConnectionLost, afresh
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.inbox import Inbox
+from hardline.transport.sources import Source
 
 
 class Multiplexer(Protocol):
     """What streams and joints use of their session."""
+
+    @property
+    def source(self) -> Source:
+        """Whom the peer belongs to."""
+        ...
 
     def reserve(self, stream: Stream) -> memoryview:
         """Room to put payload of `stream` straight into; `commit` says how much was put.

@@ -26,6 +26,7 @@ from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.engine import Engine, Scratch, best_engine, reason
 from hardline.transport.handshake import Accepting, ByCertificate, Handshake, Names, Visiting, exporter
 from hardline.transport.inbox import Inbox
+from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream, cut, keep_alive, local_address, peer_endpoint
 from hardline.transport.turns import Turns
 
@@ -83,6 +84,7 @@ class TlsStream(asyncio.BufferedProtocol):
         self._paused_reading = False
         self._held = False
         self._turns: Turns | None = None  # of a server's handshakes: strangers decide how many come at once
+        self._source = ""  # whose turn it is
         self._unturned = b""  # came in before the turn
         self._fruitless = 0
         self._counting_since = asyncio.get_running_loop().time()
@@ -129,7 +131,7 @@ class TlsStream(asyncio.BufferedProtocol):
             handshake = Accepting(connection, names)
         stream = cls(engine(connection), handshake)
         if server_name is None:
-            stream._turns = Turns.of_this_loop()
+            stream._turns, stream._source = Turns.of_this_loop(), source_of(tcp.peer.host)
         stream._take_over(tcp)
         try:
             await stream._secured
@@ -292,7 +294,7 @@ class TlsStream(asyncio.BufferedProtocol):
             return
         if not self._secured.done() and self._turns is not None:
             if not self._unturned:
-                self._turns.ask(self._in_turn)
+                self._turns.ask(self._in_turn, self._source)
             self._unturned += _RX.view[:nbytes]
             if len(self._unturned) >= _READ_AHEAD:
                 self._pause_reading()

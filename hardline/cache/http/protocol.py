@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, http_exceptions, web
@@ -26,6 +27,7 @@ from aiohttp.web_protocol import _ErrInfo
 
 from hardline.cache.http import pages
 from hardline.errors import PeerError
+from hardline.transport.turns import Turns
 
 MAX_HEAD = 65_536  # bytes of all fields: what reads them takes its time
 HEAD_TIME = 10.0  # seconds from a head's first byte to its last, as at the browser's door
@@ -48,10 +50,11 @@ class HeadTooLate(http_exceptions.BadHttpMessage):
 class Protocol(web.RequestHandler):
     """One connection.  A head has `head_time` seconds."""
 
-    __slots__ = ("_broken", "_head_time", "_head_timer", "_heads", "_payload", "_unfinished")
+    __slots__ = ("_broken", "_head_time", "_head_timer", "_heads", "_payload", "_source", "_unfinished")
 
-    def __init__(self, manager: web.Server, *, head_time: float = HEAD_TIME, **settings: Any) -> None:
+    def __init__(self, manager: web.Server, *, source: str = "", head_time: float = HEAD_TIME, **settings: Any) -> None:
         super().__init__(manager, **settings)
+        self._source = source
         self._head_time = head_time
         self._unfinished = 0  # bytes that completed nothing yet
         self._heads: deque[int] = deque()  # bytes of each head that waits for its answer
@@ -132,6 +135,19 @@ class Protocol(web.RequestHandler):
         # What waits behind a body that is not over can only be the parser's complaint about it.
         if self._messages and not request.content.is_eof():
             request.content.set_exception(MalformedBody(_BODY.lower()))
+
+    async def turn(self) -> None:
+        """Wait until it is time for a request: there may be hundreds at once, of one visitor."""
+        await Turns.of_this_loop().mine(self._source)
+
+    def _make_error_handler(self, err_info: _ErrInfo) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        answer = super()._make_error_handler(err_info)
+
+        async def in_turn(request: web.BaseRequest) -> web.StreamResponse:
+            await self.turn()
+            return await answer(request)
+
+        return in_turn
 
     def handle_error(
         self,

@@ -49,10 +49,11 @@ class StreamServer:
         self._ending = False
         self._server = web.Server(self._handle, request_factory=request_of, handler_cancellation=True)
 
-    def protocol_factory(self) -> Protocol:
-        """The reader of one connection; for a listening socket."""
+    def protocol_factory(self, source: str = "") -> Protocol:
+        """The reader of one connection, for a listening socket; `source` is whose it is (transport/sources.py)."""
         return Protocol(
             self._server,
+            source=source,
             head_time=self._head_time,
             loop=asyncio.get_running_loop(),
             access_log=_SILENT,
@@ -73,7 +74,7 @@ class StreamServer:
         """
         if self._ending:
             raise ConnectionLost("the service was changed")
-        protocol = self.protocol_factory()
+        protocol = self.protocol_factory(stream.session.source.name)
         connection = _Connection(protocol)
         transport = connection.transport = StreamTransport(stream, protocol, connection.ended, lambda: protocol.held)
         self._connections[transport] = connection
@@ -110,9 +111,10 @@ class StreamServer:
         connection = self._connections.get(request.transport) if request.transport else None
         if connection is not None:
             connection.began(request)
-        if isinstance(request.protocol, Protocol):
-            request.protocol.check_body(request)
         try:
+            if isinstance(request.protocol, Protocol):
+                request.protocol.check_body(request)
+                await request.protocol.turn()
             answer = refusal(request) or await self._handler(request)
             return complaint(request) or answer
         except (ConnectionError, HardlineError) as failure:
