@@ -3,8 +3,8 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
-# What waits for routers and networks does so beside the rest: tests/conftest.py says what may.
-BESIDE := -n 2 --dist loadgroup
+# How many at once, each with a network of its own: tests/conftest.py says what stays together.
+BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: run test test-all test-oldest check bench soak fuzz system-packages clean
 
@@ -15,7 +15,7 @@ check: $(VENV)/.installed-test
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
-	$(PYTEST) -q -m pure
+	$(PYTEST) -q $(BESIDE) -m pure
 
 test: $(VENV)/.installed-test system-packages
 	$(PYTEST) -q $(BESIDE) $(ARGS)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.netns.lab import Lab
 from tests.support import needs
+from tests.support.alone import can_move_out, move_out
 from tests.support.programs import RunningOrigin, running_origin
 
 # How long an example takes is the machine's business.
@@ -20,16 +22,35 @@ settings.load_profile("anywhere")
 _CI = os.environ.get("CI") == "true"
 
 
-_ROOT = Path(__file__).parent
-_BESIDE = {"dht", "netns", "reach", "upnp"}  # they wait most of the time, in network namespaces of their own
+# Those that take longest, first.
+_FIRST = ("hostile", "test_end_to_end.py", "netns", "reach", "upnp", "dht", "interop", "browser", "proxy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput") and can_move_out():
+        move_out()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whose turn it may be at once (`-n 2 --dist loadgroup`): attacks, each file of those that wait, and all others."""
-    for item in items:
-        directory = item.path.relative_to(_ROOT).parts[0]
-        group = item.path.name if directory in _BESIDE else "hostile" if directory == "hostile" else "here"
-        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: order(item.nodeid))
+
+
+def order(nodeid: str) -> int:
+    directory = nodeid.partition("::")[0].split("/")[1]
+    return _FIRST.index(directory) if directory in _FIRST else len(_FIRST)
+
+
+class Together(LoadScopeScheduling):
+    """What stays on one process, of those of `-n`: all attacks, for they want much of the machine, and else a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if not can_move_out():
+            return "all"
+        return "attacks" if order(nodeid) == 0 else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return Together(config, log)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from tests.browser.conftest import World
 from tests.browser.marks import BROWSER
 from tests.browser.site import STALLED
 from tests.support.origin import digest_of_bytes
+from tests.support.size import FULL
 from tests.support.waiting import wait_until
 
 pytestmark = BROWSER
 
-SIZE = 200_000_000 if os.environ.get("HARDLINE_TEST_FULL") else 50_000_000
+SIZE = 200_000_000 if FULL else 50_000_000
 LIMIT = 60_000  # milliseconds for one transfer
 
 _HEX = "digest => [...new Uint8Array(digest)].map(byte => byte.toString(16).padStart(2, '0')).join('')"

@@ -33,6 +33,7 @@ from hardline.cache.caching.origin import Origin
 from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.kept.store import Store
 from hardline.config import LocalService
+from tests.support.alone import fetching
 from tests.support.node import Node
 from tests.support.waiting import wait_until
 
@@ -69,22 +70,13 @@ def installed() -> Path | None:
     """The package's directory, fetched if it is not there; None when it cannot be fetched."""
     place = user_cache_path("hardline-tests") / PACKAGE.replace("@", "-")
     package = place / "node_modules" / "http-cache-tests"
-    if not (package / "package.json").exists():
-        place.mkdir(parents=True, exist_ok=True)
-        command = [
-            "npm",
-            "install",
-            "--silent",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-            "--prefix",
-            place,
-            PACKAGE,
-        ]
-        if subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=300).returncode:
-            return None
-    return package
+    quietly = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
+    with fetching(place):
+        if (package / "package.json").exists():
+            return package
+        command = ["npm", "install", *quietly, "--prefix", place, PACKAGE]
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=300, check=False)
+    return None if done.returncode else package
 
 
 @contextlib.contextmanager

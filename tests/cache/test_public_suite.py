@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.cache import suite
 from tests.support import needs
+from tests.support.size import FULL
 
 pytestmark = [needs.tools("node", "npm"), pytest.mark.interop, pytest.mark.slow]
 
-FULL = os.environ.get("HARDLINE_TEST_FULL") == "1"
 
 # The suite wants an answer that sets a cookie to be given to others with that cookie.
 REFUSED = {"headers-store-Set-Cookie"}

@@ -29,8 +29,6 @@ from hardline.routes import Endpoint
 from tests.support import needs
 from tests.support.waiting import wait_until
 
-FULL = os.environ.get("HARDLINE_TEST_FULL") == "1"  # sixty nodes instead of twelve
-
 _CLONE_NEWNET = 0x40000000
 _ROOT = Path(__file__).parents[2]
 _islands = itertools.count()

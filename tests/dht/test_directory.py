@@ -158,7 +158,8 @@ def test_values_are_repeated_soon_and_then_every_five_minutes(world):
                 await asyncio.sleep(0.05)
                 assert len(world.records()) == puts
                 world.now += 1.5
-                await until(lambda puts=puts: len(world.records()) == puts + 1)
+                await until(lambda puts=puts: len(world.records()) == puts + 1 and world.said["read_back"] == world.now)
+                await asyncio.sleep(0.05)  # it sees what time it is before the clock goes on
 
     publishing_slice = publishing._SLICE
     publishing._SLICE = 0.01  # the clock of this test moves by leaps

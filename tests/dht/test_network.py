@@ -21,8 +21,9 @@ from hardline.dht.proxy import Proxies
 from hardline.dht.record import days, plain_key, record_key
 from hardline.routes import Candidate, Endpoint
 from tests.dht.hosting import HERE, Host, first, node, unknown
-from tests.dht.island import FULL, Dhtnode, Island, Nodes, dht, marks
+from tests.dht.island import Dhtnode, Island, Nodes, dht, marks
 from tests.dht.keys import boxed_record
+from tests.support.size import FULL
 from tests.support.waiting import wait_until
 
 pytestmark = marks("dhtnode", "curl")

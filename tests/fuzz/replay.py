@@ -8,10 +8,11 @@ from pathlib import Path
 
 from tests.fuzz.targets import TARGETS, Target
 from tests.support.costs import slowness, spent, times_as_long
+from tests.support.size import FULL
 
 CORPUS = Path(__file__).parent / "corpus"
 
-MAX_FILE = 2048
+MAX_FILE, SHORT = 2048, 128
 MOST_SECONDS = 5.0  # of this thread, on a machine of known speed (costs.py); an input takes microseconds
 NOTHING = 0.02  # the same: not worth a second look
 TIMES = 10.0  # for four times as much: 16 is quadratic
@@ -25,8 +26,9 @@ def corpus(name: str) -> dict[str, bytes]:
 
 
 def cuts(data: bytes) -> Iterator[bytes]:
-    """Every beginning of `data`, and all of it."""
-    return (data[:end] for end in range(len(data) + 1))
+    """Every beginning of `data`, or of a long one some, and all of it."""
+    step = 1 if FULL or len(data) <= SHORT else 4
+    return (data[:end] for end in (*range(0, len(data), step), len(data)))
 
 
 def stretched(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -24,7 +24,7 @@ _AT_A_TIME = 16
 _RAMP = 1.0  # seconds in which the first connections are opened, or more: no more than
 _OPENED = 400  # a second by one program, for how fast they come is another attack (`repeat`)
 _FADE = 0.5  # and in which all are closed at the end, in so many steps:
-_STEPS = 20
+_STEPS = 100
 
 
 class Connection:

@@ -16,16 +16,17 @@ from typing import Any
 
 import pytest
 
-from tests.hostile.siege import FULL, MEMORY, Attack, WellBehaved, besiege
+from tests.hostile.siege import MEMORY, Attack, WellBehaved, besiege
 from tests.netns.lab import Lab, Machine
 from tests.support.node import Node
 from tests.support.programs import Answer, curl
+from tests.support.size import FULL
 
 # What is under attack and who is well-behaved come before the attackers and before whatever else this machine does: who
 # gets no processor has more to do when he gets it, and that would be nobody's harm.
 FIRST = ("nice", "-n", "-10")
 LAST = ("nice", "-n", "5")  # not so far that nothing happens
-# Attackers who hold something are given up after these seconds; the defaults would only make the tests longer.
+# Strangers who hold something are given up after these seconds; the default would only make the tests longer.
 PATIENCE = 3
 SESSIONS = 400 if FULL else 200
 MANY = "10.77.1.128/25"  # addresses that the stranger may give itself
@@ -35,8 +36,6 @@ SETTINGS = f"""[Session]
 hello_timeout = {PATIENCE}
 max_sessions = {SESSIONS}
 process_window = {WINDOWS}MB
-[Door]
-head_timeout = {PATIENCE}
 """
 
 

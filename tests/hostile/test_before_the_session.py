@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile.conftest import MANY, Field
-from tests.hostile.siege import FULL, SECONDS, Attack, each
+from tests.hostile.siege import SECONDS, Attack, each
 from tests.support import needs
+from tests.support.size import FULL
 
 pytestmark = [
     pytest.mark.netns,
@@ -16,7 +17,7 @@ pytestmark = [
     needs.tools("ip", "sysctl", "curl", "nice"),
 ]
 
-CONNECTIONS = 5000
+CONNECTIONS = 5000 if FULL else 1500
 PER_SECOND = 1000
 
 

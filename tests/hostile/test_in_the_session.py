@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile.conftest import MANY, SESSIONS, WINDOWS, Field
-from tests.hostile.siege import FULL, MEMORY, SECONDS, Attack, each
+from tests.hostile.siege import MEMORY, SECONDS, Attack, each
 from tests.support import needs
+from tests.support.size import FULL
 
 pytestmark = [
     pytest.mark.netns,
@@ -16,7 +17,7 @@ pytestmark = [
     needs.tools("ip", "sysctl", "curl", "nice"),
 ]
 
-STREAMS = 100_000 if FULL else 20_000
+STREAMS = 100_000 if FULL else 10_000
 LEAK = 8 << 20
 FLOODS = ("pings", "pongs", "updates", "empties", "resets", "closes", "gone", "farewells", "crumbs")
 HEADS = 64 << 20  # bytes that endless heads may cost

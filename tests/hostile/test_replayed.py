@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from hardline.identity import KeyHash, Label
-from tests.hostile.siege import FULL
 from tests.netns.lab import Lab, Machine
 from tests.support import needs
 from tests.support.node import Node
 from tests.support.pairs import identity
 from tests.support.programs import RunningOrigin, curl, running_origin
+from tests.support.size import FULL
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -33,7 +33,7 @@ pytestmark = [
     needs.tools("ip", "sysctl", "curl"),
 ]
 
-REPLAYED = 10_000 if FULL else 1500
+REPLAYED = 10_000 if FULL else 400
 PROXY = 8080
 _HERE = Path(__file__).parent
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
+from tests.support.alone import fetching
 from tests.support.waiting import wait_until
 
 VERSION = "0.0.16"
@@ -31,11 +32,15 @@ def environment() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardline-tests"
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     ready = cache / f"original-{VERSION}-python{python}"
-    if ready.exists():
-        return ready
-    cache.mkdir(parents=True, exist_ok=True)
+    with fetching(cache):
+        if not ready.exists():
+            _make(ready)
+    return ready
+
+
+def _make(ready: Path) -> None:
     # A virtual environment holds its own path, so it is made in place; a marker beside it says that it is whole.
-    made = cache / f".{ready.name}"
+    made = ready.with_name(f".{ready.name}")
     shutil.rmtree(made, ignore_errors=True)
     commands: list[list[str | Path]] = [
         [sys.executable, "-m", "venv", made],
@@ -45,7 +50,6 @@ def environment() -> Path:
     for command in commands:
         subprocess.run(command, check=True, timeout=300)
     ready.symlink_to(made.name)
-    return ready
 
 
 class Desk(Protocol):

@@ -6,7 +6,6 @@ HARDLINE_TEST_FULL=1 (`make test-all`) moves 1 GB each way, the default run 200 
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.support import needs
 from tests.support.node import Node
 from tests.support.origin import digest_of_bytes, pieces_of_bytes
 from tests.support.programs import Download
+from tests.support.size import FULL
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-SIZE = 1_000_000_000 if os.environ.get("HARDLINE_TEST_FULL") else 200_000_000
+SIZE = 1_000_000_000 if FULL else 200_000_000
 WARM_UP = 30_000_000
 GROWTH_LIMIT = 20_000_000
 TRANSFER_LIMIT = 300  # seconds

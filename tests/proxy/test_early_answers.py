@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.node import Node
+from tests.support.size import FULL
 
 BODY = 50_000_000
-TRIES = 80
+TRIES = 80 if FULL else 40
 ANSWER = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large"
 PART = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it"
 ENDLESS = b"HTTP/1.1 200 OK\r\n\r\nhalf of it"

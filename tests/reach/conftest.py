@@ -5,15 +5,14 @@ Worlds are slow: without HARDLINE_TEST_FULL=1 (`make test-all`) those marked `sl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.reach.world import World
+from tests.support.size import FULL
 
-FULL = os.environ.get("HARDLINE_TEST_FULL") == "1"
 _HERE = Path(__file__).parent
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -22,8 +21,8 @@ from hardline.transport.contexts import client_context
 from hardline.transport.sources import Source
 from hardline.transport.tls import TlsStream
 from tests.support.pairs import host_context, tcp_pair
+from tests.support.size import FULL
 
-FULL = bool(os.environ.get("HARDLINE_TEST_FULL"))
 SESSIONS = [1, 50, 300] if FULL else [1, 20]
 FRAMES = 2000  # that each of them sends
 A_TURN = 2 * BUDGET  # as they come, and those that waited

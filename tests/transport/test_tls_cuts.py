@@ -21,6 +21,7 @@ from hardline.transport.contexts import client_context
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from tests.support.pairs import host_context
+from tests.support.size import FULL
 
 PAYLOAD = bytes(range(100))
 ALL = 1 << 30
@@ -125,7 +126,7 @@ def recorded(as_server: bool) -> tuple[bytes, int]:
 def cuts(as_server: bool) -> list[int]:
     """Around each record and each header; between them some, or all with HARDLINE_TEST_FULL=1."""
     sent, handshake = recorded(as_server)
-    if os.environ.get("HARDLINE_TEST_FULL") == "1":
+    if FULL:
         return list(range(len(sent) + 1))
     chosen, start = {0, 1, handshake - 1, handshake, handshake + 1, len(sent) - 1, len(sent)}, 0
     while start < len(sent):

@@ -6,11 +6,11 @@ What is left out is not there at all: it is not skipped, as a skip says that the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TypeVar
 
-FULL = bool(os.environ.get("HARDLINE_TEST_FULL"))
+from tests.support.size import FULL
+
 T = TypeVar("T")
 Test = TypeVar("Test", bound=Callable[..., None])
 

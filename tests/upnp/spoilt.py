@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from tests.support.size import FULL
 from tests.upnp.fake_igd import PORT, FakeIgd, Writer, serve
-from tests.upnp.sample import FULL
 
 HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html><h1>Log in to your router</h1></html>"
 

@@ -13,9 +13,9 @@ from hardline.upnp.firewall import HOLD_LIMIT, LONGEST, OPEN, Firewall, candidat
 from hardline.upnp.grants import Broken, Grant, Refused, RouterFailed, Silent
 from hardline.upnp.ssdp import Place
 from tests.support.beats import beats
+from tests.support.size import FULL
 from tests.upnp.fake_firewall import FORBIDDEN, HERE, NO_SUCH, NOT_YOU, OFF, FakeFirewall, Opened
 from tests.upnp.fake_igd import FakeIgd, Spoilt, Writer
-from tests.upnp.sample import FULL
 from tests.upnp.spoilt import EACH, QUICK, drop_by_drop, nothing
 
 SPOILT = EACH if FULL else (*QUICK, nothing)  # test_gateway.py has one that takes all of its time

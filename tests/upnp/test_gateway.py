@@ -13,8 +13,9 @@ from hardline.upnp import gateway, igd
 from hardline.upnp.gateway import HOLD_LIMIT, RELEASE_LIMIT, Igd
 from hardline.upnp.grants import PORTS_TRIED, Broken, Grant, Refused, RouterFailed, Silent
 from tests.support.beats import beats
+from tests.support.size import FULL
 from tests.upnp.fake_igd import NAME, Entry, FakeIgd, Spoilt, Writer
-from tests.upnp.sample import FULL, each
+from tests.upnp.sample import each
 from tests.upnp.spoilt import EACH, drop_by_drop, html
 
 SELF = "127.0.0.1"

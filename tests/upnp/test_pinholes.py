@@ -11,10 +11,11 @@ import pytest
 
 from tests.support import needs
 from tests.support.beats import beats
+from tests.support.size import FULL
 from tests.support.waiting import wait_until
 from tests.upnp.home import HOST, HOST_6, LAN_6, PUBLIC, Home
 from tests.upnp.running import Holder, reach
-from tests.upnp.sample import FULL, at_full_size
+from tests.upnp.sample import at_full_size
 
 pytestmark = [
     pytest.mark.netns,

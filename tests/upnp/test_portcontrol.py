@@ -14,8 +14,9 @@ from hardline.upnp.grants import Broken, Grant, Refused, RouterFailed, Silent, W
 from hardline.upnp.portcontrol import NatPmp, Pcp, speaks
 from tests.support import needs
 from tests.support.beats import beats
+from tests.support.size import FULL
 from tests.upnp.fake_router import FakeRouter
-from tests.upnp.sample import FULL, at_full_size, each
+from tests.upnp.sample import at_full_size, each
 
 pytestmark = needs.linux()  # every address of 127.0.0.0/8 is its own there
 

@@ -13,10 +13,11 @@ import pytest
 
 from tests.support import needs
 from tests.support.beats import beats
+from tests.support.size import FULL
 from tests.support.waiting import wait_until
 from tests.upnp.home import HOST, HOST_6, NEIGHBOUR, OTHER_PUBLIC, PUBLIC, ROUTER, VISITOR, Box, Home
 from tests.upnp.running import Holder, reach
-from tests.upnp.sample import FULL, at_full_size, each
+from tests.upnp.sample import at_full_size, each
 
 pytestmark = [
     pytest.mark.netns,
