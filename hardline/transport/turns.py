@@ -3,8 +3,9 @@ between.
 
     ask(a1, A), ask(a2, A), ask(b1, B) ──▶ turn 1: a1 ──▶ whoever else is ready ──▶ turn 2: b1 ──▶ … ──▶ turn 3: a2
 
-A handshake takes a millisecond or two of computing, a request for a file half of one: thirty that come in at once would
-stop everybody for 50, and who brings hundreds makes nobody wait for more than one of them.
+A handshake takes a millisecond or two of computing, a page for what is no request half of one: thirty that come in at
+once would stop everybody for 50, and who brings hundreds makes nobody wait for more than one of them.  It is not for
+work of every day: with one small request a turn a file service served half as many.
 """
 
 from __future__ import annotations

@@ -136,15 +136,11 @@ class Protocol(web.RequestHandler):
         if self._messages and not request.content.is_eof():
             request.content.set_exception(MalformedBody(_BODY.lower()))
 
-    async def turn(self) -> None:
-        """Wait until it is time for a request: there may be hundreds at once, of one visitor."""
-        await Turns.of_this_loop().mine(self._source)
-
     def _make_error_handler(self, err_info: _ErrInfo) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         answer = super()._make_error_handler(err_info)
 
         async def in_turn(request: web.BaseRequest) -> web.StreamResponse:
-            await self.turn()
+            await Turns.of_this_loop().mine(self._source)  # heads too large come by the hundred
             return await answer(request)
 
         return in_turn

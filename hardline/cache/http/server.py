@@ -111,10 +111,9 @@ class StreamServer:
         connection = self._connections.get(request.transport) if request.transport else None
         if connection is not None:
             connection.began(request)
+        if isinstance(request.protocol, Protocol):
+            request.protocol.check_body(request)
         try:
-            if isinstance(request.protocol, Protocol):
-                request.protocol.check_body(request)
-                await request.protocol.turn()
             answer = refusal(request) or await self._handler(request)
             return complaint(request) or answer
         except (ConnectionError, HardlineError) as failure:
