@@ -14,6 +14,7 @@ from tests.netns.lab import Lab
 from tests.support import needs
 from tests.support.alone import can_move_out, move_out
 from tests.support.programs import RunningOrigin, running_origin
+from tests.support.size import FULL
 
 # How long an example takes is the machine's business.
 settings.register_profile("anywhere", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,8 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
         move_out()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: order(item.nodeid))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if item.get_closest_marker("full") and not FULL]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted((item for item in items if item not in left_out), key=lambda item: order(item.nodeid))
 
 
 def order(nodeid: str) -> int:

@@ -131,7 +131,12 @@ def serving(
         ready.set()
         await ending.wait()
         listener.close()
+        transports = [connection.transport for connection in server.connections]
         await server.shutdown(1)
+        for transport in transports:  # one whose visitor does not read is not closed by being closed
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0.01)
 
     thread = threading.Thread(target=lambda: run(main()), name="server")
     thread.start()

@@ -34,7 +34,8 @@ def cuts(data: bytes) -> Iterator[bytes]:
 def stretched(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """`data` with one of its pieces repeated until it is long, and a quarter of that."""
     start = len(data) // 2
-    for piece in (data[start : start + 1], data[start : start + 12]):
+    pieces = (data[start : start + 1], data[start : start + 12])
+    for piece in pieces if FULL else pieces[1:]:
         if piece:
             quarter = LONGEST // 4 // len(piece)
             yield data[:start] + piece * (4 * quarter) + data[start:], data[:start] + piece * quarter + data[start:]

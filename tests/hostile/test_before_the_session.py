@@ -17,7 +17,7 @@ pytestmark = [
     needs.tools("ip", "sysctl", "curl", "nice"),
 ]
 
-CONNECTIONS = 5000 if FULL else 1500
+CONNECTIONS = 5000 if FULL else 800
 PER_SECOND = 1000
 
 

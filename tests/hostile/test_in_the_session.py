@@ -17,7 +17,7 @@ pytestmark = [
     needs.tools("ip", "sysctl", "curl", "nice"),
 ]
 
-STREAMS = 100_000 if FULL else 10_000
+STREAMS = 100_000 if FULL else 4000
 LEAK = 8 << 20
 FLOODS = ("pings", "pongs", "updates", "empties", "resets", "closes", "gone", "farewells", "crumbs")
 HEADS = 64 << 20  # bytes that endless heads may cost
@@ -102,7 +102,7 @@ def test_heads_that_never_end_are_ended(field: Field, capsys: pytest.CaptureFixt
     assert report.get("ended", 0) >= report["streams"] >= 50
 
 
-@pytest.mark.parametrize("sources", [(), (MANY,)], ids=["one address", "many addresses"])
+@pytest.mark.parametrize("sources", [(), (MANY,)] if FULL else [(MANY,)])
 def test_a_house_full_of_idle_sessions_of_one_stranger_leaves_room_for_a_new_visitor(
     field: Field, sources: tuple[str, ...]
 ) -> None:

@@ -13,6 +13,7 @@ from tests.support import needs
 pytestmark = [
     pytest.mark.netns,
     pytest.mark.slow,
+    pytest.mark.full,
     pytest.mark.timeout(300),
     needs.linux(),
     needs.root(),
