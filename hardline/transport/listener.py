@@ -74,8 +74,6 @@ class _Port:
         self._bound, self._accepted, self._what = bound, accepted, what
         self._scarce = asyncio.Event()
         self._server: asyncio.Server | None = None
-        # asyncio's own loop accepts all that wait before it asks for a stream, and knows how to wait when that fails.
-        self._one_by_one = not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
 
     async def start(self) -> None:
         # A duplicate: closing the server closes it, and what waits to be accepted waits on with the original.
@@ -98,8 +96,12 @@ class _Port:
             self._scarce.clear()
 
     async def _accept(self, taken: socket.socket) -> None:
+        # Of asyncio's own loop it is also how many are accepted in one go, before any is told: it may then be too late.
+        one_by_one = isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
+        backlog = 1 if one_by_one else _BACKLOG
         try:
-            self._server = await asyncio.get_running_loop().create_server(self._stream, sock=taken, backlog=_BACKLOG)
+            self._server = await asyncio.get_running_loop().create_server(self._stream, sock=taken, backlog=backlog)
+            self._bound.listen(_BACKLOG)
         except BaseException:
             taken.close()
             raise
@@ -114,7 +116,7 @@ class _Port:
             self._server = None
 
     def _stream(self) -> TcpStream:
-        if self._one_by_one and scarce():
+        if scarce():
             self._scarce.set()
         return TcpStream(self._accepted)
 

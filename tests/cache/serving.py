@@ -130,13 +130,16 @@ def serving(
         started.append(Serving(root, listener.sockets[0].getsockname()[1], shared, failures, cut))
         ready.set()
         await ending.wait()
+        for _ in range(20):  # a server that is closed while it accepts leaves the socket open (CPython 3.11)
+            await asyncio.sleep(0)
         listener.close()
-        transports = [connection.transport for connection in server.connections]
-        await server.shutdown(1)
-        for transport in transports:  # one whose visitor does not read is not closed by being closed
-            if transport is not None:
-                transport.abort()
-        await asyncio.sleep(0.01)
+        while server.connections or len(asyncio.all_tasks()) > 1:  # some were accepted just now
+            transports = [connection.transport for connection in server.connections]
+            await server.shutdown(1)
+            for transport in transports:  # one whose visitor does not read is not closed by being closed
+                if transport is not None:
+                    transport.abort()
+            await asyncio.sleep(0.01)
 
     thread = threading.Thread(target=lambda: run(main()), name="server")
     thread.start()
