@@ -90,18 +90,13 @@ def has_carrier(interface: str) -> bool:
 
 def is_made(interface: str) -> bool:
     """It is made for programs of this computer, and is not made of anything that leads out of it; or it is gone."""
-    if not (_DEVICES / interface).is_dir():
-        try:
-            socket.if_nametoindex(interface)
-        except OSError:
-            return True
     return _is_made(_DEVICES / interface, _MAX_DEPTH)
 
 
 def made() -> frozenset[tuple[str, ...]]:
     """All interfaces that are made, each with its state.  Blocks for a moment."""
     try:
-        names = [device.name for device in _DEVICES.iterdir() if _is_made(device, _MAX_DEPTH)]
+        names = [device.name for device in _DEVICES.iterdir() if device.is_dir() and _is_made(device, _MAX_DEPTH)]
     except OSError:
         return frozenset()
     return frozenset((name, *(_attribute(name, what) for what in ("ifindex", "flags", "operstate"))) for name in names)
@@ -109,14 +104,22 @@ def made() -> frozenset[tuple[str, ...]]:
 
 def _is_made(device: Path, depth: int) -> bool:
     try:
-        if not device.is_dir() or (device / "device").exists():
+        if (device / "device").exists():
             return False
         if (device / "type").read_text().strip() != str(_ETHERNET):
             return False  # tunnels, telephones, loopback
         below = [one.name.removeprefix("lower_") for one in device.iterdir() if one.name.startswith("lower_")]
     except OSError:
-        return False
+        return _is_gone(device.name)  # it may go while it is looked at
     return all(depth > 0 and _is_made(device.parent / name, depth - 1) for name in below)
+
+
+def _is_gone(interface: str) -> bool:
+    try:
+        socket.if_nametoindex(interface)
+    except OSError:
+        return True
+    return False
 
 
 def _attribute(interface: str, name: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hardline import machine
 from hardline.machine import addresses
 from tests.support import deny, needs
 
@@ -95,6 +96,20 @@ def test_what_only_programs_of_this_computer_reach_is_of_no_note():
     told, _ = ask(MACHINE + ROUTE)
     assert told["note"] == ["eth0", "lo"]
     assert set(told["made"]) >= {"br0", "br1", "c0", "c1"}
+
+
+def test_what_goes_while_it_is_looked_at_is_of_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "_DEVICES", tmp_path)
+    for name, attribute in (("veth7f3a", "type"), ("lo", "type"), ("br9", "lower_veth7f3a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / attribute).write_text("1")
+    (tmp_path / "br9" / "type").write_text("1")
+    (tmp_path / "lo" / "type").unlink()
+    (tmp_path / "veth7f3a" / "type").unlink()
+    assert machine.is_made("veth7f3a"), "it is in no table any more, and half of its files are gone"
+    assert machine.is_made("br9"), "nor does what was made of it lead anywhere"
+    assert machine.is_made("gone")
+    assert not machine.is_made("lo"), "of what is there, and cannot be read, nothing is known"
 
 
 def test_where_all_is_made_all_is_of_note():
