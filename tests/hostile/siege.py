@@ -5,7 +5,8 @@
 A well-behaved visitor (wellbehaved.py) asks all the time.  What the daemons' event loops compute between its request
 and the answer is what it waits for: work of the attack that comes before its own.  That is measured in processor time,
 so that nothing depends on who else uses this machine, and compared with the same in the quiet before and after.  Under
-FLOOR, in the time of a machine of known speed (costs.py), it is no harm, however short the quiet wait was.
+FLOOR, in the time of a machine of known speed (costs.py), it is no harm, however short the quiet wait was.  How fast
+this one is meanwhile tells a loop that the well-behaved go through from time to time: beside others it takes longer.
 
 While a request waits for a processor, the daemons compute for others, who are not in its way.  How much that is tell
 requests of the same moments that go past the daemons (bare): they wait for a processor twice, at the origin and at its
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -28,8 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.hostile.wellbehaved import TURNS
 from tests.netns.lab import Machine
-from tests.support.costs import slowness
+from tests.support.costs import TURNS_PER_SECOND, slowness
 from tests.support.node import Node
 from tests.support.size import FULL
 from tests.support.waiting import wait_until
@@ -82,8 +85,8 @@ class WellBehaved:
         self._process.kill()
         self._process.wait()
 
-    def waits(self, since: float, until: float, *, bare: bool = False) -> list[Wait]:
-        """The requests that began in that time: through the daemons, or past them."""
+    def waits(self, since: float, until: float, *kinds: str) -> list[Wait]:
+        """What began in that time: the requests through the daemons, or what is of those `kinds`."""
         with self._file.open("rb") as file:
             file.seek(self._read)
             lines, _, _ = file.read().rpartition(b"\n")
@@ -92,7 +95,13 @@ class WellBehaved:
             for line in lines.decode().split("\n"):
                 began, took, work, kind, outcome = line.split(" ", 4)
                 self._waits.append(Wait(float(began), float(took), float(work), kind, outcome))
-        return [wait for wait in self._waits if since <= wait.began < until and (wait.kind == "bare") is bare]
+        wanted = kinds or ("kept", "new")
+        return [wait for wait in self._waits if since <= wait.began < until and wait.kind in wanted]
+
+    def slowness(self, since: float, until: float) -> float:
+        """As costs.slowness, in that time."""
+        loops = self.waits(since, until, "speed")
+        return max(slowness(), statistics.mean(wait.work for wait in loops) * TURNS_PER_SECOND / TURNS)
 
 
 def p99(waits: Iterable[float]) -> float:
@@ -232,11 +241,12 @@ def _round(
     before = well_behaved.waits(since, began)
     during = well_behaved.waits(judged, ended)
     after = well_behaved.waits(ended, time.monotonic())
-    bare = well_behaved.waits(judged, ended, bare=True)
+    bare = well_behaved.waits(judged, ended, "bare")
+    slower = well_behaved.slowness(judged, ended)
     quiet = max(p99(wait.work for wait in waits) for waits in (before, after))
     elsewhere = [WAITS * wait.work for wait in bare]
-    limit, longest = max(TIMES * quiet, (FLOOR + sources * PIECE) * slowness()), max(wait.work for wait in during)
-    most, longest_allowed = limit + p99(elsewhere), max(STALL * slowness(), limit) + max(elsewhere)
+    limit, longest = max(TIMES * quiet, (FLOOR + sources * PIECE) * slower), max(wait.work for wait in during)
+    most, longest_allowed = limit + p99(elsewhere), max(STALL * slower, limit) + max(elsewhere)
     harm = ""
     if p99(wait.work for wait in during) > most or longest > longest_allowed:
         harm = f"the well-behaved waited for more than {1000 * most:.0f} ms of the daemons' computing"
@@ -250,6 +260,7 @@ def _round(
         "p99_ms": [round(1000 * p99(wait.took for wait in waits), 1) for waits in (before, during, after)],
         "bare_work_p99_ms": round(1000 * p99(wait.work for wait in bare), 1),
         "most_ms": [round(1000 * most, 1), round(1000 * longest_allowed)],
+        "slowness": [round(slowness(), 2), round(slower, 2)],
         "bare_p99_ms": round(1000 * p99(wait.took for wait in bare), 1),
         "longest_ms": round(1000 * max(wait.took for wait in during)),
         "growth_mb": [round(size / 2**20, 1) for size in growth],

@@ -9,6 +9,7 @@ import pytest
 from tests.hostile.conftest import Field
 from tests.hostile.siege import SECONDS, Attack, each
 from tests.support import needs
+from tests.support.costs import slowness
 from tests.support.size import FULL
 
 pytestmark = [
@@ -20,7 +21,7 @@ pytestmark = [
 ]
 
 CONNECTIONS = 5000 if FULL else 2000
-PER_SECOND = 1000
+PER_SECOND = int(1000 / slowness())
 NON_READERS = 200
 FEW, LOOKS = 200_000, 5  # bytes: what others fetch meanwhile, and so often in a row it was no more
 REFUSED = {"400", "403", "421", "431", "501", "505"}

@@ -4,10 +4,14 @@
     new     ── GET / ──▶ door          a new connection for every request
     bare    ── GET / ──▶ the origin    past both daemons, over the LAN: how long this machine makes anybody wait
 
+    speed   ── a loop of TURNS turns           no request: how fast this machine is at that moment
+
 Every request is a line on stdout, once its answer is whole: the moment it began (CLOCK_MONOTONIC, which all
 namespaces of a computer share), the seconds it took, the seconds that the daemons' event loops computed meanwhile, over
 which kind of connection, and "ok" or what went wrong.  Each thread sends its next request PACE seconds after the last
 answer: it measures how long people wait, and a daemon that stands still shows as one long wait.
+
+Of `speed` it is the loop that computes: the same takes longer where others use the same caches, or the same core.
 
     python wellbehaved.py LABEL PORT ORIGIN_ADDRESS ORIGIN_PORT DAEMON_PID …
 """
@@ -22,6 +26,7 @@ import threading
 import time
 
 PACE = 0.01
+TURNS, SOMETIMES = 5000, 0.05  # of the loop, and seconds between two of them
 LIMIT = 60.0  # seconds; after that a request has failed, on the busiest machine
 
 
@@ -81,6 +86,17 @@ def go_on(asker: Asker, kind: str, daemons: list[str]) -> None:
         time.sleep(PACE)
 
 
+def count_turns() -> None:
+    while True:
+        began, before = time.monotonic(), time.thread_time()
+        for _ in range(TURNS):
+            pass
+        work, took = time.thread_time() - before, time.monotonic() - began
+        sys.stdout.write(f"{began:.6f} {took:.6f} {work:.6f} speed ok\n")
+        sys.stdout.flush()
+        time.sleep(SOMETIMES)
+
+
 def main() -> None:
     label, door, address, port, *daemons = sys.argv[1:]
     with contextlib.suppress(OSError):  # before everybody else, for an answer that lies there makes nobody wait
@@ -88,6 +104,7 @@ def main() -> None:
     places = {"new": ("127.0.0.1", int(door)), "bare": (address, int(port))}
     for kind, place in places.items():
         threading.Thread(target=go_on, args=(Asker(label, place), kind, daemons), daemon=True).start()
+    threading.Thread(target=count_turns, daemon=True).start()
     go_on(Asker(label, ("127.0.0.1", int(door))), "kept", daemons)
 
 

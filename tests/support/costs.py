@@ -16,7 +16,7 @@ Given = TypeVar("Given")
 
 _ENOUGH = 0.002  # seconds, for a figure that means something
 _ROUNDS = 5
-_REFERENCE = 11_000_000  # turns of an empty loop of Python in a second
+TURNS_PER_SECOND = 11_000_000  # of an empty loop of Python, on the machine whose seconds tests speak of
 
 
 def spent(function: Callable[[Given], object], given: Given, times: int = 1) -> float:
@@ -38,11 +38,11 @@ def times_as_long(function: Callable[[Given], object], short: Given, long: Given
 
 @functools.cache
 def slowness() -> float:
-    """How many times longer this machine takes than one of _REFERENCE: at least 1."""
+    """How many times longer this machine takes than one of TURNS_PER_SECOND: at least 1."""
     best = math.inf
     for _ in range(5):
         began = time.thread_time()
-        for _ in range(_REFERENCE // 50):
+        for _ in range(TURNS_PER_SECOND // 50):
             pass
         best = min(best, 50 * (time.thread_time() - began))
     return max(best, 1.0)
