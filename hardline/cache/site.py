@@ -78,7 +78,8 @@ async def open_site(name: str, root: Path, target: LocalService | None, settings
     await disk.run(partial(_check, root, settings, target, own), _nothing)
     forbidden = await disk.run(partial(own.judge, root), _nothing)
     tree = Tree(root, forbidden=forbidden, hidden=settings.hidden, disk=disk)
-    store = Store(root, max_size=settings.max_size, clock=time.time, forbidden=partial(_not_by_hand, tree, forbidden))
+    may_not = partial(_not_by_hand, tree, forbidden)
+    store = Store(root, max_size=settings.max_size, clock=time.time, forbidden=may_not, disk=disk)
     if target is not None:
         await store.open()  # without it, it only reads: the directory is its owner's then
     bucket = None

@@ -50,9 +50,22 @@ class Disk:
         """
         return cast(T, await self._outcome(self._begin(work), discard))
 
+    async def run_long(self, work: Callable[[], T]) -> T:
+        """Run `work` in a thread, however long that takes."""
+        return cast(T, await asyncio.shield(self._begin(work).result))
+
+    async def rest(self) -> None:
+        """Wait until all that was begun has ended."""
+        while under_way := self._under_way():
+            await asyncio.wait(under_way)
+
     def later(self, work: Callable[[], object]) -> None:
         """Run `work` when there is a thread for it; what it raises is nobody's trouble.  For closing files."""
         self._put(_Job(work, asyncio.get_running_loop()))
+
+    def _under_way(self) -> list[asyncio.Future[object]]:
+        with self._more:
+            return [job.result for job in (*self._waiting, *self._at_work) if not job.result.done()]
 
     def _begin(self, work: Callable[[], object]) -> _Job:
         latest = time.monotonic() - self._patience

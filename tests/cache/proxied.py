@@ -20,6 +20,7 @@ from hardline.cache.caching.origin import Origin
 from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.store import Store
+from hardline.cache.threads import Disk
 from hardline.config import LocalService
 from hardline.errors import HardlineError
 
@@ -287,11 +288,12 @@ async def proxied(
     max_size: int = 256 << 20,
     rate: int | None = None,
     without_origin: bool = False,
+    disk: Disk | None = None,
 ) -> AsyncIterator[Proxied]:
     """A running proxy; afterwards nothing of it is left, and nothing failed inside."""
     clock, origin = Clock(), OriginServer(answers or {})
     await origin.open()
-    store = Store(root, max_size=max_size, clock=clock)
+    store = Store(root, max_size=max_size, clock=clock, disk=disk)
     await store.open()
     bucket = None if rate is None else TokenBucket(rate, asyncio.get_running_loop().time())
     service = None if without_origin else Origin(LocalService("tcp", "127.0.0.1", origin.port))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardline.cache.threads import Disk
+from tests.cache.proxied import Asked, answer, proxied, request
 from tests.cache.serving import serving
 from tests.support import needs
 from tests.support.hung import HungDisk, hung_disk
@@ -126,4 +127,51 @@ def test_the_event_loop_never_waits_for_it(disk: HungDisk) -> None:
             assert answer is not None
             assert answer.status == 503
 
+    asyncio.run(asyncio.wait_for(main(), 100))
+
+
+def test_a_cache_whose_disk_hangs_has_nothing_and_the_service_goes_on(tmp_path: Path, disk: HungDisk) -> None:
+    async def main() -> None:
+        rest = tmp_path / "rest"
+        rest.mkdir()
+        page, large = answer(b"a page", Cache_Control="max-age=60"), answer(bytes(300_000), Cache_Control="max-age=60")
+        threads = Disk("photos", patience=0.3)
+        async with (
+            proxied(disk.root, {"/": page, "/new": page, "/large": large}, disk=threads) as site,
+            proxied(rest, {"/": page}) as other,
+        ):
+            for one in (site, other):
+                for _ in range(2):
+                    assert (await one.get("/")).body == b"a page"
+                assert one.origin.count() == 1
+            assert len((await site.get("/large")).body) == 300_000
+            disk.hang()
+            for target in ("/", "/large", "/", "/new", "/new"):  # found just now, and not
+                assert (await site.get(target)).status == 200
+            assert site.origin.count() == 2 + 5
+            assert (await other.get("/")).body == b"a page"
+            assert other.origin.count() == 1
+        disk.answer()
+
+    asyncio.run(asyncio.wait_for(main(), 100))
+
+
+def test_a_download_into_a_cache_whose_disk_hangs_is_completed_without_it(disk: HungDisk) -> None:
+    async def origin(asked: Asked) -> None:
+        await asked.send(answer(b"", Content_Length="400000", Cache_Control="max-age=60"), bytes(200_000))
+        await under_way.wait()
+        disk.hang()
+        await asked.send(bytes(200_000))
+
+    async def main() -> None:
+        async with proxied(disk.root, {"/": origin}, disk=Disk("photos", patience=0.3)) as site:
+            visitor = await site.visitor()
+            visitor.send(request("GET", "/"))
+            await visitor.head()
+            await visitor.reader.readexactly(200_000)
+            under_way.set()
+            assert len(await visitor.reader.readexactly(200_000)) == 200_000
+        disk.answer()
+
+    under_way = asyncio.Event()
     asyncio.run(asyncio.wait_for(main(), 100))

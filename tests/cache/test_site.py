@@ -191,8 +191,9 @@ def test_what_was_kept_of_a_page_comes_before_the_list_of_what_lies_beside_it(
     label = host.label("site")
     page, part = curl(visitor.url_of(label)), curl(visitor.url_of(label, "bytes/5"))
     assert page.status == part.status == 200
+    assert curl(visitor.url_of(label, "bytes/5/")).status == 404  # which is kept, too
     directory = host.data / "cache" / "site" / "bytes" / "5"
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     (directory / "inside.txt").write_text("inside")
     share_directory(host, "site", "allowListing = yes", name="site")
     wait_until(lambda: curl(visitor.url_of(label, "bytes/5/")).status == 200, "the setting holds")

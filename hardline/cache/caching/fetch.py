@@ -19,6 +19,7 @@ import asyncio
 import os
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from aiohttp import web
 
@@ -180,7 +181,9 @@ class Fetch:
                     await changed.wait()  # whoever has it whole finds it stored, if it is
                 elif reader.position < self._written:
                     there = (self._written if end is None else min(end, self._written)) - reader.position
-                    await send_file(request, answer, self._descriptor, reader.position, there)
+                    await send_file(
+                        request, answer, self._descriptor, reader.position, there, disk=self._means.store.disk
+                    )
                     reader.position += there
                 elif self._tail_at <= reader.position < self._tail_at + len(self._tail):
                     piece = self._tail[reader.position - self._tail_at :][
@@ -383,7 +386,7 @@ class Fetch:
 
     def _close_if_over(self) -> None:
         if self._task is None and not self._sources and self._descriptor is not None:
-            os.close(self._descriptor)
+            self._means.store.disk.later(partial(os.close, self._descriptor))
             self._descriptor = None
 
     def _mind_being_alone(self) -> None:

@@ -119,13 +119,16 @@ class CachingProxy:
             return _down(request, failure)
 
     async def recall(self, request: web.BaseRequest) -> web.StreamResponse | None:
-        """Answer without an origin, from what is stored; None: nothing is that answers this."""
+        """Answer without an origin, from what is stored; None: nothing is that answers this.
+
+        It comes before what is there now, so an error does not: that there was nothing is no longer true.
+        """
         try:
             seen = visit.read(request.method, request.raw_path, request.raw_headers)
         except Refused:
             return None
         for entry in await self._find(seen.target):
-            if self._is_for(entry, seen):
+            if self._is_for(entry, seen) and entry.head.status < 400:
                 with contextlib.suppress(Gone):
                     return await self._use(request, seen, entry)
         return None
@@ -213,7 +216,8 @@ class CachingProxy:
         now = self._clock()
         self._store.used(entry)
         state = self._freshness(entry.head)
-        return await send_entry(request, seen, entry, replace(status, left=state.left), state.age, now, more)
+        told = replace(status, left=state.left)
+        return await send_entry(request, seen, entry, told, state.age, now, more, disk=self._store.disk)
 
     async def _stand_in(
         self, request: web.BaseRequest, seen: Visit, entry: Entry | None, failure: OriginDown
@@ -462,9 +466,9 @@ def _remember(memory: _Memory[_Value], target: str, value: _Value) -> None:
 
 
 def _source_of(request: web.BaseRequest) -> Hashable:
-    """Whose share of the download limit it is: that of a session, or of a connection without one."""
+    """Whose share of the download limit it is: that of all sessions of a source, or of a connection without one."""
     transport = request.transport
-    return None if transport is None else transport.get_extra_info("session", transport)
+    return None if transport is None else transport.get_extra_info("source", transport)
 
 
 def _demands(seen: Visit) -> bool:

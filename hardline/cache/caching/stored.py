@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -25,6 +26,7 @@ from hardline.cache.kept.store import Entry
 from hardline.cache.policy.cachestatus import CacheStatus
 from hardline.cache.policy.fields import Fields, first, without
 from hardline.cache.policy.visit import Visit
+from hardline.cache.threads import Disk
 
 _OF_THE_BODY = ("content-length", "content-type", "content-encoding", "content-range", "content-md5")
 
@@ -70,30 +72,42 @@ def plan(request: web.BaseRequest, seen: Visit, head: StoredHead, size: int | No
 
 
 async def send_entry(
-    request: web.BaseRequest, seen: Visit, entry: Entry, status: CacheStatus, age: int, now: float, more: Fields = ()
+    request: web.BaseRequest,
+    seen: Visit,
+    entry: Entry,
+    status: CacheStatus,
+    age: int,
+    now: float,
+    more: Fields = (),
+    *,
+    disk: Disk,
 ) -> web.StreamResponse:
-    """Answer from the store.  Raises Gone, before anything is sent."""
+    """Answer from the store, which lies on `disk`.  Raises Gone, before anything is sent."""
     told = (*more, ("Age", str(age)), ("Cache-Status", str(status)))
     planned = plan(request, seen, entry.head, entry.size, now)
     fields = (*without(planned.fields, ("age",)), *told)
+    descriptor = None
     try:
-        descriptor = entry.open() if seen.method == "GET" and planned.offset is not None else None
+        if seen.method == "GET" and planned.offset is not None:
+            descriptor = entry.open() if entry.at_once else await disk.run(entry.open, os.close)
     except OSError as failure:
         raise Gone from failure
     try:
         several = _several(request, seen, entry, planned, now)
         if several is not None and descriptor is not None:
-            return await _send_several(request, entry, several, fields, descriptor, now)
+            return await _send_several(request, entry, several, fields, descriptor, now, disk)
         length = planned.count if planned.offset is not None else _length_without_body(planned.status)
         answer = ExactAnswer(planned.status, planned.reason, fields, length, now, waits_for_body=True)
         await answer.prepare(request)
         if descriptor is not None and planned.offset is not None and planned.count:
-            await send_file(request, answer, descriptor, planned.offset, planned.count)
+            await send_file(request, answer, descriptor, planned.offset, planned.count, disk=disk)
         await answer.write_eof()
         return answer
     finally:
-        if descriptor is not None:
+        if descriptor is not None and entry.at_once:
             os.close(descriptor)
+        elif descriptor is not None:
+            disk.later(partial(os.close, descriptor))
 
 
 def is_whole_range(seen: Visit) -> bool:
@@ -119,14 +133,20 @@ def _several(request: web.BaseRequest, seen: Visit, entry: Entry, planned: Plan,
 
 
 async def _send_several(
-    request: web.BaseRequest, entry: Entry, body: ranges.Multipart, fields: Fields, descriptor: int, now: float
+    request: web.BaseRequest,
+    entry: Entry,
+    body: ranges.Multipart,
+    fields: Fields,
+    descriptor: int,
+    now: float,
+    disk: Disk,
 ) -> web.StreamResponse:
     fields = (*without(fields, ("content-type",)), ("Content-Type", body.content_type))
     answer = ExactAnswer(206, "Partial Content", fields, body.size, now)
     await answer.prepare(request)
     for head, part in body.parts:
         await answer.write(head)
-        await send_file(request, answer, descriptor, part.offset, part.count)
+        await send_file(request, answer, descriptor, part.offset, part.count, disk=disk)
     await answer.write_eof(body.close)
     return answer
 

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from hardline.cache.files.mounts import answer_at_once
 from hardline.cache.files.packed import Packed
 from hardline.cache.files.tree import Mark, Opened, Tree
 from hardline.cache.http import mediatypes, negotiation
 from hardline.cache.http.paths import Target
+from hardline.cache.mounts import answer_at_once
 
 SMALL = 65_536  # bytes: of a file up to this size everything is read, to be sent together with its head
 

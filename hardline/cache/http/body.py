@@ -26,7 +26,6 @@ _SHARE = 16  # part of what is left that a piece may have
 _SAMPLE = 4096  # bytes that tell a file that grows from one that was written anew
 _AT_ONCE = getattr(os, "RWF_NOWAIT", 0)  # Linux: only what is in memory
 
-_elsewhere = Disk("its cache")
 _in_memory = 0  # bytes of pieces that are being sent
 
 
@@ -38,7 +37,7 @@ async def send_file(
     count: int,
     facts: os.stat_result | None = None,
     *,
-    disk: Disk = _elsewhere,
+    disk: Disk,
 ) -> None:
     """Send `count` bytes of `fd` from `offset` as the next part of the body of `response`, which is prepared already.
 

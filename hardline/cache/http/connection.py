@@ -32,7 +32,7 @@ class StreamTransport(asyncio.Transport):
     def __init__(
         self, stream: Stream, protocol: asyncio.Protocol, ended: Callable[[], None], held: Callable[[], int]
     ) -> None:
-        super().__init__({"peername": None, "session": stream.session})
+        super().__init__({"peername": None, "source": stream.session.source.name})
         self._stream = stream
         self._session = stream.session
         self._protocol: asyncio.BaseProtocol = protocol

@@ -35,6 +35,8 @@ from hardline.cache.kept import inventory, layout
 from hardline.cache.kept.heads import BY_HAND, Answer, Body, Heads, StoredHead
 from hardline.cache.kept.ledger import Ledger, StoreFull, cost
 from hardline.cache.kept.shelf import InTheWay, Shelf
+from hardline.cache.mounts import answer_at_once
+from hardline.html import FILES_POLICY, REFERRER_POLICY
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -65,13 +67,14 @@ class Entry:
     answer: Answer = field(repr=False)
     name: str = field(repr=False)
     identity: _Identity = field(repr=False)
+    at_once: bool = field(repr=False, compare=False)
     _keeper: Keeper = field(repr=False, compare=False)
 
     def open(self) -> int:
         """A new descriptor of the body: it can be read to its end whatever becomes of the entry.  The caller closes it.
 
-        Raises OSError when the file is gone or another one: find again, or take it for a miss.  Touches the disk, if
-        only directories that are in memory as a rule.
+        Raises OSError when the file is gone or another one: find again, or take it for a miss.  Blocks, unless
+        `at_once`: then all that it touches is in memory as a rule.
         """
         try:
             descriptor = os.open(f"{self._keeper.root}/{self.name}", _READ)
@@ -192,12 +195,15 @@ class Keeper:
         """A body of which nothing is known but what its file tells."""
         hand_made = name != base
         received = facts.st_mtime_ns / 1_000_000_000
-        fields = [("Date", formatdate(received, usegmt=True))]
+        fields = [("Date", formatdate(received, usegmt=True)), ("Referrer-Policy", REFERRER_POLICY)]
         kind = media_type(unquote(key.partition("?")[0]).rpartition("/")[2])
         if kind != UNKNOWN:  # else browsers find out
-            fields.append(("Content-Type", kind))
+            fields += [("Content-Type", kind), ("X-Content-Type-Options", "nosniff")]
         if hand_made:
-            fields.append(("Last-Modified", formatdate(received, usegmt=True)))
+            fields += [
+                ("Last-Modified", formatdate(received, usegmt=True)),
+                ("Content-Security-Policy", FILES_POLICY),
+            ]
         head = StoredHead(200, "OK", tuple(fields), received, received)
         return self._entry(key, base, Answer(BY_HAND if hand_made else 1, _body(facts), head), name, facts)
 
@@ -211,6 +217,7 @@ class Keeper:
             answer=answer,
             name=name,
             identity=_identity(facts),
+            at_once=answer_at_once([f"{self.root}/{name}"]),
             _keeper=self,
         )
 

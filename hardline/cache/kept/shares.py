@@ -5,8 +5,9 @@
                                             └ of each kind, one source after the other
 
 Nobody owes anything: a turn is for SLICE bytes at most, and comes when these are there.  So whoever asks for much has
-its share, as everybody has, and what is given up costs nothing any more.  A source is a visitor's session.  What is
-large gets every fourth slice at least, so that small answers without an end cannot stop it.
+its share, as everybody has, and what is given up costs nothing any more.  A source is who a visitor belongs to
+(transport/sources.py).  What is large gets every fourth slice at least, so that small answers without an end cannot
+stop it.
 """
 
 from __future__ import annotations

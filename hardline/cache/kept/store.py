@@ -8,13 +8,13 @@ How answers become files, and what a crash leaves of them, is keeper.py's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -23,11 +23,12 @@ from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.keeper import Entry, Keeper
 from hardline.cache.kept.ledger import Ledger, StoreFull, cost
 from hardline.cache.recent import Recent
+from hardline.cache.threads import Disk, DiskHangs
 from hardline.tasks import TaskSet
 
 __all__ = ["Entry", "Store", "StoreFull", "StoredHead", "Writing"]
 
-_THREADS = 4
+_LAST = 5.0  # seconds that its end waits for the disk
 _COUNTING = 1.0  # seconds that a download waits for the store to know what it has
 
 P = ParamSpec("P")
@@ -42,7 +43,8 @@ class Store:
     """The answers kept in `root`, at most `max_size` bytes of disk with all that belongs to them (ledger.py).
 
     Files that the owner made count nothing and are never removed.  `clock` is seconds since 1970; `forbidden` says of
-    a file by its real path whether it must not be shown (own.OwnFiles.judge).  A store that is not opened only reads.
+    a file by its real path whether it must not be shown (own.OwnFiles.judge).  `disk` has the threads for it: one that
+    hangs keeps nothing and has nothing.  A store that is not opened only reads.
     """
 
     def __init__(
@@ -52,13 +54,14 @@ class Store:
         max_size: int,
         clock: Callable[[], float] = time.time,
         forbidden: Callable[[str, os.stat_result], bool] = _nothing,
+        disk: Disk | None = None,
     ) -> None:
         self._root = os.path.abspath(root)
         self._clock = clock
         self._recent: Recent[tuple[Entry, ...]] = Recent(_size_in_memory)
         self.ledger = Ledger(max_size)
         self.keeper = Keeper(self._root, self.ledger, forbidden, self._recent.drop)
-        self._threads = ThreadPoolExecutor(_THREADS, "cache")
+        self.disk = disk or Disk(root.name)
         self._tasks = TaskSet("cache")
         self._counting: asyncio.Task[None] | None = None
         self._writings: set[Writing] = set()
@@ -73,12 +76,14 @@ class Store:
         self._counting = self._tasks.start(self._count(), "count")
 
     async def aclose(self) -> None:
-        """Give up what is being written, and end the threads.  Entries that were found can still be opened."""
+        """Give up what is being written.  Entries that were found can still be opened."""
         self._closed = True
         if self._counting is not None:
-            await asyncio.wait([self._counting])
+            with contextlib.suppress(TimeoutError):  # a disk that hangs: what is left is removed at the next start
+                async with asyncio.timeout(_LAST):
+                    await self.disk.rest()
+                    await self.in_thread(self._end)
         await self._tasks.aclose()
-        await asyncio.to_thread(self._end)
 
     async def find(self, key: str) -> tuple[Entry, ...]:
         """What is stored for the request target `key`, as it was sent: newest first; () when there is nothing.
@@ -106,12 +111,7 @@ class Store:
         Raises StoreFull when it cannot be kept, OSError when the disk is full or cannot be written.
         """
         await self._until_counted()
-        begun = asyncio.get_running_loop().run_in_executor(self._threads, self._begin, key, head, expected)
-        try:
-            return await asyncio.shield(begun)
-        except asyncio.CancelledError:
-            begun.add_done_callback(self._give_up)
-            raise
+        return await self.disk.run(functools.partial(self._begin, key, head, expected), Writing.end)
 
     async def refresh(self, entry: Entry, head: StoredHead) -> Entry:
         """`entry` with another head and the same body: a 304 came.
@@ -136,9 +136,11 @@ class Store:
         self.ledger.used(entry.base)
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in a thread of the store; to its end, even when the caller is cancelled."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, functools.partial(work, *args, **kwargs))
+        """Run `work` in a thread for the disk; once begun, to its end, even when the caller is cancelled.
+
+        Raises DiskHangs, which is an OSError.
+        """
+        return await self.disk.run(functools.partial(work, *args, **kwargs), _forget)
 
     def over(self, writing: Writing) -> None:
         """`writing` has ended."""
@@ -160,21 +162,15 @@ class Store:
         self._writings.add(writing)
         return writing
 
-    def _give_up(self, begun: asyncio.Future[Writing]) -> None:
-        """Whoever began it has been cancelled."""
-        if not begun.cancelled() and begun.exception() is None and not self._closed:
-            self._threads.submit(begun.result().end)
-
     def _end(self) -> None:
-        self._threads.shutdown()
         for writing in tuple(self._writings):
             writing.end()
-        if self._counting is not None:
-            self.keeper.leave()
+        self.keeper.leave()
 
     async def _count(self) -> None:
         try:
-            await self.in_thread(self.keeper.take_over, self._clock(), lambda: self._closed)
+            count = functools.partial(self.keeper.take_over, self._clock(), lambda: self._closed)
+            await self.disk.run_long(count)
         except OSError as failure:
             # What is there stays; what comes has its own failure.
             log.warning("cache.not_tidied", directory=self._root, reason=(failure.strerror or str(failure)).lower())
@@ -224,8 +220,14 @@ class Writing:
         return await self._store.in_thread(self._commit)
 
     async def abort(self) -> None:
-        """Leave nothing of it.  Does nothing after `commit` or another `abort`."""
-        await self._store.in_thread(self.end)
+        """Leave nothing of it, as soon as its disk allows.  Does nothing after `commit` or another `abort`."""
+        try:
+            await self._store.in_thread(self.end)
+        except DiskHangs:
+            pass
+        except asyncio.CancelledError:
+            self._store.disk.later(self.end)
+            raise
 
     def end(self) -> None:
         """`abort`, from any thread: it blocks."""
@@ -269,6 +271,10 @@ class Writing:
         os.close(self.fd)
         self._keeper.promise(-self._promised)
         self._store.over(self)
+
+
+def _forget(_: object) -> None:
+    """There is nothing to give back."""
 
 
 def _size_in_memory(entries: tuple[Entry, ...]) -> int:

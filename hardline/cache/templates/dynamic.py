@@ -28,7 +28,7 @@ from hardline.cache.recent import Recent
 from hardline.cache.templates.bodies import Bodies, Body
 from hardline.cache.templates.rendering import MAX_PARAMETERS
 from hardline.cache.templates.workers import Page, RenderingFailed, TooBusy, Workers
-from hardline.cache.threads import DiskHangs
+from hardline.cache.threads import Disk, DiskHangs
 from hardline.html import FILES_POLICY, REFERRER_POLICY
 
 MAX_BODY = 1 << 20
@@ -50,6 +50,8 @@ _NOT_THEIRS = {
     "upgrade",
 }
 _EMPTY = {204, 205, 304}
+
+_MADE = Disk("a page that was made")
 
 _bodies = Bodies()  # of all sites
 
@@ -209,7 +211,7 @@ async def _send(request: web.BaseRequest, response: web.StreamResponse, page: Pa
     await response.prepare(request)
     if request.method != "HEAD":
         if page.file is not None:
-            await send_file(request, response, page.file.fileno(), 0, page.size)
+            await send_file(request, response, page.file.fileno(), 0, page.size, disk=_MADE)
         elif page.data:
             await response.write(page.data)
     await response.write_eof()

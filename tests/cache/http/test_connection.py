@@ -14,6 +14,7 @@ from aiohttp import web
 
 from hardline.cache.http.body import send_file
 from hardline.cache.http.server import StreamServer
+from hardline.cache.threads import Disk
 from hardline.errors import ConnectionLost, PeerError
 from hardline.session.session import SessionLimits
 from tests.support.check_byte_stream import read_all
@@ -168,7 +169,7 @@ def test_a_file_reaches_those_who_take_their_time_as_it_is(tmp_path):
         response = web.StreamResponse(headers={"Content-Length": str(len(content))})
         with (tmp_path / "file").open("rb") as opened:
             await response.prepare(request)
-            await send_file(request, response, opened.fileno(), 0, len(content))
+            await send_file(request, response, opened.fileno(), 0, len(content), disk=Disk("files"))
         return response
 
     async def story(open_stream, server):

@@ -494,7 +494,10 @@ def test_a_file_made_by_hand_is_replaced_in_place_by_a_newer_answer(tmp_path):
         with pytest.raises(FileNotFoundError):
             entry.open()
         (entry,) = await store.find("/foo")
-        assert (body_of(entry), dict(entry.head.fields).keys()) == (b"edited", {"Date", "Last-Modified"})
+        assert (body_of(entry), dict(entry.head.fields).keys()) == (
+            b"edited",
+            {"Date", "Referrer-Policy", "Last-Modified", "Content-Security-Policy"},
+        )
         await store.remove("/foo")
 
     with_store(tmp_path, refresh, read)
