@@ -59,6 +59,7 @@ from hardline.tunnel.pump import carry
 OURSELVES = "hardlined itself listens there"
 
 _MAX_OUTDATED = 256  # sources that the log tells of within TELL_EVERY
+OLD_PASSWORD = 600.0  # seconds that what was opened with a password goes on after it was changed
 _LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
 
 
@@ -85,6 +86,13 @@ class Visitor:
     since: float
     tls: TlsStream
     client: KeyHash | None = None  # who it has proven to be
+
+    async def cut(self, reason: str) -> None:
+        """End all that it has under way."""
+        if self.session is not None:
+            await self.session.aclose(ConnectionLost(reason))
+        else:
+            self.tls.abort()
 
 
 class Host:
@@ -133,8 +141,8 @@ class Host:
     def replace(self, services: Iterable[Service]) -> None:
         """Serve `services` from now on.
 
-        Streams of a service that is still there go on; sessions of one that is gone, or whose password changed, take no
-        new streams, and those of one that is gone end.
+        Whoever is connected to one that is gone is cut.  Whoever gave a password that it has no more opens nothing new,
+        and is cut after OLD_PASSWORD: a download may come to its end, and a kept connection serves nobody for ever.
         """
         before, self._services = self._services, {service.label.key_hash: service for service in services}
         self._provers, self._contexts = self._usable(self._provers), self._usable_by_originals(self._contexts)
@@ -142,12 +150,16 @@ class Host:
         self._limit_connections()
         for visitor in list(self.visitors):
             was, now = before.get(visitor.key_hash), self._services.get(visitor.key_hash)
-            if visitor.session is None:
-                continue
             if now is None:
-                self._tasks.start(visitor.session.aclose(ConnectionLost("the service was removed")), "removed")
+                self._tasks.start(visitor.cut("the service was removed"), "removed")
             elif was is not None and was.label != now.label:
-                visitor.session.go_away()
+                if visitor.session is not None:
+                    visitor.session.go_away()
+                asyncio.get_running_loop().call_later(OLD_PASSWORD, self._end_of_old_password, visitor)
+
+    def _end_of_old_password(self, visitor: Visitor) -> None:
+        if visitor in self.visitors:
+            self._tasks.start(visitor.cut("the password was changed"), "changed")
 
     def _limit_connections(self) -> None:
         before, self._places = self._places, {}
@@ -277,7 +289,9 @@ class Host:
             log.event("visitor.left", level=level, service=visitor.key_hash.short, endpoint=source)
 
     def _service_of(self, tls: TlsStream) -> Service:
-        key_hash = tls.key_hash or self._server_names.plain(tls.server_name)
+        return self._offered(tls.key_hash or self._server_names.plain(tls.server_name))
+
+    def _offered(self, key_hash: KeyHash | None) -> Service:
         service = self._services.get(key_hash) if key_hash else None
         if service is None:
             raise PeerError("the service is not offered here")
@@ -352,6 +366,7 @@ class Host:
         while (line := reader.feed(await _more(tls))) is None:
             pass
         theirs = hello.VisitorHello.parse(line)
+        service = self._offered(service.key_hash)  # as it is now, however long the hello took
         try:
             self._judge_password(service, theirs.password, visitor.endpoint.host)
         except (PasswordRefused, LimitReached) as failure:
@@ -366,6 +381,8 @@ class Host:
         key_hash = service.label.key_hash
         instance = instance_name(self._instance, key_hash)
         await tls.send(hello.HostHello(self._wan_hosts(), service.title, instance).encode())
+        if self._offered(key_hash).label != service.label:
+            raise ConnectionLost("the password was changed")
         source = self._source(visitor)
         entrance = self._entrance(key_hash, source)
 
@@ -471,6 +488,7 @@ class Host:
     async def _begin_legacy(self, tls: TlsStream, service: Service, visitor: Visitor) -> LegacyPipe:
         pipe = LegacyPipe(tls)
         line = await pipe.read_line()
+        service = self._offered(service.key_hash)
         # An original that wants no password does not look at the line either.
         if service.label.password:
             theirs = hello.LegacyVisitorLine.parse(line)

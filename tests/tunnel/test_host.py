@@ -28,6 +28,7 @@ from hardline.transport.listener import Listener
 from hardline.transport.sources import networks
 from hardline.transport.tcp import TcpStream, peer_endpoint
 from hardline.transport.tls import TlsStream
+from hardline.tunnel import host as hosting
 from hardline.tunnel.guesses import ALLOWED
 from hardline.tunnel.host import Host, HostLimits
 from tests.support import needs
@@ -91,19 +92,29 @@ class House:
 
     async def guest(self, source: str, stack: contextlib.AsyncExitStack, says: str = '{"v":2}') -> Guest:
         """Somebody with a session, or an attempt at one."""
+        tls = await self.shaken(source, stack)
+        hello = await self.greeting(tls, says)
+        line, end, frames = hello.partition(b"\n")
+        return Guest(tls, line + end, frames)
+
+    async def shaken(self, source: str, stack: contextlib.AsyncExitStack) -> TlsStream:
+        """Somebody who has shaken hands and says nothing."""
         target = self._label.key_hash
         _, tcp = await asyncio.get_running_loop().create_connection(
             TcpStream, "127.0.0.1", self.port, local_addr=(source, 0)
         )
         tls = await TlsStream.over(tcp, visitor_context(), target.rolling(utc_day(time.time())), target=target)
         stack.callback(tls.abort)
+        return tls
+
+    async def greeting(self, tls: TlsStream, says: str) -> bytes:
+        """What comes after `says`, as far as the first line goes."""
         await tls.send(says.encode() + b"\n")
         hello = b""
         with contextlib.suppress(ConnectionLost):
             while b"\n" not in hello and (data := await tls.receive()):
                 hello += data
-        line, end, frames = hello.partition(b"\n")
-        return Guest(tls, line + end, frames)
+        return hello
 
 
 class Guest:
@@ -399,6 +410,50 @@ def test_who_knew_the_last_password_has_proven_nothing(tmp_path):
             assert await _guess(house, "127.0.0.3", "another", stack) == b'{"error":"wait"}\n'
 
     run(tmp_path, story, password="sesame")
+
+
+def test_a_hello_that_was_held_back_is_judged_by_the_password_of_now(tmp_path):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            held = [await house.shaken("127.0.0.2", stack) for _ in range(2)]
+            changed = replace(house.service, settings=replace(house.service.settings, password="another"))
+            house.host.replace([changed])
+            assert await house.greeting(held[0], '{"v":2,"password":"sesame"}') == b'{"error":"password"}\n'
+            house.host.replace([])
+            assert await house.greeting(held[1], '{"v":2,"password":"another"}') == b""
+
+    run(tmp_path, story, password="sesame")
+
+
+def test_what_an_old_password_opened_comes_to_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(hosting, "OLD_PASSWORD", 0.2)
+
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            guest = await house.guest("127.0.0.2", stack, '{"v":2,"password":"sesame"}')
+            await guest.open_stream()
+            await house.original("127.0.0.3", "sesame", stack)
+            await eventually(lambda: house.local_connections == 2, "both are used")
+            house.host.replace([replace(house.service, settings=replace(house.service.settings, title="Another"))])
+            await asyncio.sleep(0.4)
+            assert house.local_connections == 2, "only another password is one"
+            house.host.replace([replace(house.service, settings=replace(house.service.settings, password="another"))])
+            await eventually(lambda: house.local_connections == 0 and not house.host.visitors, "both are cut")
+
+    run(tmp_path, story, password="sesame")
+
+
+def test_who_is_connected_to_what_is_removed_is_cut_in_either_protocol(tmp_path):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            guest = await house.guest("127.0.0.2", stack)
+            await guest.open_stream()
+            await house.original("127.0.0.3", "", stack)
+            await eventually(lambda: house.local_connections == 2, "both are used")
+            house.host.replace([])
+            await eventually(lambda: house.local_connections == 0 and not house.host.visitors, "both are cut")
+
+    run(tmp_path, story)
 
 
 @pytest.mark.usefixtures("_no_time_passes")
