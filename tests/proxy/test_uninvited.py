@@ -25,6 +25,7 @@ PARTS = {
     "websocket": ("cross-site", "websocket", "websocket"),
     "frame": ("cross-site", "navigate", "iframe"),
     "object": ("cross-site", "navigate", "object"),
+    "websocket of Chromium": ("Origin: http://evil.example", "Upgrade: websocket", "Connection: Upgrade"),
 }
 INVITED = {
     "typed": ("none", "navigate", "document"),
@@ -38,6 +39,8 @@ INVITED = {
 def told(asks: tuple[str, str, str] | None) -> list[str]:
     if asks is None:
         return []
+    if ":" in asks[0]:
+        return [word for line in asks for word in ("-H", line)]
     names = ("Site", "Mode", "Dest")
     return [word for name, value in zip(names, asks, strict=True) for word in ("-H", f"Sec-Fetch-{name}: {value}")]
 
