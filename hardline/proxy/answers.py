@@ -59,6 +59,7 @@ class Answers:
         self._chunks: Body | None = None
         self._known, self._known_length = b"", 0  # the last head with a length, which may come again
         self.lost = False
+        self.surplus = False  # something came that answers nothing
         self.switched = False
         self.decided = True
 
@@ -105,6 +106,9 @@ class Answers:
                     if self._chunks.done:
                         self._chunks = None
                         self._asked.popleft()
+                elif not self._asked:
+                    self.surplus = True
+                    raise PeerError("an answer to nothing")
                 elif heads == _HEADS:
                     raise PeerError("more than can be followed")
                 else:
@@ -134,8 +138,8 @@ class Answers:
             return start + len(head) - before
         self._head = b""
         found = _HEAD.fullmatch(head, 0, end)
-        if found is None or not self._asked:
-            raise PeerError("no answer, or one to nothing")
+        if found is None:
+            raise PeerError("no answer")
         self._read_head(found[1], head, end)
         return start + end - before
 

@@ -72,6 +72,11 @@ class Conversation:
         return self.stopped and (self._answers.lost or astray)
 
     @property
+    def astray(self) -> bool:
+        """The service says what answers nothing, while the browser waits for another, and would take that for its."""
+        return self._foreign and self._answers.surplus
+
+    @property
     def whole(self) -> bool:
         """All that was asked was answered, to the last byte."""
         return self._answers.whole

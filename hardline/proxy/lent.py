@@ -53,6 +53,9 @@ class Lent:
         if self._talk is not None:
             self._talk.heard(data)
             self._changed.set()
+            if self._talk.astray:
+                self._browser.abort()
+                raise ConnectionLost("the service said more than it was asked")
         await self._browser.send(data)
 
     async def send_eof(self) -> None:

@@ -60,6 +60,11 @@ class Gate(Protocol):
         """The same, but what is under way may have no end."""
         ...
 
+    @property
+    def astray(self) -> bool:
+        """What the socket was to get last is not for it."""
+        ...
+
     def asked(self, data: memoryview | bytes) -> memoryview | bytes:
         """What may pass now of all that the socket sent: `data` itself, or bytes of their own."""
         ...
@@ -235,6 +240,10 @@ class Joint(asyncio.BufferedProtocol):
             self._session.consumed(self._stream, len(data))  # nobody is there to take it
             return
         changed = self._gate is not None and self._gate.heard(data)
+        if changed and self._gate is not None and self._gate.astray:
+            self._session.consumed(self._stream, len(data))
+            self._broke(PeerError("the service said more than it was asked"))
+            return
         taken = 0
         if not self._behind and self._fd >= 0:
             try:

@@ -127,6 +127,30 @@ def test_one_blank_line_before_a_request_is_none_of_it():
     assert talk.leftover == FOREIGN
 
 
+@pytest.mark.parametrize("surplus", [b"H", b"\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"])
+@pytest.mark.parametrize("later", [False, True])
+def test_what_answers_nothing_is_not_for_who_waits_for_another_service(surplus, later):
+    talk = conversation()
+    say(talk, GET)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    if later:
+        talk.heard(answer)
+        assert not talk.astray
+    say(talk, FOREIGN)
+    assert not talk.astray
+    talk.heard(surplus if later else answer + surplus)
+    assert talk.astray
+
+
+def test_what_answers_nothing_passes_while_nobody_else_is_asked():
+    """A server that gives up an idle connection says 408, some of them."""
+    talk = conversation()
+    say(talk, GET)
+    talk.heard(b"HTTP/1.1 204 No Content\r\n\r\n")
+    talk.heard(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+    assert not talk.astray
+
+
 @pytest.mark.parametrize("chunks", [b"5\n12345\r\n0\r\n\r\n", b"0x5\r\n", b"5 5\r\n", b"2\r\n123\r\n0\r\n\r\n"])
 def test_a_body_that_parsers_could_end_at_two_places_ends_the_conversation(chunks):
     talk = conversation()
