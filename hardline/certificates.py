@@ -97,7 +97,7 @@ def load(path: Path) -> Identity:
     private_key_pem, key = _private_key(key_file)
     context = SSL.Context(SSL.TLS_METHOD)
     try:
-        context.use_certificate_chain_file(os.fspath(path))
+        context.use_certificate_chain_file(os.fsencode(path))
     except SSL.Error as failure:
         raise CertificateError(
             f"{path}: OpenSSL does not take this certificate{_reason(failure)}",

@@ -88,7 +88,11 @@ class _Command(terminal.Parser):
 
 def _add_datadir(parser: terminal.Parser) -> None:
     parser.add_argument(
-        "--datadir", metavar="DIR", default=argparse.SUPPRESS, help="data directory of the daemon to talk to"
+        "--datadir",
+        type=terminal.whole_path,
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="data directory of the daemon to talk to",
     )
 
 
@@ -112,7 +116,7 @@ def _add_remove(parser: terminal.Parser) -> None:
 
 def _add_fileserver(parser: terminal.Parser) -> None:
     _add_datadir(parser)
-    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("directory", type=_as_typed, metavar="DIR")
     parser.add_argument("--port", type=_port, default=8000, metavar="N", help="where to listen (8000); 0: any free one")
     parser.add_argument(
         "--bind", default="127.0.0.1", metavar="ADDRESS", help="for whom: this machine only (127.0.0.1)"
@@ -131,10 +135,15 @@ def _add_fileserver(parser: terminal.Parser) -> None:
 
 
 def _add_pac(parser: terminal.Parser) -> None:
-    parser.add_argument("file", nargs="?", metavar="FILE", help="write it there, and print its address")
+    parser.add_argument("file", nargs="?", type=_as_typed, metavar="FILE", help="write it there, and print its address")
     parser.add_argument(
         "--localport", type=_local_port, default=7009, metavar="N", help="the daemon's localport (7009)"
     )
+
+
+def _as_typed(path: str) -> str:
+    terminal.whole_path(path)
+    return path
 
 
 def _add_help(parser: terminal.Parser) -> None:

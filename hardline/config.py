@@ -64,6 +64,13 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def _cache_path(text: str) -> Path | None:
+    path = _path(text)
+    if path is not None and not path.is_absolute() and ".." in path.parts:
+        raise Unreadable("a name below cache in the data directory, or a whole path")
+    return path
+
+
 def _endpoint(text: str) -> Endpoint:
     try:
         return Endpoint.parse(text)
@@ -185,7 +192,7 @@ class CacheSection:
     `max_age` None: a week, for answers that have a version.
     """
 
-    directory: Path | None = setting(None, _path, tabs=True)
+    directory: Path | None = setting(None, _cache_path, tabs=True)
     max_age: float | None = setting(None, duration(0, 36_500 * DAY), key="maxAge")
     max_size: int = setting(256 * MB, size(0, 1 << 50), key="maxSize")
     download_rate_limit: int = setting(1200, number(0, 10**9), key="downloadRateLimit")

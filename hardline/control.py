@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import socket
@@ -43,6 +44,8 @@ class ControlServer:
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
+        self._bound: tuple[int, int] | None = None
+        self._locked = -1
 
     async def open(self, datadir: Path) -> None:
         """Listen in `datadir`; where its disk takes nothing, in the user's runtime directory, or not at all.
@@ -57,7 +60,7 @@ class ControlServer:
         spare: Path | None = None
         with contextlib.suppress(OSError):
             spare = spare_socket(datadir)
-        if await _is_served(path) or (spare and await _is_served(spare)):
+        if not self._lock(datadir) or await _is_served(path) or (spare and await _is_served(spare)):
             raise ConfigError(
                 f"another hardlined runs on the data directory {datadir}", hint="stop it, or choose another --datadir"
             )
@@ -81,7 +84,20 @@ class ControlServer:
             self._server = await asyncio.start_unix_server(self._accepted, path, limit=MAX_REQUEST)
         finally:
             os.umask(mask)
-        self._path = path
+        self._path, self._bound = path, _identity(path)
+
+    def _lock(self, datadir: Path) -> bool:
+        """Whether nobody else has it: a socket's name can get lost.  Where nothing can be locked, nobody has."""
+        try:
+            self._locked = os.open(datadir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._locked)
+            self._locked = -1
+            return False
+        except OSError as failure:
+            log.debug("control.not_locked", directory=datadir, reason=why(failure))
+        return True
 
     async def aclose(self) -> None:
         """Stop listening and remove the socket."""
@@ -90,9 +106,12 @@ class ControlServer:
             await self._tasks.aclose()
             for writer in list(self._writers):  # of requests that came too late to be begun
                 await self._close(writer)
-        if self._path is not None:
+        if self._path is not None and _identity(self._path) == self._bound:
             with contextlib.suppress(OSError):
                 self._path.unlink()
+        if self._locked >= 0:
+            os.close(self._locked)
+            self._locked = -1
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -127,6 +146,14 @@ class ControlServer:
         except Exception as failure:
             log.warning("control.failed", do=request["do"], reason=repr(failure))
             return {"error": f"the daemon could not do this: {failure!r}", "hint": "look at its log", "code": 1}
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        facts = path.lstat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 _NOT_YOURS = {"error": "this hardlined belongs to another user", "hint": "ask its owner", "code": 1}

@@ -380,6 +380,9 @@ class Daemon:
         return self._shared(self._directory.services[shared])
 
     async def _refuse_itself(self, target: str) -> None:
+        if target.startswith("/") and await asyncio.to_thread(self._own_files.is_ours, Path(target)):
+            message = f"{as_escapes(target[:200])} is where hardlined keeps its keys, and nothing of it is shown"
+            raise WrongArgument(message, hint="share another directory")
         try:
             itself = not target.startswith("/") and await self._own_listeners.leads_home(local_service(target))
         except Unreadable:

@@ -23,6 +23,7 @@ _HINTS = {
     errno.EROFS: "the disk is mounted read-only: choose a directory that can be written",
     errno.ENOSPC: "the disk is full: make room",
     errno.EDQUOT: "the quota is used up: make room",
+    errno.EMFILE: "let the program that runs hardlined give it more open files (ulimit -n)",
 }
 _OTHERS = 0o077
 # What a file system without hard links answers (FAT, some network and Android ones).

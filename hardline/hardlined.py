@@ -1,38 +1,18 @@
-"""`hardlined`: the daemon's command line, signals and exit codes.
+"""`hardlined`: the daemon's command line and its exit codes.
 
 0    stopped in order          1   could not start: stderr says what and what to do
-2    wrong arguments         130   a second signal while stopping
-
-SIGTERM and SIGINT stop it in order; SIGHUP makes it read its settings file anew (docs/SETTINGS.md).
+2    wrong arguments         130   interrupted, or a second signal while stopping
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import dataclasses
-import errno
-import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hardline import __version__, log, terminal
-from hardline.config import NodeSettings, changed_keys, parse_node
-from hardline.daemon import Daemon
-from hardline.errors import ConfigError, HardlineError, WrongArgument
-from hardline.files import why
-from hardline.notify import notify
-from hardline.places import Places, default_places
-from hardline.servicedir import read_ini
-from hardline.tasks import TaskSet
-
-_DESCRIPTORS = 10_240  # where the limit of all is none: what macOS allows a process
-_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,19 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _begin(arguments: Sequence[str] | None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is somebody to hear it
     options = _parser().parse_args(arguments)
-    settings, places = _settings(options)
-    log.set_up(settings.log.level, settings.log.format)
-    os.umask(0o077)  # whatever is written is the owner's alone: databases and their journals, copies of sites
-    _raise_descriptor_limit()
-    try:
-        return _runner()(_run(settings, places, lambda: _settings(options)[0]))
-    except OSError as failure:
-        if failure.errno not in _OUT_OF_RESOURCES:
-            raise
-        hint = (
-            "ulimit -n  says how many one program may have, 64 are the least" if failure.errno == errno.EMFILE else ""
-        )
-        raise HardlineError(f"cannot start: {why(failure)}", hint) from None
+    from hardline.process import run_daemon  # half a second, in which somebody may press Ctrl-C
+
+    return run_daemon(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,8 +34,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Share local services under the hash of their certificates, and open others' in a browser.",
         epilog="Settings: docs/SETTINGS.md.  A flag wins over the settings file.",
     )
-    parser.add_argument("--servicedir", type=Path, metavar="DIR", help="directory of the services' INI files")
-    parser.add_argument("--datadir", type=Path, metavar="DIR", help="directory of what the node keeps")
+    parser.add_argument("--servicedir", type=_path, metavar="DIR", help="directory of the services' INI files")
+    parser.add_argument("--datadir", type=_path, metavar="DIR", help="directory of what the node keeps")
     parser.add_argument("--localport", type=_port, metavar="PORT", help="the browser's door (7009; 0: none)")
     parser.add_argument("--p2pport", type=_port, metavar="PORT", help="where other nodes connect (7008; 0: any free)")
     parser.add_argument(
@@ -74,156 +44,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="address to listen on and to find others by (all); repeatable",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (DIR/hardline.ini if it exists)")
+    parser.add_argument("--config", type=_path, metavar="FILE", help="settings file (DIR/hardline.ini if it exists)")
     parser.add_argument("--log-level", choices=log.LEVELS, help="how much is said (info)")
     parser.add_argument("--log-format", choices=("text", "json"), help="lines for people or for programs (text)")
     parser.add_argument("--version", action="version", version=f"hardlined {__version__}")
     return parser
 
 
+def _path(text: str) -> Path:
+    return Path(terminal.whole_path(text))
+
+
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"port is {text!r}, expected a number from 0 to 65535")
     return int(text)
-
-
-def _settings(options: argparse.Namespace) -> tuple[NodeSettings, Places]:
-    """The settings file, then the flags."""
-    config: Path | None = options.config
-    if config is None and not (options.servicedir and options.datadir):
-        config = default_places().config
-    elif config is None:
-        with contextlib.suppress(ConfigError):  # whoever named both directories needs no home
-            config = default_places().config
-    settings = NodeSettings()
-    try:
-        if config is not None:
-            settings = parse_node(read_ini(config), str(config))
-    except FileNotFoundError:
-        if options.config is not None:
-            raise ConfigError("there is no such file", file=str(config), hint="see docs/SETTINGS.md") from None
-    flags: dict[str, Any] = {
-        name: value for name in ("localport", "p2pport") if (value := getattr(options, name)) is not None
-    }
-    if options.bind:
-        flags["bind"] = _addresses(options.bind)
-    node = dataclasses.replace(settings.node, **flags)
-    if node.localport and node.localport == node.p2pport:
-        raise ConfigError(f"localport and p2pport are both {node.localport}", hint="give each a port of its own")
-    logging = dataclasses.replace(
-        settings.log,
-        level=options.log_level or settings.log.level,
-        format=options.log_format or settings.log.format,
-    )
-    places = Places(
-        (options.servicedir or node.servicedir or default_places().servicedir).absolute(),
-        (options.datadir or node.datadir or default_places().datadir).absolute(),
-        config,
-    )
-    return dataclasses.replace(settings, node=node, log=logging), places
-
-
-def _addresses(flags: Sequence[str]) -> tuple[str, ...]:
-    """Read as the settings file's key would be, so that mistakes are told the same way."""
-    try:
-        return parse_node("[Node]\nbind =\n" + "".join(f" {flag}\n" for flag in flags), "").node.bind
-    except ConfigError as wrong:
-        raise WrongArgument(f"--{wrong.message}", hint="for this machine only: --bind 127.0.0.1") from None
-
-
-def _raise_descriptor_limit() -> None:
-    """As many descriptors as the system allows: what is usual, 1024, is less than a thousand visitors need.
-
-    It is usual only for programs that still call select(); nothing here does.
-    """
-    try:
-        import resource
-    except ImportError:
-        return  # Windows has no such limit
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for wanted in (hard, _DESCRIPTORS):
-        if wanted == resource.RLIM_INFINITY:
-            continue  # macOS says so and then refuses it
-        if soft != resource.RLIM_INFINITY and wanted > soft:
-            with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-                return
-
-
-def _note_trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Out of descriptors, asyncio's loop tells of every connection that waits, with a traceback; one line is enough."""
-    failure = context.get("exception")
-    if isinstance(failure, OSError) and failure.errno in _OUT_OF_RESOURCES:
-        log.warning("accept.failed", reason=os.strerror(failure.errno).lower())
-        return
-    loop.default_exception_handler(context)
-
-
-async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], NodeSettings]) -> int:
-    stop, reload = asyncio.Event(), asyncio.Event()
-
-    def told() -> None:
-        if stop.is_set():
-            os._exit(130)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_note_trouble)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
-    daemon, tasks = Daemon(settings, places), TaskSet("hardlined")
-    try:
-        starting = asyncio.create_task(daemon.start(), name="hardlined.start")  # noqa: TID251  the root of all tasks
-        told_to_stop = asyncio.create_task(stop.wait(), name="hardlined.stop")  # noqa: TID251
-        await asyncio.wait([starting, told_to_stop], return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()
-            for title, service in daemon.offered:
-                log.event("service.offered", title=title, service=service)
-            tasks.start(_keep_reading(reload, settings, read_again), "settings")
-        await told_to_stop
-        starting.cancel()
-        await asyncio.wait([starting])
-    finally:
-        await tasks.aclose()
-        await daemon.stop()
-    return 0
-
-
-async def _keep_reading(told: asyncio.Event, settings: NodeSettings, read_again: Callable[[], NodeSettings]) -> None:
-    """Read the settings file whenever `told`; what can change while it runs does, and the log says what cannot.
-
-    A file with a mistake changes nothing.
-    """
-    while True:
-        await told.wait()
-        told.clear()
-        notify(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
-        try:
-            now = await asyncio.to_thread(read_again)
-        except HardlineError as wrong:
-            log.warning("settings.refused", reason=wrong.message, hint=wrong.hint or None)
-        else:
-            if now.log != settings.log:
-                log.set_up(now.log.level, now.log.format)
-            changed = changed_keys(settings, now)
-            live = [key for key in changed if key.startswith("[Log]")]
-            waiting = [key for key in changed if key not in live]
-            log.event("settings.read", changed=", ".join(live) or None)
-            if waiting:
-                log.warning("settings.waiting", changed=", ".join(waiting), hint="restart hardlined")
-            settings = dataclasses.replace(settings, log=now.log)
-        notify(READY="1")
-
-
-def _runner() -> Callable[[Coroutine[Any, Any, int]], int]:
-    """uvloop's, where it is installed: its sockets cost half."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run
-    return uvloop.run
 
 
 if __name__ == "__main__":

@@ -164,8 +164,9 @@ class ServiceDirectory:
                         yield bool(batch)
                         if any(Path(name) == self.path for _, name in batch):
                             break  # the directory itself went: the next watch is for the one that takes its place
-            except (OSError, RuntimeError) as failure:
-                # No directory, or no notifications left to be had; neither is worth more than one line.
+            except Exception as failure:
+                # No directory, no notifications left to be had, a name there that watchfiles cannot read, no thread: it
+                # raises what it likes, in groups too, and none of that is worth more than one line.
                 if not deaf:
                     log.debug("services.unwatched", directory=self.path, reason=failure)
                 deaf = True
@@ -200,10 +201,10 @@ class ServiceDirectory:
         services: dict[str, Service] = {}
         problems: dict[str, Problem] = {}
         try:
-            names = self._names()
+            names = service_names(self.path)
         except OSError as failure:
             message = f"{self.path}: {(failure.strerror or str(failure)).lower()}"
-            hint = hint_for(failure) or "make the directory again"
+            hint = hint_for(failure) or ("make the directory again" if isinstance(failure, FileNotFoundError) else "")
             return _Contents({}, {"": Problem("", self.path, message, hint, still_serving=False)})
         if len(names) > MAX_SERVICES:
             message = f"{self.path}: {len(names)} services, expected at most {MAX_SERVICES}"
@@ -241,15 +242,6 @@ class ServiceDirectory:
             problems[shown] = Problem(shown, file, wrong.message, wrong.hint, still_serving=name in services)
         return _Contents(dict(sorted(services.items())), problems)
 
-    def _names(self) -> list[str]:
-        """The names of the services, sorted: *.ini without what editors and people put aside."""
-        with os.scandir(self.path) as entries:
-            return sorted(
-                entry.name.removesuffix(".ini")
-                for entry in islice(entries, _MAX_ENTRIES)
-                if entry.name.endswith(".ini") and entry.name[0] not in ".#~"
-            )
-
     def _service(self, name: str) -> Service:
         file = self.path / f"{name}.ini"
         if not is_plain(name) or len(name) > 200:
@@ -258,6 +250,16 @@ class ServiceDirectory:
         settings = parse_service(read_ini(file), os.fspath(file))
         certificate = self.path / (settings.certfile or f"{name}.ini.cert")
         return Service(name, settings, load_or_create(certificate), file)
+
+
+def service_names(directory: Path) -> list[str]:
+    """The names of the services in it, sorted: *.ini without what editors and people put aside.  Raises OSError."""
+    with os.scandir(directory) as entries:
+        return sorted(
+            entry.name.removesuffix(".ini")
+            for entry in islice(entries, _MAX_ENTRIES)
+            if entry.name.endswith(".ini") and entry.name[0] not in ".#~"
+        )
 
 
 def certificate_files(directory: Path) -> list[Path]:
@@ -477,8 +479,11 @@ def remove_service(directory: Path, name: str) -> Path:
     Raises ConfigError when there is no such service, or it cannot be removed.
     """
     name = name.removesuffix(".ini")
+    there: list[str] = []
+    with contextlib.suppress(OSError):
+        there = service_names(directory)
+    name = next((one for one in there if name in (one, _printable(one))), name)
     file = directory / f"{name}.ini"
-    there = sorted(path.name.removesuffix(".ini") for path in directory.glob("*.ini"))
     if name not in there:  # this refuses ../ and the like, too
         close = difflib.get_close_matches(name[:MAX_NAME], there, n=1)
         hint = f"did you mean {close[0]}?" if close else "hardline ls  shows what there is"

@@ -33,6 +33,7 @@ _SECRETS = frozenset(
 )
 # What projects have, too, beside what only a home has.
 _OF_PROJECTS = frozenset([".azure", ".docker", ".config", ".local"])
+_OF_THE_SYSTEM = ("/proc/", "/sys/", "/dev/")
 _FIRST_PERSON = 500  # the lowest number of a user who is somebody; those of services have homes that are nobody's
 _EXAMPLES = "for example 8000, nas:8080, http://nas, unix:/run/app.sock or a directory"
 
@@ -90,6 +91,8 @@ def refuse_everything(directory: str) -> None:
     hint = "share a directory inside it, or add --yes"
     if directory == "/":
         raise WrongArgument(f"/ holds everything of this computer; {hint}")
+    if f"{directory}/".startswith(_OF_THE_SYSTEM):
+        raise WrongArgument(f"{_plain(directory)} shows the insides of this computer; {hint}")
     for home, whose in _homes():
         if home == directory:
             raise WrongArgument(f"{_plain(directory)} is {whose}; {hint}")

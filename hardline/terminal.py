@@ -43,6 +43,7 @@ def run(program: str, work: Callable[[], int], *, results: bool = True) -> int:
 
     Without `results` it does not matter whether there is a stdout.
     """
+    _occupy_the_first_three()
     if sys.stderr is None:  # or print(file=sys.stderr) would go to stdout
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for the life of the process
     try:
@@ -60,11 +61,24 @@ def run(program: str, work: Callable[[], int], *, results: bool = True) -> int:
     except KeyboardInterrupt:
         _discard()
         return INTERRUPTED
+    except (OSError, UnicodeError) as failure:
+        say(program, f"error: {failure}")
+        return 1
     except HardlineError as failure:
         say(program, f"error: {failure.message}")
         if failure.hint:
             say(program, f"hint: {failure.hint}")
         return failure.code
+
+
+def whole_path(text: str) -> str:
+    """For argparse: a path as it is seen from where the command was typed."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    try:
+        return text if text.startswith("/") else os.path.join(os.getcwd(), text)
+    except FileNotFoundError:
+        raise argparse.ArgumentTypeError("the directory that you are in is gone: cd somewhere else") from None
 
 
 def write(text: str) -> None:
@@ -76,6 +90,13 @@ def say(program: str, text: str) -> None:
     """Tell whoever sits there one line that is no result."""
     with contextlib.suppress(OSError):  # nobody may be left to be told
         print(f"{program}: {text}", file=sys.stderr)
+
+
+def _occupy_the_first_three() -> None:
+    """Whoever started us may have closed them: what is opened next would be our stdin, or a child's stdout."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def _ended(work: Callable[[], int]) -> int:

@@ -382,7 +382,7 @@ def test_a_daemon_of_another_version_is_to_be_restarted(
 def test_who_has_no_home_is_told_so_unless_he_needs_none(program: str, arguments: list[str], says: str) -> None:
     become = (
         "import hashlib, os, sys, unicodedata, platformdirs, uvloop\n"  # others' homes may be closed to him
-        f"from hardline import asking, places, tables\nfrom {program} import main\n"
+        f"from hardline import asking, places, process, tables\nfrom {program} import main\n"
         "for name in ('HOME', 'XDG_DATA_HOME', 'XDG_CONFIG_HOME'): os.environ.pop(name, None)\n"
         f"os.setgroups([]); os.setgid(123456); os.setuid(123456)\nsys.exit(main({arguments!r}))"
     )

@@ -27,6 +27,7 @@ LAYER_OF = {
     "edges": "proxy gateway web control status",
     "assemblies": "reach",
     "daemon": "daemon",
+    "process": "process",
     "commands": "hardlined cli",
 }
 LAYERS = {unit: layer for layer, units in LAYER_OF.items() for unit in units.split()}
@@ -42,7 +43,8 @@ MAY_IMPORT = {
     "edges": "words tools transport session joins",
     "assemblies": "words tools transport parts",
     "daemon": "words tools transport session parts joins edges assemblies",
-    "commands": "words tools transport session parts joins edges assemblies daemon",
+    "process": "words tools transport session parts joins edges assemblies daemon",
+    "commands": "words tools transport session parts joins edges assemblies daemon process",
 }
 
 PURE_FILES = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import signal
+import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,8 @@ from hardline.cache.own import OwnFiles
 from hardline.cache.threads import Disk, DiskHangs
 from hardline.errors import ConfigError
 from hardline.files import hint_for
+
+_BIND = "--bind takes an address of this machine: 127.0.0.1 is this machine only, 0.0.0.0 its whole network"
 
 
 async def serve_directory(
@@ -62,7 +66,8 @@ async def serve_directory(
         listening = await loop.create_server(server.protocol_factory, address, port, start_serving=False)
     except OSError as failure:
         reason = (failure.strerror or str(failure)).lower()
-        hint = hint_for(failure) or "choose another with --port"
+        not_ours = isinstance(failure, socket.gaierror) or failure.errno == errno.EADDRNOTAVAIL
+        hint = _BIND if not_ours else hint_for(failure) or "choose another with --port"
         raise ConfigError(f"port {port} of {address} cannot be used: {reason}", hint=hint) from None
     async with listening:
         listened, taken = listening.sockets[0].getsockname()[:2]

@@ -57,6 +57,11 @@ class OwnFiles:
 
         return forbidden
 
+    def is_ours(self, root: Path) -> bool:
+        """`root` is one of the daemon's own directories, or in one: nothing of it would be shown."""
+        real = os.path.realpath(root)
+        return self.overlaps(root) and any(_lies_in(real, own) for own in (self._servicedir, self._datadir))
+
     def overlaps(self, root: Path) -> bool:
         """Who writes into `root` could write over the daemon's own files."""
         real = os.path.realpath(root)

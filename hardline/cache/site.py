@@ -112,6 +112,8 @@ def _check(root: Path, settings: CacheSection, target: LocalService | None, own:
     assert settings.directory is not None
     if not settings.directory.is_absolute() or target is not None:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not root.exists():
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))
     if not root.is_dir():
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(root))
     if target is not None and own.overlaps(root):

@@ -150,6 +150,8 @@ class Remembered:
 
     def _read_only(self) -> sqlite3.Connection | None:
         """What an earlier run wrote, on a disk that takes nothing; to open it as usual would write beside it."""
+        if not self._path.is_file():  # a pipe would make whoever opens it wait for ever
+            return None
         with contextlib.suppress(sqlite3.Error):
             database = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=ro&immutable=1",

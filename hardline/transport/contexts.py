@@ -6,6 +6,7 @@ Source: docs/PROTOCOL.md, section 2.1.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ def server_context(certificate: Path, private_key: Path) -> SSL.Context:
     OpenSSL reads the files itself: stricter parsers refuse the version 1 certificates of originals.
     """
     context = _context()
-    context.use_certificate_chain_file(certificate)
-    context.use_privatekey_file(private_key)
+    context.use_certificate_chain_file(os.fsencode(certificate))
+    context.use_privatekey_file(os.fsencode(private_key))
     context.check_privatekey()
     return context
 

@@ -134,7 +134,9 @@ def _bind_all(addresses: Sequence[str], port: int, what: str) -> list[socket.soc
             bound.append(one)
             port = one.getsockname()[1]
         if not bound:
-            raise ConfigError(f"{what}: none of {', '.join(addresses)} is an address of this machine")
+            raise ConfigError(
+                f"{what}: none of {', '.join(addresses)} is an address of this machine", hint="ip addr  shows them"
+            )
     except BaseException:
         for one in bound:
             one.close()
