@@ -42,12 +42,12 @@ _SWITCHING = 101
 
 
 class HeadFirst(asyncio.Protocol):
-    """Takes a connection's transport over from aiohttp's protocol, and passes on what it hears.
+    """Takes a connection's transport over from aiohttp's protocol, for one request, and passes on what it hears.
 
     `failure` is why the connection was broken off from here, "" if it was not; `lost` is set once it is gone.
     """
 
-    def __init__(self, inner: asyncio.Protocol, transport: asyncio.Transport) -> None:
+    def __init__(self, inner: asyncio.Protocol, transport: asyncio.Transport, interim: Interim) -> None:
         self.failure = ""
         self.lost = asyncio.Event()
         self._inner = inner
@@ -55,12 +55,10 @@ class HeadFirst(asyncio.Protocol):
         self._head = bytearray()
         self._searched = 0
         self._waits = True
-        self._heard = False
-        self._interim: Interim | None = None
+        self._interim = interim
         self._interims = self._interim_bytes = 0
         self._content: StreamReader | None = None
         self._body = 0  # bytes that came behind the head
-        self._requests = 0
         self._late: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -69,18 +67,11 @@ class HeadFirst(asyncio.Protocol):
         transport = connection.transport
         if transport is None:
             return None
-        protocol = transport.get_protocol()
-        if not isinstance(protocol, HeadFirst):
-            assert isinstance(protocol, asyncio.Protocol)
-            protocol = cls(protocol, transport)
-            transport.set_protocol(protocol)
-        protocol._expect(interim)
+        inner = transport.get_protocol()
+        assert isinstance(inner, asyncio.Protocol)
+        protocol = cls(inner, transport, interim)
+        transport.set_protocol(protocol)
         return protocol
-
-    @property
-    def is_left_unanswered(self) -> bool:
-        """Whether it has served before, and not a byte has come for the last request."""
-        return self._requests > 1 and self._waits and not self._heard
 
     @property
     def is_breaking(self) -> bool:
@@ -96,7 +87,6 @@ class HeadFirst(asyncio.Protocol):
         if not self._waits:
             self._pass_on(data)
             return
-        self._heard = True
         self._head += data
         self._look()
 
@@ -133,13 +123,6 @@ class HeadFirst(asyncio.Protocol):
             if self._body - content > _FRAMING + _MOST_FRAMING * content:
                 self._break_off("sends a body without content")
 
-    def _expect(self, interim: Interim) -> None:
-        self._head.clear()
-        self._searched, self._waits, self._heard, self._interim = 0, True, False, interim
-        self._interims = self._interim_bytes = self._body = 0
-        self._content = None
-        self._requests += 1
-
     def _look(self) -> None:
         """Pass the heads on that have come whole."""
         while (end := _END.search(self._head, self._searched)) is not None:
@@ -170,8 +153,7 @@ class HeadFirst(asyncio.Protocol):
         if self._interims > _MOST_INTERIM or self._interim_bytes > _MAX_INTERIM:
             self._break_off("sends interim answers without an end")
             return False
-        if self._interim is not None:
-            self._interim(code, _fields(head))
+        self._interim(code, _fields(head))
         return True
 
     def _mind_being_late(self, has_begun: bool) -> None:

@@ -1,13 +1,12 @@
 """Asking the local service: one request, and its answer while it comes.
 
-    proxy ─▶ Origin.ask(method, target, fields, body) ─▶ pool of connections ─▶ the local service
+    proxy ─▶ Origin.ask(method, target, fields, body) ─▶ a connection of its own ─▶ the local service
           ◀─ Reply: status, fields, then read(), read() … b""
 
 What is asked goes out as it was given: no field is added, no redirect followed, no cookie remembered, nothing unpacked.
-A request is sent a second time only where nothing can have happened: a connection from the pool turned out to be closed
-already, not a byte was answered, and the method may be repeated (RFC 9112, section 9.3.1); every other request has a
-connection of its own, on which that cannot be.  There is no time limit on
-silence: streams are silent for hours.  A request's body may still be on its way when the answer comes.
+Every request has a connection of its own, which ends with its answer: whatever a service sends behind that, at once or
+late, is an answer to nobody (docs/decisions/0009-own-connections.md).  So a request is sent once.  There is no time
+limit on silence: streams are silent for hours.  A request's body may still be on its way when the answer comes.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from yarl import URL
 
 from hardline.cache.caching.headfirst import HeadFirst, Interim
 from hardline.cache.caching.relay import Handover, RelayEnd
-from hardline.cache.policy.fields import Fields, from_raw
+from hardline.cache.policy.fields import Fields, first, from_raw
 from hardline.config import LocalService
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.routes import Endpoint
@@ -38,11 +37,9 @@ from hardline.transport.servicetls import handshakes, in_words, service_context
 from hardline.transport.tcp import STAGGER, keep_alive
 
 CONNECT_TIMEOUT = 10.0
-_IDLE = 15.0  # seconds that an idle connection is kept
 _MAX_HEAD = 262_144
 _MAX_FIELDS = 1024
 _READ_BUFFER = 262_144
-_REPEATABLE = frozenset(["GET", "HEAD", "OPTIONS", "TRACE"])
 
 
 class OriginDown(HardlineError):
@@ -91,12 +88,12 @@ class Reply:
 
 
 class Origin:
-    """The local service, over a pool of connections.  Belongs to one event loop, from the first `ask` to `aclose`."""
+    """The local service.  Belongs to one event loop, from the first `ask` to `aclose`."""
 
     def __init__(self, service: LocalService, resolver: Resolver | None = None) -> None:
         self._service = service
         self._resolver = resolver
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether its connections are used again
+        self._session: aiohttp.ClientSession | None = None
 
     async def ask(
         self,
@@ -111,39 +108,37 @@ class Origin:
         A body goes out with the Content-Length among `fields`, chunked without one.  Raises OriginDown.  Cancelled, the
         connection is closed.
         """
-        repeatable = method in _REPEATABLE and body is None
-        while True:
-            asking = _Asking(interim or _ignore)
-            _ASKING.set(asking)
-            sent = None if body is None else _unless_it_breaks(body, asking)
-            try:
-                session = await self._session(pooled=repeatable)
-                response = await session.request(
-                    method, self._url(target), headers=_outgoing(fields), data=sent, allow_redirects=False
-                )
-            except _BrokenOff as failure:
-                if asking.connection is not None and asking.connection.failure:
-                    raise OriginDown(f"the local service {asking.connection.failure}") from failure
-                if repeatable and asking.connection is not None and asking.connection.is_left_unanswered:
-                    continue
-                raise OriginDown("the local service broke off") from failure
-            except (TimeoutError, aiohttp.ConnectionTimeoutError) as failure:
-                said = f"the local service did not answer within {CONNECT_TIMEOUT:g} s"
-                raise OriginDown(said, status=504) from failure
-            except (aiohttp.ClientConnectorError, aiohttp.ClientSSLError) as failure:
-                raise OriginDown(_why(failure)) from failure
-            except aiohttp.ClientResponseError as failure:
-                raise OriginDown("the local service does not speak HTTP") from failure
-            except (aiohttp.ClientError, OSError, ValueError) as failure:
-                raise OriginDown("the local service cannot be asked") from failure
-            if asking.connection is not None:
-                asking.connection.counts(response.content)
-            return Reply(response)
+        asking = _Asking(interim or _ignore)
+        _ASKING.set(asking)
+        sent = None if body is None else _unless_it_breaks(body, asking)
+        try:
+            session = await self._opened()
+            response = await session.request(
+                method, self._url(target), headers=_outgoing(fields), data=sent, allow_redirects=False
+            )
+        except _BrokenOff as failure:
+            why = asking.connection.failure if asking.connection is not None else ""
+            raise OriginDown(f"the local service {why or 'broke off'}") from failure
+        except (TimeoutError, aiohttp.ConnectionTimeoutError) as failure:
+            said = f"the local service did not answer within {CONNECT_TIMEOUT:g} s"
+            raise OriginDown(said, status=504) from failure
+        except (aiohttp.ClientConnectorError, aiohttp.ClientSSLError) as failure:
+            raise OriginDown(_why(failure)) from failure
+        except aiohttp.ClientResponseError as failure:
+            raise OriginDown("the local service does not speak HTTP") from failure
+        except (aiohttp.ClientError, OSError, ValueError) as failure:
+            raise OriginDown("the local service cannot be asked") from failure
+        if response.status == 101 and first(fields, "upgrade") is None:
+            response.close()
+            raise OriginDown("the local service changes to a protocol that nobody asked for")
+        if asking.connection is not None:
+            asking.connection.counts(response.content)
+        return Reply(response)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        for session in self._sessions.values():
-            await session.close()
+        if self._session is not None:
+            await self._session.close()
 
     def _url(self, target: str) -> URL:
         service = self._service
@@ -153,12 +148,12 @@ class Origin:
             scheme=scheme, host=service.host or "localhost", port=service.port or None, path=target, encoded=True
         )
 
-    async def _session(self, *, pooled: bool) -> aiohttp.ClientSession:
+    async def _opened(self) -> aiohttp.ClientSession:
         secure = self._service.kind == "https"
         context = await service_context(verify=self._service.verify) if secure else None
-        if pooled not in self._sessions:
-            self._sessions[pooled] = aiohttp.ClientSession(
-                connector=self._connector(pooled, context),
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=self._connector(context),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT_TIMEOUT, sock_read=None),
                 auto_decompress=False,
@@ -170,17 +165,14 @@ class Origin:
                 read_bufsize=_READ_BUFFER,
                 middlewares=[_once],
             )
-        return self._sessions[pooled]
+        return self._session
 
-    def _connector(self, pooled: bool, context: ssl.SSLContext | None) -> aiohttp.BaseConnector:
+    def _connector(self, context: ssl.SSLContext | None) -> aiohttp.BaseConnector:
         service = self._service
-        kept = _IDLE if pooled else None
         if service.kind == "unix":
-            return _UnixConnector(service.path, limit=0, force_close=not pooled, keepalive_timeout=kept)
+            return _UnixConnector(service.path, limit=0)
         options: dict[str, Any] = {
             "limit": 0,
-            "force_close": not pooled,
-            "keepalive_timeout": kept,
             "resolver": _Names(self._resolver or Resolver.of_services()),
             "use_dns_cache": False,
             "happy_eyeballs_delay": STAGGER,
@@ -197,6 +189,10 @@ class _Asking:
     connection: HeadFirst | None = None
 
     def over(self, connection: Connection) -> Connection:
+        # Not the connector's force_close: that sends `Connection: close`, behind which some servers (Jetty) send bodies
+        # that only the end of the connection ends, so that one which breaks off looks whole.
+        if connection.protocol is not None:
+            connection.protocol.force_close()
         self.connection = HeadFirst.on(connection, self.interim)
         return connection
 

@@ -132,8 +132,7 @@ def test_a_request_that_was_answered_with_hints_is_not_sent_again(tmp_path: Path
 @pytest.mark.parametrize("piece", [b"HTTP/1.1 200 OK\r\n", b"X-Odd: y\r\n", b"\n", b"\r", b"x"], ids=repr)
 def test_a_head_in_the_smallest_pieces_costs_in_proportion_to_its_length(piece: bytes) -> None:
     async def costs(length: int) -> float:
-        protocol = HeadFirst(asyncio.Protocol(), asyncio.Transport())
-        protocol._expect(lambda _, __: None)
+        protocol = HeadFirst(asyncio.Protocol(), asyncio.Transport(), lambda _, __: None)
         data = b"HTTP/1.1 200 OK\r\nA: b\r\nx" + (piece * length)[:length].replace(b"\n\n", b"\nx").replace(
             b"\n\r\n", b"\nx"
         )

@@ -25,6 +25,8 @@ async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await reader.readuntil(b"\r\n\r\n")
             writer.write(answer(b"hello"))
     except asyncio.IncompleteReadError:
+        pass
+    finally:
         writer.close()
 
 

@@ -39,7 +39,6 @@ def test_a_request_and_its_answer_are_carried_letter_by_letter(tmp_path: Path) -
             assert asked.line == f"POST {target} HTTP/1.1"
             assert sorted((name.lower(), value) for name, value in asked.fields) == [
                 ("accept", "*/*"),
-                ("connection", "close"),  # of the connection that this request has for itself
                 ("content-length", "0"),
                 ("cookie", "c=1"),
                 ("host", "Site.Localhost:7009"),

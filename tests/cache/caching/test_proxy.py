@@ -695,28 +695,6 @@ def test_what_is_no_answer_is_a_bad_gateway(tmp_path: Path, nonsense: bytes) -> 
     asyncio.run(main())
 
 
-def test_a_connection_that_was_closed_meanwhile_is_noticed_without_the_visitor(tmp_path: Path) -> None:
-    async def main() -> None:
-        async def origin(asked: Asked) -> None:
-            if site.origin.connections == 1 and site.origin.count() == 2:
-                asked.cut()  # as a server does whose patience ended just when the next request came
-                raise EOFError
-            await asked.body()
-            await asked.send(answer(b"hello"))
-
-        async with proxied(tmp_path, {"/a": origin}) as site:
-            assert (await site.get("/a")).body == b"hello"
-            assert (await site.get("/a")).body == b"hello"
-            assert site.origin.connections == 2
-
-        async with proxied(tmp_path, {"/a": origin}) as site:
-            await site.get("/a")
-            assert (await site.ask("POST", "/a", b"x")).body == b"hello"
-            assert (site.origin.count(), site.origin.connections) == (2, 2), "what changes something is sent once"
-
-    asyncio.run(main())
-
-
 # ── limits ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
