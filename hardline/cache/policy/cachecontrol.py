@@ -7,7 +7,8 @@
         ──▶ instead of Cache-Control and Expires, for caches between a service and its visitors (RFC 9213)
 
 A malformed number makes an answer stale, never fresh (section 4.2.1); of several values the strictest counts; whatever
-is unknown is ignored; a number that is too large is 2**31 seconds.
+is unknown is ignored; a number that is too large is 2**31 seconds.  What forbids to keep an answer, or to give it to
+all, counts in a malformed member, too: `private; max-age=0`, `"no-store"`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ FOREVER = 1 << 31  # seconds; RFC 9111, section 1.2.2
 
 _DIRECTIVE = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)(?P<rest>[ \t]*(?:=[ \t]*(?P<value>.*))?)\Z", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\Z', re.DOTALL)
+_WORD = re.compile(r"[0-9a-z_-]+\Z")
+_PLAIN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*\Z")
 _SECONDS = re.compile(r"[0-9]+\Z")
+_FORBIDS = re.compile(r"(?<![\w-])(?:no-store|no-cache|private)(?![\w-])", re.ASCII | re.IGNORECASE)
 
 # RFC 9213, section 3.1.  A dictionary's names are in lower case, and nothing surrounds "=" (RFC 8941, section 3.2).
 _TARGETED = "cdn-cache-control"
@@ -30,7 +34,7 @@ _STRING = r"\"(?P<string>(?:[ !#-\[\]-~]|\\[\"\\])*)\""
 _OTHER = r"(?P<other>-?[0-9]{1,15}|\?[01]|[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*)"
 _MEMBER = re.compile(
     rf"(?P<name>[a-z*][a-z0-9_.*-]*)(?:=(?:{_STRING}|{_OTHER}))?"
-    r"(?:;[ ]*[a-z*][a-z0-9_.*-]*(?:=[^,;]*)?)*[ \t]*(?:,[ \t]*|\Z)"
+    r"(?P<parameters>(?:;[ ]*[a-z*][a-z0-9_.*-]*(?:=[^,;]*)?)*)[ \t]*(?:,[ \t]*|\Z)"
 )
 
 MALFORMED = "\0"  # a value that no number and no list of names can be
@@ -71,21 +75,37 @@ def parse(fields: Fields) -> Directives:
     for item in items(combined(fields, "cache-control") or ""):
         match = _DIRECTIVE.match(item)
         if match is None:
+            _forbid(given, item)
             continue
-        value = match["value"]
+        name, value = match["name"].lower(), match["value"]
         if match["rest"] != (f"={value}" if value is not None else ""):
             value = MALFORMED  # a space around "=" is no syntax: what is meant stays unknown
         elif value is not None and value.startswith('"'):
             quoted = _QUOTED.match(value)
             value = re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL) if quoted else MALFORMED
-        given.setdefault(match["name"].lower(), []).append(value)
+        elif value is not None and not _PLAIN.match(value):
+            value = MALFORMED
+        if value == MALFORMED or not _WORD.match(name) or (name in _COUNTING and not _SECONDS.match(value or "")):
+            _forbid(given, item)
+        given.setdefault(name, []).append(value)
     return Directives(given)
+
+
+def _forbid(given: dict[str, list[str | None]], text: str) -> None:
+    """Heed what `text` forbids, whatever else it says."""
+    for word in _FORBIDS.findall(text):
+        given.setdefault(word.lower(), []).append(None)
 
 
 def of_answer(fields: Fields) -> Directives:
     """The directives of an answer that count here: the targeted ones where there are any (RFC 9213, section 2.2)."""
-    text = combined(fields, _TARGETED)
-    return (_targeted(text) if text else None) or parse(fields)
+    text = combined(fields, _TARGETED) or ""
+    targeted = _targeted(text)
+    if targeted is not None:
+        return targeted
+    directives = parse(fields)
+    _forbid(directives.given, text)
+    return directives
 
 
 def of_request(fields: Fields) -> Directives:
@@ -110,6 +130,7 @@ def _targeted(text: str) -> Directives | None:
         given[member["name"]] = [None if value in (None, "?1") else value]
         if value == "?0":
             del given[member["name"]]
+        _forbid(given, member["parameters"])
         rest = rest[member.end() :]
     return Directives(given, targeted=True) if given and not text.rstrip(" \t").endswith(",") else None
 

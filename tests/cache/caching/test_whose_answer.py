@@ -221,6 +221,22 @@ def test_what_a_service_gives_to_all_is_given_to_all(tmp_path: Path, said: str) 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["no-store; no-cache", "private; max-age=0", "no-cache;", '"no-store"', "no-store no-cache", "max-age=0; private"],
+)
+def test_what_a_service_means_to_forbid_it_has_forbidden(tmp_path: Path, said: str) -> None:
+    async def token(asked: Asked) -> None:
+        await asked.send(answer(secrets.token_bytes(8), ETag=f'"{secrets.token_hex(8)}"', Cache_Control=said))
+
+    async def main() -> None:
+        async with proxied(tmp_path, {"/a": token}, max_age=None) as site:
+            assert (await site.get("/a")).body != (await site.get("/a")).body
+            assert (site.stored() == []) is (said != "no-cache;")
+
+    asyncio.run(main())
+
+
 def test_visitors_who_show_something_never_wait_for_anothers_answer(tmp_path: Path) -> None:
     async def main() -> None:
         both = asyncio.Event()

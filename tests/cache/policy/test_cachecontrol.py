@@ -77,6 +77,53 @@ def test_a_directive_is_about_the_whole_or_about_fields(text: str, bare: bool, f
     assert directives.fields_of("private") == fields
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("no-store; no-cache", {"no-store", "no-cache"}),
+        ("private; max-age=0", {"private"}),
+        ("max-age=0; private", {"private"}),
+        ("max-age=60 No-Store", {"no-store"}),
+        ('max-age="60, private"', {"private"}),
+        ("stale-while-revalidate=60;no-cache", {"no-cache"}),
+        ("no-cache;", {"no-cache"}),
+        ("no-store no-cache", {"no-store", "no-cache"}),
+        ("PUBLIC PRIVATE", {"private"}),
+        ('"no-store"', {"no-store"}),
+        ('"no-store, no-cache"', {"no-store", "no-cache"}),
+        ("'private'", {"private"}),
+        ("'no-store', 'max-age=0'", {"no-store"}),
+        ("no-store.", {"no-store"}),
+        ("no-store|private", {"no-store", "private"}),
+        ("no-store: 1", {"no-store"}),
+        ("=private", {"private"}),
+        ("Cache-Control: private", {"private"}),
+        ("private=x-user; max-age=0", {"private"}),
+        ('private="x-user"; max-age=0', {"private"}),
+        ('private="x-user" no-store', {"private", "no-store"}),
+        ('ext="a" no-store', {"no-store"}),
+        ("ext=a;no-store", {"no-store"}),
+        ('private="x-user"', set()),
+        ("no-cache=x-user", set()),
+        ('ext="no-store"', set()),
+        ("ext=no-store", set()),
+        ("my-private, no-stores, x_no-cache, private-ish; a", set()),
+        ("public; max-age=60", set()),
+    ],
+)
+def test_what_forbids_to_keep_or_to_share_counts_however_badly_it_is_written(text: str, words: set[str]) -> None:
+    for fields in (lines(text), lines("public", f"max-age=60 , {text}")):
+        directives = of_answer(fields)
+        assert {word for word in ("no-store", "private", "no-cache") if directives.bare(word)} == words
+
+
+def test_what_permits_counts_only_where_it_is_well_written() -> None:
+    directives = of_answer(lines("public; s-maxage=60", "'max-age=60'", '"must-revalidate"'))
+    assert "public" not in directives
+    assert directives.seconds("s-maxage") is None
+    assert directives.seconds("max-age") is None
+
+
 def test_pragma_counts_only_where_there_is_no_cache_control() -> None:
     assert "no-cache" in of_request((("pragma", "foo, No-Cache"),))
     assert "no-cache" not in of_request((("pragma", "no-cache"), ("cache-control", "max-age=1")))
@@ -103,12 +150,18 @@ def test_pragma_counts_only_where_there_is_no_cache_control() -> None:
         ("max-age=3600 private", False),
         ("max-age=3600, &&&", False),
         ('private="a', False),
+        ("max-age=3600;private", True),
     ],
 )
 def test_a_targeted_field_counts_if_it_is_a_dictionary(text: str, is_used: bool) -> None:
     directives = of_answer((("CDN-Cache-Control", text), ("Cache-Control", "no-store")))
     assert directives.targeted is is_used
     assert ("no-store" in directives) is not is_used
+
+
+@pytest.mark.parametrize("text", ['"no-store"', "NO-STORE", "no-store no-cache", "max-age=60; no-store", "no-store,"])
+def test_a_targeted_field_forbids_however_badly_it_is_written(text: str) -> None:
+    assert of_answer((("CDN-Cache-Control", text), ("Cache-Control", "public, max-age=60"))).bare("no-store")
 
 
 @given(st.lists(st.text(max_size=40), max_size=4))
