@@ -36,7 +36,7 @@ from hardline.cache.policy import variants
 from hardline.cache.policy.fields import Fields, end_to_end, values
 from hardline.cache.policy.freshness import default_lifetime, is_unsaid
 from hardline.cache.policy.storable import kept_fields, may_store
-from hardline.cache.policy.validation import can_ask, is_about, question, updated
+from hardline.cache.policy.validation import can_ask, doubted, holds_for_all, is_about, question, updated
 from hardline.errors import ConnectionLost
 
 _ALONE = 30.0  # seconds after which a fetch that nobody reads has to have got on
@@ -45,10 +45,11 @@ _BEHIND = 30.0  # seconds that readers of what is not stored wait for the slowes
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """What is stored holds, with a new head.  `cookies` are for the visitor that asked."""
+    """What is stored holds, with a new head, which is the asking visitor's unless `for_all`; `cookies` always are."""
 
     entry: Entry
     cookies: Fields
+    for_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,12 +278,13 @@ class Fetch:
     async def _confirm(self, stored: Entry, head: StoredHead, reply: Reply) -> Confirmed:
         cookies = tuple(("Set-Cookie", value) for value in values(reply.fields, "set-cookie"))
         newer = updated(stored.head, head)
+        for_all = holds_for_all(self._fields, stored.head, head, self._means.max_age)
         if not self.outdated:
             try:
-                return Confirmed(await self._means.store.refresh(stored, newer), cookies)
+                stored = await self._means.store.refresh(stored, newer if for_all else doubted(stored.head))
             except (StoreFull, OSError) as failure:
                 log.debug("cache.not_refreshed", path=self.key[:200], reason=str(failure))
-        return Confirmed(replace(stored, head=newer), cookies)
+        return Confirmed(replace(stored, head=newer), cookies, for_all)
 
     async def _begin(self, reply: Reply, head: StoredHead) -> Writing | None:
         """A draft for the answer; None when it is not to be stored, or cannot be."""

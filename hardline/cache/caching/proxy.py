@@ -43,7 +43,6 @@ from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.store import Entry, Store, StoreFull
 from hardline.cache.policy import cachecontrol, invalidation, variants, visit
-from hardline.cache.policy.cachecontrol import FOREVER
 from hardline.cache.policy.cachestatus import CacheStatus, Forwarded, Why
 from hardline.cache.policy.fields import Fields, end_to_end, first, without
 from hardline.cache.policy.freshness import (
@@ -56,7 +55,7 @@ from hardline.cache.policy.freshness import (
     may_use,
 )
 from hardline.cache.policy.storable import kept_fields, may_share
-from hardline.cache.policy.validation import CONDITIONS, can_ask, same_body, updated
+from hardline.cache.policy.validation import CONDITIONS, can_ask, doubted, holds_for_all, same_body, updated
 from hardline.cache.policy.visit import Refused, Visit
 from hardline.errors import ConnectionLost
 from hardline.tasks import TaskSet
@@ -274,9 +273,9 @@ class CachingProxy:
     ) -> web.StreamResponse | None:
         """Answer with what was fetched; None when that is for others only."""
         match fetch.outcome.result():
-            case Confirmed(confirmed, cookies):
-                if not status.collapsed or self._is_also_for(confirmed.head, seen):
-                    self._learn(seen.target, confirmed.head)
+            case Confirmed(confirmed, cookies, for_all):
+                if not status.collapsed or (for_all and self._is_also_for(confirmed.head, seen)):
+                    self._learn(seen.target, confirmed.head if for_all else None)
                     told = replace(status, status=304)
                     return await self._send(request, seen, confirmed, told, () if status.collapsed else cookies)
             case Growing(head, fields, length):
@@ -425,7 +424,7 @@ class CachingProxy:
         async def judge(reply: Reply) -> None:
             await self._forget_outdated(seen, reply)
             if seen.method == "HEAD" and entry is not None and reply.status == 200:
-                await self._compare(entry, reply)
+                await self._compare(seen, entry, reply)
 
         return await passing.carry(request, seen, self._origin, status, self._clock, judge)
 
@@ -439,14 +438,15 @@ class CachingProxy:
                 log.warning("cache.not_forgotten", path=target[:200], reason=str(failure))
                 _remember(self._outdated, target, self._clock())
 
-    async def _compare(self, entry: Entry, reply: Reply) -> None:
+    async def _compare(self, seen: Visit, entry: Entry, reply: Reply) -> None:
         """What an answer to HEAD says of what is stored (RFC 9111, section 4.3.5)."""
         now = self._clock()
         newer = StoredHead(reply.status, reply.reason, end_to_end(reply.fields), now, now)
-        if same_body(entry.head, entry.size, newer.fields):
+        holds = same_body(entry.head, entry.size, newer.fields)
+        if holds and holds_for_all(seen.fields, entry.head, newer, self._max_age):
             head = updated(entry.head, newer)
         else:
-            head = replace(entry.head, fields=(*without(entry.head.fields, ("age",)), ("Age", str(FOREVER))))
+            head = doubted(entry.head)
         try:
             await self._store.refresh(entry, head)
         except (StoreFull, OSError) as failure:

@@ -237,6 +237,89 @@ def test_what_a_service_means_to_forbid_it_has_forbidden(tmp_path: Path, said: s
     asyncio.run(main())
 
 
+async def as_who_asks(asked: Asked) -> None:
+    """One body for all, with fields for whoever is logged in, and for other sites."""
+    unchanged = asked.method == "GET" and asked.get("if-none-match") == '"1"'
+    fields = {"ETag": '"1"', "Cache_Control": "public, max-age=1"}
+    who = asked.get("cookie") or asked.get("authorization")
+    if who is not None:
+        fields |= {
+            "Cache_Control": "private, no-store" if "no-store" in who else "private",
+            "X_Token": f"secret of {who}",
+        }
+    if (site := asked.get("origin")) is not None:
+        fields |= {"Access_Control_Allow_Origin": site, "Vary": "Origin"}
+    if (name := asked.get("from")) is not None:
+        fields |= {"Set_Cookie": f"id={name}", "X_Token": f"secret of {name}"}
+    said = answer(b"" if unchanged else b"page", "304 Not Modified" if unchanged else "200 OK", **fields)
+    await asked.send(said.removesuffix(b"page") if asked.method == "HEAD" else said)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("reload", [False, True])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"Cookie": "ann"},
+        {"Cookie": "ann no-store"},
+        {"Authorization": "ann"},
+        {"Origin": "https://evil.example"},
+        {"From": "ann"},
+    ],
+    ids=str,
+)
+def test_what_confirms_a_kept_answer_for_one_visitor_says_nothing_to_others(
+    tmp_path: Path, method: str, reload: bool, shown: dict[str, str]
+) -> None:
+    async def main() -> None:
+        async with proxied(tmp_path, {"/a": as_who_asks}, max_age=DAY) as site:
+            plain = await site.get("/a")
+            asked = {**shown, "Cache-Control": "no-cache"} if reload else shown
+            site.clock.now += 0 if reload else 2
+            own = await site.ask(method, "/a", **asked)
+            assert own.status == 200
+            told = [value for value in shown.values() if any(value in said for _, said in own.fields)]
+            assert told or "no-store" in str(shown)
+            for _ in range(2):
+                got = await site.get("/a")
+                assert (got.status, got.body, got.get("cache-control")) == (200, b"page", "public, max-age=1")
+                for name in ("X-Token", "Access-Control-Allow-Origin", "Set-Cookie", "Vary"):
+                    assert got.get(name) == plain.get(name) is None
+            assert got.is_hit, "what confirms it for all is kept"
+
+    asyncio.run(main())
+
+
+def test_visitors_who_wait_together_do_not_get_what_confirmed_it_for_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def origin(asked: Asked) -> None:
+            fields = {"ETag": '"1"', "Cache_Control": "max-age=1"}
+            if asked.get("if-none-match") is None:
+                await asked.send(answer(b"page", **fields))
+                return
+            begun.set()
+            await go_on.wait()
+            fields |= {"Cache_Control": "private, max-age=60", "X_Token": secrets.token_hex(8)}
+            await asked.send(answer(b"", "304 Not Modified", **fields))
+
+        async with proxied(tmp_path, {"/a": origin}) as site:
+            await site.get("/a")
+            site.clock.now += 2
+
+            async def let_go() -> None:
+                await begun.wait()
+                await asyncio.sleep(0.1)
+                go_on.set()
+
+            *got, _ = await asyncio.gather(*(site.get("/a") for _ in range(3)), let_go())
+            assert [reply.body for reply in got] == [b"page"] * 3
+            assert len({reply.get("x-token") for reply in got}) == 3
+
+    asyncio.run(main())
+
+
 def test_visitors_who_show_something_never_wait_for_anothers_answer(tmp_path: Path) -> None:
     async def main() -> None:
         both = asyncio.Event()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hardline.cache.kept.heads import StoredHead
+from hardline.cache.policy import variants
+from hardline.cache.policy.cachecontrol import of_request
+from hardline.cache.policy.freshness import Use, may_use
 from hardline.cache.policy.invalidation import outdated
-from hardline.cache.policy.validation import can_ask, is_about, question, same_body, updated
+from hardline.cache.policy.validation import can_ask, doubted, holds_for_all, is_about, question, same_body, updated
 
 pytestmark = pytest.mark.pure
 
@@ -47,6 +50,58 @@ def test_a_304_replaces_fields_but_not_those_of_the_body() -> None:
         ("A", "new"), ("a", "too"), ("C", "added"),
     )  # fmt: skip
     assert (head.status, head.requested_at, head.received_at, head.selecting) == (200, 11.0, 12.0, STORED.selecting)
+
+
+def test_of_a_file_that_nothing_is_known_of_a_304_says_only_for_how_long_it_holds() -> None:
+    newer = StoredHead(304, "Not Modified", (("Cache-Control", "max-age=9"), ("Date", "d"), ("Link", "x")), 11.0, 12.0)
+    head = updated(StoredHead(200, "OK", (("Content-Type", "a/b"), ("Date", "c")), 1, 2), newer)
+    assert head.fields == (("Content-Type", "a/b"), ("Cache-Control", "max-age=9"), ("Date", "d"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "holds"),
+    [
+        ({}, {}, True),
+        ({}, {"X-New": "1", "Cache-Control": "max-age=60"}, True),
+        ({}, {"Cache-Control": "no-cache"}, True),
+        ({}, {"Cache-Control": "private"}, False),
+        ({}, {"Cache-Control": "no-store"}, False),
+        ({}, {"Cache-Control": "private; max-age=0"}, False),
+        ({}, {"Set-Cookie": "a=b"}, False),
+        ({}, {"Vary": "*"}, False),
+        ({}, {"Vary": "Origin"}, False),
+        ({}, {"Vary": "Accept-Language, Host"}, True),
+        ({}, {"Access-Control-Allow-Origin": "*"}, True),
+        ({"Origin": "https://evil.example"}, {}, True),
+        ({"Origin": "https://evil.example"}, {"Access-Control-Allow-Origin": "https://evil.example"}, False),
+        ({"Origin": "<script>"}, {}, False),
+        ({"X-Forwarded-Host": "evil.example"}, {"Cache-Control": "max-age=60"}, False),
+        ({"Private-Token": "x"}, {"Cache-Control": "max-age=60"}, True),
+        ({"Private-Token": "x"}, {"Cache-Control": "max-age=0"}, False),
+        ({"If-None-Match": '"x"', "Range": "bytes=0-1"}, {}, True),
+        ({"Cookie": "a"}, {}, False),
+        ({"Cookie": "a"}, {"Cache-Control": "max-age=60"}, False),
+        ({"Cookie": "a"}, {"Cache-Control": "public, max-age=60"}, True),
+        ({"Authorization": "a"}, {}, False),
+        ({"Authorization": "a"}, {"Cache-Control": "max-age=60"}, False),
+        ({"Authorization": "a"}, {"Cache-Control": "s-maxage=60"}, True),
+    ],
+)
+def test_what_a_304_says_is_for_all_only_if_it_may_be_kept_and_depends_on_nothing_new(asked, said, holds) -> None:
+    fields = (("ETag", '"1"'), ("Cache-Control", "public, max-age=60"), ("Vary", "Accept-Language"))
+    head = StoredHead(200, "OK", fields, 1.0, 2.0, variants.selecting((), ("accept-language",)))
+    newer = StoredHead(304, "Not Modified", tuple(said.items()), 11.0, 12.0)
+    assert holds_for_all(tuple(asked.items()), head, newer, None) is holds
+
+
+def test_what_is_doubted_is_asked_about_until_it_is_confirmed() -> None:
+    head = StoredHead(
+        200, "OK", (("ETag", '"1"'), ("Cache-Control", "max-age=60"), ("Age", "0")), 1.0, 2.0, (("host", None),)
+    )
+    assert may_use(head, of_request(()), 3.0, 0.0) is Use.FRESH
+    assert may_use(doubted(head), of_request(()), 3.0, 0.0) is Use.ASK
+    confirmed = updated(doubted(head), StoredHead(304, "Not Modified", (), 3.0, 3.0))
+    assert may_use(confirmed, of_request(()), 3.0, 0.0) is Use.FRESH
 
 
 @pytest.mark.parametrize(
