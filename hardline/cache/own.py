@@ -31,6 +31,11 @@ class OwnFiles:
         self._also: frozenset[str] = frozenset()
         self._known: tuple[object, set[tuple[int, int]]] = (None, set())
 
+    @property
+    def datadir(self) -> Path:
+        """Where the node keeps what it learns."""
+        return Path(self._datadir)
+
     def also(self, files: Iterable[Path]) -> None:
         """These are the daemon's, too, wherever they lie; those of an earlier call are not any more."""
         self._also = frozenset(os.path.realpath(file) for file in files)

@@ -2,7 +2,7 @@
 
 request ─▶ DynamicPages   a template of that name, if [Cache] dynamicContent
         └▶ CachingProxy   if there is a local service
-        └▶ FileService    if there is none; where it has no file, what is kept of an earlier cached site
+        └▶ FileService    if there is none; where it has no file, what a cached site has left there, if there was one
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from hardline import log
 from hardline.cache.caching.origin import Origin
 from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.files.files import FileService
@@ -23,6 +24,7 @@ from hardline.cache.files.tree import Forbidden, Tree
 from hardline.cache.http.pages import nothing_here
 from hardline.cache.http.server import StreamServer
 from hardline.cache.kept.bucket import TokenBucket
+from hardline.cache.kept.left import Caches, shown
 from hardline.cache.kept.store import Store
 from hardline.cache.own import OwnFiles
 from hardline.cache.templates.dynamic import DynamicPages
@@ -41,7 +43,7 @@ class Site:
         dynamic: DynamicPages | None,
         proxy: CachingProxy | None,
         files: FileService | None,
-        store: Store,
+        store: Store | None,
     ) -> None:
         self._tree = tree
         self._dynamic = dynamic
@@ -56,7 +58,8 @@ class Site:
         for part in (self._dynamic, self._proxy):
             if part is not None:
                 await part.aclose()
-        await self._store.aclose()
+        if self._store is not None:
+            await self._store.aclose()
 
     async def is_away(self) -> bool:
         """Whether its directory is not there now.  Raises DiskHangs."""
@@ -78,30 +81,43 @@ async def open_site(name: str, root: Path, target: LocalService | None, settings
     await disk.run(partial(_check, root, settings, target, own), _nothing)
     forbidden = await disk.run(partial(own.judge, root), _nothing)
     tree = Tree(root, forbidden=forbidden, hidden=settings.hidden, disk=disk)
-    may_not = partial(_not_by_hand, tree, forbidden)
-    store = Store(root, max_size=settings.max_size, clock=time.time, forbidden=may_not, disk=disk)
+    may_not = partial(_may_not, tree, forbidden)
+    dynamic = DynamicPages(root, tree) if settings.dynamic_content else None
+    caches = Caches(own.datadir)
+    proxy, store = None, None
     if target is not None:
-        await store.open()  # without it, it only reads: the directory is its owner's then
-    bucket = None
-    if settings.download_rate_limit:
-        bucket = TokenBucket(settings.download_rate_limit * MB, asyncio.get_running_loop().time())
-    origin = Origin(target) if target else None
-    proxy = CachingProxy(store, origin, max_age=settings.max_age, bucket=bucket, clock=time.time)
-    return Site(
-        name,
+        store = Store(root, max_size=settings.max_size, clock=time.time, forbidden=may_not, disk=disk)
+        await store.open()
+        await asyncio.to_thread(_write_down, caches, root)
+        bucket = None
+        if settings.download_rate_limit:
+            bucket = TokenBucket(settings.download_rate_limit * MB, asyncio.get_running_loop().time())
+        proxy = CachingProxy(store, Origin(target), max_age=settings.max_age, bucket=bucket, clock=time.time)
+        return Site(name, tree, dynamic, proxy, None, store)
+    if await disk.run(partial(caches.__contains__, root), _nothing):
+        # It is not opened, and so only read: the directory is its owner's now.
+        as_left = partial(shown, tree, may_not, may_list=settings.allow_listing)
+        store = Store(root, max_size=settings.max_size, forbidden=may_not, shown=as_left, disk=disk)
+        proxy = CachingProxy(store, None, max_age=settings.max_age)
+    files = FileService(
         tree,
-        DynamicPages(root, tree) if settings.dynamic_content else None,
-        proxy,
-        None
-        if target
-        else FileService(tree, allow_listing=settings.allow_listing, packed=settings.precompressed, kept=proxy.recall),
-        store,
+        allow_listing=settings.allow_listing,
+        packed=settings.precompressed,
+        kept=None if proxy is None else proxy.recall,
     )
+    return Site(name, tree, dynamic, proxy, files, store)
 
 
-def _not_by_hand(tree: Tree, forbidden: Forbidden, real: str, facts: os.stat_result) -> bool:
-    """Whether a file that the owner made may not stand for an answer: then it is no file for visitors either."""
+def _may_not(tree: Tree, forbidden: Forbidden, real: str, facts: os.stat_result) -> bool:
+    """Whether a file that no cache wrote may not stand for an answer: then it is no file for visitors either."""
     return forbidden(real, facts) or tree.keeps_back(real)
+
+
+def _write_down(caches: Caches, root: Path) -> None:
+    try:
+        caches.add(root)
+    except OSError as failure:
+        log.warning("cache.not_listed", directory=root, reason=(failure.strerror or str(failure)).lower())
 
 
 def _nothing(_: object) -> None:

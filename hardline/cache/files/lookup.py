@@ -130,7 +130,7 @@ def _found(
         at_once = all(mark.facts.st_nlink == 1 for mark in marks) and answer_at_once(
             path for mark in marks for path in (mark.asked, mark.real)
         )
-        apart = may_list and mediatypes.is_active(kind) and not _is_site(tree)
+        apart = may_list and mediatypes.is_active(kind) and not is_site(tree)
         content = Content(names[-1], content_type, varies, coding, facts, start, tuple(marks), at_once, apart)
         unused.pop_all()
         if sent is not opened:
@@ -141,7 +141,7 @@ def _found(
         return Found(content, sent.fd)
 
 
-def _is_site(tree: Tree) -> bool:
+def is_site(tree: Tree) -> bool:
     """Whether its owner made a site of the directory.  Without an index at its top it is a pile of anybody's files."""
     try:
         index = tree.open((_INDEX,))

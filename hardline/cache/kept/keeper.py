@@ -56,19 +56,26 @@ class Entry:
 
     `hand_made`: the body is a file of the owner's.  Until a whole 200 has come in its place, its head is what a file
     tells: 200, a type by its name, Date and Last-Modified by its time.  Whoever asks the origin for a newer one asks
-    for no content coding: what is encoded cannot take its place.
+    for no content coding: what is encoded cannot take its place.  `ours`: a cache wrote it, here; it is no copy, and
+    nobody else's file.
     """
 
     key: str
     head: StoredHead
     size: int
     hand_made: bool
+    ours: bool
     base: str = field(repr=False)
     answer: Answer = field(repr=False)
     name: str = field(repr=False)
     identity: _Identity = field(repr=False)
     at_once: bool = field(repr=False, compare=False)
     _keeper: Keeper = field(repr=False, compare=False)
+
+    @property
+    def path(self) -> str:
+        """Where the body lies."""
+        return f"{self._keeper.root}/{self.name}"
 
     def open(self) -> int:
         """A new descriptor of the body: it can be read to its end whatever becomes of the entry.  The caller closes it.
@@ -77,7 +84,7 @@ class Entry:
         `at_once`: then all that it touches is in memory as a rule.
         """
         try:
-            descriptor = os.open(f"{self._keeper.root}/{self.name}", _READ)
+            descriptor = os.open(self.path, _READ)
         except OSError:
             self._keeper.changed(self.key)
             raise
@@ -174,7 +181,8 @@ class Keeper:
             name = by_hand.name if by_hand else layout.content(base, answer.number)
             facts = by_hand.facts if by_hand else self._shelf.facts(name)
             if facts and answer.body.is_that_of(facts.st_size, facts.st_mtime_ns, facts.st_ino):
-                entries.append(self._entry(key, base, answer, name, facts))
+                ours = by_hand is None and answer.body.inode is not None
+                entries.append(self._entry(key, base, answer, name, facts, ours=ours))
             elif not by_hand:
                 fits = False
         # A body that was replaced twice meanwhile may look like the first one.
@@ -189,6 +197,8 @@ class Keeper:
         # Ours has its head before it: so one that has come meanwhile belongs to it.
         if heads_of.is_marked(facts.st_mtime_ns) or self._shelf.facts(layout.head(base)) is not None:
             return (), False
+        if self._forbidden(os.path.join(os.path.realpath(self.root), base), facts):
+            return (), True
         return (self._of_file(key, base, base, facts),), True
 
     def _of_file(self, key: str, base: str, name: str, facts: os.stat_result) -> Entry:
@@ -205,14 +215,16 @@ class Keeper:
                 ("Content-Security-Policy", FILES_POLICY),
             ]
         head = StoredHead(200, "OK", tuple(fields), received, received)
-        return self._entry(key, base, Answer(BY_HAND if hand_made else 1, _body(facts), head), name, facts)
+        answer = Answer(BY_HAND if hand_made else 1, _body(facts), head)
+        return self._entry(key, base, answer, name, facts, ours=False)
 
-    def _entry(self, key: str, base: str, answer: Answer, name: str, facts: os.stat_result) -> Entry:
+    def _entry(self, key: str, base: str, answer: Answer, name: str, facts: os.stat_result, *, ours: bool) -> Entry:
         return Entry(
             key=key,
             head=answer.head,
             size=facts.st_size,
             hand_made=answer.number == BY_HAND,
+            ours=ours,
             base=base,
             answer=answer,
             name=name,
@@ -309,7 +321,7 @@ class Keeper:
                 self._tidy(key, base, bool(self._read(key, base, by_hand)[0]))
             raise
         self.ledger.put(base, self._size(base, heads))
-        return self._entry(key, base, answer, name, os.fstat(descriptor))
+        return self._entry(key, base, answer, name, os.fstat(descriptor), ours=by_hand is None)
 
     def _mark(self, descriptor: int, head: StoredHead, name: str, number: int, heads: Heads) -> Body:
         """Give a body a time of modification that tells it from the one that it replaces."""

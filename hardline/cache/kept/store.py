@@ -39,12 +39,17 @@ def _nothing(_path: str, _facts: os.stat_result) -> bool:
     return False
 
 
+def _as_it_is(entry: Entry) -> Entry:
+    return entry
+
+
 class Store:
     """The answers kept in `root`, at most `max_size` bytes of disk with all that belongs to them (ledger.py).
 
     Files that the owner made count nothing and are never removed.  `clock` is seconds since 1970; `forbidden` says of
-    a file by its real path whether it must not be shown (own.OwnFiles.judge).  `disk` has the threads for it: one that
-    hangs keeps nothing and has nothing.  A store that is not opened only reads.
+    a file by its real path whether it must not be shown (own.OwnFiles.judge), and `shown` makes of an entry what is
+    found, None for nothing; both may block.  `disk` has the threads for it: one that hangs keeps nothing and has
+    nothing.  A store that is not opened only reads.
     """
 
     def __init__(
@@ -54,8 +59,10 @@ class Store:
         max_size: int,
         clock: Callable[[], float] = time.time,
         forbidden: Callable[[str, os.stat_result], bool] = _nothing,
+        shown: Callable[[Entry], Entry | None] = _as_it_is,
         disk: Disk | None = None,
     ) -> None:
+        self._shown = shown
         self._root = os.path.abspath(root)
         self._clock = clock
         self._recent: Recent[tuple[Entry, ...]] = Recent(_size_in_memory)
@@ -93,10 +100,9 @@ class Store:
         now = asyncio.get_running_loop().time()
         if (known := self._recent.get(key, now)) is not None:
             return known
-        look = self.keeper.look if self._counting is None else self.keeper.look_and_tidy
         with self._recent.looking(key, now) as keep:
             try:
-                entries = await self.in_thread(look, key)
+                entries = await self.in_thread(self._look, key)
             except OSError:
                 return ()
             keep(entries)
@@ -145,6 +151,10 @@ class Store:
     def over(self, writing: Writing) -> None:
         """`writing` has ended."""
         self._writings.discard(writing)
+
+    def _look(self, key: str) -> tuple[Entry, ...]:
+        look = self.keeper.look if self._counting is None else self.keeper.look_and_tidy
+        return tuple(filter(None, map(self._shown, look(key))))
 
     def _begin(self, key: str, head: StoredHead, expected: int | None) -> Writing:
         limit = self.ledger.limit

@@ -354,6 +354,18 @@ def test_files_of_the_original_are_used(tmp_path, key, name, kind):
     assert files(tmp_path) == {name, f"{name}.head"}
 
 
+def test_a_file_that_may_not_be_shown_is_no_answer_of_the_originals(tmp_path):
+    (tmp_path / "secret@http").write_bytes(b"secret")
+
+    async def story() -> None:
+        store = Store(tmp_path, max_size=MB, forbidden=lambda path, facts: path == f"{tmp_path.resolve()}/secret@http")
+        await store.open()
+        assert await store.find("/secret") == ()
+        await store.aclose()
+
+    asyncio.run(story())
+
+
 def test_a_body_of_ours_that_lost_its_head_is_not_taken_for_one_of_the_originals(tmp_path):
     async def write(store: Store) -> None:
         await put(store, "/a", b"zipped", head(fields={"Content-Encoding": "gzip"}))
