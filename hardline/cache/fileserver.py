@@ -14,6 +14,7 @@ from pathlib import Path
 from aiohttp import web
 
 from hardline.cache.files.files import FileService
+from hardline.cache.files.texts import Texts
 from hardline.cache.files.tree import Tree
 from hardline.cache.http.hosts import Hosts
 from hardline.cache.http.pages import misdirected, nothing_here
@@ -48,7 +49,8 @@ async def serve_directory(
         tree = Tree(root, forbidden=await disk.run(partial(own.judge, root), bool), hidden=hidden, disk=disk)
     except DiskHangs:
         raise ConfigError(f"{root} cannot be shared: its disk does not answer") from None
-    files = FileService(tree, allow_listing=allow_listing)
+    texts = Texts()
+    files = FileService(tree, allow_listing=allow_listing, texts=texts)
 
     hosts: Hosts
 
@@ -77,6 +79,7 @@ async def serve_directory(
         ready(f"http://{shown}:{taken}/")
         await stop.wait()
     await server.aclose()
+    await texts.aclose()
 
 
 def _as_name(address: str) -> list[str]:

@@ -20,6 +20,7 @@ from hardline import log
 from hardline.cache.caching.origin import Origin
 from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.files.files import FileService
+from hardline.cache.files.texts import Texts
 from hardline.cache.files.tree import Forbidden, Tree
 from hardline.cache.http.pages import nothing_here
 from hardline.cache.http.server import StreamServer
@@ -75,8 +76,15 @@ class Site:
         return nothing_here(request)
 
 
-async def open_site(name: str, root: Path, target: LocalService | None, settings: CacheSection, own: OwnFiles) -> Site:
-    """Open a service's directory.  Raises OSError when it cannot be used."""
+async def open_site(
+    name: str,
+    root: Path,
+    target: LocalService | None,
+    settings: CacheSection,
+    own: OwnFiles,
+    texts: Texts | None = None,
+) -> Site:
+    """Open a service's directory; `texts` makes pages of Markdown.  Raises OSError when it cannot be used."""
     disk = Disk(name)
     await disk.run(partial(_check, root, settings, target, own), _nothing)
     forbidden = await disk.run(partial(own.judge, root), _nothing)
@@ -103,6 +111,7 @@ async def open_site(name: str, root: Path, target: LocalService | None, settings
         tree,
         allow_listing=settings.allow_listing,
         packed=settings.precompressed,
+        texts=texts,
         kept=None if proxy is None else proxy.recall,
     )
     return Site(name, tree, dynamic, proxy, files, store)

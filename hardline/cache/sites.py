@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardline import log
+from hardline.cache.files.texts import Texts
 from hardline.cache.own import OwnFiles
 from hardline.config import CacheSection, LocalService
 from hardline.errors import ServiceFailed
@@ -40,6 +41,7 @@ class Sites:
     def __init__(self, datadir: Path, own: OwnFiles) -> None:
         self._cache = datadir / "cache"
         self._own = own
+        self._texts = Texts()
         self._sites: dict[KeyHash, LazySite] = {}
         self._tasks = TaskSet("sites")
 
@@ -50,9 +52,8 @@ class Sites:
             directory = service.settings.cache.directory
             if directory is None:
                 continue
-            site = LazySite(
-                service.name, self._cache / directory, service.settings.target, service.settings.cache, self._own
-            )
+            target, settings = service.settings.target, service.settings.cache
+            site = LazySite(service.name, self._cache / directory, target, settings, self._own, self._texts)
             known = before.get(service.key_hash)
             if known is not None and known.same_as(site):
                 site = before.pop(service.key_hash)
@@ -70,16 +71,23 @@ class Sites:
         """End all sites."""
         await asyncio.gather(*(site.aclose() for site in self._sites.values()))
         await self._tasks.aclose()
+        await self._texts.aclose()
 
 
 class LazySite:
     """A site that is opened when it is needed, and again when that failed."""
 
     def __init__(
-        self, name: str, root: Path, target: LocalService | None, settings: CacheSection, own: OwnFiles
+        self,
+        name: str,
+        root: Path,
+        target: LocalService | None,
+        settings: CacheSection,
+        own: OwnFiles,
+        texts: Texts,
     ) -> None:
         self._described = (name, root, target, settings)
-        self._own = own
+        self._own, self._texts = own, texts
         self._opening = asyncio.Lock()
         self._site: Site | None = None
         self._closed, self._failed = False, ""
@@ -151,7 +159,7 @@ class LazySite:
         open_site = await asyncio.to_thread(_loaded)
         name, root, target, settings = self._described
         try:
-            self._site = await open_site(name, root, target, settings, self._own)
+            self._site = await open_site(name, root, target, settings, self._own, self._texts)
         except OSError as failure:
             reason = (failure.strerror or str(failure)).lower()
             if self._failed != (failed := f"its directory cannot be used: {reason}"):

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from hardline.cache.files.tree import Tree
-from hardline.cache.templates.dynamic import DynamicPages
+from hardline.cache.templates.dynamic import DynamicPages, program
 from hardline.cache.templates.workers import Workers
 
 Forbidden = Callable[[str, os.stat_result], bool]
@@ -91,7 +91,7 @@ def served(
     """Serve the pages of `root`, 404 for what is none, while `story` goes on; `settings` are those of Workers."""
 
     async def everything() -> None:
-        workers = Workers(root, **settings)
+        workers = Workers(program(root), **settings)
         pages = DynamicPages(root, Tree(root, forbidden=forbidden), workers)
 
         async def respond(request: web.BaseRequest) -> web.StreamResponse:

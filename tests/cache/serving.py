@@ -19,6 +19,7 @@ from aiohttp import web
 
 from hardline.cache.files.browsing import Browsing
 from hardline.cache.files.files import FileService
+from hardline.cache.files.texts import SECONDS, Texts
 from hardline.cache.files.tree import Tree
 from hardline.cache.http import pages
 from hardline.cache.threads import Disk
@@ -99,15 +100,20 @@ def serving(
     hidden: bool = False,
     packed: bool = False,
     disk: Disk | None = None,
+    seconds: float = SECONDS,
 ) -> Iterator[Serving]:
-    """Serve `root` on a free port.  What a handler raises is raised at the end, what it cut is in `cut`."""
+    """Serve `root` on a free port; a page of Markdown may take `seconds`.
+
+    What a handler raises is raised at the end, what it cut is in `cut`.
+    """
     started: list[Serving] = []
     ready, over = threading.Event(), []
 
     async def main() -> None:
         shared = browsing or Browsing()
         tree = Tree(root, forbidden=forbidden, hidden=hidden, disk=disk)
-        service = FileService(tree, allow_listing=allow_listing, packed=packed, browsing=shared)
+        texts = Texts(seconds=seconds)
+        service = FileService(tree, allow_listing=allow_listing, packed=packed, browsing=shared, texts=texts)
         failures: list[BaseException] = []
         cut: list[str] = []
 
@@ -133,6 +139,7 @@ def serving(
         for _ in range(20):  # a server that is closed while it accepts leaves the socket open (CPython 3.11)
             await asyncio.sleep(0)
         listener.close()
+        await texts.aclose()
         while server.connections or len(asyncio.all_tasks()) > 1:  # some were accepted just now
             transports = [connection.transport for connection in server.connections]
             await server.shutdown(1)

@@ -55,6 +55,24 @@ def test_a_directory_is_a_service_with_nothing_else_running(host: Node, visitor:
     assert (visit["via"], visit["protocol"], visit["status"]) == ("LAN", "hardline/2", "ok")
 
 
+def test_a_text_is_made_into_a_page_in_a_process_that_ends_with_the_daemon(
+    host: Node, visitor: Node, tmp_path: Path
+) -> None:
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "a.md").write_text("# A")
+    label = share_directory(host, tmp_path / "pages")
+    assert "<h1>A</h1>" in curl(visitor.url_of(label, "a.md?as_markdown=1")).text
+
+    def making() -> list[str]:
+        command = f"ps -o pid= --ppid {host.process.pid}"
+        children = subprocess.run(command.split(), capture_output=True, text=True, check=False).stdout.split()
+        return [pid for pid in children if b"markdown_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    (worker,) = making()
+    host.stop()
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the process has ended")
+
+
 def test_a_download_that_was_cut_is_resumed(host: Node, visitor: Node, tmp_path: Path) -> None:
     root = tmp_path / "files"
     root.mkdir()
@@ -305,6 +323,8 @@ def test_a_directory_is_served_without_any_tunnel(tmp_path: Path, ending: str) -
         assert curl(f"http://127.0.0.1:{port}/a.txt").text == "a"
         assert "a.txt" in curl(f"http://127.0.0.1:{port}/").text
         assert curl(f"http://127.0.0.1:{port}/a.txt", "-r", "0-0").status == 206
+        (tmp_path / "a.md").write_text("# A")
+        assert "<h1>A</h1>" in curl(f"http://127.0.0.1:{port}/a.md?as_markdown=1").text
         serving.send_signal(getattr(signal, ending))
         assert serving.wait(100) == 0
     finally:

@@ -13,7 +13,6 @@ Source: RFC 9110.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -30,12 +29,14 @@ from hardline.cache.files.listing import POLICY, HtmlListing, JsonListing
 from hardline.cache.files.lookup import Content, Found, Place
 from hardline.cache.files.packed import Packed
 from hardline.cache.files.ready import Ready
+from hardline.cache.files.texts import Texts
 from hardline.cache.files.tree import Directory, Tree
 from hardline.cache.http import mediatypes, negotiation, pages, ranges
 from hardline.cache.http.body import send_file
 from hardline.cache.http.conditional import Validators, Verdict, format_date, judge, wanted_range
 from hardline.cache.http.paths import Target, parse_target
 from hardline.cache.http.ranges import Part
+from hardline.cache.templates.workers import RenderingFailed, TooBusy
 from hardline.cache.threads import Disk, DiskHangs
 from hardline.html import FILES_POLICY, PILE_POLICY, REFERRER_POLICY
 from hardline.units import format_size
@@ -60,8 +61,8 @@ class FileService:
     """Serves what `tree` holds; `allow_listing`: also what is in its directories.
 
     `packed`: a file that holds the same as another, packed, may go in its place.  Several services may share the limits
-    of one `browsing`.  `kept` may have an answer that is better than a directory's entries, or the way there: it is
-    asked first.
+    of one `browsing`, and `texts`, which makes pages of Markdown: without it, that is always sent as it is.  `kept` may
+    have an answer that is better than a directory's entries, or the way there: it is asked first.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class FileService:
         allow_listing: bool,
         packed: bool = False,
         browsing: Browsing | None = None,
+        texts: Texts | None = None,
         kept: Kept | None = None,
     ) -> None:
         self._tree = tree
@@ -79,7 +81,7 @@ class FileService:
         self._kept = kept
         self._may_list = allow_listing
         self._browsing = browsing or Browsing()
-        self._rendering = asyncio.Semaphore(1)
+        self._texts = texts
         self._ready = Ready(tree)
 
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse | None:
@@ -112,10 +114,10 @@ class FileService:
         target = parse_target(request.raw_path)
         if target is None:
             return None
-        as_page = _is_page(target)
+        texts = self._texts if _is_page(target) else None
         try:
             # A page is made of the text itself, never of a sibling in some coding.
-            found = await self._find(target, "" if as_page else accepted)
+            found = await self._find(target, "" if texts else accepted)
         except PermissionError:
             return pages.not_readable(request)
         except DiskHangs:
@@ -127,8 +129,8 @@ class FileService:
         match found:
             case Found():
                 try:
-                    if as_page:
-                        return await self._send_page(request, found.content, found.fd)
+                    if texts is not None:
+                        return await self._send_page(request, found.content, found.fd, texts)
                     self._ready.keep(key, found.content, now)
                     return await _send(request, found.content, found.fd, self._disk)
                 finally:
@@ -175,7 +177,7 @@ class FileService:
 
     # How it is sent.
 
-    async def _send_page(self, request: web.BaseRequest, content: Content, fd: int) -> web.StreamResponse:
+    async def _send_page(self, request: web.BaseRequest, content: Content, fd: int, texts: Texts) -> web.StreamResponse:
         size, tag = content.facts.st_size, f'"{content.tag}-page"'
         if size > markdown.MAX_SIZE:
             return pages.too_long(request, format_size(markdown.MAX_SIZE))
@@ -189,9 +191,14 @@ class FileService:
         headers["Content-Security-Policy"] = markdown.POLICY
         if request.method == "HEAD":
             return web.Response(headers=headers)
-        # One at a time: it is work for the processor, and everybody else's answers need that as well.
-        async with self._rendering:
-            body = await self._disk.run(partial(_page, content, fd), _nothing)
+        source = content.start if content.whole else await self._disk.run(partial(_read, content, fd), _nothing)
+        try:
+            body = await texts.page(source, content.name)
+        except TooBusy:
+            return pages.too_many_pages(request)
+        except RenderingFailed as failure:
+            log.warning("page.failed", path=request.raw_path[:200], reason=failure.message)
+            return pages.too_hard(request)
         return web.Response(headers=headers, body=body)
 
     async def _list(self, request: web.BaseRequest, target: Target, directory: Directory) -> web.StreamResponse:
@@ -277,9 +284,8 @@ def _is_page(target: Target) -> bool:
     return bool(asked) and mediatypes.is_markdown(target.names[-1])
 
 
-def _page(content: Content, fd: int) -> bytes:
-    source = content.start if content.whole else os.pread(fd, content.facts.st_size, 0)
-    return markdown.page(source, content.name)
+def _read(content: Content, fd: int) -> bytes:
+    return os.pread(fd, content.facts.st_size, 0)
 
 
 def _discard(found: Found | Directory | Place | None) -> None:

@@ -8,8 +8,6 @@ runs no scripts.  Images from elsewhere are not loaded: they would tell their se
 
 from __future__ import annotations
 
-import re
-
 from markdown_it import MarkdownIt
 
 from hardline.cache.http.paths import shown
@@ -30,13 +28,23 @@ td,th{border:1px solid var(--line);padding:.3rem .7rem;text-align:left}
 """
 )
 POLICY = content_policy(_STYLE, more="img-src 'self' data:")
-_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(\S.*?)[\s#]*\Z")
+_TITLE_IN = 8192  # characters
 
 
 def page(source: bytes, name: str) -> bytes:
-    """The whole page.  Takes its time: call it from a worker thread."""
+    """The whole page.  Takes its time, and the interpreter: call it in a process of its own (texts.py)."""
     text = source.decode("utf-8", "replace")
-    title = next((match[1] for line in text.splitlines()[:50] if (match := _HEADING.match(line))), shown(name))
+    title = next(filter(None, map(_heading, text[:_TITLE_IN].splitlines()[:50])), shown(name))
     # One parser per page: it keeps state while it works.
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     return document(title, parser.render(text), style=_STYLE).encode("utf-8", "replace")
+
+
+def _heading(line: str) -> str:
+    """What a line says as a heading; empty where it is none."""
+    text = line.lstrip()
+    words = text.lstrip("#")
+    depth = len(text) - len(words)
+    if len(line) - len(text) > 3 or not 1 <= depth <= 6 or words[:1].strip():
+        return ""
+    return words.strip().rstrip("#").rstrip()

@@ -133,6 +133,18 @@ def too_long(request: web.BaseRequest, limit: str) -> web.Response:
     return problem(request, 403, "This is too long for a page", explanation, advice="It can be had as it is.")
 
 
+def too_hard(request: web.BaseRequest) -> web.Response:
+    """403: a text that could not be made into a page, in the time and memory there is for it."""
+    explanation = "This text takes too much work to be shown as a page."
+    return problem(request, 403, "This is too hard for a page", explanation, advice="It can be had as it is.")
+
+
+def too_many_pages(request: web.BaseRequest) -> web.Response:
+    """503: others wait for their pages already."""
+    explanation = "More pages are asked for than can be made at once."
+    return problem(request, 503, "Too many visitors", explanation, headers={"Retry-After": "5"})
+
+
 def misdirected(request: web.BaseRequest) -> web.Response:
     """421: a name that somebody else may have given to this computer."""
     explanation = (

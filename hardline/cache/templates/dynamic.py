@@ -21,7 +21,7 @@ from aiohttp import web
 from hardline import log
 from hardline.cache.files.tree import Tree
 from hardline.cache.http.body import send_file
-from hardline.cache.http.pages import disk_hangs, problem
+from hardline.cache.http.pages import disk_hangs, problem, too_many_pages
 from hardline.cache.http.paths import parse_target
 from hardline.cache.kept import layout
 from hardline.cache.recent import Recent
@@ -56,6 +56,11 @@ _MADE = Disk("a page that was made")
 _bodies = Bodies()  # of all sites
 
 
+def program(root: Path) -> tuple[str, ...]:
+    """What makes pages of the templates below `root`, for Workers."""
+    return "hardline.cache.templates.worker", os.path.abspath(root)
+
+
 class DynamicPages:
     """The templates below `root`; `tree` says what a visitor may know of.
 
@@ -65,7 +70,7 @@ class DynamicPages:
     def __init__(self, root: Path, tree: Tree, workers: Workers | None = None, bodies: Bodies = _bodies) -> None:
         self._root = os.path.abspath(root)
         self._tree = tree
-        self._workers = workers or Workers(root)
+        self._workers = workers or Workers(program(root))
         self._bodies = bodies
         self._recent: Recent[tuple[str, ...]] = Recent(lambda found: sum(map(len, found)))
 
@@ -131,8 +136,7 @@ class DynamicPages:
             page = await self._workers.render(told, body)
         except TooBusy as failure:
             log.warning("page.refused", path=request.raw_path[:200], reason=failure.message)
-            explanation = "More pages are asked for than can be made at once."
-            return problem(request, 503, "Too many visitors", explanation, headers={"Retry-After": "5"})
+            return too_many_pages(request)
         except RenderingFailed as failure:
             return self._failed(request, template, failure)
         try:

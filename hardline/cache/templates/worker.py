@@ -1,11 +1,8 @@
 """The process that renders templates: `python -m hardline.cache.templates.worker DIRECTORY MEGABYTES SECONDS`.
 
-    daemon ── stdin: sizes, request (JSON), body ──▶ worker ── Mako ──▶ sizes, answer (JSON), page ── stdout ──▶ daemon
-
 A template is a program that its author wrote for this computer: nothing keeps it from reading what its user may read.
-What is kept from it is the daemon's life.  It has a process of its own, which has the pipe to the daemon under numbers
-nobody knows and /dev/null for what is printed; memory is limited; whatever the template does to the process, the
-daemon starts another one.  The process ends with the daemon.
+What is kept from it is the daemon's life.  It has a process of its own (process.py): whatever the template does to
+that, the daemon starts another one.
 
 Only Mako and the standard library are loaded here.  What a template gets and gives is rendering.py's.
 """
@@ -13,14 +10,10 @@ Only Mako and the standard library are loaded here.  What a template gets and gi
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import json
 import os
-import resource
-import signal
 import stat
 import sys
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import parse_qsl
 
 from mako.exceptions import MakoException, RichTraceback, TopLevelLookupException  # type: ignore[import-untyped]
@@ -28,11 +21,10 @@ from mako.lookup import TemplateCollection  # type: ignore[import-untyped]
 from mako.runtime import Context  # type: ignore[import-untyped]
 from mako.template import Template  # type: ignore[import-untyped]
 
-from hardline.cache.templates.rendering import ANSWER, MAX_PAGE, MAX_PARAMETERS, REQUEST, Response, Values
+from hardline.cache.templates import process
+from hardline.cache.templates.rendering import MAX_PAGE, MAX_PARAMETERS, Response, Values
 
 _MAX_TEMPLATES = 256
-_MAX_REASON = 500
-_PR_SET_PDEATHSIG = 1
 
 
 class Page:
@@ -118,7 +110,6 @@ def render(templates: Templates, request: dict[str, Any], body: bytes) -> tuple[
 
 def failed(failure: BaseException) -> dict[str, Any]:
     """Where a template failed, and why; `over` when the process is better not used again."""
-    reason = f"{type(failure).__name__}: {failure}"[:_MAX_REASON]
     file, line = getattr(failure, "filename", None), getattr(failure, "lineno", None)
     if not isinstance(failure, MakoException) or line is None:
         with contextlib.suppress(Exception):
@@ -126,74 +117,22 @@ def failed(failure: BaseException) -> dict[str, Any]:
                 if record[4] is not None:
                     file, line = record[4], record[5]
     return {
-        "failed": reason,
-        "file": str(file or "")[:_MAX_REASON],
+        **process.failed(failure),
+        "file": str(file or "")[: process.MAX_REASON],
         "line": line if isinstance(line, int) else 0,
-        "over": isinstance(failure, MemoryError) or not isinstance(failure, Exception),
     }
 
 
-def serve(templates: Templates, root: str, seconds: int, requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests until there are no more."""
-    process = os.getpid()
-    while len(head := requests.read(REQUEST.size)) == REQUEST.size:
-        size, length = REQUEST.unpack(head)
-        request, body = json.loads(requests.read(size)), requests.read(length)
-        page = b""
-        # Should the daemon be gone, or too busy to keep the time.
-        signal.alarm(seconds)
-        try:
-            os.chdir(root)
-            answer, page = render(templates, request, body)
-        except BaseException as failure:
-            answer = failed(failure)
-        signal.alarm(0)
-        if os.getpid() != process:  # the template forked, and this is the child
-            os._exit(0)
-        text = json.dumps(answer).encode()
-        answers.write(ANSWER.pack(len(text), len(page)) + text)
-        answers.write(page)
-        answers.flush()
-        if answer.get("over"):
-            return
-        del request, body, page, answer, text
-
-
-def end_with_the_daemon() -> None:
-    """Be killed when the daemon dies, even in the middle of a template, where the system can do that."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def main() -> None:
-    """Take the pipes away from where templates print and read, and serve."""
+    """Serve the templates of a directory."""
     root, megabytes, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    end_with_the_daemon()
-    # Not every event loop closes in its child what other programs may inherit.
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    os.closerange(3, most if most > 0 else 1 << 20)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    pipes = [os.dup(0), os.dup(1)]  # not inherited by programs that a template starts
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    os.close(null)
-    requests, answers = os.fdopen(pipes[0], "rb"), os.fdopen(pipes[1], "wb", buffering=1 << 16)
+    templates = Templates(root)
 
-    def leave_pipes() -> None:
-        for pipe in pipes:
-            with contextlib.suppress(OSError):
-                os.close(pipe)
+    def made(request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        os.chdir(root)
+        return render(templates, request, body)
 
-    os.register_at_fork(after_in_child=leave_pipes)
-    sys.argv[1:] = []
-    with contextlib.suppress(BrokenPipeError):
-        serve(Templates(root), root, seconds, requests, answers)
-    os._exit(0)  # whatever threads a template has left
+    process.run(made, megabytes, seconds, failed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The processes that render templates: a few, started when they are needed, ended when they are idle.
+"""The processes that make pages, of templates or texts: a few, started when needed, ended when they are idle.
 
     render ─▶ a free worker, or a new one ─▶ request ─▶ Page      too slow or gone ─▶ killed; the next one is fresh
 
@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -46,7 +46,7 @@ class TooBusy(LimitReached):
 
 
 class RenderingFailed(HardlineError):
-    """A template failed: `file` and `line` say where, as far as that is known.  `late`: it was killed."""
+    """There is no page: `file` and `line` say where, as far as that is known.  `late`: it was killed."""
 
     def __init__(self, message: str, file: str = "", line: int = 0, *, late: bool = False) -> None:
         super().__init__(message)
@@ -76,20 +76,21 @@ class Page:
 
 
 class Workers:
-    """Renders templates of the directory `root`, at most MAX_WORKERS at once."""
+    """Has pages made by `program`, a module with its arguments (process.py), by at most so many processes at once."""
 
     def __init__(
         self,
-        root: Path,
+        program: Sequence[str],
         *,
+        most: int = MAX_WORKERS,
         seconds: float = SECONDS,
         idle: float = IDLE,
         memory: int = MEMORY,
         on_disk: int = ON_DISK,
     ) -> None:
-        self._root = os.path.abspath(root)
+        self._program = program
         self._seconds, self._idle, self._memory = seconds, idle, memory
-        self._places = asyncio.Semaphore(MAX_WORKERS)
+        self._places = asyncio.Semaphore(most)
         self._disk_left = on_disk
         self._waiting = 0
         self._free: list[_Worker] = []
@@ -156,7 +157,7 @@ class Workers:
                 return worker
             await self._end(worker)
         try:
-            worker = await _Worker.start(self._root, self._memory, self._seconds)
+            worker = await _Worker.start(self._program, self._memory, self._seconds)
             self._all.add(worker)
             return worker
         except OSError as failure:
@@ -188,7 +189,7 @@ class _Worker:
         self.idle: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def start(cls, root: str, memory: int, seconds: float) -> _Worker:
+    async def start(cls, program: Sequence[str], memory: int, seconds: float) -> _Worker:
         """Start a process that has nothing of this one but what it is told."""
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         environment["PYTHONPATH"] = str(Path(hardline.__file__).parent.parent)
@@ -198,8 +199,7 @@ class _Worker:
             sys.executable,
             "-P",
             "-m",
-            "hardline.cache.templates.worker",
-            root,
+            *program,
             str(memory),
             str(int(seconds) + 5),
         ]

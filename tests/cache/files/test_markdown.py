@@ -81,6 +81,22 @@ def test_the_policy_runs_no_scripts():
 
 
 @pure
+@pytest.mark.parametrize("text", ["# a{}b", "{}# a", "# {} a", "#{}", "# a #{} b", "# a{} b"])
+@pytest.mark.parametrize("bit", ["#", " ", "# ", "\t", "a"])
+def test_a_heading_is_found_in_time_in_proportion(text, bit, processor_time):
+    def title(size: int) -> None:
+        markdown.page(text.format(bit * size).encode(), "x.md")
+
+    assert processor_time(title, 1000, 32_000) < 4 * 32
+
+
+@pure
+def test_a_title_is_short():
+    whole = markdown.page(b"# a" + b"#" * 30_000 + b"b", "x.md").decode()
+    assert len(whole.partition("</title>")[0]) < 1000
+
+
+@pure
 @pytest.mark.parametrize(
     "text", ["[", "*a ", "`a``", "> ", "- ", "![", "<a ", "**a *", "[a](", "|", "\0", "&#x110000;"]
 )
@@ -148,6 +164,42 @@ def test_a_very_long_text_is_not_made_into_a_page(site):
     assert reply.status == 403
     assert "512KB" in reply.text
     assert site.get("/long.md").status == 200
+
+
+@needs_linux
+@pytest.mark.parametrize(
+    "hard",
+    [
+        b"# a" + b"#" * 100_000 + b"b\n",
+        b"|a" * 300 + b"\n" + b"|-" * 300 + b"\n" + b"|a\n" * 2000,
+        b"![" * 20_000 + b"\n",
+        b"Some *text* with [links](http://x.example/) and `code`, **bold** too.\n\n" * 7000,
+    ],
+)
+def test_making_a_page_takes_none_of_the_time_of_the_daemon(site, hard):
+    """Of its processor, whose interpreter everybody else's answers need; it is another process that works."""
+    (site.root / "hard.md").write_bytes(hard)
+    assert site.get("/README.md?as_markdown=1").status == 200
+    before = time.process_time()
+    assert site.get("/hard.md?as_markdown=1").status == 200
+    spent = time.process_time() - before
+    began = time.process_time()
+    markdown.page(hard, "hard.md")
+    here = time.process_time() - began
+    assert spent < max(here / 4, 0.05)
+
+
+@needs_linux
+def test_a_page_that_takes_too_long_is_given_up_and_not_tried_again(tmp_path):
+    (tmp_path / "hard.md").write_bytes(b"![" * 200_000)
+    (tmp_path / "a.md").write_bytes(b"# a")
+    with serving(tmp_path, seconds=2) as site:
+        for _ in range(2):
+            reply = site.get("/hard.md?as_markdown=1")
+            assert reply.status == 403
+            assert "too hard" in reply.text
+        assert site.get("/hard.md").body == b"![" * 200_000
+        assert "<h1>a</h1>" in site.get("/a.md?as_markdown=1").text
 
 
 @needs_linux

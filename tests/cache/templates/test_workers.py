@@ -96,10 +96,10 @@ def test_workers_end_when_the_pages_do_even_in_the_middle_of_one(tmp_path, run):
 def test_workers_die_with_the_daemon(tmp_path, doing):
     template(tmp_path, "@mako", f"<% import os, time; open('pid', 'w').write(str(os.getpid())); {doing} %>")
     program = (
-        "import asyncio, sys; from pathlib import Path; from hardline.cache.templates.workers import *\n"
+        "import asyncio, sys; from pathlib import Path; from hardline.cache.templates.dynamic import *\n"
         "async def main():\n"
         "    told = {'template': '/@mako', 'file': '', 'path': '/', 'method': 'GET', 'query': '', 'headers': []}\n"
-        "    workers = Workers(Path(sys.argv[1])); await workers.render(told, b''); await asyncio.sleep(60)\n"
+        "    workers = Workers(program(Path(sys.argv[1]))); await workers.render(told, b''); await asyncio.sleep(60)\n"
         "asyncio.run(main())"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) as daemon:
