@@ -46,7 +46,8 @@ async def serve_directory(
     try:
         if not await disk.run(root.is_dir, bool):
             raise ConfigError(f"{root} is no directory")
-        tree = Tree(root, forbidden=await disk.run(partial(own.judge, root), bool), hidden=hidden, disk=disk)
+        forbidden = await disk.run(partial(own.judge, root), bool)
+        tree = Tree(root, forbidden=forbidden, ours=own.gives_away, hidden=hidden, disk=disk)
     except DiskHangs:
         raise ConfigError(f"{root} cannot be shared: its disk does not answer") from None
     texts = Texts()

@@ -88,7 +88,7 @@ async def open_site(
     disk = Disk(name)
     await disk.run(partial(_check, root, settings, target, own), _nothing)
     forbidden = await disk.run(partial(own.judge, root), _nothing)
-    tree = Tree(root, forbidden=forbidden, hidden=settings.hidden, disk=disk)
+    tree = Tree(root, forbidden=forbidden, ours=own.gives_away, hidden=settings.hidden, disk=disk)
     may_not = partial(_may_not, tree, forbidden)
     dynamic = DynamicPages(root, tree) if settings.dynamic_content else None
     caches = Caches(own.datadir)

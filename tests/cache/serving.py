@@ -97,6 +97,7 @@ def serving(
     browsing: Browsing | None = None,
     run: Callable[[Coroutine[None, None, None]], None] = asyncio.run,
     forbidden: Callable[[str, os.stat_result], bool] = lambda path, facts: False,
+    ours: Callable[[bytes], bool] = lambda start: False,
     hidden: bool = False,
     packed: bool = False,
     disk: Disk | None = None,
@@ -111,7 +112,7 @@ def serving(
 
     async def main() -> None:
         shared = browsing or Browsing()
-        tree = Tree(root, forbidden=forbidden, hidden=hidden, disk=disk)
+        tree = Tree(root, forbidden=forbidden, ours=ours, hidden=hidden, disk=disk)
         texts = Texts(seconds=seconds)
         service = FileService(tree, allow_listing=allow_listing, packed=packed, browsing=shared, texts=texts)
         failures: list[BaseException] = []

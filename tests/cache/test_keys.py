@@ -9,11 +9,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from hardline import certificates
-from hardline.cache.keys import holds_key
+from hardline.cache.files.tree import Tree
+from hardline.cache.keys import holds_key, key_hashes
 from hardline.cache.own import OwnFiles
 from tests.cache.serving import Serving, serving
 from tests.support import needs
@@ -39,10 +41,18 @@ CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUAAAAAAAAAAAAAAA
         CERTIFICATE * 4 + KEY,
         b"Bag Attributes\n    localKeyID: 01\nKey Attributes: <No Attributes>\n" + KEY,
         b"\xef\xbb\xbf\n" + KEY,
+        b"\xef\xbb\xbf" + KEY,
+        b"\xef\xbb\xbf" + KEY.replace(b"\n", b"\r\n"),
+        KEY.replace(b"\n", b"\r"),
+        KEY.decode().encode("utf-16"),
+        b"\xfe\xff" + KEY.decode().encode("utf-16-be"),
+        b"Private-Key: (2048 bit, 2 primes)\nmodulus:\n" + b"    00:c3:5e:11:\n" * 1000 + KEY,
     ],
 )
-def test_a_private_key_is_known_in_all_its_armours(start):
-    assert holds_key(start.removeprefix(b"\xef\xbb\xbf"))
+def test_a_private_key_is_known_in_all_its_armours(start, tmp_path):
+    assert holds_key(start)
+    (tmp_path / "a.txt").write_bytes(start)
+    assert Tree(tmp_path, forbidden=lambda path, facts: False).open(("a.txt",)) is None
 
 
 @pytest.mark.parametrize(
@@ -63,6 +73,39 @@ def test_what_only_tells_of_keys_is_none(start):
 def test_looking_for_a_key_takes_time_in_proportion(processor_time):
     lines = b"-----BEGIN PRIVATE KEY-----\n" + b"a: b\n" * 100_000
     assert processor_time(lambda size: holds_key(lines[:size]), 2048, 65_536) < 4 * 32
+
+
+@pytest.mark.parametrize(
+    "bit",
+    [
+        b"-----BEGIN CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN \r",
+        b"0\x82",
+        b"a-",
+        b"a" * 40,
+    ],
+)
+def test_looking_for_a_certificate_takes_time_in_proportion(bit, processor_time):
+    lines = b"-----BEGIN CERTIFICATE-----\n" + bit * 65_536
+    assert processor_time(lambda size: list(key_hashes(lines[:size])), 2048, 65_536) < 4 * 32
+
+
+def test_files_in_a_directory_of_many_are_judged_in_time_in_proportion(tmp_path, processor_time):
+    directories = []
+    for count in (50, 1600):
+        directories.append((OwnFiles(tmp_path / "s", tmp_path / "d"), tmp_path / str(count)))
+        directories[-1][1].mkdir()
+        for number in range(count):
+            (directories[-1][1] / f"{number}.hash").touch()
+
+    def judge(given: tuple[OwnFiles, Path]) -> None:
+        own, directory = given
+        forbidden = own.judge(tmp_path)
+        for file in os.scandir(directory):
+            assert not forbidden(file.path, file.stat())
+
+    assert processor_time(judge, *directories) < 4 * 32
 
 
 @pytest.fixture
@@ -155,6 +198,68 @@ def test_files_of_a_node_are_not_there_and_what_lies_beside_them_is(site):
 
 
 _ENDINGS = ("", ".removed", ".cert", ".cert.private", ".cert.hash")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("diary.ini~", "#diary.ini#", "diary.INI", "diary copy.ini", "diary.ini,v", "diary.ini.bak", "diary.ini.orig"),
+        *("diary.ini.cert~", "diary-cert.bak", "diary.ini.cert.der", "DIARY.INI.CERT", "diary.ini.cert.hash~"),
+        *("hash.bak", "diary.ini.cert.hash.temp", "diary.ini.cert.private~", "diary.ini.cert.private.gz", "nas.pem"),
+        *("nas.pem~", "nas.pem.der", "Copy of diary.ini", "diary.ini.swp", "diary.ini.cert (1)"),
+    ],
+)
+def test_what_editors_and_copies_leave_beside_an_identity_is_not_there_either(site, name):
+    node = site.root / "backup" / "node" / "services"
+    (node / "nas.pem.private").write_text("the key")
+    (node / name).write_text("secret")
+    assert site.get(f"/backup/node/services/{quote(name)}").status == 404
+    assert quote(name) not in {path.rpartition("/")[2] for path in crawl(site, "/backup/node/services/")}
+    assert site.get("/backup/node/services/notes.txt").status == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["php.ini", "php.ini~", "private notes.txt", "iso.hash", "ca-cert.txt", "a.pem", "a.crt"]
+)
+def test_files_whose_names_only_remind_of_an_identity_are_there_where_none_is(tmp_path, name):
+    (tmp_path / name).write_text("harmless")
+    (tmp_path / "diary.private").write_text("a diary, and no key")
+    own = OwnFiles(tmp_path / "own" / "services", tmp_path / "own" / "data")
+    with serving(tmp_path, forbidden=own.judge(tmp_path)) as site:
+        assert site.get(f"/{quote(name)}").text == "harmless"
+
+
+@pytest.mark.parametrize("known", ["beside its settings", "elsewhere"])
+def test_a_certificate_of_this_nodes_is_known_whatever_its_name_and_form(tmp_path, known):
+    services, root = tmp_path / "own" / "services", tmp_path / "root"
+    services.mkdir(parents=True)
+    root.mkdir()
+    own = OwnFiles(services, tmp_path / "own" / "data")
+    place = services / "wiki.ini.cert" if known == "beside its settings" else tmp_path / "wiki"
+    ours, foreign = certificates.load_or_create(place), certificates.load_or_create(tmp_path / "foreign.cert")
+    own.also([] if known == "beside its settings" else ours.files)
+    pem = ours.certificate_pem
+    held = {
+        "a.txt": pem,
+        "b.jpg": ours.der,
+        "c.txt": pem.replace(b"\n", b"\r\n"),
+        "d.txt": b"\xef\xbb\xbf" + pem.replace(b"\n", b"\r"),
+        "e.txt": b"my certificate:\n" + b"x\n" * 20_000 + foreign.certificate_pem + pem,
+        "f.txt": pem.decode().encode("utf-16"),
+        "g.txt": b"hunter2-" + str(ours.key_hash).encode() + b"\n",
+        "h.txt": str(ours.key_hash).upper().encode(),
+    }
+    for name, content in held.items():
+        (root / name).write_bytes(content)
+    (root / "foreign.txt").write_bytes(foreign.certificate_pem)
+    (root / "foreign.jpg").write_bytes(foreign.der)
+    (root / "page.html").write_text(f'<a href="http://{ours.key_hash}.localhost:7009/">here</a>')
+    with serving(root, forbidden=own.judge(root), ours=own.gives_away) as site:
+        for name in held:
+            for method, fields in (("GET", {}), ("HEAD", {}), ("GET", {"Range": "bytes=0-9"})):
+                assert site.get(f"/{name}", method, **fields).status == 404, name
+        for name in ("foreign.txt", "foreign.jpg", "page.html"):
+            assert site.get(f"/{name}").status == 200, name
 
 
 def test_a_cached_sites_directory_gives_away_neither_keys_nor_hidden_files(tmp_path, foreign):

@@ -150,11 +150,20 @@ def test_the_daemons_own_files_are_never_shown(host: Node, visitor: Node, tmp_pa
         answer = curl(visitor.url_of(label, path), "--path-as-is")
         assert answer.status in (400, 404), path
         assert secret not in answer.body
-    for directory in ("host/services/", "innocent/", "host/"):
+    assert curl(visitor.url_of(label, "host/services/")).status == 404
+    for directory in ("innocent/", "host/"):
         names = {
             e["name"] for e in curl(visitor.url_of(label, directory), "-H", "Accept: application/json").json["entries"]
         }
-        assert not names & {"files.ini", "files.ini.cert.private", "soft", "hard", "data", "hardline.ini"}, directory
+        assert not names & {
+            "services",
+            "files.ini",
+            "files.ini.cert.private",
+            "soft",
+            "hard",
+            "data",
+            "hardline.ini",
+        }, directory
 
 
 def test_a_changed_setting_holds_and_a_running_download_goes_on(host: Node, visitor: Node, tmp_path: Path) -> None:

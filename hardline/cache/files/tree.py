@@ -6,7 +6,8 @@
 
 What is opened is what was judged: a name that is swapped between the two is found out and looked at again.  Pipes,
 sockets and devices are not there, and are never opened.  Neither is what `forbidden` says, by its real path and by what
-it is (a hard link has another path), nor what the cache keeps for itself, nor a private key, whatever its name.
+it is (a hard link has another path), nor what the cache keeps for itself, nor, whatever their names, private keys and
+what gives away a service of this node.
 Names that begin with a dot are not there either, unless the owner says so; but a link may lead to what has such a name.
 Everything here blocks: `disk` has the threads for it.
 """
@@ -64,12 +65,22 @@ class Mark:
 class Tree:
     """What is below `root`.  `forbidden` is asked with the real path of a thing and its facts; it may block.
 
-    `root` may come and go, and be another directory tomorrow.  `hidden`: names that begin with a dot are there, too.
+    `ours` is told how a file begins, and says whether that gives away a service of this node.  `root` may come and go,
+    and be another directory tomorrow.  `hidden`: names that begin with a dot are there, too.
     """
 
-    def __init__(self, root: Path, *, forbidden: Forbidden, hidden: bool = False, disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        forbidden: Forbidden,
+        ours: Callable[[bytes], bool] = lambda start: False,
+        hidden: bool = False,
+        disk: Disk | None = None,
+    ) -> None:
         self._root = root
         self._forbidden = forbidden
+        self._ours = ours
         self._hidden = hidden
         self.disk = disk or Disk(root.name)
 
@@ -93,7 +104,7 @@ class Tree:
         except OSError:
             return True
         try:
-            return stat.S_ISREG(os.fstat(fd).st_mode) and _holds_key(fd)
+            return stat.S_ISREG(os.fstat(fd).st_mode) and self._is_secret(fd)
         finally:
             os.close(fd)
 
@@ -192,7 +203,7 @@ class Tree:
             raise
         try:
             facts = os.fstat(fd)
-            if stat.S_ISREG(facts.st_mode) and _holds_key(fd):
+            if stat.S_ISREG(facts.st_mode) and self._is_secret(fd):
                 return None
             if os.path.samestat(facts, seen) or self.shows(path, facts):
                 opened, fd = Opened(fd, path, facts), -1
@@ -201,6 +212,14 @@ class Tree:
         finally:
             if fd >= 0:
                 os.close(fd)
+
+    def _is_secret(self, fd: int) -> bool:
+        start = os.pread(fd, keys.FIRST, 0)
+        if not keys.may_be_secret(start):
+            return False
+        if len(start) == keys.FIRST:
+            start = os.pread(fd, keys.LOOKED_AT, 0)
+        return keys.holds_key(start) or self._ours(start)
 
     def _lead(self, root: str, names: Sequence[str]) -> Sequence[str] | None:
         """The real names of what `names` lead to through links, None when that lies outside."""
@@ -264,10 +283,6 @@ def identity(facts: os.stat_result) -> tuple[int, ...]:
 def _is_name(name: str) -> bool:
     """Whether a file that is served can be called so: it is no way, and not the cache's own, in capitals or not."""
     return name not in ("", ".", "..") and "/" not in name and not layout.reserved(name.casefold())
-
-
-def _holds_key(fd: int) -> bool:
-    return keys.may_hold_key(os.pread(fd, keys.FIRST, 0)) and keys.holds_key(os.pread(fd, keys.LOOKED_AT, 0))
 
 
 def _step(parent: int, name: str) -> int:
