@@ -81,7 +81,7 @@ class DynamicPages:
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """The page of the template of that name; None where there is none."""
         target = parse_target(request.raw_path)
-        if target is None or any(map(layout.reserved, target.names)):
+        if target is None or any(layout.reserved(name) or self._tree.hides(name) for name in target.names):
             return None
         names = (*target.names, "") if target.directory else target.names
         try:
@@ -121,7 +121,9 @@ class DynamicPages:
         except (OSError, ValueError):
             return False
         inside = real.startswith(root.rstrip("/") + "/")
-        return inside and stat.S_ISREG(facts.st_mode) and self._tree.shows(real, facts)
+        if not inside or not stat.S_ISREG(facts.st_mode):
+            return False
+        return self._tree.shows(real, facts) and not self._tree.keeps_back(real)
 
     async def _render(self, request: web.BaseRequest, template: str, query: str, body: bytes) -> web.StreamResponse:
         told = {

@@ -68,7 +68,7 @@ def test_a_template_gets_what_was_sent(tmp_path, fields):
         ("foo@mako", "/%66oo#part"),
         ("a b/ü&<.html@mako", "/a%20b/%C3%BC&%3C.html"),
         ("foo@mako", "//foo"),
-        (".hidden@mako", "/.hidden"),
+        (".well-known/hidden@mako", "/.well-known/hidden"),
     ],
 )
 def test_a_page_has_the_name_of_its_template(tmp_path, name, target):
@@ -105,6 +105,20 @@ def test_where_there_is_no_template_there_is_no_page(tmp_path, target):
     os.mkfifo(root / "pipe@mako")
     answer = page(root, target)
     assert (answer.status, answer.text) == (404, "no page")
+
+
+@pytest.mark.parametrize("name", [".git/page", ".page", "sub/.x/", "link", "key"])
+def test_a_template_that_would_be_no_file_for_visitors_is_no_page(tmp_path, name):
+    for hidden in (".git/page", ".page", "sub/.x/"):
+        template(tmp_path, f"{hidden}@mako", "hidden")
+    (tmp_path / "link@mako").symlink_to(".git/page@mako")
+    key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIABCDEFGHIJKLMNOPQRSTUVW\n-----END PRIVATE KEY-----\n"
+    template(tmp_path, "key@mako", key)
+
+    async def story(pages: Asking) -> None:
+        assert (await pages.ask(f"/{name}")).status == 404
+
+    served(tmp_path, story)
 
 
 def test_a_link_inside_of_the_directory_is_followed(tmp_path):
