@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from hardline.cache.kept.store import Store, StoredHead
+from tests.support.waiting import wait_until
 
 MB = 1 << 20
 HEAD = StoredHead(200, "OK", (("ETag", '"1"'),), 0, 0)
@@ -76,10 +77,16 @@ async def cache_fills_it(store: Store, _root: Path) -> dict[str, object]:
     return {"kept": kept, "too_much": too_much, "after": after, "there": there}
 
 
+def make_read_only(root: Path) -> None:
+    """It is busy as long as a file is open for writing: the last one is closed in a thread."""
+    command = ["mount", "-o", "remount,ro", str(root)]
+    wait_until(lambda: subprocess.run(command, check=False).returncode == 0, "the disk is read-only")
+
+
 async def read_only(store: Store, root: Path) -> dict[str, object]:
     """The disk is made read-only, and writable again."""
     before = await put(store, "/a", MB)
-    subprocess.run(["mount", "-o", "remount,ro", str(root)], check=True)
+    make_read_only(root)
     during = await put(store, "/b", MB)
     failures = []
     (entry,) = await store.find("/a")

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from tests.cache.proxied import Asked, answer, proxied
+from tests.cache.small_disk import make_read_only
 
 MB = 1 << 20
 BODY = bytes(range(256)) * (30 * MB // 256)
@@ -47,7 +48,7 @@ async def read_only(root: Path) -> dict[str, object]:
 
     async with proxied(root, {"/a": origin, "/b": answer(b"b", **FRESH)}) as site:
         seen: list[object] = [(await site.get("/a")).body.decode()]
-        subprocess.run(["mount", "-o", "remount,ro", str(root)], check=True)
+        make_read_only(root)
         seen += [(await site.get("/a")).is_hit, (await site.get("/b")).status, (await site.get("/b")).is_hit]
         await site.ask("POST", "/a", b"x")
         seen.append((await site.get("/a")).body.decode())
