@@ -254,12 +254,14 @@ class Fetch:
             self._tell()
             if self._alone is not None:
                 self._alone.cancel()
-            if self._writing is not None and not self._complete:
-                await self._writing.abort()
             if reply is not None and not self._complete:
                 reply.close()
-            self._task = None
-            self._close_if_over()
+            try:
+                if self._writing is not None and not self._complete:
+                    await self._writing.abort()
+            finally:  # whoever gave it up may end everything meanwhile
+                self._task = None
+                self._close_if_over()
 
     def _is_all_there(self) -> bool:
         return self._length is not None and self._written >= self._length
