@@ -37,7 +37,7 @@ def test_two_visitors_from_different_networks_make_a_forwarded_port_known_and_on
     far = world.machine("far")
     world.plug_far(far, 40)
     written = settings(more=f"[Node]\npublic = {FORWARDED}\n")
-    one, other = (Node(tmp_path / box.namespace, at=box, settings=settings()) for box in (world.guest, far))
+    one, other = (Node(tmp_path / name, at=box, settings=settings()) for name, box in (("1", world.guest), ("2", far)))
     with running_origin(world.host) as origin:
         host = Node(tmp_path / "host", at=world.host, settings=written)
         host.share("site", origin.port)
