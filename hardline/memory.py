@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-EVERY = 30.0  # seconds
+EVERY = 5.0  # seconds
 STEP = 4 << 20  # bytes of growth that are worth the milliseconds
 
 _STATM = Path("/proc/self/statm")
