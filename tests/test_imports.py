@@ -1,4 +1,4 @@
-"""Who may import whom: the table of ARCHITECTURE.md, held against every file of hardline/."""
+"""Who may import whom: the tree and the table of ARCHITECTURE.md, held against every file of hardline/."""
 
 from __future__ import annotations
 
@@ -16,56 +16,39 @@ MODULES = {
     for path in sorted((ROOT / "hardline").rglob("*.py"))
 }
 
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
+PURE_MARK, SHELL_MARK = "○", "●"
+
+
+def drawn(text: str) -> dict[str, str]:
+    """The tree: module → its mark.  A directory heads its files, and a mark stands behind those that it is of."""
+    marks: dict[str, str] = {}
+    package, named = "", []
+    for word in text.split("```")[1].split():
+        if word.endswith("/"):
+            package = "hardline." + word.removeprefix("hardline/").replace("/", ".")
+        elif word.endswith(".py"):
+            named.append(package + word.removesuffix(".py"))
+        elif word in (PURE_MARK, SHELL_MARK):
+            marks |= dict.fromkeys(named, word)
+            named = []
+    assert not named, f"neither {PURE_MARK} nor {SHELL_MARK}: {named}"
+    return marks
+
+
+def layers(text: str) -> list[tuple[str, str, str]]:
+    """The table: of every layer its name, the units in it, and the layers that it may import."""
+    rows = text.partition("| layer |")[2].split("\n\n")[0].split("\n")[2:]
+    return [tuple(cell.strip() for cell in row.strip("|").split("|")) for row in rows]  # type: ignore[misc]
+
+
+MARKS = drawn(ARCHITECTURE)
 # A unit is a file directly in hardline/, or a package in it.
-LAYER_OF = {
-    "words": "errors addresses identity signatures proof routes streams config ini units html showable",
-    "tools": "log tasks files certificates servicedir notify memory places machine asking target tables terminal",
-    "transport": "transport",
-    "session": "session",
-    "parts": "discovery dht upnp relay cache",
-    "joins": "tunnel",
-    "edges": "proxy gateway web control status",
-    "assemblies": "reach",
-    "daemon": "daemon",
-    "process": "process",
-    "commands": "hardlined cli",
-}
+LAYER_OF = {layer: units for layer, units, _ in layers(ARCHITECTURE)}
 LAYERS = {unit: layer for layer, units in LAYER_OF.items() for unit in units.split()}
-
 # Besides this every unit may import what is in itself.
-MAY_IMPORT = {
-    "words": "words",
-    "tools": "words tools",
-    "transport": "words tools",
-    "session": "words tools transport",
-    "parts": "words tools transport session",
-    "joins": "words tools transport session",
-    "edges": "words tools transport session joins",
-    "assemblies": "words tools transport parts",
-    "daemon": "words tools transport session parts joins edges assemblies",
-    "process": "words tools transport session parts joins edges assemblies daemon",
-    "commands": "words tools transport session parts joins edges assemblies daemon process",
-}
-
-PURE_FILES = {
-    "": "errors addresses identity signatures proof routes streams config ini units html showable",
-    "transport": "sources",
-    "session": "hello status yamux windows liveness conduct",
-    "discovery": "lpd answering heard offers own instances rates reached",
-    "tunnel": "race names entrance connections crowd guesses",
-    "proxy": "asker hostname head pages pac forwarding bodies answers conversation",
-    "dht": "record endpoints newest lines table",
-    "upnp": "external epoch grants natpmp pcp ssdp routing advice",
-    "cache.http": "conditional hosts mediatypes negotiation paths ranges",
-    "cache.files": "listing",
-    "cache.policy": "cachecontrol cachestatus fields freshness invalidation storable validation variants visit",
-    "cache.kept": "bucket heads layout ledger shares",
-    "cache.templates": "bodies rendering",
-    "cache": "keys",
-}
-PURE = {
-    f"hardline.{package}.{name}".replace("..", ".") for package, names in PURE_FILES.items() for name in names.split()
-}
+MAY_IMPORT = {layer: allowed for layer, _, allowed in layers(ARCHITECTURE)}
+PURE = {module for module, mark in MARKS.items() if mark == PURE_MARK}
 
 # I/O, clocks, randomness, logging, and the libraries that do them for us.
 IMPURE_MODULES = """
@@ -141,7 +124,7 @@ def impurities(module: str, source: str) -> list[str]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_file_has_its_place_in_the_table(module):
-    assert not unit_of(module) or unit_of(module) in LAYERS, "say in LAYER_OF and in ARCHITECTURE.md where it belongs"
+    assert not unit_of(module) or unit_of(module) in LAYERS, "say in ARCHITECTURE.md to which layer it belongs"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -165,12 +148,24 @@ def test_words_import_each_other_without_a_cycle():
     assert waiting == {}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if not MODULES[name].name.startswith("__")])
-def test_the_architecture_names_every_file(module):
-    assert MODULES[module].name in (ROOT / "ARCHITECTURE.md").read_text()
+def test_the_tree_names_every_file_and_none_that_is_not_there():
+    assert set(MARKS) == {name for name in MODULES if not MODULES[name].name.startswith("__")}
+
+
+def test_the_table_names_every_unit_once_and_none_that_is_not_there():
+    named = [unit for units in LAYER_OF.values() for unit in units.split()]
+    assert sorted(named) == sorted({unit_of(module) for module in MODULES} - {""})
+    assert {name for allowed in MAY_IMPORT.values() for name in allowed.split()} <= set(LAYER_OF)
 
 
 # ── the rules themselves ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_tree_is_read_with_its_directories_and_marks():
+    tree = "```\nhardline/\n  a.py b.py ○  x.y, both\n\ncache/http/\n  a.py  ●  another\n```"
+    assert drawn(tree) == {"hardline.a": "○", "hardline.b": "○", "hardline.cache.http.a": "●"}
+    with pytest.raises(AssertionError, match="neither"):
+        drawn(tree.replace("●", ""))
 
 
 @pytest.mark.parametrize(
