@@ -297,9 +297,9 @@ def _write_proxy_file(options: argparse.Namespace) -> None:
     """From a file, never from the door: while no daemon runs, another user of the machine can answer at its port."""
     from pathlib import Path
 
+    from hardline.door import pac
     from hardline.errors import ConfigError
     from hardline.files import hint_for, why
-    from hardline.proxy import pac
 
     script = pac.script(f"127.0.0.1:{options.localport}")
     if options.file is None:

@@ -31,14 +31,14 @@ from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.remembered import Remembered
+from hardline.door import pages
+from hardline.door.server import Door, DoorLimits
 from hardline.errors import ConfigError, WrongArgument
 from hardline.files import close_to_others, hint_for, is_closed_to_others, probe, read_small, why, write_new
 from hardline.identity import Label
 from hardline.memory import keep_small
 from hardline.notify import notify
 from hardline.places import Places
-from hardline.proxy import pages
-from hardline.proxy.server import Door, DoorLimits
 from hardline.reach import Reach
 from hardline.routes import Endpoint
 from hardline.servicedir import (
@@ -340,7 +340,7 @@ class Daemon:
             "sessions": [
                 *(describe_visiting(warm, now) for warm in self._visitor.sessions),
                 *(describe_original(original, now) for original in self._visitor.originals),
-                *(describe_hosting(guest, services, time.time()) for guest in self._host.visitors),
+                *(describe_hosting(guest, services, time.time()) for guest in self._host.guests),
             ],
             "peers": [describe_peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)],
             "visits": [describe_visit(record) for record in self._visitor.recent],
@@ -474,7 +474,7 @@ class Daemon:
                 moved, quiet_since = now, loop.time()
 
     def _sessions(self) -> list[Any]:
-        hosting = [guest.session for guest in self._host.visitors if guest.session]
+        hosting = [guest.session for guest in self._host.guests if guest.session]
         return [*(warm.session for warm in self._visitor.sessions), *hosting]
 
     def _open_streams(self) -> int:

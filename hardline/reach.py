@@ -1,7 +1,7 @@
 """What lies beyond the LAN: how the world finds and reaches this node, and how this node finds others there.
 
     NetworkWatch ──▶ Mappings, AskedAddress, Reached ──▶ Whereabouts ──┬─▶ the host's hello
-                                                                       └─▶ Directory ──▶ Table (OpenDHT, its proxies)
+                                                                       └─▶ Publisher ──▶ Table (OpenDHT, its proxies)
                                                              Dialer ◀── DhtFinder ◀──────┘
 
 A part of daemon.py's wiring; like it, it builds and introduces, and decides nothing.
@@ -32,9 +32,9 @@ from hardline.transport.listener import ALL_ADDRESSES
 from hardline.upnp.advice import THEN
 
 if TYPE_CHECKING:
-    from hardline.dht.directory import Directory, Published
     from hardline.dht.either import Either
     from hardline.dht.finder import DhtFinder
+    from hardline.dht.publisher import Published, Publisher
     from hardline.upnp.mappings import Mappings
 
 NODES_FILE = "dht-nodes.json"
@@ -96,17 +96,17 @@ class Reach:
         )
         self._table: Either | None = None
         self.finder: DhtFinder | None = None
-        self._directory: Directory | None = None
+        self._publisher: Publisher | None = None
         if settings.dht.enabled:
-            from hardline.dht.directory import Directory
             from hardline.dht.either import open_table
             from hardline.dht.finder import DhtFinder
+            from hardline.dht.publisher import Publisher
 
             self._table = open_table(settings.dht, self._bind, datadir / NODES_FILE)
             self.finder = DhtFinder(
                 self._table, ours=self._ours, protocol_of=protocol_of, originals=settings.dht.originals
             )
-            self._directory = Directory(
+            self._publisher = Publisher(
                 self._table, services=self._published, hosts=self._to_publish, instance=instance
             )
         self._told: Sequence[Endpoint] = ()
@@ -127,8 +127,8 @@ class Reach:
             log.event("whereabouts.unknown", advice=self._advice)
         if self._asked is not None:
             self._tasks.start(keep_running(self._asked.run, "ip_service"), "ip_service")
-        if self._directory is not None:
-            self._tasks.start(keep_running(self._directory.run, "directory"), "directory")
+        if self._publisher is not None:
+            self._tasks.start(keep_running(self._publisher.run, "directory"), "directory")
         self.services_changed()
 
     def services_changed(self) -> None:
@@ -139,9 +139,9 @@ class Reach:
             if not self._is_known_by_ipv4():
                 self._waiting_for_routers = True
                 self._tasks.start(self._wait_for_routers(), "routers")
-        if self._directory is not None and (offered := self._published()) != self._offered:
+        if self._publisher is not None and (offered := self._published()) != self._offered:
             self._offered = offered
-            self._directory.changed()
+            self._publisher.changed()
 
     def said(self, source: Endpoint, reached: str) -> None:
         """A visitor at `source` told where it reached this node."""
@@ -183,7 +183,7 @@ class Reach:
 
     def describe_service(self, key_hash: KeyHash) -> dict[str, Any] | None:
         """What became of announcing a service in the DHT; None where it is not announced."""
-        return self._directory.describe().get(str(key_hash)) if self._directory else None
+        return self._publisher.describe().get(str(key_hash)) if self._publisher else None
 
     async def aclose(self) -> None:
         """Give back what routers opened, and end everything."""
@@ -219,14 +219,14 @@ class Reach:
             async with asyncio.timeout(ROUTERS_FIRST):
                 await self._known_by_ipv4.wait()
         self._waiting_for_routers = False
-        if self._directory is not None:
-            self._directory.changed()
+        if self._publisher is not None:
+            self._publisher.changed()
 
     def _is_known_by_ipv4(self) -> bool:
         return any(":" not in endpoint.host for endpoint in self.whereabouts.current())
 
     def _published(self) -> list[Published]:
-        from hardline.dht.directory import Published
+        from hardline.dht.publisher import Published
 
         return [
             Published(service.identity, service.settings.legacy)
@@ -257,5 +257,5 @@ class Reach:
         if now != self._told:
             self._told = now
             log.event("whereabouts.changed", endpoints=" ".join(map(str, now)) or "none")
-            if self._directory is not None:
-                self._directory.changed()
+            if self._publisher is not None:
+                self._publisher.changed()

@@ -132,14 +132,6 @@ class Finder(Protocol):
         ...
 
 
-class Announcer(Protocol):
-    """Makes a service findable in one way."""
-
-    async def announce(self, service: KeyHash, at: Sequence[Endpoint]) -> float:
-        """Publish where `service` is; return the seconds until this is due again."""
-        ...
-
-
 def parse_wan_hosts(text: str) -> list[Endpoint]:
     """Read the original's `WANHosts` text: `1.2.3.4:7008,[200::1]:7008`, most wanted first.
 

@@ -14,7 +14,7 @@ from typing import Any
 from hardline.identity import KeyHash, Label
 from hardline.routes import Attempt, RememberedHost
 from hardline.servicedir import Problem, Service
-from hardline.tunnel.host import Visitor as Guest
+from hardline.tunnel.host import Guest
 from hardline.tunnel.visitor import OpenOriginal, VisitRecord, WarmSession
 
 _WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address

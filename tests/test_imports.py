@@ -85,7 +85,7 @@ def own(name: str) -> bool:
 
 
 def unit_of(module: str) -> str:
-    """`hardline.proxy.pages` is of proxy; `hardline` itself is of nobody."""
+    """`hardline.door.pages` is of proxy; `hardline` itself is of nobody."""
     return module.partition(".")[2].partition(".")[0]
 
 
@@ -177,8 +177,8 @@ def test_a_tree_is_read_with_its_directories_and_marks():
         ("hardline.discovery.lan", "def f():\n    from hardline.tunnel.dialer import Dialer"),
         ("hardline.discovery.lan", "from hardline.cache import store"),
         ("hardline.tunnel.host", "from hardline.discovery import lan"),
-        ("hardline.tunnel.host", "from hardline.proxy.pages import Problem"),
-        ("hardline.proxy.server", "from hardline import daemon"),
+        ("hardline.tunnel.host", "from hardline.door.pages import Problem"),
+        ("hardline.door.server", "from hardline import daemon"),
         ("hardline.status", "from hardline.control import ask"),
         ("hardline.daemon", "import hardline.cli"),
         ("hardline.cli", "from hardline.unheard_of import x"),
@@ -210,7 +210,7 @@ def test_an_arrow_that_points_down_is_allowed(module, source):
         "def f():\n    import random",
         "from hardline import log",
         "from hardline.session import session",
-        "from hardline.proxy import head",
+        "from hardline.door import head",
         "print(1)",
         "text = path.read_text()",
         "day = datetime.now()",

@@ -1,4 +1,4 @@
-"""What was found a moment ago, so that what is asked for again and again costs no look at the disk; without I/O.
+"""A cache with a time to live, so that what is asked for again and again costs no look at the disk; without I/O.
 
 get ─▶ known, or:  with looking(key): … find ─▶ keep      unless `drop` said meanwhile that it has changed
 """

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hardline.config import DhtSection
-from hardline.dht.node import Node, NodeOptions
+from hardline.dht.node import NodeOptions, OpenDhtNode
 from hardline.dht.proxy import Proxies
 from hardline.dht.record import Key
 from hardline.dht.table import NotStored
@@ -36,7 +36,7 @@ def open_table(settings: DhtSection, bind: Sequence[str], nodes_file: Path) -> E
         bootstrap = [endpoint for endpoint in bootstrap if _is_loopback(endpoint.host)]
         proxies = [url for url in proxies if _is_loopback(urlsplit(url).hostname or "")]
     options = NodeOptions(bootstrap, settings.port, settings.network, tuple(bind))
-    return Either(Node(options, nodes_file), Proxies(proxies))
+    return Either(OpenDhtNode(options, nodes_file), Proxies(proxies))
 
 
 def _is_loopback(host: str) -> bool:
@@ -49,7 +49,7 @@ def _is_loopback(host: str) -> bool:
 class Either:
     """A Table over both; it owns them.  `node` None: the proxies alone."""
 
-    def __init__(self, node: Node | None, proxies: Proxies) -> None:
+    def __init__(self, node: OpenDhtNode | None, proxies: Proxies) -> None:
         self._node = node
         self._proxies = proxies
 

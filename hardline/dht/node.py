@@ -1,6 +1,6 @@
 """A node of the DHT of our own: OpenDHT in a child process that may die at any time.
 
-    get, put ──▶ Node ──JSON lines──▶ python -m hardline.dht.child ──UDP──▶ the DHT
+    get, put ──▶ OpenDhtNode ──JSON lines──▶ python -m hardline.dht.child ──UDP──▶ the DHT
                    └─ watches: an end, or SILENCE without a word → kill, wait, start anew
 
 The child is started by the first get or put.  What is under way when it dies is asked again of the next one, within
@@ -92,7 +92,7 @@ class _Request:
             return None
 
 
-class Node:
+class OpenDhtNode:
     """A Table.  `nodes_file` is where good nodes are remembered for the next start."""
 
     def __init__(self, options: NodeOptions, nodes_file: Path | None = None) -> None:

@@ -1,8 +1,8 @@
 """What a distributed hash table can do, whoever asks it for us, without I/O.
 
-    Finder ──get(key)──┐                 ┌─ Node       OpenDHT in a child process of our own
+    Finder ──get(key)──┐                 ┌─ OpenDhtNode  OpenDHT in a child process of our own
                        ├─▶ Table ◀───────┼─ Proxies    other people's nodes, over HTTP
-    Directory ──put────┘                 └─ Either     the node where it is connected, else the proxies
+    Publisher ──put────┘                 └─ Either       the node where it is connected, else the proxies
 
 A table stores what anybody puts there: every value is suspect until its signature holds (record.py).
 """

@@ -115,7 +115,7 @@ class Pointer:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Srv:
     """SRV: an instance is at a port of a server."""
 
     name: str
@@ -125,7 +125,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Txt:
     """TXT: what an instance says of itself."""
 
     name: str
@@ -142,7 +142,7 @@ class Address:
     gone: bool = False
 
 
-Record = Pointer | Place | Text | Address
+Record = Pointer | Srv | Txt | Address
 Question = tuple[str, Literal["SRV", "TXT", "A", "AAAA"]]
 
 
@@ -181,7 +181,7 @@ class Instances:
         What is `wanted` finds room even where everything is full.
         """
         self._forget_old(now)
-        labels = {one.name.lower(): label_in(one.text) for one in records if isinstance(one, Text) and not one.gone}
+        labels = {one.name.lower(): label_in(one.text) for one in records if isinstance(one, Txt) and not one.gone}
         touched = []
         for record in records:
             if isinstance(record, Address):
@@ -193,9 +193,9 @@ class Instances:
             elif one := self._instance(record.name, source, now, label is not None and label.key_hash in wanted):
                 one.seen = now
                 touched.append(one)
-                if isinstance(record, Place):
+                if isinstance(record, Srv):
                     one.server, one.port = record.server.lower(), record.port
-                elif isinstance(record, Text):
+                elif isinstance(record, Txt):
                     one.label = label
         placed = self._place([record for record in records if isinstance(record, Address)], source, now)
         return {one.label.key_hash for one in (*touched, *placed) if one.label is not None}

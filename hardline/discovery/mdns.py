@@ -39,11 +39,11 @@ from hardline import log
 from hardline.discovery.instances import (
     SERVICE_TYPE,
     Address,
-    Place,
     Pointer,
     Question,
     Record,
-    Text,
+    Srv,
+    Txt,
     full_name,
     short_name,
     text_of,
@@ -372,9 +372,9 @@ class Mdns:
                     yield Pointer(name, gone)
             elif name := short_name(one.name):
                 if isinstance(one, DNSService):
-                    yield Place(name, one.server, one.port, gone)
+                    yield Srv(name, one.server, one.port, gone)
                 elif isinstance(one, DNSText):
-                    yield Text(name, one.text, gone)
+                    yield Txt(name, one.text, gone)
 
     def _believed(self, packed: bytes, source: str, interface: InterfaceAddress) -> str | None:
         """An address that may be dialled: on a network that we are attached to, and our own only if we say so."""

@@ -1,5 +1,5 @@
-"""One piece of work in each turn of the event loop, the sources of it one after the other, so that others have the time
-between.
+"""A run queue: one piece of work in each turn of the event loop, its sources one after the other, and others have the
+time between.
 
     ask(a1, A), ask(a2, A), ask(b1, B) ──▶ turn 1: a1 ──▶ whoever else is ready ──▶ turn 2: b1 ──▶ … ──▶ turn 3: a2
 

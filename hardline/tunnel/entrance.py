@@ -1,4 +1,4 @@
-"""Streams of one source on their way to the local service, not too many at once; without I/O.
+"""A limiter: so many streams of one source on their way to the local service at once; without I/O.
 
     came ──▶ waiting ──▶ start: the local service is dialled ──▶ dialled
                └──▶ left
@@ -16,25 +16,25 @@ from typing import Generic, Protocol, TypeVar
 AT_ONCE = 32
 
 
-class Guest(Protocol):
+class Opened(Protocol):
     """A stream, and the session that it belongs to."""
 
     @property
     def session(self) -> object: ...
 
 
-G = TypeVar("G", bound=Guest)
+S = TypeVar("S", bound=Opened)
 
 
-class Entrance(Generic[G]):
+class Entrance(Generic[S]):
     """Calls `start` with each stream when it is its turn; say `dialled` once its local service was reached or not."""
 
-    def __init__(self, start: Callable[[G], object]) -> None:
+    def __init__(self, start: Callable[[S], object]) -> None:
         self._start = start
-        self._waiting: OrderedDict[object, dict[G, None]] = OrderedDict()
+        self._waiting: OrderedDict[object, dict[S, None]] = OrderedDict()
         self._dialling = 0
 
-    def came(self, stream: G) -> None:
+    def came(self, stream: S) -> None:
         """The visitor opened `stream`."""
         if self._dialling < AT_ONCE:
             self._dialling += 1
@@ -42,7 +42,7 @@ class Entrance(Generic[G]):
         else:
             self._waiting.setdefault(stream.session, {})[stream] = None
 
-    def left(self, stream: G) -> None:
+    def left(self, stream: S) -> None:
         """The visitor took `stream` back: if it waits, it does so no more."""
         if (streams := self._waiting.get(stream.session)) is not None:
             streams.pop(stream, None)

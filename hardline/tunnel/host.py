@@ -76,7 +76,7 @@ class HostLimits:
 
 
 @dataclass(eq=False, slots=True)
-class Visitor:
+class Guest:
     """Somebody who is connected: for the status page."""
 
     key_hash: KeyHash
@@ -136,7 +136,7 @@ class Host:
         self._guesses = Guesses()
         self._outdated: OrderedDict[str, float] = OrderedDict()  # sources, and when it was told last
         self._telling: dict[Label, asyncio.TimerHandle] = {}
-        self.visitors: set[Visitor] = set()
+        self.guests: set[Guest] = set()
 
     def replace(self, services: Iterable[Service]) -> None:
         """Serve `services` from now on.
@@ -148,18 +148,18 @@ class Host:
         self._provers, self._contexts = self._usable(self._provers), self._usable_by_originals(self._contexts)
         self._server_names = ServerNames((key_hash, key_hash in self._contexts) for key_hash in self._services)
         self._limit_connections()
-        for visitor in list(self.visitors):
-            was, now = before.get(visitor.key_hash), self._services.get(visitor.key_hash)
+        for guest in list(self.guests):
+            was, now = before.get(guest.key_hash), self._services.get(guest.key_hash)
             if now is None:
-                self._tasks.start(visitor.cut("the service was removed"), "removed")
+                self._tasks.start(guest.cut("the service was removed"), "removed")
             elif was is not None and was.label != now.label:
-                if visitor.session is not None:
-                    visitor.session.go_away()
-                asyncio.get_running_loop().call_later(OLD_PASSWORD, self._end_of_old_password, visitor)
+                if guest.session is not None:
+                    guest.session.go_away()
+                asyncio.get_running_loop().call_later(OLD_PASSWORD, self._end_of_old_password, guest)
 
-    def _end_of_old_password(self, visitor: Visitor) -> None:
-        if visitor in self.visitors:
-            self._tasks.start(visitor.cut("the password was changed"), "changed")
+    def _end_of_old_password(self, guest: Guest) -> None:
+        if guest in self.guests:
+            self._tasks.start(guest.cut("the password was changed"), "changed")
 
     def _limit_connections(self) -> None:
         before, self._places = self._places, {}
@@ -193,21 +193,21 @@ class Host:
 
     def go_away(self) -> None:
         """Take no new streams; those that are open go on."""
-        for visitor in self.visitors:
-            if visitor.session is not None:
-                visitor.session.go_away()
+        for guest in self.guests:
+            if guest.session is not None:
+                guest.session.go_away()
 
     def network_changed(self, addresses: Collection[str]) -> None:
         """This machine has `addresses` now: sessions to one that is gone end, the others are asked about."""
-        for visitor in list(self.visitors):
-            if visitor.session is not None:
-                visitor.session.network_changed(addresses)
+        for guest in list(self.guests):
+            if guest.session is not None:
+                guest.session.network_changed(addresses)
 
     async def aclose(self) -> None:
         """End everything.  Let it drain first: `go_away`."""
         for timer in self._telling.values():
             timer.cancel()
-        sessions = [visitor.session for visitor in self.visitors if visitor.session]
+        sessions = [guest.session for guest in self.guests if guest.session]
         await asyncio.gather(*(session.aclose(ConnectionLost("the host is stopping")) for session in sessions))
         await self._tasks.aclose()
 
@@ -252,12 +252,12 @@ class Host:
             async with asyncio.timeout(self._limits.hello_timeout):
                 tls = await TlsStream.over(tcp, self._front, names=self._names)
                 service = self._service_of(tls)
-                visitor = Visitor(service.label.key_hash, source, "", None, self._clock(), tls)
+                guest = Guest(service.label.key_hash, source, "", None, self._clock(), tls)
                 if tls.key_hash is not None:
-                    await self._begin_session(tls, service, visitor)
+                    await self._begin_session(tls, service, guest)
                     pipe = None
                 else:
-                    pipe = await self._begin_legacy(tls, service, visitor)
+                    pipe = await self._begin_legacy(tls, service, guest)
         except (HardlineError, TimeoutError) as failure:
             reason = failure.message if isinstance(failure, HardlineError) else "no hello in time"
             if isinstance(failure, EarlierVersion):
@@ -272,21 +272,19 @@ class Host:
             raise
         finally:
             self._shaking.pop(tcp, None)
-        self.visitors.add(visitor)
+        self.guests.add(guest)
         # One line per session, not one per browser connection of an original.
-        level = logging.INFO if visitor.session else logging.DEBUG
-        log.event(
-            "visitor.came", level=level, service=visitor.key_hash.short, endpoint=source, protocol=visitor.protocol
-        )
+        level = logging.INFO if guest.session else logging.DEBUG
+        log.event("visitor.came", level=level, service=guest.key_hash.short, endpoint=source, protocol=guest.protocol)
         try:
             if pipe is not None:
                 await self._serve_legacy(pipe, service)
             else:
-                assert visitor.session is not None
-                await asyncio.shield(visitor.session.closed)
+                assert guest.session is not None
+                await asyncio.shield(guest.session.closed)
         finally:
-            self.visitors.discard(visitor)
-            log.event("visitor.left", level=level, service=visitor.key_hash.short, endpoint=source)
+            self.guests.discard(guest)
+            log.event("visitor.left", level=level, service=guest.key_hash.short, endpoint=source)
 
     def _service_of(self, tls: TlsStream) -> Service:
         return self._offered(tls.key_hash or self._server_names.plain(tls.server_name))
@@ -302,24 +300,24 @@ class Host:
 
         When the house is full, somebody gives way.  Raises LimitReached when that is the newcomer.
         """
-        if len(self.visitors) < self._limits.sessions:
+        if len(self.guests) < self._limits.sessions:
             return
-        leaving = gives_way([self._seat(visitor) for visitor in self.visitors], networks(newcomer))
+        leaving = gives_way([self._seat(guest) for guest in self.guests], networks(newcomer))
         if leaving is None:
-            raise LimitReached(f"{len(self.visitors)} sessions are in use ([Session] max_sessions)")
-        self.visitors.discard(leaving)
+            raise LimitReached(f"{len(self.guests)} sessions are in use ([Session] max_sessions)")
+        self.guests.discard(leaving)
         log.debug("visitor.displaced", endpoint=leaving.endpoint, reason="max_sessions")
         if leaving.session is not None:
             leaving.session.abort(ConnectionLost("max_sessions: others needed the room"))
         else:
             leaving.tls.abort()
 
-    def _seat(self, visitor: Visitor) -> Seat[Visitor]:
-        session, where = visitor.session, networks(visitor.endpoint.host)
+    def _seat(self, guest: Guest) -> Seat[Guest]:
+        session, where = guest.session, networks(guest.endpoint.host)
         if session is not None:
-            return Seat(visitor, where, session.open_streams > 0, session.last_used)
-        ago = self._clock() - visitor.since
-        return Seat(visitor, where, True, asyncio.get_running_loop().time() - ago)
+            return Seat(guest, where, session.open_streams > 0, session.last_used)
+        ago = self._clock() - guest.since
+        return Seat(guest, where, True, asyncio.get_running_loop().time() - ago)
 
     def _judge_password(self, service: Service, given: str, address: str) -> None:
         """Raises PasswordRefused for a wrong one, LimitReached when who is at `address` may not guess now."""
@@ -361,29 +359,29 @@ class Host:
 
     # hardline/2
 
-    async def _begin_session(self, tls: TlsStream, service: Service, visitor: Visitor) -> None:
+    async def _begin_session(self, tls: TlsStream, service: Service, guest: Guest) -> None:
         reader = hello.HelloReader()
         while (line := reader.feed(await _more(tls))) is None:
             pass
         theirs = hello.VisitorHello.parse(line)
         service = self._offered(service.key_hash)  # as it is now, however long the hello took
         try:
-            self._judge_password(service, theirs.password, visitor.endpoint.host)
+            self._judge_password(service, theirs.password, guest.endpoint.host)
         except (PasswordRefused, LimitReached) as failure:
             error = hello.BAD_PASSWORD if isinstance(failure, PasswordRefused) else hello.WAIT
             await tls.send(hello.HostRefusal(error).encode())
             raise
         if theirs.client is not None:
             theirs.client.check(VISITOR, tls.exporter(VISITOR, service.key_hash))
-            visitor.client = theirs.client.key_hash
-        self._make_room(visitor.endpoint.host)
-        self._reached(visitor.endpoint, theirs.reached)
+            guest.client = theirs.client.key_hash
+        self._make_room(guest.endpoint.host)
+        self._reached(guest.endpoint, theirs.reached)
         key_hash = service.label.key_hash
         instance = instance_name(self._instance, key_hash)
         await tls.send(hello.HostHello(self._wan_hosts(), service.title, instance).encode())
         if self._offered(key_hash).label != service.label:
             raise ConnectionLost("the password was changed")
-        source = self._source(visitor)
+        source = self._source(guest)
         entrance = self._entrance(key_hash, source)
 
         def accept(stream: Stream) -> None:
@@ -394,11 +392,11 @@ class Host:
                 entrance.came(stream)
 
         session = Session(tls, self._limits.session, client=False, accept=accept, source=source)
-        visitor.session, visitor.protocol = session, "hardline/2"
+        guest.session, guest.protocol = session, "hardline/2"
         session.start(reader.leftover)
 
-    def _source(self, visitor: Visitor) -> Source:
-        name = source_of(visitor.endpoint.host)
+    def _source(self, guest: Guest) -> Source:
+        name = source_of(guest.endpoint.host)
         if (source := self._sources.get(name)) is None:
             source = self._sources[name] = Source(name)
         return source
@@ -485,16 +483,16 @@ class Host:
 
     # hardline/1
 
-    async def _begin_legacy(self, tls: TlsStream, service: Service, visitor: Visitor) -> LegacyPipe:
+    async def _begin_legacy(self, tls: TlsStream, service: Service, guest: Guest) -> LegacyPipe:
         pipe = LegacyPipe(tls)
         line = await pipe.read_line()
         service = self._offered(service.key_hash)
         # An original that wants no password does not look at the line either.
         if service.label.password:
             theirs = hello.LegacyVisitorLine.parse(line)
-            self._judge_password(service, theirs.password, visitor.endpoint.host)
-        self._make_room(visitor.endpoint.host)
-        visitor.protocol = "hardline/1"
+            self._judge_password(service, theirs.password, guest.endpoint.host)
+        self._make_room(guest.endpoint.host)
+        guest.protocol = "hardline/1"
         return pipe
 
     async def _serve_legacy(self, pipe: LegacyPipe, service: Service) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from hardline.machine import addresses, is_made
 from hardline.upnp import routing
 from hardline.upnp.external import judge
-from hardline.upnp.routing import Gateway
+from hardline.upnp.routing import OnInterface
 
 _KERNEL = Path("/proc/net")
 _MAX_TABLE = 1 << 20  # bytes; a router of the internet's core has more
@@ -34,7 +34,7 @@ class Attached:
     """What is known; every address that may be asked for a router is in `own_4` or `own_6`."""
 
     own_4: tuple[Own, ...] = ()
-    own_6: tuple[Gateway, ...] = ()
+    own_6: tuple[OnInterface, ...] = ()
     gateways_4: tuple[tuple[str, str], ...] = ()  # (router, our address towards it)
     gateways_6: tuple[tuple[str, str], ...] = ()
 
@@ -80,7 +80,7 @@ def _addresses_4() -> list[Own]:
     return sorted(found, key=lambda own: (own.interface, own.address))
 
 
-def _towards(route: Gateway, own_4: Sequence[Own]) -> str | None:
+def _towards(route: OnInterface, own_4: Sequence[Own]) -> str | None:
     here = [own for own in own_4 if own.interface == route.interface]
     near = [own for own in here if ipaddress.IPv4Address(route.address) in own.network]
     return (near or here)[0].address if here else None

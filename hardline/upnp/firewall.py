@@ -18,7 +18,7 @@ from typing import Any
 from hardline import log
 from hardline.upnp import child
 from hardline.upnp.grants import Broken, Grant, Refused, RouterFailed, Silent
-from hardline.upnp.ssdp import Place
+from hardline.upnp.ssdp import HttpPlace
 
 FIND_LIMIT = 8.0  # seconds
 HOLD_LIMIT = 6.0
@@ -40,7 +40,7 @@ class Firewall:
     look_every = 120.0
     rest = 2.0
 
-    def __init__(self, router: str, own: str, places: Sequence[Place], control: Place) -> None:
+    def __init__(self, router: str, own: str, places: Sequence[HttpPlace], control: HttpPlace) -> None:
         self.router, self.own = router, own
         self._places, self._control = tuple(places), control
         self._searched = True  # `control` is where it is now
@@ -52,7 +52,7 @@ class Firewall:
         """As Way.key."""
         return self.kind, self.router, self.own
 
-    def moved(self, places: Sequence[Place]) -> bool:
+    def moved(self, places: Sequence[HttpPlace]) -> bool:
         """Take up where the router's descriptions are now; True when they were elsewhere before."""
         moved = set(places) != set(self._places)
         if moved:
@@ -94,7 +94,7 @@ class Firewall:
         return _checked(await child.ask(_PROGRAM, whole | request, limit))
 
 
-async def offers(router: str, own: str, places: Sequence[Place]) -> Firewall | None:
+async def offers(router: str, own: str, places: Sequence[HttpPlace]) -> Firewall | None:
     """Ask at each of `places` whether pinholes are to be had there; None where they are not."""
     if not places:
         return None
@@ -106,22 +106,22 @@ async def offers(router: str, own: str, places: Sequence[Place]) -> Firewall | N
         return None
 
 
-def candidates(gateways: Iterable[tuple[str, str]], said: Iterable[Place]) -> list[Place]:
+def candidates(gateways: Iterable[tuple[str, str]], said: Iterable[HttpPlace]) -> list[HttpPlace]:
     """Where the description may be, at most MAX_PLACES.
 
     `said` is what searches found; first of all the same port and path is tried where the kernel knows the routers to
     be: `gateways`, each with our address towards it.
     """
     heard = list(said)
-    there = [Place(router, at.port, at.path, own) for router, own in gateways for at in heard]
+    there = [HttpPlace(router, at.port, at.path, own) for router, own in gateways for at in heard]
     return list(dict.fromkeys([*there, *heard]))[:MAX_PLACES]
 
 
-async def _find(places: Sequence[Place]) -> Place:
+async def _find(places: Sequence[HttpPlace]) -> HttpPlace:
     request = {"do": "find", "places": [place.parts for place in places]}
     match _checked(await child.ask(_PROGRAM, request, FIND_LIMIT)):
         case {"control": [str(host), int(port), str(path), str(own)]}:
-            return Place(host, port, path, own)
+            return HttpPlace(host, port, path, own)
     raise Broken("its description could not be read")
 
 

@@ -1,6 +1,6 @@
 """What a router gives, and how it fails: the words that all ways to ask one have in common, without I/O.
 
-leases.Lease ── hold(inside, wished, lease) ──▶ Way: gateway.Igd · portcontrol.Pcp and NatPmp · firewall.Firewall
+leases.Lease ── hold(inside, wished, lease) ──▶ Way: router.Igd · portcontrol.Pcp and NatPmp · firewall.Firewall
              ◀── Grant(external, port, lifetime) or RouterFailed ──
 """
 

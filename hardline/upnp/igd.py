@@ -1,6 +1,6 @@
 """A program of its own: talks UPnP with one router about one port, then ends.
 
-    gateway.Igd ── stdin: one request, JSON ──▶ this ── miniupnpc: HTTP and XML ──▶ router
+    router.Igd ── stdin: one request, JSON ──▶ this ── miniupnpc: HTTP and XML ──▶ router
                 ◀── stdout: one line of JSON ──
 
 miniupnpc waits and reads for as long as a router goes on sending.  Here a router that never ends, sends gigabytes or

@@ -1,7 +1,7 @@
 """All routers: found, asked, followed; what the world can reach, and what a person should do where it cannot.
 
     Mappings.run ── attached ─▶ addresses, default gateways
-                 ── searching ─▶ UPnP routers ─────────────▶ Lease(gateway.Igd)
+                 ── searching ─▶ UPnP routers ─────────────▶ Lease(router.Igd)
                  ── portcontrol ─▶ gateways without UPnP ──▶ Lease(Pcp or NatPmp)
                  ── portcontrol ─▶ IPv6 firewalls ─────────▶ Lease(Pcp)
                  ── searching ─▶ those without PCP ────────▶ Lease(firewall.Firewall)
@@ -26,11 +26,11 @@ from hardline.upnp.advice import Router, advise
 from hardline.upnp.announcements import Announcements
 from hardline.upnp.attached import Attached, attached
 from hardline.upnp.firewall import Firewall, candidates, offers
-from hardline.upnp.gateway import Igd
 from hardline.upnp.grants import RouterFailed, Way
 from hardline.upnp.leases import Lease
 from hardline.upnp.portcontrol import Pcp, speaks
-from hardline.upnp.routing import Gateway
+from hardline.upnp.router import Igd
+from hardline.upnp.routing import OnInterface
 from hardline.upnp.searching import Found, search, search_6
 from hardline.upnp.telling import Teller
 
@@ -216,7 +216,7 @@ class Mappings:
             await self._end(Firewall, way.own)
         await self._hold(speaking)
 
-    async def _search_firewall(self, own: Gateway, found: Sequence[Found]) -> None:
+    async def _search_firewall(self, own: OnInterface, found: Sequence[Found]) -> None:
         """Have one IPv6 address opened by UPnP; never where PCP opened it, or did and may again."""
         known = next((lease for lease in self._of(Firewall, own.address) if self._runs(lease)), None)
         if any(self._runs(lease) and lease.worked for lease in self._of(Pcp, own.address)):

@@ -43,13 +43,13 @@ class Failed(Exception):
         self.kind, self.code = kind, code
 
 
-class Place:
+class HttpPlace:
     """Where something is asked, and the address of ours to ask it from: routers open only for whoever asks."""
 
     def __init__(self, host: str, port: int, path: str, own: str) -> None:
         self.host, self.port, self.path, self.own = host, port, path, own
 
-    def at(self, url: str) -> Place:
+    def at(self, url: str) -> HttpPlace:
         """Where the URL of a description leads, on the same host."""
         try:
             whole = urlsplit(urljoin(f"http://router:{self.port}{self.path}", url))
@@ -59,7 +59,7 @@ class Place:
         path = whole.path + (f"?{whole.query}" if whole.query else "")
         if whole.scheme != "http" or len(path) > MAX_PATH or not _PLAIN_PATH.match(path):
             raise Failed("broken", "its description leads to nowhere")
-        return Place(self.host, port, path, self.own)
+        return HttpPlace(self.host, port, path, self.own)
 
     def fetch(self) -> bytes:
         return self._exchange("GET", b"", {})
@@ -133,7 +133,7 @@ def elements(xml: bytes) -> list[tuple[str, dict[str, str]]]:
     return found
 
 
-def find(places: list[Place]) -> Place:
+def find(places: list[HttpPlace]) -> HttpPlace:
     """Where commands go: of the first place whose description offers the service."""
     failures = []
     for place in places:
@@ -150,7 +150,7 @@ def find(places: list[Place]) -> Place:
 class Pinhole:
     """One port of one address of ours at one router."""
 
-    def __init__(self, control: Place, client: str, port: int) -> None:
+    def __init__(self, control: HttpPlace, client: str, port: int) -> None:
         self._control, self._client, self._port = control, client, port
 
     def hold(self, known: int | None, lease: int) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def _number(text: str, most: int) -> int:
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Do what is asked."""
-    places = [Place(*place) for place in request["places"]]
+    places = [HttpPlace(*place) for place in request["places"]]
     try:
         if request["do"] == "find":
             control = find(places)

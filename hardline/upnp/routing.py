@@ -15,14 +15,14 @@ MAX_LINES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """Where packets for the world go: a router, through an interface of ours."""
+class OnInterface:
+    """An address, and the interface of ours at which it is: of a default gateway, or our own."""
 
     address: str
     interface: str
 
 
-def gateways_4(text: str) -> list[Gateway]:
+def gateways_4(text: str) -> list[OnInterface]:
     """The IPv4 default gateways in /proc/net/route, the preferred one first."""
     found = []
     for line in text.splitlines()[1:MAX_LINES]:
@@ -32,13 +32,13 @@ def gateways_4(text: str) -> list[Gateway]:
             if int(destination, 16) or int(mask, 16) or int(flags, 16) & (_UP | _GATEWAY) != _UP | _GATEWAY:
                 continue
             packed = struct.pack("=I", int(gateway, 16))
-            found.append((int(metric), Gateway(str(ipaddress.IPv4Address(packed)), name)))
+            found.append((int(metric), OnInterface(str(ipaddress.IPv4Address(packed)), name)))
         except (ValueError, IndexError, struct.error):
             continue
     return _preferred(found)
 
 
-def gateways_6(text: str) -> list[Gateway]:
+def gateways_6(text: str) -> list[OnInterface]:
     """The IPv6 default gateways in /proc/net/ipv6_route; a link-local one has its interface as scope."""
     found = []
     for line in text.splitlines()[:MAX_LINES]:
@@ -49,13 +49,13 @@ def gateways_6(text: str) -> list[Gateway]:
                 continue
             address = ipaddress.IPv6Address(int(hop, 16))
             scoped = f"{address}%{name}" if address.is_link_local else str(address)
-            found.append((int(metric, 16), Gateway(scoped, name)))
+            found.append((int(metric, 16), OnInterface(scoped, name)))
         except (ValueError, IndexError):
             continue
     return _preferred(found)
 
 
-def lasting_6(text: str) -> list[Gateway]:
+def lasting_6(text: str) -> list[OnInterface]:
     """Our own IPv6 addresses in /proc/net/if_inet6 that will stay: not those made to be forgotten (RFC 8981)."""
     found = []
     for line in text.splitlines()[:MAX_LINES]:
@@ -63,12 +63,12 @@ def lasting_6(text: str) -> list[Gateway]:
         try:
             address, flags, name = fields[0], int(fields[4], 16), fields[5]
             if not flags & (_TEMPORARY | _UNUSABLE):
-                found.append(Gateway(str(ipaddress.IPv6Address(int(address, 16))), name))
+                found.append(OnInterface(str(ipaddress.IPv6Address(int(address, 16))), name))
         except (ValueError, IndexError):
             continue
     return found
 
 
-def _preferred(found: list[tuple[int, Gateway]]) -> list[Gateway]:
+def _preferred(found: list[tuple[int, OnInterface]]) -> list[OnInterface]:
     ordered = sorted(found, key=lambda entry: entry[0])
     return list(dict.fromkeys(gateway for _, gateway in ordered))

@@ -18,7 +18,7 @@ from hardline import log
 from hardline.errors import PeerError
 from hardline.upnp import ssdp
 from hardline.upnp.attached import Attached, Own
-from hardline.upnp.routing import Gateway
+from hardline.upnp.routing import OnInterface
 
 WAIT = 2.0  # seconds
 REPEAT_AT = 0.5
@@ -66,7 +66,7 @@ class _Search(asyncio.DatagramProtocol):
         log.debug("upnp.deaf", own=self.own, reason=str(failure))
 
 
-async def search_6(own: Gateway, addresses: frozenset[str]) -> list[str]:
+async def search_6(own: OnInterface, addresses: frozenset[str]) -> list[str]:
     """Ask from our IPv6 address `own` who is a router; returns where their descriptions are.  `addresses` are ours.
 
     Takes at most WAIT seconds, LINGER more than the first answer.
@@ -147,7 +147,7 @@ def _send(opened: list[tuple[asyncio.DatagramTransport, _Search]], gateways: set
 
 
 async def _open(
-    own: Own | Gateway, addresses: frozenset[str], news: asyncio.Event
+    own: Own | OnInterface, addresses: frozenset[str], news: asyncio.Event
 ) -> tuple[asyncio.DatagramTransport, _Search] | None:
     near = (own.network,) if isinstance(own, Own) else ssdp.near(own.address)
     searching = socket.socket(socket.AF_INET if isinstance(own, Own) else socket.AF_INET6, socket.SOCK_DGRAM)

@@ -38,7 +38,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class HttpPlace:
     """Where something is asked by HTTP, and the address of ours to ask it from.  A link-local host has its scope."""
 
     host: str
@@ -103,12 +103,12 @@ def host_of(url: str) -> str:
     return str(address)
 
 
-def place(url: str, own: str, interface: str) -> Place:
+def place(url: str, own: str, interface: str) -> HttpPlace:
     """Where a URL that `location` returned leads, for whoever asks from `own`."""
     parts, host = urlsplit(url), host_of(url)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     linked = ":" in host and ipaddress.IPv6Address(host) in _LINK
-    return Place(f"{host}%{interface}" if linked else host, parts.port or 80, path, own)
+    return HttpPlace(f"{host}%{interface}" if linked else host, parts.port or 80, path, own)
 
 
 def near(own: str) -> tuple[ipaddress.IPv6Network, ...]:

@@ -1,4 +1,4 @@
-"""Telling at once that something changed, and somebody who changes all the time less often.
+"""A debounce: tell at once that something changed, and of somebody who changes all the time less often.
 
 tell() ──▶ say() now, unless BURST were said within WITHIN seconds; then once when that time is over
 """

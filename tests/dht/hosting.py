@@ -8,9 +8,9 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 from hardline import certificates
-from hardline.dht.directory import Directory, Published
 from hardline.dht.finder import DhtFinder
-from hardline.dht.node import Node, NodeOptions
+from hardline.dht.node import NodeOptions, OpenDhtNode
+from hardline.dht.publisher import Published, Publisher
 from hardline.dht.table import Table
 from hardline.identity import KeyHash
 from hardline.routes import Candidate, Endpoint
@@ -25,8 +25,8 @@ async def unknown(name: KeyHash) -> str:
 
 
 @contextlib.asynccontextmanager
-async def node(at: Sequence[Endpoint]) -> AsyncIterator[Node]:
-    made = Node(NodeOptions(at, bind=("127.0.0.1",)))
+async def node(at: Sequence[Endpoint]) -> AsyncIterator[OpenDhtNode]:
+    made = OpenDhtNode(NodeOptions(at, bind=("127.0.0.1",)))
     try:
         assert await made.wait_connected(10)
         yield made
@@ -40,7 +40,7 @@ class Host:
     def __init__(self, table: Table, identities: Sequence[certificates.Identity], skew: float = 0.0) -> None:
         self.hosts = [HERE]
         self.names = [identity.key_hash for identity in identities]
-        self.directory = Directory(
+        self.publisher = Publisher(
             table,
             services=lambda: [Published(identity) for identity in identities],
             hosts=lambda: self.hosts,
@@ -49,14 +49,14 @@ class Host:
         )
 
     def are_read_back(self, host: Endpoint = HERE) -> bool:
-        said = self.directory.describe()
+        said = self.publisher.describe()
         return len(said) == len(self.names) and all(
             each["read_back"] and each["hosts"] == [str(host)] for each in said.values()
         )
 
     @contextlib.asynccontextmanager
     async def announced(self) -> AsyncIterator[None]:
-        task = asyncio.get_running_loop().create_task(self.directory.run())
+        task = asyncio.get_running_loop().create_task(self.publisher.run())
         try:
             async with asyncio.timeout(100):
                 while not self.are_read_back():

@@ -8,7 +8,7 @@ import pytest
 
 from hardline.config import DhtSection
 from hardline.dht.either import Either, open_table
-from hardline.dht.node import Node, NodeOptions
+from hardline.dht.node import NodeOptions, OpenDhtNode
 from hardline.dht.proxy import Proxies
 from hardline.dht.record import info_hash
 from hardline.dht.table import NotStored
@@ -67,7 +67,7 @@ class TestReal:
             monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
             async def story() -> None:
-                table = Either(Node(NodeOptions(bind=("127.0.0.1",))), Proxies([proxy.url]))
+                table = Either(OpenDhtNode(NodeOptions(bind=("127.0.0.1",))), Proxies([proxy.url]))
                 began = beats()
                 await table.put(KEY, b"value", 10)
                 assert await values(table) == [b"value"]
@@ -83,7 +83,8 @@ class TestReal:
 
             async def story() -> None:
                 table = Either(
-                    Node(NodeOptions(nodes[0].endpoints[:1], bind=("127.0.0.1",))), Proxies(["http://127.0.0.1:9"])
+                    OpenDhtNode(NodeOptions(nodes[0].endpoints[:1], bind=("127.0.0.1",))),
+                    Proxies(["http://127.0.0.1:9"]),
                 )
                 await table.put(KEY, b"value", 10)
                 assert await values(table) == [b"value"]
@@ -97,7 +98,7 @@ class TestReal:
         with Island() as island:
 
             async def story() -> None:
-                table = Either(Node(NodeOptions([Endpoint("127.0.0.1", 9)], bind=("127.0.0.1",))), Proxies([]))
+                table = Either(OpenDhtNode(NodeOptions([Endpoint("127.0.0.1", 9)], bind=("127.0.0.1",))), Proxies([]))
                 getting = asyncio.get_running_loop().create_task(values(table))
                 await asyncio.sleep(0.3)
                 getting.cancel()

@@ -16,7 +16,7 @@ import pytest
 from hardline import certificates
 from hardline.dht.either import Either
 from hardline.dht.finder import DhtFinder
-from hardline.dht.node import Node, NodeOptions
+from hardline.dht.node import NodeOptions, OpenDhtNode
 from hardline.dht.proxy import Proxies
 from hardline.dht.record import days, plain_key, record_key
 from hardline.routes import Candidate, Endpoint
@@ -54,7 +54,7 @@ def test_a_warm_node_finds_a_service_at_once_and_a_cold_one_soon(network, identi
                 candidate, took = await first(visiting, name)
                 assert candidate == Candidate(HERE, candidate.via, "DHT", plain=False)
                 assert took < 2
-            cold = Node(NodeOptions(nodes[1].endpoints[:1], bind=("127.0.0.1",)))
+            cold = OpenDhtNode(NodeOptions(nodes[1].endpoints[:1], bind=("127.0.0.1",)))
             candidate, took = await first(cold, name)
             await cold.aclose()
             assert candidate is not None
@@ -93,7 +93,7 @@ def test_a_service_that_moved_is_found_at_its_new_address(network, identities):
             async with host.announced():
                 finder = DhtFinder(visiting, ours=lambda: (), protocol_of=unknown)
                 host.hosts = [THERE]
-                host.directory.changed()
+                host.publisher.changed()
                 async with asyncio.timeout(100):
                     while THERE not in [each.endpoint async for each in finder.find(host.names[0])]:
                         await asyncio.sleep(0.1)
@@ -163,7 +163,7 @@ def test_a_node_that_reaches_nobody_is_helped_by_a_proxy(network, identities):
     identity = identities[3]
 
     async def story() -> None:
-        lonely = Node(NodeOptions([Endpoint("127.0.0.1", 9)], bind=("127.0.0.1",)))
+        lonely = OpenDhtNode(NodeOptions([Endpoint("127.0.0.1", 9)], bind=("127.0.0.1",)))
         visiting = Either(lonely, Proxies([proxy.url]))
         async with node(nodes[1].endpoints) as hosting, Host(hosting, [identity]).announced():
             candidate, took = await first(visiting, identity.key_hash)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hardline.dht.node import Node, NodeOptions
+from hardline.dht.node import NodeOptions, OpenDhtNode
 from hardline.dht.record import info_hash
 from hardline.dht.table import NotStored
 from hardline.routes import Endpoint
@@ -35,20 +35,20 @@ def network() -> Iterator[tuple[Island, list[Nodes]]]:
 
 
 @contextlib.asynccontextmanager
-async def node(known: list[Nodes], file: Path | None = None, **options: object) -> AsyncIterator[Node]:
+async def node(known: list[Nodes], file: Path | None = None, **options: object) -> AsyncIterator[OpenDhtNode]:
     bootstrap = [known[0].endpoints[0]] if known else []
-    made = Node(NodeOptions(bootstrap, bind=("127.0.0.1",), **options), file)  # type: ignore[arg-type]
+    made = OpenDhtNode(NodeOptions(bootstrap, bind=("127.0.0.1",), **options), file)  # type: ignore[arg-type]
     try:
         yield made
     finally:
         await made.aclose()
 
 
-async def values(made: Node, key: str = KEY, limit: float = 10.0) -> list[bytes]:
+async def values(made: OpenDhtNode, key: str = KEY, limit: float = 10.0) -> list[bytes]:
     return [value async for value in made.get(info_hash(key), LARGEST, limit)]
 
 
-async def restarted(made: Node, restarts: int) -> None:
+async def restarted(made: OpenDhtNode, restarts: int) -> None:
     while made.describe()["restarts"] < restarts or not made.connected:
         await asyncio.sleep(0.02)
 
@@ -312,10 +312,10 @@ def test_the_child_ends_with_the_process_that_started_it(network):
     island, nodes = network
     program = (
         "import asyncio, sys\n"
-        "from hardline.dht.node import Node, NodeOptions\n"
+        "from hardline.dht.node import NodeOptions, OpenDhtNode\n"
         "from hardline.routes import Endpoint\n"
         "async def main():\n"
-        f"    node = Node(NodeOptions([Endpoint.parse('{nodes[0].endpoints[0]}')], bind=('127.0.0.1',)))\n"
+        f"    node = OpenDhtNode(NodeOptions([Endpoint.parse('{nodes[0].endpoints[0]}')], bind=('127.0.0.1',)))\n"
         "    await node.wait_connected(10)\n"
         "    print(node.pid, flush=True)\n"
         "    await asyncio.Event().wait()\n"

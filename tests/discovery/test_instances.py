@@ -14,10 +14,10 @@ from hardline.discovery.instances import (
     SERVICE_TYPE,
     Address,
     Instances,
-    Place,
     Pointer,
     Record,
-    Text,
+    Srv,
+    Txt,
     full_name,
     label_in,
     names_for,
@@ -46,8 +46,8 @@ def label(number: int) -> Label:
 def announcement(number: int, name: str = "wiki", server: str = SERVER, address: str = HERE) -> list[Record]:
     return [
         Pointer(name),
-        Place(name, server, 7008),
-        Text(name, text_of(label(number))),
+        Srv(name, server, 7008),
+        Txt(name, text_of(label(number))),
         Address(server, address),
     ]
 
@@ -169,13 +169,13 @@ def test_what_comes_in_pieces_is_asked_for_and_put_together():
 def test_names_are_compared_in_any_case():
     instances = Instances()
     instances.heard(announcement(1, "Wiki"), HERE, 0.0)
-    instances.heard([Text("WIKI", text_of(label(2)))], HERE, 0.0)
+    instances.heard([Txt("WIKI", text_of(label(2)))], HERE, 0.0)
     instances.heard([Address(SERVER.upper(), "192.168.1.8")], HERE, 0.0)
     assert endpoints(instances, 2) == ["192.168.1.8:7008"]
 
 
 @pytest.mark.parametrize(
-    "goodbye", [Pointer("WIKI", gone=True), Place("wiki", SERVER, 7008, gone=True), Text("wiki", b"", gone=True)]
+    "goodbye", [Pointer("WIKI", gone=True), Srv("wiki", SERVER, 7008, gone=True), Txt("wiki", b"", gone=True)]
 )
 def test_a_goodbye_is_believed_of_whoever_said_it_and_of_nobody_else(goodbye):
     instances = Instances()
@@ -197,7 +197,7 @@ def test_nobody_can_change_what_another_one_announced():
 def test_a_text_that_is_no_longer_ours_takes_the_service_away():
     instances = Instances()
     instances.heard(announcement(1), HERE, 0.0)
-    instances.heard([Pointer("wiki"), Place("wiki", SERVER, 7008), Text("wiki", b"\x03v=2")], HERE, 1.0)
+    instances.heard([Pointer("wiki"), Srv("wiki", SERVER, 7008), Txt("wiki", b"\x03v=2")], HERE, 1.0)
     assert titles(instances) == []
     assert instances.unknown() == []
 
@@ -235,7 +235,7 @@ def test_who_said_it_first_is_tried_first_however_often_others_say_it():
 
 def test_a_port_of_zero_is_nowhere():
     instances = Instances()
-    instances.heard([*announcement(1), Place("wiki", SERVER, 0)], HERE, 0.0)
+    instances.heard([*announcement(1), Srv("wiki", SERVER, 0)], HERE, 0.0)
     assert endpoints(instances, 1) == []
 
 
@@ -280,8 +280,8 @@ servers = st.sampled_from(["x.local.", "X.local.", "y.local."])
 records = st.lists(
     st.one_of(
         st.builds(Pointer, names, st.booleans()),
-        st.builds(Place, names, servers, st.integers(0, 65_535), st.booleans()),
-        st.builds(Text, names, st.one_of(st.binary(max_size=60), labels.map(text_of)), st.booleans()),
+        st.builds(Srv, names, servers, st.integers(0, 65_535), st.booleans()),
+        st.builds(Txt, names, st.one_of(st.binary(max_size=60), labels.map(text_of)), st.booleans()),
         st.builds(Address, servers, st.sampled_from(["10.0.0.1", "fd00::1", "fe80::1%eth0"]), st.booleans()),
     ),
     max_size=12,

@@ -19,7 +19,7 @@ from hardline.cache.kept import heads, layout
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.keeper import Keeper
 from hardline.cache.kept.ledger import Ledger
-from hardline.cache.policy import cachecontrol, invalidation, storable, validation, variants, visit
+from hardline.cache.policy import cachecontrol, cacherequest, invalidation, storable, validation, variants
 from hardline.cache.policy.cachecontrol import FOREVER
 from hardline.cache.policy.fields import HOP_BY_HOP, Fields, combined, end_to_end, items, values
 from hardline.cache.policy.freshness import Use, freshness, may_stand_in, may_use
@@ -130,8 +130,8 @@ def request_head(data: bytes) -> None:
     target, _, lines = rest.partition(b"\n")
     raw = [(name, value.strip(b" \t\r")) for name, _, value in (line.partition(b":") for line in lines.split(b"\n"))]
     try:
-        seen = visit.read(method.decode("latin-1"), target.decode("utf-8", "surrogateescape"), raw)
-    except visit.Refused as refused:
+        seen = cacherequest.read(method.decode("latin-1"), target.decode("utf-8", "surrogateescape"), raw)
+    except cacherequest.Refused as refused:
         assert refused.status in (400, 405, 431)
         return
     assert seen.target.startswith("/")
@@ -143,7 +143,7 @@ def request_head(data: bytes) -> None:
     assert all(host.strip() == seen.host for host in values(seen.fields, "host"))
     assert not set(seen.host) & set("/?#@ \t\\")
     assert len(set(values(seen.fields, "content-length"))) <= 1
-    again = visit.read(
+    again = cacherequest.read(
         seen.method, seen.target, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in seen.fields]
     )
     assert (again.target, again.host, again.fields) == (seen.target, seen.host, seen.fields)

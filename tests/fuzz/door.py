@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 import h11
 import httptools
 
+from hardline.door.conversation import Conversation
+from hardline.door.forwarding import AnswerHead, body_of, origin_request
+from hardline.door.head import BadHead, Form, Head, HeadReader
+from hardline.door.hostname import Misdirected, route_host
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash, Label
-from hardline.proxy.conversation import Conversation
-from hardline.proxy.forwarding import AnswerHead, body_of, origin_request
-from hardline.proxy.head import BadHead, Form, Head, HeadReader
-from hardline.proxy.hostname import Misdirected, route_host
 from hardline.showable import is_plain
 from hardline.tunnel.names import ServerNames
 from tests.fuzz import other_parsers

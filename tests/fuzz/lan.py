@@ -14,10 +14,10 @@ from hardline.discovery.instances import (
     MAX_SEARCHED,
     Address,
     Instances,
-    Place,
     Pointer,
     Record,
-    Text,
+    Srv,
+    Txt,
     full_name,
     label_in,
     names_for,
@@ -91,7 +91,7 @@ def dnssd_records(data: bytes) -> None:
         now += 1.0
         sources.add(source)
         news = table.heard(records, source, now, wanted=(KEY_HASH,))
-        said = {label_in(each.text) for each in records if isinstance(each, Text)}
+        said = {label_in(each.text) for each in records if isinstance(each, Txt)}
         assert len(news) <= MAX_PER_SOURCE + MAX_SEARCHED or said
         assert sum(map(len, table.names().values())) <= MAX_OFFERS + MAX_SEARCHED
         for offer in table.current(now):
@@ -148,9 +148,9 @@ def _packets(data: bytes) -> Iterator[tuple[str, list[Record]]]:
             case 1:
                 records.append(Pointer(name, gone))
             case 2:
-                records.append(Place(name, _SERVERS[where % 4], what * 257 % 65_536, gone))
+                records.append(Srv(name, _SERVERS[where % 4], what * 257 % 65_536, gone))
             case 3:
-                records.append(Text(name, _TEXTS[what % 6], gone))
+                records.append(Txt(name, _TEXTS[what % 6], gone))
             case 4:
                 records.append(Address(_SERVERS[where % 4], _ADDRESSES[what % 4], gone))
     yield source, records

@@ -243,8 +243,8 @@ def test_in_a_full_house_whoever_has_most_sessions_gives_up_the_one_not_used_for
             newcomer = await house.guest("127.0.0.4", stack)
             assert newcomer.was_greeted
             await greedy[0].is_cut()
-            await eventually(lambda: len(house.host.visitors) == 4, "four are in")
-            left = sorted(visitor.endpoint.host for visitor in house.host.visitors)
+            await eventually(lambda: len(house.host.guests) == 4, "four are in")
+            left = sorted(visitor.endpoint.host for visitor in house.host.guests)
             assert left == ["127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
             assert modest.was_greeted
 
@@ -261,10 +261,10 @@ def test_whoever_has_most_sessions_gives_up_one_of_its_own_for_one_more_while_it
             for guest in (second, third):
                 await guest.open_stream()
             await eventually(
-                lambda: sum(bool(visitor.session.open_streams) for visitor in house.host.visitors) == 2, "both are used"
+                lambda: sum(bool(visitor.session.open_streams) for visitor in house.host.guests) == 2, "both are used"
             )
             assert not (await house.guest("127.0.0.2", stack)).was_greeted
-            assert len(house.host.visitors) == 3
+            assert len(house.host.guests) == 3
             assert other.was_greeted
 
     run(tmp_path, story, sessions=3)
@@ -284,7 +284,7 @@ def test_a_house_full_of_idle_sessions_has_room_for_a_newcomer(tmp_path, monkeyp
                 assert (await house.guest(newcomer, stack)).was_greeted
             await guests[0].is_cut()
             await guests[1].is_cut()
-            assert len(house.host.visitors) == 30
+            assert len(house.host.guests) == 30
 
     run(tmp_path, story, sessions=30)
 
@@ -438,7 +438,7 @@ def test_what_an_old_password_opened_comes_to_an_end(tmp_path, monkeypatch):
             await asyncio.sleep(0.4)
             assert house.local_connections == 2, "only another password is one"
             house.host.replace([replace(house.service, settings=replace(house.service.settings, password="another"))])
-            await eventually(lambda: house.local_connections == 0 and not house.host.visitors, "both are cut")
+            await eventually(lambda: house.local_connections == 0 and not house.host.guests, "both are cut")
 
     run(tmp_path, story, password="sesame")
 
@@ -451,7 +451,7 @@ def test_who_is_connected_to_what_is_removed_is_cut_in_either_protocol(tmp_path)
             await house.original("127.0.0.3", "", stack)
             await eventually(lambda: house.local_connections == 2, "both are used")
             house.host.replace([])
-            await eventually(lambda: house.local_connections == 0 and not house.host.visitors, "both are cut")
+            await eventually(lambda: house.local_connections == 0 and not house.host.guests, "both are cut")
 
     run(tmp_path, story)
 
@@ -575,7 +575,7 @@ def test_connections_that_say_nothing_take_no_room_from_those_who_are_in(tmp_pat
             for number in range(20):
                 await stack.enter_async_context(house.caller(f"127.0.1.{1 + number}"))
             assert guest.was_greeted
-            assert len(house.host.visitors) == 1
+            assert len(house.host.guests) == 1
 
     run(tmp_path, story, sessions=1)
 

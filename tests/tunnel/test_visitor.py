@@ -223,7 +223,7 @@ def test_a_session_that_was_not_used_for_a_while_is_closed(tmp_path):
         async with pair(tmp_path, echo, limits) as both:
             await echoed(both, b"x")
             await eventually(lambda: not both.visitor.sessions, "the cold session was closed")
-            await eventually(lambda: not both.host.visitors, "the host saw it")
+            await eventually(lambda: not both.host.guests, "the host saw it")
 
     run(story)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hardline.upnp.ssdp import Place
+from hardline.upnp.ssdp import HttpPlace
 from tests.upnp.fake_igd import FakeIgd
 
 SERVICE = "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1"
@@ -32,8 +32,8 @@ class FakeFirewall(FakeIgd):
     number: int | str = 700  # the id of the next one
     wished: list[str] = field(default_factory=list)  # leases, as they were asked for
 
-    def place(self, host: str = HERE, path: str = "/root.xml", own: str = "") -> Place:
-        return Place(host, self.port, path, own or host)
+    def place(self, host: str = HERE, path: str = "/root.xml", own: str = "") -> HttpPlace:
+        return HttpPlace(host, self.port, path, own or host)
 
     def _do(self, action: str, fields: dict[str, str], peer: str) -> dict[str, object] | int:
         if action in self.refused:

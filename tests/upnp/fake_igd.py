@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
-from hardline.upnp.gateway import Igd
+from hardline.upnp.router import Igd
 
 NAME = "hardline test"
 PORT = 5000  # of the program

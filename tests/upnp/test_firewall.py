@@ -11,7 +11,7 @@ import pytest
 from hardline.upnp import pinhole
 from hardline.upnp.firewall import HOLD_LIMIT, LONGEST, OPEN, Firewall, candidates, offers
 from hardline.upnp.grants import Broken, Grant, Refused, RouterFailed, Silent
-from hardline.upnp.ssdp import Place
+from hardline.upnp.ssdp import HttpPlace
 from tests.support.beats import beats
 from tests.support.size import FULL
 from tests.upnp.fake_firewall import FORBIDDEN, HERE, NO_SUCH, NOT_YOU, OFF, FakeFirewall, Opened
@@ -26,7 +26,7 @@ def with_router(router: FakeFirewall, work: Work, address: str = HERE, own: str 
     async def whole() -> None:
         async with router.running(address):
             place = router.place(address)
-            await work(Firewall("the router", own, [place], Place(address, router.port, "/control", address)))
+            await work(Firewall("the router", own, [place], HttpPlace(address, router.port, "/control", address)))
 
     asyncio.run(whole())
 
@@ -47,7 +47,7 @@ def failure_of(router: FakeFirewall) -> RouterFailed:
     return caught.value
 
 
-def found_by(router: FakeIgd, places: Callable[[], list[Place]]) -> Firewall | None:
+def found_by(router: FakeIgd, places: Callable[[], list[HttpPlace]]) -> Firewall | None:
     async def whole() -> Firewall | None:
         async with router.running(HERE):
             return await offers("the router", HERE, places())
@@ -234,7 +234,7 @@ def test_the_place_whose_description_offers_pinholes_is_asked():
     async def whole() -> None:
         async with FakeIgd().running(HERE) as other, router.running(HERE):
             port = int(other.urls[0].split(":")[2].split("/")[0])
-            way = await offers("the router", HERE, [Place(HERE, port, "/root.xml", HERE), router.place()])
+            way = await offers("the router", HERE, [HttpPlace(HERE, port, "/root.xml", HERE), router.place()])
             assert way
             assert (await way.hold(7008, 7008, 1800)).port == 7008
 
@@ -244,7 +244,7 @@ def test_the_place_whose_description_offers_pinholes_is_asked():
 
 def test_a_router_without_the_service_offers_nothing():
     router = FakeIgd()
-    assert found_by(router, lambda: [Place(HERE, router.port, "/root.xml", HERE)]) is None
+    assert found_by(router, lambda: [HttpPlace(HERE, router.port, "/root.xml", HERE)]) is None
     assert router.asked == ["description"]
 
 
@@ -268,7 +268,7 @@ def test_a_router_whose_description_moved_is_asked_there():
 
 
 def test_the_router_of_the_kernel_is_asked_first_and_the_list_is_bounded():
-    heard = [Place("2a0e::1", 5000 + n, "/d.xml", "2a0e::9") for n in range(9)]
+    heard = [HttpPlace("2a0e::1", 5000 + n, "/d.xml", "2a0e::9") for n in range(9)]
     places = candidates([("fe80::1%eth0", "2a0e::9")], [*heard[:2], heard[0]])
     assert [(place.host, place.port) for place in places] == [
         *[("fe80::1%eth0", 5000), ("fe80::1%eth0", 5001)],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.upnp.pinhole import Failed, Place, elements
+from hardline.upnp.pinhole import Failed, HttpPlace, elements
 
 pytestmark = pytest.mark.pure
 
@@ -52,7 +52,7 @@ def test_any_bytes_are_elements_or_failed(xml: bytes):
 @given(st.text(max_size=60))
 def test_any_url_leads_to_the_same_host_or_nowhere(url: str):
     with contextlib.suppress(Failed):
-        at = Place("fe80::1%eth0", 5000, "/d.xml", "2a0e::9").at(url)
+        at = HttpPlace("fe80::1%eth0", 5000, "/d.xml", "2a0e::9").at(url)
         assert (at.host, at.own) == ("fe80::1%eth0", "2a0e::9")
         assert at.path.startswith("/")
         assert at.path.isprintable()
@@ -69,5 +69,5 @@ def test_any_url_leads_to_the_same_host_or_nowhere(url: str):
     ],
 )
 def test_a_control_url_is_read_as_of_the_description(url: str, port: int, path: str):
-    at = Place("192.168.1.1", 5000, "/igd/d.xml", "").at(url)
+    at = HttpPlace("192.168.1.1", 5000, "/igd/d.xml", "").at(url)
     assert (at.host, at.port, at.path) == ("192.168.1.1", port, path)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.upnp.routing import Gateway, gateways_4, gateways_6, lasting_6
+from hardline.upnp.routing import OnInterface, gateways_4, gateways_6, lasting_6
 
 pytestmark = pytest.mark.pure
 
@@ -36,15 +36,15 @@ OWN_6 = """\
 
 
 def test_the_preferred_gateway_comes_first_and_tunnels_and_downed_routes_are_left_out():
-    assert gateways_4(ROUTES_4) == [Gateway("192.168.1.1", "eth0"), Gateway("192.168.77.1", "wlan0")]
+    assert gateways_4(ROUTES_4) == [OnInterface("192.168.1.1", "eth0"), OnInterface("192.168.77.1", "wlan0")]
 
 
 def test_a_link_local_gateway_has_its_interface():
-    assert gateways_6(ROUTES_6) == [Gateway("2a0e:b107:77:1::1", "eth1"), Gateway("fe80::1%eth0", "eth0")]
+    assert gateways_6(ROUTES_6) == [OnInterface("2a0e:b107:77:1::1", "eth1"), OnInterface("fe80::1%eth0", "eth0")]
 
 
 def test_addresses_that_are_temporary_tentative_or_deprecated_are_left_out():
-    assert lasting_6(OWN_6) == [Gateway("2a0e:b107:77:1::10", "eth0"), Gateway("::1", "lo")]
+    assert lasting_6(OWN_6) == [OnInterface("2a0e:b107:77:1::10", "eth0"), OnInterface("::1", "lo")]
 
 
 @given(st.text(max_size=300))

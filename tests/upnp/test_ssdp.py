@@ -146,8 +146,8 @@ def test_over_ipv6_only_neighbours_are_followed(sender: str):
 
 def test_a_link_local_description_is_asked_through_the_interface_of_the_answer():
     url = followed_6("http://[fe80::1]:5000/d?a=1", "fe80::1")
-    assert ssdp.place(url, OWN_6, "eth0") == ssdp.Place("fe80::1%eth0", 5000, "/d?a=1", OWN_6)
-    assert ssdp.place(f"http://[{ROUTER_6}]/d", OWN_6, "eth0") == ssdp.Place(ROUTER_6, 80, "/d", OWN_6)
+    assert ssdp.place(url, OWN_6, "eth0") == ssdp.HttpPlace("fe80::1%eth0", 5000, "/d?a=1", OWN_6)
+    assert ssdp.place(f"http://[{ROUTER_6}]/d", OWN_6, "eth0") == ssdp.HttpPlace(ROUTER_6, 80, "/d", OWN_6)
 
 
 def test_a_search_over_ipv6_names_its_group_and_pinholes():

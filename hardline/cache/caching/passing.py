@@ -15,26 +15,31 @@ from aiohttp import web
 from hardline.cache.caching.answers import ExactAnswer, interim_to
 from hardline.cache.caching.origin import Origin, Reply
 from hardline.cache.caching.relay import Handover, RelayEnd
+from hardline.cache.policy.cacherequest import CacheRequest
 from hardline.cache.policy.cachestatus import CacheStatus
 from hardline.cache.policy.fields import Fields, combined, end_to_end, first
-from hardline.cache.policy.visit import Visit
 from hardline.errors import ConnectionLost
 
 Seen = Callable[[Reply], Awaitable[None]]
 
 
 async def carry(
-    request: web.BaseRequest, visit: Visit, origin: Origin, status: CacheStatus, clock: Callable[[], float], seen: Seen
+    request: web.BaseRequest,
+    asked: CacheRequest,
+    origin: Origin,
+    status: CacheStatus,
+    clock: Callable[[], float],
+    seen: Seen,
 ) -> web.StreamResponse:
     """Ask the local service and send what it answers; `seen` hears of the answer before the visitor does.
 
     Raises OriginDown when there is no answer.  One that breaks off is cut for the visitor too.
     """
-    body = _upload(request, visit) if request.body_exists else None
-    fields = visit.fields
-    if visit.upgrade:
-        fields += (("Connection", "Upgrade"), ("Upgrade", visit.upgrade))
-    reply = await origin.ask(visit.method, visit.target, fields, body, interim_to(request))
+    body = _upload(request, asked) if request.body_exists else None
+    fields = asked.fields
+    if asked.upgrade:
+        fields += (("Connection", "Upgrade"), ("Upgrade", asked.upgrade))
+    reply = await origin.ask(asked.method, asked.target, fields, body, interim_to(request))
     try:
         await seen(reply)
         if reply.status == 101:
@@ -66,10 +71,10 @@ def length_of(fields: Fields) -> int | None:
     return int(length)
 
 
-async def _upload(request: web.BaseRequest, visit: Visit) -> AsyncIterator[bytes]:
+async def _upload(request: web.BaseRequest, asked: CacheRequest) -> AsyncIterator[bytes]:
     """The request's body, asked for when the local service is there to take it."""
     yield b""  # the head goes out now, not with the first piece: there may be no piece before the answer
-    if visit.expects_continue and request.transport is not None:
+    if asked.expects_continue and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     async for data in request.content.iter_any():
         yield data

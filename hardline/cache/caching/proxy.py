@@ -1,6 +1,6 @@
 """The caching proxy of a local service: a shared cache to RFC 9111.
 
-    request ─▶ Visit ─┬─ reads, and something is stored that may be used ────────────▶ the store
+    request ─▶ CacheRequest ─┬─ reads, and something is stored that may be used ────────────▶ the store
                       ├─ reads ─▶ Fetch, shared by those that want the same just now ─▶ the local service
                       └─ anything else ─▶ carried as it is, both ways ───────────────▶ the local service
 
@@ -42,7 +42,8 @@ from hardline.cache.http import pages
 from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.store import Entry, Store, StoreFull
-from hardline.cache.policy import cachecontrol, invalidation, variants, visit
+from hardline.cache.policy import cachecontrol, cacherequest, invalidation, variants
+from hardline.cache.policy.cacherequest import CacheRequest, Refused
 from hardline.cache.policy.cachestatus import CacheStatus, Forwarded, Why
 from hardline.cache.policy.fields import Fields, end_to_end, first, without
 from hardline.cache.policy.freshness import (
@@ -56,7 +57,6 @@ from hardline.cache.policy.freshness import (
 )
 from hardline.cache.policy.storable import kept_fields, may_share
 from hardline.cache.policy.validation import CONDITIONS, can_ask, doubted, holds_for_all, same_body, updated
-from hardline.cache.policy.visit import Refused, Visit
 from hardline.errors import ConnectionLost
 from hardline.tasks import TaskSet
 
@@ -107,7 +107,7 @@ class CachingProxy:
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         try:
-            seen = visit.read(request.method, request.raw_path, request.raw_headers)
+            seen = cacherequest.read(request.method, request.raw_path, request.raw_headers)
         except Refused as refusal:
             return _refused(request, refusal)
         try:
@@ -123,7 +123,7 @@ class CachingProxy:
         It comes before what is there now, so an error does not: that there was nothing is no longer true.
         """
         try:
-            seen = visit.read(request.method, request.raw_path, request.raw_headers)
+            seen = cacherequest.read(request.method, request.raw_path, request.raw_headers)
         except Refused:
             return None
         for entry in await self._find(seen.target):
@@ -140,7 +140,7 @@ class CachingProxy:
 
     # Requests that read.
 
-    async def _read(self, request: web.BaseRequest, seen: Visit) -> web.StreamResponse:
+    async def _read(self, request: web.BaseRequest, seen: CacheRequest) -> web.StreamResponse:
         if self._origin is not None and "no-store" in seen.directives:
             return await self._carry(request, seen, CacheStatus(Forwarded.BYPASS))
         entries = await self._find(seen.target)
@@ -177,7 +177,7 @@ class CachingProxy:
             if not any(fetch.is_stored for fetch in running if fetch not in self._fetches.get(target, ())):
                 return entries
 
-    def _is_for(self, entry: Entry, seen: Visit) -> bool:
+    def _is_for(self, entry: Entry, seen: CacheRequest) -> bool:
         if entry.hand_made:
             return True
         if entry.head.received_at <= self._outdated.get(_short(seen.target), -1.0):
@@ -189,7 +189,7 @@ class CachingProxy:
             return Forwarded.OTHER_VARIANT if entries else Forwarded.MISS
         return Forwarded.REQUESTED if self._freshness(entry.head).is_fresh else Forwarded.STALE
 
-    async def _use(self, request: web.BaseRequest, seen: Visit, entry: Entry) -> web.StreamResponse | None:
+    async def _use(self, request: web.BaseRequest, seen: CacheRequest, entry: Entry) -> web.StreamResponse | None:
         """Answer from the store where that needs nobody else.  Raises Gone."""
         now = self._clock()
         use = may_use(entry.head, seen.directives, now, self._lifetime(entry.head))
@@ -210,7 +210,7 @@ class CachingProxy:
         return await self._send(request, seen, entry, CacheStatus(why=why))
 
     async def _send(
-        self, request: web.BaseRequest, seen: Visit, entry: Entry, status: CacheStatus, more: Fields = ()
+        self, request: web.BaseRequest, seen: CacheRequest, entry: Entry, status: CacheStatus, more: Fields = ()
     ) -> web.StreamResponse:
         now = self._clock()
         self._store.used(entry)
@@ -219,7 +219,7 @@ class CachingProxy:
         return await send_entry(request, seen, entry, told, state.age, now, more, disk=self._store.disk)
 
     async def _stand_in(
-        self, request: web.BaseRequest, seen: Visit, entry: Entry | None, failure: OriginDown
+        self, request: web.BaseRequest, seen: CacheRequest, entry: Entry | None, failure: OriginDown
     ) -> web.StreamResponse:
         """Answer with what is stored although the local service is down.  Raises OriginDown where that may not be."""
         if entry is None or not self._may_stand_in(entry, seen, failed=False):
@@ -233,7 +233,7 @@ class CachingProxy:
     def _lifetime(self, head: StoredHead) -> float:
         return default_lifetime(head, self._max_age)
 
-    def _may_stand_in(self, entry: Entry, seen: Visit, *, failed: bool) -> bool:
+    def _may_stand_in(self, entry: Entry, seen: CacheRequest, *, failed: bool) -> bool:
         now, lifetime = self._clock(), self._lifetime(entry.head)
         return may_stand_in(entry.head, seen.directives, now, lifetime, failed=failed)
 
@@ -243,7 +243,7 @@ class CachingProxy:
     # Fetches, and who has a part in them.
 
     async def _fetch(
-        self, request: web.BaseRequest, seen: Visit, entry: Entry | None, reason: Forwarded
+        self, request: web.BaseRequest, seen: CacheRequest, entry: Entry | None, reason: Forwarded
     ) -> web.StreamResponse:
         """Have it fetched, with others or alone.  Raises OriginDown, Gone."""
         wanted = None if self._asks_alone(seen, entry) else self._wanted(seen)
@@ -269,7 +269,7 @@ class CachingProxy:
                 wanted = None
 
     async def _share(
-        self, request: web.BaseRequest, seen: Visit, entry: Entry | None, fetch: Fetch, status: CacheStatus
+        self, request: web.BaseRequest, seen: CacheRequest, entry: Entry | None, fetch: Fetch, status: CacheStatus
     ) -> web.StreamResponse | None:
         """Answer with what was fetched; None when that is for others only."""
         match fetch.outcome.result():
@@ -294,7 +294,7 @@ class CachingProxy:
     async def _send_growing(
         self,
         request: web.BaseRequest,
-        seen: Visit,
+        seen: CacheRequest,
         fetch: Fetch,
         head: StoredHead,
         length: int | None,
@@ -323,7 +323,7 @@ class CachingProxy:
     async def _send_single(
         self,
         request: web.BaseRequest,
-        seen: Visit,
+        seen: CacheRequest,
         entry: Entry | None,
         reply: Reply,
         head: StoredHead,
@@ -339,7 +339,7 @@ class CachingProxy:
         finally:
             reply.close()
 
-    def _start(self, seen: Visit, entry: Entry | None, wanted: _Wanted | None, interim: Interim | None) -> Fetch:
+    def _start(self, seen: CacheRequest, entry: Entry | None, wanted: _Wanted | None, interim: Interim | None) -> Fetch:
         assert self._origin is not None
         means = Means(self._store, self._origin, self._budget, self._max_age, self._clock)
         asked = without(seen.fields, ("range", "if-range"))
@@ -360,7 +360,7 @@ class CachingProxy:
         if not running:
             del self._fetches[fetch.key]
 
-    def _running(self, seen: Visit, wanted: _Wanted) -> Fetch | None:
+    def _running(self, seen: CacheRequest, wanted: _Wanted) -> Fetch | None:
         """A fetch whose answer is for this request, or is likely to be."""
         for fetch in self._fetches.get(seen.target, ()):
             if not fetch.takes_more or fetch.wanted is None:
@@ -376,14 +376,14 @@ class CachingProxy:
                 return fetch
         return None
 
-    def _ask_meanwhile(self, seen: Visit, entry: Entry) -> None:
+    def _ask_meanwhile(self, seen: CacheRequest, entry: Entry) -> None:
         """Have it confirmed or fetched anew, for whoever comes next, in nobody's name."""
         nobody = replace(seen, fields=without(seen.fields, ("cookie", "authorization", "range", *CONDITIONS)))
         wanted = self._wanted(nobody)
         if self._running(nobody, wanted) is None and not self._is_over_budget():
             self._start(nobody, entry, wanted, None)
 
-    def _is_also_for(self, head: StoredHead, seen: Visit) -> bool:
+    def _is_also_for(self, head: StoredHead, seen: CacheRequest) -> bool:
         """Whether the answer to another visitor's request is one to this, which came before the answer did."""
         answer = cachecontrol.of_answer(head.fields)
         return (
@@ -393,13 +393,13 @@ class CachingProxy:
             and self._freshness(head).is_fresh
         )
 
-    def _asks_alone(self, seen: Visit, entry: Entry | None) -> bool:
+    def _asks_alone(self, seen: CacheRequest, entry: Entry | None) -> bool:
         hint = self._hints.get(_short(seen.target))
         if hint is not None and hint.vary is None and self._clock() < hint.until:
             return True
         return seen.is_conditional and (entry is None or not can_ask(entry.head))
 
-    def _wanted(self, seen: Visit) -> _Wanted:
+    def _wanted(self, seen: CacheRequest) -> _Wanted:
         hint = self._hints.get(_short(seen.target))
         vary = ("accept-encoding",) if hint is None or hint.vary is None else hint.vary
         says_who = tuple(first(seen.fields, name) is not None for name in ("cookie", "authorization"))
@@ -416,7 +416,7 @@ class CachingProxy:
     # Everything else.
 
     async def _carry(
-        self, request: web.BaseRequest, seen: Visit, status: CacheStatus, entry: Entry | None = None
+        self, request: web.BaseRequest, seen: CacheRequest, status: CacheStatus, entry: Entry | None = None
     ) -> web.StreamResponse:
         if self._origin is None:
             return pages.method_not_allowed(request, "GET, HEAD")
@@ -428,7 +428,7 @@ class CachingProxy:
 
         return await passing.carry(request, seen, self._origin, status, self._clock, judge)
 
-    async def _forget_outdated(self, seen: Visit, reply: Reply) -> None:
+    async def _forget_outdated(self, seen: CacheRequest, reply: Reply) -> None:
         for target in invalidation.outdated(seen.method, seen.target, seen.host, reply.status, reply.fields):
             for fetch in self._fetches.get(target, ()):
                 fetch.outdated = True
@@ -438,7 +438,7 @@ class CachingProxy:
                 log.warning("cache.not_forgotten", path=target[:200], reason=str(failure))
                 _remember(self._outdated, target, self._clock())
 
-    async def _compare(self, seen: Visit, entry: Entry, reply: Reply) -> None:
+    async def _compare(self, seen: CacheRequest, entry: Entry, reply: Reply) -> None:
         """What an answer to HEAD says of what is stored (RFC 9111, section 4.3.5)."""
         now = self._clock()
         newer = StoredHead(reply.status, reply.reason, end_to_end(reply.fields), now, now)
@@ -471,7 +471,7 @@ def _source_of(request: web.BaseRequest) -> Hashable:
     return None if transport is None else transport.get_extra_info("source", transport)
 
 
-def _demands(seen: Visit) -> bool:
+def _demands(seen: CacheRequest) -> bool:
     """Whether a request wants nothing that was there before it."""
     return "no-cache" in seen.directives or seen.directives.seconds("max-age") == 0
 

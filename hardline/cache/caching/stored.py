@@ -23,9 +23,9 @@ from hardline.cache.http.conditional import Validators, Verdict, judge, parse_da
 from hardline.cache.http.ranges import Part
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.store import Entry
+from hardline.cache.policy.cacherequest import CacheRequest
 from hardline.cache.policy.cachestatus import CacheStatus
 from hardline.cache.policy.fields import Fields, first, without
-from hardline.cache.policy.visit import Visit
 from hardline.cache.threads import Disk
 
 _OF_THE_BODY = ("content-length", "content-type", "content-encoding", "content-range", "content-md5")
@@ -46,7 +46,7 @@ class Plan:
     count: int | None = None
 
 
-def plan(request: web.BaseRequest, seen: Visit, head: StoredHead, size: int | None, now: float) -> Plan:
+def plan(request: web.BaseRequest, seen: CacheRequest, head: StoredHead, size: int | None, now: float) -> Plan:
     """The answer to `request` out of a stored one whose body has `size` bytes."""
     fields = without(head.fields, ("content-length",))
     whole = Plan(head.status, head.reason, fields, 0, size)
@@ -73,7 +73,7 @@ def plan(request: web.BaseRequest, seen: Visit, head: StoredHead, size: int | No
 
 async def send_entry(
     request: web.BaseRequest,
-    seen: Visit,
+    seen: CacheRequest,
     entry: Entry,
     status: CacheStatus,
     age: int,
@@ -110,7 +110,7 @@ async def send_entry(
             disk.later(partial(os.close, descriptor))
 
 
-def is_whole_range(seen: Visit) -> bool:
+def is_whole_range(seen: CacheRequest) -> bool:
     """Whether a request wants everything, from the first byte on, in one part: as players ask first."""
     return seen.range is not None and seen.range.replace(" ", "").lower() == "bytes=0-"
 
@@ -120,7 +120,9 @@ def _part(fields: Fields, part: Part, size: int) -> Plan:
     return Plan(206, "Partial Content", named, part.offset, part.count)
 
 
-def _several(request: web.BaseRequest, seen: Visit, entry: Entry, planned: Plan, now: float) -> ranges.Multipart | None:
+def _several(
+    request: web.BaseRequest, seen: CacheRequest, entry: Entry, planned: Plan, now: float
+) -> ranges.Multipart | None:
     """A request for several parts of what would be sent as a whole."""
     if planned.status != 200 or seen.range is None:
         return None

@@ -26,7 +26,7 @@ from hardline import log
 from hardline.cache.files import lookup, markdown
 from hardline.cache.files.browsing import Browsing
 from hardline.cache.files.listing import POLICY, HtmlListing, JsonListing
-from hardline.cache.files.lookup import Content, Found, Place
+from hardline.cache.files.lookup import Content, Found, NoFile
 from hardline.cache.files.packed import Packed
 from hardline.cache.files.ready import Ready
 from hardline.cache.files.texts import Texts
@@ -136,34 +136,34 @@ class FileService:
                 finally:
                     if found.fd != _NO_FILE:
                         self._disk.later(found.close)
-            case Directory() | Place() if (kept := await self._recall(request, found)) is not None:
+            case Directory() | NoFile() if (kept := await self._recall(request, found)) is not None:
                 return kept
             case Directory():
                 return await self._list(request, target, found)
-            case Place.ELSEWHERE:
+            case NoFile.ELSEWHERE:
                 # 301 and not 308: every client knows it, and its trouble is with methods that do not get here.
                 return web.Response(status=301, headers={**_HEADERS, "Location": target.beside, "Content-Length": "0"})
         return None
 
     # What is there.
 
-    async def _find(self, target: Target, accepted: str) -> Found | Directory | Place | None:
+    async def _find(self, target: Target, accepted: str) -> Found | Directory | NoFile | None:
         look = partial(lookup.look, self._tree, target, accepted, may_list=self._may_list, packed=self._packed)
         found = await self._disk.run(look, _discard)
-        if found is Place.LISTED:
+        if found is NoFile.LISTED:
             return await self._read_directory(target)
         if found is None and self._may_list and target.names[:3] == _API:
             return await self._read_directory(Target(target.names[3:], target.directory, ""))
         return found
 
-    async def _read_directory(self, target: Target) -> Directory | Place | None:
+    async def _read_directory(self, target: Target) -> Directory | NoFile | None:
         directory = await self._disk.run(partial(self._tree.read_directory, target.names), _discard)
         if directory is None or target.directory:
             return directory
         self._disk.later(directory.close)
-        return Place.ELSEWHERE
+        return NoFile.ELSEWHERE
 
-    async def _recall(self, request: web.BaseRequest, found: Directory | Place) -> web.StreamResponse | None:
+    async def _recall(self, request: web.BaseRequest, found: Directory | NoFile) -> web.StreamResponse | None:
         """What is kept; `found` is closed then."""
         if self._kept is None:
             return None
@@ -288,7 +288,7 @@ def _read(content: Content, fd: int) -> bytes:
     return os.pread(fd, content.facts.st_size, 0)
 
 
-def _discard(found: Found | Directory | Place | None) -> None:
+def _discard(found: Found | Directory | NoFile | None) -> None:
     """Nobody waits for it any more."""
     if isinstance(found, Found | Directory):
         found.close()

@@ -28,7 +28,7 @@ _PACKED = ".gz"
 _TRIES = 3  # readings of a file that is being written
 
 
-class Place(Enum):
+class NoFile(Enum):
     """What can be where no file is."""
 
     LISTED = 1  # a directory whose entries may be seen
@@ -80,7 +80,7 @@ class Found:
 
 def look(
     tree: Tree, target: Target, accepted: str, *, may_list: bool, packed: Packed | None = None
-) -> Found | Place | None:
+) -> Found | NoFile | None:
     """What answers `target` for a visitor whose Accept-Encoding is `accepted`; None: nothing.
 
     `packed` judges what is packed already; without it, that is never sent in place of something else.
@@ -105,7 +105,7 @@ def look(
     # What has no index and may not be listed is not confirmed to exist either.
     if not may_list and (index is None or index.is_directory):
         return None
-    return Place.LISTED if target.directory else Place.ELSEWHERE
+    return NoFile.LISTED if target.directory else NoFile.ELSEWHERE
 
 
 def _found(

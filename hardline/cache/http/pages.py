@@ -1,6 +1,6 @@
 """What a visitor of a file service reads when there is no file to send: a page for people, text for programs.
 
-404 There is nothing here          the same words as on the pages of the visitor's own node (proxy/pages.py);
+404 There is nothing here          the same words as on the pages of the visitor's own node (door/pages.py);
                                    who answered is told by Server: both say hardline, and by what is said
 """
 

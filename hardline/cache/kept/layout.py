@@ -31,7 +31,6 @@ from urllib.parse import quote, unquote_to_bytes
 LONG = "@http.long"
 DRAFTS = "@http.drafts"
 DRAFT = "@http.draft"  # how a name inside DRAFTS ends
-LOCK = "@http.lock"
 MAX_VARIANTS = 32
 
 _HTTP = "@http"

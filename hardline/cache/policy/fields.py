@@ -17,7 +17,7 @@ HOP_BY_HOP = frozenset(
 )
 
 # `Connection: host` would make the next hop see another request than the one that was judged here, and
-# `Connection: authorization` one from somebody else.  proxy/forwarding.py has the same names.
+# `Connection: authorization` one from somebody else.  door/forwarding.py has the same names.
 _NEVER_NAMED = frozenset(
     ["host", "content-length", "content-type", "content-encoding", "content-range", "cache-control", "vary", "pragma"]
 ).union(

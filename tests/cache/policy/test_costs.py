@@ -9,12 +9,12 @@ import pytest
 
 from hardline.cache.kept import layout
 from hardline.cache.kept.heads import StoredHead
-from hardline.cache.policy import cachecontrol, invalidation, variants, visit
+from hardline.cache.policy import cachecontrol, cacherequest, invalidation, variants
+from hardline.cache.policy.cacherequest import Refused
 from hardline.cache.policy.fields import Fields, end_to_end, items, names_in
 from hardline.cache.policy.freshness import directives_of, freshness, may_use
 from hardline.cache.policy.storable import kept_fields, may_store
 from hardline.cache.policy.validation import updated
-from hardline.cache.policy.visit import Refused
 
 pytestmark = pytest.mark.pure
 
@@ -70,7 +70,7 @@ def head(text: str) -> StoredHead:
 def visited(text: str) -> object:
     """A request's fields; one that says too much of them is refused."""
     try:
-        return visit.read("GET", "/", [(b"Host", b"a"), *((name.encode(), text.encode()) for name in VISITED)])
+        return cacherequest.read("GET", "/", [(b"Host", b"a"), *((name.encode(), text.encode()) for name in VISITED)])
     except Refused as refusal:
         return refusal
 
@@ -81,7 +81,9 @@ OF_REQUESTS: dict[str, Callable[[str], object]] = {
     "names of files": lambda text: layout.names("/" + text),
     "names that a file may have": lambda text: layout.stored(text + "@http"),
     "reserved names": layout.reserved,
-    "a visit's target": lambda text: visit.read("GET", "/" + text.translate({32: None, 9: None}), [(b"Host", b"a")]),
+    "a visit's target": lambda text: cacherequest.read(
+        "GET", "/" + text.translate({32: None, 9: None}), [(b"Host", b"a")]
+    ),
     "a visit's fields": visited,
     "what an answer is chosen by": lambda text: variants.selecting(request(text), ("accept-language",)),
     "whether it is the one": lambda text: variants.matches(head("x"), request(text)),

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardline.door import pages
+from hardline.door.head import BadHead
+from hardline.door.hostname import Misdirected
+from hardline.door.pages import Problem, Tried, home_page, problem_page
 from hardline.errors import ConnectionLost, LimitReached, PeerError, ServiceFailed
 from hardline.identity import KeyHash, Label
-from hardline.proxy import pages
-from hardline.proxy.head import BadHead
-from hardline.proxy.hostname import Misdirected
-from hardline.proxy.pages import Problem, Tried, home_page, problem_page
 from hardline.routes import Attempt, Candidate, Endpoint, Via
 from hardline.showable import is_plain
 

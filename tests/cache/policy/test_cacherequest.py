@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardline.cache.policy.cacherequest import Refused, read
 from hardline.cache.policy.fields import end_to_end, from_raw, items, names_in
-from hardline.cache.policy.visit import Refused, read
 
 pytestmark = pytest.mark.pure
 
@@ -19,10 +19,10 @@ HOST = (b"Host", b"a.localhost:7009")
 def test_a_request_is_read_with_its_end_to_end_fields() -> None:
     raw = [HOST, (b"Connection", b"Upgrade, X-Hop"), (b"X-Hop", b"1"), (b"Upgrade", b"websocket"), (b"TE", b"trailers"),
            (b"Expect", b"100-Continue"), (b"X-Odd", b"\xff"), (b"Cache-Control", b"no-cache")]  # fmt: skip
-    visit = read("GET", "/a?b", raw)
-    assert (visit.method, visit.target, visit.host) == ("GET", "/a?b", "a.localhost:7009")
-    assert visit.fields == (("Host", "a.localhost:7009"), ("X-Odd", "\xff"), ("Cache-Control", "no-cache"))
-    assert (visit.upgrade, visit.expects_continue, "no-cache" in visit.directives) == ("websocket", True, True)
+    seen = read("GET", "/a?b", raw)
+    assert (seen.method, seen.target, seen.host) == ("GET", "/a?b", "a.localhost:7009")
+    assert seen.fields == (("Host", "a.localhost:7009"), ("X-Odd", "\xff"), ("Cache-Control", "no-cache"))
+    assert (seen.upgrade, seen.expects_continue, "no-cache" in seen.directives) == ("websocket", True, True)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_a_request_is_read_with_its_end_to_end_fields() -> None:
     ],
 )
 def test_a_whole_url_says_which_host_is_meant(target: str, path: str, host: str) -> None:
-    visit = read("GET", target, [HOST])
-    assert (visit.target, visit.host) == (path, host)
-    assert [value for name, value in visit.fields if name == "Host"] == [host]
+    seen = read("GET", target, [HOST])
+    assert (seen.target, seen.host) == (path, host)
+    assert [value for name, value in seen.fields if name == "Host"] == [host]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 
-from hardline.proxy.bodies import Body
-from hardline.proxy.head import Head
+from hardline.door.bodies import Body
+from hardline.door.head import Head
 
 MAX_ANSWER_HEAD = 65_536
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from hardline.door import pac
+from hardline.door.head import BadHead
+from hardline.door.hostname import Misdirected
 from hardline.errors import AccessRefused, HardlineError, LimitReached, PeerError, ServiceFailed
 from hardline.html import REFERRER_POLICY, STYLE, content_policy, document, escaped, shown
 from hardline.identity import Label
-from hardline.proxy import pac
-from hardline.proxy.head import BadHead
-from hardline.proxy.hostname import Misdirected
 from hardline.routes import Attempt, Endpoint, Via
 
 _STYLE = (

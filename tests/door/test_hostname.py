@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardline.door.hostname import Misdirected, check_own_port, route_host
 from hardline.identity import KeyHash, Label
-from hardline.proxy.hostname import Misdirected, check_own_port, route_host
 from tests.support.rebinding import DIGITS, FOREIGN_NAMES, NO_HOSTS
 
 pytestmark = pytest.mark.pure

@@ -11,15 +11,15 @@ from __future__ import annotations
 import asyncio
 
 from hardline import log
+from hardline.door import pages
+from hardline.door.asker import Uninvited, is_part_of_elsewhere
+from hardline.door.conversation import Conversation
+from hardline.door.exchange import exchange
+from hardline.door.forwarding import body_of, origin_request
+from hardline.door.head import BadHead, Form, Head, HeadReader
+from hardline.door.lent import Lent
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.identity import Label
-from hardline.proxy import pages
-from hardline.proxy.asker import Uninvited, is_part_of_elsewhere
-from hardline.proxy.conversation import Conversation
-from hardline.proxy.exchange import exchange
-from hardline.proxy.forwarding import body_of, origin_request
-from hardline.proxy.head import BadHead, Form, Head, HeadReader
-from hardline.proxy.lent import Lent
 from hardline.session.joint import Joint
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream

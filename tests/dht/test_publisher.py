@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hardline import certificates
-from hardline.dht import directory as publishing
-from hardline.dht.directory import Directory, Published
+from hardline.dht import publisher as publishing
+from hardline.dht.publisher import Published, Publisher
 from hardline.dht.record import open_record, plain_key, record_key
 from hardline.dht.table import NotStored
 from hardline.identity import SECONDS_PER_DAY
@@ -34,7 +34,7 @@ class World:
         self.services = [Published(self.identity)]
         self.hosts = [HERE]
         self.now = now
-        self.directory = Directory(
+        self.publisher = Publisher(
             self.table, services=lambda: self.services, hosts=lambda: self.hosts, instance="me", clock=self.clock
         )
 
@@ -47,11 +47,11 @@ class World:
 
     @property
     def said(self) -> dict[str, object]:
-        return self.directory.describe()[str(self.name)]
+        return self.publisher.describe()[str(self.name)]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.get_running_loop().create_task(self.directory.run())
+        task = asyncio.get_running_loop().create_task(self.publisher.run())
         try:
             yield
         finally:
@@ -111,7 +111,7 @@ def test_a_changed_address_is_announced_at_once(world):
         async with world.running():
             await until(lambda: world.records())
             world.hosts = [THERE]
-            world.directory.changed()
+            world.publisher.changed()
             await until(lambda: ("11.22.33.45:7008",) in world.records())
 
     run(story)
@@ -123,11 +123,11 @@ def test_a_change_does_not_wait_for_a_put_that_hangs(world):
             await until(lambda: world.said.get("read_back") if world.table.puts else None)
             world.table.open_for[record_key(world.name, DAY)] = asyncio.Event()  # a read-back that does not end
             world.table.forgetful = True
-            world.directory.changed()
+            world.publisher.changed()
             await until(lambda: world.table.gets)
             world.table.forgetful = False
             world.hosts = [THERE]
-            world.directory.changed()
+            world.publisher.changed()
             await until(lambda: ("11.22.33.45:7008",) in world.records())
 
     run(story)
@@ -139,7 +139,7 @@ def test_what_failed_is_tried_again_and_said(world, monkeypatch):
 
     async def story() -> None:
         async with world.running():
-            await until(lambda: world.name in world.directory._entries and world.said["problem"] == "no good node")
+            await until(lambda: world.name in world.publisher._entries and world.said["problem"] == "no good node")
             world.table.broken = ""
             world.now += 1
             await until(lambda: world.said["announced"] == NOON + 1)
@@ -201,7 +201,7 @@ def test_private_addresses_are_in_the_record_and_not_in_the_originals_value(worl
     world.hosts = [INSIDE, Endpoint("127.0.0.1", 7008), HERE]
 
     async def story() -> None:
-        await world.directory.announce(world.name, world.hosts)
+        await world.publisher.announce(world.name, world.hosts)
         assert world.records() == [("10.8.0.1:7008", "11.22.33.44:7008")]
         assert world.table.values[plain_key(world.name, DAY)] == [b"11.22.33.44:7008"]
 
@@ -212,7 +212,7 @@ def test_a_service_that_is_not_for_originals_has_no_plain_value(world):
     world.services = [Published(world.identity, legacy=False)]
 
     async def story() -> None:
-        await world.directory.announce(world.name, world.hosts)
+        await world.publisher.announce(world.name, world.hosts)
         assert world.table.puts == [record_key(world.name, DAY)]
         assert world.said["originals"] is False
 
@@ -222,7 +222,7 @@ def test_a_service_that_is_not_for_originals_has_no_plain_value(world):
 @pytest.mark.parametrize("hosts", [[], [Endpoint("127.0.0.1", 7008)]])
 def test_a_host_that_nobody_could_reach_publishes_nothing_and_says_why(world, hosts):
     async def story() -> None:
-        assert await world.directory.announce(world.name, hosts) == 300
+        assert await world.publisher.announce(world.name, hosts) == 300
         assert world.table.puts == []
         assert "no address" in world.said["problem"]
 
@@ -234,11 +234,11 @@ def test_a_service_that_is_gone_is_announced_no_more(world):
         async with world.running():
             await until(lambda: world.table.puts and world.said["read_back"])
             world.services = []
-            world.directory.changed()
-            await until(lambda: world.directory.describe() == {})
+            world.publisher.changed()
+            await until(lambda: world.publisher.describe() == {})
             before = len(world.table.puts)
             world.now += 1000
-            world.directory.changed()
+            world.publisher.changed()
             await asyncio.sleep(0.05)
             assert len(world.table.puts) == before
 
@@ -258,8 +258,8 @@ def test_a_key_that_signs_no_record_is_announced_to_originals_and_said(world, tm
 
     async def story() -> None:
         with pytest.raises(NotStored, match="Ed25519, ECDSA and RSA"):
-            await world.directory.announce(odd.key_hash, world.hosts)
+            await world.publisher.announce(odd.key_hash, world.hosts)
         assert world.table.puts == [plain_key(odd.key_hash, DAY)]
-        assert "Ed25519" in str(world.directory.describe()[str(odd.key_hash)]["problem"])
+        assert "Ed25519" in str(world.publisher.describe()[str(odd.key_hash)]["problem"])
 
     run(story)

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from hardline.proxy import pac
+from hardline.door import pac
 from tests.support import needs
 from tests.support.node import SCRIPTS
 

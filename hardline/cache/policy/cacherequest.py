@@ -31,7 +31,7 @@ class Refused(PeerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class CacheRequest:
     """One request.  `names` are those of its fields in lower case; `upgrade` is what it wants to go on with, or ""."""
 
     method: str
@@ -56,7 +56,7 @@ class Visit:
         return first(self.fields, "range") if "range" in self.names else None
 
 
-def read(method: str, target: str, raw: Iterable[tuple[bytes, bytes]]) -> Visit:
+def read(method: str, target: str, raw: Iterable[tuple[bytes, bytes]]) -> CacheRequest:
     """Read a request's head.  Raises Refused."""
     received = from_raw(raw)
     hosts = values(received, "host")
@@ -81,7 +81,7 @@ def read(method: str, target: str, raw: Iterable[tuple[bytes, bytes]]) -> Visit:
         raise Refused(400, "how the request's body ends is not clear")
     fields = without(end_to_end(received), ("expect", "proxy-authorization"))
     upgrade = combined(received, "upgrade") if "upgrade" in names_in(received, "connection") else None
-    return Visit(
+    return CacheRequest(
         method,
         target,
         host,

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from hardline.proxy.asker import is_part_of_elsewhere
+from hardline.door.asker import is_part_of_elsewhere
 
 pytestmark = pytest.mark.pure
 

@@ -18,6 +18,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from hardline import log
+from hardline.door import pac, pages
+from hardline.door.asker import Uninvited, is_part_of_elsewhere
+from hardline.door.carrier import ANSWER_TIMEOUT, REPEATABLE, Carrier
+from hardline.door.head import BadHead, Form, Head, HeadReader
+from hardline.door.hostname import Misdirected, check_own_port, route_host
 from hardline.errors import (
     AccessRefused,
     ConnectionLost,
@@ -28,11 +33,6 @@ from hardline.errors import (
     ServiceFailed,
 )
 from hardline.identity import Label
-from hardline.proxy import pac, pages
-from hardline.proxy.asker import Uninvited, is_part_of_elsewhere
-from hardline.proxy.carrier import ANSWER_TIMEOUT, REPEATABLE, Carrier
-from hardline.proxy.head import BadHead, Form, Head, HeadReader
-from hardline.proxy.hostname import Misdirected, check_own_port, route_host
 from hardline.tasks import TaskSet
 from hardline.transport.owner import is_same_user
 from hardline.transport.tcp import TcpStream, reset_at_close

@@ -70,8 +70,8 @@ class _Entry:
     problem: str = ""
 
 
-class Directory:
-    """An Announcer, and what keeps it going.
+class Publisher:
+    """Publishes `services`, and keeps them published.
 
     `services` and `hosts` are asked whenever something is announced: what is offered, and where this node can be
     reached, the best first.  `instance` is the secret by which this host is told apart (docs/PROTOCOL.md 4.2), `clock`
@@ -95,7 +95,7 @@ class Directory:
         self._entries: dict[KeyHash, _Entry] = {}
         self._last_issued = 0
         self._changed = asyncio.Event()
-        self._tasks = TaskSet("dht.directory")
+        self._tasks = TaskSet("dht.publisher")
 
     async def run(self) -> None:
         """Keep every service announced until cancelled."""
@@ -122,7 +122,10 @@ class Directory:
             entry.wake.set()
 
     async def announce(self, service: KeyHash, at: Sequence[Endpoint]) -> float:
-        """As Announcer.announce, for one of `services`; what became of it is in `describe`."""
+        """Publish where `service`, one of `services`, is; return the seconds until this is due again.
+
+        What became of it is in `describe`.
+        """
         entry = self._entry(service)
         entry.hosts, entry.plain = publishable(at, signed=True)[:MAX_HOSTS], False
         if not entry.hosts:

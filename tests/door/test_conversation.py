@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardline.door.conversation import Conversation
+from hardline.door.head import head_end, plain_host, read_head
 from hardline.identity import KeyHash, Label
-from hardline.proxy.conversation import Conversation
-from hardline.proxy.head import head_end, plain_host, read_head
 
 pytestmark = pytest.mark.pure
 

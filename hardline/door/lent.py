@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 
+from hardline.door.conversation import Conversation
 from hardline.errors import ConnectionLost
-from hardline.proxy.conversation import Conversation
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.tcp import TcpStream
 

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from hardline.upnp import gateway, igd
-from hardline.upnp.gateway import HOLD_LIMIT, RELEASE_LIMIT, Igd
+from hardline.upnp import igd
+from hardline.upnp import router as igd_owner
 from hardline.upnp.grants import PORTS_TRIED, Broken, Grant, Refused, RouterFailed, Silent
+from hardline.upnp.router import HOLD_LIMIT, RELEASE_LIMIT, Igd
 from tests.support.beats import beats
 from tests.support.size import FULL
 from tests.upnp.fake_igd import NAME, Entry, FakeIgd, Spoilt, Writer
@@ -204,7 +205,7 @@ def test_a_router_that_answers_anything_else_fails_in_time_and_blocks_nothing(
     monkeypatch: pytest.MonkeyPatch, spoilt: Spoilt, part: str
 ):
     if not FULL:
-        monkeypatch.setattr(gateway, "HOLD_LIMIT", 2.0)
+        monkeypatch.setattr(igd_owner, "HOLD_LIMIT", 2.0)
     router = FakeIgd()
     setattr(router, part, spoilt)
     longest = 0.0
@@ -225,7 +226,7 @@ def test_a_router_that_answers_anything_else_fails_in_time_and_blocks_nothing(
         heart.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await heart
-        assert took < gateway.HOLD_LIMIT + 5
+        assert took < igd_owner.HOLD_LIMIT + 5
         assert longest < 1
 
     with_router(router, work)

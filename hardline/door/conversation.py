@@ -14,12 +14,12 @@ After a request that offers an Upgrade nothing passes until its answer has begun
 
 from __future__ import annotations
 
+from hardline.door.answers import HEAD, PLAIN, UPGRADE, Answers
+from hardline.door.bodies import Body
+from hardline.door.head import BadHead, Form, Head, head_end, plain_host, read_head
+from hardline.door.hostname import route_host
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import Label
-from hardline.proxy.answers import HEAD, PLAIN, UPGRADE, Answers
-from hardline.proxy.bodies import Body
-from hardline.proxy.head import BadHead, Form, Head, head_end, plain_host, read_head
-from hardline.proxy.hostname import route_host
 
 _AT_ONCE = 64  # requests that may wait for their answers; more wait with the browser
 _HOSTS = 8  # names of one service on one connection that are known again
