@@ -87,11 +87,15 @@ def parse(text: str) -> Address | None:
         return None
 
 
+def unmapped(address: Address) -> Address:
+    """The IPv4 address in an IPv4-mapped one, which is how a socket for both families names it; else itself."""
+    return getattr(address, "ipv4_mapped", None) or address
+
+
 @lru_cache(1024)
 def kind_of(address: Address) -> Kind:
     """What the address is, as it is written; only an IPv4-mapped one is the IPv4 address."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
+    address = unmapped(address)
     for kind, network in _TABLE:
         if address.version == network.version and address in network:
             return kind

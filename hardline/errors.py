@@ -7,14 +7,14 @@
     ├── CertificateError       a key, certificate or .hash file that cannot be used
     ├── BadKeyHash, BadLabel   a name that is not one
     ├── PeerError              the other end broke a rule of docs/PROTOCOL.md
-    │   ├── WrongCertificate   it is not who was asked for
-    │   └── EarlierVersion     it visits as builds before this one did
+    │   ├── WrongCertificate   it is not who was asked for (identity.py)
+    │   └── EarlierVersion     it visits as builds before this one did (identity.py)
     ├── PasswordRefused        the host did not accept the label's free text
     ├── AccessRefused          the host does not let this visitor in
     ├── ConnectionLost         a pipe broke before its orderly end
     ├── LimitReached           one of our own limits, named
     ├── ServiceFailed          the host was reached, its local service was not
-    └── NoRoute                nobody could be reached; `attempts` says why, in order
+    └── NoRoute                nobody could be reached; `attempts` says why, in order (routes.py)
 
 A message says what was seen and what was expected, in lower case and without a
 full stop; `hint` says what to do next.
@@ -22,13 +22,7 @@ full stop; `hint` says what to do next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from hardline.identity import KeyHash
-    from hardline.routes import Attempt
+from typing import TypeVar
 
 
 class HardlineError(Exception):
@@ -79,23 +73,6 @@ class PeerError(HardlineError):
     """The other end broke a rule of the protocol.  It is at fault, never we."""
 
 
-class WrongCertificate(PeerError):
-    """The certificate shown does not hash to the key hash that was asked for."""
-
-    def __init__(self, expected: KeyHash, saw: KeyHash | None) -> None:
-        shown = saw.short if saw else "none"
-        super().__init__(f"certificate of {shown}, expected {expected.short}")
-        self.expected, self.saw = expected, saw
-
-
-class EarlierVersion(PeerError):
-    """A visitor that knows the rolling name of `service` and not what is proven by its key hash."""
-
-    def __init__(self, service: KeyHash) -> None:
-        super().__init__(f"a visitor of {service.short} that runs an earlier hardline, or none")
-        self.service = service
-
-
 class PasswordRefused(HardlineError):
     """The host wants another free text before the key hash than the label has."""
 
@@ -121,19 +98,6 @@ class ServiceFailed(HardlineError):
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(f"{kind}: {detail}" if detail else kind)
         self.kind, self.detail = kind, detail
-
-
-class NoRoute(HardlineError):
-    """Every finder finished and every candidate failed.
-
-    `attempts` are the candidates in the order they were tried, `reasons` what each finder said
-    that found none.
-    """
-
-    def __init__(self, target: KeyHash, attempts: Sequence[Attempt], reasons: Sequence[str] = ()) -> None:
-        tried = f"{len(attempts)} tried" if attempts else "no candidate found"
-        super().__init__(f"no route to {target.short}: {tried}")
-        self.target, self.attempts, self.reasons = target, tuple(attempts), tuple(reasons)
 
 
 E = TypeVar("E", bound=BaseException)

@@ -16,7 +16,7 @@ from typing import NewType, Self
 from nacl.encoding import RawEncoder
 from nacl.hash import blake2b
 
-from hardline.errors import BadKeyHash, BadLabel
+from hardline.errors import BadKeyHash, BadLabel, PeerError
 
 KEY_HASH_SIZE = 20
 SECONDS_PER_DAY = 86_400
@@ -118,3 +118,20 @@ def utc_day(now: float) -> int:
 
 def _blake2b_256(data: bytes) -> bytes:
     return blake2b(data, digest_size=32, encoder=RawEncoder)
+
+
+class WrongCertificate(PeerError):
+    """The certificate shown does not hash to the key hash that was asked for."""
+
+    def __init__(self, expected: KeyHash, saw: KeyHash | None) -> None:
+        shown = saw.short if saw else "none"
+        super().__init__(f"certificate of {shown}, expected {expected.short}")
+        self.expected, self.saw = expected, saw
+
+
+class EarlierVersion(PeerError):
+    """A visitor that knows the rolling name of `service` and not what is proven by its key hash."""
+
+    def __init__(self, service: KeyHash) -> None:
+        super().__init__(f"a visitor of {service.short} that runs an earlier hardline, or none")
+        self.service = service

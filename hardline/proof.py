@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Self
 
-from hardline.errors import PeerError, WrongCertificate
-from hardline.identity import KeyHash
+from hardline.errors import PeerError
+from hardline.identity import KeyHash, WrongCertificate
 from hardline.signatures import SigningKey, sign, split_certificate, verify
 
 EXPORTER_SIZE = 32

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from hardline.addresses import Address, leads_to, parse
-from hardline.errors import PeerError
+from hardline.addresses import Address, leads_to, parse, unmapped
+from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash
 
 MAX_HOSTS = 16  # docs/PROTOCOL.md 7.3: what one list may name
@@ -132,6 +132,19 @@ class Finder(Protocol):
         ...
 
 
+class NoRoute(HardlineError):
+    """Every finder finished and every candidate failed.
+
+    `attempts` are the candidates in the order they were tried, `reasons` what each finder said
+    that found none.
+    """
+
+    def __init__(self, target: KeyHash, attempts: Sequence[Attempt], reasons: Sequence[str] = ()) -> None:
+        tried = f"{len(attempts)} tried" if attempts else "no candidate found"
+        super().__init__(f"no route to {target.short}: {tried}")
+        self.target, self.attempts, self.reasons = target, tuple(attempts), tuple(reasons)
+
+
 def parse_wan_hosts(text: str) -> list[Endpoint]:
     """Read the original's `WANHosts` text: `1.2.3.4:7008,[200::1]:7008`, most wanted first.
 
@@ -164,4 +177,4 @@ def _checked_host(host: str) -> str:
     scope = getattr(address, "scope_id", None)
     if scope is not None and not _SCOPE.match(scope):
         raise PeerError(f"expected the name of an interface after %, not {scope[:40]!r}")
-    return str(getattr(address, "ipv4_mapped", None) or address)  # one in IPv6's clothes is judged as what it is
+    return str(unmapped(address))  # one in IPv6's clothes is judged as what it is

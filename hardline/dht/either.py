@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from hardline.addresses import Kind, kind_of, parse
 from hardline.config import DhtSection
 from hardline.dht.node import NodeOptions, OpenDhtNode
 from hardline.dht.proxy import Proxies
@@ -40,10 +40,8 @@ def open_table(settings: DhtSection, bind: Sequence[str], nodes_file: Path) -> E
 
 
 def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = parse(host)
+    return address is not None and kind_of(address) is Kind.LOOPBACK
 
 
 class Either:

@@ -23,16 +23,9 @@ from hardline.door.asker import Uninvited, is_part_of_elsewhere
 from hardline.door.carrier import ANSWER_TIMEOUT, REPEATABLE, Carrier
 from hardline.door.head import BadHead, Form, Head, HeadReader
 from hardline.door.hostname import Misdirected, check_own_port, route_host
-from hardline.errors import (
-    AccessRefused,
-    ConnectionLost,
-    HardlineError,
-    LimitReached,
-    NoRoute,
-    PasswordRefused,
-    ServiceFailed,
-)
+from hardline.errors import AccessRefused, ConnectionLost, HardlineError, LimitReached, PasswordRefused, ServiceFailed
 from hardline.identity import Label
+from hardline.routes import NoRoute
 from hardline.tasks import TaskSet
 from hardline.transport.owner import is_same_user
 from hardline.transport.tcp import TcpStream, reset_at_close

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from OpenSSL import SSL
 
-from hardline.errors import EarlierVersion, PeerError
-from hardline.identity import KEY_HASH_SIZE, KeyHash
+from hardline.errors import PeerError
+from hardline.identity import KEY_HASH_SIZE, EarlierVersion, KeyHash
 from hardline.proof import EXPORTER_SIZE, HOST, ProofReader, Prover, Purpose
 from hardline.transport import psk
 from hardline.transport.engine import reason

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from hardline.addresses import Address, Kind, kind_of, leads_to
+from hardline.addresses import Address, Kind, kind_of, leads_to, unmapped
 from hardline.config import LocalService
 from hardline.routes import Endpoint
 from hardline.transport.resolver import Resolver
@@ -49,7 +49,7 @@ class OwnListeners:
         return any(self._is_ours(address, one.port) for one in found if (address := one.address) is not None)
 
     def _is_ours(self, address: Address, port: int) -> bool:
-        address = getattr(address, "ipv4_mapped", None) or leads_to(address)
+        address = leads_to(unmapped(address))
         anywhere = kind_of(address) is Kind.NONE  # which systems connect to this machine
         here = anywhere or kind_of(address) is Kind.LOOPBACK or _plain(address) in self._addresses()
         for at in self._listening():

@@ -12,6 +12,8 @@ import functools
 import ipaddress
 from dataclasses import dataclass
 
+from hardline.addresses import unmapped
+
 Networks = tuple[str, str, str]
 
 _PREFIXES = (48, 56, 64)
@@ -32,10 +34,9 @@ def networks(address: str) -> Networks:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return (address,) * 3
+    parsed = unmapped(parsed)
     if isinstance(parsed, ipaddress.IPv4Address):
         return (str(parsed),) * 3
-    if parsed.ipv4_mapped is not None:
-        return (str(parsed.ipv4_mapped),) * 3
     scope = f"%{parsed.scope_id}" if parsed.scope_id else ""
     widest, wider, source = (
         f"{ipaddress.IPv6Network((int(parsed), prefix), strict=False)}{scope}" for prefix in _PREFIXES

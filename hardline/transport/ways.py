@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import ifaddr
 
-from hardline.addresses import Address, Way
+from hardline.addresses import Address, Way, unmapped
 
 _REQUEST, _GETROUTE, _ERROR = 1, 26, 2
 _FIB_MATCH = 0x2000
@@ -33,8 +33,7 @@ _ELSEWHERE = {4: "1.1.1.1", 6: "2606:4700:4700::1111"}  # of the default route; 
 
 def way_to(address: Address) -> Way:
     """Ask the kernel; takes microseconds, and nothing is sent."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
+    address = unmapped(address)
     if sys.platform == "linux":
         with contextlib.suppress(OSError, struct.error):
             return _by_netlink(address)

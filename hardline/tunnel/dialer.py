@@ -17,9 +17,9 @@ from typing import Protocol
 
 from hardline import log
 from hardline.addresses import Address, Kind, Way, kind_of, leads_to, refused
-from hardline.errors import HardlineError, NoRoute, PeerError, WrongCertificate
-from hardline.identity import KeyHash, utc_day
-from hardline.routes import HTTPS, LOWEST_TOLD, Attempt, Candidate, Endpoint, Via
+from hardline.errors import HardlineError, PeerError
+from hardline.identity import KeyHash, WrongCertificate, utc_day
+from hardline.routes import HTTPS, LOWEST_TOLD, Attempt, Candidate, Endpoint, NoRoute, Via
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context

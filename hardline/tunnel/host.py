@@ -21,16 +21,8 @@ from OpenSSL import SSL
 
 from hardline import log
 from hardline.config import LocalService
-from hardline.errors import (
-    ConnectionLost,
-    EarlierVersion,
-    HardlineError,
-    LimitReached,
-    PasswordRefused,
-    PeerError,
-    ServiceFailed,
-)
-from hardline.identity import KeyHash, Label, instance_name, utc_day
+from hardline.errors import ConnectionLost, HardlineError, LimitReached, PasswordRefused, PeerError, ServiceFailed
+from hardline.identity import EarlierVersion, KeyHash, Label, instance_name, utc_day
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, format_wan_hosts
 from hardline.servicedir import Service

@@ -22,14 +22,13 @@ from hardline.errors import (
     ConnectionLost,
     HardlineError,
     LimitReached,
-    NoRoute,
     PasswordRefused,
     PeerError,
     ServiceFailed,
 )
 from hardline.identity import KeyHash, Label
 from hardline.proof import VISITOR, Prover
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Endpoint, NoRoute, Via
 from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits

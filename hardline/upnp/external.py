@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
-from hardline.addresses import Address, Kind, kind_of, parse
+from hardline.addresses import Address, Kind, kind_of, parse, unmapped
 
 __all__ = ["External", "Kind", "judge"]
 
@@ -39,6 +38,4 @@ def judge(text: str) -> External:
     address = parse(words)
     if address is None or getattr(address, "scope_id", None):
         return External(None, Kind.NONSENSE)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return External(address, kind_of(address))
+    return External(unmapped(address), kind_of(address))

@@ -14,6 +14,7 @@ import ipaddress
 import struct
 from dataclasses import dataclass
 
+from hardline.addresses import unmapped
 from hardline.errors import PeerError
 
 VERSION = 2
@@ -90,7 +91,7 @@ def parse(packet: bytes) -> Answer:
     if protocol != _TCP:
         raise PeerError(f"a PCP answer for protocol {protocol}")
     address = ipaddress.IPv6Address(external)
-    return Mapped(_MAP, result, lifetime, epoch, nonce, inside, port, str(address.ipv4_mapped or address))
+    return Mapped(_MAP, result, lifetime, epoch, nonce, inside, port, str(unmapped(address)))
 
 
 def _head(code: int, lifetime: int, own: Address) -> bytes:

@@ -21,8 +21,8 @@ from OpenSSL import SSL
 
 from hardline import certificates
 from hardline.certificates import Identity
-from hardline.errors import ConnectionLost, EarlierVersion, HardlineError, PeerError, WrongCertificate
-from hardline.identity import KeyHash
+from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.identity import EarlierVersion, KeyHash, WrongCertificate
 from hardline.proof import HOST, Prover
 from hardline.signatures import signing_key
 from hardline.transport import psk

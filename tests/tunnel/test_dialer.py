@@ -12,10 +12,10 @@ import pytest
 
 from hardline import certificates
 from hardline.certificates import Identity
-from hardline.errors import HardlineError, NoRoute
+from hardline.errors import HardlineError
 from hardline.identity import KeyHash, utc_day
 from hardline.proof import Prover
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Endpoint, NoRoute, Via
 from hardline.signatures import signing_key
 from hardline.transport.contexts import front_context, server_context
 from hardline.transport.handshake import Names

@@ -13,9 +13,8 @@ import pytest
 from hardline.addresses import Address, Kind, Way, kind_of, leads_to
 from hardline.dht.endpoints import believable
 from hardline.discovery.remembered import Remembered
-from hardline.errors import NoRoute
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, Via, parse_wan_hosts
+from hardline.routes import Candidate, Endpoint, NoRoute, Via, parse_wan_hosts
 from hardline.tunnel.dialer import Dialer
 from tests.support.lying import Names
 

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from hardline.errors import ConnectionLost, LimitReached, NoRoute, PasswordRefused, ServiceFailed
+from hardline.errors import ConnectionLost, LimitReached, PasswordRefused, ServiceFailed
 from hardline.identity import Label
+from hardline.routes import NoRoute
 from hardline.streams import ByteStream
 from hardline.tunnel.visitor import VisitorLimits
 from tests.support.beats import beats
