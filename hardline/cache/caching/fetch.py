@@ -123,6 +123,7 @@ class Fetch:
         self._alone: asyncio.TimerHandle | None = None
         self._writing: Writing | None = None
         self._descriptor: int | None = None  # of the draft; whatever becomes of it, its visitors read it
+        self._at_once = True  # whether its disk answers at once
         self._written = 0
         self._length: int | None = None
         self._tail = b""  # a piece behind the draft, once nothing is stored any more
@@ -302,7 +303,7 @@ class Fetch:
         except (StoreFull, OSError) as failure:
             log.debug("cache.not_stored", path=self.key[:200], reason=str(failure))
             return None
-        self._descriptor = writing.open()
+        self._descriptor, self._at_once = writing.open(), writing.at_once
         return writing
 
     async def _grow(self, reply: Reply, writing: Writing) -> None:
@@ -390,7 +391,10 @@ class Fetch:
 
     def _close_if_over(self) -> None:
         if self._task is None and not self._sources and self._descriptor is not None:
-            self._means.store.disk.later(partial(os.close, self._descriptor))
+            if self._at_once:  # its room on the disk is free when it is closed
+                os.close(self._descriptor)
+            else:
+                self._means.store.disk.later(partial(os.close, self._descriptor))
             self._descriptor = None
 
     def _mind_being_alone(self) -> None:

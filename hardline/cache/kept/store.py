@@ -22,6 +22,7 @@ from hardline import log
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.keeper import Entry, Keeper
 from hardline.cache.kept.ledger import Ledger, StoreFull, cost
+from hardline.cache.mounts import answer_at_once
 from hardline.cache.recent import Recent
 from hardline.cache.threads import Disk, DiskHangs
 from hardline.tasks import TaskSet
@@ -198,6 +199,7 @@ class Writing:
     """An answer on its way into the store; `written` bytes of it are there.
 
     Followers read it while it grows, each by a descriptor of its own from `open`: `fd` is closed by commit and abort.
+    `at_once`: whether its disk answers at once (mounts.py).  Made in a thread.
     """
 
     def __init__(self, store: Store, key: str, head: StoredHead, name: str, fd: int, promised: int, most: int) -> None:
@@ -208,6 +210,7 @@ class Writing:
         self._keeper = store.keeper
         self._draft = name
         self._promised, self._most = promised, most
+        self.at_once = answer_at_once([f"{store.keeper.root}/{name}"])
         self._busy = threading.Lock()
         self._ended = False
 
