@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,7 @@ def test_a_form_posted_to_a_service_that_is_down_is_not_sent_again_by_itself(wor
 _PLAIN = """
 import socket
 with socket.create_server(("127.0.0.1", 18080)) as server:
+    print("listening", flush=True)
     while True:
         connection, _ = server.accept()
         with connection:
@@ -104,8 +106,10 @@ with socket.create_server(("127.0.0.1", 18080)) as server:
 
 
 def test_a_service_that_does_not_speak_what_the_host_expects(world: World, page: Page) -> None:
-    plain = world.host_machine.start([sys.executable, "-c", _PLAIN])
+    plain = world.host_machine.start([sys.executable, "-c", _PLAIN], output=subprocess.PIPE)
     try:
+        assert plain.stdout is not None
+        assert plain.stdout.readline()
         world.host.write("odd", "[Service]\nservice = https://127.0.0.1:18080\nverify = no\n[Info]\nlisted = no\n")
         label = world.host.label("odd")
         response = goto(page, world.visitor.url_of(label))
@@ -113,7 +117,7 @@ def test_a_service_that_does_not_speak_what_the_host_expects(world: World, page:
         portrait(page, "service-unavailable")
     finally:
         plain.kill()
-        plain.wait()
+        plain.communicate()
 
 
 def test_a_service_that_is_too_slow_for_its_host(world: World, page: Page) -> None:
