@@ -24,6 +24,7 @@ _PIECE, _SMALL_PIECE = 262_144, 16_384
 _IN_ALL = 32 << 20  # bytes
 _SHARE = 16  # part of what is left that a piece may have
 _SAMPLE = 4096  # bytes that tell a file that grows from one that was written anew
+_SHORTER, _ANEW = "the file became shorter while it was sent", "the file was written anew while it was sent"
 _AT_ONCE = getattr(os, "RWF_NOWAIT", 0)  # Linux: only what is in memory
 
 _in_memory = 0  # bytes of pieces that are being sent
@@ -68,9 +69,9 @@ async def _send(
         view = memoryview(buffer)[:count]
         size, now = await file.read(view, offset)
         if not size:
-            _cut(request, "the file became shorter while it was sent")
-        if version is not None and not await version.still_has(view[:size], offset, now):
-            _cut(request, "the file was written anew while it was sent")
+            _cut(request, _SHORTER)
+        if facts is not None and version is not None and not await version.still_has(view[:size], offset, now):
+            _cut(request, _SHORTER if now.st_size < facts.st_size else _ANEW)
         await response.write(view[:size])
         offset += size
         count -= size
