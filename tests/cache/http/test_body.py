@@ -29,6 +29,6 @@ def test_visitors_who_do_not_read_their_files_wait_with_small_pieces(tmp_path: P
         most = 2 * (body._IN_ALL + VISITORS * body._SMALL_PIECE)
         wait_until(lambda: body._in_memory >= body._IN_ALL * 0.9, "all of them wait", 120)
         assert body._in_memory <= most // 2
-        # The last of them are still being given to asyncio, which copies them.
-        wait_until(lambda: tracemalloc.get_traced_memory()[0] < most + (4 << 20), "nothing else is kept", 20)
+        # Some hold a third copy, of what asyncio was given while it could still send: far from all of them.
+        assert tracemalloc.get_traced_memory()[0] < 1.3 * most
     assert body._in_memory == 0
