@@ -29,6 +29,6 @@ def test_visitors_who_do_not_read_their_files_wait_with_small_pieces(tmp_path: P
         most = 2 * (body._IN_ALL + VISITORS * body._SMALL_PIECE)
         wait_until(lambda: body._in_memory >= body._IN_ALL * 0.9, "all of them wait", 120)
         assert body._in_memory <= most // 2
-        # Some hold a third copy, of what asyncio was given while it could still send: far from all of them.
-        assert tracemalloc.get_traced_memory()[0] < 1.3 * most
+        # asyncio takes a piece behind what is left of the one before, as long as that is below its high-water mark.
+        assert tracemalloc.get_traced_memory()[0] < most + VISITORS * 65_536 + (4 << 20)
     assert body._in_memory == 0
