@@ -30,7 +30,6 @@ from hardline.discovery.dnssd import DnsSd
 from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
-from hardline.discovery.remembered import Remembered
 from hardline.door import pages
 from hardline.door.server import Door, DoorLimits
 from hardline.errors import ConfigError, WrongArgument
@@ -38,6 +37,7 @@ from hardline.files import close_to_others, hint_for, is_closed_to_others, probe
 from hardline.identity import Label
 from hardline.memory import keep_small
 from hardline.notify import notify
+from hardline.peers.remembered import Remembered
 from hardline.places import Places
 from hardline.reach import Reach
 from hardline.routes import Endpoint

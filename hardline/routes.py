@@ -1,6 +1,6 @@
 """Where a service might be: endpoints, candidates, and who finds and announces them, without I/O.
 
-    Finder ──Candidate(endpoint, via, found_by)──▶ tunnel.dialer ──▶ Attempt(candidate, took, failure)
+    Finder ──Candidate(endpoint, kind, found_by, server_name)──▶ tunnel.dialer ──▶ Attempt(candidate, took, failure)
 
 The LAN, the memory, and later the DHT and the relays all look like a Finder; only daemon.py knows which exist.
 Source: docs/PROTOCOL.md, section 7.
@@ -19,6 +19,7 @@ from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash
 
 MAX_HOSTS = 16  # docs/PROTOCOL.md 7.3: what one list may name
+REMEMBERED = "remembered"  # the finder that is this node's own memory
 LOWEST_TOLD, HTTPS = 1024, 443  # docs/PROTOCOL.md 7.2: the ports that are dialled where others name them
 
 _PORT = re.compile(r"[0-9]{1,5}\Z")
@@ -60,43 +61,83 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class Via(enum.IntEnum):
-    """The kind of path.  The smaller is tried first."""
+class PathKind(enum.IntEnum):
+    """What a path is, however it became known.  The smaller is the better one."""
 
     LAN = 0
-    REMEMBERED = 1
-    DIRECT = 2
-    RELAY = 3
+    DIRECT = 1
+    PUNCHED = 2
+    RELAYED = 3
+
+
+class Trust(enum.Enum):
+    """What there is to say that a candidate leads anywhere; whose service it is, only its certificate says."""
+
+    ANSWERED = "answered"  # seen in the own network, where it was asked alone and answered (docs/PROTOCOL.md 6.6)
+    HEARD = "heard"  # seen in the own network, or somebody there who only claims to be it
+    WORKED = "worked"  # a verified connection came about over it before
+    SIGNED = "signed"  # the host's own word: its hello, its record
+    UNSIGNED = "unsigned"  # anybody's word
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBy:
+    """How a candidate is known: the finder's name, for people, and what its word is worth."""
+
+    name: str
+    trust: Trust
+
+    @property
+    def seen(self) -> bool:
+        """There now, in the own network."""
+        return self.trust in (Trust.ANSWERED, Trust.HEARD)
+
+    @property
+    def told(self) -> bool:
+        """Only somebody's word for it: nobody here has seen it."""
+        return self.trust in (Trust.SIGNED, Trust.UNSIGNED)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The TLS server name is the rolling code of a UTC day (docs/PROTOCOL.md 2.3): the visitor's own day, or the one
+    that the host said it has."""
+
+    day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """The TLS server name is the key hash itself, where docs/PROTOCOL.md 2.4 lets it: an original, which knows no
+    other."""
+
+
+ServerName = Code | Plain
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An endpoint that might lead to a key hash.
-
-    `found_by` is the finder's name, for people only.  `plain` is set where docs/PROTOCOL.md 2.4 lets
-    the key hash itself be the TLS server name (an original, which knows no other); `day` is the UTC
-    day that the host said it has, where its clock is known.  `worked` is the kind of path by which this very
-    endpoint led there before, where the memory knows it.  `answered`: who is there was asked alone, and answered; what
-    only claims to come from there did not (docs/PROTOCOL.md 6.6).
-    """
+    """An endpoint that might lead to a key hash, and the server name that is said there."""
 
     endpoint: Endpoint
-    via: Via
-    found_by: str
-    plain: bool = False
-    day: int | None = None
-    worked: Via | None = None
-    answered: bool = False
+    kind: PathKind
+    found_by: FoundBy
+    server_name: ServerName = Code()
 
     @property
     def near(self) -> bool:
         """Seen in the own network, now or when it worked: whatever address it has, nobody else named it."""
-        return Via.LAN in (self.via, self.worked)
+        return self.kind is PathKind.LAN
 
     @property
-    def told(self) -> bool:
-        """Only somebody's word for it: the host's own (hello, record), or what nobody signed."""
-        return self.via is not Via.LAN and self.worked is None
+    def via(self) -> str:
+        """The path in one word, as status and log have it: REMEMBERED hides the kind."""
+        return "REMEMBERED" if self.found_by.name == REMEMBERED else via(self.kind)
+
+
+def via(kind: PathKind) -> str:
+    """The kind of path under the name that status has had for it from the beginning."""
+    return "RELAY" if kind is PathKind.RELAYED else kind.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +156,17 @@ class RememberedHost:
     title: str = ""
     wan_hosts: tuple[Endpoint, ...] = ()
     endpoint: Endpoint | None = None
-    via: str = ""
+    kind: PathKind | None = None
     protocol: str = ""
     first_seen: int = 0
     last_seen: int = 0
 
 
 class Finder(Protocol):
-    """Looks for a key hash in one way; `via` is the kind of path that it finds, None where that is no choice."""
+    """Looks for a key hash in one way; `kind` is that of the paths that it finds, None where they are of any kind."""
 
     name: str
-    via: Via | None
+    kind: PathKind | None
 
     def find(self, target: KeyHash) -> AsyncIterator[Candidate]:
         """Yield candidates as they are found; closing the iterator stops the work."""

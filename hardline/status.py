@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hardline.identity import KeyHash, Label
-from hardline.routes import Attempt, RememberedHost
+from hardline.routes import Attempt, RememberedHost, via
 from hardline.servicedir import Problem, Service
 from hardline.tunnel.host import Guest
 from hardline.tunnel.visitor import OpenOriginal, VisitRecord, WarmSession
@@ -126,8 +126,9 @@ def describe_visiting(warm: WarmSession, now: float) -> dict[str, Any]:
         "label": str(warm.label),
         "title": warm.title,
         "protocol": warm.route.protocol,
-        "via": candidate.via.name,
-        "found_by": candidate.found_by,
+        "via": candidate.via,
+        "kind": candidate.kind.name,
+        "found_by": candidate.found_by.name,
         "endpoint": str(candidate.endpoint),
         "passed_over": list(warm.route.passed_over),
         "streams": warm.session.open_streams,
@@ -146,8 +147,9 @@ def describe_original(original: OpenOriginal, now: float) -> dict[str, Any]:
         "label": str(original.label),
         "title": "",
         "protocol": "hardline/1",
-        "via": original.candidate.via.name,
-        "found_by": original.candidate.found_by,
+        "via": original.candidate.via,
+        "kind": original.candidate.kind.name,
+        "found_by": original.candidate.found_by.name,
         "endpoint": str(original.candidate.endpoint),
         "streams": 1,
         "sent": None,
@@ -171,6 +173,7 @@ def describe_hosting(guest: Guest, services: Iterable[Service], clock: float) ->
         "title": title,
         "protocol": guest.protocol,
         "via": "INCOMING",
+        "kind": None,
         "found_by": None,
         "endpoint": str(guest.endpoint),
         "streams": session.open_streams if session else 1,
@@ -188,7 +191,8 @@ def describe_peer(key_hash: KeyHash, host: RememberedHost) -> dict[str, Any]:
         "title": host.title,
         "protocol": host.protocol or None,
         "endpoint": str(host.endpoint) if host.endpoint else None,
-        "via": host.via or None,
+        "via": None if host.kind is None else via(host.kind),
+        "kind": None if host.kind is None else host.kind.name,
         "wan_hosts": [str(endpoint) for endpoint in host.wan_hosts],
         "first_seen": host.first_seen,
         "last_seen": host.last_seen,
@@ -202,8 +206,9 @@ def describe_visit(record: VisitRecord) -> dict[str, Any]:
         "label": str(record.label),
         "key_hash": str(record.label.key_hash),
         "status": record.status,
-        "via": candidate.via.name if candidate else None,
-        "found_by": candidate.found_by if candidate else None,
+        "via": candidate.via if candidate else None,
+        "kind": candidate.kind.name if candidate else None,
+        "found_by": candidate.found_by.name if candidate else None,
         "endpoint": str(candidate.endpoint) if candidate else None,
         "protocol": record.protocol or None,
     }
@@ -216,8 +221,9 @@ def describe_tried(label: Label, attempts: Iterable[Attempt], reasons: Iterable[
         "attempts": [
             {
                 "endpoint": str(attempt.candidate.endpoint),
-                "via": attempt.candidate.via.name,
-                "found_by": attempt.candidate.found_by,
+                "via": attempt.candidate.via,
+                "kind": attempt.candidate.kind.name,
+                "found_by": attempt.candidate.found_by.name,
                 "took_s": round(attempt.took, 3),
                 "failure": attempt.failure,
             }

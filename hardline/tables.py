@@ -112,8 +112,12 @@ def _known(peer: dict[str, Any], warm: dict[str, Any] | None, now: float) -> tup
         how = f"seen {_ago(now - peer['last_seen'])}"
     else:
         trip = f" {1000 * warm['round_trip_s']:.0f} ms" if warm["round_trip_s"] else ""
-        how = f"{warm['via'].lower() if warm['via'] != 'LAN' else 'LAN'}{trip}"
+        how = f"{_kind(warm)}{trip}"
     return plain(peer["title"]) or "(untitled)", f"{key_hash[:4]}…{key_hash[-4:]}", how
+
+
+def _kind(session: dict[str, Any]) -> str:
+    return "LAN" if session["kind"] == "LAN" else str(session["kind"]).lower()
 
 
 def _ago(seconds: float) -> str:
@@ -138,7 +142,7 @@ def _service(service: dict[str, Any]) -> Iterator[str]:
 
 def _session(session: dict[str, Any]) -> Iterator[str]:
     way = f"to {session['endpoint']}" if session["role"] == "visiting" else f"from {session['endpoint']}"
-    via = f"via {session['via']}, found by {session['found_by']}" if session["found_by"] else "incoming"
+    via = f"{_kind(session)}, found by {session['found_by']}" if session["found_by"] else "incoming"
     yield f"  {session['role']} {plain(session['title']) or session['label']} {way} ({session['protocol']}, {via})"
     for why in session.get("passed_over", ()):
         yield f"    no better path: {plain(why)}"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.errors import PeerError
-from hardline.routes import MAX_HOSTS, Endpoint, Via, format_wan_hosts, parse_wan_hosts
+from hardline.routes import MAX_HOSTS, Endpoint, PathKind, format_wan_hosts, parse_wan_hosts
 
 pytestmark = pytest.mark.pure
 
@@ -106,5 +106,5 @@ def test_a_list_of_a_million_hosts_costs_no_more_than_sixteen():
     assert len(parse_wan_hosts(",".join(f"192.0.2.1:{port}" for port in range(1, 65_536)) * 20)) == MAX_HOSTS
 
 
-def test_the_local_network_is_tried_before_memory_directness_and_relays():
-    assert sorted([Via.RELAY, Via.DIRECT, Via.LAN, Via.REMEMBERED]) == [Via.LAN, Via.REMEMBERED, Via.DIRECT, Via.RELAY]
+def test_the_local_network_is_tried_before_directness_and_relays():
+    assert sorted(PathKind) == [PathKind.LAN, PathKind.DIRECT, PathKind.PUNCHED, PathKind.RELAYED]

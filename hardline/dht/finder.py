@@ -28,7 +28,7 @@ from hardline.dht.record import MAX_RECORD, Key, days, open_record, plain_key, r
 from hardline.dht.table import NotConnected, Table
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, Via, parse_wan_hosts
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, Trust, parse_wan_hosts
 from hardline.tasks import TaskSet
 
 LIMIT = 10.0  # seconds of one search
@@ -58,7 +58,7 @@ class DhtFinder:
     """
 
     name = "DHT"
-    via: Via | None = Via.DIRECT
+    kind: PathKind | None = PathKind.DIRECT
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class DhtFinder:
                 for endpoint, signed in search.take(with_plain=not patient):
                     if endpoint not in told and len(told) < MAX_CANDIDATES:
                         told.add(endpoint)
-                        yield Candidate(endpoint, Via.DIRECT, self.name, plain=not signed)
+                        yield self._candidate(endpoint, signed)
                 if search.unconnected and not told:
                     raise NotConnected("nobody there to ask: no node of it answers, and no proxy")
                 if over:
@@ -110,6 +110,11 @@ class DhtFinder:
                 await search.progress(patient_until if patient else None)
         finally:
             await search.aclose()
+
+    def _candidate(self, endpoint: Endpoint, signed: bool) -> Candidate:
+        """What is not signed, is an original's value."""
+        found_by = FoundBy(self.name, Trust.SIGNED if signed else Trust.UNSIGNED)
+        return Candidate(endpoint, PathKind.DIRECT, found_by, Code() if signed else Plain())
 
     def describe(self) -> dict[str, int]:
         """How many searches there were, how many records and originals' values they used and how many they dropped."""

@@ -22,7 +22,7 @@ from hardline.discovery.lan import GIVE_UP_AT, LOOK_EVERY
 from hardline.discovery.offers import Offer
 from hardline.discovery.rates import Rate
 from hardline.identity import KeyHash, Label
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
 
 if TYPE_CHECKING:
     from hardline.discovery.mdns import Mdns
@@ -53,7 +53,7 @@ class _Search:
                 continue
             self._seen.add(endpoint)
             self._sources[source] += 1
-            yield Candidate(endpoint, Via.LAN, DnsSd.name)
+            yield Candidate(endpoint, PathKind.LAN, FoundBy(DnsSd.name, Trust.HEARD))
 
 
 class DnsSd:
@@ -63,7 +63,7 @@ class DnsSd:
     """
 
     name = "DNS-SD"
-    via: Via | None = Via.LAN
+    kind: PathKind | None = PathKind.LAN
 
     def __init__(
         self, *, services: Callable[[], Sequence[LanService]], port: Callable[[], int], bind: Sequence[str] = ()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from hardline.discovery.lpd import PORT, VERSION, Answer, Search
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, Trust
 
 FEW = 4  # endpoints: as many as one host has addresses
 MAX_PER_SOURCE = 4
@@ -68,13 +68,12 @@ class Heard:
     ) -> tuple[Candidate | None, list[tuple[Sender, Search]]]:
         """An answer about the target came: the candidate that it makes, if any, and what to ask whom alone."""
         answered = answer.to == self._cookie(source)
+        is_original = answer.version < VERSION and answer.shows(self.target)
         candidate = Candidate(
             endpoint,
-            Via.LAN,
-            "LAN",
-            plain=answer.version < VERSION and answer.shows(self.target),
-            day=answer.fitting_day(self.target, self._today),
-            answered=answered,
+            PathKind.LAN,
+            FoundBy("LAN", Trust.ANSWERED if answered else Trust.HEARD),
+            Plain() if is_original else Code(answer.fitting_day(self.target, self._today)),
         )
         known = self._source(source, now)
         if known is None:
@@ -115,7 +114,8 @@ class Heard:
             if fresh and not known.asked:
                 fresh.append((fresh[0][0], PORT, *fresh[0][2:]))  # who forges answers of a node can forge its port, too
             known.asked = len(known.senders)
-            day = next((one.day for one in known.candidates if one.day is not None), self._today)
+            names = (one.server_name for one in known.candidates)
+            day = next((name.day for name in names if isinstance(name, Code) and name.day is not None), self._today)
             search = Search(self.target.rolling(day), self._cookie(source), VERSION)
             questions += [(sender, search) for sender in dict.fromkeys(fresh)]
         self._unasked.clear()

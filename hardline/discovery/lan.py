@@ -51,7 +51,7 @@ from hardline.discovery.offers import Offer, Offers
 from hardline.discovery.rates import Rate, Rates
 from hardline.errors import PeerError
 from hardline.identity import KeyHash, Label, utc_day
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Endpoint, PathKind, Trust
 
 LOOK_EVERY = 5.0  # seconds between looks at the machine's interfaces
 SEARCH_AT = (0.0, 0.1, 0.3)
@@ -103,7 +103,7 @@ class _Search:
         return self._waiting.popleft()
 
     def _arrive(self, candidate: Candidate) -> None:
-        if candidate.answered:
+        if candidate.found_by.trust is Trust.ANSWERED:
             self._waiting.appendleft(candidate)
         else:
             self._waiting.append(candidate)
@@ -118,7 +118,7 @@ class Lan:
     """
 
     name = "LAN"
-    via: Via | None = Via.LAN
+    kind: PathKind | None = PathKind.LAN
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Sequence
 from hardline import log
 from hardline.errors import HardlineError
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Finder, Via
+from hardline.routes import Candidate, Finder, PathKind
 from hardline.tasks import TaskSet
 
 MAX_QUEUED = 256
@@ -40,9 +40,9 @@ class MergedSearch:
         self.reasons: list[str] = []
         self._found: set[str] = set()
 
-    def silent(self, better_than: Via) -> list[str]:
+    def silent(self, better_than: PathKind) -> list[str]:
         """The finders of better paths that have found nothing so far."""
-        wanted = (one.name for one in self._finders if one.via is not None and one.via < better_than)
+        wanted = (one.name for one in self._finders if one.kind is not None and one.kind < better_than)
         return [name for name in wanted if name not in self._found]
 
     async def candidates(self) -> AsyncGenerator[Candidate, None]:
@@ -60,10 +60,7 @@ class MergedSearch:
                 if candidate is None:
                     running -= 1
                     continue
-                key = (
-                    *(candidate.endpoint, candidate.plain, candidate.day),
-                    *(candidate.near, candidate.told, candidate.answered),
-                )
+                key = candidate.endpoint, candidate.server_name, candidate.kind, candidate.found_by.trust
                 if key not in seen:
                     seen.add(key)
                     yield candidate

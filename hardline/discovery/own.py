@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
 
 
 class OwnServices:
     """A Finder over the key hashes that this node serves, at the endpoints that it listens on."""
 
     name = "this node"
-    via: Via | None = None
+    kind: PathKind | None = None
 
     def __init__(
         self, services: Callable[[], Collection[KeyHash]], listening: Callable[[], Sequence[Endpoint]]
@@ -24,7 +24,7 @@ class OwnServices:
         """As Finder.find."""
         if target in self._services():
             for endpoint in self._listening():
-                yield Candidate(_reachable(endpoint), Via.LAN, self.name)
+                yield Candidate(_reachable(endpoint), PathKind.LAN, FoundBy(self.name, Trust.HEARD))
 
 
 def _reachable(endpoint: Endpoint) -> Endpoint:

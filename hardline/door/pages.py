@@ -18,7 +18,7 @@ from hardline.door.hostname import Misdirected
 from hardline.errors import AccessRefused, HardlineError, LimitReached, PeerError, ServiceFailed
 from hardline.html import REFERRER_POLICY, STYLE, content_policy, document, escaped, shown
 from hardline.identity import Label
-from hardline.routes import Attempt, Endpoint, Via
+from hardline.routes import REMEMBERED, Attempt, Endpoint, PathKind
 
 _STYLE = (
     STYLE
@@ -50,10 +50,10 @@ _NOTHING_SHARED = "Nothing yet. Share what listens on a port of this computer:"
 _NOT_TOLD = "What this computer shares is shown to the user that runs hardlined, and to no other:"
 _NOTHING_OFFERED = "Nobody offers anything here, as far as they let themselves be listed."
 _WAYS = {
-    Via.LAN: "the local network",
-    Via.REMEMBERED: "memory of an earlier visit",
-    Via.DIRECT: "the network",
-    Via.RELAY: "a relay",
+    PathKind.LAN: "the local network",
+    PathKind.DIRECT: "the network",
+    PathKind.PUNCHED: "the network",
+    PathKind.RELAYED: "a relay",
 }
 
 
@@ -439,8 +439,10 @@ def _response(status: int, body: str, *, kind: str, head_only: bool, extra: str 
 
 
 def _origin(attempt: Attempt) -> str:
-    way, found_by = attempt.candidate.via, attempt.candidate.found_by
-    return _WAYS[way] if found_by.upper() == way.name else f"{_WAYS[way]} ({shown(found_by)})"
+    kind, finder = attempt.candidate.kind, attempt.candidate.found_by.name
+    if finder == REMEMBERED:
+        return "memory of an earlier visit"
+    return _WAYS[kind] if finder == kind.name else f"{_WAYS[kind]} ({shown(finder)})"
 
 
 def _hints(failure: HardlineError) -> tuple[str, ...]:

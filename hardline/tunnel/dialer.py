@@ -19,7 +19,7 @@ from hardline import log
 from hardline.addresses import Address, Kind, Way, kind_of, leads_to, refused
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash, WrongCertificate, utc_day
-from hardline.routes import HTTPS, LOWEST_TOLD, Attempt, Candidate, Endpoint, NoRoute, Via
+from hardline.routes import HTTPS, LOWEST_TOLD, Attempt, Candidate, Code, Endpoint, NoRoute, PathKind, Plain, Trust
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
@@ -51,7 +51,7 @@ class Search(Protocol):
         """What each finder says of how it went."""
         ...
 
-    def silent(self, better_than: Via) -> Sequence[str]:
+    def silent(self, better_than: PathKind) -> Sequence[str]:
         """The finders of better paths that have found nothing so far."""
         ...
 
@@ -172,8 +172,8 @@ class Dialer:
                         log.debug(
                             "dial.failed",
                             service=target.short,
-                            via=attempt.candidate.via.name,
-                            found_by=attempt.candidate.found_by,
+                            via=attempt.candidate.via,
+                            found_by=attempt.candidate.found_by.name,
                             endpoint=attempt.candidate.endpoint,
                             took_s=attempt.took,
                             reason=attempt.failure,
@@ -183,18 +183,19 @@ class Dialer:
                             wait = 0.0
                             finding = tasks.start(self._find(target, search, happened, wait), "find")
                     case Route() as route:
+                        won = race.best_known(route.candidate)
                         log.event(
                             "dial.won",
                             service=target.short,
-                            via=route.candidate.via.name,
-                            found_by=route.candidate.found_by,
-                            endpoint=route.candidate.endpoint,
+                            via=won.via,
+                            found_by=won.found_by.name,
+                            endpoint=won.endpoint,
                             protocol=route.protocol,
                             took_s=loop.time() - began,
                             attempts=len(failed) + len(race.running),
                         )
-                        why = _passed_over(route.candidate.via, search, failed, race.running)
-                        return replace(route, took=loop.time() - began, passed_over=why)
+                        why = _passed_over(won.kind, search, failed, race.running)
+                        return replace(route, candidate=won, took=loop.time() - began, passed_over=why)
         finally:
             await tasks.aclose()
             while not happened.empty():
@@ -215,19 +216,19 @@ class Dialer:
         try:
             async for candidate in candidates:
                 why = self._refusal(candidate)
-                if candidate.plain and protocol == "hardline/2":
+                if isinstance(candidate.server_name, Plain) and protocol == "hardline/2":
                     why = "the host speaks hardline/2, and this wants the key hash in clear"
                 if why is None:
                     happened.put_nowait(_Found(candidate))
                 else:
-                    log.debug("dial.ignored", endpoint=candidate.endpoint, found_by=candidate.found_by, reason=why)
+                    log.debug("dial.ignored", endpoint=candidate.endpoint, found_by=candidate.found_by.name, reason=why)
         finally:
             if isinstance(candidates, AsyncGenerator):
                 await candidates.aclose()
         happened.put_nowait(_Searched())
 
     def _refusal(self, candidate: Candidate) -> str | None:
-        if candidate.via is not Via.LAN and self._is_ours(candidate.endpoint.leads_to):
+        if not candidate.found_by.seen and self._is_ours(candidate.endpoint.leads_to):
             return "this node itself"
         return refusal(candidate, self._way_to)
 
@@ -251,10 +252,12 @@ class Dialer:
             happened.put_nowait(Route(tls, candidate, protocol, loop.time() - began))
 
     async def _connect(self, target: KeyHash, candidate: Candidate) -> tuple[TlsStream, str]:
-        day = utc_day(self._clock()) if candidate.day is None else candidate.day
-        context, server_name = self._context, str(target.rolling(day))
-        if candidate.plain:
-            context, server_name = self._context_for_originals, str(target)
+        match candidate.server_name:
+            case Plain():
+                context, server_name = self._context_for_originals, str(target)
+            case Code(day):
+                day = utc_day(self._clock()) if day is None else day
+                context, server_name = self._context, str(target.rolling(day))
         stream = await self._open(target, candidate)
         tls = await TlsStream.over(stream, context, server_name, target=target)
         if tls.key_hash is not None:
@@ -268,8 +271,8 @@ class Dialer:
         """Connect.  What a name resolves to is looked at like an address that a stranger named."""
         whole, resolver = candidate, self._resolver or Resolver.of_strangers()
         found = await resolver.addresses(candidate.endpoint, str(target))
-        if candidate.endpoint.address is None:
-            candidate = replace(candidate, worked=None if candidate.told else Via.DIRECT)
+        if candidate.endpoint.address is None and candidate.found_by.trust is Trust.WORKED:
+            candidate = replace(candidate, kind=PathKind.DIRECT)
         allowed, why = list[Endpoint](), ""
         for endpoint in found:
             no = self._refusal(replace(candidate, endpoint=endpoint))
@@ -306,7 +309,7 @@ class Dialer:
 def refusal(candidate: Candidate, way_to: Callable[[Address], Way]) -> str | None:
     """Why an endpoint is never dialled, or None (docs/PROTOCOL.md 7.2)."""
     endpoint = candidate.endpoint
-    if candidate.told and endpoint.port < LOWEST_TOLD and endpoint.port != HTTPS:
+    if candidate.found_by.told and endpoint.port < LOWEST_TOLD and endpoint.port != HTTPS:
         return f"a port below {LOWEST_TOLD}, of which only {HTTPS} is dialled where others name it"
     address = endpoint.address
     if address is None:
@@ -316,13 +319,15 @@ def refusal(candidate: Candidate, way_to: Callable[[Address], Way]) -> str | Non
     return refused(address, way_to(address))
 
 
-def _passed_over(won: Via, search: Search, failed: Sequence[Attempt], running: Sequence[Candidate]) -> tuple[str, ...]:
+def _passed_over(
+    won: PathKind, search: Search, failed: Sequence[Attempt], running: Sequence[Candidate]
+) -> tuple[str, ...]:
     """Why no better kind of path was taken, in words for people."""
     tried = [(attempt.candidate, attempt.failure) for attempt in failed]
     tried += [(candidate, "no answer yet") for candidate in running]
     return (
         *(f"{name}: nothing found" for name in search.silent(won)),
-        *(f"{one.found_by}: {one.endpoint}: {why}" for one, why in tried if one.via < won),
+        *(f"{one.found_by.name}: {one.endpoint}: {why}" for one, why in tried if one.kind < won),
     )
 
 

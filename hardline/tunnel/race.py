@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Endpoint, ServerName, Trust
 
 MAX_CANDIDATES = 16  # waiting or running; of those that answered as many again
 MAX_OF_ONE_FINDER = 12
@@ -26,6 +26,7 @@ MAX_ATTEMPTS = 64  # of those that answered as many again
 _TURN = 2
 
 _Group = tuple[str, bool]  # the finder, and whether what it found has answered
+_Key = tuple[Endpoint, ServerName]
 
 
 class Race:
@@ -38,7 +39,7 @@ class Race:
         self._stagger = stagger
         self._waiting: list[Candidate] = []
         self._running: list[Candidate] = []
-        self._tried: set[object] = set()
+        self._tried: dict[_Key, Candidate] = {}  # as the finder saw them that knew best
         self._remembered: set[Endpoint] = set()
         self._attempts: Counter[bool] = Counter()
         self._started: Counter[_Group] = Counter()
@@ -47,19 +48,21 @@ class Race:
 
     def found(self, candidate: Candidate) -> None:
         """A finder yielded `candidate`; the same once more, or more than there is room for, is ignored."""
-        if candidate.via is Via.REMEMBERED and len(self._remembered) < MAX_CANDIDATES:
+        if candidate.found_by.trust is Trust.WORKED and len(self._remembered) < MAX_CANDIDATES:
             self._remembered.add(candidate.endpoint)
-        if _key(candidate) in self._tried:
+        if (tried := self._tried.get(_key(candidate))) is not None:
+            if candidate.kind < tried.kind:
+                self._tried[_key(candidate)] = candidate
             return
-        for waiting in self._waiting:
-            if _key(waiting) == _key(candidate):
-                if self._trust(candidate) <= self._trust(waiting):
-                    return
-                self._waiting.remove(waiting)
-                break
-        if not self._has_room(candidate) and not self._makes_room(candidate):
-            return
-        self._waiting.append(candidate)
+        known = next((waiting for waiting in self._waiting if _key(waiting) == _key(candidate)), None)
+        if known is not None:
+            if self._rank(candidate) >= self._rank(known):
+                return
+            self._waiting.remove(known)
+        if self._has_room(candidate) or self._makes_room(candidate):
+            self._waiting.append(candidate)
+        elif known is not None:
+            self._waiting.append(known)
 
     def start(self, now: float) -> Candidate | None:
         """The candidate to try now, if any; it counts as running."""
@@ -68,10 +71,10 @@ class Race:
             return None
         best = min(waiting, key=self._order)  # the first of equals
         due = self._next_start is None or now >= self._next_start
-        if not (due or self._kind(best) < min(map(self._kind, self._running), default=(Via.RELAY + 1, 0))):
+        if not due and self._running and self._rank(best) >= min(map(self._rank, self._running)):
             return None
         self._waiting.remove(best)
-        self._tried.add(_key(best))
+        self._tried[_key(best)] = best
         self._attempts[self._trust(best)] += 1
         self._started[self._group(best)] += 1
         self._addresses[best.endpoint.host] += 1
@@ -99,6 +102,10 @@ class Race:
         """The attempts under way, in the order they started."""
         return tuple(self._running)
 
+    def best_known(self, candidate: Candidate) -> Candidate:
+        """The same attempt as the finder saw it that knows of the best kind of path, whoever was faster."""
+        return self._tried.get(_key(candidate), candidate)
+
     # The order.
 
     @property
@@ -107,23 +114,28 @@ class Race:
 
     def _trust(self, one: Candidate) -> bool:
         """It was asked and answered, or worked before."""
-        return one.answered or (one.via is Via.LAN and one.endpoint in self._remembered)
+        heard_again = one.found_by.trust is Trust.HEARD and one.endpoint in self._remembered
+        return heard_again or one.found_by.trust is Trust.ANSWERED
 
-    def _kind(self, one: Candidate) -> tuple[int, bool]:
-        return one.via, one.via is Via.LAN and not self._trust(one)
+    def _rank(self, one: Candidate) -> tuple[int, int]:
+        """The better the smaller: in the own network who is there now comes before who was there once, elsewhere what
+        worked before what is told."""
+        if one.found_by.seen:
+            return one.kind, 0 if self._trust(one) else 1
+        return one.kind, 2 if one.found_by.trust is Trust.WORKED else 3
 
     def _group(self, one: Candidate) -> _Group:
-        return one.found_by, self._trust(one)
+        return one.found_by.name, self._trust(one)
 
     def _order(self, one: Candidate) -> tuple[object, ...]:
         tries = self._addresses[one.endpoint.host]
-        return self._started[self._group(one)] // _TURN, *self._kind(one), tries
+        return self._started[self._group(one)] // _TURN, *self._rank(one), tries
 
     # The places.
 
     def _has_room(self, candidate: Candidate) -> bool:
         alive = [one for one in (*self._waiting, *self._running) if self._trust(one) == self._trust(candidate)]
-        of_finder = sum(one.found_by == candidate.found_by for one in alive)
+        of_finder = sum(one.found_by.name == candidate.found_by.name for one in alive)
         return len(alive) < MAX_CANDIDATES and of_finder < MAX_OF_ONE_FINDER
 
     def _makes_room(self, candidate: Candidate) -> bool:
@@ -139,5 +151,5 @@ class Race:
         return False
 
 
-def _key(candidate: Candidate) -> object:
-    return candidate.endpoint, candidate.plain, candidate.day
+def _key(candidate: Candidate) -> _Key:
+    return candidate.endpoint, candidate.server_name

@@ -28,7 +28,7 @@ from hardline.errors import (
 )
 from hardline.identity import KeyHash, Label
 from hardline.proof import VISITOR, Prover
-from hardline.routes import Candidate, Endpoint, NoRoute, Via
+from hardline.routes import Candidate, Endpoint, NoRoute, PathKind
 from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits
@@ -58,7 +58,7 @@ _INVITE = {
 class Memory(Protocol):
     """Where routes that worked are kept (discovery.remembered)."""
 
-    async def worked(self, target: KeyHash, endpoint: Endpoint, via: Via, protocol: str) -> None: ...
+    async def worked(self, target: KeyHash, endpoint: Endpoint, kind: PathKind, protocol: str) -> None: ...
     async def learned(self, target: KeyHash, wan_hosts: object, title: object) -> None: ...
 
 
@@ -355,7 +355,7 @@ class Visitor:
         self._tasks.start(self._remember(warm.label.key_hash, warm.route, answer.wan_hosts, answer.title), "remember")
 
     async def _remember(self, target: KeyHash, route: Route, wan_hosts: object, title: object) -> None:
-        await self._memory.worked(target, route.candidate.endpoint, route.candidate.via, route.protocol)
+        await self._memory.worked(target, route.candidate.endpoint, route.candidate.kind, route.protocol)
         await self._memory.learned(target, wan_hosts, title)
 
     async def _keep_warm(self, warm: WarmSession) -> None:

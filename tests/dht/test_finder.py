@@ -16,7 +16,7 @@ from hardline.dht.record import Key, Record, days, plain_key, record_key, seal
 from hardline.dht.table import NotConnected
 from hardline.errors import HardlineError
 from hardline.identity import SECONDS_PER_DAY, KeyHash
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Plain, Trust
 from tests.dht.keys import DER, NAME, boxed_record, pem
 from tests.dht.memory_table import MemoryTable
 
@@ -24,6 +24,7 @@ NOW = 20_778 * SECONDS_PER_DAY + 43_200.0
 DAY = 20_778
 KEY = pem(ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 HERE = Endpoint("203.0.113.9", 7008)
+SIGNED, UNSIGNED = FoundBy("DHT", Trust.SIGNED), FoundBy("DHT", Trust.UNSIGNED)
 RECORD = Record("5f0c9f2d6a8b4e1790aa33bb44cc55dd", int(NOW * 1000), (HERE,), (), DER)
 
 
@@ -56,7 +57,7 @@ def endpoints(candidates: Sequence[Candidate]) -> list[str]:
 def test_a_record_is_a_direct_candidate_under_the_rolling_code():
     table = MemoryTable()
     table.values[record_key(NAME, DAY)] = [sealed()]
-    assert found(table) == [Candidate(HERE, Via.DIRECT, "DHT", plain=False)]
+    assert found(table) == [Candidate(HERE, PathKind.DIRECT, SIGNED)]
 
 
 def test_nothing_there_is_nothing_found():
@@ -135,15 +136,15 @@ def test_a_flood_of_originals_values_hides_no_record():
     table = MemoryTable()
     table.values[plain_key(NAME, DAY)] = [f"11.22.33.{n}:7008".encode() for n in range(200)]
     table.values[record_key(NAME, DAY)] = [sealed()]
-    assert found(table) == [Candidate(HERE, Via.DIRECT, "DHT")]
+    assert found(table) == [Candidate(HERE, PathKind.DIRECT, SIGNED)]
 
 
 def test_the_originals_value_is_used_where_there_is_no_record():
     table = MemoryTable()
     table.values[plain_key(NAME, DAY)] = [b"11.22.33.44:7008,[200:6a4e::1]:7008"]
     assert found(table) == [
-        Candidate(Endpoint("11.22.33.44", 7008), Via.DIRECT, "DHT", plain=True),
-        Candidate(Endpoint("200:6a4e::1", 7008), Via.DIRECT, "DHT", plain=True),
+        Candidate(Endpoint("11.22.33.44", 7008), PathKind.DIRECT, UNSIGNED, Plain()),
+        Candidate(Endpoint("200:6a4e::1", 7008), PathKind.DIRECT, UNSIGNED, Plain()),
     ]
 
 

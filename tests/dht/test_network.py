@@ -19,7 +19,7 @@ from hardline.dht.finder import DhtFinder
 from hardline.dht.node import NodeOptions, OpenDhtNode
 from hardline.dht.proxy import Proxies
 from hardline.dht.record import days, plain_key, record_key
-from hardline.routes import Candidate, Endpoint
+from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
 from tests.dht.hosting import HERE, Host, first, node, unknown
 from tests.dht.island import Dhtnode, Island, Nodes, dht, marks
 from tests.dht.keys import boxed_record
@@ -52,7 +52,7 @@ def test_a_warm_node_finds_a_service_at_once_and_a_cold_one_soon(network, identi
             name = identities[0].key_hash
             async with node(nodes[1].endpoints) as visiting:
                 candidate, took = await first(visiting, name)
-                assert candidate == Candidate(HERE, candidate.via, "DHT", plain=False)
+                assert candidate == Candidate(HERE, PathKind.DIRECT, FoundBy("DHT", Trust.SIGNED))
                 assert took < 2
             cold = OpenDhtNode(NodeOptions(nodes[1].endpoints[:1], bind=("127.0.0.1",)))
             candidate, took = await first(cold, name)
@@ -123,7 +123,7 @@ def test_two_hundred_forged_records_hide_nothing(network, identities):
             await asyncio.to_thread(flood)
             async with node(nodes[1].endpoints) as visiting:
                 candidate, took = await first(visiting, identity.key_hash)
-                assert candidate == Candidate(HERE, candidate.via, "DHT", plain=False)
+                assert candidate == Candidate(HERE, PathKind.DIRECT, FoundBy("DHT", Trust.SIGNED))
                 assert took < 3 * before + 3
 
     island.run(story)
@@ -140,7 +140,7 @@ def test_with_proxies_alone_a_host_is_announced_and_found(network, identities):
         hosting, visiting = Either(None, Proxies([proxy.url])), Either(None, Proxies([other.url]))
         async with Host(hosting, [identity]).announced():
             candidate, _ = await first(visiting, identity.key_hash)
-            assert candidate == Candidate(HERE, candidate.via, "DHT", plain=False)
+            assert candidate == Candidate(HERE, PathKind.DIRECT, FoundBy("DHT", Trust.SIGNED))
             assert visiting.describe()["used"] == "proxies"
             # As an original asks: no word before the key, and the first line counts.
             key = plain_key(identity.key_hash, days(time.time())[0])

@@ -21,7 +21,7 @@ from hardline.discovery.interfaces import interface_addresses
 from hardline.discovery.lan import GIVE_UP_AT
 from hardline.discovery.mdns import MAX_ANSWER, Mdns
 from hardline.identity import KeyHash, Label
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
 from hardline.showable import is_plain
 from hardline.tasks import TaskSet
 from tests.support.beats import beats
@@ -136,7 +136,7 @@ def test_a_listed_service_is_found_after_the_head_start_of_the_lan_packets():
         wiki = service(password="sesame")
         async with on_lan(wiki), on_lan() as visitor:
             candidate = await finds(visitor, wiki.label.key_hash)
-            assert candidate == Candidate(Endpoint(HERE, HOST_PORT), Via.LAN, "DNS-SD")
+            assert candidate == Candidate(Endpoint(HERE, HOST_PORT), PathKind.LAN, FoundBy("DNS-SD", Trust.HEARD))
             began = time.monotonic()
             assert await visitor.find(wiki.label.key_hash) == candidate
             assert time.monotonic() - began >= HEAD_START - 0.01

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hardline.discovery.heard import FEW, MAX_CANDIDATES, MAX_PER_SOURCE, MAX_SOURCES, PATIENCE, Heard, Sender
 from hardline.discovery.lpd import MAX_DAYS_OFF, PORT, Answer, Search
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Trust
 
 pytestmark = pytest.mark.pure
 
@@ -42,7 +42,7 @@ def test_an_answer_is_a_candidate_once():
     search = heard()
     candidate, questions = say(search, HOST)
     assert candidate is not None
-    assert (candidate.endpoint, candidate.day, candidate.answered) == (Endpoint(HOST, 7008), TODAY, False)
+    assert candidate == Candidate(Endpoint(HOST, 7008), PathKind.LAN, FoundBy("LAN", Trust.HEARD), Code(TODAY))
     assert questions == []
     assert say(search, HOST) == (None, [])
 
@@ -69,7 +69,7 @@ def test_who_repeats_its_word_has_answered_and_nobody_else():
     assert say(search, "10.0.0.1", to=words[HOST])[0] is None, "known, and the word of another one"
     candidate, questions = say(search, HOST, to=words[HOST])
     assert candidate is not None
-    assert candidate.answered
+    assert candidate.found_by.trust is Trust.ANSWERED
     assert candidate.endpoint == Endpoint(HOST, 7008)
     assert questions == []
 
@@ -84,7 +84,7 @@ def test_a_host_that_answers_is_found_after_any_number_of_lies():
     (word,) = {question.word for to, question in questions if to[0] == HOST}
     answered, _ = say(search, HOST, to=word, now=now + PATIENCE)
     assert answered is not None
-    assert answered.answered
+    assert answered.found_by.trust is Trust.ANSWERED
 
 
 def test_ports_that_are_forged_for_a_host_do_not_keep_out_the_one_that_it_says_itself():
@@ -94,7 +94,7 @@ def test_ports_that_are_forged_for_a_host_do_not_keep_out_the_one_that_it_says_i
     assert len({to for to, _ in asked}) <= MAX_PER_SOURCE + 1
     candidate, _ = say(search, HOST, port=9999, to=asked[0][1].word)
     assert candidate is not None
-    assert candidate.answered
+    assert candidate.found_by.trust is Trust.ANSWERED
 
 
 @given(st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 9), st.floats(0, 0.1)), max_size=200))
@@ -144,8 +144,10 @@ def test_an_answer_gets_no_server_name_out_of_a_visitor_but_what_it_said_itself(
         return
     candidate, _ = heard().answer(answer, HOST, Endpoint(HOST, 7008), (HOST, 1), 0.0)
     assert candidate is not None
-    server_name = TARGET.rolling(TODAY if candidate.day is None else candidate.day)
+    assert isinstance(candidate.server_name, Code)
+    said = candidate.server_name.day
+    server_name = TARGET.rolling(TODAY if said is None else said)
     if answer.shows(TARGET):
-        assert candidate.day is None or abs(candidate.day - TODAY) <= MAX_DAYS_OFF
+        assert said is None or abs(said - TODAY) <= MAX_DAYS_OFF
     else:
         assert server_name == name.lower()

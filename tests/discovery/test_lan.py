@@ -21,12 +21,13 @@ from hardline.discovery.answering import LanService
 from hardline.discovery.lan import BROWSE_AT, BROWSE_PAUSE, GIVE_UP_AT, Lan
 from hardline.discovery.lpd import GROUP_4, PORT, Answer, Search, parse
 from hardline.identity import SECONDS_PER_DAY, KeyHash, Label, utc_day
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, Trust
 from hardline.tasks import TaskSet
 from tests.support import needs
 from tests.support.beats import beats
 
 HERE = "127.0.0.1"
+HEARD = FoundBy("LAN", Trust.HEARD)
 HOST_PORT = 7008
 
 
@@ -170,7 +171,7 @@ def test_two_nodes_on_one_machine_find_each_other(listed):
     async def story():
         ours, theirs = service(listed=listed), service("sesame", listed=listed)
         async with on_lan(ours) as one, on_lan(theirs) as other:
-            expected = Candidate(Endpoint(HERE, HOST_PORT), Via.LAN, "LAN", day=utc_day(time.time()))
+            expected = Candidate(Endpoint(HERE, HOST_PORT), PathKind.LAN, HEARD, Code(utc_day(time.time())))
             assert await first(one, theirs.label.key_hash) == expected
             assert await first(other, ours.label.key_hash) == expected
 
@@ -555,7 +556,7 @@ def test_the_key_hash_itself_may_be_said_only_to_whoever_said_it_first_and_is_an
         packet = original(f"{before}{target}", extra=extra)
         async with on_lan() as visitor, stranger(lambda _: [(HERE, packet)]):
             candidate = await first(visitor, target)
-            assert candidate == Candidate(Endpoint(HERE, 7684), Via.LAN, "LAN", plain=plain)
+            assert candidate == Candidate(Endpoint(HERE, 7684), PathKind.LAN, HEARD, Plain() if plain else Code())
 
     asyncio.run(story())
 

@@ -10,7 +10,7 @@ import pytest
 
 from hardline.discovery.merged import MAX_QUEUED, MergedFinder, MergedSearch
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, Trust
 
 pytestmark = pytest.mark.pure
 
@@ -18,7 +18,7 @@ TARGET = KeyHash.parse("a946e7a560289417a2711f5b9686624852dd469b")
 
 
 def candidate(port: int, name: str = "scripted", **more: object) -> Candidate:
-    return Candidate(Endpoint("192.0.2.1", port), Via.LAN, name, **more)  # type: ignore[arg-type]
+    return Candidate(Endpoint("192.0.2.1", port), PathKind.LAN, FoundBy(name, Trust.HEARD), **more)  # type: ignore[arg-type]
 
 
 class Scripted:
@@ -108,7 +108,7 @@ def test_a_candidate_that_two_finders_know_comes_once_and_first_come_wins():
 
 def test_candidates_that_would_be_dialled_in_another_way_are_kept():
     async def story():
-        different = [candidate(1), candidate(1, plain=True), candidate(1, day=7)]
+        different = [candidate(1), candidate(1, server_name=Plain()), candidate(1, server_name=Code(7))]
         assert [one async for one in search_of(Scripted("a", *different)).candidates()] == different
 
     asyncio.run(story())

@@ -8,7 +8,7 @@ import pytest
 
 from hardline.discovery.own import OwnServices
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
 
 pytestmark = pytest.mark.pure
 
@@ -29,7 +29,7 @@ def found(own: OwnServices, target: KeyHash) -> list[Candidate]:
 )
 def test_an_own_service_is_dialled_where_this_node_listens(listening, dialled):
     own = OwnServices(lambda: {OURS}, lambda: [Endpoint(listening, 7008)])
-    assert found(own, OURS) == [Candidate(Endpoint(dialled, 7008), Via.LAN, "this node")]
+    assert found(own, OURS) == [Candidate(Endpoint(dialled, 7008), PathKind.LAN, FoundBy("this node", Trust.HEARD))]
 
 
 def test_every_listener_is_a_candidate_in_its_order():

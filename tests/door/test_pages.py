@@ -18,17 +18,19 @@ from hardline.door.hostname import Misdirected
 from hardline.door.pages import Problem, Tried, home_page, problem_page
 from hardline.errors import ConnectionLost, LimitReached, PeerError, ServiceFailed
 from hardline.identity import KeyHash, Label
-from hardline.routes import Attempt, Candidate, Endpoint, Via
+from hardline.routes import Attempt, Candidate, Endpoint, FoundBy, PathKind, Trust
 from hardline.showable import is_plain
 
 pytestmark = pytest.mark.pure
 
 LABEL = Label(KeyHash.parse("6d54994fa9c0edc0b30f2749118f5e963cad7ed2"), "sesame")
 OTHER = "a946e7a560289417a2711f5b9686624852dd469b"
+ON_LAN, OWN = FoundBy("LAN", Trust.HEARD), FoundBy("this node", Trust.HEARD)
+BY_MEMORY = FoundBy("remembered", Trust.WORKED)
 ATTEMPTS = (
-    Attempt(Candidate(Endpoint("192.168.1.9", 7008), Via.LAN, "LAN"), 0.0312, "wrong certificate"),
-    Attempt(Candidate(Endpoint("fe80::1%eth0", 7008), Via.LAN, "this node"), 3.1, "no answer"),
-    Attempt(Candidate(Endpoint("203.0.113.9", 443), Via.REMEMBERED, "remembered"), 0.4, "connection refused"),
+    Attempt(Candidate(Endpoint("192.168.1.9", 7008), PathKind.LAN, ON_LAN), 0.0312, "wrong certificate"),
+    Attempt(Candidate(Endpoint("fe80::1%eth0", 7008), PathKind.LAN, OWN), 3.1, "no answer"),
+    Attempt(Candidate(Endpoint("203.0.113.9", 443), PathKind.DIRECT, BY_MEMORY), 0.4, "connection refused"),
 )
 TRIED = Tried(ATTEMPTS, ("LAN: nobody answered",))
 
@@ -323,7 +325,7 @@ def test_of_a_hostile_text_only_the_letters_are_shown():
 
 def check_harmless(text: str) -> None:
     label, failure = LABEL, ServiceFailed("refused", text)
-    attempt = Attempt(Candidate(Endpoint(text, 1), Via.DIRECT, text), 1.0, text)
+    attempt = Attempt(Candidate(Endpoint(text, 1), PathKind.DIRECT, FoundBy(text, Trust.SIGNED)), 1.0, text)
     offer = OFFERS[0] | {"title": text, "source": text}
     service = SERVICES[1] | {"title": text, "target": text, "problem": text, "hint": text}
     problems = [

@@ -12,10 +12,10 @@ from typing import Any
 from hardline import certificates
 from hardline.config import clean_title
 from hardline.control import ControlServer
-from hardline.discovery.remembered import _parsed
 from hardline.errors import CertificateError, ConfigError
 from hardline.identity import KeyHash, Label
-from hardline.routes import MAX_HOSTS, Via, format_wan_hosts, parse_wan_hosts
+from hardline.peers.remembered import _parsed
+from hardline.routes import MAX_HOSTS, PathKind, format_wan_hosts, parse_wan_hosts
 
 _SEPARATOR = b"\x1f"
 _SUFFIXES = ("", ".private", ".hash")
@@ -52,7 +52,7 @@ def remembered_row(data: bytes) -> None:
     assert host.title == clean_title(host.title)
     assert len(host.wan_hosts) <= MAX_HOSTS
     assert parse_wan_hosts(format_wan_hosts(host.wan_hosts)) == list(host.wan_hosts)
-    assert host.via in ("", *Via.__members__)
+    assert host.kind in (None, *PathKind)
     assert host.protocol in ("", "hardline/1", "hardline/2")
 
 

@@ -16,7 +16,7 @@ from hardline.config import clean_title, parse_node, parse_service
 from hardline.errors import BadKeyHash, BadLabel, ConfigError, PeerError
 from hardline.identity import Label
 from hardline.ini import Ini
-from hardline.routes import MAX_HOSTS, Candidate, Endpoint, Via, format_wan_hosts, parse_wan_hosts
+from hardline.routes import MAX_HOSTS, Candidate, Endpoint, FoundBy, PathKind, Trust, format_wan_hosts, parse_wan_hosts
 from hardline.tunnel.dialer import refusal
 from hardline.units import (
     Unreadable,
@@ -64,7 +64,7 @@ def wan_hosts(data: bytes) -> None:
     for endpoint in hosts:
         assert Endpoint.parse(str(endpoint)) == endpoint
         assert 1 <= endpoint.port <= 65_535
-        if refusal(Candidate(endpoint, Via.DIRECT, "hello"), lambda _: Way.ROUTED) is None:
+        if refusal(Candidate(endpoint, PathKind.DIRECT, FoundBy("hello", Trust.SIGNED)), lambda _: Way.ROUTED) is None:
             assert not _leads_here(endpoint.host), endpoint
 
 

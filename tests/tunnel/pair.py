@@ -12,7 +12,7 @@ from pathlib import Path
 from hardline import certificates
 from hardline.config import LocalService, ServiceSettings
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, Trust
 from hardline.servicedir import Service
 from hardline.session.session import SessionLimits
 from hardline.transport.listener import Listener
@@ -29,11 +29,11 @@ QUICK = SessionLimits(streams=8, ping_interval=0.3, ping_timeout=0.3)
 class Noted:
     """A memory that only notes."""
 
-    worked_calls: list[tuple[KeyHash, Endpoint, Via, str]] = field(default_factory=list)
+    worked_calls: list[tuple[KeyHash, Endpoint, PathKind, str]] = field(default_factory=list)
     learned_calls: list[tuple[KeyHash, object, object]] = field(default_factory=list)
 
-    async def worked(self, target: KeyHash, endpoint: Endpoint, via: Via, protocol: str) -> None:
-        self.worked_calls.append((target, endpoint, via, protocol))
+    async def worked(self, target: KeyHash, endpoint: Endpoint, kind: PathKind, protocol: str) -> None:
+        self.worked_calls.append((target, endpoint, kind, protocol))
 
     async def learned(self, target: KeyHash, wan_hosts: object, title: object) -> None:
         self.learned_calls.append((target, wan_hosts, title))
@@ -48,7 +48,7 @@ class Finding:
         self.searches = 0
         self.reasons: Sequence[str] = ()
 
-    def silent(self, better_than: Via) -> Sequence[str]:
+    def silent(self, better_than: PathKind) -> Sequence[str]:
         return ()
 
     def search(self, target: KeyHash) -> Finding:
@@ -57,7 +57,7 @@ class Finding:
 
     async def candidates(self) -> AsyncIterator[Candidate]:
         for endpoint in self.endpoints:
-            yield Candidate(endpoint, Via.LAN, "test", plain=self.plain)
+            yield Candidate(endpoint, PathKind.LAN, FoundBy("test", Trust.HEARD), Plain() if self.plain else Code())
 
 
 class Pair:

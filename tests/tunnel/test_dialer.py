@@ -15,7 +15,7 @@ from hardline.certificates import Identity
 from hardline.errors import HardlineError
 from hardline.identity import KeyHash, utc_day
 from hardline.proof import Prover
-from hardline.routes import Candidate, Endpoint, NoRoute, Via
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, NoRoute, PathKind, Plain, Trust
 from hardline.signatures import signing_key
 from hardline.transport.contexts import front_context, server_context
 from hardline.transport.handshake import Names
@@ -46,8 +46,8 @@ class Listed:
         self.plan, self.begun, self.closed = plan, 0, 0
         self.reasons: Sequence[str] = ("test: that is all",)
 
-    def silent(self, better_than: Via) -> Sequence[str]:
-        return ["LAN"] if better_than > Via.LAN else []
+    def silent(self, better_than: PathKind) -> Sequence[str]:
+        return ["LAN"] if better_than > PathKind.LAN else []
 
     async def candidates(self) -> AsyncIterator[Candidate]:
         self.begun += 1
@@ -109,7 +109,7 @@ async def closed_port() -> Endpoint:
 
 
 def lan(endpoint: Endpoint, *, plain: bool = False, day: int | None = None) -> Candidate:
-    return Candidate(endpoint, Via.LAN, "LAN", plain=plain, day=day)
+    return Candidate(endpoint, PathKind.LAN, FoundBy("LAN", Trust.HEARD), Plain() if plain else Code(day))
 
 
 def dialer(
@@ -218,10 +218,12 @@ def test_a_silent_candidate_costs_one_stagger(ours):
     run(story)
 
 
-def test_a_route_says_why_it_is_no_better_path(ours, strangers):
+def test_a_route_says_why_it_is_no_better_path(ours, strangers, monkeypatch):
+    monkeypatch.setattr(dialling, "refused", lambda address, way: None)
+
     async def story():
         async with listening(strangers, ours.key_hash) as (wrong, _), listening(ours) as (right, _):
-            far = Candidate(right, Via.REMEMBERED, "remembered", worked=Via.LAN)
+            far = Candidate(right, PathKind.DIRECT, FoundBy("remembered", Trust.WORKED))
             route = await dialer(Listed((0, lan(wrong)), (0.05, far))).dial(ours.key_hash)
             assert route.candidate == far
             assert route.passed_over[0] == "LAN: nothing found"
@@ -237,7 +239,7 @@ def test_a_route_says_why_it_is_no_better_path(ours, strangers):
 def test_this_nodes_own_listeners_are_not_dialled_where_others_name_them(ours):
     async def story():
         async with listening(ours) as (endpoint, names):
-            search = Listed((0, Candidate(endpoint, Via.REMEMBERED, "remembered", worked=Via.LAN)))
+            search = Listed((0, Candidate(endpoint, PathKind.LAN, FoundBy("remembered", Trust.WORKED))))
             with pytest.raises(NoRoute):
                 await dialer(search, is_ours=lambda at: at == endpoint).dial(ours.key_hash)
             assert names == []

@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.routes import Candidate, Endpoint, Via
+from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Plain, Trust
 from hardline.tunnel.race import MAX_ATTEMPTS, MAX_CANDIDATES, MAX_OF_ONE_FINDER, Race
 
 pytestmark = pytest.mark.pure
 
 
-def candidate(number: int, via: Via = Via.REMEMBERED, finder: str = "test") -> Candidate:
-    return Candidate(Endpoint(f"10.0.0.{number}", 7008), via, finder)
+def candidate(number: int, kind: PathKind = PathKind.DIRECT, finder: str = "test") -> Candidate:
+    trust = Trust.HEARD if kind is PathKind.LAN else Trust.SIGNED
+    return Candidate(Endpoint(f"10.0.0.{number}", 7008), kind, FoundBy(finder, trust))
 
 
 def test_the_first_candidate_is_tried_at_once():
@@ -45,19 +46,19 @@ def test_the_next_one_starts_at_once_when_one_failed():
 
 def test_a_better_kind_of_path_does_not_wait_for_a_worse_one():
     race = Race(0.25)
-    race.found(candidate(1, Via.REMEMBERED))
+    race.found(candidate(1, PathKind.DIRECT))
     race.start(now=0.0)
-    race.found(candidate(2, Via.LAN))
-    assert race.start(now=0.003) == candidate(2, Via.LAN)
+    race.found(candidate(2, PathKind.LAN))
+    assert race.start(now=0.003) == candidate(2, PathKind.LAN)
 
 
 def test_a_worse_kind_of_path_waits_even_when_it_was_found_first():
     race = Race(0.25)
-    race.found(candidate(1, Via.RELAY))
-    race.found(candidate(2, Via.DIRECT))
-    race.found(candidate(3, Via.LAN))
+    race.found(candidate(1, PathKind.RELAYED))
+    race.found(candidate(2, PathKind.DIRECT))
+    race.found(candidate(3, PathKind.LAN))
     started = [race.start(now=0.25 * turn) for turn in range(3)]
-    assert [one.via for one in started if one] == [Via.LAN, Via.DIRECT, Via.RELAY]
+    assert [one.kind for one in started if one] == [PathKind.LAN, PathKind.DIRECT, PathKind.RELAYED]
 
 
 def test_the_same_candidate_is_tried_once():
@@ -73,10 +74,10 @@ def test_the_same_candidate_is_tried_once():
 
 def test_the_same_endpoint_under_another_server_name_is_another_candidate():
     race = Race(0.25)
-    plain = Candidate(Endpoint("10.0.0.1", 7008), Via.LAN, "test", plain=True)
-    race.found(candidate(1, Via.LAN))
+    plain = Candidate(Endpoint("10.0.0.1", 7008), PathKind.LAN, FoundBy("test", Trust.HEARD), Plain())
+    race.found(candidate(1, PathKind.LAN))
     race.found(plain)
-    assert {race.start(now=0.0), race.start(now=1.0)} == {candidate(1, Via.LAN), plain}
+    assert {race.start(now=0.0), race.start(now=1.0)} == {candidate(1, PathKind.LAN), plain}
 
 
 def all_started(race: Race) -> list[Candidate]:
@@ -96,20 +97,20 @@ def test_a_flood_of_candidates_is_cut():
 def test_a_flood_from_one_finder_keeps_nobody_else_out():
     race = Race(0.0)
     for number in range(200):
-        race.found(candidate(number, Via.LAN, "the LAN"))
-    race.found(candidate(250, Via.REMEMBERED, "memory"))
+        race.found(candidate(number, PathKind.LAN, "the LAN"))
+    race.found(candidate(250, PathKind.DIRECT, "memory"))
     started = all_started(race)
     assert len(started) == MAX_OF_ONE_FINDER + 1
-    assert [one.found_by for one in started[:3]] == ["the LAN", "the LAN", "memory"]
+    assert [one.found_by.name for one in started[:3]] == ["the LAN", "the LAN", "memory"]
 
 
 def lie(number: int, port: int = 7008, finder: str = "LAN") -> Candidate:
     """What somebody says in the name of another address."""
-    return Candidate(Endpoint(f"10.0.{number >> 8}.{number & 255}", port), Via.LAN, finder)
+    return Candidate(Endpoint(f"10.0.{number >> 8}.{number & 255}", port), PathKind.LAN, FoundBy(finder, Trust.HEARD))
 
 
 def true(number: int = 1, finder: str = "LAN") -> Candidate:
-    return Candidate(Endpoint(f"192.168.1.{number}", 7008), Via.LAN, finder, answered=True)
+    return Candidate(Endpoint(f"192.168.1.{number}", 7008), PathKind.LAN, FoundBy(finder, Trust.ANSWERED))
 
 
 @pytest.mark.parametrize("count", [1, 12, 16, 300])
@@ -128,12 +129,12 @@ def test_hundreds_of_lies_do_not_keep_out_a_host_that_did_not_answer():
     race, now, tries = Race(0.25), 0.0, 0
     for number in range(300):
         race.found(lie(number))
-    last = Candidate(Endpoint("192.168.1.1", 7008), Via.LAN, "DNS-SD")
+    last = Candidate(Endpoint("192.168.1.1", 7008), PathKind.LAN, FoundBy("DNS-SD", Trust.HEARD))
     race.found(last)
     while (one := race.start(now)) != last:
         tries += 1
         now += 0.25
-        assert one is None or one.found_by == "LAN"
+        assert one is None or one.found_by.name == "LAN"
     assert tries <= 2
 
 
@@ -173,7 +174,7 @@ def test_what_is_remembered_is_preferred_among_what_the_lan_says():
     race = Race(0.25)
     for number in range(8):
         race.found(lie(number))
-    race.found(Candidate(lie(7).endpoint, Via.REMEMBERED, "memory"))
+    race.found(Candidate(lie(7).endpoint, PathKind.DIRECT, FoundBy("memory", Trust.WORKED)))
     assert race.start(now=0.0) == lie(7)
 
 
@@ -181,17 +182,53 @@ def test_what_answers_while_it_waits_goes_to_the_head():
     race = Race(0.25)
     for number in range(8):
         race.found(lie(number))
-    answered = Candidate(lie(7).endpoint, Via.LAN, "LAN", answered=True)
+    answered = Candidate(lie(7).endpoint, PathKind.LAN, FoundBy("LAN", Trust.ANSWERED))
     race.found(answered)
     assert race.start(now=0.0) == answered
     assert answered.endpoint not in {one.endpoint for one in all_started(race)}
 
 
-@pytest.mark.parametrize("answered", [True, False])
-def test_a_visit_ends_after_so_many_attempts_however_much_is_found(answered):
+def remembered(number: int, kind: PathKind) -> Candidate:
+    return Candidate(Endpoint(f"10.0.0.{number}", 7008), kind, FoundBy("memory", Trust.WORKED))
+
+
+def test_a_path_is_judged_by_what_it_is_and_not_by_who_knows_it():
+    """A relay that worked once does not come before a direct path for ever."""
+    race = Race(0.25)
+    race.found(remembered(1, PathKind.RELAYED))
+    race.found(candidate(2, PathKind.DIRECT))
+    race.found(remembered(3, PathKind.LAN))
+    started = [race.start(now=0.25 * turn) for turn in range(3)]
+    assert [one.kind for one in started if one] == [PathKind.LAN, PathKind.DIRECT, PathKind.RELAYED]
+
+
+def test_where_a_host_is_now_comes_before_where_it_was():
+    race = Race(0.25)
+    race.found(remembered(1, PathKind.LAN))
+    race.start(now=0.0)
+    race.found(candidate(2, PathKind.LAN))
+    assert race.start(now=0.003) == candidate(2, PathKind.LAN)
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_whichever_finder_is_faster_the_path_has_its_best_kind(runs):
+    race = Race(0.25)
+    direct, near = candidate(1, PathKind.DIRECT), candidate(1, PathKind.LAN)
+    race.found(direct)
+    if runs:
+        assert race.start(now=0.0) == direct
+    race.found(near)
+    if not runs:
+        assert race.start(now=0.0) == near
+    assert race.best_known(direct) == near
+    assert all_started(race) == []
+
+
+@pytest.mark.parametrize("trust", [Trust.ANSWERED, Trust.HEARD])
+def test_a_visit_ends_after_so_many_attempts_however_much_is_found(trust):
     race, attempts = Race(0.0), 0
     for number in range(10 * MAX_ATTEMPTS):
-        race.found(Candidate(lie(number).endpoint, Via.LAN, "LAN", answered=answered))
+        race.found(Candidate(lie(number).endpoint, PathKind.LAN, FoundBy("LAN", trust)))
         if (one := race.start(now=0.0)) is not None:
             attempts += 1
             race.ended(one)
@@ -200,12 +237,12 @@ def test_a_visit_ends_after_so_many_attempts_however_much_is_found(answered):
     assert race.wake_at is None
 
 
-@given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(Via), st.booleans()), max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(PathKind), st.booleans()), max_size=60))
 def test_every_candidate_starts_once_and_the_race_always_comes_to_its_end(events):
     race, now = Race(0.25), 0.0
     started: list[Candidate] = []
-    for number, via, fails in events:
-        race.found(candidate(number, via))
+    for number, kind, fails in events:
+        race.found(candidate(number, kind))
         if (one := race.start(now)) is not None:
             started.append(one)
         if fails and race.running:

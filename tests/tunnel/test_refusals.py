@@ -12,9 +12,9 @@ import pytest
 
 from hardline.addresses import Address, Kind, Way, kind_of, leads_to
 from hardline.dht.endpoints import believable
-from hardline.discovery.remembered import Remembered
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, NoRoute, Via, parse_wan_hosts
+from hardline.peers.remembered import Remembered
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, NoRoute, PathKind, Plain, Trust, parse_wan_hosts
 from hardline.tunnel.dialer import Dialer
 from tests.support.lying import Names
 
@@ -110,7 +110,7 @@ class Found:
     def __init__(self, found: Sequence[Candidate]) -> None:
         self._found = found
 
-    def silent(self, better_than: Via) -> Sequence[str]:
+    def silent(self, better_than: PathKind) -> Sequence[str]:
         return ()
 
     async def candidates(self) -> AsyncIterator[Candidate]:
@@ -125,15 +125,15 @@ async def candidates(finder: str, text: str, memory: Remembered, target: KeyHash
         case "hello":
             await memory.learned(target, text, "")
         case "visited on the LAN":
-            await memory.worked(target, hosts[0], Via.LAN, "hardline/2")
-            await memory.worked(target, hosts[0], Via.REMEMBERED, "hardline/2")
+            await memory.worked(target, hosts[0], PathKind.LAN, "hardline/2")
         case "visited":
-            await memory.worked(target, hosts[0], Via.DIRECT, "hardline/2")
+            await memory.worked(target, hosts[0], PathKind.DIRECT, "hardline/2")
         case "seen on the LAN":
-            return [Candidate(hosts[0], Via.LAN, "LAN")]
+            return [Candidate(hosts[0], PathKind.LAN, FoundBy("LAN", Trust.HEARD))]
         case _:
             endpoints = believable(hosts, (), signed=finder == "record")
-            return [Candidate(endpoint, Via.DIRECT, "DHT", plain=finder == "value") for endpoint in endpoints]
+            trust, name = (Trust.UNSIGNED, Plain()) if finder == "value" else (Trust.SIGNED, Code())
+            return [Candidate(endpoint, PathKind.DIRECT, FoundBy("DHT", trust), name) for endpoint in endpoints]
     return [candidate async for candidate in memory.find(target)]
 
 

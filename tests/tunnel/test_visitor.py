@@ -47,7 +47,10 @@ def test_a_visit_reaches_the_service_and_the_next_shares_its_session(tmp_path):
             await echoed(both, b"two")
             assert both.finding.searches == 1
             assert len(both.visitor.sessions) == 1
-            assert [record.candidate.found_by for record in both.visitor.recent if record.candidate] == ["test", "test"]
+            assert [record.candidate.found_by.name for record in both.visitor.recent if record.candidate] == [
+                "test",
+                "test",
+            ]
 
     run(story)
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sqlite3
-import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,30 +17,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from hardline import log
 from hardline.config import clean_title
 from hardline.errors import HardlineError
-from hardline.files import close_to_others
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, RememberedHost, Via, format_wan_hosts, parse_wan_hosts
+from hardline.peers.database import Database
+from hardline.peers.versions import MIGRATIONS
+from hardline.routes import (
+    REMEMBERED,
+    Candidate,
+    Code,
+    Endpoint,
+    FoundBy,
+    PathKind,
+    Plain,
+    RememberedHost,
+    Trust,
+    format_wan_hosts,
+    parse_wan_hosts,
+)
 
 MAX_ROWS = 10_000
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS routes (
-    key_hash   TEXT PRIMARY KEY,
-    title      TEXT NOT NULL DEFAULT '',
-    wan_hosts  TEXT NOT NULL DEFAULT '',
-    endpoint   TEXT NOT NULL DEFAULT '',
-    via        TEXT NOT NULL DEFAULT '',
-    protocol   TEXT NOT NULL DEFAULT '',
-    first_seen INTEGER NOT NULL,
-    last_seen  INTEGER NOT NULL
-) WITHOUT ROWID
-"""
-_SELECT = "SELECT title, wan_hosts, endpoint, via, protocol, first_seen, last_seen FROM routes"
+_SELECT = "SELECT title, wan_hosts, endpoint, kind, protocol, first_seen, last_seen FROM routes"
 _FORGET = "DELETE FROM routes WHERE key_hash IN (SELECT key_hash FROM routes ORDER BY last_seen DESC LIMIT -1 OFFSET ?)"
-_PARTS = ("", "-wal", "-shm", "-journal")
 _PROTOCOLS = ("hardline/1", "hardline/2")
 
 _T = TypeVar("_T")
@@ -54,19 +51,18 @@ class Remembered:
     A disk that cannot be written is a warning, never the end of a visit: what is learned then lives in this process.
     """
 
-    name = "remembered"
-    via: Via | None = Via.REMEMBERED
+    name = REMEMBERED
+    kind: PathKind | None = None
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = Database(path, MIGRATIONS)
         self._worker = ThreadPoolExecutor(1, "remembered")
         self._database: sqlite3.Connection | None = None
         self._unsaved: dict[KeyHash, RememberedHost] = {}
-        self._warned = False
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        """Open or make the database at `path`; one that is broken is moved aside."""
+        """Open or make the database at `path` (Database says what becomes of one that cannot be used)."""
         memory = cls(path)
         await memory._do(memory._connect)
         return memory
@@ -76,18 +72,9 @@ class Remembered:
         await self._do(self._disconnect)
         self._worker.shutdown(wait=False)
 
-    async def worked(self, target: KeyHash, endpoint: Endpoint, via: Via, protocol: str) -> None:
-        """A verified connection to `target` came about over `endpoint`.
-
-        That it was remembered tells nothing new of the kind of path that it is.
-        """
-
-        def change() -> None:
-            known = self._read(target)
-            again = known is not None and via is Via.REMEMBERED and known.endpoint == endpoint and known.via
-            self._change(target, endpoint=endpoint, via=again or via.name, protocol=protocol)
-
-        await self._do(change)
+    async def worked(self, target: KeyHash, endpoint: Endpoint, kind: PathKind, protocol: str) -> None:
+        """A verified connection to `target` came about over `endpoint`."""
+        await self._do(lambda: self._change(target, endpoint=endpoint, kind=kind, protocol=protocol))
 
     async def learned(self, target: KeyHash, wan_hosts: object, title: object) -> None:
         """`target` itself said where else it is and how it is called; what is no text, or empty, is ignored."""
@@ -117,13 +104,13 @@ class Remembered:
         known = await self.get(target)
         if known is None:
             return
-        plain = known.protocol == "hardline/1"
+        name = Plain() if known.protocol == "hardline/1" else Code()
         if known.endpoint is not None:
-            worked = Via[known.via] if known.via else Via.REMEMBERED
-            yield Candidate(known.endpoint, Via.REMEMBERED, self.name, plain=plain, worked=worked)
+            kind = PathKind.DIRECT if known.kind is None else known.kind
+            yield Candidate(known.endpoint, kind, FoundBy(self.name, Trust.WORKED), name)
         for endpoint in known.wan_hosts:
             if endpoint != known.endpoint:
-                yield Candidate(endpoint, Via.REMEMBERED, self.name, plain=plain)
+                yield Candidate(endpoint, PathKind.DIRECT, FoundBy(self.name, Trust.SIGNED), name)
 
     async def _do(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
@@ -131,72 +118,7 @@ class Remembered:
     # In the worker thread.
 
     def _connect(self) -> None:
-        try:
-            self._database = self._opened()
-        except sqlite3.OperationalError as failure:
-            self._warn(failure)
-            self._database = self._read_only()
-        except sqlite3.DatabaseError as failure:
-            self._replace(failure)
-
-    def _keep_private(self) -> None:
-        """Who was visited is nobody else's business: SQLite's own files get the mode that the database has."""
-        with contextlib.suppress(OSError):  # a disk that cannot be written is told of by SQLite
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-            for suffix in ("", "-wal", "-shm"):
-                part = self._path.with_name(self._path.name + suffix)
-                if part.exists():
-                    close_to_others(part)
-
-    def _read_only(self) -> sqlite3.Connection | None:
-        """What an earlier run wrote, on a disk that takes nothing; to open it as usual would write beside it."""
-        if not self._path.is_file():  # a pipe would make whoever opens it wait for ever
-            return None
-        with contextlib.suppress(sqlite3.Error):
-            database = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode=ro&immutable=1",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            database.text_factory = lambda text: text.decode("utf-8", "replace")
-            try:
-                database.execute(f"{_SELECT} LIMIT 1")
-            except sqlite3.Error:
-                database.close()
-                raise
-            return database
-        return None
-
-    def _replace(self, failure: sqlite3.DatabaseError) -> None:
-        aside = self._path.with_name(f"{self._path.name}.broken")
-        log.warning("memory.broken", file=self._path, moved_to=aside, reason=str(failure))
-        try:
-            for suffix in _PARTS:
-                part = self._path.with_name(self._path.name + suffix)
-                if os.path.lexists(part):
-                    part.replace(aside.with_name(aside.name + suffix))
-            self._database = self._opened()
-        except (OSError, sqlite3.Error) as again:
-            self._warn(again)
-
-    def _opened(self) -> sqlite3.Connection:
-        if any(_is_anothers_link(self._path.with_name(self._path.name + suffix)) for suffix in _PARTS):
-            raise sqlite3.DatabaseError("a link that another user put there")
-        self._keep_private()
-        database = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
-        database.text_factory = lambda text: text.decode("utf-8", "replace")
-        try:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=NORMAL")
-            if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError("quick_check failed")
-            database.execute(_SCHEMA)
-            database.execute(f"{_SELECT} LIMIT 1")
-        except BaseException:
-            database.close()
-            raise
-        return database
+        self._database = self._file.open()
 
     def _disconnect(self) -> None:
         for target, host in self._unsaved.items():
@@ -213,7 +135,7 @@ class Remembered:
         try:
             row = self._database.execute(f"{_SELECT} WHERE key_hash = ?", (str(target),)).fetchone()
         except sqlite3.Error as failure:
-            self._warn(failure)
+            self._file.warn(failure)
             return None
         return _parsed(row) if row else None
 
@@ -224,7 +146,7 @@ class Remembered:
                 rows = self._database.execute("SELECT key_hash FROM routes ORDER BY last_seen DESC LIMIT ?", (limit,))
                 texts = [text for (text,) in rows.fetchall()]
             except sqlite3.Error as failure:
-                self._warn(failure)
+                self._file.warn(failure)
                 texts = []
             for text in texts:
                 with contextlib.suppress(HardlineError, TypeError):
@@ -252,7 +174,7 @@ class Remembered:
             host.title,
             format_wan_hosts(host.wan_hosts),
             str(host.endpoint) if host.endpoint else "",
-            host.via,
+            "" if host.kind is None else host.kind.name,
             host.protocol,
             host.first_seen,
             host.last_seen,
@@ -261,21 +183,14 @@ class Remembered:
             self._database.execute("INSERT OR REPLACE INTO routes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             self._database.execute(_FORGET, (MAX_ROWS,))
         except sqlite3.Error as failure:
-            self._warn(failure)
+            self._file.warn(failure)
             return False
         return True
-
-    def _warn(self, failure: OSError | sqlite3.Error) -> None:
-        if not self._warned:
-            self._warned = True
-            log.warning(
-                "memory.unusable", file=self._path, reason=str(failure), consequence="kept until the node stops"
-            )
 
 
 def _parsed(row: tuple[object, ...]) -> RememberedHost:
     """A row as it may be used, whoever wrote it."""
-    title, wan_hosts, endpoint, via, protocol, first_seen, last_seen = row
+    title, wan_hosts, endpoint, kind, protocol, first_seen, last_seen = row
     parsed: Endpoint | None = None
     if isinstance(endpoint, str) and endpoint:
         try:
@@ -286,17 +201,8 @@ def _parsed(row: tuple[object, ...]) -> RememberedHost:
         title=clean_title(title) if isinstance(title, str) else "",
         wan_hosts=tuple(parse_wan_hosts(wan_hosts)) if isinstance(wan_hosts, str) else (),
         endpoint=parsed,
-        via=via if isinstance(via, str) and via in Via.__members__ else "",
+        kind=PathKind.__members__.get(kind) if isinstance(kind, str) else None,
         protocol=protocol if isinstance(protocol, str) and protocol in _PROTOCOLS else "",
         first_seen=first_seen if isinstance(first_seen, int) else 0,
         last_seen=last_seen if isinstance(last_seen, int) else 0,
     )
-
-
-def _is_anothers_link(path: Path) -> bool:
-    """SQLite writes through links, and others may be able to make them here."""
-    try:
-        facts = path.lstat()
-    except OSError:
-        return False
-    return stat.S_ISLNK(facts.st_mode) and facts.st_uid not in (0, os.geteuid())

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hardline.discovery import remembered
-from hardline.discovery.remembered import Remembered
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Endpoint, RememberedHost, Via
+from hardline.peers import remembered
+from hardline.peers.remembered import Remembered
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, RememberedHost, Trust
 from tests.support import needs
 
 OURS = KeyHash.parse("a946e7a560289417a2711f5b9686624852dd469b")
@@ -51,7 +51,7 @@ async def found(memory: Remembered, target: KeyHash = OURS) -> list[str]:
 
 
 async def remember(memory: Remembered) -> None:
-    await memory.worked(OURS, HERE, Via.LAN, "hardline/2")
+    await memory.worked(OURS, HERE, PathKind.LAN, "hardline/2")
 
 
 async def is_remembered(memory: Remembered) -> None:
@@ -69,7 +69,7 @@ def hand_edit(path: Path, statement: str, *values: object) -> None:
 
 def hand_written(path: Path, key_hash: object = str(OURS), **columns: object) -> None:
     """A row as somebody's editor leaves it."""
-    row = {"title": "t", "wan_hosts": "", "endpoint": str(HERE), "via": "LAN", "protocol": "hardline/2"}
+    row = {"title": "t", "wan_hosts": "", "endpoint": str(HERE), "kind": "LAN", "protocol": "hardline/2"}
     row |= {"first_seen": 1, "last_seen": 2} | columns  # type: ignore[dict-item]
     names = ", ".join(("key_hash", *row))
     marks = ", ".join("?" * (len(row) + 1))
@@ -86,7 +86,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_what_worked_is_found_again_by_the_next_process(path):
     async def again(memory: Remembered) -> None:
         assert [one async for one in memory.find(OURS)] == [
-            Candidate(HERE, Via.REMEMBERED, "remembered", worked=Via.LAN)
+            Candidate(HERE, PathKind.LAN, FoundBy("remembered", Trust.WORKED))
         ]
 
     with_memory(path, remember, again)
@@ -115,14 +115,18 @@ def test_the_last_that_worked_comes_first_then_the_hosts_own_list_in_its_order(p
 def test_all_that_is_known_survives(path):
     async def learn(memory: Remembered) -> None:
         await memory.learned(OURS, "203.0.113.9:7008", "Our wiki")
-        await memory.worked(OURS, Endpoint("fe80::1%eth0", 7008), Via.DIRECT, "hardline/1")
+        await memory.worked(OURS, Endpoint("fe80::1%eth0", 7008), PathKind.DIRECT, "hardline/1")
 
     async def again(memory: Remembered) -> None:
         host = await memory.get(OURS)
         assert host is not None
         assert host.first_seen <= host.last_seen
         assert (host.title, host.wan_hosts) == ("Our wiki", (Endpoint("203.0.113.9", 7008),))
-        assert (host.endpoint, host.via, host.protocol) == (Endpoint("fe80::1%eth0", 7008), "DIRECT", "hardline/1")
+        assert (host.endpoint, host.kind, host.protocol) == (
+            Endpoint("fe80::1%eth0", 7008),
+            PathKind.DIRECT,
+            "hardline/1",
+        )
 
     with_memory(path, learn, again)
 
@@ -130,9 +134,9 @@ def test_all_that_is_known_survives(path):
 def test_a_host_that_moves_and_renames_itself_is_known_by_its_newest_words(path):
     async def story(memory: Remembered) -> None:
         await memory.learned(OURS, "203.0.113.9:1", "old")
-        await memory.worked(OURS, HERE, Via.LAN, "hardline/1")
+        await memory.worked(OURS, HERE, PathKind.LAN, "hardline/1")
         await memory.learned(OURS, "203.0.113.9:2", "new")
-        await memory.worked(OURS, Endpoint("192.168.1.8", 7008), Via.LAN, "hardline/2")
+        await memory.worked(OURS, Endpoint("192.168.1.8", 7008), PathKind.LAN, "hardline/2")
         assert await found(memory) == ["192.168.1.8:7008", "203.0.113.9:2"]
         host = await memory.get(OURS)
         assert host is not None
@@ -141,29 +145,27 @@ def test_a_host_that_moves_and_renames_itself_is_known_by_its_newest_words(path)
     with_memory(path, story)
 
 
-@pytest.mark.parametrize(("protocol", "plain"), [("hardline/1", True), ("hardline/2", False)])
-def test_the_key_hash_itself_is_said_only_to_originals(path, protocol, plain):
+@pytest.mark.parametrize(("protocol", "name"), [("hardline/1", Plain()), ("hardline/2", Code())])
+def test_the_key_hash_itself_is_said_only_to_originals(path, protocol, name):
     async def story(memory: Remembered) -> None:
-        await memory.worked(OURS, HERE, Via.LAN, protocol)
+        await memory.worked(OURS, HERE, PathKind.LAN, protocol)
         await memory.learned(OURS, "203.0.113.9:7008", "")
-        assert [one.plain async for one in memory.find(OURS)] == [plain, plain]
+        assert [one.server_name async for one in memory.find(OURS)] == [name, name]
 
     with_memory(path, story)
 
 
-def test_what_was_visited_on_the_lan_is_known_as_that_however_often_it_is_visited_by_memory(path):
+def test_what_a_path_is_is_kept_and_what_the_host_only_told_is_no_more_than_that(path):
     async def visits(memory: Remembered) -> None:
         await memory.learned(OURS, "192.168.1.9:7008", "")
-        await memory.worked(OURS, HERE, Via.LAN, "hardline/2")
-        for _ in range(2):
-            await memory.worked(OURS, HERE, Via.REMEMBERED, "hardline/2")
+        await memory.worked(OURS, HERE, PathKind.LAN, "hardline/2")
 
     async def again(memory: Remembered) -> None:
-        assert [(one.near, one.told) async for one in memory.find(OURS)] == [(True, False), (False, True)]
+        assert [(one.near, one.found_by.told) async for one in memory.find(OURS)] == [(True, False), (False, True)]
 
     async def elsewhere(memory: Remembered) -> None:
-        await memory.worked(OURS, Endpoint("192.168.1.9", 7008), Via.REMEMBERED, "hardline/2")
-        assert [(one.near, one.told) async for one in memory.find(OURS)] == [(False, False)]
+        await memory.worked(OURS, Endpoint("192.168.1.9", 7008), PathKind.DIRECT, "hardline/2")
+        assert [(one.near, one.found_by.told) async for one in memory.find(OURS)] == [(False, False)]
 
     with_memory(path, visits, again, elsewhere)
 
@@ -199,7 +201,7 @@ def test_only_the_newest_rows_are_kept(path, monkeypatch):
         hand_written(path, f"{number:040x}", last_seen=number)
 
     async def one_more(memory: Remembered) -> None:
-        await memory.worked(OTHER, HERE, Via.LAN, "hardline/2")
+        await memory.worked(OTHER, HERE, PathKind.LAN, "hardline/2")
         kept = {target.digest[-1] for target, _ in await memory.recent(100)}
         assert kept == {OURS.digest[-1], OTHER.digest[-1], 9}
 
@@ -272,8 +274,8 @@ def test_words_that_mean_nothing_change_nothing(path, wan_hosts, title):
         ("endpoint", "http://x/", "endpoint", None),
         ("endpoint", "[::1%\n]:1", "endpoint", None),
         ("endpoint", b"\xff", "endpoint", None),
-        ("via", "<script>", "via", ""),
-        ("via", b"\0", "via", ""),
+        ("kind", "<script>", "kind", None),
+        ("kind", b"\0", "kind", None),
         ("protocol", "hardline/9", "protocol", ""),
         ("first_seen", "long ago", "first_seen", 0),
         ("last_seen", 1.5, "last_seen", 0),
@@ -285,7 +287,7 @@ def test_a_garbage_column_is_as_if_empty_and_the_rest_of_its_row_is_used(path, c
         host = await memory.get(OURS)
         assert host is not None
         assert getattr(host, attribute) == read
-        untouched = {"title": "t", "endpoint": HERE, "via": "LAN", "protocol": "hardline/2"}
+        untouched = {"title": "t", "endpoint": HERE, "kind": PathKind.LAN, "protocol": "hardline/2"}
         for other, expected in untouched.items():
             assert other == attribute or getattr(host, other) == expected
 
@@ -367,7 +369,7 @@ def test_what_the_process_remembers_without_a_disk_is_bounded(tmp_path, monkeypa
 
     async def story(memory: Remembered) -> None:
         for number in range(10):
-            await memory.worked(KeyHash(bytes([number] * 20)), HERE, Via.LAN, "hardline/2")
+            await memory.worked(KeyHash(bytes([number] * 20)), HERE, PathKind.LAN, "hardline/2")
         assert len(await memory.recent(100)) == 3
 
     with_memory(tmp_path / "missing" / "routes.db", story)
@@ -413,7 +415,7 @@ def test_in_a_read_only_directory_the_process_remembers(disk, caplog, before):
     disk.mount("remount,ro")
 
     async def story(memory: Remembered) -> None:
-        await memory.worked(OTHER, HERE, Via.LAN, "hardline/2")
+        await memory.worked(OTHER, HERE, PathKind.LAN, "hardline/2")
         assert await found(memory, OTHER) == [str(HERE)]
 
     with_memory(path, story)
@@ -430,7 +432,7 @@ def test_on_a_full_disk_the_process_remembers_and_what_was_written_stays(disk, c
         disk.fill()
         numbers = range(50)
         for number in numbers:
-            await memory.worked(KeyHash(bytes([number] * 20)), HERE, Via.LAN, "hardline/2")
+            await memory.worked(KeyHash(bytes([number] * 20)), HERE, PathKind.LAN, "hardline/2")
         for number in numbers:
             assert await found(memory, KeyHash(bytes([number] * 20))) == [str(HERE)]
         await is_remembered(memory)
@@ -450,9 +452,9 @@ def test_when_the_disk_has_room_again_the_newest_is_told_and_all_is_written(disk
         await remember(memory)
         filler = disk.fill()
         for other in [*others, OURS]:
-            await memory.worked(other, HERE, Via.LAN, "hardline/2")
+            await memory.worked(other, HERE, PathKind.LAN, "hardline/2")
         filler.unlink()
-        await memory.worked(OURS, moved, Via.LAN, "hardline/2")
+        await memory.worked(OURS, moved, PathKind.LAN, "hardline/2")
         assert await found(memory) == [str(moved)]
 
     async def again(memory: Remembered) -> None:
@@ -466,15 +468,15 @@ def test_when_the_disk_has_room_again_the_newest_is_told_and_all_is_written(disk
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from hardline.discovery.remembered import Remembered
+from hardline.peers.remembered import Remembered
 from hardline.identity import KeyHash
-from hardline.routes import Endpoint, Via
+from hardline.routes import Endpoint, PathKind
 
 async def main():
     memory = await Remembered.open(Path(sys.argv[1]))
     for number in range(1_000_000):
         endpoint = Endpoint("192.0.2.1", 1 + number % 65535)
-        await memory.worked(KeyHash(number.to_bytes(20)), endpoint, Via.LAN, "hardline/2")
+        await memory.worked(KeyHash(number.to_bytes(20)), endpoint, PathKind.LAN, "hardline/2")
         print(number, flush=True)
 
 asyncio.run(main())
@@ -509,7 +511,7 @@ def test_many_at_once_do_not_disturb_each_other(path):
         targets = [KeyHash(bytes([number] * 20)) for number in range(100)]
         async with asyncio.TaskGroup() as group:
             for target in targets:
-                group.create_task(memory.worked(target, HERE, Via.LAN, "hardline/2"))
+                group.create_task(memory.worked(target, HERE, PathKind.LAN, "hardline/2"))
                 group.create_task(memory.learned(target, "203.0.113.9:1", "t"))
         for target in targets:
             host = await memory.get(target)

@@ -1,0 +1,1 @@
+"""What is known of others: the routes that worked."""
