@@ -338,8 +338,8 @@ class Daemon:
             "outside": describe_outside(self._reach.describe()),
             "services": await self._described_services(),
             "sessions": [
-                *(describe_visiting(warm, now) for warm in self._visitor.sessions),
-                *(describe_original(original, now) for original in self._visitor.originals),
+                *(describe_visiting(path, now) for path in self._visitor.paths),
+                *(describe_original(original, now) for original in self._visitor.originals.open),
                 *(describe_hosting(guest, services, time.time()) for guest in self._host.guests),
             ],
             "peers": [describe_peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)],
@@ -475,7 +475,7 @@ class Daemon:
 
     def _sessions(self) -> list[Any]:
         hosting = [guest.session for guest in self._host.guests if guest.session]
-        return [*(warm.session for warm in self._visitor.sessions), *hosting]
+        return [*(path.session for path in self._visitor.paths), *hosting]
 
     def _open_streams(self) -> int:
         return sum(session.open_streams for session in self._sessions())

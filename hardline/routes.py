@@ -141,12 +141,26 @@ def via(kind: PathKind) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """How long each step of a dial took, in seconds; None for one that was not finished.
+
+    `tls` ends with the certificate judged, `hello` with the host's own.
+    """
+
+    resolve: float | None = None
+    tcp: float | None = None
+    tls: float | None = None
+    hello: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """A candidate that was tried: how long it took (seconds) and why it failed."""
+    """A candidate that was tried: how long it took (seconds), in which steps, and why it failed."""
 
     candidate: Candidate
     took: float
     failure: str
+    steps: Steps = Steps()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,16 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from hardline.identity import KeyHash, Label
 from hardline.routes import Attempt, RememberedHost, via
 from hardline.servicedir import Problem, Service
 from hardline.tunnel.host import Guest
-from hardline.tunnel.visitor import OpenOriginal, VisitRecord, WarmSession
+from hardline.tunnel.link import Path
+from hardline.tunnel.originals import OpenOriginal
+from hardline.tunnel.visit import VisitRecord
 
 _WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address
 CLOSED_HINT = "to let everybody in who has the address, remove clients from [Access]"
@@ -117,25 +120,27 @@ def target_of(service: Service) -> str:
     return str(target) if target else f"the files of {directory}"
 
 
-def describe_visiting(warm: WarmSession, now: float) -> dict[str, Any]:
+def describe_visiting(path: Path, now: float) -> dict[str, Any]:
     """A session to a host; `now` is the event loop's time."""
-    candidate = warm.route.candidate
+    candidate = path.route.candidate
     return {
         "role": "visiting",
-        "key_hash": str(warm.label.key_hash),
-        "label": str(warm.label),
-        "title": warm.title,
-        "protocol": warm.route.protocol,
+        "key_hash": str(path.label.key_hash),
+        "label": str(path.label),
+        "title": path.title,
+        "protocol": path.route.protocol,
         "via": candidate.via,
         "kind": candidate.kind.name,
         "found_by": candidate.found_by.name,
         "endpoint": str(candidate.endpoint),
-        "passed_over": list(warm.route.passed_over),
-        "streams": warm.session.open_streams,
-        "sent": warm.session.sent,
-        "received": warm.session.received,
-        "round_trip_s": round(warm.session.round_trip, 6),
-        "since_s": round(now - warm.session.opened_at, 3),
+        "passed_over": list(path.route.passed_over),
+        "draining": path.session.draining,
+        "steps_s": {step: took if took is None else round(took, 6) for step, took in asdict(path.route.steps).items()},
+        "streams": path.session.open_streams,
+        "sent": path.session.sent,
+        "received": path.session.received,
+        "round_trip_s": round(path.session.round_trip, 6),
+        "since_s": round(now - path.session.opened_at, 3),
     }
 
 
@@ -151,6 +156,7 @@ def describe_original(original: OpenOriginal, now: float) -> dict[str, Any]:
         "kind": original.candidate.kind.name,
         "found_by": original.candidate.found_by.name,
         "endpoint": str(original.candidate.endpoint),
+        "draining": False,
         "streams": 1,
         "sent": None,
         "received": None,
@@ -176,6 +182,7 @@ def describe_hosting(guest: Guest, services: Iterable[Service], clock: float) ->
         "kind": None,
         "found_by": None,
         "endpoint": str(guest.endpoint),
+        "draining": session.draining if session else False,
         "streams": session.open_streams if session else 1,
         "sent": session.sent if session else None,
         "received": session.received if session else None,

@@ -70,7 +70,9 @@ def ls_lines(blocks: dict[str, list[dict[str, Any]]], sessions: list[dict[str, A
         [(plain(each["title"]) or "(untitled)", f"at {each['source']}", each["url"]) for each in blocks["network"]]
     )
     yield "\nKNOWN"
-    warm = {session["key_hash"]: session for session in sessions if session["role"] == "visiting"}
+    # Of several paths to one host the one that takes new visits.
+    leading = sorted(sessions, key=lambda session: not session["draining"])
+    warm = {session["key_hash"]: session for session in leading if session["role"] == "visiting"}
     yield from _table([_known(peer, warm.get(peer["key_hash"]), now) for peer in blocks["known"]])
 
 
@@ -143,7 +145,8 @@ def _service(service: dict[str, Any]) -> Iterator[str]:
 def _session(session: dict[str, Any]) -> Iterator[str]:
     way = f"to {session['endpoint']}" if session["role"] == "visiting" else f"from {session['endpoint']}"
     via = f"{_kind(session)}, found by {session['found_by']}" if session["found_by"] else "incoming"
-    yield f"  {session['role']} {plain(session['title']) or session['label']} {way} ({session['protocol']}, {via})"
+    how = f"{session['protocol']}, {via}{', takes no new streams' if session['draining'] else ''}"
+    yield f"  {session['role']} {plain(session['title']) or session['label']} {way} ({how})"
     for why in session.get("passed_over", ()):
         yield f"    no better path: {plain(why)}"
     if session["sent"] is not None:

@@ -367,6 +367,26 @@ def test_sigterm_lets_a_download_come_to_its_end(host: Node, visitor: Node, tmp_
         assert download.received == 60_000_000
 
 
+def test_a_download_on_a_session_that_was_replaced_is_seen_and_comes_to_its_end(
+    host: Node, visitor: Node, origin: RunningOrigin, tmp_path: Path
+) -> None:
+    label = host.label("site")
+    with Download(visitor.url_of(label, "bytes/100000000"), tmp_path / "got", "--limit-rate", "20M") as download:
+        download.has_received(1)
+        host.share("site", origin.port, password="sesame")
+        wait_until(lambda: visitor.sessions("visiting")[0]["draining"], "the host takes no new streams on it")
+        assert curl(visitor.url_of(label)).status == 403, "another session was begun, and refused"
+        assert curl(visitor.url_of(host.label("site"))).status == 200
+        sessions = {session["label"]: session for session in visitor.sessions("visiting") if session["streams"]}
+        assert sessions[label]["draining"]
+        assert "takes no new streams" in visitor.hardline("status").stdout
+        visitor.signal(signal.SIGTERM)
+        visitor.is_told("STOPPING=1")
+        assert visitor.ended() == 0
+        assert download.exit_code() == 0
+        assert download.received == 100_000_000
+
+
 def test_a_second_signal_ends_at_once_with_130(host: Node, tmp_path: Path) -> None:
     with Download(host.url("site", "bytes/2000000000"), tmp_path / "got", "--limit-rate", "5M") as download:
         download.has_received(1)

@@ -25,7 +25,8 @@ from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.parting import part
 from hardline.tunnel.pump import carry, joined
-from hardline.tunnel.visitor import Visit, Visitor
+from hardline.tunnel.visit import Visit
+from hardline.tunnel.visitor import Visitor
 
 ANSWER_TIMEOUT = 25.0  # seconds: the dial, the host's own 10 s for its service, and a margin
 REPEATABLE = ("GET", "HEAD", "OPTIONS")  # methods that may be sent twice: RFC 9110, 9.2.2

@@ -61,7 +61,8 @@ class Session:
     given, gets what arrives first and returns what is left for yamux, or None as long as it wants more
     (docs/PROTOCOL.md 4: the visitor sends before it has read the host's hello).  `source` is whom the peer belongs to;
     its address says so otherwise.
-    `closed` is done once the session is over; `failure` then says why, None for in order.
+    `closed` is done once the session is over; `failure` then says why, None for in order.  `on_idle` is called when a
+    session that takes no new streams has none any more.
     """
 
     def __init__(
@@ -103,6 +104,8 @@ class Session:
         self._round_trip = 0.0
         self._acknowledged = 0
         self._ping_ends_at: int | None = None  # in the count of `TlsStream.written`; None until it is written
+        self.on_idle: Callable[[], None] | None = None
+        self._leaving = False
         self._over = False
         self._ended_by: Exception | None = None  # the connection has; what had come is still being looked at
         self.failure: Exception | None = None
@@ -138,7 +141,12 @@ class Session:
     @property
     def usable(self) -> bool:
         """New streams can be opened."""
-        return self._lives and not self._yamux.peer_gone_away and self._yamux.open_streams < self._max_streams
+        return self._lives and not self.draining and self._yamux.open_streams < self._max_streams
+
+    @property
+    def draining(self) -> bool:
+        """No new streams: one end has gone away, or there are no numbers left for them."""
+        return self._leaving or self._yamux.peer_gone_away or self._yamux.used_up
 
     @property
     def _lives(self) -> bool:
@@ -153,6 +161,8 @@ class Session:
         """Open a stream.  Raises ConnectionLost when the session is over, LimitReached when it takes no more."""
         if not self._lives:
             raise afresh(self.failure or self._ended_by or ConnectionLost("the session was closed"))
+        if self._yamux.open_streams + 1 >= self._max_streams and self._yamux.has_answers:
+            self._flush()  # the peer counts, too: it must hear of an end before it hears of what takes its place
         number = self._yamux.open()
         stream = self._streams[number] = Stream(self, number)
         self.last_used = self._loop.time()
@@ -170,10 +180,12 @@ class Session:
         self._watch_soon()
 
     def go_away(self) -> None:
-        """Accept no more streams; those that are open go on."""
+        """Open and accept no more streams; those that are open go on."""
         if not self._over:
+            self._leaving = True
             self._yamux.go_away()
             self._schedule()
+            self._note_idle()
 
     async def aclose(self, failure: Exception | None = None) -> None:
         """End the session: what was sent still leaves if the peer reads; open streams are reset.  Idempotent."""
@@ -429,6 +441,7 @@ class Session:
                     self._round_trip = self._loop.time() - self._pinged_at
             case yamux.GoneAway(reason):
                 log.debug("session.gone_away", endpoint=self._tls.peer, reason=reason)
+                self._note_idle()
 
     def _schedule(self) -> None:
         if not self._tick_due:
@@ -545,7 +558,13 @@ class Session:
             stream.held = 0
             self._parked.pop(stream, None)
             self.last_used = self._loop.time()
+            if not self._streams:
+                self._note_idle()
         return stream
+
+    def _note_idle(self) -> None:
+        if self.on_idle is not None and not self._streams and self.draining:
+            self._loop.call_soon(self.on_idle)
 
     def _end(self, failure: Exception, *, orderly: bool = False) -> None:
         if self._over:

@@ -25,6 +25,7 @@ MAX_SEND_WINDOW = 2**32 - 1
 MAX_CONTROL_BACKLOG = 65_536  # answers to a peer that asks without reading: more than this ends the session
 # Go's implementation may send the first frames of streams that are opened at once in another order than their numbers.
 MAX_PASSED_OVER = 1024
+_LAST_STREAM = 2**31
 
 _HEADER = struct.Struct(">BBHII")
 _PLAIN_DATA = (0, DATA, 0)  # version, type, flags
@@ -127,6 +128,11 @@ class Yamux:
         return len(self._streams)
 
     @property
+    def used_up(self) -> bool:
+        """There are no numbers left for streams of our own."""
+        return self._next_id > _LAST_STREAM
+
+    @property
     def has_answers(self) -> bool:
         """`data_to_send` would return something."""
         return bool(self._outbox or self._unannounced)
@@ -146,7 +152,7 @@ class Yamux:
         """Open a stream and return its number.  Raises LimitReached when the peer takes no more or numbers ran out."""
         if self.peer_gone_away:
             raise LimitReached("the other end takes no new streams")
-        if self._next_id > 2**31:
+        if self.used_up:
             raise LimitReached("this session has no stream numbers left")
         stream, self._next_id = self._next_id, self._next_id + 2
         self._streams[stream] = _Stream(ReceiveWindow(self._budget), announced=False)

@@ -2,7 +2,9 @@
 
 Candidates come in while others are being tried.  The next attempt starts at once when one failed or when none runs,
 else `stagger` seconds after the last start; one by a better kind of path than all that run does not wait at all, so
-that a LAN answer that comes 3 ms after a remembered address is not 250 ms late.
+that a LAN answer that comes 3 ms after a remembered address is not 250 ms late.  Relayed attempts run beside the
+others, the first one a `stagger` after the first of those: a relay need not wait for many dead addresses.
+The first that is verified wins, and the race goes on among better kinds of path only.
 
 Nobody may fill the field: a neighbour who answers every search with a hundred lies must not keep out what others know.
 
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hardline.routes import Candidate, Endpoint, ServerName, Trust
+from hardline.routes import Candidate, Endpoint, PathKind, ServerName, Trust
 
 MAX_CANDIDATES = 16  # waiting or running; of those that answered as many again
 MAX_OF_ONE_FINDER = 12
@@ -32,11 +34,12 @@ _Key = tuple[Endpoint, ServerName]
 class Race:
     """Call `found` and `ended` as things happen, then `start` until it returns None, then wait until `wake_at`.
 
-    `now` is seconds on any monotonic clock.
+    `now` is seconds on any monotonic clock.  With `better_than`, only better kinds of path take part.
     """
 
-    def __init__(self, stagger: float) -> None:
+    def __init__(self, stagger: float, better_than: PathKind | None = None) -> None:
         self._stagger = stagger
+        self._better_than = better_than
         self._waiting: list[Candidate] = []
         self._running: list[Candidate] = []
         self._tried: dict[_Key, Candidate] = {}  # as the finder saw them that knew best
@@ -44,7 +47,7 @@ class Race:
         self._attempts: Counter[bool] = Counter()
         self._started: Counter[_Group] = Counter()
         self._addresses: Counter[str] = Counter()  # attempts at each
-        self._next_start: float | None = None
+        self._next_start: dict[bool, float | None] = {False: None, True: None}  # relayed?
 
     def found(self, candidate: Candidate) -> None:
         """A finder yielded `candidate`; the same once more, or more than there is room for, is ignored."""
@@ -53,6 +56,8 @@ class Race:
         if (tried := self._tried.get(_key(candidate))) is not None:
             if candidate.kind < tried.kind:
                 self._tried[_key(candidate)] = candidate
+            return
+        if not self._is_wanted(candidate):
             return
         known = next((waiting for waiting in self._waiting if _key(waiting) == _key(candidate)), None)
         if known is not None:
@@ -66,31 +71,55 @@ class Race:
 
     def start(self, now: float) -> Candidate | None:
         """The candidate to try now, if any; it counts as running."""
-        waiting = self._startable
-        if not waiting:
-            return None
-        best = min(waiting, key=self._order)  # the first of equals
-        due = self._next_start is None or now >= self._next_start
-        if not due and self._running and self._rank(best) >= min(map(self._rank, self._running)):
-            return None
+        for relayed in (False, True):
+            waiting = [one for one in self._startable if _is_relayed(one) == relayed]
+            if not waiting:
+                continue
+            best = min(waiting, key=self._order)  # the first of equals
+            if self._may_start(best, now):
+                self._begin(best, now)
+                return best
+        return None
+
+    def _may_start(self, best: Candidate, now: float) -> bool:
+        due_at = self._next_start[_is_relayed(best)]
+        if due_at is None or now >= due_at:
+            return True
+        beside = [one for one in self._running if _is_relayed(one) == _is_relayed(best)]
+        if not beside:
+            return not (_is_relayed(best) and self._running)
+        return self._rank(best) < min(map(self._rank, beside))
+
+    def _begin(self, best: Candidate, now: float) -> None:
         self._waiting.remove(best)
         self._tried[_key(best)] = best
         self._attempts[self._trust(best)] += 1
         self._started[self._group(best)] += 1
         self._addresses[best.endpoint.host] += 1
         self._running.append(best)
-        self._next_start = now + self._stagger
-        return best
+        self._next_start[_is_relayed(best)] = now + self._stagger
+        if self._next_start[True] is None:
+            self._next_start[True] = now + self._stagger
 
     def ended(self, candidate: Candidate) -> None:
         """The attempt at `candidate` failed: the next may start at once."""
         self._running.remove(candidate)
-        self._next_start = None
+        self._next_start[_is_relayed(candidate)] = None
+
+    def won(self, candidate: Candidate) -> list[Candidate]:
+        """The attempt at `candidate` led there: returns those under way that are no better, to be broken off."""
+        self._running.remove(candidate)
+        self._better_than = self.best_known(candidate).kind
+        given_up = [one for one in self._running if not self._is_wanted(one)]
+        self._running = [one for one in self._running if self._is_wanted(one)]
+        self._waiting = [one for one in self._waiting if self._is_wanted(one)]
+        return given_up
 
     @property
     def wake_at(self) -> float | None:
         """When `start` would return the next candidate by itself; None when only an event can change that."""
-        return self._next_start if self._startable else None
+        lanes = {_is_relayed(one) for one in self._startable}
+        return min((at for lane in lanes if (at := self._next_start[lane]) is not None), default=None)
 
     @property
     def idle(self) -> bool:
@@ -107,6 +136,9 @@ class Race:
         return self._tried.get(_key(candidate), candidate)
 
     # The order.
+
+    def _is_wanted(self, one: Candidate) -> bool:
+        return self._better_than is None or self.best_known(one).kind < self._better_than
 
     @property
     def _startable(self) -> list[Candidate]:
@@ -149,6 +181,10 @@ class Race:
                 self._waiting.remove(one)
                 return True
         return False
+
+
+def _is_relayed(one: Candidate) -> bool:
+    return one.kind is PathKind.RELAYED
 
 
 def _key(candidate: Candidate) -> _Key:

@@ -17,7 +17,7 @@ from hardline.errors import BadKeyHash, BadLabel, ConfigError, PeerError
 from hardline.identity import Label
 from hardline.ini import Ini
 from hardline.routes import MAX_HOSTS, Candidate, Endpoint, FoundBy, PathKind, Trust, format_wan_hosts, parse_wan_hosts
-from hardline.tunnel.dialer import refusal
+from hardline.tunnel.attempts import refusal
 from hardline.units import (
     Unreadable,
     choice,

@@ -21,8 +21,10 @@ from hardline.transport.contexts import front_context, server_context
 from hardline.transport.handshake import Names
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
+from hardline.tunnel import attempts
 from hardline.tunnel import dialer as dialling
 from hardline.tunnel.dialer import Dialer
+from hardline.tunnel.dialevents import DialEvent, Failed, Found, Started, Won
 from tests.support.beats import beats
 
 NOW = 1_616_112_000.0
@@ -219,7 +221,7 @@ def test_a_silent_candidate_costs_one_stagger(ours):
 
 
 def test_a_route_says_why_it_is_no_better_path(ours, strangers, monkeypatch):
-    monkeypatch.setattr(dialling, "refused", lambda address, way: None)
+    monkeypatch.setattr(attempts, "refused", lambda address, way: None)
 
     async def story():
         async with listening(strangers, ours.key_hash) as (wrong, _), listening(ours) as (right, _):
@@ -310,8 +312,8 @@ def test_who_falls_silent_once_it_is_connected_is_dialled_in_small_packets_next_
             for _ in range(3):
                 with pytest.raises(NoRoute) as caught:
                     await again.dial(ours.key_hash)
-                assert [attempt.failure for attempt in caught.value.attempts] == [dialling.FELL_SILENT] * 2
-            assert max(segments[2:4]) <= dialling.SMALL_SEGMENT < min(segments[:2] + segments[4:])
+                assert [attempt.failure for attempt in caught.value.attempts] == [attempts.FELL_SILENT] * 2
+            assert max(segments[2:4]) <= attempts.SMALL_SEGMENT < min(segments[:2] + segments[4:])
 
     run(story)
 
@@ -371,5 +373,97 @@ def test_a_known_path_that_is_gone_makes_the_finders_start_at_once(ours):
             route = await dialer(search, stagger=5.0).dial(ours.key_hash, known=gone)
             assert (search.begun, route.candidate.endpoint) == (1, endpoint)
             route.tls.abort()
+
+    run(story)
+
+
+# ── better and better routes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def known_as(kind: PathKind, endpoint: Endpoint) -> Candidate:
+    return Candidate(endpoint, kind, FoundBy(kind.name, Trust.HEARD if kind is PathKind.LAN else Trust.SIGNED))
+
+
+@pytest.fixture
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback addresses count as addresses of any kind."""
+    monkeypatch.setattr(attempts, "refused", lambda address, way: None)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_who_is_not_content_gets_better_and_better_routes(ours):
+    async def story():
+        async with listening(ours) as (far, _), listening(ours) as (near, _), listening(ours) as (other, _):
+            relayed, direct = known_as(PathKind.RELAYED, far), known_as(PathKind.DIRECT, other)
+            search = Listed((0, relayed), (0.3, direct), (0.3, known_as(PathKind.LAN, near)))
+            kinds = []
+            async with contextlib.aclosing(dialer(search).routes(ours.key_hash)) as routes:
+                async for route in routes:
+                    kinds.append(route.candidate.kind)
+                    route.tls.abort()
+            assert kinds == [PathKind.RELAYED, PathKind.DIRECT, PathKind.LAN]
+            assert search.closed == 1
+        assert no_tasks_left()
+
+    run(story)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_who_has_a_path_and_looks_for_a_better_one_is_told_of_no_failure(ours):
+    async def story():
+        async with listening(ours) as (far, _):
+            search = Listed((0, known_as(PathKind.RELAYED, far)), (0, known_as(PathKind.DIRECT, await closed_port())))
+            found = [one async for one in dialer(search).routes(ours.key_hash, better_than=PathKind.RELAYED)]
+            assert found == []
+            assert search.closed == 1
+
+    run(story)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_who_is_content_with_the_first_stops_everything_else(ours):
+    async def story():
+        async with listening(ours) as (far, _), listening(None) as (silent, _):
+            search = Listed((0, known_as(PathKind.RELAYED, far)), (0, known_as(PathKind.DIRECT, silent)), (9, lan(far)))
+            async with contextlib.aclosing(dialer(search, stagger=0.05).routes(ours.key_hash)) as routes:
+                first = await anext(routes)
+                assert first.candidate.kind is PathKind.RELAYED
+                first.tls.abort()
+            assert search.closed == 1
+            await asyncio.sleep(0)
+            assert no_tasks_left()
+
+    run(story)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_what_happens_in_a_dial_is_told_as_it_happens_with_the_time_of_every_step(ours):
+    async def story():
+        async with listening(ours) as (right, _):
+            gone, refused = known_as(PathKind.DIRECT, await closed_port()), known_as(PathKind.DIRECT, right)
+            told: list[tuple[KeyHash, DialEvent]] = []
+            search = Listed((0, gone), (0.1, refused), (0, lan(right)))
+            dials = Dialer(
+                lambda target: search,
+                clock=lambda: NOW,
+                is_ours=lambda endpoint: endpoint == right,
+                listener=lambda target, event: told.append((target, event)),
+            )
+            route = await dials.dial(ours.key_hash)
+            route.tls.abort()
+            assert {target for target, _ in told} == {ours.key_hash}
+            events = [event for _, event in told]
+            assert [type(event) for event in events] == [Found, Started, Failed, Found, Found, Started, Won]
+            assert (events[1], events[3]) == (Started(gone), Found(refused, "this node itself"))
+            failed, won = events[2], events[-1]
+            assert isinstance(failed, Failed)
+            assert (failed.attempt.failure, failed.attempt.steps.tcp) == ("connection refused", None)
+            assert failed.attempt.steps.resolve is not None
+            assert isinstance(won, Won)
+            assert (won.candidate, won.protocol, won.attempts, won.took) == (lan(right), "hardline/2", 2, route.took)
+            assert won.steps == route.steps
+            steps = (won.steps.resolve, won.steps.tcp, won.steps.tls)
+            assert all(step is not None and 0 <= step <= won.took for step in steps)
+            assert won.steps.hello is None
 
     run(story)

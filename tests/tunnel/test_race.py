@@ -224,6 +224,68 @@ def test_whichever_finder_is_faster_the_path_has_its_best_kind(runs):
     assert all_started(race) == []
 
 
+def test_a_relay_is_tried_a_stagger_after_the_first_however_many_direct_addresses_there_are():
+    """Dead addresses are black holes: with four of them the relay would wait a second."""
+    race = Race(0.25)
+    for number in range(4):
+        race.found(candidate(number, PathKind.DIRECT))
+    race.found(candidate(9, PathKind.RELAYED))
+    assert race.start(now=0.0) == candidate(0)
+    assert race.start(now=0.2) is None
+    assert race.wake_at == 0.25
+    assert {race.start(now=0.25), race.start(now=0.25)} == {candidate(1), candidate(9, PathKind.RELAYED)}
+    assert race.start(now=0.5) == candidate(2)
+
+
+def test_with_nothing_direct_known_a_relay_is_tried_at_once():
+    race = Race(0.25)
+    race.found(candidate(9, PathKind.RELAYED))
+    assert race.start(now=0.0) == candidate(9, PathKind.RELAYED)
+    race.found(candidate(1, PathKind.DIRECT))
+    assert race.start(now=0.01) == candidate(1)
+
+
+def test_when_all_that_is_direct_has_failed_a_relay_waits_no_longer():
+    race = Race(0.25)
+    race.found(candidate(1))
+    race.found(candidate(9, PathKind.RELAYED))
+    first = race.start(now=0.0)
+    assert first == candidate(1)
+    assert race.start(now=0.01) is None
+    race.ended(first)
+    assert race.start(now=0.02) == candidate(9, PathKind.RELAYED)
+
+
+def test_after_the_first_that_won_the_race_goes_on_among_better_kinds():
+    race = Race(0.25)
+    relayed, direct, near = (candidate(kind, PathKind(kind)) for kind in (3, 1, 0))
+    worse = candidate(8, PathKind.RELAYED)
+    for one in (relayed, worse):
+        race.found(one)
+        assert race.start(now=float(one is worse)) == one
+    race.found(direct)
+    assert race.start(now=1.0) == direct
+    assert race.won(relayed) == [worse]
+    assert race.running == (direct,)
+    race.found(candidate(7, PathKind.RELAYED))
+    assert race.start(now=2.0) is None
+    assert race.won(direct) == []
+    race.found(candidate(6, PathKind.DIRECT))
+    assert race.idle
+    race.found(near)
+    assert race.start(now=3.0) == near
+    race.won(near)
+    assert race.idle
+
+
+def test_a_race_for_something_better_than_there_is_begins_with_that():
+    race = Race(0.25, better_than=PathKind.RELAYED)
+    race.found(candidate(1, PathKind.RELAYED))
+    assert race.idle
+    race.found(candidate(2, PathKind.DIRECT))
+    assert race.start(now=0.0) == candidate(2)
+
+
 @pytest.mark.parametrize("trust", [Trust.ANSWERED, Trust.HEARD])
 def test_a_visit_ends_after_so_many_attempts_however_much_is_found(trust):
     race, attempts = Race(0.0), 0

@@ -46,7 +46,7 @@ def test_a_visit_reaches_the_service_and_the_next_shares_its_session(tmp_path):
             await echoed(both, b"one")
             await echoed(both, b"two")
             assert both.finding.searches == 1
-            assert len(both.visitor.sessions) == 1
+            assert len(both.visitor.paths) == 1
             assert [record.candidate.found_by.name for record in both.visitor.recent if record.candidate] == [
                 "test",
                 "test",
@@ -216,7 +216,7 @@ def test_the_first_visit_to_a_host_that_is_back_is_served_although_it_was_absent
             await both.start_host()
             await asyncio.sleep(1)  # nobody asks meanwhile
             await echoed(both, b"x")
-            assert len(both.visitor.sessions) == 1
+            assert len(both.visitor.paths) == 1
 
     run(story)
 
@@ -226,7 +226,7 @@ def test_a_session_that_was_not_used_for_a_while_is_closed(tmp_path):
         limits = VisitorLimits(QUICK, keepwarm=0.3)
         async with pair(tmp_path, echo, limits) as both:
             await echoed(both, b"x")
-            await eventually(lambda: not both.visitor.sessions, "the cold session was closed")
+            await eventually(lambda: not both.visitor.paths, "the cold session was closed")
             await eventually(lambda: not both.host.guests, "the host saw it")
 
     run(story)
@@ -277,7 +277,7 @@ def test_a_service_that_is_removed_cuts_its_streams_and_no_others(tmp_path):
             visit = await both.visitor.visit(both.service.label, b"x")
             await read_exactly(visit.pipe, 1, await visit.answered())
             both.host.replace([])
-            await eventually(lambda: not both.visitor.sessions, "the session ended")
+            await eventually(lambda: not both.visitor.paths, "the session ended")
             with pytest.raises(ConnectionLost):
                 await visit.pipe.receive()
 

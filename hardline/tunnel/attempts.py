@@ -1,0 +1,193 @@
+"""One attempt: from a candidate to a verified connection, or to the reason why not.
+
+    candidate ─▶ resolve ─▶ TCP ─▶ TLS ─▶ certificate
+
+Source: docs/PROTOCOL.md, sections 2.2 to 2.4 and 7.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from hardline import log
+from hardline.addresses import Address, Kind, Way, kind_of, leads_to, refused
+from hardline.errors import HardlineError, PeerError
+from hardline.identity import KeyHash, WrongCertificate, utc_day
+from hardline.routes import HTTPS, LOWEST_TOLD, Attempt, Candidate, Code, Endpoint, PathKind, Plain, Steps, Trust
+from hardline.transport import tcp
+from hardline.transport.contexts import visitor_context
+from hardline.transport.resolver import Resolver
+from hardline.transport.tcp import TcpStream
+from hardline.transport.tls import TlsStream
+
+SMALL_SEGMENT = 1200  # bytes of payload: with headers and options no more than every IPv6 path carries (1280)
+FELL_SILENT = (
+    "the connection opened, but the answer to the first flight never came: "
+    "packets of full size may be lost on the way (MTU)"
+)
+_SMALL_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A verified connection: over which candidate, speaking which protocol, after how many seconds of the dial, and how
+    long the steps of its own attempt took.
+
+    `passed_over` says, for people, why it is no better path.
+    """
+
+    tls: TlsStream
+    candidate: Candidate
+    protocol: str
+    took: float
+    steps: Steps
+    passed_over: tuple[str, ...] = ()
+
+
+class Attempts:
+    """Makes them.
+
+    `clock` is seconds since 1970; `is_ours` tells this node's own listeners, which only it itself names, `way_to` how
+    this computer would send to an address; `resolver` looks names up.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        timeout: float,
+        is_ours: Callable[[Endpoint], bool],
+        resolver: Resolver | None,
+        way_to: Callable[[Address], Way],
+    ) -> None:
+        self._clock, self._timeout = clock, timeout
+        self._context, self._context_for_originals = visitor_context(), visitor_context(originals=True)
+        self._is_ours = is_ours
+        self._resolver, self._way_to = resolver, way_to
+        self._running: dict[tuple[KeyHash, Candidate], _Steps] = {}
+        self._small: dict[Endpoint, None] = {}  # to which packets of full size may be lost
+
+    def refusal(self, candidate: Candidate) -> str | None:
+        """Why `candidate` is never dialled, or None (docs/PROTOCOL.md 7.2)."""
+        if not candidate.found_by.seen and self._is_ours(candidate.endpoint.leads_to):
+            return "this node itself"
+        return refusal(candidate, self._way_to)
+
+    async def make(self, target: KeyHash, candidate: Candidate, delay: float) -> Attempt | Route:
+        """Try `candidate`, after `delay` seconds.  Safe to cancel: the socket goes with the task."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.sleep(delay)
+        steps = self._running[target, candidate] = _Steps(loop.time())
+        try:
+            async with asyncio.timeout(self._timeout):
+                tls, protocol = await self._connect(target, candidate, steps)
+        except (OSError, HardlineError, TimeoutError) as failure:
+            return Attempt(candidate, loop.time() - began, _reason(failure), steps.taken)
+        finally:
+            self._running.pop((target, candidate), None)
+        return Route(tls, candidate, protocol, loop.time() - began, steps.taken)
+
+    def broken_off(self, target: KeyHash, candidate: Candidate, took: float) -> Attempt:
+        """What becomes of one that runs, and for which there is no more time, after `took` seconds."""
+        steps = self._running.get((target, candidate))
+        reason = self._silence(target, candidate, took, steps)
+        return Attempt(candidate, took, reason, steps.taken if steps else Steps())
+
+    async def _connect(self, target: KeyHash, candidate: Candidate, steps: _Steps) -> tuple[TlsStream, str]:
+        match candidate.server_name:
+            case Plain():
+                context, server_name = self._context_for_originals, str(target)
+            case Code(day):
+                day = utc_day(self._clock()) if day is None else day
+                context, server_name = self._context, str(target.rolling(day))
+        stream = await self._open(target, candidate, steps)
+        tls = await TlsStream.over(stream, context, server_name, target=target)
+        steps.done("tls")
+        if tls.key_hash is not None:
+            return tls, "hardline/2"
+        if tls.peer_key_hash != target:
+            tls.abort()
+            raise WrongCertificate(target, tls.peer_key_hash)
+        return tls, "hardline/1"
+
+    async def _open(self, target: KeyHash, candidate: Candidate, steps: _Steps) -> TcpStream:
+        """Connect.  What a name resolves to is looked at like an address that a stranger named."""
+        endpoint, resolver = candidate.endpoint, self._resolver or Resolver.of_strangers()
+        found = await resolver.addresses(endpoint, str(target))
+        steps.done("resolve")
+        if endpoint.address is None and candidate.found_by.trust is Trust.WORKED:
+            candidate = replace(candidate, kind=PathKind.DIRECT)
+        allowed, why = list[Endpoint](), ""
+        for address in found:
+            no = self.refusal(replace(candidate, endpoint=address))
+            if no is None:
+                allowed.append(address)
+            why = why or no or ""
+        if not allowed and why:
+            raise PeerError(f"the name leads to {why}" if endpoint.address is None else f"it is {why}")
+        steps.small = endpoint in self._small
+        stream = await tcp.connect_any(allowed, segment=SMALL_SEGMENT if steps.small else 0)
+        steps.done("tcp")
+        steps.transport = stream.transport
+        return stream
+
+    def _silence(self, target: KeyHash, candidate: Candidate, took: float, steps: _Steps | None) -> str:
+        """Why an attempt has no answer.  One that fell silent once it was connected is made in small packets next time,
+        and in ordinary ones again when that was of no use."""
+        if steps is None or steps.transport is None or tcp.has_received(steps.transport):
+            return f"no answer within {took:.1f} s"
+        if steps.small:
+            self._small.pop(candidate.endpoint, None)
+        elif candidate.endpoint not in self._small:
+            log.event("dial.silent", service=target.short, endpoint=candidate.endpoint, reason=FELL_SILENT)
+            self._small[candidate.endpoint] = None
+            while len(self._small) > _SMALL_KEPT:
+                del self._small[next(iter(self._small))]
+        return FELL_SILENT
+
+
+class _Steps:
+    """An attempt under way."""
+
+    def __init__(self, now: float) -> None:
+        self.taken = Steps()
+        self.transport: asyncio.Transport | None = None
+        self.small = False
+        self._since = now
+
+    def done(self, step: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self.taken = replace(self.taken, **{step: now - self._since})
+        self._since = now
+
+
+def refusal(candidate: Candidate, way_to: Callable[[Address], Way]) -> str | None:
+    """Why an endpoint is never dialled, or None (docs/PROTOCOL.md 7.2)."""
+    endpoint = candidate.endpoint
+    if candidate.found_by.told and endpoint.port < LOWEST_TOLD and endpoint.port != HTTPS:
+        return f"a port below {LOWEST_TOLD}, of which only {HTTPS} is dialled where others name it"
+    address = endpoint.address
+    if address is None:
+        return "a loopback name" if endpoint.host.rstrip(".").endswith("localhost") and not candidate.near else None
+    if candidate.near:
+        return "no address of one machine" if kind_of(leads_to(address)) in (Kind.NONE, Kind.MULTICAST) else None
+    return refused(address, way_to(address))
+
+
+def _reason(failure: BaseException) -> str:
+    if isinstance(failure, TimeoutError):
+        return "no answer"
+    if isinstance(failure, WrongCertificate):
+        return f"wrong certificate: {failure.message}"
+    if isinstance(failure, HardlineError):
+        return failure.message
+    if isinstance(failure, socket.gaierror):
+        return "the host name is not known"
+    if isinstance(failure, OSError) and failure.errno:
+        return os.strerror(failure.errno).lower()  # asyncio's own text names the address once more
+    return str(failure) or type(failure).__name__

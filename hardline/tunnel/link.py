@@ -1,0 +1,97 @@
+"""One label as seen from here: nobody there, being dialled, or reached by one path or several.
+
+    Link ─┬─ Path   new streams go by the best kind, then to the instance that has least to do
+          ├─ Path   full: not now
+          └─ Path   drains: no new ones, and it ends with its last
+
+A host that restarts, a changed password or a better path leave downloads behind that go on: their path is in the same
+table as all others until it ends, so that status shows it, a change of network reaches it and the end of the process
+waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from hardline import log
+from hardline.errors import ConnectionLost, HardlineError
+from hardline.identity import Label
+from hardline.session.session import Session
+from hardline.tunnel.attempts import Route
+from hardline.tunnel.originals import Greeted
+
+
+@dataclass(eq=False, slots=True)
+class Path:
+    """A session and the way it took; `title` and `instance` are the host's words, "" before its hello."""
+
+    label: Label
+    session: Session
+    route: Route
+    title: str = ""
+    instance: str = ""
+    news: asyncio.Event = field(default_factory=asyncio.Event)  # it may be over, or of no more use
+
+    def greeted(self, title: str, instance: str) -> None:
+        """The host's hello came."""
+        took = asyncio.get_running_loop().time() - self.session.opened_at
+        self.title, self.instance = title, instance
+        self.route = replace(self.route, steps=replace(self.route.steps, hello=took))
+
+
+Dial = asyncio.Task[Path | Greeted]
+
+
+class Link:
+    """The paths to the host of `label`, and the dial for one more; one that nobody uses for `keepwarm` seconds ends."""
+
+    def __init__(self, label: Label, keepwarm: float) -> None:
+        self.label = label
+        self.paths: list[Path] = []
+        self.dialling: Dial | None = None
+        self._keepwarm = keepwarm
+
+    @property
+    def is_over(self) -> bool:
+        """There is nothing here to keep."""
+        return not self.paths and self.dialling is None
+
+    def best(self) -> Path | None:
+        """The path that a new stream takes.
+
+        One whose host has not said hello yet may still turn out to be none: it waits behind those that have.
+        """
+        usable = [path for path in self.paths if path.session.usable]
+        if len(usable) < 2:
+            return usable[0] if usable else None
+        load: Counter[str] = Counter()
+        for path in self.paths:
+            load[path.instance] += path.session.open_streams
+        return min(usable, key=lambda path: (not path.session.greeted, path.route.candidate.kind, load[path.instance]))
+
+    def add(self, path: Path) -> None:
+        """There is one more."""
+        self.paths.append(path)
+        path.session.on_idle = path.news.set
+        path.session.closed.add_done_callback(lambda _: path.news.set())
+
+    async def keep(self, path: Path) -> None:
+        """Have `path` among the others until it is over."""
+        session, loop = path.session, asyncio.get_running_loop()
+        while not session.closed.done():
+            path.news.clear()
+            cold_at = (loop.time() if session.open_streams else session.last_used) + self._keepwarm
+            if session.draining and not session.open_streams:
+                await session.aclose(ConnectionLost("it took no new streams, and its last one ended"))
+            elif cold_at <= loop.time():
+                await session.aclose(ConnectionLost("not used for a while"))
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(cold_at):
+                        await path.news.wait()
+        self.paths.remove(path)
+        reason = session.failure.message if isinstance(session.failure, HardlineError) else "closed"
+        log.event("session.ended", service=self.label.key_hash.short, reason=reason)
