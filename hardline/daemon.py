@@ -70,7 +70,8 @@ from hardline.tasks import OnceAWhile, TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.dialer import Dialer
-from hardline.tunnel.host import OURSELVES, Host, HostLimits
+from hardline.tunnel.host import Host, HostLimits
+from hardline.tunnel.serving import OURSELVES
 from hardline.tunnel.visitor import Visitor, VisitorLimits
 from hardline.units import Unreadable
 

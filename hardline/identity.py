@@ -9,6 +9,7 @@ Source: docs/PROTOCOL.md, section 1.  This file is the only one that knows how t
 
 from __future__ import annotations
 
+import hmac
 import re
 from dataclasses import dataclass
 from typing import NewType, Self
@@ -102,6 +103,11 @@ class Label:
     def __str__(self) -> str:
         return f"{self.password}-{self.key_hash}" if self.password else str(self.key_hash)
 
+    def has_password(self, given: str) -> bool:
+        """Compare in lower case, in a time that tells nothing about ours; with none wanted, any is right."""
+        wanted = self.password
+        return not wanted or hmac.compare_digest(_comparable(given), _comparable(wanted))
+
 
 def instance_name(secret: str, key_hash: KeyHash) -> str:
     """How a host that has `secret` is told apart from others with the same certificate (docs/PROTOCOL.md 4.2).
@@ -135,3 +141,7 @@ class EarlierVersion(PeerError):
     def __init__(self, service: KeyHash) -> None:
         super().__init__(f"a visitor of {service.short} that runs an earlier hardline, or none")
         self.service = service
+
+
+def _comparable(text: str) -> bytes:
+    return text.lower().encode("utf-8", "surrogatepass")

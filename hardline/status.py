@@ -15,7 +15,7 @@ from typing import Any
 from hardline.identity import KeyHash, Label
 from hardline.routes import Attempt, RememberedHost, via
 from hardline.servicedir import Problem, Service
-from hardline.tunnel.host import Guest
+from hardline.tunnel.guests import Guest
 from hardline.tunnel.link import Path
 from hardline.tunnel.originals import OpenOriginal
 from hardline.tunnel.visit import VisitRecord
@@ -181,7 +181,7 @@ def describe_hosting(guest: Guest, services: Iterable[Service], clock: float) ->
         "via": "INCOMING",
         "kind": None,
         "found_by": None,
-        "endpoint": str(guest.endpoint),
+        "endpoint": str(guest.source),
         "draining": session.draining if session else False,
         "streams": session.open_streams if session else 1,
         "sent": session.sent if session else None,

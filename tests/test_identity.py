@@ -153,3 +153,21 @@ def test_a_day_begins_at_midnight_utc(now, day):
 def test_a_letter_whose_lower_case_is_an_ascii_one_is_no_letter_of_a_label():
     with pytest.raises(BadLabel):
         Label.parse("\N{KELVIN SIGN}-" + "0" * 40)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "same"),
+    [
+        ("sesame", "sesame", True),
+        ("SeSaMe", "sesame", True),
+        ("", "", True),
+        ("anything", "", True),  # a service that wants no word takes any
+        ("", "sesame", False),
+        ("sesam", "sesame", False),
+        ("sesame ", "sesame", False),
+        ("SÜß", "sesame", False),
+        ("\ud800", "sesame", False),
+    ],
+)
+def test_passwords_are_compared_in_small_letters(theirs, ours, same):
+    assert Label(KEY_HASH, ours).has_password(theirs) is same

@@ -12,7 +12,6 @@ or PeerError, nothing else.  Source: docs/PROTOCOL.md, sections 3.3 and 4.
 from __future__ import annotations
 
 import base64
-import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -154,11 +153,6 @@ class LegacyHostLine:
         return cls(_text(parse_object(line), "WANHosts"))
 
 
-def same_password(given: str, wanted: str) -> bool:
-    """Compare in lower case, in a time that tells nothing about `wanted`; with none wanted, any is right."""
-    return not wanted or hmac.compare_digest(_comparable(given), _comparable(wanted))
-
-
 def parse_object(line: bytes) -> dict[str, Any]:
     """Read a line that is one JSON object.
 
@@ -195,10 +189,6 @@ def _check_version(fields: Mapping[str, Any]) -> None:
     version = fields.get("v")
     if type(version) is not int or version != VERSION:
         raise PeerError(f"a hello whose v is not {VERSION}")
-
-
-def _comparable(text: str) -> bytes:
-    return text.lower().encode("utf-8", "surrogatepass")
 
 
 def _line(fields: dict[str, object]) -> bytes:

@@ -1,7 +1,7 @@
-"""The host's side: incoming connections, verified names and passwords, streams to the local services.
+"""The host's side: connections from outside, verified names, who may come in, and sessions.
 
-    listener ──▶ TLS (PSK of a service's name) ──▶ visitor's hello ──▶ Session ──▶ stream ──▶ local service
-                                             └─▶ hardline/1 line ──▶ one pipe ─────────────▶ local service
+    Arrival ──▶ TLS (PSK of a service's name) ──▶ visitor's hello ─▶ admission ──▶ Session ─▶ serving.py
+                                            └─▶ hardline/1 line ──▶ admission ──▶ one pipe ─▶ serving.py
 
 Source: docs/PROTOCOL.md, sections 2 to 5.
 """
@@ -9,19 +9,16 @@ Source: docs/PROTOCOL.md, sections 2 to 5.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
 from OpenSSL import SSL
 
 from hardline import log
 from hardline.config import LocalService
-from hardline.errors import ConnectionLost, HardlineError, LimitReached, PasswordRefused, PeerError, ServiceFailed
+from hardline.errors import ConnectionLost, HardlineError, PasswordRefused, PeerError
 from hardline.identity import EarlierVersion, KeyHash, Label, instance_name, utc_day
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, format_wan_hosts
@@ -29,30 +26,26 @@ from hardline.servicedir import Service
 from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits
-from hardline.session.status import StreamStatus
-from hardline.session.stream import Stream
 from hardline.signatures import CannotSign, signing_key
 from hardline.tasks import TaskSet
 from hardline.transport import psk
 from hardline.transport.contexts import front_context, server_context
 from hardline.transport.engine import reason
 from hardline.transport.handshake import Names
-from hardline.transport.sources import Source, around, networks, source_of
+from hardline.transport.newcomers import Newcomers
+from hardline.transport.sources import around, source_of
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
-from hardline.tunnel.crowd import Seat, gives_way, waits_beside, waits_longest
-from hardline.tunnel.entrance import Entrance
+from hardline.tunnel.admission import Admitted, Refused, admit
+from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.guesses import TELL_EVERY, Guesses
-from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_local
+from hardline.tunnel.guests import Guest, Guests
+from hardline.tunnel.local import LocalSite
 from hardline.tunnel.names import ServerNames
-from hardline.tunnel.places import Place, Places
-from hardline.tunnel.pump import carry
-
-OURSELVES = "hardlined itself listens there"
+from hardline.tunnel.serving import Serving
 
 _MAX_OUTDATED = 256  # sources that the log tells of within TELL_EVERY
 OLD_PASSWORD = 600.0  # seconds that what was opened with a password goes on after it was changed
-_LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +58,6 @@ class HostLimits:
     handshakes: int = 512  # of all sources together
     hello_timeout: float = 10.0
     streams_per_source: int = 1000
-
-
-@dataclass(eq=False, slots=True)
-class Guest:
-    """Somebody who is connected: for the status page."""
-
-    key_hash: KeyHash
-    endpoint: Endpoint
-    protocol: str
-    session: Session | None
-    since: float
-    tls: TlsStream
-    client: KeyHash | None = None  # who it has proven to be
-
-    async def cut(self, reason: str) -> None:
-        """End all that it has under way."""
-        if self.session is not None:
-            await self.session.aclose(ConnectionLost(reason))
-        else:
-            self.tls.abort()
 
 
 class Host:
@@ -110,25 +83,21 @@ class Host:
         self._limits = limits
         self._clock = clock
         self._instance = instance
-        self._site = site
         self._whereabouts = whereabouts
         self._reached = reached
-        self._leads_home = leads_home
         self._tasks = TaskSet("host")
         self._services: dict[KeyHash, Service] = {}
         self._provers: dict[KeyHash, Prover] = {}
         self._contexts: dict[KeyHash, SSL.Context] = {}  # of those that speak hardline/1
         self._server_names = ServerNames(())
         self._front = front_context()
-        self._names = Names(self._find, lambda key_hash: self._provers.get(key_hash), self._certificate)
-        self._shaking: dict[TcpStream, str] = {}  # from which address who shakes hands or says hello, as they came
-        self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
-        self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
-        self._places: dict[KeyHash, Places] = {}  # of services that take only so many connections
+        self._every_name = self._names(None)
+        self._serving = Serving(site, leads_home, limits.streams_per_source)
+        self._newcomers: Newcomers[TcpStream] = Newcomers(limits.handshakes, limits.handshakes_per_source)
         self._guesses = Guesses()
         self._outdated: OrderedDict[str, float] = OrderedDict()  # sources, and when it was told last
         self._telling: dict[Label, asyncio.TimerHandle] = {}
-        self.guests: set[Guest] = set()
+        self.guests = Guests(limits.sessions, clock)
 
     def replace(self, services: Iterable[Service]) -> None:
         """Serve `services` from now on.
@@ -139,8 +108,8 @@ class Host:
         before, self._services = self._services, {service.label.key_hash: service for service in services}
         self._provers, self._contexts = self._usable(self._provers), self._usable_by_originals(self._contexts)
         self._server_names = ServerNames((key_hash, key_hash in self._contexts) for key_hash in self._services)
-        self._limit_connections()
-        for guest in list(self.guests):
+        self._serving.replace(self._services.values())
+        for guest in self.guests:
             was, now = before.get(guest.key_hash), self._services.get(guest.key_hash)
             if now is None:
                 self._tasks.start(guest.cut("the service was removed"), "removed")
@@ -153,55 +122,35 @@ class Host:
         if guest in self.guests:
             self._tasks.start(guest.cut("the password was changed"), "changed")
 
-    def _limit_connections(self) -> None:
-        before, self._places = self._places, {}
-        for key_hash, service in self._services.items():
-            limit = service.settings.max_connections
-            if limit is None or service.settings.cache.directory is not None:
-                continue
-            if (known := before.get(key_hash)) is not None:
-                known.resize(limit)
-            self._places[key_hash] = known or Places(limit)
-
     def accepted(self, tcp: TcpStream) -> None:
         """A connection came in: the listener's callback."""
-        peer = tcp.peer
-        source = source_of(peer.host)
-        beside = {other: host for other, host in self._shaking.items() if source_of(host) == source}
-        if len(beside) >= self._limits.handshakes_per_source:
-            if (leaving := waits_beside(beside, peer.host)) is None:
-                log.debug("visitor.refused", endpoint=peer, reason="max_handshakes_per_source")
-                tcp.abort()
-                return
-            self._stop_shaking(leaving)
-        if len(self._shaking) >= self._limits.handshakes:
-            self._stop_shaking(waits_longest({other: networks(host) for other, host in self._shaking.items()}))
-        self._shaking[tcp] = peer.host
-        self._tasks.start(self._welcome(tcp, peer), "welcome")
+        self.arrived(Arrival(tcp, tcp.peer))
 
-    def _stop_shaking(self, leaving: TcpStream) -> None:
-        del self._shaking[leaving]
-        leaving.abort()
+    def arrived(self, arrival: Arrival) -> None:
+        """Somebody is here, and has not said yet who he is."""
+        for leaving in self._newcomers.come(arrival.tcp, arrival.source.host):
+            if leaving is arrival.tcp:
+                log.debug("visitor.refused", endpoint=arrival.source, reason="max_handshakes_per_source")
+            leaving.abort()
+            if leaving is arrival.tcp:
+                return
+        self._tasks.start(self._welcome(arrival), "welcome")
 
     def go_away(self) -> None:
         """Take no new streams; those that are open go on."""
-        for guest in self.guests:
-            if guest.session is not None:
-                guest.session.go_away()
+        self.guests.go_away()
 
     def network_changed(self, addresses: Collection[str]) -> None:
         """This machine has `addresses` now: sessions to one that is gone end, the others are asked about."""
-        for guest in list(self.guests):
-            if guest.session is not None:
-                guest.session.network_changed(addresses)
+        self.guests.network_changed(addresses)
 
     async def aclose(self) -> None:
         """End everything.  Let it drain first: `go_away`."""
         for timer in self._telling.values():
             timer.cancel()
-        sessions = [guest.session for guest in self.guests if guest.session]
-        await asyncio.gather(*(session.aclose(ConnectionLost("the host is stopping")) for session in sessions))
+        await self.guests.aclose("the host is stopping")
         await self._tasks.aclose()
+        await self._serving.aclose()
 
     def _usable(self, before: Mapping[KeyHash, Prover]) -> dict[KeyHash, Prover]:
         """Who proves to be each service, for hardline/2."""
@@ -231,30 +180,37 @@ class Host:
                 log.warning("service.unusable", service=service.name, protocol="hardline/1", reason=reason(failure))
         return contexts
 
-    def _find(self, server_name: str) -> KeyHash | None:
-        return self._server_names.find(server_name, utc_day(self._clock()))
+    def _names(self, only: KeyHash | None) -> Names:
+        """Who answers to which server name; with `only`, nobody but that service."""
 
-    def _certificate(self, server_name: str) -> SSL.Context | None:
-        key_hash = self._server_names.plain(server_name)
-        return self._contexts.get(key_hash) if key_hash else None
+        def find(server_name: str) -> KeyHash | None:
+            found = self._server_names.find(server_name, utc_day(self._clock()))
+            return found if only in (None, found) else None
 
-    async def _welcome(self, tcp: TcpStream, source: Endpoint) -> None:
+        def certificate(server_name: str) -> SSL.Context | None:
+            key_hash = self._server_names.plain(server_name)
+            return self._contexts.get(key_hash) if key_hash and only in (None, key_hash) else None
+
+        return Names(find, lambda key_hash: self._provers.get(key_hash), certificate)
+
+    async def _welcome(self, arrival: Arrival) -> None:
         tls: TlsStream | None = None
         try:
             async with asyncio.timeout(self._limits.hello_timeout):
-                tls = await TlsStream.over(tcp, self._front, names=self._names)
+                names = self._every_name if arrival.only is None else self._names(arrival.only)
+                tls = await TlsStream.over(arrival.tcp, self._front, names=names)
                 service = self._service_of(tls)
-                guest = Guest(service.label.key_hash, source, "", None, self._clock(), tls)
+                guest = Guest(service.label.key_hash, arrival.source, arrival.by, self._clock(), tls)
+                pipe = None
                 if tls.key_hash is not None:
                     await self._begin_session(tls, service, guest)
-                    pipe = None
                 else:
                     pipe = await self._begin_legacy(tls, service, guest)
         except (HardlineError, TimeoutError) as failure:
             reason = failure.message if isinstance(failure, HardlineError) else "no hello in time"
             if isinstance(failure, EarlierVersion):
-                self._tell_of_version(source, failure)
-            log.debug("visitor.failed", endpoint=source, reason=reason)
+                self._tell_of_version(arrival.source, failure)
+            log.debug("visitor.failed", endpoint=arrival.source, reason=reason)
             if tls is not None:
                 await tls.aclose()
             return
@@ -263,20 +219,22 @@ class Host:
                 tls.abort()
             raise
         finally:
-            self._shaking.pop(tcp, None)
+            self._newcomers.known(arrival.tcp)
         self.guests.add(guest)
         # One line per session, not one per browser connection of an original.
         level = logging.INFO if guest.session else logging.DEBUG
-        log.event("visitor.came", level=level, service=guest.key_hash.short, endpoint=source, protocol=guest.protocol)
+        told = {"service": guest.key_hash.short, "endpoint": guest.source}
+        log.event("visitor.came", level=level, **told, protocol=guest.protocol)
         try:
             if pipe is not None:
-                await self._serve_legacy(pipe, service)
+                source = source_of(guest.source.host)
+                await self._serving.serve_legacy(pipe, guest.key_hash, source, self._wan_hosts())
             else:
                 assert guest.session is not None
                 await asyncio.shield(guest.session.closed)
         finally:
             self.guests.discard(guest)
-            log.event("visitor.left", level=level, service=guest.key_hash.short, endpoint=source)
+            log.event("visitor.left", level=level, **told)
 
     def _service_of(self, tls: TlsStream) -> Service:
         return self._offered(tls.key_hash or self._server_names.plain(tls.server_name))
@@ -287,42 +245,16 @@ class Host:
             raise PeerError("the service is not offered here")
         return service
 
-    def _make_room(self, newcomer: str) -> None:
-        """Let one more in, from the address `newcomer`.
-
-        When the house is full, somebody gives way.  Raises LimitReached when that is the newcomer.
-        """
-        if len(self.guests) < self._limits.sessions:
-            return
-        leaving = gives_way([self._seat(guest) for guest in self.guests], networks(newcomer))
-        if leaving is None:
-            raise LimitReached(f"{len(self.guests)} sessions are in use ([Session] max_sessions)")
-        self.guests.discard(leaving)
-        log.debug("visitor.displaced", endpoint=leaving.endpoint, reason="max_sessions")
-        if leaving.session is not None:
-            leaving.session.abort(ConnectionLost("max_sessions: others needed the room"))
-        else:
-            leaving.tls.abort()
-
-    def _seat(self, guest: Guest) -> Seat[Guest]:
-        session, where = guest.session, networks(guest.endpoint.host)
-        if session is not None:
-            return Seat(guest, where, session.open_streams > 0, session.last_used)
-        ago = self._clock() - guest.since
-        return Seat(guest, where, True, asyncio.get_running_loop().time() - ago)
-
-    def _judge_password(self, service: Service, given: str, address: str) -> None:
-        """Raises PasswordRefused for a wrong one, LimitReached when who is at `address` may not guess now."""
-        wanted = service.label.password
-        if not wanted:
-            return
-        now, label, where = asyncio.get_running_loop().time(), service.label, around(address)
-        if wait := self._guesses.wait(label, where, now):
-            raise LimitReached(f"too many wrong passwords: the next one is judged in {wait:.0f} s")
-        if not hello.same_password(given, wanted):
-            self._tell_of_guesses(label, self._guesses.wrong(label, where, now))
-            raise PasswordRefused("the visitor's label has another password")
-        self._guesses.right(label, where, now)
+    def _admit(self, guest: Guest, service: Service, password: str, client: KeyHash | None) -> Refused | None:
+        """Let him in, or say why not."""
+        now, where = asyncio.get_running_loop().time(), around(guest.source.host)
+        match admit(service.label, password, where, client, self._guesses, now):
+            case Admitted(client):
+                guest.client = client
+                return None
+            case Refused() as refused:
+                self._tell_of_guesses(service.label, refused.untold)
+                return refused
 
     def _tell_of_version(self, source: Endpoint, failure: EarlierVersion) -> None:
         """Log it, once in a while for a source."""
@@ -357,121 +289,25 @@ class Host:
             pass
         theirs = hello.VisitorHello.parse(line)
         service = self._offered(service.key_hash)  # as it is now, however long the hello took
-        try:
-            self._judge_password(service, theirs.password, guest.endpoint.host)
-        except (PasswordRefused, LimitReached) as failure:
-            error = hello.BAD_PASSWORD if isinstance(failure, PasswordRefused) else hello.WAIT
-            await tls.send(hello.HostRefusal(error).encode())
-            raise
+        client = None
         if theirs.client is not None:
             theirs.client.check(VISITOR, tls.exporter(VISITOR, service.key_hash))
-            guest.client = theirs.client.key_hash
-        self._make_room(guest.endpoint.host)
-        self._reached(guest.endpoint, theirs.reached)
+            client = theirs.client.key_hash
+        if refused := self._admit(guest, service, theirs.password, client):
+            await tls.send(hello.HostRefusal(refused.why.value).encode())
+            raise PasswordRefused(refused.sentence)
+        self.guests.make_room(guest.source.host)
+        if guest.by is By.LISTENER:
+            self._reached(guest.source, theirs.reached)
         key_hash = service.label.key_hash
         instance = instance_name(self._instance, key_hash)
         await tls.send(hello.HostHello(self._wan_hosts(), service.title, instance).encode())
         if self._offered(key_hash).label != service.label:
             raise ConnectionLost("the password was changed")
-        source = self._source(guest)
-        entrance = self._entrance(key_hash, source)
-
-        def accept(stream: Stream) -> None:
-            if source.streams > self._limits.streams_per_source:
-                _refuse(stream, StreamStatus("limit", "too many connections from one network"))
-            else:
-                stream.when_gone = functools.partial(entrance.left, stream)
-                entrance.came(stream)
-
-        session = Session(tls, self._limits.session, client=False, accept=accept, source=source)
-        guest.session, guest.protocol = session, "hardline/2"
-        session.start(reader.leftover)
-
-    def _source(self, guest: Guest) -> Source:
-        name = source_of(guest.endpoint.host)
-        if (source := self._sources.get(name)) is None:
-            source = self._sources[name] = Source(name)
-        return source
-
-    def _entrance(self, key_hash: KeyHash, source: Source) -> Entrance[Stream]:
-        """One for all sessions of a source with a service."""
-        entrance = self._entrances.get((source.name, key_hash))
-        if entrance is None:
-            entrance = Entrance(lambda stream: self._start_stream(key_hash, source, stream))
-            self._entrances[source.name, key_hash] = entrance
-        return entrance
-
-    def _start_stream(self, key_hash: KeyHash, source: Source, stream: Stream) -> None:
-        entrance = self._entrances[source.name, key_hash]  # not from the closure that it holds: that would be a cycle
-        self._tasks.start(self._serve_stream(key_hash, stream, source.name, entrance), "stream")
-
-    async def _serve_stream(self, key_hash: KeyHash, stream: Stream, source: str, entrance: Entrance[Stream]) -> None:
-        place = self._place(key_hash, source, stream.session)
-        try:
-            try:
-                local = await self._reach(key_hash, stream, place, entrance)
-            except ServiceFailed as failure:
-                if place is not None:
-                    place.leave()  # not only when the visitor has read why
-                log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
-                await stream.send(StreamStatus(failure.kind, failure.detail).encode())
-                await stream.send_eof()
-                async with asyncio.timeout(_LAST_WORDS):
-                    while await stream.receive():
-                        pass
-                return
-            try:
-                # What the service says next takes it along; nobody waits for it alone (docs/PROTOCOL.md 5.4).
-                await stream.send_lazily(StreamStatus().encode())
-            except BaseException:
-                if isinstance(local, TcpStream):
-                    local.abort()
-                raise
-            if isinstance(local, TcpStream):
-                await carry(stream, local)
-            else:
-                await local.serve(stream)
-        except (HardlineError, TimeoutError):
-            pass  # either side may leave at any time, or break a rule; the other has seen the cut
-        finally:
-            try:
-                if place is not None:
-                    place.leave()
-            finally:
-                await stream.aclose()
-
-    def _place(self, key_hash: KeyHash, source: str, visitor: object) -> Place | None:
-        """One of the connections that a service takes, or the wait for it; None where it takes any number."""
-        places = self._places.get(key_hash)
-        return None if places is None else places.take(source, visitor)
-
-    async def _reach(
-        self, key_hash: KeyHash, stream: Stream, place: Place | None, entrance: Entrance[Stream]
-    ) -> TcpStream | LocalSite:
-        """What answers `stream`, when it is its turn.  Raises ServiceFailed, ConnectionLost when it was taken back."""
-        with contextlib.ExitStack() as on_its_way:
-            on_its_way.callback(entrance.dialled)
-            if place is not None and not place.come and not stream.gone:
-                on_its_way.close()  # who waits for a place keeps nobody else from what he may have
-                stream.when_gone = place.stop_waiting
-                await place.wait(CONNECT_TIMEOUT)
-            if stream.gone:
-                raise ConnectionLost("the visitor took it back")
-            return await self._open_local(key_hash)
-
-    async def _open_local(self, key_hash: KeyHash) -> TcpStream | LocalSite:
-        """What answers for a service.  Raises ServiceFailed."""
-        service = self._services.get(key_hash)
-        if service is None:
-            raise ServiceFailed("unavailable", "the service was removed")
-        target = service.settings.target
-        if target is not None and self._leads_home is not None and await self._leads_home(target):
-            raise ServiceFailed("unavailable", OURSELVES)
-        if site := self._site(key_hash):
-            await site.ready()
-            return site
-        assert target is not None, "what has no target has a site"
-        return await open_local(target)
+        source = self._serving.source(source_of(guest.source.host))
+        accept = self._serving.acceptor(key_hash, source)
+        guest.session = Session(tls, self._limits.session, client=False, accept=accept, source=source)
+        guest.session.start(reader.leftover)
 
     # hardline/1
 
@@ -480,44 +316,11 @@ class Host:
         line = await pipe.read_line()
         service = self._offered(service.key_hash)
         # An original that wants no password does not look at the line either.
-        if service.label.password:
-            theirs = hello.LegacyVisitorLine.parse(line)
-            self._judge_password(service, theirs.password, guest.endpoint.host)
-        self._make_room(guest.endpoint.host)
-        guest.protocol = "hardline/1"
+        password = hello.LegacyVisitorLine.parse(line).password if service.label.password else ""
+        if refused := self._admit(guest, service, password, None):
+            raise PasswordRefused(refused.sentence)
+        self.guests.make_room(guest.source.host)
         return pipe
-
-    async def _serve_legacy(self, pipe: LegacyPipe, service: Service) -> None:
-        source = source_of(pipe.tls.peer.host)
-        place = self._place(service.key_hash, source, "hardline/1")
-        try:
-            if place is not None:
-                await place.wait(CONNECT_TIMEOUT)
-            await self._carry_legacy(pipe, service)
-        except ServiceFailed as failure:
-            log.debug("stream.failed", service=service.key_hash.short, kind=failure.kind, reason=failure.detail)
-        finally:
-            try:
-                if place is not None:
-                    place.leave()
-            finally:
-                await pipe.aclose()
-
-    async def _carry_legacy(self, pipe: LegacyPipe, service: Service) -> None:
-        local = await self._open_local(service.key_hash)
-        if not isinstance(local, TcpStream):
-            local = await local.connect()
-        try:
-            await pipe.send(hello.LegacyHostLine(self._wan_hosts()).encode())
-            await carry(pipe, local, ends_with_local=True)
-        except HardlineError:
-            local.abort()
-
-
-def _refuse(stream: Stream, status: StreamStatus) -> None:
-    """Say why, and cut: who asks for too much does not get a task that waits for him."""
-    stream.session.put(stream, memoryview(status.encode()))
-    stream.abort()
 
 
 async def _more(tls: TlsStream) -> bytes:

@@ -19,7 +19,6 @@ from hardline.session.hello import (
     LegacyVisitorLine,
     VisitorHello,
     parse_host_hello,
-    same_password,
 )
 
 pytestmark = pytest.mark.pure
@@ -188,25 +187,3 @@ def test_a_damaged_line_is_a_result_or_a_peer_error(line, data):
     for read in READERS:
         with suppress(PeerError):
             read(damaged)
-
-
-# ── the password ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours", "same"),
-    [
-        ("sesame", "sesame", True),
-        ("SeSaMe", "sesame", True),
-        ("sesame", "Sesame", True),
-        ("", "", True),
-        ("anything", "", True),  # a service that wants no word takes any
-        ("", "sesame", False),
-        ("sesam", "sesame", False),
-        ("sesame ", "sesame", False),
-        ("süß", "SÜß", True),
-        ("\ud800", "sesame", False),
-    ],
-)
-def test_passwords_are_compared_in_small_letters(theirs, ours, same):
-    assert same_password(theirs, ours) is same

@@ -244,7 +244,7 @@ def test_in_a_full_house_whoever_has_most_sessions_gives_up_the_one_not_used_for
             assert newcomer.was_greeted
             await greedy[0].is_cut()
             await eventually(lambda: len(house.host.guests) == 4, "four are in")
-            left = sorted(visitor.endpoint.host for visitor in house.host.guests)
+            left = sorted(visitor.source.host for visitor in house.host.guests)
             assert left == ["127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
             assert modest.was_greeted
 
@@ -273,7 +273,8 @@ def test_whoever_has_most_sessions_gives_up_one_of_its_own_for_one_more_while_it
 @pytest.mark.parametrize("kind", ["one address", "one /64", "many /16"])
 def test_a_house_full_of_idle_sessions_has_room_for_a_newcomer(tmp_path, monkeypatch, kind):
     if kind == "one /64":
-        monkeypatch.setattr("hardline.tunnel.host.networks", _as_ipv6)
+        for judge in ("tunnel.guests", "transport.newcomers"):
+            monkeypatch.setattr(f"hardline.{judge}.networks", _as_ipv6)
     sources = {"one address": ["127.0.0.2"] * 30}.get(kind, [f"127.{number}.0.2" for number in range(10, 40)])
 
     async def story(house: House) -> None:
@@ -296,7 +297,7 @@ def _as_ipv6(address: str) -> tuple[str, str, str]:
 
 
 def test_of_one_network_that_shakes_too_many_hands_who_has_many_gives_way_to_who_has_none(tmp_path, monkeypatch):
-    monkeypatch.setattr("hardline.tunnel.host.source_of", lambda address: "one network")
+    monkeypatch.setattr("hardline.transport.newcomers.source_of", lambda address: "one network")
 
     async def story(house: House) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -513,7 +514,7 @@ def test_a_service_has_no_more_connections_than_it_takes_and_one_source_not_all_
 
 
 def test_a_visitor_with_hundreds_of_streams_keeps_nobody_of_the_same_address_from_the_service(tmp_path, monkeypatch):
-    monkeypatch.setattr("hardline.tunnel.host.CONNECT_TIMEOUT", 1000.0)  # no wait ends by itself
+    monkeypatch.setattr("hardline.tunnel.serving.CONNECT_TIMEOUT", 1000.0)  # no wait ends by itself
 
     async def story(house: House) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -530,7 +531,7 @@ def test_a_visitor_with_hundreds_of_streams_keeps_nobody_of_the_same_address_fro
 
 
 def test_what_was_taken_back_while_it_waited_waits_no_more_and_never_reaches_the_service(tmp_path, monkeypatch):
-    monkeypatch.setattr("hardline.tunnel.host.CONNECT_TIMEOUT", 1000.0)
+    monkeypatch.setattr("hardline.tunnel.serving.CONNECT_TIMEOUT", 1000.0)
 
     async def story(house: House) -> None:
         async with contextlib.AsyncExitStack() as stack:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardline.transport.crowd import Seat, gives_way, waits_beside, waits_longest
 from hardline.transport.sources import networks
-from hardline.tunnel.crowd import Seat, gives_way, waits_beside, waits_longest
 
 pytestmark = pytest.mark.pure
 

@@ -1,0 +1,206 @@
+"""From a visitor's stream to the service behind it.
+
+    Session ─stream─▶ Entrance: its source's turn ─▶ Places: a connection that the service takes ─▶ local service
+
+Source: docs/PROTOCOL.md, section 5.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Awaitable, Callable, Iterable
+from weakref import WeakValueDictionary
+
+from hardline import log
+from hardline.config import LocalService
+from hardline.errors import ConnectionLost, HardlineError, ServiceFailed
+from hardline.identity import KeyHash
+from hardline.servicedir import Service
+from hardline.session import hello
+from hardline.session.legacy import LegacyPipe
+from hardline.session.status import StreamStatus
+from hardline.session.stream import Stream
+from hardline.tasks import TaskSet
+from hardline.transport.sources import Source
+from hardline.transport.tcp import TcpStream
+from hardline.tunnel.entrance import Entrance
+from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_local
+from hardline.tunnel.places import Place, Places
+from hardline.tunnel.pump import carry
+
+OURSELVES = "hardlined itself listens there"
+
+_LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
+
+
+class Serving:
+    """Opens what visitors ask for; `replace` says what there is.
+
+    `site` finds what answers in place of a local service; `leads_home` says whether a local service would be this
+    process itself; a source has at most `streams_per_source` open.
+    """
+
+    def __init__(
+        self,
+        site: Callable[[KeyHash], LocalSite | None],
+        leads_home: Callable[[LocalService], Awaitable[bool]] | None,
+        streams_per_source: int,
+    ) -> None:
+        self._site, self._leads_home = site, leads_home
+        self._streams_per_source = streams_per_source
+        self._tasks = TaskSet("host")
+        self._services: dict[KeyHash, Service] = {}
+        self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
+        self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
+        self._places: dict[KeyHash, Places] = {}  # of services that take only so many connections
+
+    def replace(self, services: Iterable[Service]) -> None:
+        """Open these from now on."""
+        self._services = {service.label.key_hash: service for service in services}
+        before, self._places = self._places, {}
+        for key_hash, service in self._services.items():
+            limit = service.settings.max_connections
+            if limit is None or service.settings.cache.directory is not None:
+                continue
+            if (known := before.get(key_hash)) is not None:
+                known.resize(limit)
+            self._places[key_hash] = known or Places(limit)
+
+    async def aclose(self) -> None:
+        """End everything."""
+        await self._tasks.aclose()
+
+    def source(self, name: str) -> Source:
+        """The one that all sessions of a source share."""
+        if (source := self._sources.get(name)) is None:
+            source = self._sources[name] = Source(name)
+        return source
+
+    def acceptor(self, key_hash: KeyHash, source: Source) -> Callable[[Stream], None]:
+        """What takes the streams of a session of `source` with a service."""
+        entrance = self._entrance(key_hash, source)
+
+        def accept(stream: Stream) -> None:
+            if source.streams > self._streams_per_source:
+                _refuse(stream, StreamStatus("limit", "too many connections from one network"))
+            else:
+                stream.when_gone = functools.partial(entrance.left, stream)
+                entrance.came(stream)
+
+        return accept
+
+    async def serve_legacy(self, pipe: LegacyPipe, key_hash: KeyHash, source: str, wan_hosts: str) -> None:
+        """Carry one connection of hardline/1 to its service, until both have ended."""
+        place = self._place(key_hash, source, "hardline/1")
+        try:
+            if place is not None:
+                await place.wait(CONNECT_TIMEOUT)
+            await self._carry_legacy(pipe, key_hash, wan_hosts)
+        except ServiceFailed as failure:
+            log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
+        finally:
+            try:
+                if place is not None:
+                    place.leave()
+            finally:
+                await pipe.aclose()
+
+    async def _carry_legacy(self, pipe: LegacyPipe, key_hash: KeyHash, wan_hosts: str) -> None:
+        local = await self._open_local(key_hash)
+        if not isinstance(local, TcpStream):
+            local = await local.connect()
+        try:
+            await pipe.send(hello.LegacyHostLine(wan_hosts).encode())
+            await carry(pipe, local, ends_with_local=True)
+        except HardlineError:
+            local.abort()
+
+    # Streams.
+
+    def _entrance(self, key_hash: KeyHash, source: Source) -> Entrance[Stream]:
+        """One for all sessions of a source with a service."""
+        entrance = self._entrances.get((source.name, key_hash))
+        if entrance is None:
+            entrance = Entrance(lambda stream: self._start_stream(key_hash, source, stream))
+            self._entrances[source.name, key_hash] = entrance
+        return entrance
+
+    def _start_stream(self, key_hash: KeyHash, source: Source, stream: Stream) -> None:
+        entrance = self._entrances[source.name, key_hash]  # not from the closure that it holds: that would be a cycle
+        self._tasks.start(self._serve_stream(key_hash, stream, source.name, entrance), "stream")
+
+    async def _serve_stream(self, key_hash: KeyHash, stream: Stream, source: str, entrance: Entrance[Stream]) -> None:
+        place = self._place(key_hash, source, stream.session)
+        try:
+            try:
+                local = await self._reach(key_hash, stream, place, entrance)
+            except ServiceFailed as failure:
+                if place is not None:
+                    place.leave()  # not only when the visitor has read why
+                log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
+                await stream.send(StreamStatus(failure.kind, failure.detail).encode())
+                await stream.send_eof()
+                async with asyncio.timeout(_LAST_WORDS):
+                    while await stream.receive():
+                        pass
+                return
+            try:
+                # What the service says next takes it along; nobody waits for it alone (docs/PROTOCOL.md 5.4).
+                await stream.send_lazily(StreamStatus().encode())
+            except BaseException:
+                if isinstance(local, TcpStream):
+                    local.abort()
+                raise
+            if isinstance(local, TcpStream):
+                await carry(stream, local)
+            else:
+                await local.serve(stream)
+        except (HardlineError, TimeoutError):
+            pass  # either side may leave at any time, or break a rule; the other has seen the cut
+        finally:
+            try:
+                if place is not None:
+                    place.leave()
+            finally:
+                await stream.aclose()
+
+    def _place(self, key_hash: KeyHash, source: str, visitor: object) -> Place | None:
+        """One of the connections that a service takes, or the wait for it; None where it takes any number."""
+        places = self._places.get(key_hash)
+        return None if places is None else places.take(source, visitor)
+
+    async def _reach(
+        self, key_hash: KeyHash, stream: Stream, place: Place | None, entrance: Entrance[Stream]
+    ) -> TcpStream | LocalSite:
+        """What answers `stream`, when it is its turn.  Raises ServiceFailed, ConnectionLost when it was taken back."""
+        with contextlib.ExitStack() as on_its_way:
+            on_its_way.callback(entrance.dialled)
+            if place is not None and not place.come and not stream.gone:
+                on_its_way.close()  # who waits for a place keeps nobody else from what he may have
+                stream.when_gone = place.stop_waiting
+                await place.wait(CONNECT_TIMEOUT)
+            if stream.gone:
+                raise ConnectionLost("the visitor took it back")
+            return await self._open_local(key_hash)
+
+    async def _open_local(self, key_hash: KeyHash) -> TcpStream | LocalSite:
+        """What answers for a service.  Raises ServiceFailed."""
+        service = self._services.get(key_hash)
+        if service is None:
+            raise ServiceFailed("unavailable", "the service was removed")
+        target = service.settings.target
+        if target is not None and self._leads_home is not None and await self._leads_home(target):
+            raise ServiceFailed("unavailable", OURSELVES)
+        if site := self._site(key_hash):
+            await site.ready()
+            return site
+        assert target is not None, "what has no target has a site"
+        return await open_local(target)
+
+
+def _refuse(stream: Stream, status: StreamStatus) -> None:
+    """Say why, and cut: who asks for too much does not get a task that waits for him."""
+    stream.session.put(stream, memoryview(status.encode()))
+    stream.abort()

@@ -1,0 +1,49 @@
+"""Who may come in: the same answer for everybody who says the same from the same place."""
+
+from __future__ import annotations
+
+import pytest
+
+from hardline.identity import KeyHash, Label
+from hardline.transport.sources import around
+from hardline.tunnel.admission import Admitted, Refused, Why, admit
+from hardline.tunnel.guesses import ALLOWED, TELL_AFTER, Guesses
+
+pytestmark = pytest.mark.pure
+
+OPEN = Label(KeyHash.parse("a946e7a560289417a2711f5b9686624852dd469b"))
+CLOSED = Label(OPEN.key_hash, "sesame")
+ANNA = KeyHash(bytes(20))
+HERE, THERE = around("192.0.2.1"), around("198.51.100.7")
+
+
+def test_where_no_password_is_wanted_everybody_comes_in_as_whom_he_has_proven_to_be():
+    for client in (None, ANNA):
+        assert admit(OPEN, "whatever", HERE, client, Guesses(), 0.0) == Admitted(client)
+
+
+def test_the_right_password_comes_in_and_a_wrong_one_does_not_whoever_he_is():
+    for client in (None, ANNA):
+        assert admit(CLOSED, "sesame", HERE, client, Guesses(), 0.0) == Admitted(client)
+        refused = admit(CLOSED, "open", HERE, client, Guesses(), 0.0)
+        assert isinstance(refused, Refused)
+        assert (refused.why, refused.why.value) == (Why.PASSWORD, "password")
+
+
+def test_who_guesses_has_to_wait_and_others_do_not():
+    guesses = Guesses()
+    for _ in range(ALLOWED[0][0]):
+        admit(CLOSED, "wrong", HERE, None, guesses, 0.0)
+    refused = admit(CLOSED, "sesame", HERE, None, guesses, 0.0)
+    assert isinstance(refused, Refused)
+    assert (refused.why, refused.why.value, refused.untold) == (Why.WAIT, "wait", 0)
+    assert admit(CLOSED, "sesame", THERE, None, guesses, 0.0) == Admitted()
+    assert admit(CLOSED, "sesame", HERE, None, guesses, 1000.0) == Admitted()
+
+
+def test_the_owner_is_to_be_told_when_there_were_several():
+    guesses = Guesses()
+    refusals = [admit(CLOSED, "wrong", HERE, None, guesses, 0.0) for _ in range(TELL_AFTER)]
+    assert [refused.untold for refused in refusals if isinstance(refused, Refused)] == [0] * (TELL_AFTER - 1) + [
+        TELL_AFTER
+    ]
