@@ -174,7 +174,7 @@ def _local_port(text: str) -> int:
 
 
 def _host_name(text: str) -> str:
-    from hardline.cache.http.hosts import is_name
+    from hardline.http.hosts import is_name
 
     if not is_name(text):
         raise argparse.ArgumentTypeError(f"name is {text[:60]!r}, expected a host name without port, such as nas.lan")

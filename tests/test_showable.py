@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline import config, html, ini, log, servicedir, tables, target
-from hardline.cache.http import paths
+from hardline import config, ini, log, servicedir, tables, target
 from hardline.discovery import lpd
+from hardline.http import look, paths
 from hardline.session import status
 from hardline.showable import as_escapes, is_plain, one_line, plain
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.pure
 CLEANERS = {
     "titles in settings": config.clean_title,
     "titles on the LAN": lpd.clean_title,
-    "pages": html.shown,
+    "pages": look.shown,
     "names of files": paths.shown,
     "commands": tables.plain,
     "targets": target._plain,

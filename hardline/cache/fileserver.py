@@ -16,13 +16,13 @@ from aiohttp import web
 from hardline.cache.files.files import FileService
 from hardline.cache.files.texts import Texts
 from hardline.cache.files.tree import Tree
-from hardline.cache.http.hosts import Hosts
-from hardline.cache.http.pages import misdirected, nothing_here
-from hardline.cache.http.server import StreamServer
 from hardline.cache.own import OwnFiles
-from hardline.cache.threads import Disk, DiskHangs
+from hardline.disks import Disk, DiskHangs
 from hardline.errors import ConfigError
 from hardline.files import hint_for
+from hardline.http.hosts import Hosts
+from hardline.http.serving.pages import misdirected, nothing_here
+from hardline.http.serving.server import StreamServer
 
 _BIND = "--bind takes an address of this machine: 127.0.0.1 is this machine only, 0.0.0.0 its whole network"
 

@@ -22,15 +22,15 @@ from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.files.files import FileService
 from hardline.cache.files.texts import Texts
 from hardline.cache.files.tree import Forbidden, Tree
-from hardline.cache.http.pages import nothing_here
-from hardline.cache.http.server import StreamServer
 from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.left import Caches, shown
 from hardline.cache.kept.store import Store
 from hardline.cache.own import OwnFiles
 from hardline.cache.templates.dynamic import DynamicPages
-from hardline.cache.threads import Disk
 from hardline.config import CacheSection, LocalService
+from hardline.disks import Disk
+from hardline.http.serving.pages import nothing_here
+from hardline.http.serving.server import StreamServer
 from hardline.units import MB
 
 

@@ -16,13 +16,14 @@ from hardline.door.asker import Uninvited, is_part_of_elsewhere
 from hardline.door.conversation import Conversation
 from hardline.door.exchange import exchange
 from hardline.door.forwarding import body_of, origin_request
-from hardline.door.head import BadHead, Form, Head, HeadReader
 from hardline.door.lent import Lent
 from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.http.head import BadHead, Form, Head, HeadReader
 from hardline.identity import Label
 from hardline.session.joint import Joint
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream
+from hardline.tunnel.joining import join, open_visit
 from hardline.tunnel.parting import part
 from hardline.tunnel.pump import carry, joined
 from hardline.tunnel.visit import Visit
@@ -69,7 +70,8 @@ class Carrier:
         self, browser: TcpStream, head: Head, label: Label, raw: bytes, limit: asyncio.Timeout
     ) -> bytes | None:
         talk = Conversation(label, self._max_head, self._head_timeout)
-        visit, joint = await self._join(browser, head, label, bytes(talk.asked(raw)), talk)
+        first, again = bytes(talk.asked(raw)), head.method in REPEATABLE
+        visit, joint = await join(self._visitor, label, first, browser, talk, repeatable=again)
         limit.reschedule(None)
         visit.record.status = "ok"
         in_order = False
@@ -96,34 +98,6 @@ class Carrier:
         await part(browser, whole=in_order or talk.whole)
         return None
 
-    async def _join(
-        self, browser: TcpStream, head: Head, label: Label, first: bytes, talk: Conversation
-    ) -> tuple[Visit, Joint | None]:
-        """Join the browser with a visit whose local service was reached; None for an original, which does not tell.
-
-        A warm session can turn out to be dead only when it is used.  Then a request that changes nothing and of
-        which no byte of an answer came is sent once more, through a fresh session.
-        """
-        again = head.method in REPEATABLE
-        while True:
-            visit = await self._visitor.visit(label, first)
-            if not isinstance(visit.pipe, Stream):
-                return visit, None
-            joint = Joint(visit.pipe, browser, visit.read_status, talk, gives_back=True)
-            try:
-                await joint.answered
-            except ConnectionLost:
-                if not (again and visit.reused and joint.untouched):
-                    raise
-                again = False
-            except BaseException:
-                joint.abort(ConnectionLost("nobody waits any more"))
-                raise
-            else:
-                return visit, joint
-            finally:
-                del joint  # as above
-
     async def _proxy(
         self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout
     ) -> None:
@@ -132,7 +106,8 @@ class Carrier:
             first = origin_request(head, read.raw[: read.size]) + body.take(read.raw[read.size :])
         except PeerError as wrong:
             raise BadHead(400, wrong.message) from None
-        visit, begun = await self._open(head, label, first)
+        visit, begun = await open_visit(self._visitor, label, first, repeatable=head.method in REPEATABLE)
+        visit.record.status = "ok"
         limit.reschedule(None)
         try:
             await exchange(visit.pipe, browser, body, begun, self._idle_timeout)
@@ -144,7 +119,8 @@ class Carrier:
     async def _connect(
         self, browser: TcpStream, head: Head, label: Label, early: bytes, limit: asyncio.Timeout
     ) -> None:
-        visit, begun = await self._open(head, label, early)
+        visit, begun = await open_visit(self._visitor, label, early, repeatable=not early)
+        visit.record.status = "ok"
         limit.reschedule(None)
         try:
             await browser.send(_CONNECTED + begun)
@@ -174,25 +150,6 @@ class Carrier:
             return joint.peer_ended if joint.returned else None
         finally:
             del joint  # as above
-
-    async def _open(self, head: Head, label: Label, first: bytes) -> tuple[Visit, bytes]:
-        """As `_join`, but for who has more to do than to join: the payload that came with the news is returned."""
-        again = head.method in REPEATABLE or not first
-        while True:
-            visit = await self._visitor.visit(label, first)
-            try:
-                begun = await visit.answered()
-            except ConnectionLost:
-                await visit.pipe.aclose()
-                if not (again and visit.reused):
-                    raise
-                again = False
-            except BaseException:
-                await visit.pipe.aclose()
-                raise
-            else:
-                visit.record.status = "ok"
-                return visit, begun
 
 
 def _was_cut(visit: Visit, failure: HardlineError) -> None:

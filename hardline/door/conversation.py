@@ -14,11 +14,11 @@ After a request that offers an Upgrade nothing passes until its answer has begun
 
 from __future__ import annotations
 
-from hardline.door.answers import HEAD, PLAIN, UPGRADE, Answers
-from hardline.door.bodies import Body
-from hardline.door.head import BadHead, Form, Head, head_end, plain_host, read_head
 from hardline.door.hostname import route_host
 from hardline.errors import HardlineError, PeerError
+from hardline.http.answers import HEAD, PLAIN, UPGRADE, Answers
+from hardline.http.bodies import Body
+from hardline.http.head import BadHead, Form, Head, head_end, plain_host, read_head
 from hardline.identity import Label
 
 _AT_ONCE = 64  # requests that may wait for their answers; more wait with the browser

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 
-from hardline.door.bodies import Body
 from hardline.door.forwarding import AnswerHead
 from hardline.errors import ConnectionLost, HardlineError
+from hardline.http.bodies import Body
 from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream

@@ -15,21 +15,13 @@ from __future__ import annotations
 
 import re
 
-from hardline.door.bodies import Body
-from hardline.door.head import Head
+from hardline.http.bodies import Body
+from hardline.http.fields import named_by_connection
+from hardline.http.head import Head
 
 MAX_ANSWER_HEAD = 65_536
 
 _HOP_BY_HOP = frozenset((b"connection", b"proxy-connection", b"proxy-authorization", b"keep-alive", b"te", b"upgrade"))
-# `Connection: authorization` would make the service see a request from somebody else than who sent it.
-# cache/policy/fields.py has the same names.
-_NEVER_NAMED = frozenset(
-    (b"host", b"content-length", b"content-type", b"content-encoding", b"content-range", b"transfer-encoding", b"range")
-).union(
-    (b"expect", b"cookie", b"authorization", b"cache-control", b"pragma", b"date", b"origin", b"referer", b"forwarded"),
-    (b"via", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"accept"),
-    (b"accept-encoding", b"accept-language", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"),
-)
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r\n]")
 # In answers, which a client reads leniently: lines that end in a bare LF, and those that go on behind a space
 # (RFC 9112, sections 2.2 and 5.2).
@@ -102,11 +94,10 @@ def _closing(head: bytes) -> bytes:
 
 
 def _named_by_connection(fields: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    """What `Connection: …` says to be meant for us only; never what the request cannot do without."""
-    named = {
-        option.strip().lower()
+    options = (
+        option.strip().lower().decode("latin-1")
         for name, line in fields
         if name == b"connection"
         for option in line.partition(b":")[2].split(b",")
-    }
-    return frozenset(name for name in named - _NEVER_NAMED if not name.startswith(b"x-forwarded"))
+    )
+    return frozenset(name.encode("latin-1") for name in named_by_connection(options))

@@ -13,10 +13,10 @@ from http import HTTPStatus
 from typing import Any
 
 from hardline.door import pac
-from hardline.door.head import BadHead
 from hardline.door.hostname import Misdirected
 from hardline.errors import AccessRefused, HardlineError, LimitReached, PeerError, ServiceFailed
-from hardline.html import REFERRER_POLICY, STYLE, content_policy, document, escaped, shown
+from hardline.http.head import BadHead
+from hardline.http.look import REFERRER_POLICY, STYLE, content_policy, document, escaped, shown
 from hardline.identity import Label
 from hardline.routes import REMEMBERED, Attempt, Endpoint, PathKind
 

@@ -21,9 +21,9 @@ from hardline import log
 from hardline.door import pac, pages
 from hardline.door.asker import Uninvited, is_part_of_elsewhere
 from hardline.door.carrier import ANSWER_TIMEOUT, REPEATABLE, Carrier
-from hardline.door.head import BadHead, Form, Head, HeadReader
 from hardline.door.hostname import Misdirected, check_own_port, route_host
 from hardline.errors import AccessRefused, ConnectionLost, HardlineError, LimitReached, PasswordRefused, ServiceFailed
+from hardline.http.head import BadHead, Form, Head, HeadReader
 from hardline.identity import Label
 from hardline.routes import NoRoute
 from hardline.tasks import TaskSet

@@ -20,8 +20,8 @@ from hardline.cache.caching.origin import Origin
 from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.store import Store
-from hardline.cache.threads import Disk
 from hardline.config import LocalService
+from hardline.disks import Disk
 from hardline.errors import HardlineError
 
 DAY = 86_400.0

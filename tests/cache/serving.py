@@ -21,9 +21,9 @@ from hardline.cache.files.browsing import Browsing
 from hardline.cache.files.files import FileService
 from hardline.cache.files.texts import SECONDS, Texts
 from hardline.cache.files.tree import Tree
-from hardline.cache.http import pages
-from hardline.cache.threads import Disk
+from hardline.disks import Disk
 from hardline.errors import HardlineError
+from hardline.http.serving import pages
 from tests.support.waiting import wait_until
 
 

@@ -18,8 +18,8 @@ from hardline.cache.files.lookup import Content
 from hardline.cache.files.packed import Packed
 from hardline.cache.files.ready import Ready
 from hardline.cache.files.tree import Mark, Opened, Tree
-from hardline.cache.http import conditional, mediatypes, negotiation, paths, ranges
 from hardline.cache.recent import Recent
+from hardline.http import conditional, mediatypes, negotiation, paths, ranges
 from hardline.showable import one_line, plain
 
 SHORT, LONG = 1024, 32_768

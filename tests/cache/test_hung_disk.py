@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hardline.cache.threads import Disk
+from hardline.disks import Disk
 from tests.cache.proxied import Asked, answer, proxied, request
 from tests.cache.serving import serving
 from tests.support import needs

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.door.conversation import Conversation
-from hardline.door.head import head_end, plain_host, read_head
+from hardline.http.head import head_end, plain_host, read_head
 from hardline.identity import KeyHash, Label
 
 pytestmark = pytest.mark.pure

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.door import forwarding
-from hardline.door.bodies import Body
 from hardline.door.forwarding import MAX_ANSWER_HEAD, AnswerHead, origin_request
-from hardline.door.head import Head, HeadReader
 from hardline.errors import PeerError
+from hardline.http.bodies import Body
+from hardline.http.head import Head, HeadReader
 from tests.support.costs import times_as_long
 
 pytestmark = pytest.mark.pure

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.door import pages
-from hardline.door.head import BadHead
 from hardline.door.hostname import Misdirected
 from hardline.door.pages import Problem, Tried, home_page, problem_page
 from hardline.errors import ConnectionLost, LimitReached, PeerError, ServiceFailed
+from hardline.http.head import BadHead
 from hardline.identity import KeyHash, Label
 from hardline.routes import Attempt, Candidate, Endpoint, FoundBy, PathKind, Trust
 from hardline.showable import is_plain

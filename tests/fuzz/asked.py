@@ -10,8 +10,8 @@ from aiohttp import web
 
 from hardline.cache.files.files import FileService
 from hardline.cache.files.tree import Tree
-from hardline.cache.http.pages import nothing_here
-from hardline.cache.http.server import StreamServer
+from hardline.http.serving.pages import nothing_here
+from hardline.http.serving.server import StreamServer
 from tests.fuzz.served import SECRET, place
 
 _STATUSES = {200, 204, 206, 301, 304, 400, 403, 404, 405, 412, 416, 431, 505}

@@ -21,8 +21,8 @@ from hardline.cache.kept.keeper import Keeper
 from hardline.cache.kept.ledger import Ledger
 from hardline.cache.policy import cachecontrol, cacherequest, invalidation, storable, validation, variants
 from hardline.cache.policy.cachecontrol import FOREVER
-from hardline.cache.policy.fields import HOP_BY_HOP, Fields, combined, end_to_end, items, values
 from hardline.cache.policy.freshness import Use, freshness, may_stand_in, may_use
+from hardline.http.fields import HOP_BY_HOP, Fields, combined, end_to_end, items, values
 
 NOW = 1_790_000_000.5
 _SPLIT = b"\n\n"

@@ -10,9 +10,9 @@ import httptools
 
 from hardline.door.conversation import Conversation
 from hardline.door.forwarding import AnswerHead, body_of, origin_request
-from hardline.door.head import BadHead, Form, Head, HeadReader
 from hardline.door.hostname import Misdirected, route_host
 from hardline.errors import HardlineError, PeerError
+from hardline.http.head import BadHead, Form, Head, HeadReader
 from hardline.identity import KeyHash, Label
 from hardline.showable import is_plain
 from hardline.tunnel.names import ServerNames

@@ -13,12 +13,12 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 from multidict import CIMultiDict
 
 from hardline.cache.files.tree import Tree
-from hardline.cache.http import negotiation, ranges
-from hardline.cache.http.conditional import Validators, Verdict, format_date, judge, parse_date, wanted_range
-from hardline.cache.http.paths import parse_target, printable, quoted, shown
 from hardline.cache.kept import layout
 from hardline.cache.kept.keeper import Keeper
 from hardline.cache.kept.ledger import Ledger
+from hardline.http import negotiation, ranges
+from hardline.http.conditional import Validators, Verdict, format_date, judge, parse_date, wanted_range
+from hardline.http.paths import parse_target, printable, quoted, shown
 from hardline.showable import is_plain
 
 NOW = 1_790_000_000.25

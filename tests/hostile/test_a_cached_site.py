@@ -86,7 +86,7 @@ def test_a_page_that_is_not_stored_comes_while_one_asks_for_more_than_may_be_dow
             assert answer.status == 200
             print(json.dumps({"cold_page_ms": round(1000 * answer.first_byte)}))
 
-    pieces = 2 * (32 << 20)  # what waits for readers of all files together (cache/http/body.py), and a copy of each
+    pieces = 2 * (32 << 20)  # what waits for readers of all files together (http/serving/body.py), and a copy of each
     large = attack(field, "large", cached, DOWNLOADS, 4 * SECONDS)
     [report] = field.survives(large, meanwhile=ask, memory=pieces + MEMORY)
     assert report["asked"] >= DOWNLOADS

@@ -12,8 +12,8 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
 from hardline.cache.caching.headfirst import Interim
-from hardline.cache.http.conditional import format_date
-from hardline.cache.policy.fields import Fields, end_to_end, first, without
+from hardline.http.conditional import format_date
+from hardline.http.fields import Fields, end_to_end, first, without
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 

@@ -28,16 +28,16 @@ from hardline.cache.caching.budget import Budget
 from hardline.cache.caching.headfirst import Interim
 from hardline.cache.caching.origin import Origin, OriginDown, Reply
 from hardline.cache.caching.passing import length_of
-from hardline.cache.http.body import send_file
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.shares import SLICE, SMALL, Turn
 from hardline.cache.kept.store import Entry, Store, StoreFull, Writing
 from hardline.cache.policy import variants
-from hardline.cache.policy.fields import Fields, end_to_end, values
 from hardline.cache.policy.freshness import default_lifetime, is_unsaid
 from hardline.cache.policy.storable import kept_fields, may_store
 from hardline.cache.policy.validation import can_ask, doubted, holds_for_all, is_about, question, updated
 from hardline.errors import ConnectionLost
+from hardline.http.fields import Fields, end_to_end, values
+from hardline.http.serving.body import send_file
 
 _ALONE = 30.0  # seconds after which a fetch that nobody reads has to have got on
 _BEHIND = 30.0  # seconds that readers of what is not stored wait for the slowest of them

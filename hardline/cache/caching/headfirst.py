@@ -24,7 +24,7 @@ from collections.abc import Callable
 from aiohttp import ClientPayloadError, StreamReader
 from aiohttp.connector import Connection
 
-from hardline.cache.policy.fields import Fields, is_token
+from hardline.http.fields import Fields, is_token
 
 Interim = Callable[[int, Fields], None]
 

@@ -28,9 +28,9 @@ from yarl import URL
 
 from hardline.cache.caching.headfirst import HeadFirst, Interim
 from hardline.cache.caching.relay import Handover, RelayEnd
-from hardline.cache.policy.fields import Fields, first, from_raw
 from hardline.config import LocalService
 from hardline.errors import ConnectionLost, HardlineError
+from hardline.http.fields import Fields, first, from_raw
 from hardline.routes import Endpoint
 from hardline.transport.resolver import Resolver
 from hardline.transport.servicetls import handshakes, in_words, service_context

@@ -17,8 +17,8 @@ from hardline.cache.caching.origin import Origin, Reply
 from hardline.cache.caching.relay import Handover, RelayEnd
 from hardline.cache.policy.cacherequest import CacheRequest
 from hardline.cache.policy.cachestatus import CacheStatus
-from hardline.cache.policy.fields import Fields, combined, end_to_end, first
 from hardline.errors import ConnectionLost
+from hardline.http.fields import Fields, combined, end_to_end, first
 
 Seen = Callable[[Reply], Awaitable[None]]
 

@@ -38,14 +38,12 @@ from hardline.cache.caching.fetch import Confirmed, Down, Fetch, Growing, Means,
 from hardline.cache.caching.headfirst import Interim
 from hardline.cache.caching.origin import Origin, OriginDown, Reply
 from hardline.cache.caching.stored import Gone, is_whole_range, plan, send_entry
-from hardline.cache.http import pages
 from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.store import Entry, Store, StoreFull
 from hardline.cache.policy import cachecontrol, cacherequest, invalidation, variants
 from hardline.cache.policy.cacherequest import CacheRequest, Refused
 from hardline.cache.policy.cachestatus import CacheStatus, Forwarded, Why
-from hardline.cache.policy.fields import Fields, end_to_end, first, without
 from hardline.cache.policy.freshness import (
     Freshness,
     Use,
@@ -58,6 +56,8 @@ from hardline.cache.policy.freshness import (
 from hardline.cache.policy.storable import kept_fields, may_share
 from hardline.cache.policy.validation import CONDITIONS, can_ask, doubted, holds_for_all, same_body, updated
 from hardline.errors import ConnectionLost
+from hardline.http.fields import Fields, end_to_end, first, without
+from hardline.http.serving import pages
 from hardline.tasks import TaskSet
 
 _REMEMBERED = 10_000  # targets of which it is remembered what their answers are like

@@ -17,16 +17,16 @@ from functools import partial
 from aiohttp import web
 
 from hardline.cache.caching.answers import ExactAnswer
-from hardline.cache.http import ranges
-from hardline.cache.http.body import send_file
-from hardline.cache.http.conditional import Validators, Verdict, judge, parse_date, wanted_range
-from hardline.cache.http.ranges import Part
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.store import Entry
 from hardline.cache.policy.cacherequest import CacheRequest
 from hardline.cache.policy.cachestatus import CacheStatus
-from hardline.cache.policy.fields import Fields, first, without
-from hardline.cache.threads import Disk
+from hardline.disks import Disk
+from hardline.http import ranges
+from hardline.http.conditional import Validators, Verdict, judge, parse_date, wanted_range
+from hardline.http.fields import Fields, first, without
+from hardline.http.ranges import Part
+from hardline.http.serving.body import send_file
 
 _OF_THE_BODY = ("content-length", "content-type", "content-encoding", "content-range", "content-md5")
 

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from hardline.cache.files.listing import Entry, HtmlListing, JsonListing, from_key, sort_key
 from hardline.cache.files.tree import Directory
-from hardline.cache.threads import Disk, DiskHangs, Shift
+from hardline.disks import Disk, DiskHangs, Shift
 
 MAX_ENTRIES = 250_000  # of one directory
 MAX_HELD = 64 << 20  # bytes of names in memory, of all listings that are being sent

@@ -31,14 +31,15 @@ from hardline.cache.files.packed import Packed
 from hardline.cache.files.ready import Ready
 from hardline.cache.files.texts import Texts
 from hardline.cache.files.tree import Directory, Tree
-from hardline.cache.http import mediatypes, negotiation, pages, ranges
-from hardline.cache.http.body import send_file
-from hardline.cache.http.conditional import Validators, Verdict, format_date, judge, wanted_range
-from hardline.cache.http.paths import Target, parse_target
-from hardline.cache.http.ranges import Part
 from hardline.cache.templates.workers import RenderingFailed, TooBusy
-from hardline.cache.threads import Disk, DiskHangs
-from hardline.html import FILES_POLICY, PILE_POLICY, REFERRER_POLICY
+from hardline.disks import Disk, DiskHangs
+from hardline.http import mediatypes, negotiation, ranges
+from hardline.http.conditional import Validators, Verdict, format_date, judge, wanted_range
+from hardline.http.look import FILES_POLICY, PILE_POLICY, REFERRER_POLICY
+from hardline.http.paths import Target, parse_target
+from hardline.http.ranges import Part
+from hardline.http.serving import pages
+from hardline.http.serving.body import send_file
 from hardline.units import format_size
 
 _ALLOWED = "GET, HEAD, OPTIONS"

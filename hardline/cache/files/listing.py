@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import escape
 
-from hardline.cache.http.mediatypes import is_markdown
-from hardline.cache.http.paths import quoted, shown
-from hardline.html import CLOSING, STYLE, content_policy, opening
+from hardline.http.look import CLOSING, STYLE, content_policy, opening
+from hardline.http.mediatypes import is_markdown
+from hardline.http.paths import quoted, shown
 
 _NUMBER = re.compile(r"0*([0-9]+)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

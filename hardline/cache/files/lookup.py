@@ -17,9 +17,9 @@ from enum import Enum
 
 from hardline.cache.files.packed import Packed
 from hardline.cache.files.tree import Mark, Opened, Tree
-from hardline.cache.http import mediatypes, negotiation
-from hardline.cache.http.paths import Target
 from hardline.cache.mounts import answer_at_once
+from hardline.http import mediatypes, negotiation
+from hardline.http.paths import Target
 
 SMALL = 65_536  # bytes: of a file up to this size everything is read, to be sent together with its head
 

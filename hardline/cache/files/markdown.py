@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from markdown_it import MarkdownIt
 
-from hardline.cache.http.paths import shown
-from hardline.html import STYLE, content_policy, document
+from hardline.http.look import STYLE, content_policy, document
+from hardline.http.paths import shown
 
 MAX_SIZE = 1 << 19  # bytes: some seconds of work for the worst text
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from hardline.cache import keys
 from hardline.cache.kept import layout
-from hardline.cache.threads import Disk
+from hardline.disks import Disk
 
 Forbidden = Callable[[str, os.stat_result], bool]
 

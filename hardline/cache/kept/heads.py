@@ -18,7 +18,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hardline.cache.policy.fields import HOP_BY_HOP, is_token
+from hardline.http.fields import HOP_BY_HOP, is_token
 
 MAX_HEAD = 65_536  # bytes of one answer's fields, as text
 MAX_FILE = 40 * MAX_HEAD

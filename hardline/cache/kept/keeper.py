@@ -29,14 +29,14 @@ from email.utils import formatdate
 from typing import TypeVar
 from urllib.parse import unquote
 
-from hardline.cache.http.mediatypes import UNKNOWN, media_type
 from hardline.cache.kept import heads as heads_of
 from hardline.cache.kept import inventory, layout
 from hardline.cache.kept.heads import BY_HAND, Answer, Body, Heads, StoredHead
 from hardline.cache.kept.ledger import Ledger, StoreFull, cost
 from hardline.cache.kept.shelf import InTheWay, Shelf
 from hardline.cache.mounts import answer_at_once
-from hardline.html import FILES_POLICY, REFERRER_POLICY
+from hardline.http.look import FILES_POLICY, REFERRER_POLICY
+from hardline.http.mediatypes import UNKNOWN, media_type
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from hardline.cache.files.lookup import is_site
 from hardline.cache.files.tree import Forbidden, Tree
-from hardline.cache.http.mediatypes import is_active
 from hardline.cache.kept.keeper import Entry
-from hardline.cache.policy.fields import Fields
 from hardline.files import write_new
-from hardline.html import FILES_POLICY, PILE_POLICY, REFERRER_POLICY
+from hardline.http.fields import Fields
+from hardline.http.look import FILES_POLICY, PILE_POLICY, REFERRER_POLICY
+from hardline.http.mediatypes import is_active
 
 # What is believed of a head that nobody here wrote: what the answer is, and nothing that reaches beyond it.
 _TOLD = {

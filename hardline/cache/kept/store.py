@@ -24,7 +24,7 @@ from hardline.cache.kept.keeper import Entry, Keeper
 from hardline.cache.kept.ledger import Ledger, StoreFull, cost
 from hardline.cache.mounts import answer_at_once
 from hardline.cache.recent import Recent
-from hardline.cache.threads import Disk, DiskHangs
+from hardline.disks import Disk, DiskHangs
 from hardline.tasks import TaskSet
 
 __all__ = ["Entry", "Store", "StoreFull", "StoredHead", "Writing"]

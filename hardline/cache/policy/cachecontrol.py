@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hardline.cache.policy.fields import Fields, combined, items, names_in
+from hardline.http.fields import Fields, combined, items, names_in
 
 FOREVER = 1 << 31  # seconds; RFC 9111, section 1.2.2
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from hardline.cache.policy import cachecontrol
 from hardline.cache.policy.cachecontrol import Directives
-from hardline.cache.policy.fields import Fields, combined, end_to_end, first, from_raw, names_in, values, without
 from hardline.errors import PeerError
+from hardline.http.fields import Fields, combined, end_to_end, first, from_raw, names_in, values, without
 
 _CONDITIONS = frozenset(["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"])
 _SHORT = frozenset(["connection", "cache-control", "pragma", "transfer-encoding", "expect", "upgrade"])  # read for each

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from enum import Enum
 from weakref import WeakKeyDictionary
 
-from hardline.cache.http.conditional import parse_date
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.policy import cachecontrol
 from hardline.cache.policy.cachecontrol import FOREVER, Directives
-from hardline.cache.policy.fields import Fields, first, items, values
+from hardline.http.conditional import parse_date
+from hardline.http.fields import Fields, first, items, values
 
 _WHOLE = re.compile(r"[0-9]+\Z")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urljoin, urlsplit
 
-from hardline.cache.policy.fields import Fields, first
+from hardline.http.fields import Fields, first
 
 # Methods that only read (RFC 9110, section 9.2.1, and the registry); whatever is unknown may change something.
 SAFE = frozenset(["GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"])

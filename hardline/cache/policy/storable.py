@@ -9,8 +9,8 @@ from __future__ import annotations
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.policy import cachecontrol
 from hardline.cache.policy.cachecontrol import Directives
-from hardline.cache.policy.fields import Fields, end_to_end, first, without
 from hardline.cache.policy.freshness import HEURISTIC, explicit_lifetime
+from hardline.http.fields import Fields, end_to_end, first, without
 
 # Statuses whose meaning is known here; `must-understand` keeps every other from being stored.
 _UNDERSTOOD = HEURISTIC | {302, 303, 307, 400, 401, 403, 406, 409, 415, 421, 422, 429, 451, 500, 502, 503, 504}

@@ -14,9 +14,9 @@ from dataclasses import replace
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.policy import cachecontrol, variants
 from hardline.cache.policy.cachecontrol import FOREVER
-from hardline.cache.policy.fields import Fields, first, without
 from hardline.cache.policy.freshness import default_lifetime, is_unsaid
 from hardline.cache.policy.storable import kept_fields, may_share, may_store
+from hardline.http.fields import Fields, first, without
 
 CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range")
 

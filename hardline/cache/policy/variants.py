@@ -16,8 +16,8 @@ from __future__ import annotations
 import re
 
 from hardline.cache.kept.heads import StoredHead
-from hardline.cache.policy.fields import Fields, first, items, names_in
 from hardline.cache.policy.freshness import is_unsaid
+from hardline.http.fields import Fields, first, items, names_in
 
 Selecting = tuple[tuple[str, str | None], ...]
 

@@ -20,16 +20,16 @@ from aiohttp import web
 
 from hardline import log
 from hardline.cache.files.tree import Tree
-from hardline.cache.http.body import send_file
-from hardline.cache.http.pages import disk_hangs, problem, too_many_pages
-from hardline.cache.http.paths import parse_target
 from hardline.cache.kept import layout
 from hardline.cache.recent import Recent
 from hardline.cache.templates.bodies import Bodies, Body
 from hardline.cache.templates.rendering import MAX_PARAMETERS
 from hardline.cache.templates.workers import Page, RenderingFailed, TooBusy, Workers
-from hardline.cache.threads import Disk, DiskHangs
-from hardline.html import FILES_POLICY, REFERRER_POLICY
+from hardline.disks import Disk, DiskHangs
+from hardline.http.look import FILES_POLICY, REFERRER_POLICY
+from hardline.http.paths import parse_target
+from hardline.http.serving.body import send_file
+from hardline.http.serving.pages import disk_hangs, problem, too_many_pages
 
 MAX_BODY = 1 << 20
 BODY_TIME = 60.0  # seconds from the first byte of a body to its last

@@ -13,7 +13,7 @@ from hardline.cache.files.lookup import Content, Found, look
 from hardline.cache.files.packed import Packed
 from hardline.cache.files.ready import Ready
 from hardline.cache.files.tree import Tree
-from hardline.cache.http.paths import parse_target
+from hardline.http.paths import parse_target
 from tests.support import needs
 
 pytestmark = needs.linux()

@@ -15,7 +15,7 @@ import pytest
 from hardline.cache.own import OwnFiles
 from hardline.cache.site import open_site
 from hardline.config import CacheSection, LocalService
-from hardline.html import FILES_POLICY, PILE_POLICY
+from hardline.http.look import FILES_POLICY, PILE_POLICY
 from tests.cache.kept.test_store import head, put, with_store
 from tests.cache.serving import Reply
 from tests.support import needs

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.cache.policy.cacherequest import Refused, read
-from hardline.cache.policy.fields import end_to_end, from_raw, items, names_in
+from hardline.http.fields import end_to_end, from_raw, items, names_in
 
 pytestmark = pytest.mark.pure
 

@@ -11,10 +11,10 @@ from hardline.cache.kept import layout
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.policy import cachecontrol, cacherequest, invalidation, variants
 from hardline.cache.policy.cacherequest import Refused
-from hardline.cache.policy.fields import Fields, end_to_end, items, names_in
 from hardline.cache.policy.freshness import directives_of, freshness, may_use
 from hardline.cache.policy.storable import kept_fields, may_store
 from hardline.cache.policy.validation import updated
+from hardline.http.fields import Fields, end_to_end, items, names_in
 
 pytestmark = pytest.mark.pure
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hardline.cache.http.conditional import format_date
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.policy.cachecontrol import FOREVER, of_request
 from hardline.cache.policy.freshness import Use, freshness, may_stand_in, may_use
+from hardline.http.conditional import format_date
 
 pytestmark = pytest.mark.pure
 

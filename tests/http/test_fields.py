@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hardline.cache.policy.fields import end_to_end, items
+from hardline.http.fields import end_to_end, items
 from tests.support.costs import times_as_long
 
 pytestmark = pytest.mark.pure

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.cache.http.hosts import Hosts
+from hardline.http.hosts import Hosts
 from tests.support.rebinding import FOREIGN_NAMES, NO_HOSTS
 
 pytestmark = pytest.mark.pure

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from hardline import log
-from hardline.cache.http.connection import StreamTransport
-from hardline.cache.http.protocol import HEAD_TIME, Protocol, complaint, refusal, request_of
 from hardline.errors import ConnectionLost, HardlineError
+from hardline.http.serving.protocol import HEAD_TIME, Protocol, complaint, refusal, request_of
 from hardline.session.stream import Stream
+from hardline.session.transport import StreamTransport
 from hardline.transport.tcp import TcpStream
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

@@ -12,10 +12,10 @@ import time
 import pytest
 from aiohttp import web
 
-from hardline.cache.http.body import send_file
-from hardline.cache.http.server import StreamServer
-from hardline.cache.threads import Disk
+from hardline.disks import Disk
 from hardline.errors import ConnectionLost, PeerError
+from hardline.http.serving.body import send_file
+from hardline.http.serving.server import StreamServer
 from hardline.session.session import SessionLimits
 from tests.support.check_byte_stream import read_all
 from tests.support.pairs import session_pair

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.cache.http.paths import Target, parse_target, quoted, shown
+from hardline.http.paths import Target, parse_target, quoted, shown
 
 pytestmark = pytest.mark.pure
 

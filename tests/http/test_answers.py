@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.door.answers import HEAD, PLAIN, UPGRADE, Answers, Asked
+from hardline.http.answers import HEAD, PLAIN, UPGRADE, Answers, Asked
 
 pytestmark = pytest.mark.pure
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from hardline.cache.http.conditional import Validators, Verdict, format_date, judge, parse_date, wanted_range
+from hardline.http.conditional import Validators, Verdict, format_date, judge, parse_date, wanted_range
 
 pytestmark = pytest.mark.pure
 

@@ -25,8 +25,8 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
-from hardline.cache.http import pages
 from hardline.errors import PeerError
+from hardline.http.serving import pages
 from hardline.transport.turns import Turns
 
 MAX_HEAD = 65_536  # bytes of all fields: what reads them takes its time

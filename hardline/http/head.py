@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 
 from hardline.errors import HardlineError
+from hardline.http.negotiation import HTML, takes
 
 _TLS_HANDSHAKE = 0x16
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -37,8 +38,6 @@ _LENGTH = re.compile(rb"[0-9]{1,18}\Z")
 _ABSOLUTE = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)\Z")
 _AUTHORITY = re.compile(r"(?P<host>[^/?#@]+):[0-9]{1,5}\Z")
 _EVENTS = b"text/event-stream"
-_HTML = (b"text/html", b"application/xhtml+xml")
-_REFUSED = re.compile(rb"q\s*=\s*0(\.0*)?\Z")
 _WANTED = frozenset((b"host", b"content-length", b"transfer-encoding", b"accept", b"upgrade"))
 
 
@@ -176,7 +175,7 @@ def _head(match: re.Match[bytes]) -> Head:
         target_text,
         version.decode("ascii"),
         host,
-        b"html" in accept and _accepts_html(accept),
+        b"html" in accept and takes(accept.decode("latin-1"), HTML),
         form,
         _EVENTS in accept,
         length,
@@ -246,11 +245,3 @@ def _bare_line_feed() -> BadHead:
 
 def _wrong_version(version: bytes) -> BadHead:
     return BadHead(505, f"HTTP/{version.decode('ascii')}, expected 1.0 or 1.1")
-
-
-def _accepts_html(accept: bytes) -> bool:
-    for entry in accept.split(b","):
-        kind, *parameters = (part.strip() for part in entry.split(b";"))
-        if kind in _HTML and not any(map(_REFUSED.match, parameters)):
-            return True
-    return False

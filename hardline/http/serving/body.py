@@ -17,7 +17,7 @@ from typing import NoReturn, Self
 
 from aiohttp import web
 
-from hardline.cache.threads import Disk, DiskHangs
+from hardline.disks import Disk, DiskHangs
 from hardline.errors import ConnectionLost
 
 _PIECE, _SMALL_PIECE = 262_144, 16_384

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hardline.cache.threads import Disk, DiskHangs, Shift
+from hardline.disks import Disk, DiskHangs, Shift
 from tests.tunnel.pair import eventually
 
 
@@ -194,7 +194,7 @@ def test_an_error_of_the_disk_is_no_hanging():
 def test_a_thread_that_hangs_does_not_keep_the_program_from_its_end():
     program = """
 import asyncio, threading
-from hardline.cache.threads import Disk
+from hardline.disks import Disk
 async def main():
     try:
         await Disk("x", patience=0.1).run(threading.Event().wait, print)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.cache.http.mediatypes import UNKNOWN, is_compressible, is_markdown, is_text, media_type
+from hardline.http.mediatypes import UNKNOWN, is_compressible, is_markdown, is_text, media_type
 
 pytestmark = pytest.mark.pure
 

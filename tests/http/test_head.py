@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.door.head import BadHead, Form, Head, HeadReader
+from hardline.http.head import BadHead, Form, Head, HeadReader
 
 pytestmark = pytest.mark.pure
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from hardline.cache.http import negotiation, ranges
-from hardline.html import REFERRER_POLICY, content_policy, document, escaped, shown
+from hardline.http import negotiation, ranges
+from hardline.http.look import REFERRER_POLICY, content_policy, document, escaped, shown
 
 _HEADERS = {
     "Server": "hardline",

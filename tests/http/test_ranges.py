@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.cache.http.ranges import MAX_PARTS, Part, content_range, multipart, select, unsatisfied
+from hardline.http.ranges import MAX_PARTS, Part, content_range, multipart, select, unsatisfied
 
 pytestmark = pytest.mark.pure
 

@@ -17,13 +17,14 @@ HOP_BY_HOP = frozenset(
 )
 
 # `Connection: host` would make the next hop see another request than the one that was judged here, and
-# `Connection: authorization` one from somebody else.  door/forwarding.py has the same names.
+# `Connection: authorization` one from somebody else.
 _NEVER_NAMED = frozenset(
     ["host", "content-length", "content-type", "content-encoding", "content-range", "cache-control", "vary", "pragma"]
 ).union(
     ["set-cookie", "cookie", "authorization", "date", "age", "expires", "etag", "last-modified", "location", "range"],
     ["origin", "referer", "forwarded", "via", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"],
     ["if-range", "accept", "accept-encoding", "accept-language", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest"],
+    ["transfer-encoding", "expect"],
 )
 
 # As far as every quote has its end.  Possessive, or a quote without one is searched for from every quote before it.
@@ -82,12 +83,12 @@ def without(fields: Fields, names: Iterable[str]) -> Fields:
 
 def end_to_end(fields: Fields) -> Fields:
     """What is left for the next hop: without the fields of this connection, and without those that it names."""
-    named = {name for name in names_in(fields, "connection") if not _has_to_stay(name)}
-    return without(fields, HOP_BY_HOP | named)
+    return without(fields, HOP_BY_HOP | named_by_connection(names_in(fields, "connection")))
 
 
-def _has_to_stay(name: str) -> bool:
-    return name in _NEVER_NAMED or name.startswith("x-forwarded")
+def named_by_connection(options: Iterable[str]) -> frozenset[str]:
+    """What the options of `Connection` say to be for this hop only: no field that the message cannot do without."""
+    return frozenset(name for name in options if name not in _NEVER_NAMED and not name.startswith("x-forwarded"))
 
 
 def is_token(text: str) -> bool:

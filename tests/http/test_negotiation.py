@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from hardline.cache.http.negotiation import HTML, JSON, coding, listed, prefers
+from hardline.http.negotiation import HTML, JSON, coding, listed, prefers
 
 pytestmark = pytest.mark.pure
 

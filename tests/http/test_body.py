@@ -7,7 +7,7 @@ import os
 import tracemalloc
 from pathlib import Path
 
-from hardline.cache.http import body
+from hardline.http.serving import body
 from tests.cache.serving import serving
 from tests.support import needs
 from tests.support.waiting import wait_until

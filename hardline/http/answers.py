@@ -14,8 +14,8 @@ import enum
 import re
 from collections import deque
 
-from hardline.door.bodies import Body
 from hardline.errors import PeerError
+from hardline.http.bodies import Body
 
 _MAX_HEAD = 65_536
 _WORTH_KNOWING = 2048  # bytes of a head that is kept to be known again

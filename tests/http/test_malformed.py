@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from hardline.cache.http.server import StreamServer
+from hardline.http.serving.server import StreamServer
 from tests.support.check_byte_stream import read_all
 from tests.support.pairs import session_pair
 from tests.tunnel.pair import eventually

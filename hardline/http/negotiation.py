@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import lru_cache
 
-from hardline.cache.http.conditional import Fields
+from hardline.http.conditional import Fields
 
 _LONGEST = 1000  # characters of a field that are read: what is read is remembered
 HTML = ("text/html", "application/xhtml+xml")
@@ -52,6 +52,12 @@ def prefers(accept: str, kinds: Collection[str], to: Collection[str]) -> bool:
     weights = _weights(accept[:_LONGEST])
     wanted = max(weights.get(kind, 0.0) for kind in kinds)
     return wanted > 0 and wanted >= max(weights.get(kind, 0.0) for kind in to)
+
+
+def takes(accept: str, kinds: Collection[str]) -> bool:
+    """Whether a client names one of the media types `kinds`, and does not refuse it."""
+    weights = _weights(accept[:_LONGEST])
+    return any(weights.get(kind, 0.0) > 0 for kind in kinds)
 
 
 @lru_cache(maxsize=256)

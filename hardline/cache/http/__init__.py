@@ -1,1 +1,0 @@
-"""What every answer of a site needs of HTTP."""

@@ -1,0 +1,1 @@
+"""HTTP as far as it is the same for whoever speaks it: door, file service, cache."""

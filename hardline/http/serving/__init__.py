@@ -1,0 +1,1 @@
+"""An HTTP server (aiohttp's) that is handed tunnel streams."""
