@@ -1,7 +1,35 @@
 """hardline: a service on one computer, at http://KEYHASH.localhost:7009/ on any other.
 
-Start reading at identity.py (what a name is), streams.py (what a pipe is) and
-daemon.py (who exists and who knows whom).  ARCHITECTURE.md draws the house.
+As a library: docs/LIBRARY.md.  To read: identity.py (what a name is), streams.py (what a pipe is) and node/node.py (who
+exists and who knows whom).  ARCHITECTURE.md draws the house.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hardline.config import NodeSettings, parse_node
+    from hardline.errors import HardlineError
+    from hardline.node.node import Node
+    from hardline.places import Places
+
 __version__ = "1.0.0.dev0"  # pyproject.toml reads it here
+__all__ = ["HardlineError", "Node", "NodeSettings", "Places", "__version__", "parse_node"]
+
+_HOMES = {
+    "HardlineError": "hardline.errors",
+    "Node": "hardline.node.node",
+    "NodeSettings": "hardline.config",
+    "Places": "hardline.places",
+    "parse_node": "hardline.config",
+}
+
+
+def __getattr__(name: str) -> object:
+    """What the library exports, loaded when it is asked for: `hardline --help` needs none of it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

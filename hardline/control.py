@@ -47,8 +47,9 @@ class ControlServer:
         self._bound: tuple[int, int] | None = None
         self._locked = -1
 
-    async def open(self, datadir: Path) -> None:
-        """Listen in `datadir`; where its disk takes nothing, in the user's runtime directory, or not at all.
+    async def open(self, datadir: Path, *, listen: bool = True) -> None:
+        """Keep others away from `datadir` and listen there; where its disk takes nothing, in the user's runtime
+        directory, or not at all.
 
         Raises ConfigError when another daemon listens there, or the path is too long.
         """
@@ -64,6 +65,8 @@ class ControlServer:
             raise ConfigError(
                 f"another hardlined runs on the data directory {datadir}", hint="stop it, or choose another --datadir"
             )
+        if not listen:
+            return
         try:
             await self._listen(path)
         except OSError as failure:
@@ -77,13 +80,14 @@ class ControlServer:
                 log.warning("control.unavailable", file=spare, reason=why(again), consequence="`hardline` cannot ask")
 
     async def _listen(self, path: Path) -> None:
-        mask = os.umask(0o177)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listening = _bound_for_its_owner(path)
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            self._server = await asyncio.start_unix_server(self._accepted, path, limit=MAX_REQUEST)
-        finally:
-            os.umask(mask)
+            self._server = await asyncio.start_unix_server(self._accepted, sock=listening, limit=MAX_REQUEST)
+        except BaseException:
+            listening.close()
+            raise
         self._path, self._bound = path, _identity(path)
 
     def _lock(self, datadir: Path) -> bool:
@@ -146,6 +150,20 @@ class ControlServer:
         except Exception as failure:
             log.warning("control.failed", do=request["do"], reason=repr(failure))
             return {"error": f"the daemon could not do this: {failure!r}", "hint": "look at its log", "code": 1}
+
+
+def _bound_for_its_owner(path: Path) -> socket.socket:
+    """A socket that nobody else can open, at no moment: Linux gives the name the mode that the socket has."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(OSError):
+            os.fchmod(made.fileno(), 0o600)
+        made.bind(os.fspath(path))
+        path.chmod(0o600)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

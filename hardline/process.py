@@ -21,9 +21,10 @@ from typing import Any
 
 from hardline import log
 from hardline.config import NodeSettings, changed_keys, parse_node
-from hardline.daemon import Daemon
 from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.files import why
+from hardline.memory import keep_small
+from hardline.node.node import Node
 from hardline.notify import notify
 from hardline.places import Places, default_places
 from hardline.servicedir import read_ini
@@ -160,23 +161,36 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    daemon, tasks = Daemon(settings, places), TaskSet("hardlined")
+    node, tasks = Node(settings, places), TaskSet("hardlined")
     try:
-        starting = asyncio.create_task(daemon.start(), name="hardlined.start")  # noqa: TID251  the root of all tasks
+        starting = asyncio.create_task(node.start(), name="hardlined.start")  # noqa: TID251  the root of all tasks
         told_to_stop = asyncio.create_task(stop.wait(), name="hardlined.stop")  # noqa: TID251
         await asyncio.wait([starting, told_to_stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            for title, service in daemon.offered:
-                log.event("service.offered", title=title, service=service)
+            notify(READY="1", STATUS=node.summary)
+            for service in node.offering.current:
+                log.event("service.offered", title=service.title, service=service.key_hash.short)
+            tasks.start(keep_small(), "memory")
+            tasks.start(_keep_told(node), "status")
             tasks.start(_keep_reading(reload, settings, read_again), "settings")
         await told_to_stop
         starting.cancel()
         await asyncio.wait([starting])
     finally:
+        notify(STOPPING="1", STATUS="stopping")
         await tasks.aclose()
-        await daemon.stop()
+        await node.stop()
     return 0
+
+
+async def _keep_told(node: Node) -> None:
+    """Have the service manager show what the node does."""
+    told = node.summary
+    async for _ in node.changes.watch():
+        if node.summary != told:
+            told = node.summary
+            notify(STATUS=told)
 
 
 async def _keep_reading(told: asyncio.Event, settings: NodeSettings, read_again: Callable[[], NodeSettings]) -> None:

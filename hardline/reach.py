@@ -4,7 +4,7 @@
                                                                        └─▶ Publisher ──▶ Table (OpenDHT, its proxies)
                                                              Dialer ◀── DhtFinder ◀──────┘
 
-A part of daemon.py's wiring; like it, it builds and introduces, and decides nothing.
+A part of node.py's wiring; like it, it builds and introduces, and decides nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,19 @@ if TYPE_CHECKING:
 
 NODES_FILE = "dht-nodes.json"
 ROUTERS_FIRST = 4.0  # seconds that routers have to answer before anything is published without an IPv4 address
+
+
+@dataclass(frozen=True, slots=True)
+class WayHere:
+    """How the world reaches this node: endpoints that are told and by whom they are known, those at which visitors say
+    that they came, what its owner should do; `upnp` and `dht` as docs/STATUS.md has them."""
+
+    endpoints: Mapping[Endpoint, str]
+    reached: Sequence[Endpoint]
+    only_here: bool
+    advice: str | None
+    upnp: dict[str, Any] | None
+    dht: dict[str, Any] | None
 
 
 class Reach:
@@ -153,18 +167,18 @@ class Reach:
         """Whether this node listens at `endpoint`."""
         return endpoint in self._ours()
 
-    def describe(self) -> dict[str, Any]:
-        """How the world reaches this node, and how it asks the DHT (docs/STATUS.md)."""
+    def describe(self) -> WayHere:
+        """How the world reaches this node, and how it asks the DHT."""
         told = self.whereabouts.explained()
         advice = self._advice
-        return {
-            "endpoints": [{"endpoint": str(at), "by": by} for at, by in told.items()],
-            "reached": [str(endpoint) for endpoint in self._reached.heard],
-            "only_here": self._only_here,
-            "advice": f"for visitors without IPv6: {advice}" if advice and told else advice or None,
-            "upnp": self._mappings.describe() if self._mappings and self._mapping else None,
-            "dht": {**self._table.describe(), **self.finder.describe()} if self._table and self.finder else None,
-        }
+        return WayHere(
+            endpoints=told,
+            reached=tuple(self._reached.heard),
+            only_here=self._only_here,
+            advice=f"for visitors without IPv6: {advice}" if advice and told else advice or None,
+            upnp=self._mappings.describe() if self._mappings and self._mapping else None,
+            dht={**self._table.describe(), **self.finder.describe()} if self._table and self.finder else None,
+        )
 
     @property
     def _advice(self) -> str:

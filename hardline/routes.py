@@ -2,7 +2,7 @@
 
     Finder ──Candidate(endpoint, kind, found_by, server_name)──▶ tunnel.dialer ──▶ Attempt(candidate, took, failure)
 
-The LAN, the memory, and later the DHT and the relays all look like a Finder; only daemon.py knows which exist.
+The LAN, the memory, and later the DHT and the relays all look like a Finder; only node/node.py knows which exist.
 Source: docs/PROTOCOL.md, section 7.
 """
 

@@ -62,7 +62,7 @@ class Service:
     name: str
     settings: ServiceSettings
     identity: Identity
-    file: Path
+    file: Path | None  # None: it was shared by the program itself
 
     @property
     def key_hash(self) -> KeyHash:
@@ -507,7 +507,7 @@ def _how_to_part(service: Service, other: Service) -> str:
     """What to do about two services with one certificate: made by a copy, or by their settings."""
     for each in (service, other):
         if each.settings.certfile is not None:
-            return f"give each service a certificate of its own: remove the key certfile from {each.file.name}"
+            return f"give each service a certificate of its own: remove the key certfile from {each.name}.ini"
     copied = service.identity.certificate_path.name
     return f"if {copied} is a copy, remove it, {copied}.private and {copied}.hash: new ones are made, with another URL"
 

@@ -103,10 +103,10 @@ def test_a_signal_while_it_loads_is_no_traceback(tmp_path: Path, number: signal.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whatever this test was started with
         "class Finder:\n"
         "    def find_spec(self, name, *_):\n"
-        f"        if name == 'hardline.daemon': os.kill(os.getpid(), {int(number)})\n"
+        f"        if name == 'hardline.node.node': os.kill(os.getpid(), {int(number)})\n"
         "sys.meta_path.insert(0, Finder())\n"
         "from hardline.hardlined import main\n"
-        "sys.exit(main(['--datadir', '', ]) if 'hardline.daemon' in sys.modules else "
+        "sys.exit(main(['--datadir', '', ]) if 'hardline.node.node' in sys.modules else "
         f"main(['--datadir', {str(tmp_path)!r}, '--servicedir', '/dev/null/x', '--config', '/dev/null/y']))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)

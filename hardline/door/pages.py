@@ -286,10 +286,10 @@ def home_page(
     html: bool,
     head_only: bool = False,
 ) -> bytes:
-    """This node's own page: its services (rows of status.describe_services), and what the LAN offers.
+    """This node's own page: its services (as docs/STATUS.md has them), and what the LAN offers.
 
     `services` is None for who is not to see them.  An offer has `title`, `label`, `url` and `source`; `outside` is
-    what status.describe_outside returns.
+    what docs/STATUS.md has under that name.
     """
     body = _home_html(services, offers, outside) if html else _home_text(services, offers, outside)
     return _response(200, body, kind=_kind(html), head_only=head_only)

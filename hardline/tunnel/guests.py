@@ -53,10 +53,10 @@ class Guest:
 
 
 class Guests:
-    """At most `most` of them.  `clock` is seconds since 1970."""
+    """At most `most` of them.  `clock` is seconds since 1970, `changed` is called when they are others."""
 
-    def __init__(self, most: int, clock: Callable[[], float]) -> None:
-        self._most, self._clock = most, clock
+    def __init__(self, most: int, clock: Callable[[], float], changed: Callable[[], None]) -> None:
+        self._most, self._clock, self._changed = most, clock, changed
         self._all: set[Guest] = set()
 
     def __iter__(self) -> Iterator[Guest]:
@@ -71,10 +71,12 @@ class Guests:
     def add(self, guest: Guest) -> None:
         """He is in."""
         self._all.add(guest)
+        self._changed()
 
     def discard(self, guest: Guest) -> None:
         """He has left."""
         self._all.discard(guest)
+        self._changed()
 
     def make_room(self, address: str) -> None:
         """Let one more in, from `address`.

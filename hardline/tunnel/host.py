@@ -66,7 +66,7 @@ class Host:
     `clock` is seconds since 1970, `instance` is the secret by which this host is told apart from others with the same
     certificate, `site` finds what answers in place of a local service, `whereabouts` says where else the host is, for
     visitors to remember; `reached` is told where each of them, by its address, says that it reached us; `leads_home`
-    says whether a local service would be this process itself.
+    says whether a local service would be this process itself; `changed` is called when others are here than before.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Host:
         whereabouts: Callable[[], Sequence[Endpoint]] = tuple,
         reached: Callable[[Endpoint, str], None] = lambda source, endpoint: None,
         leads_home: Callable[[LocalService], Awaitable[bool]] | None = None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._limits = limits
         self._clock = clock
@@ -97,7 +98,7 @@ class Host:
         self._guesses = Guesses()
         self._outdated: OrderedDict[str, float] = OrderedDict()  # sources, and when it was told last
         self._telling: dict[Label, asyncio.TimerHandle] = {}
-        self.guests = Guests(limits.sessions, clock)
+        self.guests = Guests(limits.sessions, clock, changed)
 
     def replace(self, services: Iterable[Service]) -> None:
         """Serve `services` from now on.

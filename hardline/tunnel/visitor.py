@@ -73,7 +73,8 @@ class VisitorLimits:
 class Visitor:
     """A Link for every label that is visited, with `limits` over all of them.
 
-    `prover` says as whom this node visits a service, where it does not so anonymously.
+    `prover` says as whom this node visits a service, where it does not so anonymously; `changed` is called when there
+    are other paths than before.
     """
 
     def __init__(
@@ -83,11 +84,12 @@ class Visitor:
         limits: VisitorLimits,
         *,
         prover: Callable[[KeyHash], Prover | None] = lambda key_hash: None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._dialer = dialer
         self._memory = memory
         self._limits = limits
-        self._prover = prover
+        self._prover, self._changed = prover, changed
         self._tasks = TaskSet("visitor")
         self._links: OrderedDict[Label, Link] = OrderedDict()  # last visited last
         self._absences = Absences(limits.negative_cache, limits.sessions)
@@ -236,6 +238,7 @@ class Visitor:
     async def _keep(self, link: Link, path: Path) -> None:
         await link.keep(path)
         self._drop_if_over(link)
+        self._changed()
 
     async def _make_room(self) -> None:
         paths = self.paths
@@ -294,6 +297,7 @@ class Visitor:
                 raise ServiceFailed("wait", "")
             raise PeerError(f"the host refused: {answer.error}")
         self._put_off.pop(where, None)
+        self._changed()
         path.greeted(clean_title(answer.title), answer.instance[:_INSTANCE])
         self._tasks.start(self._remember(path.label.key_hash, path.route, answer.wan_hosts, answer.title), "remember")
 

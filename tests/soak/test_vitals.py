@@ -16,7 +16,7 @@ FIRST = Vitals(
     threads=5,
     pss=40_000_000,
     memory=30_000_000,
-    tasks={"control.request": 1, "daemon.lan": 1, "visitor.warm": 2, "host.welcome": 1},
+    tasks={"control.request": 1, "node.lan": 1, "visitor.warm": 2, "host.welcome": 1},
     visiting=2,
     hosting=1,
     streams=0,
@@ -44,7 +44,7 @@ def test_sessions_explain_their_descriptor_and_their_task() -> None:
         (replace(FIRST, descriptors=41), "41 descriptors, expected 37 and 3"),
         (replace(FIRST, threads=6 + POOL), f"{6 + POOL} threads"),
         (replace(FIRST, tasks={"door.browser": 1}), "1 tasks door.browser, expected 0"),
-        (replace(FIRST, tasks={"daemon.lan": 2}), "2 tasks daemon.lan, expected 1"),
+        (replace(FIRST, tasks={"node.lan": 2}), "2 tasks node.lan, expected 1"),
         (replace(FIRST, files=FIRST.files | {".probe.77"}), "files that were not there: .probe.77"),
     ],
 )

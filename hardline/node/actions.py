@@ -1,0 +1,153 @@
+"""What can be asked of a node: the one API for command line, pages and programs.
+
+Every action takes and returns plain values; a mistake is a HardlineError that says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from hardline.cache.own import OwnFiles
+from hardline.discovery.offers import Offer as Heard
+from hardline.errors import ConfigError, WrongArgument
+from hardline.identity import Label
+from hardline.node.changes import Changes
+from hardline.node.offering import Offering
+from hardline.node.rows import target_of, url_of
+from hardline.node.snapshot import Offer, Removed, Shared, Snapshot
+from hardline.servicedir import Service, bring_back, find_shared, local_service, remove_service, write_service
+from hardline.showable import as_escapes
+from hardline.transport.own import OwnListeners
+from hardline.tunnel.serving import OURSELVES
+from hardline.units import Unreadable
+
+_APPEAR_LIMIT = 10.0  # seconds
+
+
+class Browses(Protocol):
+    """A way to ask the LAN what it offers."""
+
+    async def browse(self, wait: float) -> Sequence[Heard]:
+        """After waiting `wait` seconds for answers."""
+        ...
+
+
+class Actions:
+    """The actions of one node.
+
+    `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN.
+    """
+
+    def __init__(
+        self,
+        servicedir: Path,
+        offering: Offering,
+        own_files: OwnFiles,
+        own_listeners: OwnListeners,
+        changes: Changes,
+        *,
+        served: Callable[[], Sequence[Service]],
+        near: Callable[[], Sequence[Browses]],
+        door_port: Callable[[], int],
+        snapshot: Callable[[], Awaitable[Snapshot]],
+    ) -> None:
+        self._directory, self._offering = servicedir, offering
+        self._own_files, self._own_listeners = own_files, own_listeners
+        self._changes = changes
+        self._served, self._near, self._door_port = served, near, door_port
+        self._snapshot = snapshot
+
+    async def snapshot(self) -> Snapshot:
+        """The node as it is now."""
+        return await self._snapshot()
+
+    async def share(self, target: str, title: str = "", name: str = "") -> Shared:
+        """Offer `target` (a port, an address, a directory), and return once visitors are served.
+
+        What is shared already stays as it is; what was shared once comes back with its URL.
+        Raises WrongArgument, ConfigError.
+        """
+        await self._refuse_itself(target)
+        if not name and (service := await asyncio.to_thread(find_shared, self._offering.current, target)):
+            return self._shared(service, already=True)
+        if back := await asyncio.to_thread(bring_back, self._directory, name or None, target):
+            return await self._taken_up(back, back=True)
+        is_path = target.startswith(("/", "unix:"))
+        like = title or (Path(target).name if is_path else target.partition("://")[2].rstrip("/") or target)
+        file = await asyncio.to_thread(
+            lambda: write_service(self._directory, name or None, target, title or None, like=like)
+        )
+        return await self._taken_up(file)
+
+    async def remove(self, name: str) -> Removed:
+        """Stop sharing the service of `name`.  Raises WrongArgument, ConfigError."""
+        file = await asyncio.to_thread(remove_service, self._directory, name)
+        gone = file.name.removesuffix(".ini")
+        await self._until(lambda: all(service.name != gone for service in self._served()))
+        return Removed(gone, str(file))
+
+    async def browse(self, wait: float) -> tuple[Offer, ...]:
+        """What others on the LAN list, after waiting `wait` seconds for their answers."""
+        heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near()))
+        offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
+        return tuple(
+            Offer(offer.title, str(offer.label), self._url(offer.label), offer.source, str(offer.endpoint))
+            for offer in sorted(offers.values(), key=lambda offer: (offer.title.lower(), offer.label))
+        )
+
+    async def _refuse_itself(self, target: str) -> None:
+        if target.startswith("/") and await asyncio.to_thread(self._own_files.is_ours, Path(target)):
+            message = f"{as_escapes(target[:200])} is where hardlined keeps its keys, and nothing of it is shown"
+            raise WrongArgument(message, hint="share another directory")
+        try:
+            itself = not target.startswith("/") and await self._own_listeners.leads_home(local_service(target))
+        except Unreadable:
+            return  # write_service says it better
+        if itself:
+            message = f"cannot share {as_escapes(target[:60])}: {OURSELVES}"
+            raise WrongArgument(message, hint="what is to be shared has a port of its own")
+
+    async def _taken_up(self, file: Path, *, back: bool | None = None) -> Shared:
+        name = file.name.removesuffix(".ini")
+        await self._until(lambda: self._service(name) is not None or name in self._offering.problems)
+        problem = self._offering.problems.get(name)
+        if problem is not None:
+            raise ConfigError(problem.message, hint=problem.hint)
+        service = self._offering.known[name]
+        return self._shared(service, back=back)
+
+    def _service(self, name: str) -> Service | None:
+        """One that visitors are served, or that nobody may visit yet."""
+        known = self._offering.known.get(name)
+        return known if known is not None and (known.settings.closed or known in self._served()) else None
+
+    def _shared(self, service: Service, *, already: bool | None = None, back: bool | None = None) -> Shared:
+        lists = service.settings.target is not None or service.settings.cache.allow_listing
+        return Shared(
+            name=service.name,
+            title=service.title,
+            target=target_of(service),
+            url=self._url(service.label),
+            file=str(service.file),
+            lists=lists,
+            already=already,
+            back=back,
+        )
+
+    def _url(self, label: Label) -> str:
+        return url_of(label, self._door_port())
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait until what was just written has been taken up."""
+        try:
+            async with asyncio.timeout(_APPEAR_LIMIT):
+                async for _ in self._changes.watch():
+                    if condition():
+                        return
+        except TimeoutError:
+            raise ConfigError(
+                "the change was written, but the daemon has not taken it up yet", hint="look at its log"
+            ) from None

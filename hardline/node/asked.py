@@ -1,0 +1,43 @@
+"""What comes over the control socket, as actions: JSON in, JSON out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from hardline.control import Handler
+from hardline.node.actions import Actions
+from hardline.node.snapshot import Json, to_json
+
+_BROWSE_WAIT = 0.5  # seconds
+
+
+def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
+    """The requests of docs/STATUS.md's commands, by name; who asks too early waits until the node is `ready`."""
+
+    async def status(request: Mapping[str, Json]) -> Json:
+        return to_json(await actions.snapshot())
+
+    async def share(request: Mapping[str, Json]) -> Json:
+        target, title, name = (_text(request, key) for key in ("target", "title", "name"))
+        return to_json(await actions.share(target, title, name))
+
+    async def remove(request: Mapping[str, Json]) -> Json:
+        return to_json(await actions.remove(_text(request, "name")))
+
+    async def lan(request: Mapping[str, Json]) -> Json:
+        return to_json(await actions.browse(_BROWSE_WAIT))
+
+    def once_ready(handler: Handler) -> Handler:
+        async def answer(request: Mapping[str, Json]) -> object:
+            await ready.wait()
+            return await handler(request)
+
+        return answer
+
+    named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
+    return {name: once_ready(handler) for name, handler in named.items()}
+
+
+def _text(request: Mapping[str, Json], key: str) -> str:
+    return str(request.get(key) or "")

@@ -1,0 +1,33 @@
+"""Something about this node is another than it was: told to whoever shows it, many changes as one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+
+class Changes:
+    """`tell` whenever something happened; who watches looks for himself at what."""
+
+    def __init__(self) -> None:
+        self._watchers: set[asyncio.Event] = set()
+
+    def tell(self) -> None:
+        """Sessions, services, paths or the way here: something changed."""
+        for news in self._watchers:
+            news.set()
+
+    async def watch(self, pause: float = 0.0) -> AsyncGenerator[None, None]:
+        """Yield now, and after every change, at most once in `pause` seconds; nothing that came meanwhile is missed."""
+        news = asyncio.Event()
+        self._watchers.add(news)
+        news.set()
+        try:
+            while True:
+                await news.wait()
+                news.clear()
+                yield
+                if pause:
+                    await asyncio.sleep(pause)
+        finally:
+            self._watchers.discard(news)

@@ -1,0 +1,419 @@
+"""One node: builds every part, introduces them to each other, and ends them in order.
+
+    ServiceDirectory ─▶ Offering ──▶ Host ◀── Listener (P2P port)  Lan, DnsSd ─┐
+    Listener (local port) ──▶ Door ──▶ Visitor ──▶ Dialer ◀── Remembered ─┴─ MergedFinder
+                                           Host, MergedFinder ◀── Reach (routers, the DHT, roaming)
+    ControlServer ──▶ Actions ──▶ all of them
+
+This is the only file that knows who exists.  It is a library: what belongs to a process (signals, umask, the garbage
+collector, what systemd wants to hear) is process.py's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from hardline import __version__, certificates, log
+from hardline.asking import SOCKET_NAME
+from hardline.cache.own import OwnFiles
+from hardline.cache.sites import Sites
+from hardline.config import NodeSettings
+from hardline.control import ControlServer
+from hardline.discovery.answering import LanService
+from hardline.discovery.dnssd import DnsSd
+from hardline.discovery.lan import Lan
+from hardline.discovery.merged import MergedFinder
+from hardline.discovery.own import OwnServices
+from hardline.door import pages
+from hardline.door.server import Door, DoorLimits
+from hardline.errors import HardlineError
+from hardline.identity import KeyHash
+from hardline.node import rows
+from hardline.node.actions import Actions
+from hardline.node.asked import handlers
+from hardline.node.changes import Changes
+from hardline.node.datadir import instance_of, keep_private, prepare
+from hardline.node.draining import drain
+from hardline.node.offering import Offering
+from hardline.node.snapshot import Itself, ServiceState, Snapshot, to_object
+from hardline.peers.remembered import Remembered
+from hardline.places import Places
+from hardline.reach import Reach
+from hardline.routes import Endpoint
+from hardline.servicedir import Service, ServiceDirectory
+from hardline.session.session import Session, SessionLimits
+from hardline.session.windows import Backlog, WindowBudget
+from hardline.tasks import OnceAWhile, TaskSet, keep_running
+from hardline.transport.listener import ALL_ADDRESSES, Listener
+from hardline.transport.own import OwnListeners
+from hardline.tunnel.dialer import Dialer
+from hardline.tunnel.host import Host, HostLimits
+from hardline.tunnel.local import LocalSite
+from hardline.tunnel.serving import OURSELVES
+from hardline.tunnel.visitor import Visitor, VisitorLimits
+
+DOOR_ADDRESSES = ("127.0.0.1", "::1")
+PEERS_SHOWN = 50
+BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
+HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
+
+_USUAL_DOOR = 7009
+# Sessions lend each other buffers that belong to the process: in two loops they would mix their bytes.
+_nodes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
+
+
+class Node:
+    """A whole node: `start`, then `stop`, or as a context manager.  `stop` also cleans up after half a start.
+
+    `control` says whether `hardline` can ask it.  All nodes of a process are in one event loop.
+    """
+
+    def __init__(self, settings: NodeSettings, places: Places, *, control: bool = True) -> None:
+        self._settings = settings
+        self._places = places
+        self._tasks = TaskSet("node")
+        self.changes = Changes()
+        self._directory = ServiceDirectory(places.servicedir)
+        self.offering = Offering(self._directory)
+        self._served: tuple[Service, ...] = ()
+        self._bind: Sequence[str] = settings.node.bind or ALL_ADDRESSES
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._ready = asyncio.Event()
+        self._answers_control, self._in_loop = control, False
+        self._listener: Listener | None = None
+        self._visitor: Visitor | None = None
+        self._door: Door | None = None
+        self._door_listener: Listener | None = None
+        self._own_files = OwnFiles(places.servicedir, places.datadir)
+        self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
+        self._near: list[Lan | DnsSd] = []
+        self.actions = Actions(
+            places.servicedir,
+            self.offering,
+            self._own_files,
+            self._own_listeners,
+            self.changes,
+            served=lambda: self._served,
+            near=lambda: self._near,
+            door_port=lambda: self._door_port,
+            snapshot=self._snapshot,
+        )
+        self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Bring the node up.  Raises ConfigError or CertificateError saying what to do."""
+        self._enter_loop()
+        settings, datadir = self._settings, self._places.datadir
+        await asyncio.to_thread(prepare, datadir)
+        for directory in (datadir, self._places.servicedir):
+            await asyncio.to_thread(keep_private, directory)
+        # Before everything else, since it is what keeps a second daemon away from the directory.
+        control = ControlServer(handlers(self.actions, self._ready))
+        await control.open(datadir, listen=self._answers_control)
+        self._closers.append(control.aclose)
+        self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
+        await asyncio.to_thread(self._directory.load)
+
+        limits = SessionLimits(
+            streams=settings.session.max_streams,
+            stream_window=settings.session.stream_window,
+            session_window=settings.session.session_window,
+            ping_interval=settings.session.ping_interval,
+            ping_timeout=settings.session.ping_timeout,
+            process=WindowBudget(settings.session.process_window),
+            backlog=Backlog(settings.session.process_window),
+        )
+        await self._open_host(limits)
+        await self._open_finders()
+        await self._open_visitor(limits)
+        await self._reach.start()
+        self._tasks.start(keep_running(self.offering.run, "services"), "services")
+        self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
+        for note in settings.notes:
+            log.event("settings.note", note=note)
+        log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
+        self._ready.set()
+
+    async def stop(self) -> None:
+        """Let what moves come to its end, then end everything, in the reverse order of its beginning."""
+        if self._closers:
+            await self._drain()
+        await self._tasks.aclose()
+        for close in reversed(self._closers):
+            await close()
+        if self._closers:
+            log.event("node.stopped")
+        self._closers.clear()
+        self._leave_loop()
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a few words."""
+        count, problems = len(self.offering.current), len(self.offering.problems)
+        broken = f", {problems} with problems" if problems else ""
+        return f"serving {count} service{'' if count == 1 else 's'}{broken}"
+
+    # The parts.
+
+    async def _open_host(self, limits: SessionLimits) -> None:
+        session = self._settings.session
+        instance = await asyncio.to_thread(instance_of, self._places.datadir)
+        self._reach = Reach(
+            *(self._settings, self._places.datadir, self._identity, instance),
+            services=lambda: self.offering.current,
+            listening=lambda: self._listener.endpoints if self._listener else (),
+            moved=self._moved_to_another_network,
+            protocol_of=lambda target: self._remembered.protocol_of(target),
+        )
+        self._sites = Sites(self._places.datadir, self._own_files)
+        self._closers.append(self._sites.aclose)
+        self._host = Host(
+            HostLimits(
+                session=limits,
+                sessions=session.max_sessions,
+                handshakes_per_source=session.max_handshakes_per_source,
+                streams_per_source=session.max_streams_per_source,
+                hello_timeout=session.hello_timeout,
+            ),
+            clock=time.time,
+            instance=instance,
+            site=self._site,
+            whereabouts=self._reach.whereabouts.current,
+            reached=self._reach.said,
+            leads_home=self._own_listeners.leads_home,
+            changed=self.changes.tell,
+        )
+        await self._serve()
+        self._closers.append(self._host.aclose)
+        self._listener = await Listener.open(
+            self._bind, self._settings.node.p2pport, self._host.accepted, what="p2pport"
+        )
+        self._closers.append(self._listener.aclose)
+        log.event("p2p.listening", at=" ".join(map(str, self._listener.endpoints)))
+        self._closers.append(self._reach.aclose)
+
+    async def _open_finders(self) -> None:
+        assert self._listener is not None, "it is opened first"
+        listener, settings = self._listener, self._settings
+        self._remembered = await Remembered.open(self._places.datadir / "routes.db")
+        self._closers.append(self._remembered.aclose)
+        own = OwnServices(lambda: {service.key_hash for service in self.offering.current}, lambda: listener.endpoints)
+        if settings.lan.enabled:
+            lan = Lan(
+                services=self._lan_services,
+                port=lambda: listener.port,
+                clock=time.time,
+                bind=settings.node.bind,
+                multicast=settings.lan.multicast,
+                broadcast=settings.lan.broadcast,
+            )
+            await lan.open()
+            self._closers.append(lan.aclose)
+            self._tasks.start(keep_running(lan.run, "lan"), "lan")
+            self._near.append(lan)
+            self._follow(lan.services_changed)
+        if settings.lan.enabled and settings.lan.mdns:
+            dnssd = DnsSd(services=self._lan_services, port=lambda: listener.port, bind=settings.node.bind)
+            self._closers.append(dnssd.aclose)
+            self._tasks.start(keep_running(dnssd.run, "dnssd"), "dnssd")
+            self._near.append(dnssd)
+            self._follow(dnssd.refresh)
+        far = [self._reach.finder] if self._reach.finder else []
+        self._finders = MergedFinder([own, *self._near, self._remembered, *far])
+
+    async def _open_visitor(self, limits: SessionLimits) -> None:
+        settings = self._settings
+        dialer = Dialer(
+            self._finders.search,
+            clock=time.time,
+            stagger=settings.dial.stagger,
+            timeout=settings.dial.timeout,
+            is_ours=self._reach.is_ours,
+            protocol_of=self._remembered.protocol_of,
+        )
+        self._visitor = visitor = Visitor(
+            dialer,
+            self._remembered,
+            VisitorLimits(
+                session=limits,
+                sessions=settings.session.max_sessions,
+                keepwarm=settings.session.keepwarm,
+                negative_cache=settings.dial.negative_cache,
+                hello_timeout=settings.session.hello_timeout,
+            ),
+            changed=self.changes.tell,
+        )
+        self._closers.append(visitor.aclose)
+        if not settings.node.localport:
+            return
+        door_limits = DoorLimits(settings.door.head_timeout, settings.door.max_head, settings.door.idle_timeout)
+        self._door = door = Door(visitor, door_limits, self._home_page)
+        self._closers.append(door.aclose)
+        self._door_listener = await Listener.open(
+            DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport"
+        )
+        self._closers.append(self._door_listener.aclose)
+        log.event("door.listening", at=" ".join(map(str, self._door_listener.endpoints)))
+
+    # What is offered.
+
+    def _lan_services(self) -> list[LanService]:
+        return [
+            LanService(service.label, service.title, service.settings.listed, service.settings.legacy)
+            for service in self.offering.current
+        ]
+
+    def _site(self, key_hash: KeyHash) -> LocalSite | None:
+        return self.offering.site(key_hash) or self._sites.find(key_hash)
+
+    async def _follow_offering(self) -> None:
+        async for _ in self.offering.watch():
+            await self._serve()
+            self._reach.services_changed()
+            self.changes.tell()
+
+    def _follow(self, follower: Callable[[], None]) -> None:
+        """Have it told of every change."""
+
+        async def follow() -> None:
+            async for _ in self.offering.watch():
+                follower()
+
+        self._tasks.start(keep_running(follow, "offering"), "offering")
+
+    async def _serve(self) -> None:
+        """Serve visitors what is offered now: what answers is there before who asks for it is let in."""
+        services = self.offering.current
+        own = [file for service in services for file in service.identity.files]
+        await asyncio.to_thread(self._own_files.also, [*own, *filter(None, [self._places.config])])
+        self._sites.replace(services)
+        self._host.replace(services)
+        self._served = services
+
+    # This machine.
+
+    def _moved_to_another_network(self, others: bool) -> None:
+        """This machine's network is, or may be, another: what went by the old one does not work any more."""
+        if others:
+            for near in self._near:
+                near.moved()
+        addresses = self._addresses
+        if self._visitor is not None:
+            self._visitor.network_changed(addresses)
+        self._host.network_changed(addresses)
+        self.changes.tell()
+
+    @property
+    def _addresses(self) -> set[str]:
+        return {one.address.partition("%")[0] for one in self._reach.addresses}
+
+    def _listening(self) -> list[Endpoint]:
+        """Where others connect, and where browsers do."""
+        return [at for listener in (self._listener, self._door_listener) if listener for at in listener.endpoints]
+
+    @property
+    def _door_port(self) -> int:
+        return self._door_listener.port if self._door_listener else _USUAL_DOOR
+
+    # What it says of itself.
+
+    async def _snapshot(self) -> Snapshot:
+        assert self._listener is not None, "who asks waits until the node is ready"
+        assert self._visitor is not None
+        now, clock, services = asyncio.get_running_loop().time(), time.time(), self.offering.current
+        tried = self._door.tried if self._door else {}
+        return Snapshot(
+            version=__version__,
+            pid=os.getpid(),
+            node=Itself(
+                key_hash=str(self._identity.key_hash),
+                servicedir=str(self._places.servicedir),
+                datadir=str(self._places.datadir),
+                door=tuple(map(str, self._door_listener.endpoints)) if self._door_listener else (),
+                p2p=tuple(map(str, self._listener.endpoints)),
+            ),
+            outside=rows.outside(self._reach.describe()),
+            services=await self._service_states(),
+            sessions=(
+                *(rows.visiting(path, now) for path in self._visitor.paths),
+                *(rows.visiting_original(original, now) for original in self._visitor.originals.open),
+                *(rows.hosting(guest, services, clock) for guest in self._host.guests),
+            ),
+            peers=tuple(rows.peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)),
+            visits=tuple(map(rows.visit, self._visitor.recent)),
+            unreached=tuple(rows.unreached(label, one.attempts, one.reasons) for label, one in tried.items()),
+            process=rows.held(task.get_name() for task in asyncio.all_tasks()),
+            notes=tuple(self._settings.notes),
+        )
+
+    async def _service_states(self) -> tuple[ServiceState, ...]:
+        services = self.offering.current
+        found = await asyncio.gather(*map(self._trouble, services))
+        troubles = {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
+        announced = self._reach.describe_service
+        known, problems = self.offering.known, self.offering.problems
+        return rows.service_states(known, problems, self._door_port, announced, time.time(), troubles)
+
+    async def _trouble(self, service: Service) -> str:
+        """What is wrong with a service whose file is right."""
+        target, site = service.settings.target, self._sites.find(service.key_hash)
+        if target is not None:
+            return OURSELVES if await self._own_listeners.leads_home(target) else ""
+        return await site.trouble() if site else ""
+
+    async def _home_page(self, html: bool, head_only: bool, ours: bool) -> bytes:
+        offers = [to_object(offer) for offer in await self._home_offers.get()]
+        states = [to_object(state) for state in await self._service_states()] if ours else None
+        outside = to_object(rows.outside(self._reach.describe()))
+        return pages.home_page(states, offers, outside, html=html, head_only=head_only)
+
+    # The end.
+
+    async def _drain(self) -> None:
+        """Take nothing new, and wait while bytes move."""
+        for listener in (self._listener, self._door_listener):
+            if listener is not None:
+                await listener.aclose()
+        if self._visitor is None:
+            return
+        self._host.go_away()
+        await drain(self._sessions)
+
+    def _sessions(self) -> list[Session]:
+        hosting = [guest.session for guest in self._host.guests if guest.session]
+        return [*(path.session for path in self._visitor.paths), *hosting] if self._visitor else hosting
+
+    # The loop.
+
+    def _enter_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if any(nodes for other, nodes in _nodes.items() if other is not loop):
+            raise HardlineError(
+                "another event loop of this process has a node already", hint="start all nodes of a process in one loop"
+            )
+        _nodes[loop] = _nodes.get(loop, 0) + 1
+        self._in_loop = True
+
+    def _leave_loop(self) -> None:
+        if self._in_loop:
+            self._in_loop = False
+            _nodes[asyncio.get_running_loop()] -= 1

@@ -1,0 +1,111 @@
+"""What this node offers now, and what changes.
+
+    ServiceDirectory ─┐
+    share(service)   ─┴─▶ Offering ─▶ current
+                                   └▶ watch(): Change(added, changed, removed), Change …   for everybody who follows it
+
+Source: docs/SETTINGS.md (files), docs/LIBRARY.md (services without one).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+
+from hardline.errors import ConfigError
+from hardline.identity import KeyHash
+from hardline.servicedir import Problem, Service, ServiceDirectory
+from hardline.tunnel.local import LocalSite
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is another than it was; nothing, where only what is wrong with a file is."""
+
+    added: tuple[Service, ...] = ()
+    changed: tuple[Service, ...] = ()
+    removed: tuple[Service, ...] = ()
+
+
+class Offering:
+    """The services of `directory`, and those that were shared without a file.  `run` follows the directory."""
+
+    def __init__(self, directory: ServiceDirectory) -> None:
+        self._directory = directory
+        self._shared: dict[KeyHash, tuple[Service, LocalSite]] = {}
+        self._followers: set[asyncio.Event] = set()
+
+    @property
+    def current(self) -> tuple[Service, ...]:
+        """Those that are offered: to visitors, on the LAN, in the DHT."""
+        return tuple(service for service in self.known.values() if not service.settings.closed)
+
+    @property
+    def known(self) -> Mapping[str, Service]:
+        """All that can be understood, by name, also those that nobody is served; a file comes before what has none."""
+        files = self._directory.services
+        taken = {service.key_hash for service in files.values()}
+        shared = {
+            one.name: one for one, _ in self._shared.values() if one.name not in files and one.key_hash not in taken
+        }
+        return {**files, **shared}
+
+    @property
+    def problems(self) -> Mapping[str, Problem]:
+        """What cannot be understood as it is now, by name."""
+        return self._directory.problems
+
+    def site(self, key_hash: KeyHash) -> LocalSite | None:
+        """What answers for a service that has no file."""
+        shared = self._shared.get(key_hash)
+        return shared[1] if shared else None
+
+    def share(self, service: Service, site: LocalSite) -> None:
+        """Offer a service that has no file; `site` answers for it.  Raises ConfigError when name or key is taken."""
+        for other in self.known.values():
+            if service.name == other.name or service.key_hash == other.key_hash:
+                raise ConfigError(
+                    f"{service.name}: {other.name} has the same name or certificate", hint="choose another"
+                )
+        self._shared[service.key_hash] = service, site
+        self._tell()
+
+    def withdraw(self, key_hash: KeyHash) -> None:
+        """Offer it no more."""
+        if self._shared.pop(key_hash, None) is not None:
+            self._tell()
+
+    async def run(self) -> None:
+        """Follow the directory until cancelled."""
+        await self._directory.watch(self._directory_changed)
+
+    async def watch(self) -> AsyncGenerator[Change, None]:
+        """Yield what is there, then every change; what came meanwhile is one.  A slow follower makes nobody wait."""
+        news, before = asyncio.Event(), dict[KeyHash, Service]()
+        self._followers.add(news)
+        news.set()
+        try:
+            while True:
+                await news.wait()
+                news.clear()
+                now = {service.key_hash: service for service in self.current}
+                yield _difference(before, now)
+                before = now
+        finally:
+            self._followers.discard(news)
+
+    async def _directory_changed(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        for news in self._followers:
+            news.set()
+
+
+def _difference(before: Mapping[KeyHash, Service], now: Mapping[KeyHash, Service]) -> Change:
+    return Change(
+        added=tuple(service for key_hash, service in now.items() if key_hash not in before),
+        changed=tuple(service for key_hash, service in now.items() if before.get(key_hash, service) != service),
+        removed=tuple(service for key_hash, service in before.items() if key_hash not in now),
+    )

@@ -1,0 +1,270 @@
+"""The rows of a snapshot, each out of the part that it is about."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+
+from hardline.identity import KeyHash, Label
+from hardline.node.snapshot import (
+    Facts,
+    Held,
+    Offered,
+    Outside,
+    Peer,
+    ServiceState,
+    SessionState,
+    StepTimes,
+    Told,
+    Tried,
+    Unreached,
+    VisitState,
+)
+from hardline.reach import WayHere
+from hardline.routes import Attempt, RememberedHost, via
+from hardline.servicedir import Problem, Service
+from hardline.tunnel.guests import Guest
+from hardline.tunnel.link import Path
+from hardline.tunnel.originals import OpenOriginal
+from hardline.tunnel.visit import VisitRecord
+
+CLOSED_HINT = "to let everybody in who has the address, remove clients from [Access]"
+_WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address
+_KIND_OF_WORK = re.compile(r"[A-Za-z -]+(\.[A-Za-z -]+)*")
+
+
+def url_of(label: Label, door_port: int) -> str:
+    """The address that a person types."""
+    return f"http://{label}.localhost:{door_port}/"
+
+
+def target_of(service: Service) -> str:
+    """What is shared, as people read it."""
+    target, directory = service.settings.target, service.settings.cache.directory
+    if target is None and directory is None:
+        return "a program that uses hardline as a library"
+    return str(target) if target else f"the files of {directory}"
+
+
+def service_states(
+    services: Mapping[str, Service],
+    problems: Mapping[str, Problem],
+    door_port: int,
+    announced: Callable[[KeyHash], Facts | None],
+    now: float,
+    troubles: Mapping[str, str],
+) -> tuple[ServiceState, ...]:
+    """Every service, and every file that cannot be understood.
+
+    `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970; `troubles` is what
+    keeps services of a name from answering although their files are right.
+    """
+    rows = []
+    for name in sorted({*services, *problems}):
+        service, wrong = services.get(name), problems.get(name)
+        state = "serving" if wrong is None else "stale" if service else "broken"
+        file = wrong.file if wrong else service.file if service else None
+        problem, hint, sentence = troubles.get(name), None, None
+        if service is not None and service.settings.closed:
+            state, problem, hint, sentence = "closed", service.settings.closed, CLOSED_HINT, "not announced in the DHT"
+        if wrong is not None:
+            problem, hint = wrong.message, wrong.hint
+        offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
+        rows.append(ServiceState(name, state, problem, hint, None if file is None else str(file), offered))
+    return tuple(rows)
+
+
+def _offered(service: Service, door_port: int, said: Facts | None, now: float, sentence: str | None) -> Offered:
+    return Offered(
+        title=service.title,
+        label=str(service.label),
+        url=url_of(service.label, door_port),
+        target=target_of(service),
+        listed=service.settings.listed,
+        notes=tuple(service.settings.notes),
+        dht=said,
+        announced=sentence or announcement(said, wanted=service.settings.access.use_dht, now=now),
+    )
+
+
+def outside(way: WayHere) -> Outside:
+    """Whether the world reaches this node, in a word and in a sentence for people, and the facts.
+
+    `confirmed` when a visitor from outside came, `expected` when there is a way, `local` when none is known.
+    """
+    if way.reached:
+        state, sentence = "confirmed", f"reachable from outside: a visitor came by {way.reached[0]}"
+    elif way.endpoints:
+        at, by = next(iter(way.endpoints.items()))
+        state, sentence = "expected", f"should be reachable from outside at {at} ({by})"
+    elif way.only_here:
+        state, sentence = "local", "reachable on this machine only ([Node] bind)"
+    else:
+        state, sentence = "local", "reachable on this network only, as far as is known"
+    told = tuple(Told(str(at), by) for at, by in way.endpoints.items())
+    reached = tuple(map(str, way.reached))
+    return Outside(state, sentence, told, reached, way.only_here, way.advice, way.upnp, way.dht)
+
+
+def announcement(said: Facts | None, *, wanted: bool, now: float) -> str:
+    """What became of announcing a service in the DHT, as a sentence; `now` is seconds since 1970."""
+    if not wanted:
+        return "not announced in the DHT (useDHT = no)"
+    if said is None:
+        return "not announced: the DHT is not used ([DHT] enabled = no)"
+    if said["problem"]:
+        return f"not announced in the DHT: {said['problem']}"
+    at, back = said["announced"], said["read_back"]
+    if not isinstance(at, int | float):
+        return "not announced in the DHT yet"
+    was_read = isinstance(back, int | float) and back >= at
+    whether = f"read back {_ago(now - back)}" if was_read and isinstance(back, int | float) else "not read back yet"
+    return f"announced in the DHT {_ago(now - at)}, {whether}"
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 1:
+        return "just now"
+    return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
+
+
+def visiting(path: Path, now: float) -> SessionState:
+    """A session to a host; `now` is the event loop's time."""
+    candidate, session = path.route.candidate, path.session
+    times = {step: took if took is None else round(took, 6) for step, took in asdict(path.route.steps).items()}
+    return SessionState(
+        role="visiting",
+        key_hash=str(path.label.key_hash),
+        label=str(path.label),
+        title=path.title,
+        protocol=path.route.protocol,
+        via=candidate.via,
+        kind=candidate.kind.name,
+        found_by=candidate.found_by.name,
+        endpoint=str(candidate.endpoint),
+        draining=session.draining,
+        streams=session.open_streams,
+        sent=session.sent,
+        received=session.received,
+        round_trip_s=round(session.round_trip, 6),
+        since_s=round(now - session.opened_at, 3),
+        passed_over=path.route.passed_over,
+        steps_s=StepTimes(**times),
+    )
+
+
+def visiting_original(original: OpenOriginal, now: float) -> SessionState:
+    """A visit to an original, which takes a connection of its own; `now` is the event loop's time."""
+    return SessionState(
+        role="visiting",
+        key_hash=str(original.label.key_hash),
+        label=str(original.label),
+        title="",
+        protocol="hardline/1",
+        via=original.candidate.via,
+        kind=original.candidate.kind.name,
+        found_by=original.candidate.found_by.name,
+        endpoint=str(original.candidate.endpoint),
+        draining=False,
+        streams=1,
+        sent=None,
+        received=None,
+        round_trip_s=None,
+        since_s=round(now - original.opened_at, 3),
+    )
+
+
+def hosting(guest: Guest, services: Iterable[Service], clock: float) -> SessionState:
+    """A visitor that is connected; `clock` is seconds since 1970."""
+    label, title = str(guest.key_hash), ""
+    for service in services:
+        if service.key_hash == guest.key_hash:
+            label, title = str(service.label), service.title
+    session = guest.session
+    return SessionState(
+        role="hosting",
+        key_hash=str(guest.key_hash),
+        label=label,
+        title=title,
+        protocol=guest.protocol,
+        via="INCOMING",
+        kind=None,
+        found_by=None,
+        endpoint=str(guest.source),
+        draining=session.draining if session else False,
+        streams=session.open_streams if session else 1,
+        sent=session.sent if session else None,
+        received=session.received if session else None,
+        round_trip_s=round(session.round_trip, 6) if session else None,
+        since_s=round(clock - guest.since, 3),
+    )
+
+
+def peer(key_hash: KeyHash, host: RememberedHost) -> Peer:
+    """A host that this node remembers."""
+    return Peer(
+        key_hash=str(key_hash),
+        title=host.title,
+        protocol=host.protocol or None,
+        endpoint=str(host.endpoint) if host.endpoint else None,
+        via=None if host.kind is None else via(host.kind),
+        kind=None if host.kind is None else host.kind.name,
+        wan_hosts=tuple(map(str, host.wan_hosts)),
+        first_seen=host.first_seen,
+        last_seen=host.last_seen,
+    )
+
+
+def visit(record: VisitRecord) -> VisitState:
+    """One of the last visits, and the path it took."""
+    candidate = record.candidate
+    return VisitState(
+        label=str(record.label),
+        key_hash=str(record.label.key_hash),
+        status=record.status,
+        via=candidate.via if candidate else None,
+        kind=candidate.kind.name if candidate else None,
+        found_by=candidate.found_by.name if candidate else None,
+        endpoint=str(candidate.endpoint) if candidate else None,
+        protocol=record.protocol or None,
+    )
+
+
+def unreached(label: Label, attempts: Iterable[Attempt], reasons: Iterable[str]) -> Unreached:
+    """What was tried for a visit that reached nobody, and what came of it."""
+    tried = tuple(
+        Tried(
+            endpoint=str(attempt.candidate.endpoint),
+            via=attempt.candidate.via,
+            kind=attempt.candidate.kind.name,
+            found_by=attempt.candidate.found_by.name,
+            took_s=round(attempt.took, 3),
+            failure=attempt.failure,
+        )
+        for attempt in attempts
+    )
+    return Unreached(str(label), tried, tuple(reasons))
+
+
+def held(task_names: Iterable[str]) -> Held:
+    """What the process holds.  Tasks are counted by the kind of their work; those that the program did not name are
+    `other`."""
+    kinds = Counter(_kind_of_work(name) for name in task_names)
+    return Held(dict(sorted(kinds.items())), _descriptors())
+
+
+def _kind_of_work(task_name: str) -> str:
+    """`dial.8c164f27.attempt.10.77.1.10:7008` → `dial.attempt`."""
+    kind = _WHOSE.sub("", task_name)
+    return kind if _KIND_OF_WORK.fullmatch(kind) else "other"
+
+
+def _descriptors() -> int | None:
+    """Open descriptors, without the one that looks; None where the system does not tell."""
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1
+    except OSError:
+        return None

@@ -1,0 +1,240 @@
+"""What a node says of itself: the shape of `hardline status --json` and of everything else that shows a node.
+
+The shape is a promise to scripts: keys are added, never renamed (docs/STATUS.md, held against these classes by
+tests/node/test_snapshot.py).  Times are seconds, since 1970 where they are moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Facts = Mapping[str, Json]  # what a part says of itself, as it says it
+
+_ABSENT = {"absent": None}  # a key that is not there when it is None
+_INLINE = {"inline": True}  # an object whose keys are those of the one that it is in, None: none of them
+
+
+@dataclass(frozen=True, slots=True)
+class Itself:
+    """The node: who it is, where its things lie, the endpoints that it listens on."""
+
+    key_hash: str
+    servicedir: str
+    datadir: str
+    door: tuple[str, ...]
+    p2p: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An endpoint that others are told, and by whom it is known."""
+
+    endpoint: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """How the world reaches this node: `confirmed`, `expected` or `local`, in a sentence, and the facts."""
+
+    state: str
+    sentence: str
+    endpoints: tuple[Told, ...]
+    reached: tuple[str, ...]
+    only_here: bool
+    advice: str | None
+    upnp: Facts | None
+    dht: Facts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What is known of a service that can be understood; `file` is None for one without."""
+
+    title: str
+    label: str
+    url: str
+    target: str
+    listed: bool
+    notes: tuple[str, ...]
+    dht: Facts | None
+    announced: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """One service: `serving`, `stale` (it broke, its last good version is served), `broken` or `closed`."""
+
+    name: str
+    state: str
+    problem: str | None
+    hint: str | None
+    file: str | None
+    offered: Offered | None = field(metadata=_INLINE)
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """How long each step to a host took, in seconds."""
+
+    resolve: float | None
+    tcp: float | None
+    tls: float | None
+    hello: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """A session, or a connection of hardline/1: `visiting` or `hosting`."""
+
+    role: str
+    key_hash: str
+    label: str
+    title: str
+    protocol: str
+    via: str
+    kind: str | None
+    found_by: str | None
+    endpoint: str
+    draining: bool
+    streams: int
+    sent: int | None
+    received: int | None
+    round_trip_s: float | None
+    since_s: float
+    passed_over: tuple[str, ...] | None = field(default=None, metadata=_ABSENT)
+    steps_s: StepTimes | None = field(default=None, metadata=_ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A host that this node remembers."""
+
+    key_hash: str
+    title: str
+    protocol: str | None
+    endpoint: str | None
+    via: str | None
+    kind: str | None
+    wan_hosts: tuple[str, ...]
+    first_seen: int
+    last_seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class VisitState:
+    """One of the last visits, and the path that it took."""
+
+    label: str
+    key_hash: str
+    status: str
+    via: str | None
+    kind: str | None
+    found_by: str | None
+    endpoint: str | None
+    protocol: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A candidate that was tried."""
+
+    endpoint: str
+    via: str
+    kind: str
+    found_by: str
+    took_s: float
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """A label whose last visit reached nobody: what was tried, and what was said where nothing was found."""
+
+    label: str
+    attempts: tuple[Tried, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the process holds at this moment; whoever looks for leaks compares two quiet moments."""
+
+    tasks: Mapping[str, int]
+    descriptors: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A node at one moment."""
+
+    version: str
+    pid: int
+    node: Itself
+    outside: Outside
+    services: tuple[ServiceState, ...]
+    sessions: tuple[SessionState, ...]
+    peers: tuple[Peer, ...]
+    visits: tuple[VisitState, ...]
+    unreached: tuple[Unreached, ...]
+    process: Held
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What somebody on the LAN lists."""
+
+    title: str
+    label: str
+    url: str
+    source: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What became of sharing; `already` it was, or it came `back` with the certificate that it had."""
+
+    name: str
+    title: str
+    target: str
+    url: str
+    file: str
+    lists: bool
+    already: bool | None = field(default=None, metadata=_ABSENT)
+    back: bool | None = field(default=None, metadata=_ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A service that is shared no more."""
+
+    name: str
+    file: str
+
+
+def to_json(value: object) -> Json:
+    """The same as JSON has it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): to_json(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_json(one) for one in value]
+    return to_object(value)
+
+
+def to_object(row: object) -> dict[str, Json]:
+    """One of the classes here as a JSON object."""
+    assert is_dataclass(row), f"{type(row).__name__} has no place in a snapshot"
+    found: dict[str, Json] = {}
+    for one in fields(row):
+        said = getattr(row, one.name)
+        if "inline" in one.metadata:
+            found |= {} if said is None else to_object(said)
+        elif said is not None or "absent" not in one.metadata:
+            found[one.name] = to_json(said)
+    return found

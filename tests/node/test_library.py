@@ -1,0 +1,204 @@
+"""A node in a program of somebody else's: it leaves alone what belongs to the process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hardline
+from hardline import HardlineError, Node, Places, certificates, parse_node
+from hardline.config import ServiceSettings
+from hardline.errors import ServiceFailed
+from hardline.identity import Label
+from hardline.servicedir import Service
+from hardline.session.stream import Stream
+from hardline.transport.tcp import TcpStream
+
+DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "LIBRARY.md").read_text()
+QUIET = "[Node]\nlocalport = 0\np2pport = 0\nbind = 127.0.0.1\n" + "".join(
+    f"[{part}]\nenabled = no\n" for part in ("LAN", "DHT", "UPnP")
+)
+
+
+def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def node(place: Path) -> Node:
+    return Node(parse_node(QUIET, ""), Places(place / "services", place / "data"))
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1000):
+        writer.write(data)
+    writer.close()
+
+
+async def visited(one: Node, label: str) -> bytes:
+    """What a visit to a service of the node's own says."""
+    assert one._visitor is not None
+    visit = await one._visitor.visit(Label.parse(label), b"hello")
+    said = await visit.answered() or await visit.pipe.receive()
+    await visit.pipe.aclose()
+    return said
+
+
+def test_two_nodes_of_one_program_share_and_visit(tmp_path):
+    async def story():
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        async with node(tmp_path / "one") as one, node(tmp_path / "other") as other:
+            port = server.sockets[0].getsockname()[1]
+            for each in (one, other):
+                shared = await each.actions.share(str(port), title="Echo")
+                assert await visited(each, shared.url.partition("//")[2].partition(".")[0]) == b"hello"
+            again = await one.actions.share(str(port))
+            assert again.already
+            snapshot = await one.actions.snapshot()
+            assert [service.name for service in snapshot.services] == [again.name]
+            assert {session.role for session in snapshot.sessions} == {"visiting", "hosting"}
+            await one.actions.remove(again.name)
+            assert not one.offering.current
+        server.close()
+
+    run(story)
+
+
+def test_what_a_program_is_told_of_changes(tmp_path):
+    async def story():
+        async with node(tmp_path) as one:
+            changes = one.changes.watch()
+            await anext(changes)
+            await one.actions.share("8000")
+            async with asyncio.timeout(10):
+                await anext(changes)
+            await changes.aclose()
+
+    run(story)
+
+
+class Greeter:
+    """A service that the program answers itself."""
+
+    async def ready(self) -> None:
+        pass
+
+    async def serve(self, stream: Stream) -> None:
+        await stream.send(b"at your service")
+        await stream.send_eof()
+
+    async def connect(self) -> TcpStream:
+        raise ServiceFailed("unavailable", "no sockets here")
+
+
+def test_a_service_without_a_file_or_port_is_served(tmp_path):
+    async def story():
+        identity = certificates.load_or_create(tmp_path / "greeter.cert")
+        async with node(tmp_path) as one:
+            one.offering.share(Service("greeter", ServiceSettings(target=None, title="Greeter"), identity, None), Greeter())
+            async with asyncio.timeout(10):
+                while one._served != one.offering.current:
+                    await asyncio.sleep(0.01)
+            assert await visited(one, str(identity.key_hash)) == b"at your service"
+            [state] = (await one.actions.snapshot()).services
+            assert (state.name, state.file) == ("greeter", None)
+
+    run(story)
+
+
+def test_what_belongs_to_the_process_stays_as_it_is(tmp_path):
+    async def story():
+        os.umask(mask := os.umask(0o022))
+        before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+        frozen = gc.get_freeze_count()
+        async with node(tmp_path) as one:
+            await one.actions.snapshot()
+            assert os.umask(mask) == mask
+            assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)] == before
+            assert gc.get_freeze_count() == frozen
+            for made in (*(tmp_path / "data").iterdir(), tmp_path / "services"):
+                assert not made.stat().st_mode & 0o077, made
+
+    run(story)
+
+
+def test_a_second_loop_is_refused_with_a_sentence(tmp_path):
+    refusals: list[str] = []
+
+    def elsewhere() -> None:
+        async def story() -> None:
+            try:
+                async with node(tmp_path / "other"):
+                    pass
+            except HardlineError as failure:
+                refusals.append(failure.message)
+
+        run(story)
+
+    async def story():
+        async with node(tmp_path / "one"):
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            await asyncio.to_thread(thread.join)
+        thread = threading.Thread(target=elsewhere)  # its loop still runs, and its node is gone
+        thread.start()
+        await asyncio.to_thread(thread.join)
+
+    run(story)
+    assert refusals == ["another event loop of this process has a node already"]
+
+
+def test_a_start_that_fails_leaves_nothing_behind(tmp_path):
+    async def story():
+        before = asyncio.all_tasks()
+        async with node(tmp_path) as one:
+            with pytest.raises(HardlineError, match="another hardlined"):
+                async with node(tmp_path):
+                    pass
+            assert (await one.actions.snapshot()).pid == os.getpid()
+        assert asyncio.all_tasks() == before
+
+    run(story)
+
+
+def test_without_control_nobody_can_ask_and_the_directory_has_one_node_all_the_same(tmp_path):
+    async def story():
+        settings, places = parse_node(QUIET, ""), Places(tmp_path / "services", tmp_path / "data")
+        async with Node(settings, places, control=False):
+            assert not (tmp_path / "data" / "control.sock").exists()
+            with pytest.raises(HardlineError, match="another hardlined"):
+                async with Node(settings, places, control=False):
+                    pass
+
+    run(story)
+
+
+def test_the_documents_example_runs(tmp_path):
+    [program] = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    quiet = program.replace("[LAN]\\nmdns = no", "bind = 127.0.0.1\\n[LAN]\\nenabled = no")
+    assert quiet != program
+    done = subprocess.run(
+        [sys.executable, "-c", quiet], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"http://[0-9a-f]{40}\.localhost:7009/\nreachable on this machine only", done.stdout)
+
+
+def test_the_package_exports_what_the_document_names_and_loads_nothing_before():
+    for name in hardline.__all__:
+        assert getattr(hardline, name) is not None
+    with pytest.raises(AttributeError):
+        hardline.nothing  # noqa: B018
+    program = "import sys, hardline; print('asyncio' in sys.modules, 'hardline.node' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["False", "False"]
