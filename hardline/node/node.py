@@ -31,7 +31,7 @@ from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.door import pages
-from hardline.door.server import Door, DoorLimits
+from hardline.door.server import Door
 from hardline.errors import HardlineError
 from hardline.identity import KeyHash
 from hardline.node import rows
@@ -40,6 +40,7 @@ from hardline.node.asked import handlers
 from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
+from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
 from hardline.node.offering import Offering
 from hardline.node.snapshot import Itself, ServiceState, Snapshot, to_object
 from hardline.peers.remembered import Remembered
@@ -48,15 +49,14 @@ from hardline.reach import Reach
 from hardline.routes import Endpoint
 from hardline.servicedir import Service, ServiceDirectory
 from hardline.session.session import Session, SessionLimits
-from hardline.session.windows import Backlog, WindowBudget
 from hardline.tasks import OnceAWhile, TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.dialer import Dialer
-from hardline.tunnel.host import Host, HostLimits
+from hardline.tunnel.host import Host
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.serving import OURSELVES
-from hardline.tunnel.visitor import Visitor, VisitorLimits
+from hardline.tunnel.visitor import Visitor
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
 PEERS_SHOWN = 50
@@ -133,15 +133,7 @@ class Node:
         self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
         await asyncio.to_thread(self._directory.load)
 
-        limits = SessionLimits(
-            streams=settings.session.max_streams,
-            stream_window=settings.session.stream_window,
-            session_window=settings.session.session_window,
-            ping_interval=settings.session.ping_interval,
-            ping_timeout=settings.session.ping_timeout,
-            process=WindowBudget(settings.session.process_window),
-            backlog=Backlog(settings.session.process_window),
-        )
+        limits = session_limits(settings)
         await self._open_host(limits)
         await self._open_finders()
         await self._open_visitor(limits)
@@ -175,7 +167,6 @@ class Node:
     # The parts.
 
     async def _open_host(self, limits: SessionLimits) -> None:
-        session = self._settings.session
         instance = await asyncio.to_thread(instance_of, self._places.datadir)
         self._reach = Reach(
             *(self._settings, self._places.datadir, self._identity, instance),
@@ -187,13 +178,7 @@ class Node:
         self._sites = Sites(self._places.datadir, self._own_files)
         self._closers.append(self._sites.aclose)
         self._host = Host(
-            HostLimits(
-                session=limits,
-                sessions=session.max_sessions,
-                handshakes_per_source=session.max_handshakes_per_source,
-                streams_per_source=session.max_streams_per_source,
-                hello_timeout=session.hello_timeout,
-            ),
+            host_limits(self._settings, limits),
             clock=time.time,
             instance=instance,
             site=self._site,
@@ -253,20 +238,13 @@ class Node:
         self._visitor = visitor = Visitor(
             dialer,
             self._remembered,
-            VisitorLimits(
-                session=limits,
-                sessions=settings.session.max_sessions,
-                keepwarm=settings.session.keepwarm,
-                negative_cache=settings.dial.negative_cache,
-                hello_timeout=settings.session.hello_timeout,
-            ),
+            visitor_limits(settings, limits),
             changed=self.changes.tell,
         )
         self._closers.append(visitor.aclose)
         if not settings.node.localport:
             return
-        door_limits = DoorLimits(settings.door.head_timeout, settings.door.max_head, settings.door.idle_timeout)
-        self._door = door = Door(visitor, door_limits, self._home_page)
+        self._door = door = Door(visitor, door_limits(settings), self._home_page)
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
             DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport"

@@ -1,0 +1,53 @@
+"""The settings of a node as its parts take them."""
+
+from __future__ import annotations
+
+from hardline.config import NodeSettings
+from hardline.door.server import DoorLimits
+from hardline.session.session import SessionLimits
+from hardline.session.windows import Backlog, WindowBudget
+from hardline.tunnel.host import HostLimits
+from hardline.tunnel.visitor import VisitorLimits
+
+
+def session_limits(settings: NodeSettings) -> SessionLimits:
+    """Those of all sessions of a node, which share one budget."""
+    session = settings.session
+    return SessionLimits(
+        streams=session.max_streams,
+        stream_window=session.stream_window,
+        session_window=session.session_window,
+        ping_interval=session.ping_interval,
+        ping_timeout=session.ping_timeout,
+        process=WindowBudget(session.process_window),
+        backlog=Backlog(session.process_window),
+    )
+
+
+def host_limits(settings: NodeSettings, of_sessions: SessionLimits) -> HostLimits:
+    """Those of its host."""
+    session = settings.session
+    return HostLimits(
+        session=of_sessions,
+        sessions=session.max_sessions,
+        handshakes_per_source=session.max_handshakes_per_source,
+        streams_per_source=session.max_streams_per_source,
+        hello_timeout=session.hello_timeout,
+    )
+
+
+def visitor_limits(settings: NodeSettings, of_sessions: SessionLimits) -> VisitorLimits:
+    """Those of its visitor."""
+    session = settings.session
+    return VisitorLimits(
+        session=of_sessions,
+        sessions=session.max_sessions,
+        keepwarm=session.keepwarm,
+        negative_cache=settings.dial.negative_cache,
+        hello_timeout=session.hello_timeout,
+    )
+
+
+def door_limits(settings: NodeSettings) -> DoorLimits:
+    """Those of its door."""
+    return DoorLimits(settings.door.head_timeout, settings.door.max_head, settings.door.idle_timeout)
