@@ -105,7 +105,9 @@ def test_a_service_without_a_file_or_port_is_served(tmp_path):
     async def story():
         identity = certificates.load_or_create(tmp_path / "greeter.cert")
         async with node(tmp_path) as one:
-            one.offering.share(Service("greeter", ServiceSettings(target=None, title="Greeter"), identity, None), Greeter())
+            one.offering.share(
+                Service("greeter", ServiceSettings(target=None, title="Greeter"), identity, None), Greeter()
+            )
             async with asyncio.timeout(10):
                 while one._served != one.offering.current:
                     await asyncio.sleep(0.01)
