@@ -24,7 +24,7 @@ def drawn(text: str) -> dict[str, str]:
     """The tree: module → its mark.  A directory heads its files, and a mark stands behind those that it is of."""
     marks: dict[str, str] = {}
     package, named = "", []
-    for word in text.split("```")[1].split():
+    for word in text.partition("## The tree")[2].split("```")[1].split():
         if word.endswith("/"):
             package = "hardline." + word.removeprefix("hardline/").replace("/", ".")
         elif word.endswith(".py"):
@@ -161,7 +161,7 @@ def test_the_table_names_every_unit_once_and_none_that_is_not_there():
 
 
 def test_a_tree_is_read_with_its_directories_and_marks():
-    tree = "```\nhardline/\n  a.py b.py ○  x.y, both\n\ncache/http/\n  a.py  ●  another\n```"
+    tree = "## The tree\n```\nhardline/\n  a.py b.py ○  x.y, both\n\ncache/http/\n  a.py  ●  another\n```"
     assert drawn(tree) == {"hardline.a": "○", "hardline.b": "○", "hardline.cache.http.a": "●"}
     with pytest.raises(AssertionError, match="neither"):
         drawn(tree.replace("●", ""))
