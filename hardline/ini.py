@@ -132,6 +132,21 @@ class Ini:
                 self.notes.append(f"[{name}] {key} {rule.note}")
         return replace(default, **changes)
 
+    def named(self, kind: str, default: Section) -> dict[str, Section]:
+        """Every section `[kind:NAME]`, by its NAME, in the order of the file; each as its class has it."""
+        found: dict[str, Section] = {}
+        for section in self._values:
+            begins, colon, rest = section.partition(":")
+            if begins != kind or not colon:
+                continue
+            name = rest.strip()
+            if not name:
+                self.fail(section, "", f"[{_printable(section)}] has no name", f"write [{kind}:NAME]")
+            if name in found:
+                self.fail(section, "", f"there are two sections [{_printable(section)}]", "give each a name of its own")
+            found[name] = self.section(section, default)
+        return found
+
     def refuse_the_rest(self, later: re.Pattern[str] | None = None) -> None:
         """Fail for a key or section that nobody asked for; a section that matches `later` leaves a note."""
         for name, key in self._unknown:

@@ -165,3 +165,37 @@ def test_a_line_of_spaces_takes_no_longer_than_one_of_letters():
 
     assert times_as_long(read, " " * 15_000, " " * 60_000) < 10
     assert times_as_long(read, "a" * 60_000, " " * 60_000) < 50
+
+
+# ── sections with a name ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def rooms(text: str) -> dict[str, Paint]:
+    ini = Ini(text, "shed.ini")
+    found = ini.named("Room", Paint())
+    ini.refuse_the_rest()
+    return found
+
+
+def test_sections_with_a_name_are_read_one_by_one_in_the_order_of_the_file():
+    found = rooms("[Room:south wing]\ncoats = 3\n[Room: north]\ncolour = blue\n")
+    assert list(found.items()) == [("south wing", Paint(coats=3)), ("north", Paint(colour="blue"))]
+    assert rooms("") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("[Room:a]\ncoats = 0\n", 2, "coats"),
+        ("[Room:a]\n[Room:b]\ncoat = 1\n", 3, "[Room:b] has no key 'coat'"),
+        ("[Room:a]\n\n[Room:]\n", 3, "[Room:] has no name"),
+        ("[Room:a]\n[Room: a ]\n", 2, "there are two sections [Room: a ]"),
+        ("[Room]\n", 1, "there is no section [Room]"),
+        ("[Rooms:a]\n", 1, "there is no section [Rooms:a]"),
+    ],
+)
+def test_a_mistake_in_one_of_them_has_its_line(text, line, message):
+    with pytest.raises(ConfigError) as caught:
+        rooms(text)
+    assert caught.value.line == line
+    assert message in caught.value.message
