@@ -187,7 +187,7 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
 async def _keep_told(node: Node) -> None:
     """Have the service manager show what the node does."""
     told = node.summary
-    async for _ in node.changes.watch():
+    async for _ in node.changes.watch(pause=1.0):
         if node.summary != told:
             told = node.summary
             notify(STATUS=told)

@@ -107,6 +107,7 @@ class ServiceDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._contents = _Contents()
+        self.version = 0  # another one after every reading
         self._stamps: Stamps | None = None
 
     @property
@@ -132,6 +133,7 @@ class ServiceDirectory:
         self._stamps = self._look()
         before, now = self._contents, self._read()
         self._contents = now
+        self.version += 1
         _tell(before, now)
 
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from hardline.errors import ConfigError
 from hardline.identity import KeyHash
@@ -35,21 +36,21 @@ class Offering:
         self._directory = directory
         self._shared: dict[KeyHash, tuple[Service, LocalSite]] = {}
         self._followers: set[asyncio.Event] = set()
+        self._version, self._seen = 0, (-1, -1)
+        self._known: dict[str, Service] = {}
+        self._current: tuple[Service, ...] = ()
 
     @property
     def current(self) -> tuple[Service, ...]:
         """Those that are offered: to visitors, on the LAN, in the DHT."""
-        return tuple(service for service in self.known.values() if not service.settings.closed)
+        self._look()
+        return self._current
 
     @property
     def known(self) -> Mapping[str, Service]:
         """All that can be understood, by name, also those that nobody is served; a file comes before what has none."""
-        files = self._directory.services
-        taken = {service.key_hash for service in files.values()}
-        shared = {
-            one.name: one for one, _ in self._shared.values() if one.name not in files and one.key_hash not in taken
-        }
-        return {**files, **shared}
+        self._look()
+        return MappingProxyType(self._known)
 
     @property
     def problems(self) -> Mapping[str, Problem]:
@@ -69,11 +70,13 @@ class Offering:
                     f"{service.name}: {other.name} has the same name or certificate", hint="choose another"
                 )
         self._shared[service.key_hash] = service, site
+        self._version += 1
         self._tell()
 
     def withdraw(self, key_hash: KeyHash) -> None:
         """Offer it no more."""
         if self._shared.pop(key_hash, None) is not None:
+            self._version += 1
             self._tell()
 
     async def run(self) -> None:
@@ -94,6 +97,17 @@ class Offering:
                 before = now
         finally:
             self._followers.discard(news)
+
+    def _look(self) -> None:
+        """Every packet from the LAN asks what is offered: only what was read anew is looked at."""
+        if (state := (self._directory.version, self._version)) == self._seen:
+            return
+        files = self._directory.services
+        taken = {service.key_hash for service in files.values()}
+        others = (service for service, _ in self._shared.values())
+        self._known = {**files, **{one.name: one for one in others if not (one.name in files or one.key_hash in taken)}}
+        self._current = tuple(service for service in self._known.values() if not service.settings.closed)
+        self._seen = state
 
     async def _directory_changed(self) -> None:
         self._tell()

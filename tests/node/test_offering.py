@@ -46,6 +46,7 @@ class Directory:
         self.problems: dict[str, object] = {}
         self._changed: Callable[[], Awaitable[None]] | None = None
         self.services = {service.name: service for service in services}
+        self.version = 0
 
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> None:
         self._changed = changed
@@ -53,6 +54,7 @@ class Directory:
 
     async def set(self, services: Iterable[Service]) -> None:
         self.services = {service.name: service for service in services}
+        self.version += 1
         while self._changed is None:
             await asyncio.sleep(0)
         await self._changed()
