@@ -27,7 +27,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from hardline.cache.caching.headfirst import HeadFirst, Interim
-from hardline.cache.caching.relay import Handover, RelayEnd
+from hardline.cache.caching.upgraded import Handover, UpgradedEnd
 from hardline.config import LocalService
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.http.fields import Fields, first, from_raw
@@ -78,7 +78,7 @@ class Reply:
         """Be done with it; a body that has not been read to its end costs its connection."""
         self._response.close()
 
-    def take_over(self, end: RelayEnd) -> None:
+    def take_over(self, end: UpgradedEnd) -> None:
         """After 101: the raw connection is `end`'s, with what has arrived already.  Raises ConnectionLost."""
         connection = self._response.connection
         if connection is None or connection.transport is None or connection.protocol is None:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from hardline.cache.caching.answers import ExactAnswer, interim_to
 from hardline.cache.caching.origin import Origin, Reply
-from hardline.cache.caching.relay import Handover, RelayEnd
+from hardline.cache.caching.upgraded import Handover, UpgradedEnd
 from hardline.cache.policy.cacherequest import CacheRequest
 from hardline.cache.policy.cachestatus import CacheStatus
 from hardline.errors import ConnectionLost
@@ -88,7 +88,7 @@ async def _switch(request: web.BaseRequest, reply: Reply, now: float) -> web.Str
     await answer.prepare(request)
     if request.transport is None:
         raise ConnectionResetError("the visitor has left")
-    visitor, service = RelayEnd(), RelayEnd()
+    visitor, service = UpgradedEnd(), UpgradedEnd()
     # All that is used of the WebSocketReader which it expects: the way to what has arrived already.
     request.protocol.set_parser(Handover(visitor))  # type: ignore[arg-type]
     visitor.take_over(request.transport)

@@ -1,7 +1,7 @@
 """Two connections joined as they are, after their HTTP ends have agreed to speak something else.
 
-    visitor ═▶ RelayEnd ─ write ─▶ the local service       what one side does not take pauses the other
-    visitor ◀─ write ─ RelayEnd ◀═ the local service       the end of one direction is passed on as such
+    visitor ═▶ UpgradedEnd ─ write ─▶ the local service       what one side does not take pauses the other
+    visitor ◀─ write ─ UpgradedEnd ◀═ the local service       the end of one direction is passed on as such
 
 Each end takes a transport over from the HTTP protocol that had it, which hears at last that the connection is gone.
 """
@@ -12,13 +12,13 @@ import asyncio
 import contextlib
 
 
-class RelayEnd(asyncio.Protocol):
+class UpgradedEnd(asyncio.Protocol):
     """What one of the two transports talks to.  `over` is set once its connection is gone."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._before: asyncio.BaseProtocol | None = None
-        self._other: RelayEnd | None = None
+        self._other: UpgradedEnd | None = None
         self._held = b""  # arrived before the other end was there
         self._ended = False
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -28,7 +28,7 @@ class RelayEnd(asyncio.Protocol):
         self._transport, self._before = transport, transport.get_protocol()
         transport.set_protocol(self)
 
-    async def join(self, other: RelayEnd) -> None:
+    async def join(self, other: UpgradedEnd) -> None:
         """Carry both ways until both directions have ended or one connection is gone; both are closed then."""
         self._other, other._other = other, self
         try:
@@ -91,7 +91,7 @@ class RelayEnd(asyncio.Protocol):
 class Handover:
     """Looks like a parser to aiohttp's protocols: they give it what arrived behind the head that ended their HTTP."""
 
-    def __init__(self, end: RelayEnd) -> None:
+    def __init__(self, end: UpgradedEnd) -> None:
         self._end = end
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
