@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardline.cache.caching.origin import Origin
-from hardline.cache.caching.proxy import _HINT_LASTS, CachingProxy, _Hint, _remember
+from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.kept import layout
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.ledger import Ledger
@@ -36,7 +36,7 @@ def a_proxy(root: Path) -> CachingProxy:
 
 def hints(proxy: CachingProxy) -> object:
     for target in targets():
-        proxy._learn(
+        proxy._sharing.learn(
             target, StoredHead(200, "", (("Vary", "x" * 10_000 + ", y" * 3000), ("Cache-Control", "max-age=60")), 0, 0)
         )
     return proxy
@@ -44,8 +44,8 @@ def hints(proxy: CachingProxy) -> object:
 
 def outdated(proxy: CachingProxy) -> object:
     for target in targets():
-        _remember(proxy._outdated, target, 1.0)
-        _remember(proxy._hints, target, _Hint(None, _HINT_LASTS))
+        proxy._outdated.put(target, 1.0)
+        proxy._sharing.learn(target, None)
     return proxy
 
 

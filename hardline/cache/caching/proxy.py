@@ -6,27 +6,21 @@
 
 What is stored is used while it is fresh; then the local service is asked whether it still holds.  When that is down,
 what is stored is used although it is too old, and says so, unless the service forbade it (RFC 9111, section 4.2.4).
+Who may have the answer to whose request is said in sharing.py.
 
 The download limit counts the bodies that are fetched to be stored, once however many visitors wait.  While more has
 been fetched than an hour's worth, what is stored is used although it is too old, and says so, without asking; what is
 not stored comes as slowly as the limit says, in fair shares, and is never refused.  Answers that are not stored are not
 counted.
-
-Several visitors have one Fetch only while it is likely that they get the same: the same Host, X- fields and whatever
-the last answer to this target was chosen by, and as much or little said about who they are.  Those whose answer it
-turns out not to be ask on their own, all at once; and whoever asks for that target soon does so from the start.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -37,11 +31,13 @@ from hardline.cache.caching.budget import Budget
 from hardline.cache.caching.fetch import Confirmed, Down, Fetch, Growing, Means, Single, Unshared
 from hardline.cache.caching.headfirst import Interim
 from hardline.cache.caching.origin import Origin, OriginDown, Reply
+from hardline.cache.caching.sharing import Sharing, Wanted
 from hardline.cache.caching.stored import Gone, is_whole_range, plan, send_entry
+from hardline.cache.caching.targets import PerTarget
 from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.store import Entry, Store, StoreFull
-from hardline.cache.policy import cachecontrol, cacherequest, invalidation, variants
+from hardline.cache.policy import cacherequest, invalidation, variants
 from hardline.cache.policy.cacherequest import CacheRequest, Refused
 from hardline.cache.policy.cachestatus import CacheStatus, Forwarded, Why
 from hardline.cache.policy.freshness import (
@@ -56,26 +52,9 @@ from hardline.cache.policy.freshness import (
 from hardline.cache.policy.storable import kept_fields, may_share
 from hardline.cache.policy.validation import CONDITIONS, can_ask, doubted, holds_for_all, same_body, updated
 from hardline.errors import ConnectionLost
-from hardline.http.fields import Fields, end_to_end, first, without
+from hardline.http.fields import Fields, end_to_end, without
 from hardline.http.serving import pages
 from hardline.tasks import TaskSet
-
-_REMEMBERED = 10_000  # targets of which it is remembered what their answers are like
-_HINT_LASTS = 120.0  # seconds
-
-_LONGEST_VARY = 512  # bytes of names
-
-_Value = TypeVar("_Value")
-_Memory = OrderedDict[bytes, _Value]  # by hash of the target, which may be as long as a visitor likes
-_Wanted = tuple[object, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Hint:
-    """What the last answer to a target was chosen by; None: it was not for several visitors."""
-
-    vary: tuple[str, ...] | None
-    until: float
 
 
 class CachingProxy:
@@ -99,9 +78,8 @@ class CachingProxy:
         self._max_age = max_age
         self._budget = None if bucket is None else Budget(bucket)
         self._clock = clock
-        self._fetches: dict[str, list[Fetch]] = {}
-        self._hints: _Memory[_Hint] = OrderedDict()
-        self._outdated: _Memory[float] = OrderedDict()  # since when, where the disk keeps it all the same
+        self._sharing = Sharing(max_age, clock)
+        self._outdated: PerTarget[float] = PerTarget()  # since when, where the disk keeps it all the same
         self._tasks = TaskSet("proxy")
 
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -172,15 +150,15 @@ class CachingProxy:
     async def _find(self, target: str) -> tuple[Entry, ...]:
         """What is stored, with whatever a fetch has stored while this looked."""
         while True:
-            running = tuple(self._fetches.get(target, ()))
+            running = self._sharing.under_way(target)
             entries = await self._store.find(target)
-            if not any(fetch.is_stored for fetch in running if fetch not in self._fetches.get(target, ())):
+            if not any(fetch.is_stored for fetch in running if fetch not in self._sharing.under_way(target)):
                 return entries
 
     def _is_for(self, entry: Entry, seen: CacheRequest) -> bool:
         if entry.hand_made:
             return True
-        if entry.head.received_at <= self._outdated.get(_short(seen.target), -1.0):
+        if entry.head.received_at <= self._outdated.get(seen.target, -1.0):
             return False
         return variants.matches(entry.head, seen.fields) and may_share(seen.fields, directives_of(entry.head))
 
@@ -240,16 +218,16 @@ class CachingProxy:
     def _is_over_budget(self) -> bool:
         return self._budget is not None and self._budget.is_spent
 
-    # Fetches, and who has a part in them.
+    # Fetches.
 
     async def _fetch(
         self, request: web.BaseRequest, seen: CacheRequest, entry: Entry | None, reason: Forwarded
     ) -> web.StreamResponse:
         """Have it fetched, with others or alone.  Raises OriginDown, Gone."""
-        wanted = None if self._asks_alone(seen, entry) else self._wanted(seen)
+        wanted = self._sharing.wanted_with_others(seen, entry)
         source = _source_of(request)
         while True:
-            fetch = None if wanted is None else self._running(seen, wanted)
+            fetch = None if wanted is None else self._sharing.running(seen, wanted)
             is_first = fetch is None
             if fetch is None:
                 fetch = self._start(seen, entry, wanted, interim_to(request))
@@ -264,7 +242,7 @@ class CachingProxy:
             if is_first:
                 raise OriginDown("the answer could not be carried")
             # It was for others.  What chose it is known now: perhaps some of those who wait here want the same.
-            before, wanted = wanted, None if self._asks_alone(seen, entry) else self._wanted(seen)
+            before, wanted = wanted, self._sharing.wanted_with_others(seen, entry)
             if wanted == before:
                 wanted = None
 
@@ -274,13 +252,13 @@ class CachingProxy:
         """Answer with what was fetched; None when that is for others only."""
         match fetch.outcome.result():
             case Confirmed(confirmed, cookies, for_all):
-                if not status.collapsed or (for_all and self._is_also_for(confirmed.head, seen)):
-                    self._learn(seen.target, confirmed.head if for_all else None)
+                if not status.collapsed or (for_all and self._sharing.is_also_for(confirmed.head, seen)):
+                    self._sharing.learn(seen.target, confirmed.head if for_all else None)
                     told = replace(status, status=304)
                     return await self._send(request, seen, confirmed, told, () if status.collapsed else cookies)
             case Growing(head, fields, length):
-                if not status.collapsed or self._is_also_for(head, seen):
-                    self._learn(seen.target, head)
+                if not status.collapsed or self._sharing.is_also_for(head, seen):
+                    self._sharing.learn(seen.target, head)
                     return await self._send_growing(request, seen, fetch, replace(head, fields=fields), length, status)
             case Single(reply, head):
                 if not status.collapsed:
@@ -332,14 +310,14 @@ class CachingProxy:
         try:
             told = replace(status, status=reply.status)
             if reply.status < 500:
-                self._learn(seen.target, None)
+                self._sharing.learn(seen.target, None)
             elif entry is not None and self._may_stand_in(entry, seen, failed=True):
                 return await self._send(request, seen, entry, replace(told, why=Why.FAILED))
             return await passing.send_reply(request, reply, told, self._clock())
         finally:
             reply.close()
 
-    def _start(self, seen: CacheRequest, entry: Entry | None, wanted: _Wanted | None, interim: Interim | None) -> Fetch:
+    def _start(self, seen: CacheRequest, entry: Entry | None, wanted: Wanted | None, interim: Interim | None) -> Fetch:
         assert self._origin is not None
         means = Means(self._store, self._origin, self._budget, self._max_age, self._clock)
         asked = without(seen.fields, ("range", "if-range"))
@@ -348,70 +326,18 @@ class CachingProxy:
         if entry is not None and entry.hand_made:  # what is encoded could not take its place
             asked = (*without(asked, ("accept-encoding",)), ("Accept-Encoding", "identity"))
         fetch = Fetch(means, seen.target, wanted, asked, entry, interim)
-        self._fetches.setdefault(seen.target, []).append(fetch)
+        self._sharing.begun(fetch)
         task = self._tasks.start(fetch.run(), "fetch")
-        task.add_done_callback(lambda _: self._over(fetch))
+        task.add_done_callback(lambda _: self._sharing.over(fetch))
         fetch.runs_as(task)
         return fetch
-
-    def _over(self, fetch: Fetch) -> None:
-        running = self._fetches[fetch.key]
-        running.remove(fetch)
-        if not running:
-            del self._fetches[fetch.key]
-
-    def _running(self, seen: CacheRequest, wanted: _Wanted) -> Fetch | None:
-        """A fetch whose answer is for this request, or is likely to be."""
-        for fetch in self._fetches.get(seen.target, ()):
-            if not fetch.takes_more or fetch.wanted is None:
-                continue
-            if not fetch.outcome.done():
-                if fetch.wanted == wanted:
-                    return fetch
-            elif (
-                isinstance(outcome := fetch.outcome.result(), Growing)
-                and self._is_also_for(outcome.head, seen)
-                and not _demands(seen)
-            ):
-                return fetch
-        return None
 
     def _ask_meanwhile(self, seen: CacheRequest, entry: Entry) -> None:
         """Have it confirmed or fetched anew, for whoever comes next, in nobody's name."""
         nobody = replace(seen, fields=without(seen.fields, ("cookie", "authorization", "range", *CONDITIONS)))
-        wanted = self._wanted(nobody)
-        if self._running(nobody, wanted) is None and not self._is_over_budget():
+        wanted = self._sharing.wanted(nobody)
+        if self._sharing.running(nobody, wanted) is None and not self._is_over_budget():
             self._start(nobody, entry, wanted, None)
-
-    def _is_also_for(self, head: StoredHead, seen: CacheRequest) -> bool:
-        """Whether the answer to another visitor's request is one to this, which came before the answer did."""
-        answer = cachecontrol.of_answer(head.fields)
-        return (
-            variants.matches(head, seen.fields)
-            and may_share(seen.fields, answer)
-            and not answer.bare("no-cache")
-            and self._freshness(head).is_fresh
-        )
-
-    def _asks_alone(self, seen: CacheRequest, entry: Entry | None) -> bool:
-        hint = self._hints.get(_short(seen.target))
-        if hint is not None and hint.vary is None and self._clock() < hint.until:
-            return True
-        return seen.is_conditional and (entry is None or not can_ask(entry.head))
-
-    def _wanted(self, seen: CacheRequest) -> _Wanted:
-        hint = self._hints.get(_short(seen.target))
-        vary = ("accept-encoding",) if hint is None or hint.vary is None else hint.vary
-        says_who = tuple(first(seen.fields, name) is not None for name in ("cookie", "authorization"))
-        return seen.target, variants.selecting(seen.fields, vary), says_who
-
-    def _learn(self, target: str, head: StoredHead | None) -> None:
-        """Remember what an answer was chosen by; None: it was for one visitor."""
-        for_all = head is not None and self._freshness(head).is_fresh
-        vary = variants.vary_of(head.fields) if head is not None and for_all else None
-        if vary is not None and sum(map(len, vary)) > _LONGEST_VARY:
-            vary = None
-        _remember(self._hints, target, _Hint(vary, self._clock() + _HINT_LASTS))
 
     # Everything else.
 
@@ -430,13 +356,13 @@ class CachingProxy:
 
     async def _forget_outdated(self, seen: CacheRequest, reply: Reply) -> None:
         for target in invalidation.outdated(seen.method, seen.target, seen.host, reply.status, reply.fields):
-            for fetch in self._fetches.get(target, ()):
+            for fetch in self._sharing.under_way(target):
                 fetch.outdated = True
             try:
                 await self._store.remove(target)
             except OSError as failure:
                 log.warning("cache.not_forgotten", path=target[:200], reason=str(failure))
-                _remember(self._outdated, target, self._clock())
+                self._outdated.put(target, self._clock())
 
     async def _compare(self, seen: CacheRequest, entry: Entry, reply: Reply) -> None:
         """What an answer to HEAD says of what is stored (RFC 9111, section 4.3.5)."""
@@ -453,27 +379,10 @@ class CachingProxy:
             log.debug("cache.not_refreshed", path=entry.key[:200], reason=str(failure))
 
 
-def _short(target: str) -> bytes:
-    return hashlib.blake2b(target.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _remember(memory: _Memory[_Value], target: str, value: _Value) -> None:
-    key = _short(target)
-    memory[key] = value
-    memory.move_to_end(key)
-    if len(memory) > _REMEMBERED:
-        memory.popitem(last=False)
-
-
 def _source_of(request: web.BaseRequest) -> Hashable:
     """Whose share of the download limit it is: that of all sessions of a source, or of a connection without one."""
     transport = request.transport
     return None if transport is None else transport.get_extra_info("source", transport)
-
-
-def _demands(seen: CacheRequest) -> bool:
-    """Whether a request wants nothing that was there before it."""
-    return "no-cache" in seen.directives or seen.directives.seconds("max-age") == 0
 
 
 def _refused(request: web.BaseRequest, refusal: Refused) -> web.StreamResponse:
