@@ -9,8 +9,8 @@
 
 What is stored is written as fast as it comes, or as the download limit allows; a slow visitor reads it later.  A body
 that breaks off is not stored, and whoever has a part of it is cut.  One that turns out too large for the store, or for
-the disk, is handed on piece by piece from then on, at the speed of those that read it.  When nobody is left, a fetch
-goes on as long as it gets on and its end is known; while the download limit makes it wait, it is given up at once.
+the disk, is handed on piece by piece from then on (tail.py).  When nobody is left, a fetch goes on as long as it gets
+on and its end is known; while the download limit makes it wait, it is given up at once.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from hardline.cache.caching.budget import Budget
 from hardline.cache.caching.headfirst import Interim
 from hardline.cache.caching.origin import Origin, OriginDown, Reply
 from hardline.cache.caching.passing import length_of
+from hardline.cache.caching.tail import Reader, Tail
 from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.shares import SLICE, SMALL, Turn
 from hardline.cache.kept.store import Entry, Store, StoreFull, Writing
@@ -40,7 +41,6 @@ from hardline.http.fields import Fields, end_to_end, values
 from hardline.http.serving.body import send_file
 
 _ALONE = 30.0  # seconds after which a fetch that nobody reads has to have got on
-_BEHIND = 30.0  # seconds that readers of what is not stored wait for the slowest of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +126,7 @@ class Fetch:
         self._at_once = True  # whether its disk answers at once
         self._written = 0
         self._length: int | None = None
-        self._tail = b""  # a piece behind the draft, once nothing is stored any more
-        self._tail_at = 0
-        self._readers: set[_Reader] = set()
+        self._tail = Tail()  # what comes behind the draft, once nothing is stored any more
         self._changed = asyncio.Event()
         self._complete = False
         self._broken: Exception | None = None
@@ -173,8 +171,8 @@ class Fetch:
         Raises ConnectionLost when it breaks off.
         """
         assert self._descriptor is not None
-        reader = _Reader(offset)
-        self._readers.add(reader)
+        reader = Reader(offset)
+        self._tail.opened(reader)
         try:
             end = None if count is None else offset + count
             while end is None or reader.position < end:
@@ -187,13 +185,10 @@ class Fetch:
                         request, answer, self._descriptor, reader.position, there, disk=self._means.store.disk
                     )
                     reader.position += there
-                elif self._tail_at <= reader.position < self._tail_at + len(self._tail):
-                    piece = self._tail[reader.position - self._tail_at :][
-                        : None if end is None else end - reader.position
-                    ]
+                elif piece := self._tail.there_for(reader, end):
                     await answer.write(piece)
                     reader.position += len(piece)
-                elif self._broken is not None or reader.is_behind or reader.position < self._tail_at:
+                elif self._broken is not None or self._tail.has_passed(reader):
                     raise ConnectionLost(str(self._broken or "the others did not wait"))
                 elif self._complete:
                     return
@@ -201,8 +196,7 @@ class Fetch:
                     await changed.wait()
                 reader.moved.set()
         finally:
-            self._readers.discard(reader)
-            reader.moved.set()
+            self._tail.closed(reader)
 
     async def settled(self) -> None:
         """Wait until a Growing outcome is stored, or is not going to be."""
@@ -315,7 +309,8 @@ class Fetch:
                 except (StoreFull, OSError) as failure:
                     log.debug("cache.not_stored", path=self.key[:200], reason=str(failure))
                     rest = data[writing.written - self._written :]
-                    self._written = self._tail_at = writing.written
+                    self._written = writing.written
+                    self._tail.begins_at(self._written)
                     await writing.abort()
                     await self._hand_on(reply, rest)
                     return
@@ -334,32 +329,14 @@ class Fetch:
     async def _hand_on(self, reply: Reply, data: bytes) -> None:
         """Give what is not stored to those that read, each piece when all of them have had the one before."""
         while True:
-            self._tail_at, self._tail = self._tail_at + len(self._tail), data
+            self._tail.put(data)
             self._tell()
-            await self._all_have_it()
-            if not self._readers:
+            await self._tail.all_have_it()
+            if not self._tail.is_read:
                 raise ConnectionLost("nobody reads it, and it is not stored")
             if not (data := await reply.read()):
                 break
         self._complete = True
-
-    async def _all_have_it(self) -> None:
-        loop = asyncio.get_running_loop()
-        limit = loop.time() + _BEHIND
-        end = self._tail_at + len(self._tail)
-        while behind := [reader for reader in self._readers if reader.position < end]:
-            if len(behind) < len(self._readers) and loop.time() >= limit:
-                for reader in behind:
-                    reader.is_behind = True
-                    self._readers.discard(reader)
-                return
-            reader = behind[0]
-            reader.moved.clear()
-            try:
-                async with asyncio.timeout(1.0):
-                    await reader.moved.wait()
-            except TimeoutError:
-                continue
 
     def _may_have(self, count: int) -> bool:
         return self._means.budget is None or self._means.budget.take(count)
@@ -411,12 +388,3 @@ class Fetch:
             self._task.cancel()
         else:
             self._mind_being_alone()
-
-
-class _Reader:
-    """How far one visitor is."""
-
-    def __init__(self, position: int) -> None:
-        self.position = position
-        self.is_behind = False
-        self.moved = asyncio.Event()
