@@ -1,23 +1,26 @@
 """What lies in a cache directory when a store takes it over.
 
 Names and sizes tell enough: whether a body is the one that its head describes is seen when somebody asks for it.
-Everything here blocks.
+What can never be an answer is told here; keeper.py throws it out.  Everything here blocks.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import heapq
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from hardline.cache.kept import layout
+from hardline.cache.kept.heads import BY_HAND, Heads, is_marked
 from hardline.cache.kept.ledger import cost
 from hardline.cache.kept.shelf import Shelf
 
 _OLD = 86_400  # seconds; a draft that old is nobody's, where files cannot be locked
+_RUN = 2048  # bases sorted at once: nobody else's thread runs meanwhile
 
 
 @dataclass(slots=True)
@@ -65,6 +68,39 @@ def _add(group: Group, number: int, facts: os.stat_result) -> None:
     else:
         group.bodies[number] = facts.st_mtime_ns
         group.used = max(group.used, facts.st_atime, facts.st_mtime)
+
+
+class ByUse:
+    """Bases by when they were last used."""
+
+    def __init__(self) -> None:
+        self._runs: list[list[tuple[float, str, int]]] = [[]]
+
+    def add(self, base: str, group: Group) -> None:
+        """One more."""
+        if len(self._runs[-1]) == _RUN:
+            self._runs.append([])
+        self._runs[-1].append((group.used, base, group.size))
+
+    def sorted(self) -> Iterator[tuple[str, int]]:
+        """All of them with their sizes; first comes what nobody has used for the longest time."""
+        for run in self._runs:
+            run.sort()
+        return ((base, size) for _, base, size in heapq.merge(*self._runs))
+
+
+def is_rest(base: str, group: Group, shelf: Shelf, heads_at: Callable[[str], Heads | None]) -> bool:
+    """Whether it can never be an answer: a body that has lost its head, a head its body, or where nobody looks.
+
+    `heads_at` reads the head of a base.
+    """
+    if not layout.is_current(base):
+        return True
+    if group.has_head:
+        heads = None if group.bodies else heads_at(base)
+        return not group.bodies and (heads is None or all(one.number != BY_HAND for one in heads.answers))
+    of_original = 1 in group.bodies and not is_marked(group.bodies[1])
+    return not of_original and shelf.facts(layout.head(base)) is None
 
 
 def lock_draft(descriptor: int) -> None:

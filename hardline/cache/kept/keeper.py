@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import heapq
 import os
 import secrets
 import stat
@@ -42,7 +41,6 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _ROOM = 1 << 20  # bytes that are freed at once on a full disk
 _SLICE = 64  # bases thrown out before others have their turn
-_RUN = 2048  # bases sorted at once: nobody else's thread runs meanwhile
 _LONGEST = (1 << 64) - 1  # inode
 
 _Identity = tuple[int, ...]
@@ -436,38 +434,25 @@ class Keeper:
     def take_over(self, now: float, over: Callable[[], bool]) -> None:
         """Count what is there, until it is `over`, and remove what a crash has left."""
         inventory.remove_drafts(self._shelf, now)
-        runs: list[list[tuple[float, str, int]]] = [[]]
+        found = inventory.ByUse()
         for base, group in inventory.groups(self.root):
             if over():
                 return
             with contextlib.suppress(OSError):
-                if self._is_rest(base, group):
+                if inventory.is_rest(base, group, self._shelf, self._heads):
                     with self.changing:
                         self._throw_out(base)
                     continue
-            if len(runs[-1]) == _RUN:
-                runs.append([])
-            runs[-1].append((group.used, base, group.size))
-        for run in runs:
-            run.sort()
+            found.add(base, group)
+        oldest_first = found.sorted()
         with self.changing:
-            self.ledger.seed((base, size) for _, base, size in heapq.merge(*runs))
-        del runs
+            self.ledger.seed(oldest_first)
+        del found, oldest_first
         while self.ledger.lacks(0) > 0 and not over():
             with self.changing:
                 for _ in range(_SLICE):
                     if self.ledger.lacks(0) > 0:
                         self._make_way()
-
-    def _is_rest(self, base: str, group: inventory.Group) -> bool:
-        """Whether it can never be an answer: a body that has lost its head, a head its body, or where nobody looks."""
-        if not layout.is_current(base):
-            return True
-        if group.has_head:
-            heads = None if group.bodies else self._heads(base)
-            return not group.bodies and (heads is None or all(one.number != BY_HAND for one in heads.answers))
-        of_original = 1 in group.bodies and not heads_of.is_marked(group.bodies[1])
-        return not of_original and self._shelf.facts(layout.head(base)) is None
 
     def leave(self) -> None:
         """Leave no empty directory of drafts."""
