@@ -1,54 +1,24 @@
-"""What a person reads: the node's own page, and a page for everything that fails.  Whole HTTP responses, without I/O.
+"""What a person reads when something fails: a page for everything that can.  Whole HTTP responses, without I/O.
 
 A page says what was tried, what to do, and tries again by itself where that can help.  Clients that did not ask
 for HTML get the same as plain text.  Titles and hosts' words are hostile: everything is escaped, nothing is a script.
-Source: RFC 9110, section 15; Content Security Policy 3.
+Source: RFC 9110, section 15.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
-from hardline.door import pac
 from hardline.door.hostname import Misdirected
+from hardline.door.responses import page, page_kind, response, sentence
 from hardline.errors import AccessRefused, HardlineError, LimitReached, PeerError, ServiceFailed
 from hardline.http.head import BadHead
-from hardline.http.look import REFERRER_POLICY, STYLE, content_policy, document, escaped, shown
+from hardline.http.look import escaped, shown
 from hardline.identity import Label
-from hardline.routes import REMEMBERED, Attempt, Endpoint, PathKind
+from hardline.routes import REMEMBERED, Attempt, PathKind
 
-_STYLE = (
-    STYLE
-    + """\
-.cards{list-style:none;padding:0;margin:0}
-.cards li{background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.8rem 1rem;margin:.6rem 0}
-.cards a{font-weight:600;font-size:1.05rem}
-.cards p{margin:.15rem 0}.cards .mono{font-size:.8rem}
-.wrong{border-left:.2rem solid var(--alarm);padding-left:.7rem;margin:.6rem 0 .2rem}
-table{border-collapse:collapse;width:100%;font-size:.9rem}
-td:nth-child(3){white-space:nowrap;font-variant-numeric:tabular-nums}
-td,th{text-align:left;padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-th{color:var(--dim);font-weight:500}
-@media(max-width:40rem){tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}
-tr:first-child{display:none}td{display:inline;padding:0;border:0}td:first-child{display:block}
-td:nth-child(n+3)::before{content:" · "}}
-"""
-)
-_HEADERS = (
-    "Server: hardline\r\n"
-    "Cache-Control: no-store\r\n"
-    "X-Content-Type-Options: nosniff\r\n"
-    f"Referrer-Policy: {REFERRER_POLICY}\r\n"
-    f"Content-Security-Policy: {content_policy(_STYLE)}\r\n"
-    "Connection: close\r\n"
-)
 TRIED = "/tried/"  # a label stands behind it
-_NOTHING_SHARED = "Nothing yet. Share what listens on a port of this computer:"
-_NOT_TOLD = "What this computer shares is shown to the user that runs hardlined, and to no other:"
-_NOTHING_OFFERED = "Nobody offers anything here, as far as they let themselves be listed."
 _WAYS = {
     PathKind.LAN: "the local network",
     PathKind.DIRECT: "the network",
@@ -92,7 +62,7 @@ class Problem:
 def bad_head(bad: BadHead) -> Problem:
     """400, 431 or 505: no request that could be routed."""
     title = "The request is too large" if bad.status == 431 else "This is no request that can be routed"
-    return Problem(bad.status, title, _sentence(bad.message), _hints(bad))
+    return Problem(bad.status, title, sentence(bad.message), _hints(bad))
 
 
 def head_timeout(seconds: float) -> Problem:
@@ -102,7 +72,7 @@ def head_timeout(seconds: float) -> Problem:
 
 def misdirected(wrong: Misdirected) -> Problem:
     """421: a host that is not ours."""
-    return Problem(421, "This address leads nowhere", _sentence(wrong.message), _hints(wrong))
+    return Problem(421, "This address leads nowhere", sentence(wrong.message), _hints(wrong))
 
 
 def no_tunnel() -> Problem:
@@ -246,7 +216,7 @@ def host_failed(label: Label, failure: HardlineError) -> Problem:
     return Problem(
         502,
         "The connection to the host broke",
-        _sentence(f"{nonsense}{failure.message}"),
+        sentence(f"{nonsense}{failure.message}"),
         ("If this goes on, look at the log of hardlined on the host.",),
         retry_after=2,
     )
@@ -254,7 +224,7 @@ def host_failed(label: Label, failure: HardlineError) -> Problem:
 
 def limit_reached(label: Label, failure: LimitReached) -> Problem:
     """503: a limit of this node."""
-    return Problem(503, "This node is busy", _sentence(failure.message), _hints(failure), retry_after=5)
+    return Problem(503, "This node is busy", sentence(failure.message), _hints(failure), retry_after=5)
 
 
 def too_slow(label: Label, seconds: float) -> Problem:
@@ -275,29 +245,7 @@ def problem_page(problem: Problem, *, html: bool, head_only: bool = False) -> by
     """The whole response for a problem."""
     retry = "" if problem.retry_after is None else f"Retry-After: {problem.retry_after}\r\n"
     body = _problem_html(problem) if html else _problem_text(problem)
-    return _response(problem.status, body, kind=_kind(html), head_only=head_only, extra=retry)
-
-
-def home_page(
-    services: Sequence[Mapping[str, Any]] | None,
-    offers: Sequence[Mapping[str, Any]],
-    outside: Mapping[str, Any],
-    *,
-    html: bool,
-    head_only: bool = False,
-) -> bytes:
-    """This node's own page: its services (as docs/STATUS.md has them), and what the LAN offers.
-
-    `services` is None for who is not to see them.  An offer has `title`, `label`, `url` and `source`; `outside` is
-    what docs/STATUS.md has under that name.
-    """
-    body = _home_html(services, offers, outside) if html else _home_text(services, offers, outside)
-    return _response(200, body, kind=_kind(html), head_only=head_only)
-
-
-def pac_file(door: Endpoint, *, head_only: bool = False) -> bytes:
-    """The response for /proxy.pac, for a browser that reached the door at `door`."""
-    return _response(200, pac.script(str(door)), kind=pac.TYPE, head_only=head_only)
+    return response(problem.status, body, kind=page_kind(html), head_only=head_only, extra=retry)
 
 
 def _problem_html(problem: Problem) -> str:
@@ -328,7 +276,7 @@ def _problem_html(problem: Problem) -> str:
         for target, text in filter(None, (problem.way_out, problem.more))
     )
     parts.append(f"<footer>{again}{links}</footer>")
-    return document(problem.title, "".join(parts), style=_STYLE, head=refresh)
+    return page(problem.title, "".join(parts), head=refresh)
 
 
 def _problem_text(problem: Problem) -> str:
@@ -350,94 +298,6 @@ def _problem_text(problem: Problem) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _home_html(
-    services: Sequence[Mapping[str, Any]] | None, offers: Sequence[Mapping[str, Any]], outside: Mapping[str, Any]
-) -> str:
-    own = "".join(_service_card(row) for row in services or ())
-    lan = "".join(
-        f'<li><a href="{escaped(row["url"])}"><bdi>{escaped(_title(row))}</bdi></a>'
-        f"<p class=dim>at {escaped(row['source'])}</p><p class='mono dim'>{escaped(row['label'])}</p></li>"
-        for row in offers
-    )
-    hint = f"<p class=dim>{_NOTHING_SHARED} <code>hardline share 8000</code></p>"
-    if services is None:
-        hint = f"<p class=dim>{_NOT_TOLD} <code>hardline status</code></p>"
-    quiet = f"<p class=dim>{_NOTHING_OFFERED}</p>"
-    beyond = f"<p class=dim>{escaped(_sentence(outside['sentence']))}</p>"
-    if services and outside["advice"]:
-        beyond += f"<p class=dim>{escaped(_sentence(outside['advice']))}</p>"
-    return document(
-        "hardline",
-        f"<h1>hardline</h1><h2>Shared by this computer</h2>{f'<ul class=cards>{own}</ul>{beyond}' if own else hint}"
-        f"<h2>On this network</h2>{f'<ul class=cards>{lan}</ul>' if lan else quiet}"
-        '<footer><a href="/">Look again</a></footer>',
-        style=_STYLE,
-    )
-
-
-def _service_card(row: Mapping[str, Any]) -> str:
-    if "url" in row:
-        card = f'<a href="{escaped(row["url"])}"><bdi>{escaped(_title(row))}</bdi></a>'
-        card += f"<p class=dim>{escaped(_about(row))}</p><p class='mono dim'>{escaped(row['label'])}</p>"
-        card += f"<p class=dim>{escaped(_sentence(row['announced']))}</p>"
-    else:
-        card = f"<strong>{escaped(row['name'])}</strong>"
-    if row["problem"]:
-        hint = f"<p class=dim>{escaped(_sentence(row['hint']))}</p>" if row["hint"] else ""
-        card += f"<div class=wrong><p>{escaped(_what_is_wrong(row))}</p>{hint}</div>"
-    return f"<li>{card}</li>"
-
-
-def _home_text(
-    services: Sequence[Mapping[str, Any]] | None, offers: Sequence[Mapping[str, Any]], outside: Mapping[str, Any]
-) -> str:
-    lines = ["Shared by this computer:", ""]
-    for row in services or ():
-        lines.append(f"  {shown(_title(row))}")
-        if "url" in row:
-            lines += [f"    {row['url']}", f"    {shown(_about(row))}", f"    {shown(row['announced'])}"]
-        if row["problem"]:
-            lines.append(f"    {shown(_what_is_wrong(row))}")
-    if services is None:
-        lines.append(f"  {_NOT_TOLD} hardline status")
-    elif not services:
-        lines.append(f"  {_NOTHING_SHARED} hardline share 8000")
-    if services:
-        lines += ["", f"  {shown(_sentence(outside['sentence']))}"]
-        lines += [f"  {shown(_sentence(outside['advice']))}"] if outside["advice"] else []
-    lines += ["", "On this network:", ""]
-    for row in offers:
-        lines += [f"  {shown(_title(row))}", f"    {row['url']}", f"    at {shown(row['source'])}"]
-    lines += [] if offers else [f"  {_NOTHING_OFFERED}"]
-    return "\n".join(lines) + "\n"
-
-
-def _title(row: Mapping[str, Any]) -> str:
-    return row.get("title") or row.get("name") or "(untitled)"
-
-
-def _about(row: Mapping[str, Any]) -> str:
-    return row["target"] if row["listed"] else f"{row['target']}, not listed on the network"
-
-
-def _what_is_wrong(row: Mapping[str, Any]) -> str:
-    before = "Serving as before its file broke: " if row["state"] == "stale" else ""
-    return f"{before}{row['problem']}"
-
-
-def _kind(html: bool) -> str:
-    return "text/html; charset=utf-8" if html else "text/plain; charset=utf-8"
-
-
-def _response(status: int, body: str, *, kind: str, head_only: bool, extra: str = "") -> bytes:
-    content = body.encode("utf-8", "replace")
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{_HEADERS}{extra}"
-        f"Content-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
-    ).encode("ascii")
-    return head if head_only else head + content
-
-
 def _origin(attempt: Attempt) -> str:
     kind, finder = attempt.candidate.kind, attempt.candidate.found_by.name
     if finder == REMEMBERED:
@@ -446,8 +306,4 @@ def _origin(attempt: Attempt) -> str:
 
 
 def _hints(failure: HardlineError) -> tuple[str, ...]:
-    return (_sentence(failure.hint),) if failure.hint else ()
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    return (sentence(failure.hint),) if failure.hint else ()

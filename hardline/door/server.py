@@ -22,6 +22,7 @@ from hardline.door import pac, pages
 from hardline.door.asker import Uninvited, is_part_of_elsewhere
 from hardline.door.carrier import ANSWER_TIMEOUT, REPEATABLE, Carrier
 from hardline.door.hostname import Misdirected, check_own_port, route_host
+from hardline.door.responses import response
 from hardline.errors import AccessRefused, ConnectionLost, HardlineError, LimitReached, PasswordRefused, ServiceFailed
 from hardline.http.head import BadHead, Form, Head, HeadReader
 from hardline.identity import Label
@@ -133,7 +134,8 @@ class Door:
             page = await self._what_was_tried(browser, path.removeprefix(pages.TRIED))
             await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))
         elif path == pac.PATH:
-            await _answer(browser, pages.pac_file(browser.local, head_only=head.method == "HEAD"))
+            script = pac.script(str(browser.local))
+            await _answer(browser, response(200, script, kind=pac.TYPE, head_only=head.method == "HEAD"))
         else:
             await self._refuse(browser, head, pages.not_found(head.target))
 

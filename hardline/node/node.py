@@ -30,7 +30,7 @@ from hardline.discovery.dnssd import DnsSd
 from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
-from hardline.door import pages
+from hardline.door import home
 from hardline.door.server import Door
 from hardline.errors import HardlineError
 from hardline.identity import KeyHash
@@ -362,7 +362,7 @@ class Node:
         offers = [to_object(offer) for offer in await self._home_offers.get()]
         states = [to_object(state) for state in await self._service_states()] if ours else None
         outside = to_object(rows.outside(self._reach.describe()))
-        return pages.home_page(states, offers, outside, html=html, head_only=head_only)
+        return home.home_page(states, offers, outside, html=html, head_only=head_only)
 
     # The end.
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.door import pages
+from hardline.door.home import home_page
 from hardline.door.hostname import Misdirected
-from hardline.door.pages import Problem, Tried, home_page, problem_page
+from hardline.door.pages import Problem, Tried, problem_page
 from hardline.errors import ConnectionLost, LimitReached, PeerError, ServiceFailed
 from hardline.http.head import BadHead
 from hardline.identity import KeyHash, Label

@@ -1,0 +1,62 @@
+"""Whole HTTP responses of this node itself, and how its pages look; without I/O.
+
+A page is escaped where it is made: what comes here as HTML is HTML.
+Source: RFC 9110; Content Security Policy 3.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from hardline.http.look import REFERRER_POLICY, STYLE, content_policy, document
+
+_STYLE = (
+    STYLE
+    + """\
+.cards{list-style:none;padding:0;margin:0}
+.cards li{background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.8rem 1rem;margin:.6rem 0}
+.cards a{font-weight:600;font-size:1.05rem}
+.cards p{margin:.15rem 0}.cards .mono{font-size:.8rem}
+.wrong{border-left:.2rem solid var(--alarm);padding-left:.7rem;margin:.6rem 0 .2rem}
+table{border-collapse:collapse;width:100%;font-size:.9rem}
+td:nth-child(3){white-space:nowrap;font-variant-numeric:tabular-nums}
+td,th{text-align:left;padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+th{color:var(--dim);font-weight:500}
+@media(max-width:40rem){tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}
+tr:first-child{display:none}td{display:inline;padding:0;border:0}td:first-child{display:block}
+td:nth-child(n+3)::before{content:" · "}}
+"""
+)
+_HEADERS = (
+    "Server: hardline\r\n"
+    "Cache-Control: no-store\r\n"
+    "X-Content-Type-Options: nosniff\r\n"
+    f"Referrer-Policy: {REFERRER_POLICY}\r\n"
+    f"Content-Security-Policy: {content_policy(_STYLE)}\r\n"
+    "Connection: close\r\n"
+)
+
+
+def page(title: str, body: str, *, head: str = "") -> str:
+    """A whole page.  `title` is text, `body` and `head` are HTML."""
+    return document(title, body, style=_STYLE, head=head)
+
+
+def page_kind(html: bool) -> str:
+    """The type of a page, or of the same as plain text."""
+    return "text/html; charset=utf-8" if html else "text/plain; charset=utf-8"
+
+
+def response(status: int, body: str, *, kind: str, head_only: bool, extra: str = "") -> bytes:
+    """`body` as a whole response of the type `kind`, `extra` among its fields."""
+    content = body.encode("utf-8", "replace")
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{_HEADERS}{extra}"
+        f"Content-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
+    ).encode("ascii")
+    return head if head_only else head + content
+
+
+def sentence(text: str) -> str:
+    """Words of the program as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
