@@ -17,7 +17,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -78,7 +77,7 @@ class Reply:
         """Be done with it; a body that has not been read to its end costs its connection."""
         self._response.close()
 
-    def take_over(self, end: UpgradedEnd) -> None:
+    def hand_over(self, end: UpgradedEnd) -> None:
         """After 101: the raw connection is `end`'s, with what has arrived already.  Raises ConnectionLost."""
         connection = self._response.connection
         if connection is None or connection.transport is None or connection.protocol is None:
@@ -171,14 +170,8 @@ class Origin:
         service = self._service
         if service.kind == "unix":
             return _UnixConnector(service.path, limit=0)
-        options: dict[str, Any] = {
-            "limit": 0,
-            "resolver": _Names(self._resolver or Resolver.of_services()),
-            "use_dns_cache": False,
-            "happy_eyeballs_delay": STAGGER,
-            "socket_factory": _socket,
-        }
-        return _TLSConnector(service, ssl=context, **options) if context else _TCPConnector(**options)
+        resolver = self._resolver or Resolver.of_services()
+        return _TLSConnector(service, resolver, context) if context else _TCPConnector(resolver)
 
 
 @dataclass(slots=True)
@@ -201,6 +194,16 @@ _ASKING: ContextVar[_Asking] = ContextVar("asking")
 
 
 class _TCPConnector(aiohttp.TCPConnector):
+    def __init__(self, resolver: Resolver, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(
+            limit=0,
+            resolver=_LookUps(resolver),
+            use_dns_cache=False,
+            happy_eyeballs_delay=STAGGER,
+            socket_factory=_socket,
+            ssl=True if context is None else context,
+        )
+
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
@@ -208,8 +211,8 @@ class _TCPConnector(aiohttp.TCPConnector):
 
 
 class _TLSConnector(_TCPConnector):
-    def __init__(self, service: LocalService, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, service: LocalService, resolver: Resolver, context: ssl.SSLContext) -> None:
+        super().__init__(resolver, context)
         self._service = service
 
     async def connect(
@@ -219,7 +222,7 @@ class _TLSConnector(_TCPConnector):
             return await super().connect(req, traces, timeout)
 
 
-class _Names(AbstractResolver):
+class _LookUps(AbstractResolver):
     """Our look-ups, as aiohttp wants them; it has no time limit for them itself."""
 
     def __init__(self, resolver: Resolver) -> None:

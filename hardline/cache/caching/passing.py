@@ -20,28 +20,28 @@ from hardline.cache.policy.cachestatus import CacheStatus
 from hardline.errors import ConnectionLost
 from hardline.http.fields import Fields, combined, end_to_end, first
 
-Seen = Callable[[Reply], Awaitable[None]]
+Judge = Callable[[Reply], Awaitable[None]]
 
 
 async def carry(
     request: web.BaseRequest,
-    asked: CacheRequest,
+    seen: CacheRequest,
     origin: Origin,
     status: CacheStatus,
     clock: Callable[[], float],
-    seen: Seen,
+    judge: Judge,
 ) -> web.StreamResponse:
-    """Ask the local service and send what it answers; `seen` hears of the answer before the visitor does.
+    """Ask the local service and send what it answers; `judge` hears of the answer before the visitor does.
 
     Raises OriginDown when there is no answer.  One that breaks off is cut for the visitor too.
     """
-    body = _upload(request, asked) if request.body_exists else None
-    fields = asked.fields
-    if asked.upgrade:
-        fields += (("Connection", "Upgrade"), ("Upgrade", asked.upgrade))
-    reply = await origin.ask(asked.method, asked.target, fields, body, interim_to(request))
+    body = _upload(request, seen) if request.body_exists else None
+    fields = seen.fields
+    if seen.upgrade:
+        fields += (("Connection", "Upgrade"), ("Upgrade", seen.upgrade))
+    reply = await origin.ask(seen.method, seen.target, fields, body, interim_to(request))
     try:
-        await seen(reply)
+        await judge(reply)
         if reply.status == 101:
             return await _switch(request, reply, clock())
         return await send_reply(request, reply, replace(status, status=reply.status), clock())
@@ -71,10 +71,10 @@ def length_of(fields: Fields) -> int | None:
     return int(length)
 
 
-async def _upload(request: web.BaseRequest, asked: CacheRequest) -> AsyncIterator[bytes]:
+async def _upload(request: web.BaseRequest, seen: CacheRequest) -> AsyncIterator[bytes]:
     """The request's body, asked for when the local service is there to take it."""
     yield b""  # the head goes out now, not with the first piece: there may be no piece before the answer
-    if asked.expects_continue and request.transport is not None:
+    if seen.expects_continue and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     async for data in request.content.iter_any():
         yield data
@@ -92,7 +92,7 @@ async def _switch(request: web.BaseRequest, reply: Reply, now: float) -> web.Str
     # All that is used of the WebSocketReader which it expects: the way to what has arrived already.
     request.protocol.set_parser(Handover(visitor))  # type: ignore[arg-type]
     visitor.take_over(request.transport)
-    reply.take_over(service)
+    reply.hand_over(service)
     await visitor.join(service)
     await answer.write_eof()
     return answer
