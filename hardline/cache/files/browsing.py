@@ -16,7 +16,7 @@ from sys import getsizeof
 
 from aiohttp import web
 
-from hardline.cache.files.listing import Entry, HtmlListing, JsonListing, from_key, sort_key
+from hardline.cache.files.listing import HtmlListing, JsonListing, Listed, from_key, sort_key
 from hardline.cache.files.tree import Directory
 from hardline.disks import Disk, DiskHangs, Shift
 
@@ -120,7 +120,7 @@ class _Reader:
                 continue
             is_directory = stat.S_ISDIR(facts.st_mode)
             size = 0 if is_directory else facts.st_size
-            rows.append(self._form.row(Entry(name, is_directory, size, int(facts.st_mtime))))
+            rows.append(self._form.row(Listed(name, is_directory, size, int(facts.st_mtime))))
         before = self._form.separator if self.sent and rows else ""
         self.sent += len(rows)
         return before + self._form.separator.join(rows)

@@ -49,8 +49,8 @@ POLICY = content_policy(_STYLE)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """`modified` is seconds since the epoch; the size of a directory is 0."""
+class Listed:
+    """A file or directory in it.  `modified` is seconds since the epoch; the size of a directory is 0."""
 
     name: str
     is_directory: bool
@@ -94,7 +94,7 @@ class HtmlListing:
             parts.append('<li class=dir><div><a href="../">../</a></div><span></span><time></time></li>')
         return "".join(parts)
 
-    def row(self, entry: Entry) -> str:
+    def row(self, entry: Listed) -> str:
         href, text = _href(entry), _bdi(shown(entry.name))
         if entry.is_directory:
             link, size, kind = f'<a href="{href}">{text}/</a>', "", " class=dir"
@@ -125,7 +125,7 @@ class JsonListing:
         path = "".join(f"/{_in_unicode(name)}" for name in self._names)
         return f'{{"path": {json.dumps(path + "/")}, "entries": ['
 
-    def row(self, entry: Entry) -> str:
+    def row(self, entry: Listed) -> str:
         told = {
             "name": _in_unicode(entry.name),
             "is_dir": entry.is_directory,
@@ -161,7 +161,7 @@ def _crumbs(up: int) -> list[int]:
     return [0, *range(max(1, up - _CRUMBS), up)] if up else []
 
 
-def _href(entry: Entry) -> str:
+def _href(entry: Listed) -> str:
     # "./" keeps a client from taking what stands before a colon for a scheme, even one that decodes first.
     before = "./" if ":" in entry.name else ""
     return f"{before}{quoted(entry.name)}{'/' if entry.is_directory else ''}"

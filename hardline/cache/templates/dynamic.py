@@ -22,8 +22,8 @@ from hardline import log
 from hardline.cache.files.tree import Tree
 from hardline.cache.kept import layout
 from hardline.cache.recent import Recent
-from hardline.cache.templates.bodies import Bodies, Body
 from hardline.cache.templates.rendering import MAX_PARAMETERS
+from hardline.cache.templates.uploads import Upload, Uploads
 from hardline.cache.templates.workers import Page, RenderingFailed, TooBusy, Workers
 from hardline.disks import Disk, DiskHangs
 from hardline.http.look import FILES_POLICY, REFERRER_POLICY
@@ -53,7 +53,7 @@ _EMPTY = {204, 205, 304}
 
 _MADE = Disk("a page that was made")
 
-_bodies = Bodies()  # of all sites
+_uploads = Uploads()  # of all sites
 
 
 def program(root: Path) -> tuple[str, ...]:
@@ -64,14 +64,14 @@ def program(root: Path) -> tuple[str, ...]:
 class DynamicPages:
     """The templates below `root`; `tree` says what a visitor may know of.
 
-    `workers` are ended with it.  Several may share `bodies`, as all sites of a node do.
+    `workers` are ended with it.  Several may share `uploads`, as all sites of a node do.
     """
 
-    def __init__(self, root: Path, tree: Tree, workers: Workers | None = None, bodies: Bodies = _bodies) -> None:
+    def __init__(self, root: Path, tree: Tree, workers: Workers | None = None, uploads: Uploads = _uploads) -> None:
         self._root = os.path.abspath(root)
         self._tree = tree
         self._workers = workers or Workers(program(root))
-        self._bodies = bodies
+        self._uploads = uploads
         self._recent: Recent[tuple[str, ...]] = Recent(lambda found: sum(map(len, found)))
 
     async def aclose(self) -> None:
@@ -92,10 +92,11 @@ class DynamicPages:
             return None
         if target.query.count("&") >= MAX_PARAMETERS:
             return problem(request, 400, "Too much was asked", f"A page takes at most {MAX_PARAMETERS} parameters.")
-        with self._bodies.one(partial(request.content.set_exception, TooBusy("too much was sent by others"))) as body:
+        give_up = partial(request.content.set_exception, TooBusy("too much was sent by others"))
+        with self._uploads.one(give_up) as upload:
             try:
                 async with asyncio.timeout(BODY_TIME):
-                    data = await _read_body(request, body)
+                    data = await _read_body(request, upload)
             except TimeoutError:
                 return _unread(request, 408, "Too slow", "What was sent did not come to its end in time.")
             except TooBusy:
@@ -173,7 +174,7 @@ def _unread(request: web.BaseRequest, status: int, title: str, explanation: str)
     return answer
 
 
-async def _read_body(request: web.BaseRequest, body: Body) -> bytes | None:
+async def _read_body(request: web.BaseRequest, upload: Upload) -> bytes | None:
     """All of a request's body; None when that is too much."""
     if (request.content_length or 0) > MAX_BODY:
         return None
@@ -181,11 +182,11 @@ async def _read_body(request: web.BaseRequest, body: Body) -> bytes | None:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     async for piece in request.content.iter_any():
-        if body.add(piece) > MAX_BODY:
+        if upload.add(piece) > MAX_BODY:
             return None
-    if body.dropped:
+    if upload.dropped:
         raise TooBusy("too much was sent by others")
-    return body.finish()
+    return upload.finish()
 
 
 def _head(page: Page) -> web.StreamResponse:

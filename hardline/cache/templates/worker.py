@@ -27,7 +27,7 @@ from hardline.cache.templates.rendering import MAX_PAGE, MAX_PARAMETERS, Respons
 _MAX_TEMPLATES = 256
 
 
-class Page:
+class Output:
     """What a template has written, as far as there is room for it."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Templates(TemplateCollection):  # type: ignore[misc]
 
 def render(templates: Templates, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
     """A request as the page it leads to.  Raises whatever the template raises."""
-    page, response = Page(), Response()
+    output, response = Output(), Response()
     template = templates.get_template(request["template"])
     query = parse_qsl(request["query"], keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
     names = {
@@ -96,13 +96,13 @@ def render(templates: Templates, request: dict[str, Any], body: bytes) -> tuple[
         "body": body,
         "response": response,
     }
-    template.render_context(Context(page, **names))
+    template.render_context(Context(output, **names))
     headers = [
         (str(name), str(value))
         for name, values in response.headers.items()
         for value in (values if isinstance(values, list | tuple) else [values])
     ]
-    data = page.getvalue().encode("utf-8", "replace")
+    data = output.getvalue().encode("utf-8", "replace")
     if len(data) > MAX_PAGE:
         raise ValueError(f"the page is longer than {MAX_PAGE >> 20} MB")
     return {"status": int(response.status), "headers": headers}, data

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from hardline.cache.files.listing import (
     POLICY,
-    Entry,
     HtmlListing,
     JsonListing,
+    Listed,
     from_key,
     iso_time,
     readable_size,
@@ -94,19 +94,19 @@ class Page(HTMLParser):
             self.links[-1] = href, said + data
 
 
-def page(*entries: Entry, names: tuple[str, ...] = (), wrong: str = "") -> str:
+def page(*entries: Listed, names: tuple[str, ...] = (), wrong: str = "") -> str:
     form = HtmlListing(names)
     return form.opening() + "".join(map(form.row, entries)) + form.closing(len(entries), wrong)
 
 
-def listed(*entries: Entry, names: tuple[str, ...] = (), wrong: str = "") -> dict:
+def listed(*entries: Listed, names: tuple[str, ...] = (), wrong: str = "") -> dict:
     form = JsonListing(names)
     rows = form.separator.join(map(form.row, entries))
     return json.loads(form.opening() + rows + form.closing(len(entries), wrong))
 
 
-def file(name: str, size: int = 1, modified: int = 1_700_000_000) -> Entry:
-    return Entry(name, False, size, modified)
+def file(name: str, size: int = 1, modified: int = 1_700_000_000) -> Listed:
+    return Listed(name, False, size, modified)
 
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -124,8 +124,8 @@ def test_any_name_is_escaped_and_its_link_leads_to_it(name, is_directory):
 
 
 def check_link(name: str, is_directory: bool) -> None:
-    entry = Entry(name, is_directory, 1, 1)
-    seen, plain = Page(page(entry)), Page(page(Entry("plain", is_directory, 1, 1)))
+    entry = Listed(name, is_directory, 1, 1)
+    seen, plain = Page(page(entry)), Page(page(Listed("plain", is_directory, 1, 1)))
     (href, said), *_ = seen.links
     base = "http://x.localhost:7009/gateway/a/b/"
     led = urlsplit(urljoin(base, href))
@@ -151,7 +151,7 @@ def test_a_page_leads_up_but_not_out():
 
 
 def test_a_page_tells_sizes_and_dates():
-    seen = Page(page(file("a", 123_456), Entry("d", True, 0, 0)))
+    seen = Page(page(file("a", 123_456), Listed("d", True, 0, 0)))
     assert "121 KB" in seen.text
     assert "2023-11-14 22:13" in seen.text
     assert "Modified (UTC)" in seen.text
@@ -173,7 +173,7 @@ def test_an_empty_directory_says_so_and_what_went_wrong_is_told():
 
 def test_a_markdown_text_can_be_had_as_a_page():
     assert Page(page(file("READ ME.md"))).links[1] == ("READ%20ME.md?as_markdown=1", "as a page")
-    assert len(Page(page(Entry("x.md", True, 0, 0))).links) == 1
+    assert len(Page(page(Listed("x.md", True, 0, 0))).links) == 1
 
 
 def test_no_page_runs_scripts_or_loads_anything():
@@ -188,7 +188,7 @@ def test_no_page_runs_scripts_or_loads_anything():
 
 
 def test_json_has_what_ptth_has_and_more():
-    answer = listed(file("ünï.txt", 5), Entry("d", True, 0, 0), names=("src", "x y"))
+    answer = listed(file("ünï.txt", 5), Listed("d", True, 0, 0), names=("src", "x y"))
     assert answer["path"] == "/src/x y/"
     assert answer["complete"] is True
     assert answer["entries"] == [

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.cache.templates import dynamic
-from hardline.cache.templates.bodies import Bodies, Body
+from hardline.cache.templates.uploads import Upload, Uploads
 from tests.cache.pages_served import Asking, read_answer, served, template
 from tests.support import needs
 
@@ -20,11 +20,11 @@ LIMIT = 1000
 
 @pytest.mark.pure
 def test_the_longest_that_is_not_whole_gives_way():
-    bodies, gone = Bodies(LIMIT), []
+    uploads, gone = Uploads(LIMIT), []
     with (
-        bodies.one(lambda: gone.append("long")) as long,
-        bodies.one(lambda: gone.append("whole")) as whole,
-        bodies.one(lambda: gone.append("short")) as short,
+        uploads.one(lambda: gone.append("long")) as long,
+        uploads.one(lambda: gone.append("whole")) as whole,
+        uploads.one(lambda: gone.append("short")) as short,
     ):
         long.add(bytes(400))
         whole.add(bytes(500))
@@ -44,14 +44,14 @@ def test_the_longest_that_is_not_whole_gives_way():
 @pytest.mark.pure
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 400))))
 def test_all_of_them_never_hold_more_than_the_limit_and_what_is_whole(steps):
-    bodies = Bodies(LIMIT)
-    open_now: dict[int, tuple[Body, object]] = {}
+    uploads = Uploads(LIMIT)
+    open_now: dict[int, tuple[Upload, object]] = {}
     for who, size in steps:
         if who not in open_now:
-            context = bodies.one(lambda: None)
+            context = uploads.one(lambda: None)
             open_now[who] = context.__enter__(), context
-        body, context = open_now[who]
-        body.add(bytes(size))
+        upload, context = open_now[who]
+        upload.add(bytes(size))
         assert sum(len(each._data) for each, _ in open_now.values()) <= LIMIT
         if not size:
             context.__exit__(None, None, None)  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """What visitors send to pages, as far as it is in memory: bounded for all of them together.
 
-    a body ── piece by piece ──▶ Bodies ── too much in all? ──▶ the longest that is not whole is given up
+    a body ── piece by piece ──▶ Uploads ── too much in all? ──▶ the longest that is not whole is given up
 
 So whoever holds most gives way, and a form of a few lines is never refused for somebody else's megabytes.
 """
@@ -13,29 +13,29 @@ from collections.abc import Callable, Iterator
 IN_ALL = 32 << 20  # bytes
 
 
-class Bodies:
+class Uploads:
     """The bodies that are being read, or wait for their page."""
 
     def __init__(self, limit: int = IN_ALL) -> None:
         self._limit = limit
-        self._held: dict[Body, int] = {}
+        self._held: dict[Upload, int] = {}
         self._total = 0
 
     @contextlib.contextmanager
-    def one(self, give_up: Callable[[], None]) -> Iterator[Body]:
+    def one(self, give_up: Callable[[], None]) -> Iterator[Upload]:
         """One more, as long as the context lasts; `give_up` is called when it is to be read no further."""
-        body = Body(self, give_up)
-        self._held[body] = 0
+        upload = Upload(self, give_up)
+        self._held[upload] = 0
         try:
-            yield body
+            yield upload
         finally:
-            self.count(body, 0)
-            self._held.pop(body, None)
+            self.count(upload, 0)
+            self._held.pop(upload, None)
 
-    def count(self, body: Body, size: int) -> None:
-        """`body` has `size` bytes now."""
-        self._total += size - self._held[body]
-        self._held[body] = size
+    def count(self, upload: Upload, size: int) -> None:
+        """`upload` has `size` bytes now."""
+        self._total += size - self._held[upload]
+        self._held[upload] = size
         while self._total > self._limit:
             unfinished = [each for each in self._held if not each.whole and self._held[each]]
             if not unfinished:
@@ -44,11 +44,11 @@ class Bodies:
             longest.drop()
 
 
-class Body:
+class Upload:
     """One of them."""
 
-    def __init__(self, bodies: Bodies, give_up: Callable[[], None]) -> None:
-        self._bodies, self._give_up = bodies, give_up
+    def __init__(self, uploads: Uploads, give_up: Callable[[], None]) -> None:
+        self._uploads, self._give_up = uploads, give_up
         self._data = bytearray()
         self.whole = self.dropped = False
 
@@ -56,7 +56,7 @@ class Body:
         """Append `piece`; how many bytes it has."""
         if not self.dropped:
             self._data += piece
-            self._bodies.count(self, len(self._data))
+            self._uploads.count(self, len(self._data))
         return len(self._data)
 
     def finish(self) -> bytes:
@@ -68,5 +68,5 @@ class Body:
         """Forget it; it is not read further."""
         self.dropped = True
         self._data = bytearray()
-        self._bodies.count(self, 0)
+        self._uploads.count(self, 0)
         self._give_up()
