@@ -108,7 +108,7 @@ class Fetch:
         interim: Interim | None,
     ) -> None:
         self.key = key
-        self.wanted = wanted  # by what visitors with the same wish are known; None: it is for its first visitor
+        self.wanted = wanted  # visitors who want the same may join; None: it is for its first visitor
         self.is_stored = False
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.outdated = False  # somebody has changed it meanwhile: it must not be stored

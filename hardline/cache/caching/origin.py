@@ -142,7 +142,7 @@ class Origin:
     def _url(self, target: str) -> URL:
         service = self._service
         scheme = "https" if service.kind == "https" else "http"
-        # Given as a path, a target is sent letter by letter, with whatever stands in it.
+        # aiohttp sends a target that it has as a path letter by letter, whatever stands in it.
         return URL.build(
             scheme=scheme, host=service.host or "localhost", port=service.port or None, path=target, encoded=True
         )
@@ -182,8 +182,8 @@ class _Asking:
     connection: HeadFirst | None = None
 
     def over(self, connection: Connection) -> Connection:
-        # Not the connector's force_close: that sends `Connection: close`, behind which some servers (Jetty) send bodies
-        # that only the end of the connection ends, so that one which breaks off looks whole.
+        # The connector's own force_close would send `Connection: close`.  Some servers (Jetty) answer that with bodies
+        # that only the end of the connection ends, and one that breaks off would look whole.
         if connection.protocol is not None:
             connection.protocol.force_close()
         self.connection = HeadFirst.on(connection, self.interim)

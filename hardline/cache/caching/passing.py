@@ -89,7 +89,7 @@ async def _switch(request: web.BaseRequest, reply: Reply, now: float) -> web.Str
     if request.transport is None:
         raise ConnectionResetError("the visitor has left")
     visitor, service = UpgradedEnd(), UpgradedEnd()
-    # All that is used of the WebSocketReader which it expects: the way to what has arrived already.
+    # aiohttp expects a WebSocketReader.  It uses only what a Handover has, to give it what has arrived already.
     request.protocol.set_parser(Handover(visitor))  # type: ignore[arg-type]
     visitor.take_over(request.transport)
     reply.hand_over(service)
