@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import ipaddress
 import secrets
 import socket
@@ -22,33 +21,13 @@ import uuid
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
-from hardline import log
 from hardline.discovery.answering import AnswerPolicy, LanService
 from hardline.discovery.heard import Heard, Sender
-from hardline.discovery.interfaces import InterfaceAddress, by_importance, interface_addresses
-from hardline.discovery.lpd import (
-    BROADCAST,
-    MAX_PACKET,
-    PORT,
-    VERSION,
-    Answer,
-    Goodbye,
-    Search,
-    parse,
-    sealed,
-    search_code,
-)
-from hardline.discovery.multicast import (
-    IN_ENOUGH_GROUPS,
-    family_of,
-    group_of,
-    hearing_socket,
-    joins,
-    set_membership,
-    speaking_socket,
-)
+from hardline.discovery.interfaces import InterfaceAddress, interface_addresses
+from hardline.discovery.lpd import MAX_PACKET, VERSION, Answer, Goodbye, Search, parse, sealed, search_code
 from hardline.discovery.offers import Offer, Offers
 from hardline.discovery.rates import Rate, Rates
+from hardline.discovery.sockets import LanSockets
 from hardline.errors import PeerError
 from hardline.identity import KeyHash, Label, utc_day
 from hardline.routes import Candidate, Endpoint, PathKind, Trust
@@ -59,7 +38,6 @@ BROWSE_AT = 0.5
 GIVE_UP_AT = 1.0
 
 _BATCH = 16  # packets per turn of the event loop: a flood must leave time for everybody else
-_REMEMBERED_SOURCES = 1024
 _ONCE_MORE = 0.05  # seconds until a search that had to wait looks whether there is room
 
 # A link-local address works on this link and nowhere else, and what works is remembered: others may come first.
@@ -75,7 +53,6 @@ BROWSE_PAUSE = 1.0
 _ANSWERED_WITHIN = 0.3
 _MISSED_FOR = 3.0
 _CODES_FOR = 0.2
-_MAX_HEARING = 32  # sockets of a family
 _MAX_MISSED = 256
 
 
@@ -131,7 +108,6 @@ class Lan:
         broadcast: bool = True,
     ) -> None:
         self._services, self._port, self._clock, self._bind = services, port, clock, tuple(bind)
-        self._multicast, self._broadcast = multicast, broadcast
         self._cookies: deque[str] = deque([str(uuid.uuid4())], maxlen=2)  # what the old one said may still come
         self._policy = AnswerPolicy()
         self._offers = Offers()
@@ -143,19 +119,13 @@ class Lan:
         self._browse_at = float("-inf")  # the last one was sent, or the next one will be
         self._browse_later: asyncio.TimerHandle | None = None
         self._said: dict[Label, str] = {}  # by which word it is taken back
-        self._known: dict[tuple[str, object], InterfaceAddress | None] = {}
-        self._hearing: dict[socket.AddressFamily, list[socket.socket]] = {}
-        self._speaking: dict[InterfaceAddress, socket.socket] = {}
-        self._refused: set[InterfaceAddress] = set()
-        self._deaf: set[InterfaceAddress] = set()
-        self._warned = False
+        self._sockets = LanSockets(self._readable, multicast=multicast, broadcast=broadcast)
         self._changed = asyncio.Event()
 
     async def open(self) -> None:
         """Hear and speak on the interfaces that are there now."""
-        for family in (socket.AF_INET, socket.AF_INET6):
-            self._hear(family)
-        self._follow(await asyncio.to_thread(interface_addresses, self._bind))
+        self._sockets.open()
+        self._sockets.follow(await asyncio.to_thread(interface_addresses, self._bind))
 
     async def run(self) -> None:
         """Follow the interfaces as they come and go, until cancelled."""
@@ -164,7 +134,7 @@ class Lan:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
                     await self._changed.wait()
-            self._follow(await asyncio.to_thread(interface_addresses, self._bind))
+            self._sockets.follow(await asyncio.to_thread(interface_addresses, self._bind))
 
     def refresh(self) -> None:
         """Look at the interfaces now."""
@@ -190,7 +160,7 @@ class Lan:
         if self._browse_later is not None:
             self._browse_later.cancel()
         self._say_goodbye(list(self._said))
-        self._close()
+        self._sockets.close()
 
     async def find(self, target: KeyHash) -> AsyncGenerator[Candidate, None]:
         """As Finder.find; ends after GIVE_UP_AT seconds, or when others' browsing made its own late."""
@@ -207,7 +177,7 @@ class Lan:
             while loop.time() < ends:
                 if plan and plan[0] <= loop.time():
                     if (self._again if asked else self._first).takes(loop.time()):
-                        self._send_everywhere(rolling)
+                        self._sockets.send_everywhere(rolling)
                         asked = True
                     elif not asked:
                         plan.insert(1, loop.time() + _ONCE_MORE)
@@ -259,106 +229,13 @@ class Lan:
 
     def _send_browse(self) -> None:
         self._browse_later = None
-        self._send_everywhere(Search("", self._cookie, VERSION).encode())
-
-    # Sockets.
-
-    def _hear(self, family: socket.AddressFamily) -> None:
-        try:
-            self._listen(family)
-        except OSError as failure:
-            # Searching still works; being found by others does not.
-            log.warning("lan.deaf", family=family.name, port=PORT, reason=str(failure))
-
-    def _listen(self, family: socket.AddressFamily, address: InterfaceAddress | None = None) -> None:
-        """Open the first socket of a family, or one more for `address`."""
-        hearing = hearing_socket(family, group_only=address is not None)
-        try:
-            if address is not None:
-                set_membership(hearing, address, member=True)
-        except OSError:
-            hearing.close()
-            raise
-        self._hearing.setdefault(family, []).append(hearing)
-        asyncio.get_running_loop().add_reader(hearing, self._readable, hearing)
-
-    def _follow(self, addresses: frozenset[InterfaceAddress]) -> None:
-        self._known.clear()
-        self._refused &= addresses
-        self._deaf &= addresses
-        for gone in self._speaking.keys() - addresses:
-            self._drop(gone)
-        for address in by_importance(self._deaf):
-            self._join(address)
-        for address in by_importance(addresses - self._speaking.keys()):
-            try:
-                speaking = speaking_socket(address)
-            except OSError as failure:  # a new IPv6 address cannot be used for its first second or two
-                if address not in self._refused:
-                    log.debug("lan.skipped", interface=address.name, address=address.address, reason=str(failure))
-                self._refused.add(address)
-                continue
-            self._speaking[address] = speaking
-            asyncio.get_running_loop().add_reader(speaking, self._readable, speaking)
-            self._join(address)
-            log.debug("lan.joined", interface=address.name, address=address.address)
-
-    def _join(self, address: InterfaceAddress) -> None:
-        """Hear the group there; where a socket is in as many groups as one may be, by another one."""
-        family = family_of(address)
-        if family not in self._hearing:
-            return
-        self._deaf.discard(address)
-        try:
-            for hearing in self._hearing[family]:
-                if joins(hearing, address):
-                    return
-            if len(self._hearing[family]) >= _MAX_HEARING:
-                raise OSError(errno.ENOBUFS, "in as many groups as may be")
-            self._listen(family, address)
-        except OSError as failure:
-            self._deaf.add(address)
-            # Anything else happens while interfaces come and go.
-            worth = failure.errno in IN_ENOUGH_GROUPS and not self._warned
-            self._warned |= worth
-            say = log.warning if worth else log.debug
-            say("lan.not_joined", interface=address.name, reason=str(failure), consequence="tried again")
-
-    def _drop(self, address: InterfaceAddress) -> None:
-        speaking = self._speaking.pop(address)
-        asyncio.get_running_loop().remove_reader(speaking)
-        speaking.close()
-        family = family_of(address)
-        if any(other.index == address.index and family_of(other) == family for other in self._speaking):
-            return
-        for hearing in self._hearing.get(family, ()):
-            with contextlib.suppress(OSError):
-                set_membership(hearing, address, member=False)
-
-    def _close(self) -> None:
-        loop = asyncio.get_running_loop()
-        for one in (*(one for several in self._hearing.values() for one in several), *self._speaking.values()):
-            loop.remove_reader(one)
-            one.close()
-        self._hearing.clear()
-        self._speaking.clear()
+        self._sockets.send_everywhere(Search("", self._cookie, VERSION).encode())
 
     # Sending.
 
-    def _send_everywhere(self, packet: bytes) -> None:
-        for address, speaking in list(self._speaking.items()):
-            self._speak(speaking, packet, address)
-
     def _say_goodbye(self, labels: Iterable[Label]) -> None:
         for label in labels:
-            self._send_everywhere(Goodbye(self._port(), self._said.pop(label)).encode())
-
-    def _speak(self, speaking: socket.socket, packet: bytes, address: InterfaceAddress) -> None:
-        if self._multicast:
-            scope = (0, address.index) if speaking.family == socket.AF_INET6 else ()
-            _send(speaking, packet, (group_of(speaking), PORT, *scope))
-        if self._broadcast and speaking.family == socket.AF_INET:
-            _send(speaking, packet, (BROADCAST, PORT))
+            self._sockets.send_everywhere(Goodbye(self._port(), self._said.pop(label)).encode())
 
     # Receiving.
 
@@ -370,7 +247,7 @@ class Lan:
                 return  # nothing more, or an ICMP error for an earlier answer of ours
             if data.startswith(b"HARDLINE-"):
                 source = str(sender[0]).partition("%")[0]
-                interface = self._attached(source, sender)
+                interface = self._sockets.attached(source, sender)
                 if interface is not None and self._is_read(data, source):
                     with contextlib.suppress(PeerError):
                         self._packet(parse(data), source, sender, interface)
@@ -416,9 +293,8 @@ class Lan:
 
     def _ask(self, to: Sender, question: Search) -> None:
         """A question to one address alone."""
-        interface = self._attached(str(to[0]).partition("%")[0], to)
-        if interface is not None and (speaking := self._speaking.get(interface)) is not None:
-            _send(speaking, question.encode(), to)
+        if (interface := self._sockets.attached(str(to[0]).partition("%")[0], to)) is not None:
+            self._sockets.send(interface, question.encode(), to)
 
     def _answer(self, search: Search, source: str, sender: Sender, interface: InterfaceAddress) -> None:
         day, now = utc_day(self._clock()), asyncio.get_running_loop().time()
@@ -430,36 +306,6 @@ class Lan:
             packet = Answer(
                 self._port(), reply.name, self._cookie, title, version=VERSION, day=day, to=search.word, end=end
             ).encode()
-            speaking = self._speaking.get(interface)
-            if speaking is None:
-                continue
-            _send(speaking, packet, sender)
-            if reply.to_all and self._multicast:
-                scope = (0, interface.index) if speaking.family == socket.AF_INET6 else ()
-                _send(speaking, packet, (group_of(speaking), PORT, *scope))
-
-    def _attached(self, source: str, sender: Sender) -> InterfaceAddress | None:
-        """The address of ours on the subnet that `source` is on; a link-local one by its scope."""
-        scope = sender[3] if len(sender) > 3 else 0
-        key = (source, scope)
-        if key not in self._known:
-            if len(self._known) >= _REMEMBERED_SOURCES:
-                self._known.clear()
-            self._known[key] = self._look_up(source, scope)
-        return self._known[key]
-
-    def _look_up(self, source: str, scope: object) -> InterfaceAddress | None:
-        try:
-            address = ipaddress.ip_address(source)
-        except ValueError:
-            return None
-        for own in self._speaking:
-            if address in own.network and (not scope or own.index == scope):
-                return own
-        return None
-
-
-def _send(speaking: socket.socket, packet: bytes, to: Sender) -> None:
-    # Interfaces come and go, firewalls say EPERM, ICMP errors of earlier packets surface here: searches are repeated.
-    with contextlib.suppress(OSError):
-        speaking.sendto(packet, to)
+            self._sockets.send(interface, packet, sender)
+            if reply.to_all:
+                self._sockets.send_to_group(interface, packet)

@@ -706,7 +706,7 @@ async def interfaces_come_and_go() -> None:
             visitor.refresh()
             await until_found(visitor, wiki.label.key_hash, there=False)
             async with asyncio.timeout(100):
-                while host._speaking or visitor._speaking:
+                while host._sockets.speaking or visitor._sockets.speaking:
                     await asyncio.sleep(0)
         await tasks.aclose()
 
