@@ -16,10 +16,11 @@ import pytest
 
 from hardline.discovery.answering import LanService
 from hardline.discovery.dnssd import HEAD_START, DnsSd
+from hardline.discovery.gate import MAX_ANSWER
 from hardline.discovery.instances import Instances, Record, text_of
 from hardline.discovery.interfaces import interface_addresses
 from hardline.discovery.lan import GIVE_UP_AT
-from hardline.discovery.mdns import MAX_ANSWER, Mdns
+from hardline.discovery.mdns import Mdns
 from hardline.identity import KeyHash, Label
 from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
 from hardline.showable import is_plain
@@ -331,7 +332,7 @@ def found(packet: bytes, label: Label, source: str = HERE) -> list[str]:
     async def main() -> list[str]:
         heard: list[Record] = []
         async with hearing(heard) as mdns:
-            mdns.passes(packet, (source, 5353))
+            mdns.gate.passes(packet, (source, 5353))
         instances = Instances()
         instances.heard(heard, source, 0.0)
         return [str(endpoint) for _, endpoint in instances.endpoints(label.key_hash, 0.0)]
@@ -418,7 +419,7 @@ def test_no_packet_however_cut_or_changed_does_harm():
         async with hearing(heard) as mdns:
             for number, packet in enumerate(chunk):
                 # A source of its own for each: their rate is another test's subject.
-                mdns.passes(packet, (f"127.1.{number // 250}.{number % 250}", 5353))
+                mdns.gate.passes(packet, (f"127.1.{number // 250}.{number % 250}", 5353))
         return len(heard)
 
     read = sum(asyncio.run(some(packets[start : start + 150])) for start in range(0, len(packets), 150))
@@ -446,9 +447,9 @@ def test_packets_that_come_too_fast_are_dropped_unread():
         packet = announcement(target(), HERE)
         async with hearing(heard) as mdns:
             for _ in range(5000):
-                mdns.passes(packet, ("127.0.0.66", 5353))
+                mdns.gate.passes(packet, ("127.0.0.66", 5353))
             of_one = len(heard)
-            mdns.passes(packet, ("127.0.0.67", 5353))
+            mdns.gate.passes(packet, ("127.0.0.67", 5353))
             return of_one, len(heard) - of_one
 
     of_one, of_another = asyncio.run(main())

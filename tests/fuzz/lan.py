@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import replace
 
+from hardline.discovery.gate import Gate
 from hardline.discovery.instances import (
     LIFETIME,
     MAX_ADDRESSES,
@@ -27,7 +28,6 @@ from hardline.discovery.instances import (
 )
 from hardline.discovery.interfaces import InterfaceAddress
 from hardline.discovery.lpd import MAX_PACKET, MAX_TITLE, Answer, Search, clean_title, parse
-from hardline.discovery.mdns import Mdns
 from hardline.discovery.offers import MAX_OFFERS, MAX_PER_SOURCE
 from hardline.errors import PeerError
 from hardline.identity import KeyHash, Label
@@ -108,7 +108,7 @@ def dnssd_records(data: bytes) -> None:
 def dnssd_packet(data: bytes) -> None:
     """A packet as zeroconf reads it: records of ours or none, and addresses of this network only."""
     table = Instances()
-    records = list(_mdns()._records(data, "192.0.2.9", INTERFACE))
+    records = list(_gate().records(data, "192.0.2.9", INTERFACE))
     for record in records:
         if isinstance(record, Address):
             address = ipaddress.ip_address(record.address)
@@ -123,10 +123,10 @@ def dnssd_packet(data: bytes) -> None:
 
 
 @functools.cache
-def _mdns() -> Mdns:
-    mdns = Mdns(lambda records, source: None)
-    mdns._know([INTERFACE])
-    return mdns
+def _gate() -> Gate:
+    gate = Gate(lambda records, source: None)
+    gate.know([INTERFACE])
+    return gate
 
 
 _NAMES = ["wiki", "Wiki", "notes", "é", "a b", "", "x" * 63, "hardline-1.local."]
