@@ -3,6 +3,7 @@
     addresses ── netlink (ifaddr) ──▶ every address of every interface
               ── where that is forbidden (systemd's RestrictAddressFamilies, a sandbox): ioctl and /proc, one warning
     routes    ── /proc/net ─────────▶ the default routes, the preferred one first
+    flags_6   ── /proc/net ─────────▶ which IPv6 addresses cannot be used yet, or should not be any more
     is_made   ── /sys/class/net ────▶ an interface that only exists in the computer: a bridge, one end of a veth
 
 What cannot be read is as if it were not there: elsewhere than on Linux no route is known, and no interface is made.
@@ -81,6 +82,11 @@ def routes() -> tuple[Route, ...]:
                 router = str(ipaddress.IPv6Address(hop)) if hop else ""
                 found.append((int(fields[5], 16), Route(fields[9], router)))
     return tuple(dict.fromkeys(route for _, route in sorted(found, key=lambda entry: entry[0])))
+
+
+def flags_6() -> frozenset[tuple[str, ...]]:
+    """Every IPv6 address with its flags, as the kernel writes them: tentative, deprecated.  Blocks for a moment."""
+    return frozenset(tuple(fields) for fields in _lines("if_inet6"))
 
 
 def has_carrier(interface: str) -> bool:

@@ -23,7 +23,7 @@ from hardline.config import NodeSettings
 from hardline.discovery.asked import AskedAddress
 from hardline.discovery.interfaces import InterfaceAddress, limited
 from hardline.discovery.reached import Reached
-from hardline.discovery.roaming import NetworkWatch
+from hardline.discovery.roaming import Follower, NetworkWatch
 from hardline.discovery.whereabouts import Whereabouts
 from hardline.identity import KeyHash
 from hardline.routes import Endpoint
@@ -56,7 +56,7 @@ class WayHere:
 
 
 class Reach:
-    """Everything of one node that goes beyond its LAN.  `start`, then `aclose`.
+    """Everything of one node that goes beyond its LAN.  `look`, `start`, then `aclose`.
 
     `services` are those offered now, `listening` where other nodes may connect; `moved` is called when this machine's
     network is another, with whether its addresses are too; `protocol_of` what a host was heard to speak, "" for none.
@@ -133,9 +133,16 @@ class Reach:
         """All addresses of this machine."""
         return self._watch.addresses
 
+    async def look(self) -> None:
+        """Look at the addresses of this machine: from now on they are known."""
+        await self._watch.look()
+
+    def follow(self, follower: Follower) -> None:
+        """As NetworkWatch.follow."""
+        self._watch.follow(follower)
+
     async def start(self) -> None:
         """Begin; `listening` must be known."""
-        await self._watch.look()
         self._tasks.start(keep_running(self._watch.run, "network"), "network")
         if self._mappings is None and self._advice:
             log.event("whereabouts.unknown", advice=self._advice)

@@ -112,6 +112,17 @@ def test_what_goes_while_it_is_looked_at_is_of_no_note(tmp_path: Path, monkeypat
     assert not machine.is_made("lo"), "of what is there, and cannot be read, nothing is known"
 
 
+def test_what_the_kernel_says_of_ipv6_addresses_is_told_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "_KERNEL", tmp_path)
+    assert machine.flags_6() == frozenset()
+    line = "fe80000000000000000000fffe000001 02 40 20 {} eth0\n"
+    (tmp_path / "if_inet6").write_text(line.format("c0"))
+    tentative = machine.flags_6()
+    (tmp_path / "if_inet6").write_text(line.format("80"))
+    assert len(tentative) == 1
+    assert machine.flags_6() != tentative
+
+
 def test_where_all_is_made_all_is_of_note():
     """A container, or a test: it knows nothing else."""
     told, _ = ask(MACHINE)

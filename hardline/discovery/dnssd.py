@@ -9,16 +9,16 @@ An answer proves nothing: it is a candidate like any other.  Source: docs/PROTOC
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hardline import log
 from hardline.discovery.answering import LanService
+from hardline.discovery.following import Following
 from hardline.discovery.instances import SERVICE_TYPE, Instances, Record, names_for
-from hardline.discovery.interfaces import InterfaceAddress, interface_addresses
-from hardline.discovery.lan import GIVE_UP_AT, LOOK_EVERY
+from hardline.discovery.interfaces import InterfaceAddress
+from hardline.discovery.lan import GIVE_UP_AT
 from hardline.discovery.offers import Offer
 from hardline.discovery.rates import Rate
 from hardline.identity import KeyHash, Label
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 HEAD_START = 0.04  # seconds: where the packets get through, DNS-SD costs nothing
 ASK_AGAIN_AT = 0.25
 PROBE_WAIT = 0.25
+JUDGE_AFTER = 3.0  # from when somebody is heard to claim a name of ours: whoever is loud costs no more than that
 
 _MAX_CANDIDATES = 16
 _MAX_PER_SOURCE = 4
@@ -57,7 +58,7 @@ class _Search:
 
 
 class DnsSd:
-    """Finds others, and announces the listed ones among `services`, while `run` runs.
+    """Finds others, and announces the listed ones among `services`, while `run` runs, where it is told to `follow`.
 
     `port` is the one that this node really listens on, `bind` the addresses whose interfaces are used (none: all).
     """
@@ -68,32 +69,34 @@ class DnsSd:
     def __init__(
         self, *, services: Callable[[], Sequence[LanService]], port: Callable[[], int], bind: Sequence[str] = ()
     ) -> None:
-        self._services, self._port, self._bind = services, port, tuple(bind)
+        self._services, self._port = services, port
+        self._following = Following(bind)
         self._instances = Instances()
         self._searches: set[_Search] = set()
         self._mdns: Mdns | None = None
         self._names: dict[tuple[Label, str], str] = {}  # of (label, title)
         self._rivals: set[tuple[str, str]] = set()  # who claims a name of ours
-        self._changed = asyncio.Event()
+        self._judging: asyncio.TimerHandle | None = None
         self._asking, self._completing = Rate(5, 2), Rate(5, 2)
         self._warned = self._renamed = False
 
     async def run(self) -> None:
         """Announce what is offered, and follow services and interfaces as they change, until cancelled."""
         while True:
-            self._changed.clear()
-            addresses = await asyncio.to_thread(interface_addresses, self._bind)
+            addresses, left = self._following.take(), True
             if self._mdns is not None or await self._open(addresses):
-                await self._follow(addresses)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
-                    await self._changed.wait()
+                left = await self._follow(addresses)
+            await self._following.wait(left=left)
+
+    def follow(self, addresses: frozenset[InterfaceAddress]) -> None:
+        """This machine has these addresses now."""
+        self._following.told(addresses)
 
     def refresh(self) -> None:
-        """Look at the services and interfaces now."""
+        """Look at the services now."""
         if self._mdns is not None:
             self._mdns.hush({label for label, _ in self._listed()})
-        self._changed.set()
+        self._following.nudge()
 
     def moved(self) -> None:
         """This machine is in another network: what was heard in the old one does not hold here, nor its own name."""
@@ -104,6 +107,8 @@ class DnsSd:
 
     async def aclose(self) -> None:
         """Say goodbye and close every socket; `run` has ended.  Idempotent."""
+        if self._judging is not None:
+            self._judging.cancel()
         mdns, self._mdns = self._mdns, None
         if mdns is not None:
             await mdns.aclose()
@@ -163,6 +168,19 @@ class DnsSd:
                 search.news.set()
         if self._searches:
             self._ask_for_the_rest()
+        if self._judging is None and self._rivals_of(self._names.values()) != self._rivals:
+            self._judging = asyncio.get_running_loop().call_later(JUDGE_AFTER, self._judge)
+
+    def _judge(self) -> None:
+        self._judging = None
+        self._following.nudge()
+
+    def _rivals_of(self, names: Collection[str]) -> set[tuple[str, str]]:
+        """Who else claims names of ours."""
+        if not names:
+            return set()
+        claims = self._instances.names()
+        return {(name, server) for name in names for server in claims.get(name.lower(), ())}
 
     def _ask(self, *, unicast: bool = False) -> None:
         if self._mdns is not None and self._asking.takes(asyncio.get_running_loop().time()):
@@ -176,7 +194,8 @@ class DnsSd:
 
     # Announcing.
 
-    async def _follow(self, addresses: frozenset[InterfaceAddress]) -> None:
+    async def _follow(self, addresses: frozenset[InterfaceAddress]) -> bool:
+        """Whether something is left to be tried again."""
         assert self._mdns is not None
         if self._renamed:
             self._renamed = False
@@ -191,12 +210,12 @@ class DnsSd:
         before, self._names = self._names, self._names_of(listed, self._mdns.server)
         wanted = {name: label for (label, _), name in self._names.items()}
         lost = {name for service, name in before.items() if self._names.get(service, name) != name}
-        claims = self._instances.names()
-        rivals = {(name, server) for name in before.values() for server in claims.get(name.lower(), ())}
+        rivals = self._rivals_of(before.values())
         # Whoever believed a new rival hears us once more.
         again = added or not rivals <= self._rivals
         self._rivals = rivals
-        await self._mdns.announce(wanted, self._port(), lost=lost, again=again)
+        all_said = await self._mdns.announce(wanted, self._port(), lost=lost, again=again)
+        return not (all_said and self._mdns.speaks_everywhere)
 
     def _listed(self) -> set[tuple[Label, str]]:
         return {(service.label, service.title) for service in self._services() if service.listed}

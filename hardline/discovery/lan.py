@@ -22,8 +22,9 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from hardline.discovery.answering import AnswerPolicy, LanService
+from hardline.discovery.following import Following
 from hardline.discovery.heard import Heard, Sender
-from hardline.discovery.interfaces import InterfaceAddress, interface_addresses
+from hardline.discovery.interfaces import InterfaceAddress
 from hardline.discovery.lpd import MAX_PACKET, VERSION, Answer, Goodbye, Search, parse, sealed, search_code
 from hardline.discovery.offers import Offer, Offers
 from hardline.discovery.rates import Rate, Rates
@@ -32,7 +33,6 @@ from hardline.errors import PeerError
 from hardline.identity import KeyHash, Label, utc_day
 from hardline.routes import Candidate, Endpoint, PathKind, Trust
 
-LOOK_EVERY = 5.0  # seconds between looks at the machine's interfaces
 SEARCH_AT = (0.0, 0.1, 0.3)
 BROWSE_AT = 0.5
 GIVE_UP_AT = 1.0
@@ -88,10 +88,10 @@ class _Search:
 
 
 class Lan:
-    """Searches for others, and answers their searches, from `open` on; `run` keeps it right when interfaces change.
+    """Searches for others, and answers their searches, from `open` on, on the addresses that it is told to `follow`.
 
-    `services` are those that this node offers, `port` is the one it really listens on, `bind` the addresses whose
-    interfaces are used (none: all), `clock` is seconds since 1970.
+    `run` keeps it right when they change.  `services` are those that this node offers, `port` is the one it really
+    listens on, `bind` the addresses whose interfaces are used (none: all), `clock` is seconds since 1970.
     """
 
     name = "LAN"
@@ -107,7 +107,7 @@ class Lan:
         multicast: bool = True,
         broadcast: bool = True,
     ) -> None:
-        self._services, self._port, self._clock, self._bind = services, port, clock, tuple(bind)
+        self._services, self._port, self._clock = services, port, clock
         self._cookies: deque[str] = deque([str(uuid.uuid4())], maxlen=2)  # what the old one said may still come
         self._policy = AnswerPolicy()
         self._offers = Offers()
@@ -120,25 +120,22 @@ class Lan:
         self._browse_later: asyncio.TimerHandle | None = None
         self._said: dict[Label, str] = {}  # by which word it is taken back
         self._sockets = LanSockets(self._readable, multicast=multicast, broadcast=broadcast)
-        self._changed = asyncio.Event()
+        self._following = Following(bind)
 
-    async def open(self) -> None:
-        """Hear and speak on the interfaces that are there now."""
+    def open(self) -> None:
+        """Hear and speak on the addresses that are known now."""
         self._sockets.open()
-        self._sockets.follow(await asyncio.to_thread(interface_addresses, self._bind))
+        self._sockets.follow(self._following.take())
 
     async def run(self) -> None:
-        """Follow the interfaces as they come and go, until cancelled."""
+        """Follow the addresses as they come and go, until cancelled."""
         while True:
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
-                    await self._changed.wait()
-            self._sockets.follow(await asyncio.to_thread(interface_addresses, self._bind))
+            await self._following.wait(left=self._sockets.left)
+            self._sockets.follow(self._following.take())
 
-    def refresh(self) -> None:
-        """Look at the interfaces now."""
-        self._changed.set()
+    def follow(self, addresses: frozenset[InterfaceAddress]) -> None:
+        """This machine has these addresses now."""
+        self._following.told(addresses)
 
     def services_changed(self) -> None:
         """Other services are offered: what is here no more is taken back."""
@@ -153,7 +150,6 @@ class Lan:
         self._missed.clear()
         self._browse_at = min(self._browse_at, asyncio.get_running_loop().time() - BROWSE_PAUSE)
         self._cookies.append(str(uuid.uuid4()))
-        self.refresh()
 
     async def aclose(self) -> None:
         """Say goodbye and close every socket.  Idempotent."""

@@ -79,7 +79,7 @@ class Mdns:
         engine, speakers = self._zeroconf.zeroconf.engine, self._speakers.wanted(addresses)
         known, before = self._addresses, senders(engine)
         self._know(addresses)
-        if known == self._addresses and len(before) >= len(speakers):
+        if known == self._addresses and self.speaks_everywhere:
             return False
         try:
             # The engine's, and not zeroconf's own that calls it: the gate must stand before anything is announced.
@@ -90,6 +90,12 @@ class Mdns:
         finally:
             self.gate.stand_before(engine)
         return bool(senders(engine) - before - self._inside)
+
+    @property
+    def speaks_everywhere(self) -> bool:
+        """No interface is left that could not be used."""
+        assert self._zeroconf is not None
+        return len(senders(self._zeroconf.zeroconf.engine)) >= len(self._speakers.wanted(self._addresses))
 
     def rename(self) -> None:
         """Take another name, and forget without a word what was announced by the old one."""
@@ -103,8 +109,8 @@ class Mdns:
 
     async def announce(
         self, wanted: Mapping[str, Label], port: int, *, lost: Collection[str] = (), again: bool = False
-    ) -> None:
-        """Announce `wanted`, by instance name, and nothing else; returns when it has been said.
+    ) -> bool:
+        """Announce `wanted`, by instance name, and nothing else; returns when it has been said, and whether all was.
 
         What is announced already is repeated where it changed, or when it is asked for `again`.
         There is no goodbye for the names that were `lost` to others, who would be forgotten, too.
@@ -142,6 +148,7 @@ class Mdns:
         for outcome in await asyncio.gather(*saying, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
+        return offers.keys() <= self._announced.keys()
 
     def hush(self, listed: Collection[Label]) -> None:
         """Name no label but these from now on; `announce` says goodbye for the others."""

@@ -175,6 +175,7 @@ class Node:
             moved=self._moved_to_another_network,
             protocol_of=lambda target: self._remembered.protocol_of(target),
         )
+        await self._reach.look()
         self._sites = Sites(self._places.datadir, self._own_files)
         self._closers.append(self._sites.aclose)
         self._host = Host(
@@ -211,13 +212,15 @@ class Node:
                 multicast=settings.lan.multicast,
                 broadcast=settings.lan.broadcast,
             )
-            await lan.open()
+            self._reach.follow(lan.follow)
+            lan.open()
             self._closers.append(lan.aclose)
             self._tasks.start(keep_running(lan.run, "lan"), "lan")
             self._near.append(lan)
             self._follow(lan.services_changed)
         if settings.lan.enabled and settings.lan.mdns:
             dnssd = DnsSd(services=self._lan_services, port=lambda: listener.port, bind=settings.node.bind)
+            self._reach.follow(dnssd.follow)
             self._closers.append(dnssd.aclose)
             self._tasks.start(keep_running(dnssd.run, "dnssd"), "dnssd")
             self._near.append(dnssd)

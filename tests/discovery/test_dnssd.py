@@ -14,11 +14,12 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 
 import pytest
 
+from hardline.discovery import following, mdns
 from hardline.discovery.answering import LanService
 from hardline.discovery.dnssd import HEAD_START, DnsSd
 from hardline.discovery.gate import MAX_ANSWER
 from hardline.discovery.instances import Instances, Record, text_of
-from hardline.discovery.interfaces import interface_addresses
+from hardline.discovery.interfaces import InterfaceAddress, interface_addresses
 from hardline.discovery.lan import GIVE_UP_AT
 from hardline.discovery.mdns import Mdns
 from hardline.identity import KeyHash, Label
@@ -46,6 +47,7 @@ class Someone:
         self.services: Sequence[LanService] = services
         self.tasks = TaskSet("test")
         self.dnssd = DnsSd(services=lambda: self.services, port=lambda: HOST_PORT, bind=(HERE,))
+        self.dnssd.follow(interface_addresses())
 
     async def find(self, target: KeyHash) -> Candidate | None:
         async with aclosing(self.dnssd.find(target)) as candidates:
@@ -308,6 +310,54 @@ def test_a_node_that_hears_nothing_finds_nothing_and_ends_at_once():
         await deaf.dnssd.aclose()
         await deaf.dnssd.aclose()
         assert beats() - began < HEAD_START + GIVE_UP_AT
+
+    asyncio.run(main())
+
+
+def test_a_port_that_cannot_be_had_is_tried_again_although_no_address_changes(monkeypatch):
+    tries = 0
+
+    def fails_twice() -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 2:
+            raise OSError("somebody has it for himself")
+
+    async def main() -> None:
+        monkeypatch.setattr(mdns, "try_port", fails_twice)
+        monkeypatch.setattr(following, "AGAIN", (0.01,))
+        wiki = service()
+        async with on_lan(wiki):
+            async with asyncio.timeout(100):
+                while tries < 3:
+                    await asyncio.sleep(0.01)
+            async with on_lan() as visitor:
+                await finds(visitor, wiki.label.key_hash)
+
+    asyncio.run(main())
+
+
+def test_a_node_that_is_announced_and_is_told_nothing_does_nothing(monkeypatch):
+    async def main() -> None:
+        wiki, follows = service(), 0
+        real = Mdns.follow
+
+        async def follow(self: Mdns, addresses: frozenset[InterfaceAddress]) -> bool:
+            nonlocal follows
+            follows += 1
+            return await real(self, addresses)
+
+        monkeypatch.setattr(Mdns, "follow", follow)
+        monkeypatch.setattr(following, "AGAIN", (0.01,))
+        async with on_lan(wiki) as host, on_lan() as visitor:
+            await finds(visitor, wiki.label.key_hash)
+            async with asyncio.timeout(100):
+                while host.dnssd._following._tries or not host.dnssd._mdns.speaks_everywhere:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(1.0)
+            before = follows
+            await asyncio.sleep(1.0)
+            assert follows == before
 
     asyncio.run(main())
 

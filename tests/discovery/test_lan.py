@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import socket
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from hardline.discovery import following, sockets
 from hardline.discovery.answering import LanService
+from hardline.discovery.interfaces import interface_addresses
 from hardline.discovery.lan import BROWSE_AT, BROWSE_PAUSE, GIVE_UP_AT, Lan
 from hardline.discovery.lpd import GROUP_4, PORT, Answer, Search, parse
 from hardline.identity import SECONDS_PER_DAY, KeyHash, Label, utc_day
@@ -53,7 +56,8 @@ async def on_lan(
         multicast=multicast,
         broadcast=broadcast,
     )
-    await lan.open()
+    lan.follow(interface_addresses())
+    lan.open()
     try:
         yield lan
     finally:
@@ -667,6 +671,35 @@ def test_closing_closes_every_socket_and_may_be_repeated():
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("fails", ["speaking_socket", "joins"])
+def test_what_could_not_be_opened_is_tried_again_although_no_address_changes(monkeypatch, fails):
+    works, tries = getattr(sockets, fails), 0
+
+    def fails_twice(*arguments: object) -> object:
+        nonlocal tries
+        tries += 1
+        if tries <= 2:
+            raise OSError(errno.EADDRNOTAVAIL, "in a second or two")
+        return works(*arguments)
+
+    async def story():
+        monkeypatch.setattr(sockets, fails, fails_twice)
+        monkeypatch.setattr(following, "AGAIN", (0.01,))
+        tasks = TaskSet("test")
+        async with on_lan() as lan:
+            assert lan._sockets.left
+            tasks.start(lan.run(), "run")
+            async with asyncio.timeout(100):
+                while lan._sockets.left:
+                    await asyncio.sleep(0.01)
+            assert {one.address for one in lan._sockets.speaking} == {HERE}
+            await asyncio.sleep(0.05)
+            assert tries == 3, "what works is left alone"
+            await tasks.aclose()
+
+    asyncio.run(story())
+
+
 def in_a_namespace(story: Callable[[], Awaitable[None]]) -> None:
     """Run `story` on a machine of its own, which has a loopback interface that is down, and nothing else."""
     program = f"import asyncio; from tests.discovery import test_lan; asyncio.run(test_lan.{story.__name__}())"
@@ -697,13 +730,13 @@ async def interfaces_come_and_go() -> None:
         for _ in range(2):
             ip("link", "set", "lo", "up")
             ip("address", "replace", "127.0.0.1/8", "dev", "lo")
-            host.refresh()
-            visitor.refresh()
+            host.follow(interface_addresses())
+            visitor.follow(interface_addresses())
             await until_found(visitor, wiki.label.key_hash)
             ip("link", "set", "lo", "down")
             ip("address", "flush", "dev", "lo")
-            host.refresh()
-            visitor.refresh()
+            host.follow(interface_addresses())
+            visitor.follow(interface_addresses())
             await until_found(visitor, wiki.label.key_hash, there=False)
             async with asyncio.timeout(100):
                 while host._sockets.speaking or visitor._sockets.speaking:
