@@ -95,6 +95,7 @@ class Reach:
                 bind=self._bind,
                 needed=lambda: not self._is_known_by_ipv4(),
             )
+            self._watch.follow(lambda _: self._follow_routers())
         self._asked: AskedAddress | None = None
         if settings.node.ip_service:
             self._asked = AskedAddress(settings.node.ip_service, self._port, self._changed)
@@ -256,6 +257,10 @@ class Reach:
         ]
 
     # What happens.
+
+    def _follow_routers(self) -> None:
+        if self._mappings is not None and self._mapping:
+            self._mappings.follow()
 
     def _network_happened(self, others: bool) -> None:
         if others:

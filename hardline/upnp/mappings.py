@@ -7,12 +7,13 @@
                  ── searching ─▶ those without PCP ────────▶ Lease(firewall.Firewall)
     changed() ◀── endpoints are others than before
 
-A network that changed, an announcement of a router and `refresh` all lead to a look at once.
+A network that changed (`follow`), an announcement of a router and `refresh` all lead to a look at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -34,7 +35,6 @@ from hardline.upnp.routing import OnInterface
 from hardline.upnp.searching import Found, search, search_6
 from hardline.upnp.telling import Teller
 
-LOOK_AROUND = 10.0  # seconds between looks at our own addresses and routes
 SEARCH_AGAIN = (30.0, 60.0, 120.0, 300.0, 600.0)  # seconds after searches that found nothing more
 SEARCH_REST = 2.0  # seconds between two searches at the least
 MAX_OTHERS = 2  # routers that are no default gateway
@@ -88,6 +88,10 @@ class Mappings:
         for lease in self._leases.values():
             lease.look()
         self._again.set()
+
+    def follow(self) -> None:
+        """Addresses or routes are others than before: look whether those are that count here."""
+        self._tasks.start(self._glance(), "glance")
 
     async def run(self) -> None:
         """Find routers and hold a mapping on each until cancelled; `aclose` gives them back."""
@@ -156,6 +160,10 @@ class Mappings:
         return advise(self._port(), routers)
 
     # Finding.
+
+    async def _glance(self) -> None:
+        if await asyncio.to_thread(attached, self._bind) != self._attached:
+            self._again.set()
 
     async def _look_around(self) -> None:
         now = await asyncio.to_thread(attached, self._bind)
@@ -309,16 +317,10 @@ class Mappings:
         self._tell()
 
     async def _wait(self, pause: float) -> None:
-        """Until the next search is due, somebody asks for it, or our addresses are others."""
-        deadline = self._clock() + pause
-        while (left := deadline - self._clock()) > 0:
-            try:
-                async with asyncio.timeout(min(left, LOOK_AROUND)):
-                    await self._again.wait()
-                return
-            except TimeoutError:
-                if await asyncio.to_thread(attached, self._bind) != self._attached:
-                    return
+        """Until the next search is due, or somebody asks for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._again.wait()
 
     def _announced(self, router: str) -> None:
         asked = [self._leases[key] for key, task in self._running.items() if key[1] == router and not task.done()]

@@ -17,6 +17,7 @@ from typing import Any
 import uvloop
 
 from hardline import log
+from hardline.discovery.roaming import NetworkWatch
 from hardline.upnp.mappings import Mappings
 from tests.support.beats import beats
 
@@ -56,10 +57,14 @@ async def hold(port: int, lease: float, owner: str, bind: list[str]) -> None:
         tell()
 
     mappings = Mappings(lambda: port, owner=owner, lease=lease, changed=changed, bind=bind)
+    watch = NetworkWatch(lambda others: None)
+    await watch.look()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(sys.stdin.fileno(), lambda: tell() if sys.stdin.readline() else loop.remove_reader(0))
     server = await asyncio.start_server(answer, [None], port)
-    running = [loop.create_task(work()) for work in (mappings.run, beat.run)]
+    running: list[asyncio.Task[None]] = []
+    watch.follow(lambda addresses: mappings.follow() if running else None)
+    running += [loop.create_task(work()) for work in (watch.run, mappings.run, beat.run)]
     stopping = loop.create_task(stop.wait())
     await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
     began = beats()
