@@ -4,22 +4,18 @@
                                                                        └─▶ Publisher ──▶ Table (OpenDHT, its proxies)
                                                              Dialer ◀── DhtFinder ◀──────┘
 
-A part of node.py's wiring; like it, it builds and introduces, and decides nothing.
+Who is told what, and in which order; beyond.py builds the parts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hardline import log
-from hardline.certificates import Identity
-from hardline.config import NodeSettings
 from hardline.discovery.asked import AskedAddress
 from hardline.discovery.interfaces import InterfaceAddress, limited
 from hardline.discovery.reached import Reached
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
     from hardline.dht.publisher import Published, Publisher
     from hardline.upnp.mappings import Mappings
 
-NODES_FILE = "dht-nodes.json"
 ROUTERS_FIRST = 4.0  # seconds that routers have to answer before anything is published without an IPv4 address
 
 
@@ -55,75 +50,73 @@ class WayHere:
     dht: dict[str, Any] | None
 
 
+class Parts(Protocol):
+    """What is introduced to each other here; None is what is switched off."""
+
+    def watch(self, happened: Callable[[bool], None]) -> NetworkWatch:
+        """This machine's addresses."""
+
+    def reached(self) -> Reached:
+        """What visitors say."""
+
+    def mappings(
+        self, port: Callable[[], int], changed: Callable[[], None], needed: Callable[[], bool]
+    ) -> Mappings | None:
+        """The routers."""
+
+    def asked(self, port: Callable[[], int], changed: Callable[[], None]) -> AskedAddress | None:
+        """The web service that knows our address."""
+
+    def table(self) -> Either | None:
+        """The DHT."""
+
+    def finder(self, table: Either, ours: Callable[[], frozenset[Endpoint]]) -> DhtFinder:
+        """Who looks hosts up there."""
+
+    def publisher(
+        self, table: Either, services: Callable[[], Sequence[Published]], hosts: Callable[[], Sequence[Endpoint]]
+    ) -> Publisher:
+        """Who publishes services there."""
+
+
 class Reach:
     """Everything of one node that goes beyond its LAN.  `look`, `start`, then `aclose`.
 
-    `services` are those offered now, `listening` where other nodes may connect; `moved` is called when this machine's
-    network is another, with whether its addresses are too; `protocol_of` what a host was heard to speak, "" for none.
+    `public` is what the owner says of where the world reaches this node, `bind` the addresses that it listens on (none:
+    all), `services` are those offered now, `listening` where other nodes may connect; `moved` is called when this
+    machine's network is another, with whether its addresses are too.
     """
 
     def __init__(
         self,
-        settings: NodeSettings,
-        datadir: Path,
-        node: Identity,
-        instance: str,
+        parts: Parts,
         *,
+        public: Sequence[Endpoint],
+        bind: Sequence[str],
         services: Callable[[], Sequence[Service]],
         listening: Callable[[], Sequence[Endpoint]],
         moved: Callable[[bool], None],
-        protocol_of: Callable[[KeyHash], Awaitable[str]],
     ) -> None:
-        now = asyncio.get_running_loop().time
-        self._bind = settings.node.bind
         self._services, self._listening, self._moved = services, listening, moved
         self._tasks = TaskSet("reach")
-        self._watch = NetworkWatch(self._network_happened)
-        self._reached = Reached(now)
-        self._mappings: Mappings | None = None
-        if settings.upnp.enabled:
-            from hardline.upnp.mappings import Mappings  # what is switched off takes no memory
-
-            # The same after every start, and nobody else can know it: by it a router's mappings are told to be ours.
-            owner = hashlib.blake2b(node.private_key_pem, digest_size=16, person=b"hardline upnp").hexdigest()
-            lease = settings.upnp.lease
-            self._mappings = Mappings(
-                self._port,
-                owner=owner,
-                lease=lease,
-                changed=self._changed,
-                bind=self._bind,
-                needed=lambda: not self._is_known_by_ipv4(),
-            )
-            self._watch.follow(lambda _: self._follow_routers())
-        self._asked: AskedAddress | None = None
-        if settings.node.ip_service:
-            self._asked = AskedAddress(settings.node.ip_service, self._port, self._changed)
+        self._watch = parts.watch(self._network_happened)
+        self._watch.follow(lambda _: self._follow_routers())
+        self._reached = parts.reached()
+        self._mappings = parts.mappings(self._port, self._changed, lambda: not self._is_known_by_ipv4())
+        self._asked = parts.asked(self._port, self._changed)
         self.whereabouts = Whereabouts(
             {
-                "[Node] public": lambda: settings.node.public,
+                "[Node] public": lambda: public,
                 "the router": self._mapped,
                 "what visitors say": lambda: self._reached.agreed,
                 "[Node] ip_service": lambda: self._asked.endpoints if self._asked else (),
             },
             self._port,
-            lambda: limited(self._watch.addresses, self._bind),
+            lambda: limited(self._watch.addresses, bind),
         )
-        self._table: Either | None = None
-        self.finder: DhtFinder | None = None
-        self._publisher: Publisher | None = None
-        if settings.dht.enabled:
-            from hardline.dht.either import open_table
-            from hardline.dht.finder import DhtFinder
-            from hardline.dht.publisher import Publisher
-
-            self._table = open_table(settings.dht, self._bind, datadir / NODES_FILE)
-            self.finder = DhtFinder(
-                self._table, ours=self._ours, protocol_of=protocol_of, originals=settings.dht.originals
-            )
-            self._publisher = Publisher(
-                self._table, services=self._published, hosts=self._to_publish, instance=instance
-            )
+        self._table = table = parts.table()
+        self.finder = parts.finder(table, self._ours) if table else None
+        self._publisher = parts.publisher(table, self._published, self._to_publish) if table else None
         self._told: Sequence[Endpoint] = ()
         self._offered: list[Published] = []
         self._mapping = self._waiting_for_routers = False

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from hardline.dht.known import KnownNodes
-from hardline.reach import NODES_FILE
+from hardline.beyond import NODES_FILE
 from hardline.routes import Endpoint
 from tests.support.node import Node
 

@@ -21,6 +21,7 @@ from typing import Self
 
 from hardline import __version__, certificates, log
 from hardline.asking import SOCKET_NAME
+from hardline.beyond import Beyond
 from hardline.cache.own import OwnFiles
 from hardline.cache.sites import Sites
 from hardline.config import NodeSettings
@@ -168,12 +169,14 @@ class Node:
 
     async def _open_host(self, limits: SessionLimits) -> None:
         instance = await asyncio.to_thread(instance_of, self._places.datadir)
+        parts = self._settings, self._places.datadir, self._identity, instance
         self._reach = Reach(
-            *(self._settings, self._places.datadir, self._identity, instance),
+            Beyond(*parts, lambda target: self._remembered.protocol_of(target)),
+            public=self._settings.node.public,
+            bind=self._settings.node.bind,
             services=lambda: self.offering.current,
             listening=lambda: self._listener.endpoints if self._listener else (),
             moved=self._moved_to_another_network,
-            protocol_of=lambda target: self._remembered.protocol_of(target),
         )
         await self._reach.look()
         self._sites = Sites(self._places.datadir, self._own_files)
