@@ -30,6 +30,9 @@ FELL_SILENT = (
     "packets of full size may be lost on the way (MTU)"
 )
 _SMALL_KEPT = 256
+# Seconds after the end of the whole dial, which says more of those that it breaks off: on a loop that counts in
+# milliseconds both would come at once.
+_LATER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Attempts:
         await asyncio.sleep(delay)
         steps = self._running[target, candidate] = _Steps(loop.time())
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout + _LATER):
                 tls, protocol = await self._connect(target, candidate, steps)
         except (OSError, HardlineError, TimeoutError) as failure:
             return Attempt(candidate, loop.time() - began, _reason(failure), steps.taken)
