@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
@@ -22,10 +21,9 @@ from hardline.transport.handshake import Names
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from hardline.tunnel import attempts
-from hardline.tunnel import dialer as dialling
-from hardline.tunnel.dialer import Dialer
+from hardline.tunnel.dialer import LEFT_ALONE, PUT_OFF, Dialer
 from hardline.tunnel.dialevents import DialEvent, Failed, Found, Started, Won
-from tests.support.beats import beats
+from tests.support.clock import run, settled, since
 
 NOW = 1_616_112_000.0
 DAY = utc_day(NOW)
@@ -42,10 +40,11 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Identity:
 
 
 class Listed:
-    """A search that yields (delay, candidate) pairs, and counts how often it was begun and closed."""
+    """A search that yields (delay, candidate) pairs, and notes how often it was begun and closed, and when last."""
 
     def __init__(self, *plan: tuple[float, Candidate]) -> None:
         self.plan, self.begun, self.closed = plan, 0, 0
+        self.begun_at = 0.0
         self.reasons: Sequence[str] = ("test: that is all",)
 
     def silent(self, better_than: PathKind) -> Sequence[str]:
@@ -53,6 +52,7 @@ class Listed:
 
     async def candidates(self) -> AsyncIterator[Candidate]:
         self.begun += 1
+        self.begun_at = now()
         try:
             for delay, candidate in self.plan:
                 await asyncio.sleep(delay)
@@ -61,13 +61,17 @@ class Listed:
             self.closed += 1
 
 
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 @contextlib.asynccontextmanager
 async def listening(
-    identity: Identity | None, knows: KeyHash | None = None
+    identity: Identity | None, knows: KeyHash | None = None, after: float = 0.0
 ) -> AsyncIterator[tuple[Endpoint, list[str]]]:
     """A host that answers to any server name, and the names it was asked for.  None accepts and says nothing.
 
-    It shows `identity`, to whoever has the key of that or of the key hash that it `knows`.
+    It shows `identity`, to whoever has the key of that or of the key hash that it `knows`, `after` so many seconds.
     """
     names: list[str] = []
     tasks: set[asyncio.Task[None]] = set()
@@ -77,6 +81,7 @@ async def listening(
         if identity is None:
             streams.append(tcp)
             return
+        await asyncio.sleep(after)
         context = server_context(identity.certificate_path, identity.private_key_path)
         prover = Prover(identity.der, signing_key(identity.private_key_pem))
 
@@ -122,14 +127,6 @@ def dialer(
 
 def no_tasks_left() -> bool:
     return len(asyncio.all_tasks()) == 1
-
-
-def run(story: Callable[[], object]) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(100):
-            await story()  # type: ignore[misc]
-
-    asyncio.run(whole())
 
 
 def test_the_verified_host_wins_and_is_asked_by_its_rolling_code(ours):
@@ -211,10 +208,10 @@ def test_a_stranger_who_answers_first_is_one_failed_attempt_among_others(ours, s
 def test_a_silent_candidate_costs_one_stagger(ours):
     async def story():
         async with listening(None) as (silent, _), listening(ours) as (right, _):
-            began = beats()
-            route = await dialer(Listed((0, lan(silent)), (0, lan(right))), stagger=0.1).dial(ours.key_hash)
+            began = now()
+            route = await dialer(Listed((0, lan(silent)), (0, lan(right)))).dial(ours.key_hash)
             assert route.candidate.endpoint == right
-            assert beats() - began < 5, "less than the dial may last"
+            assert since(began) == route.took == 0.25
             route.tls.abort()
 
     run(story)
@@ -263,23 +260,32 @@ def test_when_all_fail_every_attempt_says_why_in_order(ours, strangers):
     run(story)
 
 
-def test_with_nothing_left_but_silence_after_others_said_no_a_dial_does_not_last(ours, monkeypatch):
-    monkeypatch.setattr(dialling, "LEFT_ALONE", 0.2)
-
+def test_with_nothing_left_but_silence_after_others_said_no_a_dial_does_not_last(ours):
     async def story():
         async with listening(None) as (silent, _):
-            nothing, began = await closed_port(), beats()
+            nothing, began = await closed_port(), now()
+            search = Listed((0, lan(silent)), (0, lan(nothing)))
             with pytest.raises(NoRoute) as caught:
-                await dialer(Listed((0, lan(silent)), (0, lan(nothing))), timeout=15.0, stagger=0.01).dial(
-                    ours.key_hash
-                )
-            assert {attempt.candidate.endpoint for attempt in caught.value.attempts} == {silent, nothing}
-            assert beats() - began < 10
+                await dialer(search, timeout=15.0).dial(ours.key_hash)
+            assert since(began) == 0.25 + LEFT_ALONE
+            took = [(attempt.candidate.endpoint, round(attempt.took, 6)) for attempt in caught.value.attempts]
+            assert took == [(nothing, 0), (silent, 0.25 + LEFT_ALONE)]
+
+    run(story)
+
+
+def test_where_others_may_still_be_found_or_said_nothing_a_dial_has_all_the_time(ours):
+    async def story():
         async with listening(None) as (silent, _):
-            began = time.monotonic()
-            with pytest.raises(NoRoute):
-                await dialer(Listed((0, lan(silent))), timeout=1.0).dial(ours.key_hash)
-            assert time.monotonic() - began > 0.9, "the only one has all the time"
+            nothing = await closed_port()
+            looks_on = Listed((0, lan(silent)), (0, lan(nothing)), (60, lan(nothing)))
+            for search in (Listed((0, lan(silent))), looks_on):
+                began = now()
+                with pytest.raises(NoRoute) as caught:
+                    await dialer(search, timeout=15.0).dial(ours.key_hash)
+                assert since(began) == 15
+                assert search.closed == 1
+                assert caught.value.attempts[-1].failure == attempts.FELL_SILENT
 
     run(story)
 
@@ -331,8 +337,10 @@ def test_of_who_says_anything_at_all_no_packets_are_lost(ours):
 def test_time_is_up_even_when_somebody_holds_the_line(ours):
     async def story():
         async with listening(None) as (silent, _):
+            began = now()
             with pytest.raises(NoRoute) as caught:
-                await dialer(Listed((0, lan(silent))), timeout=0.3).dial(ours.key_hash)
+                await dialer(Listed((0, lan(silent)))).dial(ours.key_hash)
+            assert since(began) == 5
             assert [attempt.candidate.endpoint for attempt in caught.value.attempts] == [silent]
 
     run(story)
@@ -343,13 +351,14 @@ def test_nothing_outlives_a_dial_that_is_cancelled(ours):
         async with listening(None) as (silent, _):
             search = Listed((0, lan(silent)), (60, lan(silent)))
             dial = asyncio.get_running_loop().create_task(dialer(search).dial(ours.key_hash))
-            while not search.begun:
-                await asyncio.sleep(0.01)
+            await asyncio.sleep(1)
+            assert (search.begun, search.closed) == (1, 0)
+            assert len(asyncio.all_tasks()) > 2, "it looks on, and tries"
             dial.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await dial
             assert search.closed == 1
-            assert no_tasks_left() or len(asyncio.all_tasks()) <= 2
+            assert no_tasks_left()
 
     run(story)
 
@@ -369,10 +378,100 @@ def test_a_known_path_that_is_gone_makes_the_finders_start_at_once(ours):
     async def story():
         async with listening(ours) as (endpoint, _):
             search = Listed((0, lan(endpoint)))
-            gone = lan(await closed_port())
-            route = await dialer(search, stagger=5.0).dial(ours.key_hash, known=gone)
+            gone, began = lan(await closed_port()), now()
+            route = await dialer(search).dial(ours.key_hash, known=gone)
             assert (search.begun, route.candidate.endpoint) == (1, endpoint)
+            assert search.begun_at == began
             route.tls.abort()
+
+    run(story)
+
+
+def test_a_known_path_that_does_not_answer_has_one_stagger_before_the_finders_start(ours):
+    async def story():
+        async with listening(None) as (silent, _), listening(ours) as (right, _):
+            search, began = Listed((0, lan(right))), now()
+            route = await dialer(search).dial(ours.key_hash, known=lan(silent))
+            assert route.candidate.endpoint == right
+            assert (search.begun, search.begun_at - began) == (1, 0.25)
+            assert since(began) == 0.25
+            route.tls.abort()
+
+    run(story)
+
+
+def test_a_known_path_that_answers_a_moment_before_the_stagger_keeps_the_finders_asleep(ours):
+    async def story():
+        async with listening(ours, after=0.2) as (right, _):
+            search, began = Listed((0, lan(right))), now()
+            route = await dialer(search).dial(ours.key_hash, known=lan(right))
+            assert (search.begun, since(began)) == (0, 0.2)
+            route.tls.abort()
+
+    run(story)
+
+
+# ── what is put off ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_put_off_is_connected_to_so_much_later_and_has_its_whole_time_then(ours):
+    async def story():
+        async with listening(ours, after=3.5) as (right, _):
+            began = now()
+            route = await dialer(Listed((0, lan(right)))).dial(ours.key_hash, put_off=[right])
+            assert since(began) == route.took == PUT_OFF + 3.5
+            assert route.steps.tls == 3.5
+            route.tls.abort()
+
+    run(story)
+
+
+def test_any_other_path_that_is_there_comes_before_what_is_put_off(ours):
+    async def story():
+        async with listening(ours) as (waits, names), listening(ours) as (other, _):
+            began = now()
+            route = await dialer(Listed((0, lan(waits)), (0, lan(other)))).dial(ours.key_hash, put_off=[waits])
+            assert (route.candidate.endpoint, since(began)) == (other, 0.25)
+            await asyncio.sleep(10)
+            assert names == []
+            route.tls.abort()
+
+    run(story)
+
+
+# ── when each starts ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def starts(search: Listed, target: KeyHash) -> list[tuple[Candidate, float]]:
+    """What a dial that nobody answers starts, and when."""
+    began, told = now(), []
+
+    def listener(target: KeyHash, event: DialEvent) -> None:
+        if isinstance(event, Started):
+            told.append((event.candidate, since(began)))
+
+    with pytest.raises(NoRoute):
+        await Dialer(lambda target: search, clock=lambda: NOW, listener=listener).dial(target)
+    assert since(began) == 10
+    return told
+
+
+def test_candidates_start_a_stagger_apart_and_at_once_after_a_failure(ours):
+    async def story():
+        async with contextlib.AsyncExitStack() as stack:
+            one, two, three = [lan((await stack.enter_async_context(listening(None)))[0]) for _ in range(3)]
+            gone = lan(await closed_port())
+            assert await starts(Listed((0, one), (0, two), (0, three)), ours.key_hash) == [
+                (one, 0),
+                (two, 0.25),
+                (three, 0.5),
+            ]
+            assert await starts(Listed((0, one), (0.125, gone), (0, two), (4, three), (60, gone)), ours.key_hash) == [
+                (one, 0),
+                (gone, 0.25),
+                (two, 0.25),
+                (three, 4.125),
+            ]
 
     run(story)
 
@@ -403,7 +502,26 @@ def test_who_is_not_content_gets_better_and_better_routes(ours):
                     route.tls.abort()
             assert kinds == [PathKind.RELAYED, PathKind.DIRECT, PathKind.LAN]
             assert search.closed == 1
-        assert no_tasks_left()
+            assert no_tasks_left()
+
+    run(story)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_a_better_kind_does_not_wait_and_a_relay_waits_for_the_first_of_all_others_only(ours):
+    async def story():
+        async with contextlib.AsyncExitStack() as stack:
+            at = [(await stack.enter_async_context(listening(None)))[0] for _ in range(5)]
+            far, farther = known_as(PathKind.DIRECT, at[0]), known_as(PathKind.DIRECT, at[1])
+            near, relay, spare = lan(at[2]), known_as(PathKind.RELAYED, at[3]), known_as(PathKind.RELAYED, at[4])
+            search = Listed((0, far), (0, farther), (0, relay), (0, spare), (0.125, near), (60, near))
+            assert await starts(search, ours.key_hash) == [
+                (far, 0),
+                (near, 0.125),
+                (relay, 0.25),
+                (farther, 0.375),
+                (spare, 0.5),
+            ]
 
     run(story)
 
@@ -430,7 +548,7 @@ def test_who_is_content_with_the_first_stops_everything_else(ours):
                 assert first.candidate.kind is PathKind.RELAYED
                 first.tls.abort()
             assert search.closed == 1
-            await asyncio.sleep(0)
+            await settled()
             assert no_tasks_left()
 
     run(story)
@@ -439,7 +557,7 @@ def test_who_is_content_with_the_first_stops_everything_else(ours):
 @pytest.mark.usefixtures("everywhere")
 def test_what_happens_in_a_dial_is_told_as_it_happens_with_the_time_of_every_step(ours):
     async def story():
-        async with listening(ours) as (right, _):
+        async with listening(ours, after=2.0) as (right, _):
             gone, refused = known_as(PathKind.DIRECT, await closed_port()), known_as(PathKind.DIRECT, right)
             told: list[tuple[KeyHash, DialEvent]] = []
             search = Listed((0, gone), (0.1, refused), (0, lan(right)))
@@ -462,8 +580,7 @@ def test_what_happens_in_a_dial_is_told_as_it_happens_with_the_time_of_every_ste
             assert isinstance(won, Won)
             assert (won.candidate, won.protocol, won.attempts, won.took) == (lan(right), "hardline/2", 2, route.took)
             assert won.steps == route.steps
-            steps = (won.steps.resolve, won.steps.tcp, won.steps.tls)
-            assert all(step is not None and 0 <= step <= won.took for step in steps)
-            assert won.steps.hello is None
+            assert (won.steps.resolve, won.steps.tcp, won.steps.tls, won.steps.hello) == (0, 0, 2, None)
+            assert round(won.took, 6) == 2.1
 
     run(story)
