@@ -23,6 +23,7 @@ from hardline.tunnel.visitor import Visitor, VisitorLimits
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 QUICK = SessionLimits(streams=8, ping_interval=0.3, ping_timeout=0.3)
+DIAL_LASTS = 2.0  # seconds
 
 
 @dataclass
@@ -68,12 +69,13 @@ class Pair:
         identity = certificates.load_or_create(directory / "s.cert")
         self.service = Service("test", settings, identity, directory / "s.ini")
         self.finding, self.memory = Finding(), Noted()
-        dialer = Dialer(self.finding.search, clock=time.time, timeout=2.0)
+        dialer = Dialer(self.finding.search, clock=time.time, timeout=DIAL_LASTS)
         self.visitor = Visitor(dialer, self.memory, limits)
+        self._session = limits.session
         self._port = 0
 
     async def start_host(self) -> None:
-        self.host = Host(HostLimits(QUICK, hello_timeout=1.0), clock=time.time, instance="00" * 16)
+        self.host = Host(HostLimits(self._session, hello_timeout=1.0), clock=time.time, instance="00" * 16)
         self.host.replace([self.service])
         self._listener = await Listener.open(["127.0.0.1"], self._port, self.host.accepted, what="p2pport")
         self._port = self._listener.port

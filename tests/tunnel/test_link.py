@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -11,18 +10,12 @@ import pytest
 from hardline.errors import ConnectionLost
 from hardline.routes import PathKind
 from hardline.session import yamux
+from hardline.session.session import SessionLimits
 from hardline.tunnel.link import Link, Path
 from hardline.tunnel.visit import Visit
 from hardline.tunnel.visitor import VisitorLimits
+from tests.support.clock import run, settled, since
 from tests.tunnel.pair import QUICK, Pair, echo, eventually, pair
-
-
-def run(story: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(100):
-            await story()
-
-    asyncio.run(whole())
 
 
 async def begun(both: Pair) -> Visit:
@@ -39,6 +32,10 @@ async def echoed(visit: Visit, text: bytes, early: bytes = b"") -> None:
     while len(data) < len(expected):
         data += await visit.pipe.receive()
     assert data == expected
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def drains(both: Pair) -> tuple[Visit, Path]:
@@ -76,7 +73,45 @@ def test_a_session_that_nobody_uses_ends_when_the_host_takes_no_new_streams(tmp_
             await visit.pipe.aclose()
             await eventually(lambda: not both.visitor.paths[0].session.open_streams, "the stream ended")
             both.host.go_away()
-            await eventually(lambda: not both.visitor.paths, "the session ended, long before it is cold")
+            began = now()
+            await settled()
+            assert not both.visitor.paths, "the session ended, long before it is cold"
+            assert now() == began
+
+    run(story)
+
+
+def test_what_drains_does_not_get_cold_while_it_has_a_stream_and_ends_at_once_with_its_last(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo, VisitorLimits(SessionLimits(), keepwarm=60.0)) as both:
+            old, draining = await drains(both)
+            await asyncio.sleep(100)
+            assert both.visitor.paths == (draining,)
+            await echoed(old, b"still here")
+            began = now()
+            await old.pipe.aclose()
+            await draining.session.closed
+            assert since(began) == 0
+            assert "took no new streams" in str(draining.session.failure)
+
+    run(story)
+
+
+def test_each_path_gets_cold_by_itself_as_long_after_its_own_last_stream(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo, VisitorLimits(SessionLimits(streams=1), keepwarm=60.0)) as both:
+            visits = [await begun(both) for _ in range(3)]
+            paths, ended, began = both.visitor.paths, {}, now()
+            for name, path in zip("abc", paths, strict=True):
+                path.session.closed.add_done_callback(lambda _, name=name: ended.update({name: since(began)}))
+            for visit in visits:
+                await asyncio.sleep(20)
+                await visit.pipe.aclose()
+            await paths[2].session.closed
+            await settled()
+            assert ended == {"a": 80, "b": 100, "c": 120}
+            assert not both.visitor.paths
+            assert not both.host.guests
 
     run(story)
 
@@ -101,7 +136,9 @@ def test_what_drains_is_closed_with_everything_else(tmp_path):
             await begun(both)
             await both.visitor.aclose()
             await eventually(lambda: not both.host.guests, "the host saw both end")
-            assert len(asyncio.all_tasks()) == 1 or all("visitor" not in one.get_name() for one in asyncio.all_tasks())
+            await both.stop_host()
+            await settled()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
 
     run(story)
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
 from hardline.errors import ConnectionLost, LimitReached, PasswordRefused, ServiceFailed
 from hardline.identity import Label
-from hardline.routes import NoRoute
+from hardline.routes import Endpoint, NoRoute
+from hardline.session.session import SessionLimits
 from hardline.streams import ByteStream
+from hardline.tunnel.dialer import PUT_OFF
 from hardline.tunnel.visitor import VisitorLimits
-from tests.support.beats import beats
-from tests.tunnel.pair import QUICK, Pair, echo, eventually, pair
+from tests.support.clock import run, settled, since
+from tests.tunnel.pair import DIAL_LASTS, QUICK, Pair, echo, eventually, pair
 
-
-def run(story: Callable[[], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(100):
-            await story()
-
-    asyncio.run(whole())
+CALM = VisitorLimits(SessionLimits(), keepwarm=60.0)
 
 
 async def read_exactly(pipe: ByteStream, count: int, early: bytes = b"") -> bytes:
@@ -38,6 +35,28 @@ async def echoed(both: Pair, text: bytes, label: Label | None = None) -> None:
     early = await visit.answered()
     assert await read_exactly(visit.pipe, len(text), early) == text
     await visit.pipe.aclose()
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def finds_nobody(both: Pair) -> float:
+    """A visit that says so; after how many seconds."""
+    began = now()
+    with pytest.raises(NoRoute):
+        await both.visitor.visit(both.service.label, b"x")
+    return since(began)
+
+
+@contextlib.asynccontextmanager
+async def silent() -> AsyncIterator[Endpoint]:
+    """Somebody who accepts connections and says nothing."""
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+    try:
+        yield Endpoint(*server.sockets[0].getsockname())
+    finally:
+        server.close()
 
 
 def test_a_visit_reaches_the_service_and_the_next_shares_its_session(tmp_path):
@@ -142,15 +161,31 @@ def test_where_the_host_said_wait_is_dialled_after_every_other_path(tmp_path, mo
     run(story)
 
 
-def test_where_the_host_said_wait_is_dialled_when_there_is_no_other_path(tmp_path, monkeypatch):
-    monkeypatch.setattr("hardline.tunnel.dialer.PUT_OFF", 0.1)
-
+def test_where_the_host_said_wait_is_dialled_when_there_is_no_other_path(tmp_path):
     async def story():
         async with pair(tmp_path, echo, password="secret") as both:
             await _guesses_until_it_has_to_wait(both)
+            began = now()
             visit = await both.visitor.visit(both.service.label, b"x")
+            assert since(began) == PUT_OFF
             with pytest.raises(ServiceFailed):
                 await visit.answered()
+            await asyncio.sleep(59.75)
+            began = now()
+            await echoed(both, b"x")
+            assert since(began) == PUT_OFF
+
+    run(story)
+
+
+def test_where_the_host_said_wait_is_dialled_like_any_other_path_a_minute_later(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo, password="secret") as both:
+            await _guesses_until_it_has_to_wait(both)
+            await asyncio.sleep(60)
+            began = now()
+            await echoed(both, b"x")
+            assert since(began) == 0
 
     run(story)
 
@@ -195,52 +230,144 @@ def test_an_absent_host_is_known_at_once_the_second_time_and_found_when_it_is_ba
             assert both.finding.searches == searches
 
             await both.start_host()
-            back = beats()
-            while True:
-                try:
-                    await echoed(both, b"x")
-                    break
-                except NoRoute:
-                    await asyncio.sleep(0.05)
-            assert beats() - back < 5
+            await asyncio.sleep(0.375)
+            assert await finds_nobody(both) == 0
+            assert both.finding.searches == searches, "it was looked for less than half a second ago"
+            await asyncio.sleep(0.125)
+            began = now()
+            await echoed(both, b"x")
+            assert since(began) == 0
+            assert both.finding.searches == searches + 1
 
     run(story)
 
 
-def test_the_first_visit_to_a_host_that_is_back_is_served_although_it_was_absent_a_second_ago(tmp_path):
+def test_a_host_that_is_still_absent_is_looked_for_twice_a_second_at_most_whoever_asks(tmp_path):
     async def story():
         async with pair(tmp_path, echo) as both:
             await both.stop_host()
-            with pytest.raises(NoRoute):
-                await both.visitor.visit(both.service.label, b"x")
-            await both.start_host()
-            await asyncio.sleep(1)  # nobody asks meanwhile
+            asked = []
+            for _ in range(40):
+                assert await finds_nobody(both) == 0
+                asked.append(both.finding.searches)
+                await asyncio.sleep(0.125)
+            assert asked == [1 + number // 4 for number in range(40)]
+
+    run(story)
+
+
+def test_a_visit_waits_a_tenth_of_how_long_its_host_has_been_absent_for_who_looks_again(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both, silent() as dead:
+            both.finding.endpoints = [dead]
+            assert await finds_nobody(both) == DIAL_LASTS  # the absence is known since then
+            await asyncio.sleep(1)
+            assert await finds_nobody(both) == 0.1
+            assert both.finding.searches == 2
+            await asyncio.sleep(0.4)
+            assert await finds_nobody(both) == 0.15
+            assert both.finding.searches == 2, "the second visit has no dial of its own"
+            await asyncio.sleep(DIAL_LASTS - 0.1 - 0.4 - 0.15)  # until that one failed: the absence is known since then
+            assert await finds_nobody(both) == 0
+            await asyncio.sleep(4.5)
+            assert await finds_nobody(both) == 0.45
+
+    run(story)
+
+
+def test_after_the_negative_cache_has_run_out_a_visit_waits_for_its_dial_like_the_first(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo, VisitorLimits(QUICK, negative_cache=3.0)) as both, silent() as dead:
+            both.finding.endpoints = [dead]
+            assert await finds_nobody(both) == DIAL_LASTS
+            await asyncio.sleep(2.875)
+            assert await finds_nobody(both) == 0.2875
+            await asyncio.sleep(DIAL_LASTS - 0.2875 + 3)
+            assert await finds_nobody(both) == DIAL_LASTS
+            assert both.finding.searches == 3
+
+    run(story)
+
+
+def test_who_looks_again_goes_on_when_the_visit_has_waited_enough_and_its_path_is_the_nexts(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both, silent() as dead:
+            right, both.finding.endpoints = both.finding.endpoints, [dead]
+            assert await finds_nobody(both) == DIAL_LASTS
+            both.finding.endpoints = [dead, *right]  # so it takes a stagger
+            await asyncio.sleep(2)
+            assert await finds_nobody(both) == 0.2
+            assert not both.visitor.is_warm(both.service.label)
+            await asyncio.sleep(0.05)
+            await settled()
+            assert both.visitor.is_warm(both.service.label)
             await echoed(both, b"x")
+            assert both.finding.searches == 2
+
+    run(story)
+
+
+def test_a_visit_that_has_long_enough_to_wait_is_served_by_who_looks_again(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both, silent() as dead:
+            right, both.finding.endpoints = both.finding.endpoints, [dead]
+            assert await finds_nobody(both) == DIAL_LASTS
+            both.finding.endpoints = [dead, *right]
+            await asyncio.sleep(3)
+            began = now()
+            await echoed(both, b"x")
+            assert since(began) == 0.25
+            assert both.finding.searches == 2
             assert len(both.visitor.paths) == 1
+
+    run(story)
+
+
+def test_in_another_network_nobody_is_known_to_be_absent(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both, silent() as dead:
+            both.finding.endpoints = [dead]
+            assert await finds_nobody(both) == DIAL_LASTS
+            assert await finds_nobody(both) == 0
+            both.visitor.network_changed(["192.0.2.1"])
+            assert await finds_nobody(both) == DIAL_LASTS
 
     run(story)
 
 
 def test_a_session_that_was_not_used_for_a_while_is_closed(tmp_path):
     async def story():
-        limits = VisitorLimits(QUICK, keepwarm=0.3)
-        async with pair(tmp_path, echo, limits) as both:
+        async with pair(tmp_path, echo, CALM) as both:
+            await asyncio.sleep(5)
             await echoed(both, b"x")
-            await eventually(lambda: not both.visitor.paths, "the cold session was closed")
-            await eventually(lambda: not both.host.guests, "the host saw it")
+            [path], ended = both.visitor.paths, now()
+            await path.session.closed
+            assert since(ended) == CALM.keepwarm
+            assert str(path.session.failure) == "not used for a while"
+            await settled()
+            assert not both.visitor.paths
+            assert not both.host.guests
+            assert not both.visitor.is_warm(both.service.label)
 
     run(story)
 
 
-def test_a_session_in_use_stays_warm_for_as_long_as_it_is_used(tmp_path):
+def test_a_session_in_use_stays_warm_and_then_for_a_while_after_its_last_stream(tmp_path):
     async def story():
-        limits = VisitorLimits(QUICK, keepwarm=0.2)
-        async with pair(tmp_path, echo, limits) as both:
+        async with pair(tmp_path, echo, CALM) as both:
             visit = await both.visitor.visit(both.service.label, b"x")
             await visit.answered()
-            await asyncio.sleep(0.6)
+            [path] = both.visitor.paths
+            await asyncio.sleep(1.5 * CALM.keepwarm)
             await visit.pipe.send(b"still here")
             assert (await read_exactly(visit.pipe, 11))[-10:] == b"still here"
+            await visit.pipe.aclose()
+            await asyncio.sleep(0.75 * CALM.keepwarm)
+            await echoed(both, b"and here")
+            ended = now()
+            await path.session.closed
+            assert since(ended) == CALM.keepwarm
+            assert both.finding.searches == 1
 
     run(story)
 
