@@ -6,26 +6,32 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 
 from hardline.errors import ConnectionLost, LimitReached
+from hardline.session.liveness import UNANSWERED
 from hardline.session.session import Session, SessionLimits
 from hardline.session.stream import Stream
 from hardline.session.windows import Backlog
 from hardline.transport.contexts import client_context
 from hardline.transport.tls import TlsStream
-from tests.support.beats import beats
 from tests.support.check_byte_stream import read_all, read_exactly
+from tests.support.clock import run, settled, since
 from tests.support.pairs import host_context, session_pair, tcp_pair
 from tests.tunnel.pair import eventually
 
-QUICK = SessionLimits(ping_interval=0.2, ping_timeout=0.2)
+# Seconds.
+ASKS_AFTER, ASKS_ABOUT_DATA_AFTER, GIVES_UP_AFTER = SessionLimits().ping_interval, UNANSWERED, 3.0
 
 
-def run(story):
+def run_for_real(story):
+    """Run `story` on the machine's clock: a kernel with little room goes by that, and who is busy all the time sees
+    no other one go on."""
+
     async def whole():
         async with asyncio.timeout(100):
             await story()
@@ -111,35 +117,79 @@ def test_a_go_away_lets_open_streams_finish_and_refuses_new_ones():
 
 def test_a_quiet_session_stays_alive_by_pings():
     async def story():
-        async with session_pair(QUICK) as (visitor, host, _):
-            await asyncio.sleep(1.0)
+        async with session_pair() as (visitor, host, _):
+            await asyncio.sleep(600)
             assert not visitor.closed.done()
             assert not host.closed.done()
 
     run(story)
 
 
-def test_a_peer_that_falls_silent_is_given_up():
-    async def story():
-        async with tcp_pair() as (one, other):
-            client, server = await asyncio.gather(
-                TlsStream.over(one, client_context(), "any"), TlsStream.over(other, host_context())
-            )
-            visitor = Session(client, QUICK, client=True)
-            visitor.start()
-            server._transport.pause_reading()
-            began = beats()
-            await visitor.closed
-            assert beats() - began < 10
-            assert "does not answer" in str(visitor.failure)
+@contextlib.asynccontextmanager
+async def falls_silent() -> AsyncIterator[Session]:
+    """A visitor's session whose host will not say anything."""
+    async with tcp_pair() as (one, other):
+        client, server = await asyncio.gather(
+            TlsStream.over(one, client_context(), "any"), TlsStream.over(other, host_context())
+        )
+        visitor = Session(client, SessionLimits(), client=True)
+        visitor.start()
+        server._transport.pause_reading()
+        await settled()
+        while client.acknowledged != client.written:  # its kernel goes on confirming, and may take a moment for it
+            await asyncio.to_thread(time.sleep, 0.001)
+        try:
+            yield visitor
+        finally:
             server.abort()
+
+
+def test_a_peer_that_falls_silent_is_asked_after_the_interval_and_given_up_after_the_timeout():
+    async def story():
+        async with falls_silent() as visitor:
+            await asyncio.sleep(ASKS_AFTER - 0.125)
+            written = visitor.tls.written
+            await asyncio.sleep(0.125)
+            await settled()
+            assert visitor.tls.written > written
+            assert not visitor.closed.done()
+            await visitor.closed
+            assert since(visitor.opened_at) == ASKS_AFTER + GIVES_UP_AFTER
+            assert "does not answer" in str(visitor.failure)
+
+    run(story)
+
+
+def test_a_peer_that_falls_silent_while_something_is_asked_of_it_is_given_up_sooner():
+    async def story():
+        async with falls_silent() as visitor:
+            await asyncio.sleep(5)
+            began = asyncio.get_running_loop().time()
+            ours = visitor.open_stream()
+            await ours.send(b"question")
+            await visitor.closed
+            assert since(began) == ASKS_ABOUT_DATA_AFTER + GIVES_UP_AFTER
+            with pytest.raises(ConnectionLost, match="does not answer"):
+                await ours.receive()
+
+    run(story)
+
+
+def test_a_peer_that_may_have_gone_with_the_network_is_asked_at_once():
+    async def story():
+        async with falls_silent() as visitor:
+            await asyncio.sleep(5)
+            began = asyncio.get_running_loop().time()
+            visitor.network_changed([visitor.tls.local])
+            await visitor.closed
+            assert since(began) == GIVES_UP_AFTER
 
     run(story)
 
 
 def test_a_peer_that_takes_bytes_slowly_is_not_given_up():
     async def story():
-        async with session_pair(QUICK) as (visitor, _, opened):
+        async with session_pair(SessionLimits(ping_interval=0.2, ping_timeout=0.2)) as (visitor, _, opened):
             ours = visitor.open_stream()
             raw = visitor.tls._transport.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
@@ -152,7 +202,7 @@ def test_a_peer_that_takes_bytes_slowly_is_not_given_up():
             await sending
             assert not visitor.closed.done()
 
-    run(story)
+    run_for_real(story)
 
 
 def test_garbage_ends_the_session_and_says_whose_fault_it_was():
@@ -213,7 +263,7 @@ def test_thousands_of_frames_in_one_read_leave_turns_for_everybody_else():
             at_once = max(Counter(turns_at).values())
             assert at_once <= 64
 
-    run(story)
+    run_for_real(story)
 
 
 def test_what_was_read_and_waits_for_its_turn_is_not_lost_at_the_end():
@@ -288,12 +338,25 @@ def test_a_peer_that_pings_by_the_hundred_is_cut_off_and_one_that_does_it_slowly
         async with raw_visitor(lambda stream: None) as (client, host):
             for _ in range(3):
                 await client.send(header(2, 1, 0, 7) * 150)
-                await asyncio.sleep(1.1)
+                await asyncio.sleep(1)
             assert not host.closed.done()
             with contextlib.suppress(ConnectionLost):
                 await client.send(header(2, 1, 0, 7) * 500)
             await host.closed
             assert "more than 200 pings a second" in str(host.failure)
+
+    run(story)
+
+
+@pytest.mark.parametrize(("after", "cut"), [(0.875, True), (1.0, False)])
+def test_more_pings_than_are_due_are_a_matter_of_one_second(after, cut):
+    async def story():
+        async with raw_visitor(lambda stream: None) as (client, host):
+            await client.send(header(2, 1, 0, 7) * 150)
+            await asyncio.sleep(after)
+            await client.send(header(2, 1, 0, 7) * 150)
+            await settled()
+            assert host.closed.done() == cut
 
     run(story)
 
@@ -329,10 +392,12 @@ def test_answers_that_waited_for_a_slow_socket_leave_when_it_is_ready():
             await eventually(lambda: visitor.tls.blocked, "the socket is behind")
             visitor._yamux.ping(77)
             visitor._schedule()
-            await asyncio.sleep(0.05)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert visitor.tls.blocked
             assert visitor._yamux.has_answers
             host.tls._transport.resume_reading()
             await eventually(lambda: not visitor._yamux.has_answers and not visitor.tls.blocked, "all of it left")
             assert len(await read_exactly(await opened.get(), 200_000)) == 200_000
 
-    run(story)
+    run_for_real(story)

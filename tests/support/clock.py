@@ -10,8 +10,8 @@ is to happen at 600 s happens at 600 s exactly.
 
 What the clock does not see: a process, a thread of another kind (`Resolver`, `Disk`), and a timer of the kernel such as
 that of delayed ACKs.  A story that waits for one of those finds that its timers came first; it belongs on a real clock.
-A thread of an executor that waits for a timer of the loop waits for ever.  `time.time` and `time.monotonic` are those
-of the machine.
+Who waits for a timer while something is ready all the time (`sleep(0)` again and again, a thread of an executor that
+waits for the loop) waits for ever.  `time.time` and `time.monotonic` are those of the machine.
 """
 
 from __future__ import annotations
