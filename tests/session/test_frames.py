@@ -20,6 +20,7 @@ from hardline.session.stream import Stream
 from hardline.transport.contexts import client_context
 from hardline.transport.sources import Source
 from hardline.transport.tls import TlsStream
+from tests.support import clock
 from tests.support.pairs import host_context, tcp_pair
 from tests.support.size import FULL
 
@@ -249,9 +250,9 @@ def test_frames_without_data_end_the_session_and_its_streams_are_cut():
             with contextlib.suppress(Exception):
                 for _ in range(10):
                     await client.send(flood("updates")[0 if not opened else 12 :])
-                    await asyncio.sleep(0.05)
+                    await clock.settled()
             await host.closed
             assert "frames without payload" in str(host.failure)
             assert all(stream.gone for stream in opened)
 
-    run(story)
+    clock.run(story)

@@ -423,7 +423,7 @@ def test_parallel_downloads_share_what_there_is(run):
             tasks = TaskSet("test")
             for number, (reader, _) in enumerate(connections):
                 tasks.start(count(number, reader), "reader")
-            await asyncio.sleep(1.5)
+            await eventually(lambda: sum(counts) > 100 << 20, "there was something to share")
             await tasks.aclose()
             for _, writer in connections:
                 writer.transport.abort()

@@ -17,13 +17,18 @@ from hardline.errors import ConnectionLost, PeerError
 from hardline.http.serving.body import send_file
 from hardline.http.serving.server import StreamServer
 from hardline.session.session import SessionLimits
+from tests.support import clock
 from tests.support.check_byte_stream import read_all
 from tests.support.pairs import session_pair
 from tests.tunnel.pair import eventually
 
 
-def visit(handler, story, limits=None):
-    """Run story(stream, server, session); the stream's other end is served by `handler`."""
+def for_real(story):
+    asyncio.run(story())
+
+
+def visit(handler, story, limits=None, run=for_real):
+    """Run story(open_stream, server) by `run`; the streams' other ends are served by `handler`."""
 
     async def whole():
         async with asyncio.timeout(100), session_pair(limits) as (visitor, host, opened):
@@ -45,7 +50,7 @@ def visit(handler, story, limits=None):
                 accepting.cancel()
                 await server.aclose()
 
-    asyncio.run(whole())
+    run(whole)
 
 
 async def hello(request):
@@ -81,7 +86,7 @@ def test_requests_on_one_stream_are_answered_one_after_the_other():
 
 def test_who_ends_his_sending_gets_every_answer_and_then_the_end():
     async def slow(request):
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(5)
         return await hello(request)
 
     async def story(open_stream, server):
@@ -92,7 +97,7 @@ def test_who_ends_his_sending_gets_every_answer_and_then_the_end():
         assert answers.count(b"HTTP/1.1 200") == 2
         assert answers.endswith(b"hello /2")
 
-    visit(slow, story)
+    visit(slow, story, run=clock.run)
 
 
 def test_who_ends_without_a_request_gets_the_end():
@@ -211,17 +216,18 @@ def test_a_visitor_who_does_not_read_stops_the_answer_and_not_others():
             await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert (await read_all(stream)).endswith(b"hello /")
             await stream.send_eof()
-            await asyncio.sleep(0.1)
+            await clock.settled()
         assert before < 40_000_000, "what nobody reads piles up"
         await lazy.aclose()
 
-    visit(endless, story)
+    visit(endless, story, run=clock.run)
 
 
 def test_a_visitor_who_leaves_cancels_the_answer():
-    told = asyncio.Event()
+    began, told = asyncio.Event(), asyncio.Event()
 
     async def waits(request):
+        began.set()
         try:
             await asyncio.sleep(1000)
         except asyncio.CancelledError:
@@ -231,7 +237,7 @@ def test_a_visitor_who_leaves_cancels_the_answer():
     async def story(open_stream, server):
         stream = open_stream()
         await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        await asyncio.sleep(0.05)
+        await began.wait()
         await stream.aclose()
         await told.wait()
 
@@ -273,16 +279,17 @@ def test_garbage_is_a_400():
 
 
 def test_a_server_that_retires_lets_answers_end_and_takes_no_more():
-    going_on = asyncio.Event()
+    began, going_on = asyncio.Event(), asyncio.Event()
 
     async def waits(request):
+        began.set()
         await going_on.wait()
         return await hello(request)
 
     async def story(open_stream, server):
         stream = open_stream()
         await stream.send(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n")
-        await asyncio.sleep(0.05)
+        await began.wait()
         async with asyncio.TaskGroup() as group:
             retiring = group.create_task(server.retire())
             late = open_stream()

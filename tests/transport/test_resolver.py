@@ -109,7 +109,8 @@ def test_names_that_were_slow_before_take_no_place_from_others_when_all_of_their
         resolver = names.resolver(quick=4, hanging=4, slow=0.01)
         tasks = [asking(resolver, f"dead{number}") for number in range(8)]
         await started(8, names)
-        await asyncio.sleep(0.1)  # all are known as slow now
+        while len(resolver._slow) < 8:
+            await asyncio.sleep(0.001)
         names.let_go()
         assert len(await asyncio.gather(*tasks, return_exceptions=True)) == 8
         for event in names.hanging.values():

@@ -31,7 +31,7 @@ from hardline.transport.tls import TlsStream
 from hardline.tunnel import host as hosting
 from hardline.tunnel.guesses import ALLOWED
 from hardline.tunnel.host import Host, HostLimits
-from tests.support import needs
+from tests.support import clock, needs
 from tests.tunnel.pair import eventually
 
 pytestmark = needs.linux()  # elsewhere 127.0.0.2 is no address of the machine
@@ -158,6 +158,10 @@ class Guest:
                 pass
 
 
+def _for_real(story: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(story())
+
+
 def run(
     directory: Path,
     story: Callable[[House], Awaitable[None]],
@@ -167,6 +171,7 @@ def run(
     streams: int = 1000,
     password: str = "",
     max_connections: int | None = None,
+    by: Callable[[Callable[[], Awaitable[None]]], None] = _for_real,
 ) -> None:
     async def whole() -> None:
         house: House
@@ -188,7 +193,7 @@ def run(
             await host.aclose()
             local.close()
 
-    asyncio.run(whole())
+    by(whole)
 
 
 async def is_refused(reader: asyncio.StreamReader) -> bool:
@@ -427,7 +432,7 @@ def test_a_hello_that_was_held_back_is_judged_by_the_password_of_now(tmp_path):
 
 
 def test_what_an_old_password_opened_comes_to_an_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(hosting, "OLD_PASSWORD", 0.2)
+    monkeypatch.setattr(hosting, "OLD_PASSWORD", 0.5)  # a guest answers no pings, and is not there for long
 
     async def story(house: House) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -436,12 +441,18 @@ def test_what_an_old_password_opened_comes_to_an_end(tmp_path, monkeypatch):
             await house.original("127.0.0.3", "sesame", stack)
             await eventually(lambda: house.local_connections == 2, "both are used")
             house.host.replace([replace(house.service, settings=replace(house.service.settings, title="Another"))])
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.75)
             assert house.local_connections == 2, "only another password is one"
             house.host.replace([replace(house.service, settings=replace(house.service.settings, password="another"))])
-            await eventually(lambda: house.local_connections == 0 and not house.host.guests, "both are cut")
+            await asyncio.sleep(0.375)
+            await clock.settled()
+            assert house.local_connections == 2
+            await asyncio.sleep(0.125)
+            await clock.settled()
+            assert house.local_connections == 0
+            assert not house.host.guests
 
-    run(tmp_path, story, password="sesame")
+    run(tmp_path, story, password="sesame", by=clock.run)
 
 
 def test_who_is_connected_to_what_is_removed_is_cut_in_either_protocol(tmp_path):
