@@ -18,6 +18,7 @@ from hardline.dht.table import NotStored
 from hardline.identity import SECONDS_PER_DAY
 from hardline.routes import Endpoint
 from tests.dht.memory_table import MemoryTable
+from tests.support import clock
 
 DAY = 20_778
 NOON = DAY * SECONDS_PER_DAY + 43_200.0
@@ -25,7 +26,7 @@ HERE, THERE, INSIDE = Endpoint("11.22.33.44", 7008), Endpoint("11.22.33.45", 700
 
 
 class World:
-    """A host's surroundings: its clock, its services and its addresses."""
+    """A host's surroundings: its clock, which is `now` as it begins to run, its services and its addresses."""
 
     def __init__(self, tmp_path: Path, now: float = NOON) -> None:
         self.table = MemoryTable()
@@ -34,12 +35,19 @@ class World:
         self.services = [Published(self.identity)]
         self.hosts = [HERE]
         self.now = now
+        self.began: float | None = None
+        self.asked_at: list[float] = []  # when it was asked for the addresses: before each announcement
         self.publisher = Publisher(
-            self.table, services=lambda: self.services, hosts=lambda: self.hosts, instance="me", clock=self.clock
+            self.table, services=lambda: self.services, hosts=self._hosts, instance="me", clock=self.clock
         )
 
     def clock(self) -> float:
-        return self.now
+        return self.now if self.began is None else self.now + clock.since(self.began)
+
+    def _hosts(self) -> list[Endpoint]:
+        if self.began is not None:
+            self.asked_at.append(clock.since(self.began))
+        return self.hosts
 
     def records(self, day: int = DAY) -> list[tuple[str, ...]]:
         values = self.table.values[record_key(self.name, day)]
@@ -51,7 +59,10 @@ class World:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.get_running_loop().create_task(self.publisher.run())
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, clock.ClockLoop):
+            self.began = loop.time()
+        task = loop.create_task(self.publisher.run())
         try:
             yield
         finally:
@@ -151,22 +162,37 @@ def test_what_failed_is_tried_again_and_said(world, monkeypatch):
 def test_values_are_repeated_soon_and_then_every_five_minutes(world):
     async def story() -> None:
         async with world.running():
-            await until(lambda: world.table.puts and world.said["read_back"])
-            for puts, wait in ((1, 10), (2, 60), (3, 300), (4, 300)):
-                assert len(world.records()) == puts
-                world.now += wait - 1
-                await asyncio.sleep(0.05)
-                assert len(world.records()) == puts
-                world.now += 1.5
-                await until(lambda puts=puts: len(world.records()) == puts + 1 and world.said["read_back"] == world.now)
-                await asyncio.sleep(0.05)  # it sees what time it is before the clock goes on
+            await asyncio.sleep(1000)
+        assert world.asked_at == [0, 10, 70, 370, 670, 970]
+        assert len(world.records()) == 6
+        assert world.said["read_back"] == NOON + 970
 
-    publishing_slice = publishing._SLICE
-    publishing._SLICE = 0.01  # the clock of this test moves by leaps
-    try:
-        run(story)
-    finally:
-        publishing._SLICE = publishing_slice
+    clock.run(story)
+
+
+def test_what_fails_is_tried_again_after_pauses_that_grow_to_a_minute(world):
+    world.table.broken = "no good node"
+
+    async def story() -> None:
+        async with world.running():
+            await asyncio.sleep(150)
+            world.table.broken = ""
+            await asyncio.sleep(150)
+        assert world.asked_at == [0, 1, 3, 8, 23, 83, 143, 203, 213, 273]
+        assert world.said["problem"] is None
+
+    clock.run(story)
+
+
+def test_what_nobody_can_read_back_is_announced_again_soon_and_then_every_minute(world):
+    world.table.forgetful = True
+
+    async def story() -> None:
+        async with world.running():
+            await asyncio.sleep(200)
+        assert world.asked_at == [0, 10, 70, 130, 190]
+
+    clock.run(story)
 
 
 def test_at_a_change_of_days_what_is_missing_is_published_at_once(tmp_path, monkeypatch):
@@ -237,12 +263,12 @@ def test_a_service_that_is_gone_is_announced_no_more(world):
             world.publisher.changed()
             await until(lambda: world.publisher.describe() == {})
             before = len(world.table.puts)
-            world.now += 1000
+            await asyncio.sleep(500)
             world.publisher.changed()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(500)
             assert len(world.table.puts) == before
 
-    run(story)
+    clock.run(story)
 
 
 def test_a_key_that_signs_no_record_is_announced_to_originals_and_said(world, tmp_path):
