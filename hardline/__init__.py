@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hardline.config import NodeSettings, parse_node
     from hardline.errors import HardlineError
     from hardline.node.node import Node
     from hardline.places import Places
+    from hardline.settings.node import NodeSettings, parse_node
 
 __version__ = "1.0.0.dev0"  # pyproject.toml reads it here
 __all__ = ["HardlineError", "Node", "NodeSettings", "Places", "__version__", "parse_node"]
@@ -20,9 +20,9 @@ __all__ = ["HardlineError", "Node", "NodeSettings", "Places", "__version__", "pa
 _HOMES = {
     "HardlineError": "hardline.errors",
     "Node": "hardline.node.node",
-    "NodeSettings": "hardline.config",
+    "NodeSettings": "hardline.settings.node",
     "Places": "hardline.places",
-    "parse_node": "hardline.config",
+    "parse_node": "hardline.settings.node",
 }
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardline.certificates import Identity
-from hardline.config import NodeSettings
 from hardline.discovery.asked import AskedAddress
 from hardline.discovery.reached import Reached
 from hardline.discovery.roaming import NetworkWatch
 from hardline.identity import KeyHash
 from hardline.routes import Endpoint
+from hardline.settings.node import NodeSettings
 
 if TYPE_CHECKING:
     from hardline.dht.either import Either

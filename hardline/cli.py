@@ -318,10 +318,10 @@ def _own_files(options: argparse.Namespace) -> OwnFiles:
     from pathlib import Path
 
     from hardline.cache.own import OwnFiles
-    from hardline.config import parse_node
     from hardline.errors import HardlineError
     from hardline.places import Places, default_places
-    from hardline.servicedir import certificate_files, read_ini
+    from hardline.settings.directory import certificate_files, read_ini
+    from hardline.settings.node import parse_node
 
     places = Places(Path(os.devnull), Path(os.devnull))  # of who has no home, and so no node
     with contextlib.suppress(HardlineError, OSError):

@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from hardline import log
-from hardline.config import NodeSettings, changed_keys, parse_node
 from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.files import why
 from hardline.memory import keep_small
 from hardline.node.node import Node
 from hardline.notify import notify
 from hardline.places import Places, default_places
-from hardline.servicedir import read_ini
+from hardline.settings.directory import read_ini
+from hardline.settings.node import NodeSettings, changed_keys, parse_node
 from hardline.tasks import TaskSet
 
 _DESCRIPTORS = 10_240  # where the limit of all is none: what macOS allows a process

@@ -23,7 +23,7 @@ from hardline.discovery.roaming import Follower, NetworkWatch
 from hardline.discovery.whereabouts import Whereabouts
 from hardline.identity import KeyHash
 from hardline.routes import Endpoint
-from hardline.servicedir import Service
+from hardline.settings.directory import Service
 from hardline.tasks import TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES
 from hardline.upnp.advice import THEN

@@ -24,6 +24,8 @@ _STEERING = re.compile(
 )
 _UNSEEN = {"Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp"}
 
+MAX_TITLE = 200
+
 
 def is_plain(text: str) -> bool:
     """Nothing in it steers a terminal, a line or a direction."""
@@ -46,3 +48,8 @@ def one_line(text: str, most: int) -> str:
     """At most `most` characters, without what steers and with single spaces; "" when nobody could see any of it."""
     line = " ".join(plain(" ".join(text[: 4 * most].split()), "").split())[:most].strip()
     return line if any(unicodedata.category(letter) not in _UNSEEN for letter in line) else ""
+
+
+def clean_title(text: str) -> str:
+    """A title as people may safely see it: one line, nothing that steers it, at most MAX_TITLE characters."""
+    return one_line(text, MAX_TITLE)

@@ -192,7 +192,7 @@ def test_an_arrow_that_is_drawn_backwards_is_found(module, source):
     [
         ("hardline.session.session", "from hardline.transport.tls import TlsStream"),
         ("hardline.session.session", "from hardline.session import yamux"),
-        ("hardline.tunnel.host", "from hardline import log\nfrom hardline.servicedir import Service"),
+        ("hardline.tunnel.host", "from hardline import log\nfrom hardline.settings.directory import Service"),
         ("hardline.cli", "from hardline import __version__, control\nfrom hardline.process import run_daemon"),
     ],
 )

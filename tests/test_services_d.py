@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from hardline import config
-from hardline.config import LocalService, parse_service
-from hardline.servicedir import ServiceDirectory, read_ini
+from hardline.settings import node, service
+from hardline.settings.directory import ServiceDirectory, read_ini
+from hardline.settings.local import LocalService
+from hardline.settings.service import parse_service
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "services.d").glob("*.ini*"))
 EXAMPLES = [each for each in EXAMPLES if each.name.endswith((".ini", ".ini.example"))]
 
 SECTIONS = [
-    *(config.ServiceSection, config.InfoSection, config.AccessSection, config.CacheSection),
-    *(config.NodeSection, config.LanSection, config.SessionSection, config.DialSection, config.DoorSection),
-    *(config.DhtSection, config.UpnpSection, config.LogSection),
+    *(service.ServiceSection, service.InfoSection, service.AccessSection, service.CacheSection),
+    *(node.NodeSection, node.LanSection, node.SessionSection, node.DialSection, node.DoorSection),
+    *(node.DhtSection, node.UpnpSection, node.LogSection),
 ]
 
 

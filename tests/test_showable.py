@@ -8,24 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline import config, ini, log, servicedir, tables, target
+from hardline import log, tables, target
 from hardline.discovery import lpd
 from hardline.http import look, paths
 from hardline.session import status
-from hardline.showable import as_escapes, is_plain, one_line, plain
+from hardline.settings import directory, ini
+from hardline.showable import as_escapes, clean_title, is_plain, one_line, plain
 
 pytestmark = pytest.mark.pure
 
 # Every place that shows what others said.
 CLEANERS = {
-    "titles in settings": config.clean_title,
+    "titles in settings": clean_title,
     "titles on the LAN": lpd.clean_title,
     "pages": look.shown,
     "names of files": paths.shown,
     "commands": tables.plain,
     "targets": target._plain,
     "mistakes in settings": ini._printable,
-    "names of services": servicedir._printable,
+    "names of services": directory.shown_name,
     "a stream's status": status._clean,
     "the log": log._quoted,
 }

@@ -27,11 +27,12 @@ from hardline.cache.kept.left import Caches, shown
 from hardline.cache.kept.store import Store
 from hardline.cache.own import OwnFiles
 from hardline.cache.templates.dynamic import DynamicPages
-from hardline.config import CacheSection, LocalService
 from hardline.disks import Disk
 from hardline.http.serving.pages import nothing_here
 from hardline.http.serving.server import StreamServer
-from hardline.units import MB
+from hardline.settings.local import LocalService
+from hardline.settings.service import CacheSection
+from hardline.settings.units import MB
 
 
 class Site:

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 from hardline import log
 from hardline.cache.files.texts import Texts
 from hardline.cache.own import OwnFiles
-from hardline.config import CacheSection, LocalService
 from hardline.errors import ServiceFailed
 from hardline.identity import KeyHash
 from hardline.memory import modules_loaded
-from hardline.servicedir import Service
 from hardline.session.stream import Stream
+from hardline.settings.directory import Service
+from hardline.settings.local import LocalService
+from hardline.settings.service import CacheSection
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream
 

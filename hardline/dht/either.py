@@ -14,11 +14,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hardline.addresses import Kind, kind_of, parse
-from hardline.config import DhtSection
 from hardline.dht.node import NodeOptions, OpenDhtNode
 from hardline.dht.proxy import Proxies
 from hardline.dht.record import Key
 from hardline.dht.table import NotStored
+from hardline.settings.node import DhtSection
 from hardline.tasks import TaskSet
 
 PATIENCE = 1.5  # seconds: more than a start from known nodes takes, less than a person waits

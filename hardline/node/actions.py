@@ -18,11 +18,12 @@ from hardline.node.changes import Changes
 from hardline.node.offering import Offering
 from hardline.node.rows import target_of, url_of
 from hardline.node.snapshot import Offer, Removed, Shared, Snapshot
-from hardline.servicedir import Service, bring_back, find_shared, local_service, remove_service, write_service
+from hardline.settings.directory import Service
+from hardline.settings.units import Unreadable
+from hardline.settings.writing import bring_back, find_shared, local_service, remove_service, write_service
 from hardline.showable import as_escapes
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.serving import OURSELVES
-from hardline.units import Unreadable
 
 _APPEAR_LIMIT = 10.0  # seconds
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hardline.config import NodeSettings
 from hardline.door.server import DoorLimits
 from hardline.session.session import SessionLimits
 from hardline.session.windows import Backlog, WindowBudget
+from hardline.settings.node import NodeSettings
 from hardline.tunnel.host import HostLimits
 from hardline.tunnel.visitor import VisitorLimits
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -24,7 +23,6 @@ from hardline.asking import SOCKET_NAME
 from hardline.beyond import Beyond
 from hardline.cache.own import OwnFiles
 from hardline.cache.sites import Sites
-from hardline.config import NodeSettings
 from hardline.control import ControlServer
 from hardline.discovery.answering import LanService
 from hardline.discovery.dnssd import DnsSd
@@ -33,7 +31,6 @@ from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.door import home
 from hardline.door.server import Door
-from hardline.errors import HardlineError
 from hardline.identity import KeyHash
 from hardline.node import rows
 from hardline.node.actions import Actions
@@ -43,13 +40,15 @@ from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
 from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
 from hardline.node.offering import Offering
+from hardline.node.oneloop import OneLoop
 from hardline.node.snapshot import Itself, ServiceState, Snapshot, to_object
 from hardline.peers.remembered import Remembered
 from hardline.places import Places
 from hardline.reach import Reach
 from hardline.routes import Endpoint
-from hardline.servicedir import Service, ServiceDirectory
 from hardline.session.session import Session, SessionLimits
+from hardline.settings.directory import Service, ServiceDirectory
+from hardline.settings.node import NodeSettings
 from hardline.tasks import OnceAWhile, TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.transport.own import OwnListeners
@@ -65,8 +64,6 @@ BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
 
 _USUAL_DOOR = 7009
-# Sessions lend each other buffers that belong to the process: in two loops they would mix their bytes.
-_nodes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
 
 
 class Node:
@@ -86,7 +83,7 @@ class Node:
         self._bind: Sequence[str] = settings.node.bind or ALL_ADDRESSES
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._ready = asyncio.Event()
-        self._answers_control, self._in_loop = control, False
+        self._answers_control, self._place = control, OneLoop()
         self._listener: Listener | None = None
         self._visitor: Visitor | None = None
         self._door: Door | None = None
@@ -122,7 +119,7 @@ class Node:
 
     async def start(self) -> None:
         """Bring the node up.  Raises ConfigError or CertificateError saying what to do."""
-        self._enter_loop()
+        self._place.enter()
         settings, datadir = self._settings, self._places.datadir
         await asyncio.to_thread(prepare, datadir)
         for directory in (datadir, self._places.servicedir):
@@ -156,7 +153,7 @@ class Node:
         if self._closers:
             log.event("node.stopped")
         self._closers.clear()
-        self._leave_loop()
+        self._place.leave()
 
     @property
     def summary(self) -> str:
@@ -354,8 +351,8 @@ class Node:
         found = await asyncio.gather(*map(self._trouble, services))
         troubles = {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
         announced = self._reach.describe_service
-        known, problems = self.offering.known, self.offering.problems
-        return rows.service_states(known, problems, self._door_port, announced, time.time(), troubles)
+        known = self.offering.known, self.offering.problems
+        return rows.service_states(*known, self._door_port, announced, time.time(), troubles)
 
     async def _trouble(self, service: Service) -> str:
         """What is wrong with a service whose file is right."""
@@ -383,21 +380,5 @@ class Node:
         await drain(self._sessions)
 
     def _sessions(self) -> list[Session]:
-        hosting = [guest.session for guest in self._host.guests if guest.session]
-        return [*(path.session for path in self._visitor.paths), *hosting] if self._visitor else hosting
-
-    # The loop.
-
-    def _enter_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        if any(nodes for other, nodes in _nodes.items() if other is not loop):
-            raise HardlineError(
-                "another event loop of this process has a node already", hint="start all nodes of a process in one loop"
-            )
-        _nodes[loop] = _nodes.get(loop, 0) + 1
-        self._in_loop = True
-
-    def _leave_loop(self) -> None:
-        if self._in_loop:
-            self._in_loop = False
-            _nodes[asyncio.get_running_loop()] -= 1
+        paths = self._visitor.paths if self._visitor else ()
+        return [*(path.session for path in paths), *(one.session for one in self._host.guests if one.session)]

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from hardline.errors import ConfigError
 from hardline.identity import KeyHash
-from hardline.servicedir import Problem, Service, ServiceDirectory
+from hardline.settings.directory import Problem, Service, ServiceDirectory
 from hardline.tunnel.local import LocalSite
 
 

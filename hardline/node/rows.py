@@ -25,7 +25,7 @@ from hardline.node.snapshot import (
 )
 from hardline.reach import WayHere
 from hardline.routes import Attempt, RememberedHost, via
-from hardline.servicedir import Problem, Service
+from hardline.settings.directory import Problem, Service
 from hardline.tunnel.guests import Guest
 from hardline.tunnel.link import Path
 from hardline.tunnel.originals import OpenOriginal

@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from hardline.config import clean_title
 from hardline.errors import HardlineError
 from hardline.identity import KeyHash
 from hardline.peers.database import Database
@@ -35,6 +34,7 @@ from hardline.routes import (
     format_wan_hosts,
     parse_wan_hosts,
 )
+from hardline.showable import clean_title
 
 MAX_ROWS = 10_000
 

@@ -14,9 +14,9 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from typing import Protocol
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.session.gate import Gate
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream, close, cut, unread
 
@@ -25,61 +25,6 @@ _LOOK_EVERY = 5.0
 
 # A library's TLS transport goes on delivering what it has decrypted after it was told to pause.
 _SPILL = memoryview(bytearray(65_536))
-
-
-class Gate(Protocol):
-    """Looks at what a socket sends and gets, and says what of it may pass (proxy.conversation)."""
-
-    @property
-    def patience(self) -> float:
-        """Seconds that what is `partial`, or `hopeless`, may stay so."""
-        ...
-
-    @property
-    def opaque(self) -> bool:
-        """From now on everything passes."""
-        ...
-
-    @property
-    def stopped(self) -> bool:
-        """Nothing more is wanted of the socket now."""
-        ...
-
-    @property
-    def partial(self) -> bool:
-        """More of the socket's bytes are waited for before those that are there may pass."""
-        ...
-
-    @property
-    def over(self) -> bool:
-        """What comes next is not for this stream, and nothing is under way any more."""
-        ...
-
-    @property
-    def hopeless(self) -> bool:
-        """The same, but what is under way may have no end."""
-        ...
-
-    @property
-    def astray(self) -> bool:
-        """What the socket was to get last is not for it."""
-        ...
-
-    def asked(self, data: memoryview | bytes) -> memoryview | bytes:
-        """What may pass now of all that the socket sent: `data` itself, or bytes of their own."""
-        ...
-
-    def heard(self, data: memoryview) -> bool:
-        """The socket gets `data`.  True when `released` should be asked."""
-        ...
-
-    def released(self) -> bytes:
-        """What may pass now of what was kept back."""
-        ...
-
-    def late(self) -> None:
-        """What was partial stayed so."""
-        ...
 
 
 class Joint(asyncio.BufferedProtocol):

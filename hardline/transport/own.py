@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from hardline.addresses import Address, Kind, kind_of, leads_to, unmapped
-from hardline.config import LocalService
 from hardline.routes import Endpoint
+from hardline.settings.local import LocalService
 from hardline.transport.resolver import Resolver
 
 _PATIENCE = 5.0  # seconds for a name; one that nobody knows leads nowhere

@@ -12,7 +12,7 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from hardline.config import LocalService
+from hardline.settings.local import LocalService
 
 AT_ONCE = 4  # handshakes with one service
 

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from OpenSSL import SSL
 
 from hardline import log
-from hardline.config import LocalService
 from hardline.errors import ConnectionLost, HardlineError, PasswordRefused, PeerError
 from hardline.identity import EarlierVersion, KeyHash, Label, instance_name, utc_day
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, format_wan_hosts
-from hardline.servicedir import Service
 from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits
+from hardline.settings.directory import Service
+from hardline.settings.local import LocalService
 from hardline.signatures import CannotSign, signing_key
 from hardline.tasks import TaskSet
 from hardline.transport import psk

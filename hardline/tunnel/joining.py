@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from hardline.errors import ConnectionLost
 from hardline.identity import Label
-from hardline.session.joint import Gate, Joint
+from hardline.session.gate import Gate
+from hardline.session.joint import Joint
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.visit import Visit

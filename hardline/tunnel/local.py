@@ -13,10 +13,10 @@ import socket
 import ssl
 from typing import Protocol
 
-from hardline.config import LocalService
 from hardline.errors import ServiceFailed
 from hardline.routes import Endpoint
 from hardline.session.stream import Stream
+from hardline.settings.local import LocalService
 from hardline.transport import tcp
 from hardline.transport.descriptors import KEPT_FROM_SERVICES, scarce
 from hardline.transport.resolver import Resolver

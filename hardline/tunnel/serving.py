@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from weakref import WeakValueDictionary
 
 from hardline import log
-from hardline.config import LocalService
 from hardline.errors import ConnectionLost, HardlineError, ServiceFailed
 from hardline.identity import KeyHash
-from hardline.servicedir import Service
 from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
 from hardline.session.status import StreamStatus
 from hardline.session.stream import Stream
+from hardline.settings.directory import Service
+from hardline.settings.local import LocalService
 from hardline.tasks import TaskSet
 from hardline.transport.sources import Source
 from hardline.transport.tcp import TcpStream

@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from hardline.config import clean_title
 from hardline.errors import (
     AccessRefused,
     ConnectionLost,
@@ -31,6 +30,7 @@ from hardline.routes import Endpoint, NoRoute, PathKind
 from hardline.session import hello
 from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StatusReader
+from hardline.showable import clean_title
 from hardline.tasks import TaskSet
 from hardline.transport.sources import Source, source_of
 from hardline.tunnel.absence import Absences

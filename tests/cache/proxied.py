@@ -20,9 +20,9 @@ from hardline.cache.caching.origin import Origin
 from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.store import Store
-from hardline.config import LocalService
 from hardline.disks import Disk
 from hardline.errors import HardlineError
+from hardline.settings.local import LocalService
 
 DAY = 86_400.0
 

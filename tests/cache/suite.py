@@ -32,7 +32,7 @@ from platformdirs import user_cache_path
 from hardline.cache.caching.origin import Origin
 from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.kept.store import Store
-from hardline.config import LocalService
+from hardline.settings.local import LocalService
 from tests.support.alone import fetching
 from tests.support.node import Node
 from tests.support.waiting import wait_until

@@ -269,7 +269,7 @@ def test_a_cached_sites_directory_gives_away_neither_keys_nor_hidden_files(tmp_p
     from aiohttp.test_utils import make_mocked_request
 
     from hardline.cache.site import open_site
-    from hardline.config import CacheSection
+    from hardline.settings.service import CacheSection
 
     (foreign / ".env").write_text("SECRET=1")
     own = OwnFiles(tmp_path / "own" / "services", tmp_path / "own" / "data")

@@ -18,7 +18,7 @@ from hardline.cache.kept.ledger import Ledger
 from hardline.cache.kept.store import Store
 from hardline.cache.policy.freshness import freshness
 from hardline.cache.recent import Recent
-from hardline.config import LocalService
+from hardline.settings.local import LocalService
 
 LONGEST = 32_000  # bytes of a target
 MUCH = 24 << 20  # bytes

@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from hardline.config import DhtSection
 from hardline.dht.either import Either, open_table
 from hardline.dht.node import NodeOptions, OpenDhtNode
 from hardline.dht.proxy import Proxies
 from hardline.dht.record import info_hash
 from hardline.dht.table import NotStored
 from hardline.routes import Endpoint
+from hardline.settings.node import DhtSection
 from tests.dht.island import Dhtnode, Island, dht, marks
 from tests.support.beats import beats
 from tests.support.waiting import wait_until

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hardline import certificates
-from hardline.config import clean_title
 from hardline.control import ControlServer
 from hardline.errors import CertificateError, ConfigError
 from hardline.identity import KeyHash, Label
 from hardline.peers.remembered import _parsed
 from hardline.routes import MAX_HOSTS, PathKind, format_wan_hosts, parse_wan_hosts
+from hardline.showable import clean_title
 
 _SEPARATOR = b"\x1f"
 _SUFFIXES = ("", ".private", ".hash")

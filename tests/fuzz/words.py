@@ -12,13 +12,13 @@ import unicodedata
 from collections.abc import Callable
 
 from hardline.addresses import Way
-from hardline.config import clean_title, parse_node, parse_service
 from hardline.errors import BadKeyHash, BadLabel, ConfigError, PeerError
 from hardline.identity import Label
-from hardline.ini import Ini
 from hardline.routes import MAX_HOSTS, Candidate, Endpoint, FoundBy, PathKind, Trust, format_wan_hosts, parse_wan_hosts
-from hardline.tunnel.attempts import refusal
-from hardline.units import (
+from hardline.settings.ini import Ini
+from hardline.settings.node import parse_node
+from hardline.settings.service import parse_service
+from hardline.settings.units import (
     Unreadable,
     choice,
     format_duration,
@@ -31,6 +31,8 @@ from hardline.units import (
     parse_size,
     parse_yes_no,
 )
+from hardline.showable import clean_title
+from hardline.tunnel.attempts import refusal
 
 _BIGGEST = 1e12  # amounts beyond are no longer exact as a float
 _READERS: tuple[Callable[[str], object], ...] = (

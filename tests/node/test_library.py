@@ -18,11 +18,11 @@ import pytest
 
 import hardline
 from hardline import HardlineError, Node, Places, certificates, parse_node
-from hardline.config import ServiceSettings
 from hardline.errors import ServiceFailed
 from hardline.identity import Label
-from hardline.servicedir import Service
 from hardline.session.stream import Stream
+from hardline.settings.directory import Service
+from hardline.settings.service import ServiceSettings
 from hardline.transport.tcp import TcpStream
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "LIBRARY.md").read_text()

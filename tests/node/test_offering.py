@@ -12,10 +12,11 @@ from typing import cast
 import pytest
 
 from hardline import certificates
-from hardline.config import LocalService, ServiceSettings
 from hardline.errors import ConfigError
 from hardline.node.offering import Change, Offering
-from hardline.servicedir import Service, ServiceDirectory
+from hardline.settings.directory import Service, ServiceDirectory
+from hardline.settings.local import LocalService
+from hardline.settings.service import ServiceSettings
 from hardline.tunnel.local import LocalSite
 
 SITE = cast(LocalSite, object())

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hardline import certificates
-from hardline.config import LocalService, ServiceSettings
 from hardline.identity import KeyHash
 from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, Trust
-from hardline.servicedir import Service
 from hardline.session.session import SessionLimits
+from hardline.settings.directory import Service
+from hardline.settings.local import LocalService
+from hardline.settings.service import ServiceSettings
 from hardline.transport.listener import Listener
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host, HostLimits

@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from hardline import certificates
-from hardline.config import LocalService, ServiceSettings
 from hardline.errors import ConnectionLost, PeerError
 from hardline.identity import utc_day
 from hardline.routes import Endpoint
-from hardline.servicedir import Service
 from hardline.session.session import SessionLimits
+from hardline.settings.directory import Service
+from hardline.settings.local import LocalService
+from hardline.settings.service import ServiceSettings
 from hardline.transport.contexts import visitor_context
 from hardline.transport.listener import Listener
 from hardline.transport.sources import networks

@@ -16,8 +16,8 @@ from typing import TypeVar
 import pytest
 
 import hardline
-from hardline.config import LocalService
 from hardline.errors import ServiceFailed
+from hardline.settings.local import LocalService
 from hardline.transport.servicetls import WORDS, in_words, service_context
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.local import DETAILS, open_local

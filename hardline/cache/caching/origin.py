@@ -27,10 +27,10 @@ from yarl import URL
 
 from hardline.cache.caching.headfirst import HeadFirst, Interim
 from hardline.cache.caching.upgraded import Handover, UpgradedEnd
-from hardline.config import LocalService
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.http.fields import Fields, first, from_raw
 from hardline.routes import Endpoint
+from hardline.settings.local import LocalService
 from hardline.transport.resolver import Resolver
 from hardline.transport.servicetls import handshakes, in_words, service_context
 from hardline.transport.tcp import STAGGER, keep_alive

@@ -40,7 +40,7 @@ from hardline.http.paths import Target, parse_target
 from hardline.http.ranges import Part
 from hardline.http.serving import pages
 from hardline.http.serving.body import send_file
-from hardline.units import format_size
+from hardline.settings.units import format_size
 
 _ALLOWED = "GET, HEAD, OPTIONS"
 _API = ("api", "v1", "dir")  # as PTTH has it

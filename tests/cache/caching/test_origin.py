@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hardline.cache.caching.origin import Origin, OriginDown
-from hardline.config import LocalService
+from hardline.settings.local import LocalService
 from hardline.transport.resolver import Resolver
 from tests.cache.proxied import answer
 from tests.support import needs

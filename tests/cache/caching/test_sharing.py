@@ -14,7 +14,7 @@ from hardline.cache.kept.heads import StoredHead
 from hardline.cache.kept.store import Entry, Store
 from hardline.cache.policy import cacherequest, variants
 from hardline.cache.policy.cacherequest import CacheRequest
-from hardline.config import LocalService
+from hardline.settings.local import LocalService
 from tests.cache.proxied import Clock
 
 FOR_ALL = {"Cache-Control": "max-age=60"}

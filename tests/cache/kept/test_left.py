@@ -14,8 +14,9 @@ import pytest
 
 from hardline.cache.own import OwnFiles
 from hardline.cache.site import open_site
-from hardline.config import CacheSection, LocalService
 from hardline.http.look import FILES_POLICY, PILE_POLICY
+from hardline.settings.local import LocalService
+from hardline.settings.service import CacheSection
 from tests.cache.kept.test_store import head, put, with_store
 from tests.cache.serving import Reply
 from tests.support import needs

@@ -14,21 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardline.config import CacheSection, LocalService, ServiceSettings, parse_service
 from hardline.errors import ConfigError
-from hardline.ini import quoted
-from hardline.servicedir import (
-    MAX_SERVICES,
-    Service,
-    ServiceDirectory,
-    bring_back,
-    find_shared,
-    make_directory,
-    read_ini,
-    remove_service,
-    write_service,
-)
-from hardline.units import Unreadable
+from hardline.settings.directory import MAX_SERVICES, Service, ServiceDirectory, read_ini
+from hardline.settings.ini import quoted
+from hardline.settings.local import LocalService
+from hardline.settings.service import CacheSection, ServiceSettings, parse_service
+from hardline.settings.units import Unreadable
+from hardline.settings.writing import bring_back, find_shared, make_directory, remove_service, write_service
 from tests.support.beats import beats
 
 PLAIN = "[Service]\nservice = localhost\n"

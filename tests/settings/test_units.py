@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline import units
-from hardline.units import GB, KB, MB, Unreadable
+from hardline.settings import units
+from hardline.settings.units import GB, KB, MB, Unreadable
 
 pytestmark = pytest.mark.pure
 

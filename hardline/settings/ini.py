@@ -5,7 +5,7 @@
 
 Sections are `[Name]`; keys are `key = value` in any case; a value goes on in lines that begin with a space;
 comments are lines that begin with # or ;.  There is no interpolation and no [DEFAULT], and one pair of quotes
-around a value is taken off.  Which keys there are is config.py's.
+around a value is taken off.  Which keys there are is service.py's and node.py's.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from hardline.errors import ConfigError
+from hardline.settings.units import Unreadable
 from hardline.showable import as_escapes
-from hardline.units import Unreadable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -10,29 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline import config
-from hardline.config import LocalService, NodeSettings, changed_keys, clean_title, parse_node, parse_service
 from hardline.errors import ConfigError
 from hardline.routes import Endpoint
-from hardline.units import KB, MB, Unreadable
+from hardline.settings import node as of_node
+from hardline.settings import service as of_service
+from hardline.settings.local import LocalService
+from hardline.settings.node import NodeSettings, changed_keys, parse_node
+from hardline.settings.service import parse_service
+from hardline.settings.units import KB, MB, Unreadable
+from hardline.showable import clean_title
 
 pytestmark = pytest.mark.pure
 
 NODE_SECTIONS = {
-    "Node": config.NodeSection,
-    "LAN": config.LanSection,
-    "Session": config.SessionSection,
-    "Dial": config.DialSection,
-    "Door": config.DoorSection,
-    "DHT": config.DhtSection,
-    "UPnP": config.UpnpSection,
-    "Log": config.LogSection,
+    "Node": of_node.NodeSection,
+    "LAN": of_node.LanSection,
+    "Session": of_node.SessionSection,
+    "Dial": of_node.DialSection,
+    "Door": of_node.DoorSection,
+    "DHT": of_node.DhtSection,
+    "UPnP": of_node.UpnpSection,
+    "Log": of_node.LogSection,
 }
 SERVICE_SECTIONS = {
-    "Service": config.ServiceSection,
-    "Info": config.InfoSection,
-    "Access": config.AccessSection,
-    "Cache": config.CacheSection,
+    "Service": of_service.ServiceSection,
+    "Info": of_service.InfoSection,
+    "Access": of_service.AccessSection,
+    "Cache": of_service.CacheSection,
 }
 EVERY_KEY = [
     (section, each.metadata["rule"].key or each.name)
@@ -41,7 +45,7 @@ EVERY_KEY = [
 ]
 
 
-def service(*lines: str, file: str = "services/blog.ini") -> config.ServiceSettings:
+def service(*lines: str, file: str = "services/blog.ini") -> of_service.ServiceSettings:
     return parse_service("\n".join(lines), file)
 
 
@@ -77,8 +81,8 @@ def test_every_key_of_a_service_is_read():
     assert settings.target == LocalService("tcp", "nas", 8080)
     assert (settings.certfile, settings.password, settings.legacy) == (Path("keys/nas.pem"), "sesame", False)
     assert (settings.title, settings.listed) == ("Photos: all", False)
-    assert settings.access == config.AccessSection(use_dht=False)
-    assert settings.cache == config.CacheSection(Path("pics"), 3600.0, MB, 5, True, True)
+    assert settings.access == of_service.AccessSection(use_dht=False)
+    assert settings.cache == of_service.CacheSection(Path("pics"), 3600.0, MB, 5, True, True)
     assert not settings.notes
 
 
@@ -278,17 +282,17 @@ def test_without_a_file_the_defaults_are_those_of_the_documentation():
     assert parse_node("", "hardline.ini") == settings
     assert (settings.node.localport, settings.node.p2pport, settings.node.bind) == (7009, 7008, ())
     assert (settings.node.servicedir, settings.node.datadir) == (None, None)
-    assert settings.lan == config.LanSection(True, True, True, True)
+    assert settings.lan == of_node.LanSection(True, True, True, True)
     assert (settings.session.keepwarm, settings.session.ping_interval, settings.session.ping_timeout) == (600, 15, 3)
     windows = (settings.session.stream_window, settings.session.session_window, settings.session.process_window)
     assert windows == (16 * MB, 64 * MB, 256 * MB)
     limits = (settings.session.max_sessions, settings.session.max_streams, settings.session.max_handshakes_per_source)
     assert (*limits, settings.session.hello_timeout) == (1000, 1000, 16, 10)
-    assert settings.dial == config.DialSection(0.25, 10, 5)
-    assert settings.door == config.DoorSection(10, 32 * KB, None)
+    assert settings.dial == of_node.DialSection(0.25, 10, 5)
+    assert settings.door == of_node.DoorSection(10, 32 * KB, None)
     assert settings.dht.bootstrap == (Endpoint("bootstrap.jami.net", 4222),)
     assert (settings.dht.port, settings.dht.network, settings.upnp.lease) == (0, 0, 1800)
-    assert settings.log == config.LogSection("info", "text")
+    assert settings.log == of_node.LogSection("info", "text")
 
 
 def test_every_key_of_the_daemon_is_read():
@@ -344,7 +348,7 @@ def test_every_key_of_the_daemon_is_read():
         """.replace("\n        ", "\n"),
         "/etc/hardline/hardline.ini",
     )
-    assert settings.node == config.NodeSection(
+    assert settings.node == of_node.NodeSection(
         servicedir=Path("/etc/hardline/services"),
         datadir=Path("/srv/data"),
         localport=0,
@@ -353,15 +357,15 @@ def test_every_key_of_the_daemon_is_read():
         public=(Endpoint("home.example.org", 7008), Endpoint("2001:db8::9", 7008)),
         ip_service="https://ip.example.org/",
     )
-    assert settings.lan == config.LanSection(False, False, False, False)
-    assert settings.session == config.SessionSection(3600, 30, 5, MB, 2 * MB, 3 * MB, 10, 11, 14, 12, 13)
-    assert settings.dial == config.DialSection(0.1, 20, 0)
-    assert settings.door == config.DoorSection(5, 64 * KB, 3600)
-    assert settings.dht == config.DhtSection(
+    assert settings.lan == of_node.LanSection(False, False, False, False)
+    assert settings.session == of_node.SessionSection(3600, 30, 5, MB, 2 * MB, 3 * MB, 10, 11, 14, 12, 13)
+    assert settings.dial == of_node.DialSection(0.1, 20, 0)
+    assert settings.door == of_node.DoorSection(5, 64 * KB, 3600)
+    assert settings.dht == of_node.DhtSection(
         False, (Endpoint("dht.example.org", 4222),), ("http://a.example.org", "https://b.example.org:88"), 4222, 7, True
     )
-    assert settings.upnp == config.UpnpSection(False, 3600)
-    assert settings.log == config.LogSection("debug", "json")
+    assert settings.upnp == of_node.UpnpSection(False, 3600)
+    assert settings.log == of_node.LogSection("debug", "json")
 
 
 def test_none_is_a_word_where_nothing_is_allowed():

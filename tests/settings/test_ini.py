@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.config import parse_service
 from hardline.errors import ConfigError
-from hardline.ini import Ini, setting
-from hardline.units import number
+from hardline.settings.ini import Ini, setting
+from hardline.settings.service import parse_service
+from hardline.settings.units import number
 from tests.support.costs import times_as_long
 
 pytestmark = pytest.mark.pure

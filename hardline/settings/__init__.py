@@ -1,0 +1,1 @@
+"""Settings: INI files, what their keys mean, and the directory of services."""

@@ -1,0 +1,201 @@
+"""The node's own file: hardline.ini → NodeSettings, or ConfigError(file, line, key, hint).
+
+One line of a class below is one key: its name, its default and the rule that reads it.  docs/SETTINGS.md is the same
+table for users.  A key whose part is not built yet is read and checked like any other and leaves a sentence in `notes`.
+"""
+
+# ruff: noqa: RUF009  `setting` makes a dataclasses.field
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from pathlib import Path
+
+from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint
+from hardline.settings import values
+from hardline.settings.ini import Ini, setting
+from hardline.settings.units import (
+    DAY,
+    GB,
+    HOUR,
+    KB,
+    MB,
+    MINUTE,
+    choice,
+    duration,
+    format_size,
+    list_of,
+    number,
+    or_none,
+    parse_yes_no,
+    size,
+)
+
+_LATER = re.compile(r"(Relay|Gateway|Peer:.*\S.*|Forward:.*\S.*)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSection:
+    """[Node]: where things are and where we listen.  None and () are the defaults that the daemon knows."""
+
+    servicedir: Path | None = setting(None, values.path, tabs=True)
+    datadir: Path | None = setting(None, values.path, tabs=True)
+    localport: int = setting(7009, number(0, 65_535))
+    p2pport: int = setting(7008, number(0, 65_535))
+    bind: tuple[str, ...] = setting((), list_of(values.address), many=True)
+    public: tuple[Endpoint, ...] = setting((), list_of(values.endpoint), many=True)
+    ip_service: str = setting("", values.web_address_or_empty)
+
+
+@dataclass(frozen=True, slots=True)
+class LanSection:
+    """[LAN]: finding each other on the local network."""
+
+    enabled: bool = setting(True, parse_yes_no)
+    multicast: bool = setting(True, parse_yes_no)
+    broadcast: bool = setting(True, parse_yes_no)
+    mdns: bool = setting(True, parse_yes_no)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSection:
+    """[Session]: connections between nodes.  Durations in seconds, windows in bytes."""
+
+    keepwarm: float = setting(10.0 * MINUTE, duration(0, 7 * DAY))
+    ping_interval: float = setting(15.0, duration(1, HOUR))
+    ping_timeout: float = setting(3.0, duration(0.1, 10 * MINUTE))
+    stream_window: int = setting(16 * MB, size(256 * KB, GB))
+    session_window: int = setting(64 * MB, size(256 * KB, 1 << 40))
+    process_window: int = setting(256 * MB, size(256 * KB, 1 << 40))
+    max_sessions: int = setting(1000, number(1, 1_000_000))
+    max_streams: int = setting(1000, number(1, 1_000_000))
+    max_streams_per_source: int = setting(1000, number(1, 1_000_000))
+    max_handshakes_per_source: int = setting(16, number(1, 1_000_000))
+    hello_timeout: float = setting(10.0, duration(0.1, 10 * MINUTE))
+
+
+@dataclass(frozen=True, slots=True)
+class DialSection:
+    """[Dial]: how a host is reached.  In seconds."""
+
+    stagger: float = setting(0.25, duration(0.01, 10))
+    timeout: float = setting(10.0, duration(0.1, 10 * MINUTE))
+    negative_cache: float = setting(5.0, duration(0, HOUR))
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSection:
+    """[Door]: what browsers connect to.  `idle_timeout` is None where nothing is too long."""
+
+    head_timeout: float = setting(10.0, duration(0.1, HOUR))
+    max_head: int = setting(32 * KB, size(KB, MB))
+    idle_timeout: float | None = setting(None, or_none(duration(1, 365 * DAY)))
+
+
+@dataclass(frozen=True, slots=True)
+class DhtSection:
+    """[DHT]: finding hosts anywhere.  Port 0 is any free one."""
+
+    enabled: bool = setting(True, parse_yes_no)
+    bootstrap: tuple[Endpoint, ...] = setting(
+        (Endpoint("bootstrap.jami.net", 4222),), list_of(values.endpoint), many=True
+    )
+    proxies: tuple[str, ...] = setting(("https://dhtproxy.jami.net",), list_of(values.web_address), many=True)
+    port: int = setting(0, number(0, 65_535))
+    network: int = setting(0, number(0, 2**32 - 1))
+    originals: bool = setting(False, parse_yes_no)
+
+
+@dataclass(frozen=True, slots=True)
+class UpnpSection:
+    """[UPnP]: ports that the router opens for us."""
+
+    enabled: bool = setting(True, parse_yes_no)
+    lease: float = setting(30.0 * MINUTE, duration(MINUTE, 7 * DAY))
+
+
+@dataclass(frozen=True, slots=True)
+class LogSection:
+    """[Log]: how much is said and in which form."""
+
+    level: str = setting("info", choice("debug", "info", "warning", "error"))
+    format: str = setting("text", choice("text", "json"))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """The daemon's whole file; `NodeSettings()` is what holds without one."""
+
+    node: NodeSection = NodeSection()
+    lan: LanSection = LanSection()
+    session: SessionSection = SessionSection()
+    dial: DialSection = DialSection()
+    door: DoorSection = DoorSection()
+    dht: DhtSection = DhtSection()
+    upnp: UpnpSection = UpnpSection()
+    log: LogSection = LogSection()
+    notes: tuple[str, ...] = ()
+
+
+def parse_node(text: str, file: str) -> NodeSettings:
+    """Read the daemon's file; `file` names it in messages, and relative paths start from its directory.
+
+    Raises ConfigError for the first mistake.
+    """
+    ini = Ini(text, file)
+    settings = NodeSettings(
+        node=ini.section("Node", NodeSection()),
+        lan=ini.section("LAN", LanSection()),
+        session=ini.section("Session", SessionSection()),
+        dial=ini.section("Dial", DialSection()),
+        door=ini.section("Door", DoorSection()),
+        dht=ini.section("DHT", DhtSection()),
+        upnp=ini.section("UPnP", UpnpSection()),
+        log=ini.section("Log", LogSection()),
+    )
+    ini.refuse_the_rest(_LATER)
+    _check_ports(ini, settings.node)
+    _check_windows(ini, settings.session)
+    beside = Path(file).parent
+    node = replace(
+        settings.node,
+        servicedir=settings.node.servicedir and beside / settings.node.servicedir,
+        datadir=settings.node.datadir and beside / settings.node.datadir,
+    )
+    return replace(settings, node=node, notes=tuple(ini.notes))
+
+
+def changed_keys(before: NodeSettings, now: NodeSettings) -> list[str]:
+    """The keys that differ, as `[Section] key`, in the order of docs/SETTINGS.md."""
+    changed = []
+    for section in fields(NodeSettings):
+        old, new = getattr(before, section.name), getattr(now, section.name)
+        if section.name == "notes" or old == new:
+            continue
+        title = (type(new).__doc__ or "").partition(":")[0]
+        changed += [
+            f"{title} {key.metadata['rule'].key or key.name}"
+            for key in fields(new)
+            if getattr(old, key.name) != getattr(new, key.name)
+        ]
+    return changed
+
+
+def _check_ports(ini: Ini, node: NodeSection) -> None:
+    if node.localport and node.localport == node.p2pport:
+        key = "p2pport" if ini.has("Node", "p2pport") else "localport"
+        ini.fail("Node", key, f"localport and p2pport are both {node.localport}, expected two different ports")
+    for endpoint in node.public:
+        if endpoint.port < LOWEST_TOLD and endpoint.port != HTTPS:
+            why = f"of the ports below {LOWEST_TOLD} only {HTTPS} is dialled"
+            ini.notes.append(f"[Node] public: visitors do not dial {endpoint}: {why}")
+
+
+def _check_windows(ini: Ini, session: SessionSection) -> None:
+    windows = [(key, getattr(session, key)) for key in ("stream_window", "session_window", "process_window")]
+    for (small, low), (big, high) in pairwise(windows):
+        if low > high:
+            key = big if ini.has("Session", big) else small
+            wrong = f"{small} is {format_size(low)}, expected at most {big}, which is {format_size(high)}"
+            ini.fail("Session", key, wrong, f"set {small} and {big} together")

@@ -1,0 +1,132 @@
+"""A service's file: services/NAME.ini → ServiceSettings, or ConfigError(file, line, key, hint).
+
+One line of a class below is one key: its name, its default and the rule that reads it.  docs/SETTINGS.md is the same
+table for users.  Reading the file itself, its size and its encoding, is directory.read_ini's.
+"""
+
+# ruff: noqa: RUF009  `setting` makes a dataclasses.field
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hardline.settings import values
+from hardline.settings.ini import Ini, seen, setting
+from hardline.settings.local import SERVICE_HINT, LocalService
+from hardline.settings.units import DAY, MB, Unreadable, duration, number, or_none, parse_yes_no, size
+from hardline.showable import clean_title
+
+EVERYONE = "everyone"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSection:
+    """[Service]: what is offered, and under which name."""
+
+    service: str = setting("", values.text)
+    port: int | None = setting(None, number(1, 65_535))
+    verify: bool = setting(True, parse_yes_no)
+    certfile: Path | None = setting(None, values.path, tabs=True)
+    password: str | None = setting(None, values.password, secret=True)
+    legacy: bool = setting(True, parse_yes_no)
+    max_connections: int | None = setting(None, or_none(number(1, 1_000_000)))
+
+
+@dataclass(frozen=True, slots=True)
+class InfoSection:
+    """[Info]: what people see."""
+
+    title: str = setting("", clean_title, many=True)
+    listed: bool = setting(True, parse_yes_no)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSection:
+    """[Access]: who may find and use it."""
+
+    use_dht: bool = setting(True, parse_yes_no, key="useDHT")
+    clients: str = setting(EVERYONE, values.text, many=True)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSection:
+    """[Cache]: files, cached sites, templates.  Ages in seconds, sizes in bytes, the rate in MB per hour (0: any).
+
+    `max_age` None: a week, for answers that have a version.
+    """
+
+    directory: Path | None = setting(None, values.cache_path, tabs=True)
+    max_age: float | None = setting(None, duration(0, 36_500 * DAY), key="maxAge")
+    max_size: int = setting(256 * MB, size(0, 1 << 50), key="maxSize")
+    download_rate_limit: int = setting(1200, number(0, 10**9), key="downloadRateLimit")
+    dynamic_content: bool = setting(False, parse_yes_no, key="dynamicContent")
+    allow_listing: bool = setting(False, parse_yes_no, key="allowListing")
+    hidden: bool = setting(False, parse_yes_no)
+    precompressed: bool = setting(False, parse_yes_no)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """A whole service file.  `password` is None where the .hash file decides, "" where there is none.
+
+    `target` is None for a service of files only, which has a `cache.directory`.
+    """
+
+    target: LocalService | None
+    title: str
+    listed: bool = True
+    certfile: Path | None = None
+    password: str | None = field(default=None, repr=False)
+    legacy: bool = True
+    max_connections: int | None = None
+    access: AccessSection = AccessSection()
+    cache: CacheSection = CacheSection()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def closed(self) -> str:
+        """Why this must not be served to anybody; "" when it may."""
+        if self.access.clients.lower() == EVERYONE:
+            return ""
+        return "not served: who may visit cannot be enforced yet"
+
+
+def parse_service(text: str, file: str) -> ServiceSettings:
+    """Read a service's file; `file` names it in messages, and its last part is the default title.
+
+    Raises ConfigError for the first mistake.
+    """
+    ini = Ini(text, file)
+    service = ini.section("Service", ServiceSection())
+    info = ini.section("Info", InfoSection())
+    access = ini.section("Access", AccessSection())
+    cache = ini.section("Cache", CacheSection())
+    ini.refuse_the_rest()
+
+    target = None
+    if service.service:
+        try:
+            target = LocalService.parse(service.service, service.port, service.verify)
+        except Unreadable as wrong:
+            ini.fail("Service", "service", seen("service", service.service, wrong), wrong.hint)
+    elif not cache.directory:
+        ini.fail("Service", "service", "service is missing: what should be shared?", SERVICE_HINT)
+    if (target is None or target.kind != "https") and ini.has("Service", "verify"):
+        ini.notes.append("[Service] verify has no effect: the service is not https")
+    if cache != CacheSection() and not cache.directory:
+        ini.notes.append("[Cache] has no effect without its key directory")
+    if service.max_connections is not None and (target is None or cache.directory):
+        ini.notes.append("[Service] max_connections has no effect with [Cache] directory")
+    name = Path(file).name.removesuffix(".ini")
+    return ServiceSettings(
+        target=target,
+        title=info.title or clean_title(name) or "untitled",
+        listed=info.listed,
+        certfile=service.certfile,
+        password=service.password,
+        legacy=service.legacy,
+        max_connections=service.max_connections,
+        access=access,
+        cache=cache,
+        notes=tuple(ini.notes),
+    )

@@ -1,0 +1,82 @@
+"""The rules that keys are read by: text → value, or Unreadable saying what was expected.
+
+What is a number, a size, a duration or a word of a few is units.py's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hardline.errors import BadLabel, PeerError
+from hardline.identity import FREE_TEXT_SIGNS, MAX_OWN_FREE_TEXT, KeyHash, Label
+from hardline.routes import Endpoint
+from hardline.settings.local import host_of
+from hardline.settings.units import Unreadable
+
+
+def text(given: str) -> str:
+    """As it is."""
+    return given
+
+
+def path(text: str) -> Path | None:
+    """A path without ~; None for none."""
+    if text.startswith("~"):
+        raise Unreadable("a path without ~", hint="write the whole path, such as /home/ann/hardline")
+    return Path(text) if text else None
+
+
+def cache_path(text: str) -> Path | None:
+    """The same, and nothing above the cache in the data directory."""
+    found = path(text)
+    if found is not None and not found.is_absolute() and ".." in found.parts:
+        raise Unreadable("a name below cache in the data directory, or a whole path")
+    return found
+
+
+def endpoint(text: str) -> Endpoint:
+    """host:port."""
+    try:
+        return Endpoint.parse(text)
+    except PeerError:
+        raise Unreadable("host:port, such as 203.0.113.9:7008 or [2001:db8::9]:7008") from None
+
+
+def address(text: str) -> str:
+    """An IP address, with brackets or without."""
+    try:
+        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        raise Unreadable(
+            "IP addresses of this machine", hint="for this machine only, write  bind = 127.0.0.1"
+        ) from None
+
+
+def web_address(text: str) -> str:
+    """A URL of http or https."""
+    try:
+        parts = urlsplit(text)
+        if parts.scheme in ("http", "https") and host_of(parts.hostname or "") and parts.port != 0:
+            return text
+    except ValueError:
+        pass
+    raise Unreadable("a URL that starts with http:// or https://")
+
+
+def web_address_or_empty(text: str) -> str:
+    """The same, or nothing."""
+    return web_address(text) if text else ""
+
+
+def password(text: str) -> str:
+    """The free text of a label."""
+    with contextlib.suppress(BadLabel):
+        if len(text) <= MAX_OWN_FREE_TEXT:
+            return Label.parse(f"{text}-{KeyHash(bytes(20))}").password
+    raise Unreadable(
+        f"at most {MAX_OWN_FREE_TEXT} {FREE_TEXT_SIGNS}, no dash and no dot",
+        hint="it becomes a part of the URL; leave it empty for none",
+    )
