@@ -11,7 +11,7 @@ import pytest
 from hardline.routes import Endpoint
 from hardline.upnp.grants import Broken, Grant, Refused, RouterFailed, Silent
 from hardline.upnp.leases import GIVE_UP_AFTER, Lease
-from tests.support.beats import beats
+from tests.support import clock
 
 PUBLIC = "8.8.4.4"
 
@@ -48,14 +48,14 @@ class Held:
 
     def __init__(self) -> None:
         self.way, self.port, self.changes, self.strayed = FakeWay(), 7008, 0, 0
-        self.offset = 0.0
+        self.now, self.offset = time.monotonic, 0.0
         self.lease = Lease(
             self.way,
             lambda: self.port,
             lease=1800,
             changed=self._changed,
             astray=self._astray,
-            clock=lambda: time.monotonic() + self.offset,
+            clock=lambda: self.now() + self.offset,
         )
 
     def _changed(self) -> None:
@@ -73,18 +73,28 @@ class Held:
         await asyncio.sleep(0.01)
 
 
-def hold(work: Callable[[Held], Awaitable[None]], *, failing: RouterFailed | None = None) -> Held:
+def for_real(story: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(story())
+
+
+def hold(
+    work: Callable[[Held], Awaitable[None]],
+    *,
+    failing: RouterFailed | None = None,
+    run: Callable[[Callable[[], Awaitable[None]]], None] = for_real,
+) -> Held:
     held = Held()
     held.way.failure = failing
 
     async def whole() -> None:
+        held.now = asyncio.get_running_loop().time
         async with asyncio.TaskGroup() as group:
             running = group.create_task(held.lease.run())
             await held.lease.settled.wait()
             await work(held)
             running.cancel()
 
-    asyncio.run(whole())
+    run(whole)
     return held
 
 
@@ -188,27 +198,31 @@ def test_a_router_that_gave_something_before_is_asked_for_longer():
 
 def test_whoever_makes_it_look_all_the_time_makes_it_ask_now_and_then():
     async def work(held: Held) -> None:
-        held.way.rest = 0.2
-        began, before = time.monotonic(), len(held.way.asked)
-        while time.monotonic() < began + 1.0:
+        held.way.rest = 2.0
+        before = len(held.way.asked)
+        for _ in range(72):
             held.lease.look()
-            await asyncio.sleep(0.001)
-        assert 2 <= len(held.way.asked) - before <= 7
+            await asyncio.sleep(0.125)
+        assert len(held.way.asked) - before == 5, "at 0, 2, 4, 6 and 8 of 9 seconds"
 
-    hold(work)
+    hold(work, run=clock.run)
 
 
 def test_a_lease_is_renewed_at_half_of_its_time():
     async def work(held: Held) -> None:
-        held.way.grant = Grant(PUBLIC, 7008, 0.2, "")
-        began, beat = time.monotonic(), beats()
-        await held.again()
-        while len(held.way.asked) < 7:
-            await asyncio.sleep(0.01)
-        assert time.monotonic() - began > 0.4
-        assert beats() - beat < 10
+        held.way.grant = Grant(PUBLIC, 7008, 30.0, "")
+        before = len(held.way.asked)
+        held.lease.look()
+        await clock.settled()
+        for times in range(1, 8):
+            assert len(held.way.asked) == before + times
+            await asyncio.sleep(14.5)
+            await clock.settled()
+            assert len(held.way.asked) == before + times
+            await asyncio.sleep(0.5)
+            await clock.settled()
 
-    hold(work)
+    hold(work, run=clock.run)
 
 
 def test_another_port_of_our_own_gives_the_old_one_back_first():
