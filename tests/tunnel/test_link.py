@@ -233,7 +233,7 @@ def test_the_times_of_all_steps_are_known_of_a_path(tmp_path):
             await begun(both)
             [path] = both.visitor.paths
             steps = path.route.steps
-            assert all(step is not None and step >= 0 for step in (steps.resolve, steps.tcp, steps.tls, steps.hello))
+            assert (steps.resolve, steps.tcp, steps.tls, steps.hello) == (0, 0, 0, 0), "by a clock that stood still"
             assert path.title == "Test"
             assert len(path.instance) == 32
 

@@ -182,7 +182,8 @@ def test_all_services_of_a_kind_have_one_context():
     contexts = run(story)
     assert len(set(map(id, contexts))) == 2
     assert run(story)[:2] == contexts[:2]
-    assert contexts[0].cert_store_stats()["x509_ca"] >= 0
+    assert (contexts[0].verify_mode, contexts[0].check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert contexts[0].cert_store_stats() == ssl.create_default_context().cert_store_stats()
     assert contexts[1].cert_store_stats()["x509"] == 0, "nobody is believed, so nobody is loaded"
 
 
