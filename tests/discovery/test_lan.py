@@ -266,8 +266,7 @@ def test_a_host_with_another_date_is_found_by_a_browse_and_its_day_is_told(days)
             began = time.monotonic()
             candidate = await first(visitor, wiki.label.key_hash)
             assert candidate is not None
-            assert candidate.day == utc_day(time.time()) + days
-            assert not candidate.plain
+            assert candidate.server_name == Code(utc_day(time.time()) + days)
             assert time.monotonic() - began >= BROWSE_AT
 
     asyncio.run(story())
@@ -571,7 +570,7 @@ def test_whoever_answers_with_the_rolling_code_is_not_told_the_key_hash():
         async with on_lan() as visitor, stranger(lambda search: [(HERE, original(search.code))] if search.code else []):
             candidate = await first(visitor, target)
             assert candidate is not None
-            assert not candidate.plain
+            assert isinstance(candidate.server_name, Code)
 
     asyncio.run(story())
 
