@@ -92,10 +92,11 @@ def test_visitors_wait_together_if_they_are_likely_to_get_the_same(
     asyncio.run(main())
 
 
-def test_nobody_waits_for_a_fetch_that_is_for_its_first_visitor(tmp_path: Path) -> None:
+def test_nobody_joins_a_fetch_that_is_for_its_first_visitor(tmp_path: Path) -> None:
     async def main() -> None:
         asking = Asking(tmp_path)
         asking.begin(seen(), alone=True)
+        asking.begin(seen(), growing(seen(), FOR_ALL), alone=True)
         assert asking.joins(seen()) is None
 
     asyncio.run(main())
@@ -224,5 +225,6 @@ def test_a_fetch_is_under_way_until_it_is_over(tmp_path: Path) -> None:
         assert asking.joins(seen()) is None
         asking.sharing.over(another)
         assert (asking.sharing.under_way("/a"), asking.sharing.under_way("/b")) == ((), (other,))
+        assert list(asking.sharing._fetches) == ["/b"], "nothing is kept of a target that nobody fetches"
 
     asyncio.run(main())
