@@ -19,6 +19,7 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -132,6 +133,7 @@ class ServiceDirectory:
 
         Reads in a worker thread.  What `changed` raises ends this.  Cancelled, it leaves no thread watching.
         """
+        await asyncio.to_thread(_load_what_watches)
         async with aclosing(self._notices()) as notices:
             async for told in notices:
                 await self._follow(changed, told=told)
@@ -243,6 +245,13 @@ class ServiceDirectory:
         settings = parse_service(read_ini(file), os.fspath(file))
         certificate = self.path / (settings.certfile or f"{name}.ini.cert")
         return Service(name, settings, load_or_create(certificate), file)
+
+
+def _load_what_watches() -> None:
+    """What watchfiles loads when it is first used takes a tenth of a second, a few on a busy machine: the node is
+    reached by others already, and its loop would stand still."""
+    with contextlib.suppress(ImportError):
+        import_module("anyio._backends._asyncio")
 
 
 def service_names(directory: Path) -> list[str]:
