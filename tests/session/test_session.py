@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import time
@@ -16,9 +17,10 @@ from hardline.errors import ConnectionLost, LimitReached
 from hardline.session.liveness import UNANSWERED
 from hardline.session.session import Session, SessionLimits
 from hardline.session.stream import Stream
-from hardline.session.windows import Backlog
+from hardline.session.windows import INITIAL_WINDOW, Backlog
 from hardline.transport.contexts import client_context
 from hardline.transport.tls import TlsStream
+from tests.support import needs
 from tests.support.check_byte_stream import read_all, read_exactly
 from tests.support.clock import run, settled, since
 from tests.support.pairs import host_context, session_pair, tcp_pair
@@ -126,8 +128,8 @@ def test_a_quiet_session_stays_alive_by_pings():
 
 
 @contextlib.asynccontextmanager
-async def falls_silent() -> AsyncIterator[Session]:
-    """A visitor's session whose host will not say anything."""
+async def falls_silent() -> AsyncIterator[tuple[Session, TlsStream]]:
+    """A visitor's session, and the other end, which will not say or read anything any more."""
     async with tcp_pair() as (one, other):
         client, server = await asyncio.gather(
             TlsStream.over(one, client_context(), "any"), TlsStream.over(other, host_context())
@@ -136,17 +138,20 @@ async def falls_silent() -> AsyncIterator[Session]:
         visitor.start()
         server._transport.pause_reading()
         await settled()
-        while client.acknowledged != client.written:  # its kernel goes on confirming, and may take a moment for it
+        while client.acknowledged not in (
+            None,
+            client.written,
+        ):  # its kernel goes on confirming, and may take a moment for it
             await asyncio.to_thread(time.sleep, 0.001)
         try:
-            yield visitor
+            yield visitor, server
         finally:
             server.abort()
 
 
 def test_a_peer_that_falls_silent_is_asked_after_the_interval_and_given_up_after_the_timeout():
     async def story():
-        async with falls_silent() as visitor:
+        async with falls_silent() as (visitor, _):
             await asyncio.sleep(ASKS_AFTER - 0.125)
             written = visitor.tls.written
             await asyncio.sleep(0.125)
@@ -162,7 +167,7 @@ def test_a_peer_that_falls_silent_is_asked_after_the_interval_and_given_up_after
 
 def test_a_peer_that_falls_silent_while_something_is_asked_of_it_is_given_up_sooner():
     async def story():
-        async with falls_silent() as visitor:
+        async with falls_silent() as (visitor, _):
             await asyncio.sleep(5)
             began = asyncio.get_running_loop().time()
             ours = visitor.open_stream()
@@ -177,7 +182,7 @@ def test_a_peer_that_falls_silent_while_something_is_asked_of_it_is_given_up_soo
 
 def test_a_peer_that_may_have_gone_with_the_network_is_asked_at_once():
     async def story():
-        async with falls_silent() as visitor:
+        async with falls_silent() as (visitor, _):
             await asyncio.sleep(5)
             began = asyncio.get_running_loop().time()
             visitor.network_changed([visitor.tls.local])
@@ -203,6 +208,31 @@ def test_a_peer_that_takes_bytes_slowly_is_not_given_up():
             assert not visitor.closed.done()
 
     run_for_real(story)
+
+
+@needs.linux()
+def test_while_its_kernel_still_takes_what_comes_before_the_ping_a_silent_peer_is_waited_for():
+    async def story():
+        async with falls_silent() as (visitor, server):
+            theirs = server._transport.get_extra_info("socket")
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            visitor.tls._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+            began = asyncio.get_running_loop().time()
+            sending = [
+                asyncio.get_running_loop().create_task(visitor.open_stream().send(bytes(INITIAL_WINDOW)))
+                for _ in range(20)
+            ]
+            await asyncio.sleep(2)
+            before = visitor.tls.acknowledged
+            while visitor.tls.acknowledged == before:
+                os.read(theirs.fileno(), 65_536)
+                await asyncio.to_thread(time.sleep, 0.001)
+            await visitor.closed
+            # Asked at 1 s, and looked at every 3 s: at 4 s there was news; at 7 s only if the kernel took its time.
+            assert since(began) in (7, 10)
+            await asyncio.gather(*sending, return_exceptions=True)
+
+    run(story)
 
 
 def test_garbage_ends_the_session_and_says_whose_fault_it_was():
