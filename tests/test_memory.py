@@ -53,7 +53,10 @@ async def main():
         pins.append(bytes(600))
     grown = memory._resident() - before
     held.clear()
-    await asyncio.sleep(0.3)
+    for _ in range(200):
+        if memory._resident() - before < grown / 3:
+            break
+        await asyncio.sleep(0.05)
     print(grown >> 20, (memory._resident() - before) >> 20)
 
 asyncio.run(main())

@@ -319,18 +319,24 @@ def test_without_proxies_nothing_is_found_and_nothing_stored():
 
 
 def test_closing_ends_what_is_under_way():
+    under_way = threading.Event()
+
+    def tell_and_drip(connection: socket.socket, path: str) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        under_way.set()
+        drip(connection, path)
+
     async def run(url: str) -> None:
         async with proxies(url) as made:
             task = asyncio.get_running_loop().create_task(values(made, limit=60))
-            while not made._cuts:
+            while not (made._cuts and under_way.is_set()):
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)
             began = beats()
             await made.aclose()
             await task
             assert beats() - began < 5
 
-    with server(unless_asked_how_it_is(drip)) as url:
+    with server(unless_asked_how_it_is(tell_and_drip)) as url:
         asyncio.run(run(url))
 
 
