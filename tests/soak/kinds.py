@@ -12,17 +12,21 @@ import json
 import os
 import random
 import subprocess
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
 
+from hardline.tunnel.guesses import ALLOWED
 from tests.soak.plan import FILE, FILE_SIZE, Plan, Shared, greeting
 from tests.soak.web import ADDRESSES, CHUNK, Failed, Life, Wire, Wrong
 from tests.support.node import SCRIPTS
 from tests.support.origin import pieces_of_bytes
 
 NOBODY = "0123456789abcdef0123456789abcdef01234567"
+_REMEMBERED = ALLOWED[0][0] * ALLOWED[0][1]  # seconds after which all guesses of an address are forgotten
+_guesses: deque[float] = deque()  # of this program, which is one address
 _ACCEPT_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 
@@ -291,12 +295,16 @@ async def wrong_host(errand: Errand) -> None:
 
 
 async def wrong_password(errand: Errand) -> None:
-    """The right service, by another word: never let in."""
-    key_hash = errand.shared.label.rpartition("-")[2]
+    """The right service, by another word: never let in.  Who has guessed often lately is asked to wait."""
+    key_hash, now = errand.shared.label.rpartition("-")[2], asyncio.get_running_loop().time()
+    while _guesses and _guesses[0] < now - _REMEMBERED:
+        _guesses.popleft()
+    _guesses.append(now)
     wire = await errand.connect()
     await wire.request("GET", "/", f"wrong{errand.random.randint(0, 3)}-{key_hash}.localhost")
-    answer = await wire.answer(403)
-    await wire.exactly(answer.length)
+    answer = await wire.answer(*((403, 503) if len(_guesses) > ALLOWED[0][0] else (403,)))
+    page = await wire.exactly(answer.length)
+    expect(answer.status == 403 or b"asks you to wait" in page, f"not asked to wait: {page[:60]!r}")
     await wire.ends()
 
 
