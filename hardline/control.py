@@ -53,8 +53,15 @@ class ControlServer:
 
         Raises ConfigError when another daemon listens there, or the path is too long.
         """
+        try:
+            await self._open(datadir, listen)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _open(self, datadir: Path, listen: bool) -> None:
         path = datadir / SOCKET_NAME
-        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+        if listen and len(os.fsencode(path)) > MAX_SOCKET_PATH:
             raise ConfigError(
                 f"the data directory's path is too long for a socket: {path}", hint="choose a shorter --datadir"
             )

@@ -137,3 +137,12 @@ def _sync_directory(directory: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def make_private(directory: Path) -> None:
+    """Make `directory` and what is missing above it, for their owner only: whoever may write above it could put another
+    in its place.  Raises OSError."""
+    missing = [one for one in (directory, *directory.parents) if not os.path.lexists(one)]
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)

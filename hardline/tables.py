@@ -71,7 +71,7 @@ def ls_lines(blocks: dict[str, list[dict[str, Any]]], sessions: list[dict[str, A
     )
     yield "\nKNOWN"
     # Of several paths to one host the one that takes new visits.
-    leading = sorted(sessions, key=lambda session: not session["draining"])
+    leading = sorted(sessions, key=lambda session: not session.get("draining"))
     warm = {session["key_hash"]: session for session in leading if session["role"] == "visiting"}
     yield from _table([_known(peer, warm.get(peer["key_hash"]), now) for peer in blocks["known"]])
 
@@ -119,7 +119,8 @@ def _known(peer: dict[str, Any], warm: dict[str, Any] | None, now: float) -> tup
 
 
 def _kind(session: dict[str, Any]) -> str:
-    return "LAN" if session["kind"] == "LAN" else str(session["kind"]).lower()
+    kind = session.get("kind") or session["via"]  # a daemon that was not restarted yet tells no kind
+    return "LAN" if kind == "LAN" else str(kind).lower()
 
 
 def _ago(seconds: float) -> str:
@@ -145,7 +146,7 @@ def _service(service: dict[str, Any]) -> Iterator[str]:
 def _session(session: dict[str, Any]) -> Iterator[str]:
     way = f"to {session['endpoint']}" if session["role"] == "visiting" else f"from {session['endpoint']}"
     via = f"{_kind(session)}, found by {session['found_by']}" if session["found_by"] else "incoming"
-    how = f"{session['protocol']}, {via}{', takes no new streams' if session['draining'] else ''}"
+    how = f"{session['protocol']}, {via}{', takes no new streams' if session.get('draining') else ''}"
     yield f"  {session['role']} {plain(session['title']) or session['label']} {way} ({how})"
     for why in session.get("passed_over", ()):
         yield f"    no better path: {plain(why)}"

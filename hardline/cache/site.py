@@ -28,6 +28,7 @@ from hardline.cache.kept.store import Store
 from hardline.cache.own import OwnFiles
 from hardline.cache.templates.dynamic import DynamicPages
 from hardline.disks import Disk
+from hardline.files import make_private
 from hardline.http.serving.pages import nothing_here
 from hardline.http.serving.server import StreamServer
 from hardline.settings.local import LocalService
@@ -137,7 +138,7 @@ def _nothing(_: object) -> None:
 def _check(root: Path, settings: CacheSection, target: LocalService | None, own: OwnFiles) -> None:
     assert settings.directory is not None
     if not settings.directory.is_absolute() or target is not None:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(root)
     if not root.exists():
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))
     if not root.is_dir():

@@ -59,7 +59,7 @@ class Carrier:
             raise Uninvited("a part of another site's page")
         match head.form:
             case Form.ORIGIN:
-                return await self._pass_on(browser, head, label, read.raw, limit)
+                return await self._pass_on(browser, head, label, read, limit)
             case Form.ABSOLUTE:
                 await self._proxy(browser, head, label, read, limit)
             case Form.AUTHORITY:
@@ -67,10 +67,11 @@ class Carrier:
         return None
 
     async def _pass_on(
-        self, browser: TcpStream, head: Head, label: Label, raw: bytes, limit: asyncio.Timeout
+        self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout
     ) -> bytes | None:
         talk = Conversation(label, self._max_head, self._head_timeout)
-        first, again = bytes(talk.asked(raw)), head.method in REPEATABLE
+        first = bytes(talk.asked(read.raw))
+        again = head.method in REPEATABLE and len(first) <= read.size  # what follows it may be of another method
         visit, joint = await join(self._visitor, label, first, browser, talk, repeatable=again)
         limit.reschedule(None)
         visit.record.status = "ok"

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from hardline.cache.own import OwnFiles
 from hardline.discovery.offers import Offer as Heard
-from hardline.errors import ConfigError, WrongArgument
+from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.identity import Label
 from hardline.node.changes import Changes
 from hardline.node.offering import Offering
@@ -39,7 +39,8 @@ class Browses(Protocol):
 class Actions:
     """The actions of one node.
 
-    `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN.
+    `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
+    `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -54,15 +55,17 @@ class Actions:
         near: Callable[[], Sequence[Browses]],
         door_port: Callable[[], int],
         snapshot: Callable[[], Awaitable[Snapshot]],
+        runs: Callable[[], bool],
     ) -> None:
         self._directory, self._offering = servicedir, offering
         self._own_files, self._own_listeners = own_files, own_listeners
         self._changes = changes
         self._served, self._near, self._door_port = served, near, door_port
-        self._snapshot = snapshot
+        self._snapshot, self._runs = snapshot, runs
 
     async def snapshot(self) -> Snapshot:
         """The node as it is now."""
+        self._check_running()
         return await self._snapshot()
 
     async def share(self, target: str, title: str = "", name: str = "") -> Shared:
@@ -71,6 +74,7 @@ class Actions:
         What is shared already stays as it is; what was shared once comes back with its URL.
         Raises WrongArgument, ConfigError.
         """
+        self._check_running()
         await self._refuse_itself(target)
         if not name and (service := await asyncio.to_thread(find_shared, self._offering.current, target)):
             return self._shared(service, already=True)
@@ -85,6 +89,7 @@ class Actions:
 
     async def remove(self, name: str) -> Removed:
         """Stop sharing the service of `name`.  Raises WrongArgument, ConfigError."""
+        self._check_running()
         file = await asyncio.to_thread(remove_service, self._directory, name)
         gone = file.name.removesuffix(".ini")
         await self._until(lambda: all(service.name != gone for service in self._served()))
@@ -92,12 +97,17 @@ class Actions:
 
     async def browse(self, wait: float) -> tuple[Offer, ...]:
         """What others on the LAN list, after waiting `wait` seconds for their answers."""
+        self._check_running()
         heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near()))
         offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
         return tuple(
             Offer(offer.title, str(offer.label), self._url(offer.label), offer.source, str(offer.endpoint))
             for offer in sorted(offers.values(), key=lambda offer: (offer.title.lower(), offer.label))
         )
+
+    def _check_running(self) -> None:
+        if not self._runs():
+            raise HardlineError("this node does not run", hint="start it, and ask before it is stopped")
 
     async def _refuse_itself(self, target: str) -> None:
         if target.startswith("/") and await asyncio.to_thread(self._own_files.is_ours, Path(target)):

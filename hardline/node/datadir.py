@@ -9,7 +9,16 @@ from pathlib import Path
 
 from hardline import log
 from hardline.errors import ConfigError
-from hardline.files import close_to_others, hint_for, is_closed_to_others, probe, read_small, why, write_new
+from hardline.files import (
+    close_to_others,
+    hint_for,
+    is_closed_to_others,
+    make_private,
+    probe,
+    read_small,
+    why,
+    write_new,
+)
 
 _INSTANCE_FILE = 100  # bytes
 
@@ -21,7 +30,7 @@ def prepare(datadir: Path) -> None:
     Raises ConfigError when there is no directory and none can be made.
     """
     try:
-        datadir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(datadir)
     except OSError as failure:
         reason = "is no directory" if isinstance(failure, FileExistsError) else why(failure)
         hint = hint_for(failure) or "choose another with --datadir"

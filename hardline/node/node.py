@@ -83,6 +83,8 @@ class Node:
         self._bind: Sequence[str] = settings.node.bind or ALL_ADDRESSES
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._ready = asyncio.Event()
+        self._end = TaskSet("node")
+        self._stopping: asyncio.Task[None] | None = None
         self._answers_control, self._place = control, OneLoop()
         self._listener: Listener | None = None
         self._visitor: Visitor | None = None
@@ -101,6 +103,7 @@ class Node:
             near=lambda: self._near,
             door_port=lambda: self._door_port,
             snapshot=self._snapshot,
+            runs=self._ready.is_set,
         )
         self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
 
@@ -126,8 +129,8 @@ class Node:
             await asyncio.to_thread(keep_private, directory)
         # Before everything else, since it is what keeps a second daemon away from the directory.
         control = ControlServer(handlers(self.actions, self._ready))
-        await control.open(datadir, listen=self._answers_control)
         self._closers.append(control.aclose)
+        await control.open(datadir, listen=self._answers_control)
         self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
         await asyncio.to_thread(self._directory.load)
 
@@ -144,15 +147,30 @@ class Node:
         self._ready.set()
 
     async def stop(self) -> None:
-        """Let what moves come to its end, then end everything, in the reverse order of its beginning."""
-        if self._closers:
-            await self._drain()
+        """Let what moves come to its end, then end everything, in the reverse order of its beginning.
+
+        Cancelled, it waits for nothing that moves, and ends everything all the same.
+        """
+        try:
+            if self._closers:
+                await self._drain()
+        finally:
+            if self._stopping is None:
+                self._stopping = self._end.start(self._close(), "stop")
+            await asyncio.shield(self._stopping)
+            self._stopping = None
+
+    async def _close(self) -> None:
+        self._ready.clear()
         await self._tasks.aclose()
-        for close in reversed(self._closers):
-            await close()
-        if self._closers:
+        closers, self._closers = self._closers, []
+        for close in reversed(closers):
+            try:
+                await close()
+            except Exception as failure:  # the others end all the same
+                log.warning("node.not_closed", reason=repr(failure))
+        if closers:
             log.event("node.stopped")
-        self._closers.clear()
         self._place.leave()
 
     @property

@@ -20,7 +20,9 @@ class OneLoop:
         self._inside = False
 
     def enter(self) -> None:
-        """Be in the running loop.  Raises HardlineError when another one has a node."""
+        """Be in the running loop.  Raises HardlineError when another one has a node, or this one is in already."""
+        if self._inside:
+            raise HardlineError("this node was started already", hint="stop it first")
         loop = asyncio.get_running_loop()
         if any(nodes for other, nodes in _nodes.items() if other is not loop):
             raise HardlineError(

@@ -35,12 +35,13 @@ class Database:
     """The file at `path`; migration number n makes version n + 1 of version n, the first of an empty file or of one
     that no version was written into.
 
-    All of it is for one thread.  One warning tells of a disk that takes nothing.
+    `probe` is a query that any file of the newest version answers.  All of it is for one thread.  One warning tells of
+    a disk that takes nothing.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[Migration]) -> None:
+    def __init__(self, path: Path, migrations: Sequence[Migration], probe: str) -> None:
         self._path = path
-        self._migrations = migrations
+        self._migrations, self._probe = migrations, probe
         self._warned = False
 
     def open(self) -> sqlite3.Connection:
@@ -75,11 +76,17 @@ class Database:
             database.execute("PRAGMA synchronous=NORMAL")
             if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("quick_check failed")
-            self._migrate(database)
+            migrated = self._migrated(database)
+            migrated.execute(self._probe)
+        except sqlite3.OperationalError as failure:
+            database.close()
+            if _is_of_its_contents(failure):
+                raise sqlite3.DatabaseError(str(failure)) from None
+            raise
         except BaseException:
             database.close()
             raise
-        return database
+        return migrated
 
     def _stand_in(self, path: Path | None = None) -> sqlite3.Connection:
         """One in memory, with what the file at `path` holds as far as it can be read.
@@ -111,6 +118,22 @@ class Database:
         except (OSError, sqlite3.Error) as again:
             self.warn(again)
             return self._stand_in()
+
+    def _migrated(self, database: sqlite3.Connection) -> sqlite3.Connection:
+        """The file, or where its disk does not take what has to be changed, the same in memory: a copy made later,
+        without this connection, would miss what lies in its journal."""
+        try:
+            self._migrate(database)
+        except sqlite3.OperationalError as failure:
+            if _is_of_its_contents(failure):
+                raise
+            self.warn(failure)
+            memory = _connected(":memory:")
+            with contextlib.closing(database):
+                database.backup(memory)
+            self._migrate(memory)
+            return memory
+        return database
 
     def _check_version(self, database: sqlite3.Connection) -> int:
         (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -150,6 +173,11 @@ def _connected(place: str, uri: bool = False) -> sqlite3.Connection:
     database = sqlite3.connect(place, timeout=5, uri=uri, isolation_level=None, check_same_thread=False)
     database.text_factory = lambda text: text.decode("utf-8", "replace")
     return database
+
+
+def _is_of_its_contents(failure: sqlite3.OperationalError) -> bool:
+    """The file can be read and written, and does not hold what its version says."""
+    return getattr(failure, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
 def _is_anothers_link(path: Path) -> bool:

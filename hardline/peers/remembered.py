@@ -39,6 +39,8 @@ from hardline.showable import clean_title
 MAX_ROWS = 10_000
 
 _SELECT = "SELECT title, wan_hosts, endpoint, kind, protocol, first_seen, last_seen FROM routes"
+_INSERT = """INSERT OR REPLACE INTO routes
+    (key_hash, title, wan_hosts, endpoint, kind, protocol, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 _FORGET = "DELETE FROM routes WHERE key_hash IN (SELECT key_hash FROM routes ORDER BY last_seen DESC LIMIT -1 OFFSET ?)"
 _PROTOCOLS = ("hardline/1", "hardline/2")
 
@@ -55,7 +57,7 @@ class Remembered:
     kind: PathKind | None = None
 
     def __init__(self, path: Path) -> None:
-        self._file = Database(path, MIGRATIONS)
+        self._file = Database(path, MIGRATIONS, f"{_SELECT} LIMIT 1")
         self._worker = ThreadPoolExecutor(1, "remembered")
         self._database: sqlite3.Connection | None = None
         self._unsaved: dict[KeyHash, RememberedHost] = {}
@@ -64,7 +66,11 @@ class Remembered:
     async def open(cls, path: Path) -> Self:
         """Open or make the database at `path` (Database says what becomes of one that cannot be used)."""
         memory = cls(path)
-        await memory._do(memory._connect)
+        try:
+            await memory._do(memory._connect)
+        except BaseException:
+            await memory.aclose()  # behind what its thread is still doing
+            raise
         return memory
 
     async def aclose(self) -> None:
@@ -180,7 +186,7 @@ class Remembered:
             host.last_seen,
         )
         try:
-            self._database.execute("INSERT OR REPLACE INTO routes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            self._database.execute(_INSERT, values)
             self._database.execute(_FORGET, (MAX_ROWS,))
         except sqlite3.Error as failure:
             self._file.warn(failure)

@@ -144,6 +144,11 @@ class Session:
         return self._lives and not self.draining and self._yamux.open_streams < self._max_streams
 
     @property
+    def is_full(self) -> bool:
+        """New streams can be opened again when others have ended."""
+        return self._lives and not self.draining and self._yamux.open_streams >= self._max_streams
+
+    @property
     def draining(self) -> bool:
         """No new streams: one end has gone away, or there are no numbers left for them."""
         return self._leaving or self._yamux.peer_gone_away or self._yamux.used_up
@@ -159,10 +164,10 @@ class Session:
 
     def open_stream(self) -> Stream:
         """Open a stream.  Raises ConnectionLost when the session is over, LimitReached when it takes no more."""
+        if self._lives and self._yamux.open_streams + 1 >= self._max_streams and self._yamux.has_answers:
+            self._flush()  # the peer counts, too: it must hear of an end before it hears of what takes its place
         if not self._lives:
             raise afresh(self.failure or self._ended_by or ConnectionLost("the session was closed"))
-        if self._yamux.open_streams + 1 >= self._max_streams and self._yamux.has_answers:
-            self._flush()  # the peer counts, too: it must hear of an end before it hears of what takes its place
         number = self._yamux.open()
         stream = self._streams[number] = Stream(self, number)
         self.last_used = self._loop.time()

@@ -29,7 +29,7 @@ from watchfiles import awatch
 from hardline import log
 from hardline.certificates import Identity, beside, load_or_create
 from hardline.errors import ConfigError, HardlineError
-from hardline.files import hint_for, read_small
+from hardline.files import hint_for, make_private, read_small
 from hardline.identity import KeyHash, Label
 from hardline.settings.service import ServiceSettings, parse_service
 from hardline.settings.units import KB, format_size
@@ -302,7 +302,7 @@ def read_ini(path: Path) -> str:
 def make_directory(path: Path) -> None:
     """Make the directory, for its owner only, where there is none.  Raises ConfigError when that cannot be."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path)
     except OSError as failure:
         reason = (
             "is no directory" if isinstance(failure, FileExistsError) else (failure.strerror or str(failure)).lower()

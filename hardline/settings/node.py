@@ -62,7 +62,7 @@ class LanSection:
 class SessionSection:
     """[Session]: connections between nodes.  Durations in seconds, windows in bytes."""
 
-    keepwarm: float = setting(10.0 * MINUTE, duration(0, 7 * DAY))
+    keepwarm: float = setting(10.0 * MINUTE, duration(1, 7 * DAY))
     ping_interval: float = setting(15.0, duration(1, HOUR))
     ping_timeout: float = setting(3.0, duration(0.1, 10 * MINUTE))
     stream_window: int = setting(16 * MB, size(256 * KB, GB))

@@ -46,9 +46,13 @@ class Listener:
         `what` names the port in messages.  Raises ConfigError when it is taken or an address is not this machine's.
         """
         listener = cls(_bind_all(addresses, port, what), accepted, what)
-        for one in listener._ports:
-            await one.start()
-            listener._tasks.start(keep_running(one.pause_while_scarce, what), what)
+        try:
+            for one in listener._ports:
+                await one.start()
+                listener._tasks.start(keep_running(one.pause_while_scarce, what), what)
+        except BaseException:
+            await listener.aclose()
+            raise
         return listener
 
     @property

@@ -104,8 +104,7 @@ class Visitor:
 
     def is_warm(self, label: Label) -> bool:
         """Whether a visit would begin without looking for its host."""
-        link = self._links.get(label)
-        return label in self.originals or (link is not None and link.best() is not None)
+        return label in self.originals or self._best(label) is not None
 
     async def visit(self, label: Label, first: bytes) -> Visit:
         """Open a pipe into the service of `label` and send `first` through it.
@@ -134,14 +133,14 @@ class Visitor:
         await self._tasks.aclose()
 
     async def _visit(self, label: Label, first: bytes, record: VisitRecord) -> Visit:
-        link = self._links.get(label)
-        path = link.best() if link is not None else None
+        path = self._best(label)
         reused = path is not None
-        if path is None:
+        while path is None:
             dialled = await self._dial_shared(label)
             if isinstance(dialled, Greeted):
                 return await self.originals.visit(dialled, first, record)
-            path = dialled
+            # Those who waited for one dial may be more than its session takes.
+            path = self._best(label) if dialled.session.is_full else dialled
         if label in self._links:  # a refusal may have ended it already: the stream says so
             self._links.move_to_end(label)
         record.candidate, record.protocol = path.route.candidate, path.route.protocol
@@ -211,6 +210,7 @@ class Visitor:
         self._absences.forget(key_hash)
         try:
             if route.protocol == "hardline/2":
+                self.originals.forget(label)  # it is none any more: all who visit share one session
                 return await self._begin_session(route, label)
             greeted = await self.originals.greet(route, label)
         except BaseException:
@@ -225,6 +225,10 @@ class Visitor:
         return frozenset(at for (host, at), until in self._put_off.items() if host == key_hash and now < until)
 
     # Links.
+
+    def _best(self, label: Label) -> Path | None:
+        link = self._links.get(label)
+        return link.best() if link is not None else None
 
     def _link(self, label: Label) -> Link:
         if label not in self._links:

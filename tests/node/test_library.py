@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import re
@@ -24,6 +25,7 @@ from hardline.session.stream import Stream
 from hardline.settings.directory import Service
 from hardline.settings.service import ServiceSettings
 from hardline.transport.tcp import TcpStream
+from tests.support import needs
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "LIBRARY.md").read_text()
 QUIET = "[Node]\nlocalport = 0\np2pport = 0\nbind = 127.0.0.1\n" + "".join(
@@ -45,12 +47,13 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def visited(one: Node, label: str) -> bytes:
-    """What a visit to a service of the node's own says."""
+async def visited(one: Node, label: str, *, keep: bool = False) -> bytes:
+    """What a visit to a service of the node's own says first; with `keep` it goes on."""
     assert one._visitor is not None
     visit = await one._visitor.visit(Label.parse(label), b"hello")
     said = await visit.answered() or await visit.pipe.receive()
-    await visit.pipe.aclose()
+    if not keep:
+        await visit.pipe.aclose()
     return said
 
 
@@ -204,3 +207,91 @@ def test_the_package_exports_what_the_document_names_and_loads_nothing_before():
     program = "import sys, hardline; print('asyncio' in sys.modules, 'hardline.node' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@needs.linux()
+def test_a_start_that_is_cancelled_anywhere_leaves_nothing_open_and_can_be_made_again(tmp_path):
+    async def story():
+        async with node(tmp_path):
+            pass
+        before = descriptors()
+        for milliseconds in range(0, 60, 2):
+            try:
+                async with asyncio.timeout(milliseconds / 1000), node(tmp_path):
+                    await asyncio.sleep(1)
+            except TimeoutError:
+                pass
+            async with asyncio.timeout(10):  # a thread may still be at what nobody waits for any more
+                while descriptors() > before:
+                    await asyncio.sleep(0.01)
+        async with node(tmp_path) as one:
+            assert (await one.actions.snapshot()).pid == os.getpid()
+        assert len(asyncio.all_tasks()) <= 2  # this one, and who waits for it
+
+    run(story)
+
+
+def test_a_stop_that_is_cancelled_waits_for_no_download_and_ends_everything(tmp_path):
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 1000)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    async def story():
+        server = await asyncio.start_server(endless, "127.0.0.1", 0)
+        one = node(tmp_path)
+        await one.start()
+        shared = await one.actions.share(str(server.sockets[0].getsockname()[1]))
+        assert await visited(one, shared.url.partition("//")[2].partition(".")[0], keep=True)
+        stopping = asyncio.get_running_loop().create_task(one.stop())
+        await asyncio.sleep(0.2)
+        assert not stopping.done(), "a download moves"
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+        async with node(tmp_path) as again:
+            assert (await again.actions.snapshot()).pid == os.getpid()
+        server.close()
+
+    run(story)
+
+
+def test_a_node_is_started_once_and_asked_while_it_runs(tmp_path):
+    async def story():
+        one = node(tmp_path)
+        for asked in (one.actions.snapshot, lambda: one.actions.share("8000"), lambda: one.actions.browse(0)):
+            with pytest.raises(HardlineError, match="does not run"):
+                await asked()
+        await one.start()
+        with pytest.raises(HardlineError, match="started already"):
+            await one.start()
+        await one.stop()
+        with pytest.raises(HardlineError, match="does not run"):
+            await one.actions.snapshot()
+        async with one:
+            assert (await one.actions.snapshot()).pid == os.getpid()
+
+    run(story)
+    asyncio.run(asyncio.sleep(0))
+    run(story)  # in a loop of its own: the first one kept no place
+
+
+def test_directories_above_its_own_are_its_owners_alone_too(tmp_path):
+    async def story():
+        os.umask(mask := os.umask(0))
+        os.umask(0)
+        try:
+            places = Places(tmp_path / "a" / "services", tmp_path / "x" / "y" / "data")
+            async with Node(parse_node(QUIET, ""), places):
+                for made in ("a", "a/services", "x", "x/y", "x/y/data"):
+                    assert not (tmp_path / made).stat().st_mode & 0o077, made
+        finally:
+            os.umask(mask)
+
+    run(story)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
-from collections.abc import Awaitable, Callable
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from hardline.peers import versions
 from hardline.peers.remembered import Remembered
 from hardline.peers.versions import MIGRATIONS
 from hardline.routes import Endpoint, PathKind, RememberedHost
+from tests.support import needs
 
 HERE, FAR = "192.168.1.7:7008", "203.0.113.9:7008"
 NOW = len(MIGRATIONS)
@@ -170,3 +174,77 @@ def test_a_file_of_a_newer_hardline_is_refused_with_a_sentence_and_left_as_it_is
     [record] = caplog.records
     assert record.getMessage() == "memory.newer"
     assert f"version {NOW + 2}, this one knows {NOW}" in str(record.__dict__)
+
+
+@pytest.mark.parametrize(
+    ("version", "statement"),
+    [
+        (NOW, VERSION_0),
+        (NOW, "CREATE TABLE something (other TEXT)"),
+        (0, "CREATE VIEW routes AS SELECT 1 AS via"),
+        (0, "CREATE TABLE routes (key_hash TEXT PRIMARY KEY)"),
+    ],
+)
+def test_a_file_that_does_not_hold_what_its_version_says_is_moved_aside(path, caplog, version, statement):
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement)
+        database.execute(f"PRAGMA user_version = {version}")
+
+    async def story(memory: Remembered) -> None:
+        await memory.worked(target(1), Endpoint.parse(HERE), PathKind.LAN, "hardline/2")
+
+    async def again(memory: Remembered) -> None:
+        assert [known for known, _ in await memory.recent(10)] == [target(1)]
+
+    with_memory(path, story)
+    with_memory(path, again)
+    assert [record.getMessage() for record in caplog.records] == ["memory.broken"]
+    assert path.with_name("routes.db.broken").exists()
+
+
+class Disk:
+    """A file system of 1 MB."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def mount(self, options: str) -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.place], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    disk = Disk(place)
+    disk.mount("size=1m")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+@needs.linux()
+@needs.root()
+@pytest.mark.parametrize("disk_is", ["read-only", "full"])
+def test_what_a_killed_older_daemon_left_in_the_journal_is_known_on_a_disk_that_takes_nothing(disk, disk_is):
+    path = disk.place / "routes.db"
+    old(path, (HERE, "LAN"))
+    killed = (
+        "import os, sqlite3, sys; d = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "d.execute('UPDATE routes SET title = ?', ['new']); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", killed, path], check=True)
+    assert path.with_name("routes.db-wal").exists()
+    if disk_is == "read-only":
+        disk.mount("remount,ro")
+    else:
+        left = os.statvfs(disk.place)
+        (disk.place / "filler").write_bytes(b"x" * (left.f_bavail * left.f_frsize))
+
+    async def story(memory: Remembered) -> None:
+        host = await memory.get(target(0))
+        assert host is not None
+        assert (host.title, host.kind) == ("new", PathKind.LAN)
+
+    with_memory(path, story)

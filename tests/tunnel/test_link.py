@@ -11,6 +11,7 @@ from hardline.errors import ConnectionLost
 from hardline.routes import PathKind
 from hardline.session import yamux
 from hardline.session.session import SessionLimits
+from hardline.session.stream import Stream
 from hardline.tunnel.link import Link, Path
 from hardline.tunnel.visit import Visit
 from hardline.tunnel.visitor import VisitorLimits
@@ -236,5 +237,37 @@ def test_the_times_of_all_steps_are_known_of_a_path(tmp_path):
             assert (steps.resolve, steps.tcp, steps.tls, steps.hello) == (0, 0, 0, 0), "by a clock that stood still"
             assert path.title == "Test"
             assert len(path.instance) == 32
+
+    run(story)
+
+
+def test_a_session_that_ends_while_a_stream_is_opened_opens_none(tmp_path):
+    """At its last free place it tells of ends first, and may learn by that that nobody is there any more."""
+
+    async def story():
+        async with pair(tmp_path, echo, VisitorLimits(replace(QUICK, streams=2))) as both:
+            await begun(both)
+            second = await begun(both)
+            [path] = both.visitor.paths
+            path.session.tls.hold()  # what the host says is not read
+            [guest] = both.host.guests
+            guest.abort("gone")
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert isinstance(second.pipe, Stream)
+            second.pipe.abort()
+            with pytest.raises(ConnectionLost):
+                path.session.open_stream()
+
+    run(story)
+
+
+def test_more_visits_than_a_session_takes_wait_for_one_dial_and_are_all_served(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo, VisitorLimits(replace(QUICK, streams=3))) as both:
+            visits = await asyncio.gather(*(begun(both) for _ in range(8)))
+            for visit in visits:
+                await echoed(visit, b"here")
+            assert sorted(path.session.open_streams for path in both.visitor.paths) == [2, 3, 3]
 
     run(story)
