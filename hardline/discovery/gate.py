@@ -1,6 +1,6 @@
 """What of multicast DNS is let in.
 
-    port 5353 ──▶ Gate: a neighbour? about us? not too much? ──┬─ answers ───▶ `heard`, as records of instances.py
+    port 5353 ──▶ MdnsGate: a neighbour? about us? not too much? ──┬─ answers ───▶ `heard`, as records of instances.py
                                                                └─ questions ─▶ zeroconf, which knows what we announce
 
 zeroconf answers whoever asks, and keeps whatever anybody on the LAN says for as long as he wants: so this stands before
@@ -32,7 +32,7 @@ _WORDS = (b"hardline", b"_dns-sd")  # in every packet that is for us: names of s
 _ANSWER_BIT = 0x80  # RFC 1035, section 4.1.1
 
 
-class Gate:
+class MdnsGate:
     """Lets in what this node is to hear, on the addresses that it is to `know`.
 
     `heard` is called with what each packet of somebody else says, and with the address of who sent it.
@@ -139,7 +139,7 @@ class Gate:
 class _Guarded(asyncio.DatagramProtocol):
     """Stands between a socket and zeroconf's own protocol for it."""
 
-    def __init__(self, gate: Gate, listener: Any) -> None:
+    def __init__(self, gate: MdnsGate, listener: Any) -> None:
         self._gate, self._listener = gate, listener
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:

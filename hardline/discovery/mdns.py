@@ -22,7 +22,7 @@ from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]  # p
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from hardline import log
-from hardline.discovery.gate import Gate
+from hardline.discovery.gate import MdnsGate
 from hardline.discovery.instances import SERVICE_TYPE, Question, Record, full_name, text_of
 from hardline.discovery.interfaces import InterfaceAddress
 from hardline.discovery.speakers import Speakers, senders, try_port
@@ -47,7 +47,7 @@ class Mdns:
     """
 
     def __init__(self, heard: Callable[[Sequence[Record], str], None]) -> None:
-        self.gate = Gate(heard)
+        self.gate = MdnsGate(heard)
         self.server = _new_name()
         self.gate.call(self.server)
         self._addresses: frozenset[InterfaceAddress] = frozenset()

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 from hardline.cache.own import OwnFiles
-from hardline.discovery.offers import Offer as Heard
+from hardline.discovery.offers import Offer
 from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.identity import Label
 from hardline.node.changes import Changes
 from hardline.node.offering import Offering
 from hardline.node.rows import target_of, url_of
-from hardline.node.snapshot import Offer, Removed, Shared, Snapshot
+from hardline.node.snapshot import LanOffer, Removed, Shared, Snapshot
 from hardline.settings.directory import Service
 from hardline.settings.units import Unreadable
 from hardline.settings.writing import bring_back, find_shared, local_service, remove_service, write_service
@@ -31,7 +31,7 @@ _APPEAR_LIMIT = 10.0  # seconds
 class Browses(Protocol):
     """A way to ask the LAN what it offers."""
 
-    async def browse(self, wait: float) -> Sequence[Heard]:
+    async def browse(self, wait: float) -> Sequence[Offer]:
         """After waiting `wait` seconds for answers."""
         ...
 
@@ -69,7 +69,7 @@ class Actions:
         return await self._snapshot()
 
     async def share(self, target: str, title: str = "", name: str = "") -> Shared:
-        """Offer `target` (a port, an address, a directory), and return once visitors are served.
+        """LanOffer `target` (a port, an address, a directory), and return once visitors are served.
 
         What is shared already stays as it is; what was shared once comes back with its URL.
         Raises WrongArgument, ConfigError.
@@ -95,13 +95,13 @@ class Actions:
         await self._until(lambda: all(service.name != gone for service in self._served()))
         return Removed(gone, str(file))
 
-    async def browse(self, wait: float) -> tuple[Offer, ...]:
+    async def browse(self, wait: float) -> tuple[LanOffer, ...]:
         """What others on the LAN list, after waiting `wait` seconds for their answers."""
         self._check_running()
         heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near()))
         offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
         return tuple(
-            Offer(offer.title, str(offer.label), self._url(offer.label), offer.source, str(offer.endpoint))
+            LanOffer(offer.title, str(offer.label), self._url(offer.label), offer.source, str(offer.endpoint))
             for offer in sorted(offers.values(), key=lambda offer: (offer.title.lower(), offer.label))
         )
 

@@ -10,16 +10,16 @@ from dataclasses import asdict
 
 from hardline.identity import KeyHash, Label
 from hardline.node.snapshot import (
+    AttemptState,
     Facts,
-    Held,
     Offered,
     Outside,
     Peer,
+    ProcessState,
     ServiceState,
     SessionState,
     StepTimes,
     Told,
-    Tried,
     Unreached,
     VisitState,
 )
@@ -236,7 +236,7 @@ def visit(record: VisitRecord) -> VisitState:
 def unreached(label: Label, attempts: Iterable[Attempt], reasons: Iterable[str]) -> Unreached:
     """What was tried for a visit that reached nobody, and what came of it."""
     tried = tuple(
-        Tried(
+        AttemptState(
             endpoint=str(attempt.candidate.endpoint),
             via=attempt.candidate.via,
             kind=attempt.candidate.kind.name,
@@ -249,11 +249,11 @@ def unreached(label: Label, attempts: Iterable[Attempt], reasons: Iterable[str])
     return Unreached(str(label), tried, tuple(reasons))
 
 
-def held(task_names: Iterable[str]) -> Held:
+def held(task_names: Iterable[str]) -> ProcessState:
     """What the process holds.  Tasks are counted by the kind of their work; those that the program did not name are
     `other`."""
     kinds = Counter(_kind_of_work(name) for name in task_names)
-    return Held(dict(sorted(kinds.items())), _descriptors())
+    return ProcessState(dict(sorted(kinds.items())), _descriptors())
 
 
 def _kind_of_work(task_name: str) -> str:

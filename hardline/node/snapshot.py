@@ -138,7 +138,7 @@ class VisitState:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class AttemptState:
     """A candidate that was tried."""
 
     endpoint: str
@@ -154,12 +154,12 @@ class Unreached:
     """A label whose last visit reached nobody: what was tried, and what was said where nothing was found."""
 
     label: str
-    attempts: tuple[Tried, ...]
+    attempts: tuple[AttemptState, ...]
     reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ProcessState:
     """What the process holds at this moment; whoever looks for leaks compares two quiet moments."""
 
     tasks: Mapping[str, int]
@@ -179,12 +179,12 @@ class Snapshot:
     peers: tuple[Peer, ...]
     visits: tuple[VisitState, ...]
     unreached: tuple[Unreached, ...]
-    process: Held
+    process: ProcessState
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class LanOffer:
     """What somebody on the LAN lists."""
 
     title: str

@@ -36,7 +36,7 @@ from hardline.transport.newcomers import Newcomers
 from hardline.transport.sources import around, source_of
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
-from hardline.tunnel.admission import Admitted, Refused, admit
+from hardline.tunnel.admission import Admitted, NotAdmitted, admit
 from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.guesses import TELL_EVERY, Guesses
 from hardline.tunnel.guests import Guest, Guests
@@ -246,14 +246,14 @@ class Host:
             raise PeerError("the service is not offered here")
         return service
 
-    def _admit(self, guest: Guest, service: Service, password: str, client: KeyHash | None) -> Refused | None:
+    def _admit(self, guest: Guest, service: Service, password: str, client: KeyHash | None) -> NotAdmitted | None:
         """Let him in, or say why not."""
         now, where = asyncio.get_running_loop().time(), around(guest.source.host)
         match admit(service.label, password, where, client, self._guesses, now):
             case Admitted(client):
                 guest.client = client
                 return None
-            case Refused() as refused:
+            case NotAdmitted() as refused:
                 self._tell_of_guesses(service.label, refused.untold)
                 return refused
 

@@ -5,7 +5,7 @@
 
 miniupnpc waits and reads for as long as a router goes on sending.  Here a router that never ends, sends gigabytes or
 breaks the parser costs a process with a limit of memory and time, and never the daemon.  Run by its path, so that it
-loads nothing but this; it trusts its request and nothing else.
+loads nothing but this; it trusts its request and nothing else.  What pinhole.py has as well is a copy for that reason.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@
     release  DeletePinhole; where the id never came AddPinhole first, which gives the id of what is there already
 
 A description names other places.  Only their port and path are used: commands go to whoever was asked for it.  Run by
-its path, so that it loads nothing but this; it trusts its request and nothing else.
+its path, so that it loads nothing but this; it trusts its request and nothing else.  What igd.py has as well is a copy
+for that reason.
 Source: UPnP WANIPv6FirewallControl:1, section 2; UPnP Device Architecture 2.0, sections 2.3 and 3.2.
 """
 

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hardline.discovery.gate import Gate
+from hardline.discovery.gate import MdnsGate
 from hardline.discovery.instances import (
     LIFETIME,
     MAX_ADDRESSES,
@@ -123,8 +123,8 @@ def dnssd_packet(data: bytes) -> None:
 
 
 @functools.cache
-def _gate() -> Gate:
-    gate = Gate(lambda records, source: None)
+def _gate() -> MdnsGate:
+    gate = MdnsGate(lambda records, source: None)
     gate.know([INTERFACE])
     return gate
 

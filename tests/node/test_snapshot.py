@@ -11,10 +11,10 @@ import pytest
 
 from hardline.node import snapshot
 from hardline.node.snapshot import (
-    Held,
     Itself,
     Offered,
     Outside,
+    ProcessState,
     ServiceState,
     SessionState,
     Shared,
@@ -47,7 +47,7 @@ def whole() -> Snapshot:
         peers=(),
         visits=(),
         unreached=(),
-        process=Held({"other": 1}, None),
+        process=ProcessState({"other": 1}, None),
         notes=("a note",),
     )
 

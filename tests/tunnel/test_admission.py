@@ -6,7 +6,7 @@ import pytest
 
 from hardline.identity import KeyHash, Label
 from hardline.transport.sources import around
-from hardline.tunnel.admission import Admitted, Refused, Why, admit
+from hardline.tunnel.admission import Admitted, NotAdmitted, Refusal, admit
 from hardline.tunnel.guesses import ALLOWED, TELL_AFTER, Guesses
 
 pytestmark = pytest.mark.pure
@@ -26,8 +26,8 @@ def test_the_right_password_comes_in_and_a_wrong_one_does_not_whoever_he_is():
     for client in (None, ANNA):
         assert admit(CLOSED, "sesame", HERE, client, Guesses(), 0.0) == Admitted(client)
         refused = admit(CLOSED, "open", HERE, client, Guesses(), 0.0)
-        assert isinstance(refused, Refused)
-        assert (refused.why, refused.why.value) == (Why.PASSWORD, "password")
+        assert isinstance(refused, NotAdmitted)
+        assert (refused.why, refused.why.value) == (Refusal.PASSWORD, "password")
 
 
 def test_who_guesses_has_to_wait_and_others_do_not():
@@ -35,8 +35,8 @@ def test_who_guesses_has_to_wait_and_others_do_not():
     for _ in range(ALLOWED[0][0]):
         admit(CLOSED, "wrong", HERE, None, guesses, 0.0)
     refused = admit(CLOSED, "sesame", HERE, None, guesses, 0.0)
-    assert isinstance(refused, Refused)
-    assert (refused.why, refused.why.value, refused.untold) == (Why.WAIT, "wait", 0)
+    assert isinstance(refused, NotAdmitted)
+    assert (refused.why, refused.why.value, refused.untold) == (Refusal.WAIT, "wait", 0)
     assert admit(CLOSED, "sesame", THERE, None, guesses, 0.0) == Admitted()
     assert admit(CLOSED, "sesame", HERE, None, guesses, 1000.0) == Admitted()
 
@@ -44,6 +44,6 @@ def test_who_guesses_has_to_wait_and_others_do_not():
 def test_the_owner_is_to_be_told_when_there_were_several():
     guesses = Guesses()
     refusals = [admit(CLOSED, "wrong", HERE, None, guesses, 0.0) for _ in range(TELL_AFTER)]
-    assert [refused.untold for refused in refusals if isinstance(refused, Refused)] == [0] * (TELL_AFTER - 1) + [
+    assert [refused.untold for refused in refusals if isinstance(refused, NotAdmitted)] == [0] * (TELL_AFTER - 1) + [
         TELL_AFTER
     ]
