@@ -387,6 +387,21 @@ def test_a_download_on_a_session_that_was_replaced_is_seen_and_comes_to_its_end(
         assert download.received == 100_000_000
 
 
+def test_a_download_outlives_the_last_words_of_its_host_and_of_its_visitor(
+    host: Node, visitor: Node, tmp_path: Path
+) -> None:
+    url = visitor.url_of(host.label("site"), "bytes/60000000")
+    with Download(url, tmp_path / "got", "--limit-rate", "20M") as download:
+        download.has_received(1)
+        host.signal(signal.SIGTERM)
+        wait_until(lambda: visitor.sessions("visiting")[0]["draining"], "the host goes away")
+        visitor.signal(signal.SIGTERM)
+        assert visitor.ended() == 0
+        assert host.ended() == 0
+        assert download.exit_code() == 0
+        assert download.received == 60_000_000
+
+
 def test_a_second_signal_ends_at_once_with_130(host: Node, tmp_path: Path) -> None:
     with Download(host.url("site", "bytes/2000000000"), tmp_path / "got", "--limit-rate", "5M") as download:
         download.has_received(1)
