@@ -279,14 +279,22 @@ class Hardline(Contestant):
         ).stdout
         return {service["name"]: service["label"] for service in json.loads(status)["services"]}
 
-    def cold_visit(self, number: int) -> float:
-        """Seconds from the request to its first byte, through a visitor that has just become ready and knows nobody."""
+    def command(self) -> float:
+        """Seconds that `hardline --help` takes."""
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "hardline.cli", "--help"], stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - began
+
+    def cold_visit(self, number: int) -> tuple[float, float]:
+        """Seconds until a visitor that knows nobody is ready, and from a request then to its first byte."""
         with self.site.at_visitor():
+            began = time.perf_counter()
             port, ready = self._node(f"cold{number}", self._nothing(), self.site.visitor_address, door=True)
             daemon = self.daemons.pop()
             try:
                 ready()
-                return first_byte(Door(port, f"{self._labels['files']}.localhost:{port}"))
+                came = time.perf_counter() - began
+                return came, first_byte(Door(port, f"{self._labels['files']}.localhost:{port}"))
             finally:
                 daemon.stop()
 

@@ -100,6 +100,8 @@ ROWS = (
     Row("suite_required_missed", "  required cases not passed", "cases", "less", "figure", 0, None),
     Row("suite_optimal", "  optimal cases passed", "cases", "more", "figure", 75, None),
     Row("suite_optimal_missed", "  optimal cases not passed", "cases", "less"),
+    Row("help", "hardline --help", "s", "less", "figure", 0.06, None),
+    Row("ready", "started, ready", "s", "less"),
     Row("cold", "cold visit, first byte", "s", "less", "figure", 0.15, None),
     Row("back", "host killed -9, ready again to first byte", "s", "less", "figure", 2.0, None),
 )
@@ -208,7 +210,9 @@ def cold(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
     if not isinstance(contestant, Hardline):
         return {}
     number = time.monotonic_ns()
-    return {"cold": contestant.cold_visit(number), "back": contestant.host_restart(number)}
+    ready, visit = contestant.cold_visit(number)
+    back = contestant.host_restart(number)
+    return {"help": contestant.command(), "ready": ready, "cold": visit, "back": back}
 
 
 def memory(contestant: Contestant, sizes: Sizes) -> dict[str, float]:

@@ -402,6 +402,37 @@ def test_a_download_outlives_the_last_words_of_its_host_and_of_its_visitor(
         assert download.received == 60_000_000
 
 
+class FewNumbers(Node):
+    """A node whose sessions have numbers for four streams each."""
+
+    @property
+    def command(self) -> list[str]:
+        program = (
+            "import sys; from hardline.session import yamux; yamux._LAST_STREAM = 8;"
+            "from hardline.hardlined import main; sys.exit(main(sys.argv[1:]))"
+        )
+        return [sys.executable, "-c", program, *super().command[1:]]
+
+
+def test_a_download_goes_on_when_its_session_has_no_numbers_left_for_others(host: Node, tmp_path: Path) -> None:
+    label = host.label("site")
+    with (
+        FewNumbers(tmp_path / "visitor") as visitor,
+        Download(visitor.url_of(label, "bytes/100000000"), tmp_path / "got", "--limit-rate", "20M") as download,
+    ):
+        download.has_received(1)
+        for _ in range(5):
+            assert curl(visitor.url_of(label)).status == 200
+        sessions = visitor.sessions("visiting")
+        assert [(session["draining"], session["streams"]) for session in sessions if session["streams"]] == [(True, 1)]
+        assert len(sessions) == 2
+        visitor.signal(signal.SIGTERM)
+        visitor.is_told("STOPPING=1")
+        assert visitor.ended() == 0
+        assert download.exit_code() == 0
+        assert download.received == 100_000_000
+
+
 def test_a_second_signal_ends_at_once_with_130(host: Node, tmp_path: Path) -> None:
     with Download(host.url("site", "bytes/2000000000"), tmp_path / "got", "--limit-rate", "5M") as download:
         download.has_received(1)

@@ -53,7 +53,7 @@ _INVITE = {
 
 
 class Memory(Protocol):
-    """Where routes that worked are kept (discovery.remembered)."""
+    """Where routes that worked are kept (peers.remembered)."""
 
     async def worked(self, target: KeyHash, endpoint: Endpoint, kind: PathKind, protocol: str) -> None: ...
     async def learned(self, target: KeyHash, wan_hosts: object, title: object) -> None: ...
@@ -277,6 +277,7 @@ class Visitor:
         session = Session(route.tls, self._limits.session, client=True, preamble=preamble, source=source)
         path, link = Path(label, session, route), self._link(label)
         link.add(path)
+        self._changed()
         session.start()
         asyncio.get_running_loop().call_later(self._limits.hello_timeout, self._give_up_silent, session)
         self._tasks.start(self._keep(link, path), f"warm.{label.key_hash.short}")
@@ -301,8 +302,8 @@ class Visitor:
                 raise ServiceFailed("wait", "")
             raise PeerError(f"the host refused: {answer.error}")
         self._put_off.pop(where, None)
-        self._changed()
         path.greeted(clean_title(answer.title), answer.instance[:_INSTANCE])
+        self._changed()
         self._tasks.start(self._remember(path.label.key_hash, path.route, answer.wan_hosts, answer.title), "remember")
 
     async def _remember(self, target: KeyHash, route: Route, wan_hosts: object, title: object) -> None:

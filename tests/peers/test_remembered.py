@@ -21,6 +21,7 @@ from hardline.peers import remembered
 from hardline.peers.remembered import Remembered
 from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, RememberedHost, Trust
 from tests.support import needs
+from tests.support.disk import SmallDisk, small_disk
 
 OURS = KeyHash.parse("a946e7a560289417a2711f5b9686624852dd469b")
 OTHER = KeyHash.parse("6d54994fa9c0edc0b30f2749118f5e963cad7ed2")
@@ -375,32 +376,10 @@ def test_what_the_process_remembers_without_a_disk_is_bounded(tmp_path, monkeypa
     with_memory(tmp_path / "missing" / "routes.db", story)
 
 
-class Disk:
-    """A file system of 1 MB."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-
-    def mount(self, options: str) -> None:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.place], check=True)
-
-    def fill(self) -> Path:
-        filler = self.place / "filler"
-        left = os.statvfs(self.place)
-        filler.write_bytes(b"x" * (left.f_bavail * left.f_frsize))
-        return filler
-
-
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    disk = Disk(place)
-    disk.mount("size=1m")
-    try:
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
 
 
 @needs.linux()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from hardline.peers.remembered import Remembered
 from hardline.peers.versions import MIGRATIONS
 from hardline.routes import Endpoint, PathKind, RememberedHost
 from tests.support import needs
+from tests.support.disk import SmallDisk, small_disk
 
 HERE, FAR = "192.168.1.7:7008", "203.0.113.9:7008"
 NOW = len(MIGRATIONS)
@@ -202,26 +202,10 @@ def test_a_file_that_does_not_hold_what_its_version_says_is_moved_aside(path, ca
     assert path.with_name("routes.db.broken").exists()
 
 
-class Disk:
-    """A file system of 1 MB."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-
-    def mount(self, options: str) -> None:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.place], check=True)
-
-
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    disk = Disk(place)
-    disk.mount("size=1m")
-    try:
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
 
 
 @needs.linux()
@@ -239,8 +223,7 @@ def test_what_a_killed_older_daemon_left_in_the_journal_is_known_on_a_disk_that_
     if disk_is == "read-only":
         disk.mount("remount,ro")
     else:
-        left = os.statvfs(disk.place)
-        (disk.place / "filler").write_bytes(b"x" * (left.f_bavail * left.f_frsize))
+        disk.fill()
 
     async def story(memory: Remembered) -> None:
         host = await memory.get(target(0))
