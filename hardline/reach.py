@@ -4,7 +4,7 @@
                                                                        └─▶ Publisher ──▶ Table (OpenDHT, its proxies)
                                                              Dialer ◀── DhtFinder ◀──────┘
 
-Who is told what, and in which order; beyond.py builds the parts.
+Who is told what, and in which order; reachparts.py builds the parts.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from hardline.beyond import NODES_FILE
 from hardline.dht.known import KnownNodes
+from hardline.reachparts import NODES_FILE
 from hardline.routes import Endpoint
 from tests.support.node import Node
 

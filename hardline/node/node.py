@@ -20,7 +20,6 @@ from typing import Self
 
 from hardline import __version__, certificates, log
 from hardline.asking import SOCKET_NAME
-from hardline.beyond import Beyond
 from hardline.cache.own import OwnFiles
 from hardline.cache.sites import Sites
 from hardline.control import ControlServer
@@ -45,6 +44,7 @@ from hardline.node.snapshot import Itself, ServiceState, Snapshot, to_object
 from hardline.peers.remembered import Remembered
 from hardline.places import Places
 from hardline.reach import Reach
+from hardline.reachparts import ReachParts
 from hardline.routes import Endpoint
 from hardline.session.session import Session, SessionLimits
 from hardline.settings.directory import Service, ServiceDirectory
@@ -186,7 +186,7 @@ class Node:
         instance = await asyncio.to_thread(instance_of, self._places.datadir)
         parts = self._settings, self._places.datadir, self._identity, instance
         self._reach = Reach(
-            Beyond(*parts, lambda target: self._remembered.protocol_of(target)),
+            ReachParts(*parts, lambda target: self._remembered.protocol_of(target)),
             public=self._settings.node.public,
             bind=self._settings.node.bind,
             services=lambda: self.offering.current,

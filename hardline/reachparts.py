@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NODES_FILE = "dht-nodes.json"
 
 
-class Beyond:
+class ReachParts:
     """The parts, as reach.Parts wants them.
 
     `instance` is the secret that tells this node from others with the same certificate, `protocol_of` what a host was
