@@ -163,12 +163,11 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     node, tasks = Node(settings, places), TaskSet("hardlined")
     try:
-        starting = asyncio.create_task(node.start(), name="hardlined.start")  # noqa: TID251  the root of all tasks
+        starting = asyncio.create_task(_start(node), name="hardlined.start")  # noqa: TID251  the root of all tasks
         told_to_stop = asyncio.create_task(stop.wait(), name="hardlined.stop")  # noqa: TID251
         await asyncio.wait([starting, told_to_stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            notify(READY="1", STATUS=node.summary)
             for service in node.offering.current:
                 log.event("service.offered", title=service.title, service=service.key_hash.short)
             tasks.start(keep_small(), "memory")
@@ -182,6 +181,12 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
         await tasks.aclose()
         await node.stop()
     return 0
+
+
+async def _start(node: Node) -> None:
+    """Ready is told at once: in the next turn of the loop much begins that somebody who waits need not wait for."""
+    await node.start()
+    notify(READY="1", STATUS=node.summary)
 
 
 async def _keep_told(node: Node) -> None:
