@@ -16,6 +16,7 @@ from hardline.settings.node import DhtSection
 from tests.dht.island import Dhtnode, Island, dht, marks
 from tests.support.beats import beats
 from tests.support.waiting import wait_until
+from tests.tunnel.pair import eventually
 
 KEY = info_hash("a key")
 
@@ -100,7 +101,7 @@ class TestReal:
             async def story() -> None:
                 table = Either(OpenDhtNode(NodeOptions([Endpoint("127.0.0.1", 9)], bind=("127.0.0.1",))), Proxies([]))
                 getting = asyncio.get_running_loop().create_task(values(table))
-                await asyncio.sleep(0.3)
+                await eventually(lambda: table.describe()["node"]["phase"] == "running", "the node runs, and asks")
                 getting.cancel()
                 await asyncio.wait({getting})
                 await table.aclose()

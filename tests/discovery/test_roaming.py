@@ -18,6 +18,7 @@ from hardline.discovery.interfaces import InterfaceAddress
 from hardline.discovery.roaming import NetworkWatch
 from hardline.machine import Route
 from hardline.tasks import TaskSet
+from tests.support import clock
 
 ETH = InterfaceAddress("eth0", 2, "192.0.2.7", 24)
 OTHER = InterfaceAddress("eth0", 2, "198.51.100.7", 24)
@@ -106,7 +107,7 @@ def test_who_follows_is_told_at_once_what_is_known_and_nothing_before_the_first_
         roaming._netlink().close()
         machine.close()
 
-    asyncio.run(story())
+    clock.run(story)
 
 
 def test_of_another_network_all_are_told_followers_first(monkeypatch) -> None:
@@ -123,7 +124,7 @@ def test_of_another_network_all_are_told_followers_first(monkeypatch) -> None:
             assert order == [{OTHER}, True]
             assert seen.watch.addresses == {OTHER}
 
-    asyncio.run(story())
+    clock.run(story)
 
 
 def test_of_containers_only_followers_are_told(monkeypatch) -> None:
@@ -139,7 +140,7 @@ def test_of_containers_only_followers_are_told(monkeypatch) -> None:
             await machine.is_looked_at()
             assert (len(seen.told), seen.happened) == (2, []), "it holds no address"
 
-    asyncio.run(story())
+    clock.run(story)
 
 
 def test_where_nothing_is_different_there_may_be_another_network_all_the_same(monkeypatch) -> None:
@@ -150,7 +151,7 @@ def test_where_nothing_is_different_there_may_be_another_network_all_the_same(mo
             await machine.is_looked_at()
             assert (seen.told, seen.happened) == ([{ETH}], [False])
 
-    asyncio.run(story())
+    clock.run(story)
 
 
 @pytest.mark.parametrize("telling", [True, False])
@@ -174,7 +175,7 @@ def test_followers_are_told_of_what_is_known_of_the_same_addresses_too(monkeypat
             assert seen.told == [{ETH}, {ETH}]
             assert {(one.rank, one.of_note) for one in seen.told[-1]} == {(3 if what == "rank" else 0, what != "note")}
 
-    asyncio.run(story())
+    clock.run(story)
 
 
 def test_a_machine_on_which_nothing_happens_is_not_looked_at(monkeypatch) -> None:
@@ -182,10 +183,10 @@ def test_a_machine_on_which_nothing_happens_is_not_looked_at(monkeypatch) -> Non
         machine = Machine(monkeypatch, telling=True)
         async with watching(machine):
             before = machine.looks
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(3600)
             assert machine.looks == before
 
-    asyncio.run(story())
+    clock.run(story, limit=None)
 
 
 def test_where_nobody_tells_it_is_looked_at_again_and_again(monkeypatch) -> None:
@@ -198,7 +199,7 @@ def test_where_nobody_tells_it_is_looked_at_again_and_again(monkeypatch) -> None
             await machine.is_looked_at(2)
             assert (seen.told, seen.happened) == ([{ETH}, {OTHER}], [True])
 
-    asyncio.run(story())
+    clock.run(story)
 
 
 @pytest.mark.parametrize("telling", [True, False])
@@ -214,4 +215,4 @@ def test_what_happened_before_it_ran_is_noticed_when_it_runs(monkeypatch, tellin
         await tasks.aclose()
         machine.close()
 
-    asyncio.run(story())
+    clock.run(story)

@@ -4,27 +4,29 @@
     await settled()         all has happened that happens without time passing
     since(began)            seconds of that time, to the microsecond
 
-Sockets and threads are real, and have their chance before each jump: threads of `run_in_executor` are waited for, and
-what is on its way through the loopback comes within QUIET.  So `asyncio.sleep(600)` costs a few milliseconds, and what
-is to happen at 600 s happens at 600 s exactly.
+Sockets and threads are real, and have their chance before each jump: threads of `run_in_executor` are waited for, on
+Linux every thread that is at work is (one of `Resolver`, `Disk`), and what is on its way through the loopback comes
+within QUIET.  So `asyncio.sleep(600)` costs a few milliseconds, and what is to happen at 600 s happens then exactly.
 
-What the clock does not see: a process, a thread of another kind (`Resolver`, `Disk`), and a timer of the kernel such as
-that of delayed ACKs.  A story that waits for one of those finds that its timers came first; it belongs on a real clock.
-Who waits for a timer while something is ready all the time (`sleep(0)` again and again, a thread of an executor that
-waits for the loop) waits for ever.  `time.time` and `time.monotonic` are those of the machine.
+What the clock does not see: a process, a thread of another kind elsewhere, and a timer of the kernel such as that of
+delayed ACKs.  A story that waits for one of those finds that its timers came first; it belongs on a real clock.  Who
+keeps something ready all the time (`sleep(0)` again and again) fails after SPINS turns; a thread of an executor that
+waits for a timer waits for ever.  `time.time` and `time.monotonic` are those of the machine.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
+import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
-QUIET, LOOKS = (
-    0.002,
-    2,
-)  # nothing is under way when so many looks at the sockets, each so many seconds long, see nothing
+# Nothing is under way when so many looks at the sockets, each so many seconds long, see nothing.
+QUIET, LOOKS = 0.002, 2
+SPINS = 500_000  # turns of the loop in which no time passes
 _START = 1024.0  # seconds; many fractions are exact there, and it is not the 0 of "never"
 
 Result = TypeVar("Result")
@@ -83,16 +85,36 @@ class _Selector(selectors.DefaultSelector):
     def __init__(self, loop: ClockLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._turns += 1
+        if self._turns > SPINS:
+            self._turns = 0
+            raise AssertionError(f"something was ready in each of {SPINS} turns of the loop")
         if timeout is not None and timeout <= 0:
             return super().select(0)
         looks = 0
         while not (events := super().select(QUIET)):
-            looks += 1
+            looks = 0 if _another_thread_works() else looks + 1
             if looks >= LOOKS and self._loop._goes_on():
+                self._turns = 0
                 break
         return events
+
+
+def _another_thread_works() -> bool:
+    """A thread of this process runs, could run, or waits for a disk.  Not known but on Linux."""
+    if sys.platform != "linux":
+        return False
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            state = (thread / "stat").read_bytes().rpartition(b") ")[2][:1]
+        except OSError:
+            continue  # it has ended
+        if state in (b"R", b"D") and int(thread.name) != threading.get_native_id():
+            return True
+    return False
 
 
 def run(story: Callable[[], Awaitable[Result]], limit: float | None = 3600.0) -> Result:

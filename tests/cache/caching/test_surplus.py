@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cache.proxied import DAY, Answer, Asked, answer, proxied, until
+from tests.support import clock, needs
 
 EVIL = answer(b"<script>evil()</script>", Cache_Control="public, max-age=31536000", ETag='"evil"')
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </evil>; rel=preload\r\n\r\n"
@@ -58,6 +59,7 @@ async def inbox(asked: Asked) -> None:
     await asked.send(answer(f"{asked.target} of {asked.get('cookie') or 'nobody'}".encode(), ETag='"1"'))
 
 
+@needs.linux()
 @pytest.mark.parametrize("slip", SLIPS)
 @pytest.mark.parametrize("when", WHEN)
 def test_what_comes_behind_an_answer_is_an_answer_to_nobody(tmp_path: Path, slip: str, when: str) -> None:
@@ -72,7 +74,7 @@ def test_what_comes_behind_an_answer_is_an_answer_to_nobody(tmp_path: Path, slip
                 assert (got.status, got.body, got.interim) == (200, f"{target} of {visitor or 'nobody'}".encode(), [])
             assert not any(b"evil" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
-    asyncio.run(main())
+    clock.run(main)
 
 
 def test_every_request_has_a_connection_of_its_own_which_ends_with_its_answer(tmp_path: Path) -> None:

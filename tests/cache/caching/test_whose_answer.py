@@ -10,6 +10,7 @@ import pytest
 
 from hardline.cache.policy.variants import HARMLESS
 from tests.cache.proxied import DAY, Answer, Asked, answer, proxied
+from tests.support import clock, needs
 
 # IANA, "Hypertext Transfer Protocol (HTTP) Field Name Registry": what requests have; and what applications made up.
 REGISTERED = [
@@ -290,6 +291,7 @@ def test_what_confirms_a_kept_answer_for_one_visitor_says_nothing_to_others(
     asyncio.run(main())
 
 
+@needs.linux()
 def test_visitors_who_wait_together_do_not_get_what_confirmed_it_for_one(tmp_path: Path) -> None:
     async def main() -> None:
         begun, go_on = asyncio.Event(), asyncio.Event()
@@ -310,14 +312,14 @@ def test_visitors_who_wait_together_do_not_get_what_confirmed_it_for_one(tmp_pat
 
             async def let_go() -> None:
                 await begun.wait()
-                await asyncio.sleep(0.1)
+                await clock.settled()
                 go_on.set()
 
             *got, _ = await asyncio.gather(*(site.get("/a") for _ in range(3)), let_go())
             assert [reply.body for reply in got] == [b"page"] * 3
             assert len({reply.get("x-token") for reply in got}) == 3
 
-    asyncio.run(main())
+    clock.run(main)
 
 
 def test_visitors_who_show_something_never_wait_for_anothers_answer(tmp_path: Path) -> None:
