@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardline import log
-from hardline.cache.files.texts import Texts
 from hardline.cache.own import OwnFiles
 from hardline.errors import ServiceFailed
 from hardline.identity import KeyHash
@@ -28,6 +27,7 @@ from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream
 
 if TYPE_CHECKING:
+    from hardline.cache.files.texts import Texts
     from hardline.cache.site import Site
 
 
@@ -42,7 +42,7 @@ class Sites:
     def __init__(self, datadir: Path, own: OwnFiles) -> None:
         self._cache = datadir / "cache"
         self._own = own
-        self._texts = Texts()
+        self._texts: Texts | None = None
         self._sites: dict[KeyHash, LazySite] = {}
         self._tasks = TaskSet("sites")
 
@@ -54,7 +54,7 @@ class Sites:
             if directory is None:
                 continue
             target, settings = service.settings.target, service.settings.cache
-            site = LazySite(service.name, self._cache / directory, target, settings, self._own, self._texts)
+            site = LazySite(service.name, self._cache / directory, target, settings, self._own, self._shared_texts)
             known = before.get(service.key_hash)
             if known is not None and known.same_as(site):
                 site = before.pop(service.key_hash)
@@ -72,7 +72,15 @@ class Sites:
         """End all sites."""
         await asyncio.gather(*(site.aclose() for site in self._sites.values()))
         await self._tasks.aclose()
-        await self._texts.aclose()
+        if self._texts is not None:
+            await self._texts.aclose()
+
+    def _shared_texts(self) -> Texts:
+        if self._texts is None:
+            from hardline.cache.files.texts import Texts
+
+            self._texts = Texts()
+        return self._texts
 
 
 class LazySite:
@@ -85,7 +93,7 @@ class LazySite:
         target: LocalService | None,
         settings: CacheSection,
         own: OwnFiles,
-        texts: Texts,
+        texts: Callable[[], Texts],
     ) -> None:
         self._described = (name, root, target, settings)
         self._own, self._texts = own, texts
@@ -160,7 +168,7 @@ class LazySite:
         open_site = await asyncio.to_thread(_loaded)
         name, root, target, settings = self._described
         try:
-            self._site = await open_site(name, root, target, settings, self._own, self._texts)
+            self._site = await open_site(name, root, target, settings, self._own, self._texts())
         except OSError as failure:
             reason = (failure.strerror or str(failure)).lower()
             if self._failed != (failed := f"its directory cannot be used: {reason}"):

@@ -24,8 +24,6 @@ from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
-from watchfiles import awatch
-
 from hardline import log
 from hardline.certificates import Identity, beside, load_or_create
 from hardline.errors import ConfigError, HardlineError
@@ -140,6 +138,8 @@ class ServiceDirectory:
 
     async def _notices(self) -> AsyncGenerator[bool, None]:
         """Yield True when the system told of a change, False when it is time to look for one."""
+        from watchfiles import awatch
+
         deaf = False
         while True:
             try:
@@ -248,8 +248,9 @@ class ServiceDirectory:
 
 
 def _load_what_watches() -> None:
-    """What watchfiles loads when it is first used takes a tenth of a second, a few on a busy machine: the node is
-    reached by others already, and its loop would stand still."""
+    """watchfiles, and what it loads when it is first used, take a tenth of a second, a few on a busy machine: the node
+    is reached by others already, and its loop would stand still."""
+    import_module("watchfiles")
     with contextlib.suppress(ImportError):
         import_module("anyio._backends._asyncio")
 
