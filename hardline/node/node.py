@@ -30,6 +30,7 @@ from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.door import home
 from hardline.door.server import Door
+from hardline.errors import HardlineError
 from hardline.identity import KeyHash
 from hardline.node import rows
 from hardline.node.actions import Actions
@@ -39,7 +40,6 @@ from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
 from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
 from hardline.node.offering import Offering
-from hardline.node.oneloop import OneLoop
 from hardline.node.snapshot import Itself, ServiceState, Snapshot, to_object
 from hardline.peers.remembered import Remembered
 from hardline.places import Places
@@ -85,7 +85,7 @@ class Node:
         self._ready = asyncio.Event()
         self._end = TaskSet("node")
         self._stopping: asyncio.Task[None] | None = None
-        self._answers_control, self._place = control, OneLoop()
+        self._answers_control, self._started = control, False
         self._listener: Listener | None = None
         self._visitor: Visitor | None = None
         self._door: Door | None = None
@@ -122,7 +122,9 @@ class Node:
 
     async def start(self) -> None:
         """Bring the node up.  Raises ConfigError or CertificateError saying what to do."""
-        self._place.enter()
+        if self._started:
+            raise HardlineError("this node was started already", hint="stop it first")
+        self._started = True
         settings, datadir = self._settings, self._places.datadir
         await asyncio.to_thread(prepare, datadir)
         for directory in (datadir, self._places.servicedir):
@@ -171,7 +173,7 @@ class Node:
                 log.warning("node.not_closed", reason=repr(failure))
         if closers:
             log.event("node.stopped")
-        self._place.leave()
+        self._started = False
 
     @property
     def summary(self) -> str:

@@ -18,13 +18,11 @@ from collections.abc import Callable
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.session.gate import Gate
 from hardline.session.stream import Stream
+from hardline.transport.buffers import Buffers
 from hardline.transport.tcp import TcpStream, close, cut, unread
 
 # After its end a socket is read no more, so nobody would hear that its owner, gone altogether, refuses what is sent.
 _LOOK_EVERY = 5.0
-
-# A library's TLS transport goes on delivering what it has decrypted after it was told to pause.
-_SPILL = memoryview(bytearray(65_536))
 
 
 class Joint(asyncio.BufferedProtocol):
@@ -59,7 +57,8 @@ class Joint(asyncio.BufferedProtocol):
         self._gate = gate
         self._gives_back = gives_back
         self.returned = False
-        self._place = _SPILL
+        # A library's TLS transport goes on delivering what it has decrypted after it was told to pause.
+        self._spilt = self._place = Buffers.of_this_loop().spilt
         self._broken: Exception | None = None  # the socket is; what it had sent is still on its way
         self._waiting: asyncio.TimerHandle | None = None
         self.moved = 0  # bytes carried, both ways
@@ -120,7 +119,7 @@ class Joint(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._paused:
-            return _SPILL
+            return self._spilt
         place = self._session.reserve(self._stream)
         if self._gate is not None:
             self._place = place
@@ -129,13 +128,13 @@ class Joint(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.moved += nbytes
         if self._paused:
-            spilt: bytes | memoryview = bytes(_SPILL[:nbytes])
+            spilt: bytes | memoryview = bytes(self._spilt[:nbytes])
             if self._gate is not None:
                 spilt = self._gate.asked(spilt)
             self._early = memoryview(bytes(self._early) + spilt)
             return
         if self._gate is not None:
-            data, self._place = self._place[:nbytes], _SPILL  # who keeps it would keep a buffer that all share
+            data, self._place = self._place[:nbytes], self._spilt  # who keeps it would keep a buffer that all share
             passed = self._gate.asked(data)
             if passed is not data:
                 self._early = memoryview(passed)

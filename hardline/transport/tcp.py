@@ -23,11 +23,9 @@ from hardline.errors import ConnectionLost, afresh
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.tasks import TaskSet
+from hardline.transport.buffers import Buffers
 from hardline.transport.inbox import Inbox
 from hardline.transport.resolver import Resolver
-
-# One buffer for all sockets: the loop reads into it and calls buffer_updated before it does anything else.
-_SCRATCH = memoryview(bytearray(65_536))
 
 READ_AHEAD = 65_536  # what an inbox holds before its socket is paused
 MAX_UNREAD = 8_388_608  # beyond what kernels hold for one socket by default
@@ -45,6 +43,7 @@ class TcpStream(asyncio.BufferedProtocol):
     def __init__(self, connected: Callable[[TcpStream], None] | None = None) -> None:
         self._connected = connected
         self._transport: asyncio.Transport | None = None
+        self._scratch = Buffers.of_this_loop().local
         self._inbox = Inbox(self._taken)
         self._paused_reading = False
         self._write_failure: Exception | None = None
@@ -143,10 +142,10 @@ class TcpStream(asyncio.BufferedProtocol):
             self._connected(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _SCRATCH
+        return self._scratch
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._inbox.put(bytes(_SCRATCH[:nbytes]))
+        self._inbox.put(bytes(self._scratch[:nbytes]))
         if self._inbox.size >= READ_AHEAD and not self._paused_reading:
             self._paused_reading = True
             self.transport.pause_reading()

@@ -23,6 +23,7 @@ from hardline.identity import KeyHash
 from hardline.proof import Purpose
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
+from hardline.transport.buffers import Buffers
 from hardline.transport.engine import Engine, Scratch, best_engine, reason
 from hardline.transport.handshake import Accepting, ByCertificate, Handshake, Names, Visiting, exporter
 from hardline.transport.inbox import Inbox
@@ -30,11 +31,6 @@ from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream, cut, keep_alive, local_address, peer_endpoint
 from hardline.transport.turns import Turns
 
-# Sizes that a measured sketch found best (docs/decisions/0001-data-path.md).  Used only inside one
-# callback of the event loop, so the whole process shares them.
-_RX = Scratch(262_144)
-_PLAIN = Scratch(294_912)
-_CIPHER = Scratch(327_680)
 _RECORD = 16_384
 _DRAIN = 1.0  # seconds that an orderly close gives the last bytes
 
@@ -79,6 +75,8 @@ class TlsStream(asyncio.BufferedProtocol):
         self._handshake = handshake
         self._transport: asyncio.Transport | None = None
         self._fd = -1
+        buffers = Buffers.of_this_loop()
+        self._rx, self._plain, self._cipher = buffers.received, buffers.plain, buffers.cipher
         self._inbox = Inbox(self._taken)
         self._receiver: Receiver | None = None
         self._paused_reading = False
@@ -283,7 +281,7 @@ class TlsStream(asyncio.BufferedProtocol):
     # What the event loop calls.
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _RX.view
+        return self._rx.view
 
     def buffer_updated(self, nbytes: int) -> None:
         self._burst += nbytes
@@ -295,7 +293,7 @@ class TlsStream(asyncio.BufferedProtocol):
         if not self._secured.done() and self._turns is not None:
             if not self._unturned:
                 self._turns.ask(self._in_turn, self._source)
-            self._unturned += _RX.view[:nbytes]
+            self._unturned += self._rx.view[:nbytes]
             if len(self._unturned) >= _READ_AHEAD:
                 self._pause_reading()
             return
@@ -327,16 +325,16 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def _in_turn(self) -> None:
         data, self._unturned = self._unturned, b""
-        for start in range(0, len(data), _RX.size):
+        for start in range(0, len(data), self._rx.size):
             if self._inbox.ended or self.closed.done():
                 return
-            piece = data[start : start + _RX.size]
-            _RX.view[: len(piece)] = piece
+            piece = data[start : start + self._rx.size]
+            self._rx.view[: len(piece)] = piece
             self._go_through(len(piece))
         self._next_burst()
 
     def _go_through(self, count: int) -> None:
-        """Take `count` bytes in _RX."""
+        """Take `count` bytes of what was received."""
         fed = 0
         while not self._secured.done():
             if fed == count:
@@ -348,9 +346,9 @@ class TlsStream(asyncio.BufferedProtocol):
             self._pull(fed, count)
 
     def _feed(self, start: int, end: int) -> int:
-        """Let OpenSSL have a piece of what is in _RX; return its size."""
+        """Let OpenSSL have a piece of what was received; return its size."""
         step = min(_PIECE, end - start)
-        self._engine.feed(_RX, start, step)
+        self._engine.feed(self._rx, start, step)
         self._fruitless += step
         return step
 
@@ -373,9 +371,9 @@ class TlsStream(asyncio.BufferedProtocol):
                     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT)
         transport.set_write_buffer_limits(high=0)
         self._shake_hands()
-        for start in range(0, len(early), _RX.size):
-            piece = early[start : start + _RX.size]
-            _RX.view[: len(piece)] = piece
+        for start in range(0, len(early), self._rx.size):
+            piece = early[start : start + self._rx.size]
+            self._rx.view[: len(piece)] = piece
             self.buffer_updated(len(piece))
         if ended:
             self.eof_received()
@@ -404,14 +402,14 @@ class TlsStream(asyncio.BufferedProtocol):
         self._to_wire()
 
     def _pull(self, fed: int, end: int) -> None:
-        """Decrypt all that is there, and what is in _RX from `fed` to `end`, and pass it on."""
+        """Decrypt all that is there, and what was received from `fed` to `end`, and pass it on."""
         offset = 0
         try:
             while self._failure is None:
-                if count := self._engine.decrypt(_PLAIN, offset):
+                if count := self._engine.decrypt(self._plain, offset):
                     offset += count
                     self._fruitless -= count + self._overhead
-                    if _PLAIN.size - offset >= _RECORD:
+                    if self._plain.size - offset >= _RECORD:
                         continue
                 elif fed < end:
                     self._fruitless = max(self._fruitless, 0)
@@ -420,12 +418,12 @@ class TlsStream(asyncio.BufferedProtocol):
                     continue
                 ready, offset = offset, 0
                 if ready:
-                    self._deliver(_PLAIN.view[:ready])
+                    self._deliver(self._plain.view[:ready])
                 if not count:
                     break
         except EOFError:
             if offset:
-                self._deliver(_PLAIN.view[:offset])
+                self._deliver(self._plain.view[:offset])
             self._ended(None)
         except PeerError as failure:
             self._ended(failure)
@@ -444,23 +442,23 @@ class TlsStream(asyncio.BufferedProtocol):
     def _to_wire(self) -> None:
         """Give the kernel what OpenSSL has for it; only what it does not take becomes an object of its own."""
         transport = self._transport_or_fail()
-        count = _CIPHER.size
-        while count == _CIPHER.size:  # else that was all
-            count = self._engine.drain(_CIPHER)
+        count = self._cipher.size
+        while count == self._cipher.size:  # else that was all
+            count = self._engine.drain(self._cipher)
             if not count:
                 return
             self.written += count
             sent = 0
             if self._fd >= 0 and not self._blocked and not transport.is_closing():
                 try:
-                    sent = os.write(self._fd, _CIPHER.view[:count])
+                    sent = os.write(self._fd, self._cipher.view[:count])
                 except BlockingIOError:
                     pass
                 except OSError as failure:
                     self._ended(ConnectionLost(str(failure)))
                     transport.abort()
             if sent < count and not transport.is_closing():
-                transport.write(bytes(_CIPHER.view[sent:count]))
+                transport.write(bytes(self._cipher.view[sent:count]))
 
     def _say_goodbye(self) -> None:
         with contextlib.suppress(SSL.Error):

@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -137,30 +136,26 @@ def test_what_belongs_to_the_process_stays_as_it_is(tmp_path):
     run(story)
 
 
-def test_a_second_loop_is_refused_with_a_sentence(tmp_path):
-    refusals: list[str] = []
+def test_two_loops_of_one_process_have_a_node_each(tmp_path):
+    said: list[bytes] = []
 
     def elsewhere() -> None:
         async def story() -> None:
-            try:
-                async with node(tmp_path / "other"):
-                    pass
-            except HardlineError as failure:
-                refusals.append(failure.message)
+            server = await asyncio.start_server(echo, "127.0.0.1", 0)
+            async with node(tmp_path / "other") as one:
+                shared = await one.actions.share(str(server.sockets[0].getsockname()[1]))
+                said.append(await visited(one, shared.url.partition("//")[2].partition(".")[0]))
+            server.close()
 
         run(story)
 
     async def story():
-        async with node(tmp_path / "one"):
-            thread = threading.Thread(target=elsewhere)
-            thread.start()
-            await asyncio.to_thread(thread.join)
-        thread = threading.Thread(target=elsewhere)  # its loop still runs, and its node is gone
-        thread.start()
-        await asyncio.to_thread(thread.join)
+        async with node(tmp_path / "one") as one:
+            await asyncio.to_thread(elsewhere)
+            assert (await one.actions.snapshot()).pid == os.getpid()
 
     run(story)
-    assert refusals == ["another event loop of this process has a node already"]
+    assert said == [b"hello"]
 
 
 def test_a_start_that_fails_leaves_nothing_behind(tmp_path):

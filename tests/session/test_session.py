@@ -207,7 +207,7 @@ def test_a_peer_that_takes_bytes_slowly_is_not_given_up():
             await sending
             assert not visitor.closed.done()
 
-    run_for_real(story)
+    run(story)
 
 
 @needs.linux()
@@ -320,7 +320,9 @@ def test_an_idle_session_keeps_no_staging_buffer():
             assert await read_exactly(theirs, 8) == b"question"
             await theirs.send(bytes(200_000))
             assert len(await read_exactly(ours, 200_000)) == 200_000
-            await eventually(lambda: visitor._staging is host._staging is None, "both let go of their buffers", 5)
+            await eventually(
+                lambda: visitor._outbox._staging is host._outbox._staging is None, "both let go of their buffers", 5
+            )
 
     run(story)
 
@@ -334,11 +336,11 @@ def test_a_visitor_whose_streams_nobody_reads_loses_the_fullest():
                 await client.send(header(0, 1, number, 200_000) + bytes(200_000))
             await eventually(lambda: len(streams) == 100, "all came")
             await eventually(lambda: any(stream.gone for stream in streams), "one was cut")
-            assert host._held <= (1 << 20) + (16 << 20)
+            assert host._holding.held <= (1 << 20) + (16 << 20)
             assert not host.closed.done()
             kept = next(stream for stream in streams if not stream.gone)
             assert len(await read_exactly(kept, 200_000)) == 200_000
-            assert host._held == sum(stream.held for stream in streams if not stream.gone)
+            assert host._holding.held == sum(stream.held for stream in streams if not stream.gone)
 
     run(story)
 
@@ -350,13 +352,13 @@ def test_of_all_sessions_the_one_that_holds_most_loses_its_fullest_streams_when_
         many: list[Stream] = []
         async with raw_visitor(few.append, limits) as (small, small_host):
             await small.send(header(0, 1, 1, 100_000) + bytes(100_000))
-            await eventually(lambda: small_host._held == 100_000, "the small one holds something")
+            await eventually(lambda: small_host._holding.held == 100_000, "the small one holds something")
             async with raw_visitor(many.append, limits) as (large, large_host):
                 for number in range(1, 2 * 20, 2):
                     await large.send(header(0, 1, number, 200_000) + bytes(200_000))
                 await eventually(lambda: len(many) == 20, "all came")
                 await eventually(lambda: any(stream.gone for stream in many), "one was cut")
-                assert large_host._held + small_host._held <= (3 << 20) + 65_536
+                assert large_host._holding.held + small_host._holding.held <= (3 << 20) + 65_536
                 assert sum(not stream.gone for stream in many) >= 14
             assert not few[0].gone
 
@@ -421,7 +423,7 @@ def test_answers_that_waited_for_a_slow_socket_leave_when_it_is_ready():
             await ours.send(bytes(200_000))
             await eventually(lambda: visitor.tls.blocked, "the socket is behind")
             visitor._yamux.ping(77)
-            visitor._schedule()
+            visitor._outbox.schedule()
             for _ in range(100):
                 await asyncio.sleep(0)
             assert visitor.tls.blocked

@@ -1,0 +1,122 @@
+"""Whether the peer of a session is still there: Liveness with a clock, pings and what the peer's kernel confirms.
+
+    heard, sent, doubt ──▶ Watch ──▶ ping(value): a ping goes out
+    answered(value) ─────▶       ──▶ lost(failure): nothing came back
+
+Source: docs/PROTOCOL.md, section 5.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from hardline.errors import ConnectionLost
+from hardline.session.liveness import Due, Liveness
+from hardline.transport.tls import TlsStream
+
+
+class Watch:
+    """Of one session over `tls`; `interval` and `timeout` of its pings in seconds.
+
+    `round_trip` is seconds to the peer and back, by the last ping; 0 before the first answer.
+    """
+
+    def __init__(
+        self,
+        tls: TlsStream,
+        interval: float,
+        timeout: float,
+        *,
+        ping: Callable[[int], None],
+        lost: Callable[[Exception], None],
+    ) -> None:
+        self._tls, self._send_ping, self._lost = tls, ping, lost
+        self._loop = asyncio.get_running_loop()
+        self._liveness = Liveness(self._loop.time(), interval, timeout)
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
+        self._pinged_at = 0.0
+        self._value = 0
+        self._acknowledged = 0
+        self._ping_ends_at: int | None = None  # in the count of `TlsStream.written`; None until it is written
+        self.round_trip = 0.0
+
+    def start(self) -> None:
+        """Ping at once, and from now on when it is time."""
+        self._ping()
+        self._look()
+
+    def stop(self) -> None:
+        """The session is over."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._send_ping = self._lost = _nothing  # or the session would be held by what it holds
+
+    def heard(self) -> None:
+        """Bytes arrived."""
+        self._liveness.heard(self._loop.time())
+
+    def sent(self, now: float) -> None:
+        """Data or credit went out, which the peer answers."""
+        if self._liveness.sent(now):
+            self._look_sooner()
+
+    def written(self, ends_at: int) -> None:
+        """All that was to be sent is written; it ends at `ends_at` in the count of `TlsStream.written`."""
+        if self._ping_ends_at is None:
+            self._ping_ends_at = ends_at
+
+    def doubt(self) -> None:
+        """The peer may be gone: ask at once."""
+        self._liveness.doubt(self._loop.time())
+        self._look_sooner()
+
+    def answered(self, value: int) -> None:
+        """A pong with `value` arrived."""
+        if value == self._value:
+            self.round_trip = self._loop.time() - self._pinged_at
+
+    def _ping(self) -> None:
+        self._value = (self._value + 1) & 0xFFFFFFFF
+        self._pinged_at = self._loop.time()
+        self._ping_ends_at = None
+        self._send_ping(self._value)
+
+    def _look(self) -> None:
+        """Look at the deadline, and set the alarm for the next."""
+        self._alarm = None
+        now = self._loop.time()
+        due = self._liveness.tick(now)
+        if due is Due.DEAD:
+            if not self._is_getting_through():
+                self._lost(ConnectionLost("the other node does not answer"))
+                return
+            self._liveness.wait_on(now)
+        if due is Due.PING:
+            self._acknowledged = self._tls.acknowledged or 0
+            self._ping()
+        self._set_alarm()
+
+    def _is_getting_through(self) -> bool:
+        """The ping itself still waits behind data, on a slow link, and the peer's kernel goes on confirming bytes.
+
+        Once the ping is confirmed that proves nothing more: the kernel of a stopped process confirms, too.
+        """
+        before, self._acknowledged = self._acknowledged, self._tls.acknowledged or 0
+        waiting = self._ping_ends_at is None or self._acknowledged < self._ping_ends_at
+        return waiting and self._acknowledged > before
+
+    def _look_sooner(self) -> None:
+        if self._alarm is not None and self._liveness.deadline < self._alarm_at:
+            self._alarm.cancel()
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        self._alarm_at = self._liveness.deadline
+        self._alarm = self._loop.call_at(self._alarm_at, self._look)
+
+
+def _nothing(_: object) -> None:
+    pass
