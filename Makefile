@@ -6,7 +6,7 @@ PYTEST := $(PYTHON) -m pytest
 # How many at once, each with a network of its own: tests/conftest.py says what stays together.
 BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test test-all test-oldest check bench soak fuzz system-packages clean
+.PHONY: run test test-all test-oldest test-python sanitize check bench soak fuzz system-packages clean
 
 run: $(VENV)/.installed
 	@exec $(PYTHON) scripts/run.py $(ARGS)
@@ -28,7 +28,15 @@ test-all: $(VENV)/.installed-test system-packages
 test-oldest: $(VENV)-oldest/.installed
 	$(VENV)-oldest/bin/python -m pytest -q tests/transport tests/tunnel/test_dialer.py tests/tunnel/test_host.py
 
-$(VENV)-oldest/.installed: pyproject.toml
+# Without the part in C: what carries bytes, by Python alone.
+test-python: $(VENV)/.installed-test
+	HARDLINE_NATIVE=0 $(PYTEST) -q $(BESIDE) tests/transport tests/session tests/tunnel tests/door $(ARGS)
+
+# The part in C with every warning an error, under AddressSanitizer and UBSan, with the tests that drive it.
+sanitize: $(VENV)/.installed-test
+	sh scripts/sanitize.sh $(PYTHON) $(ARGS)
+
+$(VENV)-oldest/.installed: pyproject.toml hardline/native/_carry.c
 	python3 -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(VENV)-oldest/bin/python -m pip install --quiet --group test --editable . 'pyopenssl==26.2.*' 'cryptography==48.*'
@@ -53,7 +61,7 @@ $(VENV)/.made:
 	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.made pyproject.toml
+$(VENV)/.installed: $(VENV)/.made pyproject.toml hardline/native/_carry.c
 	$(PYTHON) -m pip install --quiet --editable .
 	@touch $@
 

@@ -17,8 +17,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -228,6 +229,7 @@ class Hardline(Contestant):
     name = "hardline"
     tree: Door
     cached_sink: Door
+    env: Mapping[str, str] = MappingProxyType({})
 
     def start(self) -> None:
         services = self.directory / "services"
@@ -343,8 +345,15 @@ class Hardline(Contestant):
             "--bind": bind,
         }
         argv = [sys.executable, "-m", "hardline.hardlined", *(str(part) for flag in flags.items() for part in flag)]
-        daemon = self._run(name, argv, notified.env)
+        daemon = self._run(name, argv, {**notified.env, **self.env})
         return port, lambda: notified.wait(daemon)
+
+
+class HardlinePython(Hardline):
+    """The same without its part in C."""
+
+    name = "hardline-python"
+    env = MappingProxyType({"HARDLINE_NATIVE": "0"})
 
 
 def wait_served_sink(sink: Door) -> None:

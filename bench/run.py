@@ -20,6 +20,7 @@ import resource
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,13 +31,16 @@ import lab
 import load
 import profiles
 import table
-from contestants import Contestant, Direct, Hardline, Nginx, Stunnel
+from contestants import Contestant, Direct, Hardline, HardlinePython, Nginx, Stunnel
 from daemons import Broken
+from floor import floor
 from measures import EACH_ROUND, QUICK, ROWS, Measure, Row, Sizes, memory
 from origin import Origin
 from original import Alone, Original
 from services import ONCE
 from sites import Loopback
+
+from hardline.transport.native import ENGINE
 
 _HERE = Path(__file__).parent
 RESULTS = _HERE / "results-last.json"
@@ -141,10 +145,14 @@ def main() -> int:
             rows, figures, errors = reach.run(Path(place), stack, rounds, options.idle)
         else:
             rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
-    others = [name for name in ("stunnel", "original", "direct") if name in figures]
+    others = [name for name in ("hardline-python", "stunnel", "original", "direct") if name in figures]
     print(f"\n{_machine()}\n")
     print(table.render(rows, figures, others))
     print(f"\n{table.verdicts(rows, figures)}")
+    if engines := table.engines(rows, figures):
+        print(f"\n{engines}")
+    if "hardline" in figures and not (options.lab or options.reach):
+        print(f"\n{table.above_the_floor(figures, floor())}")
     _keep(LAB_RESULTS if options.lab else REACH_RESULTS if options.reach else RESULTS, rows, figures, errors, rounds)
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
@@ -168,6 +176,8 @@ def _loopback(
     candidates: list[Contestant] = [
         kind(origin, site, place / kind.name) for kind in (Direct, Nginx, Hardline, Stunnel)
     ]
+    if HardlinePython.name in (options.contestants or ()):
+        candidates.append(HardlinePython(origin, site, place / HardlinePython.name))
     if options.original:
         candidates += _original(place, stack, sizes)
     if options.contestants:
@@ -205,7 +215,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}"
     )
-    parser.add_argument("--contestants", nargs="+", metavar="NAME", help="of hardline, nginx, stunnel, original")
+    parser.add_argument(
+        "--contestants",
+        nargs="+",
+        metavar="NAME",
+        help="of hardline, nginx, stunnel, original, and hardline-python: without the part in C",
+    )
     parser.add_argument("--original", action="store_true", help="also hardline 0.0.16, installed from PyPI (root)")
     parser.add_argument("--reach", action="store_true", help="instead: finding hosts anywhere (root, as the tests)")
     parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="with --reach: seconds of doing nothing")
@@ -230,11 +245,15 @@ def _raise_limits() -> None:
 
 def _machine() -> str:
     processor = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, IndexError):
+    with contextlib.suppress(OSError, IndexError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        flags = next(line for line in lines if line.startswith(("flags", "Features"))).split()
+        processor += " (vector AES)" if "vaes" in flags else " (AES)" if "aes" in flags else " (without AES)"
     when = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
-    return f"{when}, {load.cores()} cores, {processor}, Linux {platform.release()}, Python {platform.python_version()}"
+    build = "with PGO" if "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS")) else "without PGO"
+    python = f"Python {platform.python_version()} {build}"
+    return f"{when}, {load.cores()} cores, {processor}, Linux {platform.release()}, {python}, engine: {ENGINE}"
 
 
 def _keep(

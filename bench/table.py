@@ -81,6 +81,43 @@ def verdicts(rows: Sequence[Row], figures: Figures) -> str:
     return "\n".join(lines)
 
 
+# What the part in C must bring against the same without it: row → (must, goal).
+_ENGINES = {"cpu": (0.85, 0.78), "ka1": (0.66, 0.5), "ka32": (1.35, 1.6)}
+
+
+def engines(rows: Sequence[Row], figures: Figures) -> str:
+    """One line for each row that says how the engine in C compares with the one in Python."""
+    lines = []
+    for row in rows:
+        if (seen := ratio(figures, row.key, "hardline", "hardline-python")) is None:
+            continue
+        must, goal = _ENGINES.get(row.key, (None, None))
+        said, wanted = "    ", ""
+        if must is not None:
+            sign = "≥" if row.better == "more" else "≤"
+            said = "PASS" if (seen >= must if row.better == "more" else seen <= must) else "MISS"
+            wanted = f", must be {sign} {must:g} ×, goal {goal:g}"
+        lines.append(f"{said}  {row.title.strip()}: {seen:.2f} × of that in Python{wanted}")
+    return "\n".join(lines)
+
+
+_MOST_ABOVE = (1.5, 1.25)  # times the floor: must, goal
+
+
+def above_the_floor(figures: Figures, floor: float) -> str:
+    """Processor time for a gigabyte, as multiples of what the kernel's copies and AES-GCM alone take here."""
+    lines = [f"      floor: {floor:.2f} s/GB, two copies and AES-GCM"]
+    for name in figures:
+        if (seen := middle(figures, name, "cpu")) is None:
+            continue
+        said, wanted = "    ", ""
+        if name == "hardline":
+            must, goal = _MOST_ABOVE
+            said, wanted = "PASS" if seen / floor <= must else "MISS", f", must be ≤ {must:g}, goal {goal:g}"
+        lines.append(f"{said}  {name}: {seen / floor:.2f} × the floor{wanted}")
+    return "\n".join(lines)
+
+
 def _target(row: Row, value: float | None) -> str:
     if value is None:
         return ""

@@ -86,12 +86,10 @@ class Carrier:
         except ConnectionLost as failure:
             if not (talk.whole or talk.over):
                 _was_cut(visit, failure)
-        try:
-            if joint is not None and not joint.returned:
+        if joint is not None:
+            if not joint.returned:
                 return None
-            in_order = in_order or (joint is not None and joint.peer_ended)
-        finally:
-            del joint  # its failure holds this frame, which would hold it
+            in_order = joint.peer_ended
         if talk.failure is not None and (talk.whole or talk.unanswered):
             raise talk.failure
         if talk.over:
@@ -147,10 +145,7 @@ class Carrier:
             await joined(joint, self._idle_timeout)
         except ConnectionLost as failure:
             _was_cut(visit, failure)
-        try:
-            return joint.peer_ended if joint.returned else None
-        finally:
-            del joint  # as above
+        return joint.peer_ended if joint.returned else None
 
 
 def _was_cut(visit: Visit, failure: HardlineError) -> None:

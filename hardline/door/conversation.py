@@ -91,6 +91,15 @@ class Conversation:
         """What did not pass."""
         return self._held.removeprefix(b"\r\n")
 
+    @property
+    def unwatched(self) -> int:
+        """How many bytes of the service's nobody has to look at: the middle of a body."""
+        return self._answers.unwatched
+
+    def count(self, count: int) -> None:
+        """So many of them went to the browser."""
+        self._answers.count(count)
+
     def late(self) -> None:
         """The rest of a head did not come in time: nothing more passes."""
         self._foreign = True

@@ -78,6 +78,15 @@ class Answers:
         """Whatever was asked was answered, to the last byte."""
         return not (self._asked or self._head or self.lost)
 
+    @property
+    def unwatched(self) -> int:
+        """Bytes that come next and that nobody has to look at: of a body, all but the last one."""
+        return max(self._left - 1, 0)
+
+    def count(self, count: int) -> None:
+        """So many of them came."""
+        self._left -= count
+
     def asked(self, kind: Asked) -> None:
         """A request was passed on."""
         self._asked.append(kind)

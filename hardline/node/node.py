@@ -51,6 +51,8 @@ from hardline.settings.directory import Service, ServiceDirectory
 from hardline.settings.node import NodeSettings
 from hardline.tasks import OnceAWhile, TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
+from hardline.transport.native import ENGINE
+from hardline.transport.native import why_not as why_not_native
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host
@@ -145,7 +147,9 @@ class Node:
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
         for note in settings.notes:
             log.event("settings.note", note=note)
-        log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
+        log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid(), engine=ENGINE)
+        if why_not_native:
+            log.debug("node.without_native", reason=why_not_native)
         self._ready.set()
 
     async def stop(self) -> None:

@@ -26,6 +26,8 @@ from hardline.node.snapshot import (
 from hardline.reach import WayHere
 from hardline.routes import Attempt, RememberedHost, via
 from hardline.settings.directory import Problem, Service
+from hardline.transport.native import ENGINE
+from hardline.transport.native import why_not as why_not_native
 from hardline.tunnel.guests import Guest
 from hardline.tunnel.link import Path
 from hardline.tunnel.originals import OpenOriginal
@@ -253,7 +255,7 @@ def held(task_names: Iterable[str]) -> ProcessState:
     """What the process holds.  Tasks are counted by the kind of their work; those that the program did not name are
     `other`."""
     kinds = Counter(_kind_of_work(name) for name in task_names)
-    return ProcessState(dict(sorted(kinds.items())), _descriptors())
+    return ProcessState(dict(sorted(kinds.items())), _descriptors(), ENGINE, why_not_native or None)
 
 
 def _kind_of_work(task_name: str) -> str:

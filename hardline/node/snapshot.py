@@ -160,10 +160,13 @@ class Unreached:
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """What the process holds at this moment; whoever looks for leaks compares two quiet moments."""
+    """What the process holds at this moment, and which engine carries its bytes; whoever looks for leaks compares two
+    quiet moments."""
 
     tasks: Mapping[str, int]
     descriptors: int | None
+    engine: str
+    engine_note: str | None
 
 
 @dataclass(frozen=True, slots=True)

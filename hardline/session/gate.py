@@ -43,6 +43,15 @@ class Gate(Protocol):
         """What the socket was to get last is not for it."""
         ...
 
+    @property
+    def unwatched(self) -> int:
+        """How many bytes the socket may get that need not be `heard`, only counted."""
+        ...
+
+    def count(self, count: int) -> None:
+        """The socket got so many of them."""
+        ...
+
     def asked(self, data: memoryview | bytes) -> memoryview | bytes:
         """What may pass now of all that the socket sent: `data` itself, or bytes of their own."""
         ...

@@ -16,13 +16,21 @@ import socket
 from collections.abc import Callable
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.outcome import Outcome
 from hardline.session.gate import Gate
 from hardline.session.stream import Stream
+from hardline.transport.brake import Brake
 from hardline.transport.buffers import Buffers
+from hardline.transport.outlet import push
 from hardline.transport.tcp import TcpStream, close, cut, unread
 
 # After its end a socket is read no more, so nobody would hear that its owner, gone altogether, refuses what is sent.
 _LOOK_EVERY = 5.0
+
+_ALL = 1 << 40  # bytes: without a gate nobody looks at any
+_WORTH = 16_384  # bytes from which a way of their own pays
+
+_WAITS = 1  # why the socket is not read: for room, or for the gate
 
 
 class Joint(asyncio.BufferedProtocol):
@@ -61,18 +69,17 @@ class Joint(asyncio.BufferedProtocol):
         self._spilt = self._place = Buffers.of_this_loop().spilt
         self._broken: Exception | None = None  # the socket is; what it had sent is still on its way
         self._waiting: asyncio.TimerHandle | None = None
-        self.moved = 0  # bytes carried, both ways
+        self.moved = 0  # bytes, both ways
+        self._leads = self._session.leads
+        self._led = False  # frames may go to the socket without coming by here
         self._queued = 0
-        self._paused = False
+        self._reading = Brake(self._transport)
         self._socket_ended = False
         self._peer_ended = False
         self._over = False
         self._looking: asyncio.TimerHandle | None = None
-        loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[None] = loop.create_future()
-        self.answered: asyncio.Future[None] = self.done
-        if preamble is not None:
-            self.answered = loop.create_future()
+        self.done = Outcome()
+        self.answered = self.done if preamble is None else Outcome()
         raw = self._transport.get_extra_info("socket")
         # What a library's TLS transport encrypts cannot be written around it.
         direct = raw is not None and self._transport.get_extra_info("sslcontext") is None
@@ -91,9 +98,11 @@ class Joint(asyncio.BufferedProtocol):
         stream.attach(self)
         if self._over:
             return
+        if self._leads:
+            self._lead()
         if self._transport.is_closing():
             self.connection_lost(None)
-        elif not self._paused and not self._session.may_send(stream):
+        elif not self._reading.held and not self._session.may_send(stream):
             self._pause()
 
     @property
@@ -118,7 +127,7 @@ class Joint(asyncio.BufferedProtocol):
     # What the event loop calls for the socket.
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        if self._paused:
+        if self._reading.held:
             return self._spilt
         place = self._session.reserve(self._stream)
         if self._gate is not None:
@@ -127,7 +136,7 @@ class Joint(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.moved += nbytes
-        if self._paused:
+        if self._reading.held:
             spilt: bytes | memoryview = bytes(self._spilt[:nbytes])
             if self._gate is not None:
                 spilt = self._gate.asked(spilt)
@@ -156,10 +165,10 @@ class Joint(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is None and self._eof_after_early and not self._half_closes:
-            self._fd = -1
+            self._forget_descriptor()
             return  # a service behind TLS ended: what it said last is still on its way
         self._broke(ConnectionLost(str(exc) if exc else "the local connection was closed"))
-        self._fd = -1
+        self._forget_descriptor()
 
     def pause_writing(self) -> None:
         self._behind = True
@@ -168,6 +177,8 @@ class Joint(asyncio.BufferedProtocol):
         self._behind = False
         count, self._queued = self._queued, 0
         self._session.consumed(self._stream, count)
+        if self._leads:
+            self._lead()
         # Not at once: asyncio's transport does not expect to be closed in here.
         asyncio.get_running_loop().call_soon(self._close_if_over)
 
@@ -188,26 +199,29 @@ class Joint(asyncio.BufferedProtocol):
             self._session.consumed(self._stream, len(data))
             self._broke(PeerError("the service said more than it was asked"))
             return
-        taken = 0
-        if not self._behind and self._fd >= 0:
-            try:
-                taken = os.write(self._fd, data)
-            except BlockingIOError:
-                pass
-            except OSError as failure:
-                self._broke(ConnectionLost(str(failure)))
-                return
-            if taken:
-                self._session.consumed(self._stream, taken)
-        rest = len(data) - taken
-        if rest and not self._transport.is_closing():
-            self._queued += rest
+        try:
+            taken = push(-1 if self._behind else self._fd, self._transport, data)
+        except OSError as failure:
+            self._broke(ConnectionLost(str(failure)))
+            return
+        if taken:
+            self._session.consumed(self._stream, taken)
+        if taken < len(data) and not self._transport.is_closing():
+            self._queued += len(data) - taken
             self._behind = True
-            self._transport.write(bytes(data[taken:]))
             if not self._transport.get_write_buffer_size():
                 self.resume_writing()
+        if self._leads:
+            self._lead()
         if changed:
             self._ask_gate()
+
+    def carried(self, announced: int, written: int) -> None:
+        """Frames went straight to the socket: see native.Carried."""
+        self.moved += written
+        if self._gate is not None:
+            self._gate.count(written)
+        self._session.carried(self._stream, announced, written)
 
     def ended(self) -> None:
         if self._preamble is not None:
@@ -237,11 +251,28 @@ class Joint(asyncio.BufferedProtocol):
             return
         if self._early:
             self._push_early()
-        elif self._paused and not self._stopped and self._session.may_send(self._stream):
-            self._paused = False
-            self._transport.resume_reading()
+        elif self._reading.held and not self._stopped and self._session.may_send(self._stream):
+            self._reading.release(_WAITS)
 
     # How it works.
+
+    def _lead(self) -> None:
+        """Have frames brought to the socket without coming by here, as far as nobody has to look at them."""
+        unwatched = _ALL if self._gate is None else self._gate.unwatched
+        free = not (self._behind or self._over) and self._broken is None and self._preamble is None
+        if free and self._fd >= 0 and unwatched >= _WORTH:
+            self._session.lead(self._stream, self, self._fd, unwatched)
+            self._led = True
+        elif self._led:
+            self._session.keep(self._stream)
+            self._led = False
+
+    def _forget_descriptor(self) -> None:
+        """It may soon be another's: nothing is written to it any more."""
+        self._fd = -1
+        if self._led:
+            self._session.keep(self._stream)
+            self._led = False
 
     def _read_preamble(self, data: memoryview) -> memoryview | None:
         """Let the preamble have `data`; return what is the socket's."""
@@ -254,8 +285,7 @@ class Joint(asyncio.BufferedProtocol):
         self._session.consumed(self._stream, len(data) - len(rest or b""))
         if rest is not None:
             self._preamble = None
-            if not self.answered.done():
-                self.answered.set_result(None)
+            self.answered.settle()
         return rest
 
     def _let_go(self, failure: Exception) -> None:
@@ -267,7 +297,7 @@ class Joint(asyncio.BufferedProtocol):
         self._stream.abort()
 
     def _return(self, failure: Exception | None) -> None:
-        self._tcp.take_back(paused=self._paused, ended=self._socket_ended or self._eof_after_early)
+        self._tcp.take_back(paused=self._reading.held, ended=self._socket_ended or self._eof_after_early)
         self.returned = True
         self._finish(failure)
 
@@ -317,9 +347,7 @@ class Joint(asyncio.BufferedProtocol):
         self._stream.abort()
 
     def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        self._reading.hold(_WAITS)
 
     def _push_early(self) -> None:
         """Send what was read from the socket before it was joined; until it is gone nothing more is read."""
@@ -338,7 +366,7 @@ class Joint(asyncio.BufferedProtocol):
         elif self._eof_after_early and not self._stopped:
             self._eof_after_early = False
             self.eof_received()
-        elif self._paused:
+        elif self._reading.held:
             self.room_made()
 
     def _close_if_over(self) -> None:
@@ -371,12 +399,12 @@ class Joint(asyncio.BufferedProtocol):
             self._early = memoryview(bytes(self._early) + unread(self._fd))
         else:
             self._early = memoryview(b"")  # a browser that left wants nothing any more
-        self._fd = -1
+        self._forget_descriptor()
         self._push_early()
         self._transport.abort()
 
     def _finish(self, failure: Exception | None) -> None:
-        self._fd = -1
+        self._forget_descriptor()
         if self._over:
             return
         self._over = True
@@ -385,11 +413,5 @@ class Joint(asyncio.BufferedProtocol):
         for timer in (self._looking, self._waiting):
             if timer is not None:
                 timer.cancel()  # or it would keep all of this for seconds
-        for future in {self.answered, self.done}:
-            if future.done():  # answered, or cancelled with who waited for it
-                continue
-            if failure is None:
-                future.set_result(None)
-            else:
-                future.set_exception(failure)
-                future.exception()  # read: whoever waits may be gone
+        self.answered.settle(failure)
+        self.done.settle(failure)

@@ -20,6 +20,7 @@ from hardline.session.watch import Watch
 from hardline.session.yamux import HEADER_SIZE, Yamux
 from hardline.transport.buffers import STAGING, Buffers
 from hardline.transport.engine import Scratch
+from hardline.transport.native import Carried, Carrier
 from hardline.transport.sources import Source
 from hardline.transport.tls import TlsStream
 
@@ -28,6 +29,7 @@ _ALONE = 4_194_304  # what a stream may add in one turn of the event loop when n
 _TURN = 524_288  # what several may together; one staging buffer, when the socket was behind
 _SHARE = 8_192  # what each may at least, however many they are
 _TRICKLE = 4_096  # the same while the socket is behind
+_ALL = 0xFFFFFFFF  # bytes that nobody looks at, as the carrier counts them
 _LAZY = 0.001  # seconds that what nobody waits for may wait for company
 
 
@@ -42,6 +44,7 @@ class Outbox:
         holding: Holding,
         watch: Watch,
         source: Source,
+        carrier: Carrier | None,
         *,
         dropped: Callable[[int], object],
         lost: Callable[[Exception], None],
@@ -49,6 +52,7 @@ class Outbox:
         self.source = source
         self._tls, self._yamux, self._streams = tls, yamux, streams
         self._holding, self._watch = holding, watch
+        self._carrier = carrier
         self._dropped, self._lost = dropped, lost
         self._loop = asyncio.get_running_loop()
         self._buffers = Buffers.of_this_loop()
@@ -121,6 +125,7 @@ class Outbox:
         now = self._loop.time()
         if not self._over and self._yamux.consumed(stream.number, count, now, self._watch.round_trip):
             self._watch.sent(now)  # credit asks for more: a host that died in mid-download is noticed soon
+            self.allow(stream)
             self.schedule()
 
     def finish(self, stream: Stream) -> None:
@@ -136,11 +141,33 @@ class Outbox:
             self._dropped(stream.number)
             self.schedule()
 
+    @property
+    def leads(self) -> bool:
+        return self._carrier is not None
+
+    def lead(self, stream: Stream, sink: Carried, fd: int, unwatched: int) -> None:
+        if self._carrier is not None and not self._over and (left := self._yamux.allowance(stream.number)):
+            self._carrier.join(stream.number, sink, fd, left, min(unwatched, _ALL))
+
+    def keep(self, stream: Stream) -> None:
+        if self._carrier is not None:
+            self._carrier.part(stream.number)
+
+    def carried(self, stream: Stream, announced: int, written: int) -> None:
+        self._yamux.announced(stream.number, announced)
+        self.consumed(stream, written)
+
     # What the session calls.
 
+    def allow(self, stream: Stream) -> None:
+        """What the peer may send on `stream` has changed."""
+        if self._carrier is not None:
+            self._carrier.allow(stream.number, self._yamux.allowance(stream.number))
+
     def forget(self, stream: Stream) -> None:
-        """It has ended: it waits for no room."""
+        """It has ended: it waits for no room, and nothing more is carried for it."""
         self._parked.pop(stream, None)
+        self.keep(stream)
 
     def writable(self) -> None:
         """The socket took everything."""

@@ -24,6 +24,7 @@ from hardline.session.stream import Stream
 from hardline.session.watch import Watch
 from hardline.session.windows import Backlog, WindowBudget
 from hardline.session.yamux import Yamux
+from hardline.transport.native import Carrier, carrier
 from hardline.transport.sources import Source, source_of
 from hardline.transport.tls import TlsStream
 
@@ -74,8 +75,9 @@ class Session:
         self._unread: memoryview | None = None
         self._holding = Holding(self._streams, limits.session_window, limits.backlog, self.source.name, tls.peer)
         self._watch = Watch(tls, limits.ping_interval, limits.ping_timeout, ping=self._ping, lost=self._end)
+        self._carrier = carrier()
         self._outbox = Outbox(
-            *(tls, self._yamux, self._streams, self._holding, self._watch, self.source),
+            *(tls, self._yamux, self._streams, self._holding, self._watch, self.source, self._carrier),
             dropped=self._drop,
             lost=self._end,
         )
@@ -224,11 +226,14 @@ class Session:
                 if rest is None:
                     return True
                 self._preamble, data = None, rest
+            if self._carrier is not None:
+                data, most = self._carry(self._carrier, data, most)
             for event in self._yamux.receive(data, most):
                 if type(event) is yamux.DataReceived:  # nearly all are: not asked for by a pattern
                     if stream := self._streams.get(event.stream):
                         stream.held += len(event.data)
                         self._holding.held += len(event.data)
+                        self._outbox.allow(stream)
                         stream.deliver(event.data)
                 else:
                     self._handle(event)
@@ -250,6 +255,17 @@ class Session:
         rest = data[len(data) - self._yamux.unread :]
         self._unread = rest if rest.readonly else memoryview(bytes(rest))  # the buffer of all is needed for others
         return False
+
+    def _carry(self, carrier: Carrier, data: memoryview, most: int) -> tuple[memoryview, int]:
+        """Have what is at the start of `data` brought to sockets; return what is not, and how many frames of that."""
+        if (place := self._yamux.between) is None:
+            return data, most
+        offset, frames, stream, left, carried = carrier.carry(data, most, *place)
+        if offset:
+            self._yamux.went_by(frames, stream, left)
+            for sink, announced, written in carried:
+                sink.carried(announced, written)
+        return data[offset:], most - frames
 
     def _judge(self) -> None:
         empty = self._yamux.empty
@@ -288,6 +304,7 @@ class Session:
             case yamux.StreamEnded(number):
                 # What yamux knows of the stream is no help: a reset behind this end is still to be told.
                 if stream := self._streams.get(number):
+                    self._outbox.keep(stream)
                     if stream.finished:
                         self._drop(number)
                     stream.peer_ended()

@@ -13,6 +13,7 @@ from typing import Protocol
 from hardline.errors import ConnectionLost, afresh
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.inbox import Inbox
+from hardline.transport.native import Carried
 from hardline.transport.sources import Source
 
 
@@ -52,6 +53,26 @@ class Multiplexer(Protocol):
 
     def consumed(self, stream: Stream, count: int) -> None:
         """The reader of `stream` took `count` bytes."""
+        ...
+
+    @property
+    def leads(self) -> bool:
+        """`lead` is of use."""
+        ...
+
+    def lead(self, stream: Stream, sink: Carried, fd: int, unwatched: int) -> None:
+        """Frames of `stream` may go straight to the descriptor `fd`, `unwatched` bytes of them: `sink` is told.
+
+        Until `keep`, which must come before `fd` is another's.  What does not go that way is delivered as ever.
+        """
+        ...
+
+    def keep(self, stream: Stream) -> None:
+        """Undo `lead`.  Idempotent."""
+        ...
+
+    def carried(self, stream: Stream, announced: int, written: int) -> None:
+        """What `sink` was told: bytes of frames that began, bytes that the socket took."""
         ...
 
     def finish(self, stream: Stream) -> None:

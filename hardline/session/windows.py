@@ -116,6 +116,11 @@ class ReceiveWindow:
         self._due_since: float | None = None
         self._budget = budget
 
+    @property
+    def left(self) -> int:
+        """What the peer may still send."""
+        return self._left
+
     def received(self, count: int) -> None:
         """The peer sends `count` bytes.  Raises PeerError when that is more than it had credit for."""
         if count > self._left:

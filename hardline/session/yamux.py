@@ -280,6 +280,36 @@ class Yamux:
             raise PeerError("the peer asks for more answers than it reads")
         return events
 
+    # What others do for it (transport.native.Carrier): frames without flags go to their sockets and not through here.
+
+    @property
+    def between(self) -> tuple[int, int] | None:
+        """(stream, bytes that are left) of the plain frame that what comes next is in, (0, 0) between two.
+
+        None in the middle of a header, or of a frame with flags: these come through here.
+        """
+        if self._partial or (self._payload_left and self._payload_flags):
+            return None
+        return self._payload_stream, self._payload_left
+
+    def went_by(self, frames: int, stream: int, left: int) -> None:
+        """So many frames did; `left` bytes of one of `stream` come next."""
+        self.frames += frames
+        self._payload_stream, self._payload_left, self._payload_flags = stream, left, 0
+        self.unread = 0
+
+    def announced(self, stream: int, count: int) -> None:
+        """Frames of `count` bytes for `stream` did.  Raises PeerError as `receive`."""
+        if state := self._streams.get(stream):
+            state.receive_window.received(count)
+
+    def allowance(self, stream: int) -> int:
+        """What the peer may still send on `stream`; 0 for one that is gone or has ended."""
+        state = self._streams.get(stream)
+        return 0 if state is None or state.remote_ended else state.receive_window.left
+
+    # How it works.
+
     def _frame(self, header: tuple[int, int, int, int, int], events: list[Event]) -> None:
         version, kind, flags, stream, length = header
         if kind != DATA or not length:

@@ -14,10 +14,8 @@ from typing import Any
 from OpenSSL import SSL, crypto
 
 from hardline.transport import psk
+from hardline.transport.engine import MODE_ENABLE_PARTIAL_WRITE
 from hardline.transport.handshake import ALPN_2
-
-# SSL_CTX_set_mode(3); pyOpenSSL sets it in every context, where it would make SSL_write stop after one record.
-_MODE_ENABLE_PARTIAL_WRITE = 0x1
 
 
 def visitor_context(*, originals: bool = False) -> SSL.Context:
@@ -66,7 +64,7 @@ def _context() -> SSL.Context:
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_tls13_ciphersuites(psk.CIPHERSUITES_AES_FIRST if _has_aes() else psk.CIPHERSUITES_CHACHA_FIRST)
-    context.clear_mode(_MODE_ENABLE_PARTIAL_WRITE)
+    context.clear_mode(MODE_ENABLE_PARTIAL_WRITE)
     return context
 
 

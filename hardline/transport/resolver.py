@@ -35,7 +35,7 @@ _REMEMBERED = 1024  # slow names
 class _LookUp:
     def __init__(self, name: str, asker: str) -> None:
         self.name, self.asker = name, asker
-        self.answer: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[list[str] | OSError] = asyncio.get_running_loop().create_future()
         self.wanted = 0
         self.timer: asyncio.TimerHandle | None = None
         self.slow = self.hangs = False  # it took long; and its place is another's now
@@ -99,9 +99,10 @@ class Resolver:
             self._start_some()
         one.wanted += 1
         try:
-            return await asyncio.shield(one.answer)
-        except OSError as failure:
-            raise afresh(failure) from None
+            answer = await asyncio.shield(one.answer)
+            if isinstance(answer, OSError):
+                raise afresh(answer)
+            return answer
         finally:
             one.wanted -= 1
             if not one.wanted and one in self._waiting.get(one.asker, ()):
@@ -183,11 +184,7 @@ class Resolver:
         if not self._of_asker[one.asker]:
             del self._of_asker[one.asker]
         del self._by_name[one.name]
-        if isinstance(answer, OSError):
-            one.answer.set_exception(answer)
-            one.answer.exception()  # read: whoever asked may be gone
-        else:
-            one.answer.set_result(list(answer))
+        one.answer.set_result(answer if isinstance(answer, OSError) else list(answer))
         self._start_some()
 
 

@@ -23,6 +23,7 @@ from hardline.errors import ConnectionLost, afresh
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.tasks import TaskSet
+from hardline.transport.brake import Brake
 from hardline.transport.buffers import Buffers
 from hardline.transport.inbox import Inbox
 from hardline.transport.resolver import Resolver
@@ -30,6 +31,8 @@ from hardline.transport.resolver import Resolver
 READ_AHEAD = 65_536  # what an inbox holds before its socket is paused
 MAX_UNREAD = 8_388_608  # beyond what kernels hold for one socket by default
 STAGGER = 0.25  # seconds between attempts at the addresses of one name
+
+_FULL = 1  # why a socket is not read: its inbox is
 
 _BYTES_RECEIVED = 128  # where struct tcp_info has its tcpi_bytes_received
 
@@ -45,7 +48,7 @@ class TcpStream(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._scratch = Buffers.of_this_loop().local
         self._inbox = Inbox(self._taken)
-        self._paused_reading = False
+        self._brake: Brake | None = None
         self._write_failure: Exception | None = None
         self._room: asyncio.Future[None] | None = None
         self._eof_sent = False
@@ -115,8 +118,7 @@ class TcpStream(asyncio.BufferedProtocol):
         """
         self._handed_over = True
         self.transport.set_protocol(protocol)
-        if self._paused_reading:
-            self.transport.resume_reading()
+        self._reading.release(_FULL)
         self._inbox.let_go()
         return self._inbox.drain(), self._inbox.ended
 
@@ -128,7 +130,6 @@ class TcpStream(asyncio.BufferedProtocol):
         self._handed_over = False
         self._inbox.come_back(self._taken)
         self.transport.set_protocol(self)
-        self._paused_reading = False
         if paused and not self.transport.is_closing():
             self.transport.resume_reading()
         if ended:
@@ -138,6 +139,7 @@ class TcpStream(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._brake = Brake(self._transport)
         if self._connected:
             self._connected(self)
 
@@ -146,9 +148,8 @@ class TcpStream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._inbox.put(bytes(self._scratch[:nbytes]))
-        if self._inbox.size >= READ_AHEAD and not self._paused_reading:
-            self._paused_reading = True
-            self.transport.pause_reading()
+        if self._inbox.size >= READ_AHEAD:
+            self._reading.hold(_FULL)
 
     def eof_received(self) -> bool:
         self._inbox.end()
@@ -175,9 +176,13 @@ class TcpStream(asyncio.BufferedProtocol):
             self._room = None
 
     def _taken(self, count: int) -> None:
-        if self._paused_reading and self._inbox.size < READ_AHEAD // 2:
-            self._paused_reading = False
-            self.transport.resume_reading()
+        if self._inbox.size < READ_AHEAD // 2:
+            self._reading.release(_FULL)
+
+    @property
+    def _reading(self) -> Brake:
+        assert self._brake is not None, "used before connection_made"
+        return self._brake
 
 
 async def connect(endpoint: Endpoint, timeout: float | None = None, *, resolver: Resolver | None = None) -> TcpStream:

@@ -20,29 +20,31 @@ from OpenSSL import SSL, crypto
 
 from hardline.errors import ConnectionLost, PeerError, afresh
 from hardline.identity import KeyHash
+from hardline.outcome import Outcome
 from hardline.proof import Purpose
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
+from hardline.transport.brake import Brake
 from hardline.transport.buffers import Buffers
-from hardline.transport.engine import Engine, Scratch, best_engine, reason
+from hardline.transport.engine import FRUITLESS, MOST_OVERHEAD, PIECE, Engine, Scratch, Stand, reason
 from hardline.transport.handshake import Accepting, ByCertificate, Handshake, Names, Visiting, exporter
 from hardline.transport.inbox import Inbox
+from hardline.transport.native import best_engine
+from hardline.transport.outlet import push
 from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream, cut, keep_alive, local_address, peer_endpoint
 from hardline.transport.turns import Turns
 
-_RECORD = 16_384
 _DRAIN = 1.0  # seconds that an orderly close gives the last bytes
 
 _READ_AHEAD = 262_144
 _BURST = 1_048_576  # ciphertext after which other sockets get their turn: libuv would read this one up to 32 times
-# One SSL_read goes through all of TLS's own messages that are there, and answers them: a key update of 27 bytes takes
-# longer than 16 KB of data.  So OpenSSL never has more than a piece, and what gave no data is counted.
-_PIECE = 32_768
-_FRUITLESS = 65_536  # bytes that gave no data, within _WHILE: a handshake has some thousands, a part of a record 16 KB
-_WHILE = 10.0  # seconds
+_WHILE = 10.0  # seconds in which FRUITLESS bytes may give no data
+_DONE, _NO_ROOM, _IS_OVER, _JUDGE = (int(stand) for stand in Stand)  # compared in every read
 _OVERHEAD = {"TLSv1.3": 22}  # bytes of a record that are no data: header, type and tag
-_MOST_OVERHEAD = 128  # the same in TLS 1.2, whatever the cipher suite
+
+# Why the socket is not read.
+_FULL, _UNTURNED, _BURSTING, _HELD = 1, 2, 4, 8
 
 _NOTSENT_LOWAT = 262_144  # what the kernel holds unsent: more would only make a ping or a small request wait
 
@@ -79,17 +81,14 @@ class TlsStream(asyncio.BufferedProtocol):
         self._rx, self._plain, self._cipher = buffers.received, buffers.plain, buffers.cipher
         self._inbox = Inbox(self._taken)
         self._receiver: Receiver | None = None
-        self._paused_reading = False
-        self._held = False
+        self._brake: Brake | None = None
         self._turns: Turns | None = None  # of a server's handshakes: strangers decide how many come at once
         self._source = ""  # whose turn it is
         self._unturned = b""  # came in before the turn
-        self._fruitless = 0
         self._counting_since = asyncio.get_running_loop().time()
-        self._overhead = _MOST_OVERHEAD
         self._blocked = False
         self._room: asyncio.Future[None] | None = None
-        self._secured: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._secured = Outcome()
         self._failure: Exception | None = None
         self._closing = False
         self.written = 0  # bytes of ciphertext given to the socket, sent or not
@@ -135,7 +134,6 @@ class TlsStream(asyncio.BufferedProtocol):
             await stream._secured
         except BaseException:
             stream._transport_or_fail().abort()
-            del stream  # or the failure, which it keeps, would keep it
             raise
         return stream
 
@@ -246,7 +244,7 @@ class TlsStream(asyncio.BufferedProtocol):
     def attach(self, receiver: Receiver) -> None:
         """From now on push everything to `receiver`; what was received already comes first."""
         self._receiver = receiver
-        self._resume_reading()
+        self._reading.release(_FULL)
         early, ended, failure = self._inbox.drain(), self._inbox.ended, self._inbox.failure
         if early:
             receiver.plaintext_received(memoryview(early))
@@ -255,13 +253,11 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def hold(self) -> None:
         """Read no more until `go_on`; what has been read already may still be pushed."""
-        self._held = True
-        self._pause_reading()
+        self._reading.hold(_HELD)
 
     def go_on(self) -> None:
         """Undo `hold`."""
-        self._held = False
-        self._resume_reading()
+        self._reading.release(_HELD)
 
     @property
     def blocked(self) -> bool:
@@ -275,8 +271,14 @@ class TlsStream(asyncio.BufferedProtocol):
         """
         if self._failure:
             raise afresh(self._failure)
-        self._engine.encrypt(source, count)
-        self._to_wire()
+        transport = self._transport_or_fail()
+        fd = -1 if self._blocked or transport.is_closing() else self._fd
+        written, rest, code = self._engine.send(source, count, fd, self._cipher)
+        self.written += written
+        if code:
+            self._is_broken(OSError(code, os.strerror(code)))
+        elif rest and not transport.is_closing():
+            transport.write(rest)
 
     # What the event loop calls.
 
@@ -285,8 +287,8 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._burst += nbytes
-        if self._burst >= _BURST and not self._paused_reading:
-            self._pause_reading()
+        if self._burst >= _BURST and not self._reading.held:
+            self._reading.hold(_BURSTING)
             asyncio.get_running_loop().call_soon(self._next_burst)
         if self._inbox.ended:
             return
@@ -295,7 +297,7 @@ class TlsStream(asyncio.BufferedProtocol):
                 self._turns.ask(self._in_turn, self._source)
             self._unturned += self._rx.view[:nbytes]
             if len(self._unturned) >= _READ_AHEAD:
-                self._pause_reading()
+                self._reading.hold(_UNTURNED)
             return
         self._go_through(nbytes)
 
@@ -331,7 +333,7 @@ class TlsStream(asyncio.BufferedProtocol):
             piece = data[start : start + self._rx.size]
             self._rx.view[: len(piece)] = piece
             self._go_through(len(piece))
-        self._next_burst()
+        self._reading.release(_UNTURNED)
 
     def _go_through(self, count: int) -> None:
         """Take `count` bytes of what was received."""
@@ -347,21 +349,22 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def _feed(self, start: int, end: int) -> int:
         """Let OpenSSL have a piece of what was received; return its size."""
-        step = min(_PIECE, end - start)
+        step = min(PIECE, end - start)
         self._engine.feed(self._rx, start, step)
-        self._fruitless += step
+        self._engine.fruitless += step
         return step
 
     def _see_whether_fruitful(self) -> None:
-        if self._fruitless <= _FRUITLESS or self._failure is not None:
+        if self._engine.fruitless <= FRUITLESS or self._failure is not None:
             return
         now = asyncio.get_running_loop().time()
         if self._blocked or now - self._counting_since < _WHILE:  # our answers to them wait, too
-            self._ended(PeerError(f"TLS: {_FRUITLESS >> 10} KB of its own messages, and hardly any data"))
-        self._counting_since, self._fruitless = now, 0
+            self._ended(PeerError(f"TLS: {FRUITLESS >> 10} KB of its own messages, and hardly any data"))
+        self._counting_since, self._engine.fruitless = now, 0
 
     def _take_over(self, tcp: TcpStream) -> None:
         self._transport = transport = tcp.transport
+        self._brake = Brake(transport)
         early, ended = tcp.hand_over(self)
         raw = transport.get_extra_info("socket")
         if raw is not None:
@@ -382,8 +385,7 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def _next_burst(self) -> None:
         self._burst = 0
-        if max(self._inbox.size, len(self._unturned)) < _READ_AHEAD:
-            self._resume_reading()
+        self._reading.release(_BURSTING)
 
     def _shake_hands(self) -> None:
         try:
@@ -397,39 +399,29 @@ class TlsStream(asyncio.BufferedProtocol):
         except PeerError as failure:
             self._ended(failure)
         else:
-            self._overhead = _OVERHEAD.get(self.version, _MOST_OVERHEAD)
-            self._secured.set_result(None)
+            self._engine.overhead = _OVERHEAD.get(self.version, MOST_OVERHEAD)
+            self._secured.settle()
         self._to_wire()
 
     def _pull(self, fed: int, end: int) -> None:
         """Decrypt all that is there, and what was received from `fed` to `end`, and pass it on."""
-        offset = 0
-        try:
-            while self._failure is None:
-                if count := self._engine.decrypt(self._plain, offset):
-                    offset += count
-                    self._fruitless -= count + self._overhead
-                    if self._plain.size - offset >= _RECORD:
-                        continue
-                elif fed < end:
-                    self._fruitless = max(self._fruitless, 0)
-                    self._see_whether_fruitful()
-                    fed += self._feed(fed, end)
-                    continue
-                ready, offset = offset, 0
-                if ready:
-                    self._deliver(self._plain.view[:ready])
-                if not count:
-                    break
-        except EOFError:
-            if offset:
-                self._deliver(self._plain.view[:offset])
-            self._ended(None)
-        except PeerError as failure:
-            self._ended(failure)
-        self._fruitless = max(self._fruitless, 0)
-        self._see_whether_fruitful()
-        self._to_wire()
+        stand = _NO_ROOM
+        while stand != _DONE and self._failure is None:
+            try:
+                stand, fed, ready, answer = self._engine.receive(self._rx, fed, end, self._plain, self._cipher)
+            except PeerError as failure:
+                self._ended(failure)
+                self._to_wire()  # what TLS says to that
+                return
+            if ready:
+                self._deliver(self._plain.view[:ready])
+            if answer:
+                self._say(memoryview(answer))
+            if stand == _IS_OVER:
+                self._ended(None)
+                return
+            if stand == _JUDGE:
+                self._see_whether_fruitful()
 
     def _deliver(self, data: memoryview) -> None:
         if self._receiver is not None:
@@ -437,28 +429,28 @@ class TlsStream(asyncio.BufferedProtocol):
             return
         self._inbox.put(bytes(data))
         if self._inbox.size >= _READ_AHEAD:
-            self._pause_reading()
+            self._reading.hold(_FULL)
 
     def _to_wire(self) -> None:
         """Give the kernel what OpenSSL has for it; only what it does not take becomes an object of its own."""
-        transport = self._transport_or_fail()
         count = self._cipher.size
         while count == self._cipher.size:  # else that was all
             count = self._engine.drain(self._cipher)
             if not count:
                 return
-            self.written += count
-            sent = 0
-            if self._fd >= 0 and not self._blocked and not transport.is_closing():
-                try:
-                    sent = os.write(self._fd, self._cipher.view[:count])
-                except BlockingIOError:
-                    pass
-                except OSError as failure:
-                    self._ended(ConnectionLost(str(failure)))
-                    transport.abort()
-            if sent < count and not transport.is_closing():
-                transport.write(bytes(self._cipher.view[sent:count]))
+            self._say(self._cipher.view[:count])
+
+    def _say(self, ciphertext: memoryview) -> None:
+        transport = self._transport_or_fail()
+        self.written += len(ciphertext)
+        try:
+            push(-1 if self._blocked or transport.is_closing() else self._fd, transport, ciphertext)
+        except OSError as failure:
+            self._is_broken(failure)
+
+    def _is_broken(self, failure: OSError) -> None:
+        self._ended(ConnectionLost(str(failure)))
+        self._transport_or_fail().abort()
 
     def _say_goodbye(self) -> None:
         with contextlib.suppress(SSL.Error):
@@ -472,9 +464,7 @@ class TlsStream(asyncio.BufferedProtocol):
         if failure:
             self._failure = self._failure or failure
             self._wake_sender()
-            if not self._secured.done():
-                self._secured.set_exception(afresh(failure))
-                self._secured.exception()  # read: whoever shook hands may be gone already
+            self._secured.settle(failure)
         if first and self._receiver is not None:
             self._receiver.plaintext_ended(failure)
 
@@ -491,19 +481,12 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def _taken(self, count: int) -> None:
         if self._inbox.size < _READ_AHEAD // 2:
-            self._resume_reading()
+            self._reading.release(_FULL)
 
-    def _pause_reading(self) -> None:
-        transport = self._transport_or_fail()
-        if not self._paused_reading and not transport.is_closing():
-            self._paused_reading = True
-            transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        transport = self._transport_or_fail()
-        if self._paused_reading and not self._held and not transport.is_closing():
-            self._paused_reading = False
-            transport.resume_reading()
+    @property
+    def _reading(self) -> Brake:
+        assert self._brake is not None, "used before it took a socket over"
+        return self._brake
 
     def _transport_or_fail(self) -> asyncio.Transport:
         assert self._transport is not None, "used before it took a socket over"

@@ -53,10 +53,7 @@ async def join(
         except BaseException:
             joint.abort(ConnectionLost("nobody waits any more"))
             raise
-        else:
-            return visit, joint
-        finally:
-            del joint  # its failure holds this frame, which would hold it
+        return visit, joint
 
     return await _twice_at_most(visitor, label, first, attempt, repeatable)
 

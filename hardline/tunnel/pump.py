@@ -62,15 +62,13 @@ async def joined(joint: Joint, idle_timeout: float | None) -> None:
         moved = -1
         while not joint.done.done() and joint.moved != moved:
             moved = joint.moved
-            await asyncio.wait([joint.done], timeout=idle_timeout)
+            await joint.done.within(idle_timeout)
         if not joint.done.done():
             joint.abort(ConnectionLost(f"idle for {idle_timeout:g} s"))
-        await asyncio.shield(joint.done)
+        await joint.done
     except asyncio.CancelledError:
         joint.abort(ConnectionLost("the node is stopping"))
         raise
-    finally:
-        del joint  # its failure holds this frame, which would hold it
 
 
 async def _copied(

@@ -32,6 +32,7 @@ from hardline.session.yamux import (
     Yamux,
 )
 from hardline.showable import is_plain
+from tests.support.carrying import ALL, NUMBERS, agree
 
 ANY = Label(KeyHash(bytes(20)), "sesame")
 ACCEPTS = 4
@@ -361,3 +362,12 @@ def _payloads(wire: bytes) -> dict[int, bytes]:
         found[stream] += payload
         at += len(payload)
     return found
+
+
+def yamux_carried(data: bytes) -> None:
+    """The carrier in C and Python alone come to the same, whatever the bytes and wherever they are cut."""
+    if len(data) < 4:
+        return
+    joined = frozenset(number for bit, number in enumerate(NUMBERS) if data[0] >> bit & 1)
+    cuts = [1 + data[1], 1 + 97 * data[2]]
+    agree(data[4:], cuts, joined, 1 + data[3] % 16 if data[3] < 128 else 1 << 30, ALL if data[0] < 128 else 100)

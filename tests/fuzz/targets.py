@@ -30,6 +30,7 @@ TARGETS: dict[str, Target] = {
     "yamux_wire": sessions.yamux_wire,
     "yamux_frames": sessions.yamux_frames,
     "yamux_talk": sessions.yamux_talk,
+    "yamux_carried": sessions.yamux_carried,
     "head": door.head,
     "proxy_request": door.proxy_request,
     "proxy_answer": door.proxy_answer,

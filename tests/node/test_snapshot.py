@@ -47,7 +47,7 @@ def whole() -> Snapshot:
         peers=(),
         visits=(),
         unreached=(),
-        process=ProcessState({"other": 1}, None),
+        process=ProcessState({"other": 1}, None, "native", None),
         notes=("a note",),
     )
 

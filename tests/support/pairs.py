@@ -20,15 +20,17 @@ from hardline.signatures import signing_key
 from hardline.streams import ByteStream
 from hardline.transport import tcp
 from hardline.transport.contexts import client_context, front_context, server_context, visitor_context
-from hardline.transport.engine import BindingEngine, Engine, PublicEngine, best_engine
+from hardline.transport.engine import BindingEngine, Engine, PublicEngine
 from hardline.transport.handshake import Names
 from hardline.transport.listener import Listener
+from hardline.transport.native import NativeEngine, best_engine
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from tests.support.memory_stream import MemoryStream
 
 DAY = 20_778
 EngineMaker = Callable[[SSL.Connection], Engine]
+ENGINES: list[type[Engine]] = [BindingEngine, PublicEngine, *([NativeEngine] if best_engine is NativeEngine else [])]
 
 
 @functools.cache
@@ -141,8 +143,7 @@ async def legacy() -> AsyncIterator[tuple[ByteStream, ByteStream]]:
 KINDS = {
     "memory": memory,
     "TCP": tcp_pair,
-    "TLS by the binding": functools.partial(tls_pair, BindingEngine),
-    "TLS by public methods": functools.partial(tls_pair, PublicEngine),
+    **{f"TLS by {engine.__name__}": functools.partial(tls_pair, engine) for engine in ENGINES},
     "a yamux stream": yamux_stream,
     "a yamux stream seen from the host": accepted_yamux_stream,
     "hardline/1": legacy,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
+import os
+import shutil
 import socket
 import ssl
 import weakref
@@ -14,15 +17,15 @@ import pytest
 from hardline.errors import ConnectionLost, PeerError
 from hardline.identity import KeyHash
 from hardline.routes import Endpoint
-from hardline.transport import tcp
+from hardline.transport import native, tcp
 from hardline.transport.contexts import client_context
-from hardline.transport.engine import BindingEngine, PublicEngine, best_engine
+from hardline.transport.engine import BindingEngine
 from hardline.transport.handshake import ALPN_2
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from tests.support.check_byte_stream import read_exactly
-from tests.support.pairs import DAY, certificate_pair, host_context, identity, tcp_pair, tls_pair
+from tests.support.pairs import DAY, ENGINES, certificate_pair, host_context, identity, tcp_pair, tls_pair
 
 
 def run(story):
@@ -54,12 +57,17 @@ def test_the_visitor_knows_the_hash_of_the_certificate_that_the_host_proved_to_h
     run(story)
 
 
-def test_the_engine_on_the_binding_is_the_one_that_is_used_here():
-    assert best_engine is BindingEngine
+def test_the_engine_in_c_is_the_one_that_is_used_where_it_was_built():
+    if os.environ.get("HARDLINE_NATIVE") == "0" or shutil.which("cc") is None:
+        assert native.best_engine is BindingEngine
+        assert native.why_not
+    else:
+        assert native.why_not == ""
+        assert native.best_engine is native.NativeEngine
 
 
-@pytest.mark.parametrize("engines", [(BindingEngine, PublicEngine), (PublicEngine, BindingEngine)])
-def test_the_two_engines_understand_each_other(engines):
+@pytest.mark.parametrize("engines", list(itertools.permutations(ENGINES, 2)))
+def test_engines_understand_each_other(engines):
     async def story():
         async with tcp_pair() as (one, other):
             client, server = await asyncio.gather(

@@ -1,0 +1,23 @@
+"""The part in C, where it was built: `carry` is its module, or None, and then `why_not` says why.
+
+It is optional: without a compiler at install time, and with HARDLINE_NATIVE=0, Python does all of its work.  Whether
+what it relies on is there is found out by transport/native.py, which alone uses it for connections.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from types import ModuleType
+
+
+def _load() -> tuple[ModuleType | None, str]:
+    if os.environ.get("HARDLINE_NATIVE") == "0":
+        return None, "turned off by HARDLINE_NATIVE=0"
+    try:
+        return import_module("hardline.native._carry"), ""
+    except ImportError as failure:
+        return None, f"not built here ({failure})"
+
+
+carry, why_not = _load()
