@@ -27,7 +27,7 @@ enum { DONE, FULL, ENDED, FRUITLESS, BROKEN };
 
 static const int WANT_READ = 2, ZERO_RETURN = 6; /* SSL_get_error(3) */
 static const size_t RECORD = 16384;              /* the most that one SSL_read gives (RFC 8446, section 5.1) */
-static const size_t STEP = 65536;                /* encrypted and written in one go: it stays in the cache */
+static const size_t STEP = 131072;               /* encrypted and written in one go: it stays in the cache */
 static const size_t LARGE = 65536;               /* a write from which on other threads may run meanwhile */
 
 /* One connection. */
