@@ -32,7 +32,7 @@ from hardline.transport.inbox import Inbox
 from hardline.transport.native import best_engine
 from hardline.transport.outlet import push
 from hardline.transport.sources import source_of
-from hardline.transport.tcp import TcpStream, cut, keep_alive, local_address, peer_endpoint
+from hardline.transport.tcp import TcpStream, cut, keep_alive, local_address, peer_endpoint, unread
 from hardline.transport.turns import Turns
 
 _DRAIN = 1.0  # seconds that an orderly close gives the last bytes
@@ -90,6 +90,7 @@ class TlsStream(asyncio.BufferedProtocol):
         self._room: asyncio.Future[None] | None = None
         self._secured = Outcome()
         self._failure: Exception | None = None
+        self._broken: OSError | None = None  # a write failed; what had come is still to be read
         self._closing = False
         self.written = 0  # bytes of ciphertext given to the socket, sent or not
         self._burst = 0
@@ -271,6 +272,8 @@ class TlsStream(asyncio.BufferedProtocol):
         """
         if self._failure:
             raise afresh(self._failure)
+        if self._broken is not None:
+            return
         transport = self._transport_or_fail()
         fd = -1 if self._blocked or transport.is_closing() else self._fd
         written, rest, code = self._engine.send(source, count, fd, self._cipher)
@@ -327,13 +330,17 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def _in_turn(self) -> None:
         data, self._unturned = self._unturned, b""
+        self._take_in(data)
+        self._reading.release(_UNTURNED)
+
+    def _take_in(self, data: bytes) -> None:
+        """Take ciphertext that was read already."""
         for start in range(0, len(data), self._rx.size):
             if self._inbox.ended or self.closed.done():
                 return
             piece = data[start : start + self._rx.size]
             self._rx.view[: len(piece)] = piece
             self._go_through(len(piece))
-        self._reading.release(_UNTURNED)
 
     def _go_through(self, count: int) -> None:
         """Take `count` bytes of what was received."""
@@ -441,6 +448,8 @@ class TlsStream(asyncio.BufferedProtocol):
             self._say(self._cipher.view[:count])
 
     def _say(self, ciphertext: memoryview) -> None:
+        if self._broken is not None:
+            return
         transport = self._transport_or_fail()
         self.written += len(ciphertext)
         try:
@@ -449,7 +458,16 @@ class TlsStream(asyncio.BufferedProtocol):
             self._is_broken(failure)
 
     def _is_broken(self, failure: OSError) -> None:
-        self._ended(ConnectionLost(str(failure)))
+        """A write failed.  What the other end said before it broke off may still be there: why it did, mostly."""
+        if self._broken is None:
+            self._broken = failure
+            asyncio.get_running_loop().call_soon(self._read_last_words)  # not in the middle of reading something else
+
+    def _read_last_words(self) -> None:
+        assert self._broken is not None, "called when it broke"
+        if not self._reading.held and not self._transport_or_fail().is_closing():
+            self._take_in(unread(self._fd))
+        self._ended(ConnectionLost(str(self._broken)))
         self._transport_or_fail().abort()
 
     def _say_goodbye(self) -> None:

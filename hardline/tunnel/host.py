@@ -42,8 +42,11 @@ from hardline.tunnel.guesses import TELL_EVERY, Guesses
 from hardline.tunnel.guests import Guest, Guests
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.names import ServerNames
+from hardline.tunnel.parting import LINGER
 from hardline.tunnel.serving import Serving
 
+_MOST_REFUSED = 64  # visitors that are still to hear why they were refused
+_MOST_DROPPED = 1 << 20  # bytes that one of them may send meanwhile
 _MAX_OUTDATED = 256  # sources that the log tells of within TELL_EVERY
 OLD_PASSWORD = 600.0  # seconds that what was opened with a password goes on after it was changed
 
@@ -86,7 +89,7 @@ class Host:
         self._instance = instance
         self._whereabouts = whereabouts
         self._reached = reached
-        self._tasks = TaskSet("host")
+        self._tasks, self._refused = TaskSet("host"), TaskSet("host")
         self._services: dict[KeyHash, Service] = {}
         self._provers: dict[KeyHash, Prover] = {}
         self._contexts: dict[KeyHash, SSL.Context] = {}  # of those that speak hardline/1
@@ -151,6 +154,7 @@ class Host:
             timer.cancel()
         await self.guests.aclose("the host is stopping")
         await self._tasks.aclose()
+        await self._refused.aclose()
         await self._serving.aclose()
 
     def _usable(self, before: Mapping[KeyHash, Prover]) -> dict[KeyHash, Prover]:
@@ -212,7 +216,7 @@ class Host:
             if isinstance(failure, EarlierVersion):
                 self._tell_of_version(arrival.source, failure)
             log.debug("visitor.failed", endpoint=arrival.source, reason=reason)
-            if tls is not None:
+            if tls is not None and not (isinstance(failure, PasswordRefused) and self._hears_why(tls)):
                 await tls.aclose()
             return
         except BaseException:
@@ -245,6 +249,13 @@ class Host:
         if service is None:
             raise PeerError("the service is not offered here")
         return service
+
+    def _hears_why(self, tls: TlsStream) -> bool:
+        """Whether a refused visitor gets time to read why: closing on what he still sends would take it from him."""
+        if tls.key_hash is None or len(self._refused) >= _MOST_REFUSED:
+            return False
+        self._refused.start(_until_read(tls), "refused")
+        return True
 
     def _admit(self, guest: Guest, service: Service, password: str, client: KeyHash | None) -> NotAdmitted | None:
         """Let him in, or say why not."""
@@ -322,6 +333,19 @@ class Host:
             raise PasswordRefused(refused.sentence)
         self.guests.make_room(guest.source.host)
         return pipe
+
+
+async def _until_read(tls: TlsStream) -> None:
+    try:
+        async with asyncio.timeout(LINGER):
+            await tls.send_eof()
+            dropped = 0
+            while dropped < _MOST_DROPPED and (data := await tls.receive()):
+                dropped += len(data)
+    except (HardlineError, TimeoutError):
+        pass
+    finally:
+        await tls.aclose()
 
 
 async def _more(tls: TlsStream) -> bytes:

@@ -11,16 +11,22 @@ import contextlib
 import functools
 import os
 import socket
+import ssl
+import struct
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
 from OpenSSL import SSL
 
 from hardline.errors import ConnectionLost
+from hardline.routes import Endpoint
+from hardline.transport import tcp
 from hardline.transport.contexts import client_context
+from hardline.transport.engine import BindingEngine, Scratch
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
-from tests.support.pairs import host_context
+from tests.support.pairs import host_context, identity
 from tests.support.size import FULL
 
 PAYLOAD = bytes(range(100))
@@ -213,3 +219,38 @@ def test_who_gives_up_a_silent_handshake_at_any_byte_leaves_no_connection(as_ser
 
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+def test_what_the_other_end_said_before_it_broke_off_is_heard_though_writing_fails_first():
+    """As a host that refuses: it says why and closes, while the visitor still sends."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity().certificate_path, identity().private_key_path)
+    listening = socket.create_server(("127.0.0.1", 0))
+    shaken = threading.Event()
+
+    def refuses() -> None:
+        with listening, context.wrap_socket(listening.accept()[0], server_side=True) as peer:
+            assert shaken.wait(60)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer.sendall(b"why")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async def story() -> None:
+        thread = threading.Thread(target=refuses)
+        thread.start()
+        tls = await TlsStream.over(
+            await tcp.connect(Endpoint(*listening.getsockname())), client_context(), "any", engine=BindingEngine
+        )
+        shaken.set()
+        thread.join()  # on the loop: it must not read before it writes
+        said = Scratch(10)
+        for _ in range(3):
+            tls.write(said, 10)
+        assert await tls.receive() == b"why"
+        with pytest.raises(ConnectionLost):
+            await tls.receive()
+        with pytest.raises(ConnectionLost):
+            tls.write(said, 10)
+        await tls.aclose()
+
+    asyncio.run(asyncio.wait_for(story(), 60))

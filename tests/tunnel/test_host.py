@@ -32,6 +32,7 @@ from hardline.transport.tls import TlsStream
 from hardline.tunnel import host as hosting
 from hardline.tunnel.guesses import ALLOWED
 from hardline.tunnel.host import Host, HostLimits
+from hardline.tunnel.parting import LINGER
 from tests.support import clock, needs
 from tests.tunnel.pair import eventually
 
@@ -417,6 +418,30 @@ def test_who_knew_the_last_password_has_proven_nothing(tmp_path):
             assert await _guess(house, "127.0.0.3", "another", stack) == b'{"error":"wait"}\n'
 
     run(tmp_path, story, password="sesame")
+
+
+def test_who_is_refused_may_still_be_sending_and_is_read_until_he_has_heard_why(tmp_path):
+    async def story(house: House) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            late, silent = [await house.shaken(f"127.0.0.{host}", stack) for host in (2, 3)]
+            assert await house.greeting(late, '{"v":2,"password":"wrong"}') == b'{"error":"password"}\n'
+            for _ in range(3):  # his first streams, on a slow link
+                await late.send(bytes(1000))
+                await asyncio.sleep(LINGER / 4)
+            await clock.settled()
+            assert not late.closed.done()
+            assert await house.greeting(silent, '{"v":2,"password":"wrong"}') == b'{"error":"password"}\n'
+            await asyncio.sleep(LINGER)
+            await clock.settled()
+            for one in (late, silent):
+                for _ in range(2):  # the first is answered by a reset
+                    with contextlib.suppress(ConnectionLost):
+                        await one.send(b"x")
+                    await clock.settled()
+                with pytest.raises(ConnectionLost):
+                    await one.send(b"x")
+
+    run(tmp_path, story, password="sesame", by=clock.run)
 
 
 def test_a_hello_that_was_held_back_is_judged_by_the_password_of_now(tmp_path):
