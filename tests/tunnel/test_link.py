@@ -241,7 +241,7 @@ def test_the_times_of_all_steps_are_known_of_a_path(tmp_path):
     run(story)
 
 
-def test_a_session_that_ends_while_a_stream_is_opened_opens_none(tmp_path):
+def test_a_session_that_ends_while_a_stream_is_opened_leaves_it_waiting_for_nothing(tmp_path):
     """At its last free place it tells of ends first, and may learn by that that nobody is there any more."""
 
     async def story():
@@ -256,6 +256,8 @@ def test_a_session_that_ends_while_a_stream_is_opened_opens_none(tmp_path):
                 await asyncio.sleep(0)
             assert isinstance(second.pipe, Stream)
             second.pipe.abort()
+            with pytest.raises(ConnectionLost):
+                await path.session.open_stream().receive()
             with pytest.raises(ConnectionLost):
                 path.session.open_stream()
 
