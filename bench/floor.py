@@ -1,61 +1,89 @@
 """The floor under every tunnel on this machine: the kernel's copies and AES-GCM, and nothing else.
 
-    origin ─▶ recv · host · send ─▶ recv · visitor · send ─▶ client        two of each are the daemons'
-                    encrypt            decrypt
+    source ══ TCP ══▶ host: encrypts ══ TCP ══▶ visitor: decrypts ══ TCP ══▶ sink        a process each
 
-Whoever encrypts over the kernel's TCP pays at least this much of a processor's time for a gigabyte.
+Whoever encrypts over the kernel's TCP pays at least what the two in the middle do.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-_BLOCK = 262_144  # what one call carries, so that the calls themselves do not count
-_RECORD = 16_384  # what is encrypted at once (RFC 8446, section 5.1)
-_BYTES = 256 << 20
+_BLOCK, _TAG = 131_072, 16  # bytes that one call carries, so that the calls themselves hardly count
+_COUNT = 4096  # of them
+_KEY, _NONCE = bytes(16), bytes(12)
 
 
 def floor() -> float:
-    """Seconds of processor time for 1 GB (10⁹ bytes) through two daemons."""
-    return 2 * _seconds_per_gb(_copies) + _seconds_per_gb(_encryption)
+    """Seconds of processor time for 1 GB (10⁹ bytes) of two processes that only carry it."""
+    to_host, to_visitor, to_sink = _connection(), _connection(), _connection()
+    every = [*to_host, *to_visitor, *to_sink]
+    cipher = AESGCM(_KEY)
+
+    def source() -> None:
+        for _ in range(_COUNT):
+            to_host[0].sendall(block)
+
+    def host() -> None:
+        place = memoryview(bytearray(_BLOCK))
+        while _filled(to_host[1], place):
+            to_visitor[0].sendall(cipher.encrypt(_NONCE, place, None))
+
+    def visitor() -> None:
+        place = memoryview(bytearray(_BLOCK + _TAG))
+        while _filled(to_visitor[1], place):
+            to_sink[0].sendall(cipher.decrypt(_NONCE, place, None))
+
+    def sink() -> None:
+        place = memoryview(bytearray(_BLOCK))
+        while _filled(to_sink[1], place):
+            pass
+
+    block = bytes(_BLOCK)
+    parts = [(source, [to_host[0]]), (host, [to_host[1], to_visitor[0]]), (visitor, [to_visitor[1], to_sink[0]])]
+    children = [_child(work, mine, every) for work, mine in [*parts, (sink, [to_sink[1]])]]
+    for one in every:
+        one.close()
+    spent = []
+    for child in children:
+        _, code, usage = os.wait4(child, 0)
+        if code:
+            raise RuntimeError("the floor could not be measured")
+        spent.append(usage.ru_utime + usage.ru_stime)
+    return (spent[1] + spent[2]) * 1e9 / (_BLOCK * _COUNT)
 
 
-def _seconds_per_gb(work: Callable[[int], None]) -> float:
-    work(_BYTES // 8)  # the buffers have grown
-    began = time.process_time()
-    work(_BYTES)
-    return (time.process_time() - began) * 1e9 / _BYTES
-
-
-def _copies(count: int) -> None:
-    """`count` bytes sent and received once, over the loopback."""
-    block, place = bytes(_BLOCK), bytearray(_BLOCK)
+def _connection() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        sender = socket.create_connection(listener.getsockname())
-        receiver, _ = listener.accept()
-    with sender, receiver:
-        for _ in range(count // _BLOCK):
-            left = memoryview(block)
-            sender.setblocking(False)
-            unread = 0
-            while left or unread:
-                if left:
-                    try:
-                        sent = sender.send(left)
-                        left, unread = left[sent:], unread + sent
-                        continue
-                    except BlockingIOError:
-                        pass
-                unread -= receiver.recv_into(place, min(unread, _BLOCK))
+        one = socket.create_connection(listener.getsockname())
+        return one, listener.accept()[0]
 
 
-def _encryption(count: int) -> None:
-    """`count` bytes encrypted and decrypted, record by record."""
-    key, nonce, record = AESGCM(os.urandom(16)), os.urandom(12), bytes(_RECORD)
-    for _ in range(count // _RECORD):
-        key.decrypt(nonce, key.encrypt(nonce, record, None), None)
+def _child(work: Callable[[], None], mine: list[socket.socket], every: list[socket.socket]) -> int:
+    """Its process."""
+    if child := os.fork():
+        return child
+    code = 1
+    try:
+        for one in every:
+            if one not in mine:
+                one.close()
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _filled(connection: socket.socket, place: memoryview) -> bool:
+    """Read until `place` is full; False at the end."""
+    got = 0
+    while got < len(place):
+        count = connection.recv_into(place[got:])
+        if not count:
+            return False
+        got += count
+    return True
