@@ -34,7 +34,7 @@ import table
 from contestants import Contestant, Direct, Hardline, HardlinePython, Nginx, Stunnel
 from daemons import Broken
 from floor import floor
-from measures import EACH_ROUND, QUICK, ROWS, Measure, Row, Sizes, memory
+from measures import EACH_ROUND, QUICK, ROWS, Measure, Row, Sizes, aes, memory
 from origin import Origin
 from original import Alone, Original
 from services import ONCE
@@ -245,15 +245,15 @@ def _raise_limits() -> None:
 
 def _machine() -> str:
     processor = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, IndexError, StopIteration):
+    with contextlib.suppress(OSError, IndexError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        flags = next(line for line in lines if line.startswith(("flags", "Features"))).split()
-        processor += " (vector AES)" if "vaes" in flags else " (AES)" if "aes" in flags else " (without AES)"
     when = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
     build = "with PGO" if "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS")) else "without PGO"
     python = f"Python {platform.python_version()} {build}"
-    return f"{when}, {load.cores()} cores, {processor}, Linux {platform.release()}, {python}, engine: {ENGINE}"
+    return (
+        f"{when}, {load.cores()} cores, {processor} ({aes()}), Linux {platform.release()}, {python}, engine: {ENGINE}"
+    )
 
 
 def _keep(
