@@ -3,6 +3,8 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
+# Without what setuptools says of its own plans.
+PIP := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet
 # How many at once, each with a network of its own: tests/conftest.py says what stays together.
 BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
 
@@ -58,19 +60,19 @@ system-packages:
 
 $(VENV)/.made:
 	python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PIP) --upgrade 'pip>=25.1'
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.made pyproject.toml hardline/native/_carry.c
-	$(PYTHON) -m pip install --quiet --editable .
+	$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed pyproject.toml
-	$(PYTHON) -m pip install --quiet --group test
+	$(PIP) --group test
 	@touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-test pyproject.toml
-	$(PYTHON) -m pip install --quiet --group fuzz
+	$(PIP) --group fuzz
 	@touch $@
 
 clean:
