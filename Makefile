@@ -8,7 +8,7 @@ PIP := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet
 # How many at once, each with a network of its own: tests/conftest.py says what stays together.
 BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test test-all test-oldest test-python sanitize check bench soak fuzz system-packages clean
+.PHONY: run test test-all test-oldest test-python sanitize wheels check bench soak fuzz system-packages clean
 
 run: $(VENV)/.installed
 	@exec $(PYTHON) scripts/run.py $(ARGS)
@@ -38,6 +38,10 @@ test-python: $(VENV)/.installed-test
 sanitize: $(VENV)/.installed-test
 	sh scripts/sanitize.sh $(PYTHON) $(ARGS)
 
+# One for all versions of Python from 3.11 on, in build/wheels.
+wheels: $(VENV)/.installed
+	PYTHONWARNINGS=ignore $(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheels --config-settings=--build-option=--py-limited-api=cp311 .
+
 $(VENV)-oldest/.installed: pyproject.toml hardline/native/_carry.c
 	python3 -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
@@ -65,6 +69,7 @@ $(VENV)/.made:
 
 $(VENV)/.installed: $(VENV)/.made pyproject.toml hardline/native/_carry.c
 	$(PIP) --editable .
+	@ls hardline/native/*.so >/dev/null 2>&1 || echo "no C compiler or no headers of Python here: it runs without its part in C, see README.md"
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed pyproject.toml
@@ -76,4 +81,4 @@ $(VENV)/.installed-fuzz: $(VENV)/.installed-test pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest run *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest build run *.egg-info hardline/native/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis

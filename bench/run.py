@@ -149,7 +149,7 @@ def main() -> int:
     print(f"\n{_machine()}\n")
     print(table.render(rows, figures, others))
     print(f"\n{table.verdicts(rows, figures)}")
-    if engines := table.engines(rows, figures):
+    if ENGINE == "native" and (engines := table.engines(rows, figures)):
         print(f"\n{engines}")
     if "hardline" in figures and not (options.lab or options.reach):
         print(f"\n{table.above_the_floor(figures, floor())}")

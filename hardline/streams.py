@@ -33,7 +33,10 @@ class ByteStream(Protocol):
         ...
 
     async def send_eof(self) -> None:
-        """End the sending direction after all that was sent; receiving goes on.  Idempotent."""
+        """End the sending direction after all that was sent; receiving goes on.  Idempotent.
+
+        Raises ConnectionLost when the pipe broke.
+        """
         ...
 
     async def aclose(self) -> None:

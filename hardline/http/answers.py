@@ -85,7 +85,10 @@ class Answers:
 
     def count(self, count: int) -> None:
         """So many of them came."""
-        self._left -= count
+        if count > self.unwatched:  # who counts too much has lost the end of the answer
+            self.lost, self._left = True, 0
+        else:
+            self._left -= count
 
     def asked(self, kind: Asked) -> None:
         """A request was passed on."""

@@ -10,14 +10,19 @@ import os
 from importlib import import_module
 from types import ModuleType
 
+_INTERFACE = 1  # _carry.c has the same
+
 
 def _load() -> tuple[ModuleType | None, str]:
     if os.environ.get("HARDLINE_NATIVE") == "0":
         return None, "turned off by HARDLINE_NATIVE=0"
     try:
-        return import_module("hardline.native._carry"), ""
+        found = import_module("hardline.native._carry")
     except ImportError as failure:
         return None, f"not built here ({failure})"
+    if getattr(found, "INTERFACE", 0) != _INTERFACE:
+        return None, "what was built here is of another version: install again"
+    return found, ""
 
 
 carry, why_not = _load()

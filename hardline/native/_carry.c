@@ -23,6 +23,9 @@ typedef int (*take_fn)(void *, void *, int);
 typedef int (*give_fn)(void *, const void *, int);
 typedef int (*judge_fn)(const void *, int);
 
+/* Another number with every change of what Python calls: hardline/native/__init__.py has the same. */
+#define INTERFACE 1
+
 enum { DONE, FULL, ENDED, FRUITLESS, BROKEN };
 
 static const int WANT_READ = 2, ZERO_RETURN = 6; /* SSL_get_error(3) */
@@ -456,6 +459,41 @@ static uint32_t big_endian(const uint8_t *at)
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | (uint32_t)at[3];
 }
 
+/* Who got what.  Making an object may run the collector, and that anything, `part` too: so what is to be told is taken
+   out of the entries first. */
+static PyObject *told(Carrier *self, size_t touched, size_t at, unsigned long frames, unsigned long stream,
+                      unsigned long left)
+{
+    struct { PyObject *whose; unsigned announced, written; } *rows = NULL;
+    size_t count = 0, next = 0;
+    if (touched && (rows = PyMem_Malloc(touched * sizeof *rows)) == NULL)
+        return PyErr_NoMemory();
+    for (size_t index = 0; count < touched && index < self->count; index++) {
+        Entry *entry = &self->entries[index];
+        if (!entry->touched)
+            continue;
+        Py_INCREF(entry->stream);
+        rows[count].whose = entry->stream;
+        rows[count].announced = entry->announced;
+        rows[count].written = entry->written;
+        count++;
+        entry->touched = 0;
+        entry->announced = entry->written = 0;
+    }
+    PyObject *carried = PyTuple_New((Py_ssize_t)count);
+    for (; carried != NULL && next < count; next++) {
+        PyObject *row = Py_BuildValue("NII", rows[next].whose, rows[next].announced, rows[next].written);
+        if (row == NULL || PyTuple_SetItem(carried, (Py_ssize_t)next, row) < 0) {
+            Py_DECREF(carried);
+            carried = NULL;
+        }
+    }
+    for (; next < count; next++)
+        Py_DECREF(rows[next].whose);
+    PyMem_Free(rows);
+    return carried == NULL ? NULL : Py_BuildValue("nkkkN", (Py_ssize_t)at, frames, stream, left, carried);
+}
+
 PyDoc_STRVAR(carry_doc,
              "carry(data, most, stream, left) -> (offset, frames, stream, left, carried)\n\n"
              "Write the frames at the start of `data` to their sockets, `most` of them, up to the first that is not plain\n"
@@ -477,8 +515,8 @@ static PyObject *carrier_carry(PyObject *object, PyObject *args)
         if (left) {
             Entry *entry = stream > UINT32_MAX ? NULL : find(self, (uint32_t)stream);
             size_t here = end - at < left ? end - at : left;
-            if (entry == NULL || entry->fd < 0 || !here)
-                break;
+            if (entry == NULL || entry->fd < 0 || !here || left > entry->unwatched)
+                break; /* a frame that began with Python may hold more than nobody has to look at */
             ssize_t taken = push(entry->fd, bytes + at, here);
             if (taken < 0)
                 taken = 0; /* Python's own write fails, too, and says why */
@@ -488,6 +526,7 @@ static PyObject *carrier_carry(PyObject *object, PyObject *args)
                 touched += !entry->touched;
                 entry->touched = 1;
                 entry->written += (uint32_t)taken;
+                entry->unwatched -= (uint32_t)taken;
                 at += (size_t)taken;
                 left -= (unsigned long)taken;
             }
@@ -502,7 +541,6 @@ static PyObject *carrier_carry(PyObject *object, PyObject *args)
         if (entry == NULL || entry->fd < 0 || length == 0 || length > entry->left || length > entry->unwatched)
             break;
         entry->left -= length;
-        entry->unwatched -= length;
         entry->announced += length;
         touched += !entry->touched;
         entry->touched = 1;
@@ -512,30 +550,7 @@ static PyObject *carrier_carry(PyObject *object, PyObject *args)
         frames++;
     }
     PyBuffer_Release(&data);
-    PyObject *carried = PyTuple_New((Py_ssize_t)touched);
-    Py_ssize_t filled = 0;
-    for (size_t index = 0; touched && index < self->count; index++) {
-        Entry *entry = &self->entries[index];
-        if (!entry->touched)
-            continue;
-        /* Making an object may run the collector, and that anything: nothing of `entry` is used behind it. */
-        PyObject *whose = entry->stream;
-        unsigned announced = entry->announced, written = entry->written;
-        entry->touched = 0;
-        entry->announced = entry->written = 0;
-        touched--;
-        if (carried == NULL)
-            continue;
-        Py_INCREF(whose);
-        PyObject *row = Py_BuildValue("NII", whose, announced, written);
-        if (row == NULL || PyTuple_SetItem(carried, filled++, row) < 0) {
-            Py_DECREF(carried);
-            carried = NULL;
-        }
-    }
-    if (carried == NULL)
-        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
-    return Py_BuildValue("nkkkN", (Py_ssize_t)at, frames, stream, left, carried);
+    return told(self, touched, at, frames, stream, left);
 }
 
 static int carrier_traverse(PyObject *object, visitproc visit, void *arg)
@@ -602,7 +617,7 @@ static int add_type(PyObject *module, PyType_Spec *spec)
 
 static int exec_module(PyObject *module)
 {
-    if (add_type(module, &cipher_spec) < 0 || add_type(module, &carrier_spec) < 0)
+    if (PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) < 0 || add_type(module, &cipher_spec) < 0 || add_type(module, &carrier_spec) < 0)
         return -1;
     if (PyModule_AddIntConstant(module, "DONE", DONE) < 0 || PyModule_AddIntConstant(module, "FULL", FULL) < 0 ||
         PyModule_AddIntConstant(module, "ENDED", ENDED) < 0 || PyModule_AddIntConstant(module, "BROKEN", BROKEN) < 0)

@@ -234,7 +234,11 @@ class Joint(asyncio.BufferedProtocol):
             self._give_up()
             return
         if self._half_closes and not self._transport.is_closing():
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError as failure:  # asyncio's: reset by the other end, and not heard of yet
+                self._broke(ConnectionLost(str(failure)))
+                return
         self._close_if_over()
 
     def was_reset(self, failure: Exception) -> None:

@@ -146,8 +146,11 @@ class Outbox:
         return self._carrier is not None
 
     def lead(self, stream: Stream, sink: Carried, fd: int, unwatched: int) -> None:
-        if self._carrier is not None and not self._over and (left := self._yamux.allowance(stream.number)):
-            self._carrier.join(stream.number, sink, fd, left, min(unwatched, _ALL))
+        if self._carrier is not None and not self._over:
+            if left := self._yamux.allowance(stream.number):
+                self._carrier.join(stream.number, sink, fd, left, min(unwatched, _ALL))
+            else:
+                self._carrier.part(stream.number)  # what it knew of `unwatched` is of before
 
     def keep(self, stream: Stream) -> None:
         if self._carrier is not None:

@@ -202,6 +202,13 @@ def _wrong_exchange() -> str:
             stand, at, count, _ = receiver.receive(received, 0, len(arrived), plain, scratch)
             if (stand, at, plain.view[:count]) != (Stand.DONE, len(arrived), said.view):
                 return f"of {said.size} bytes {count} arrived, or others ({stand})"
+        carrier = _carry.Carrier()
+        carrier.join(1, known, wire.fileno(), 9, 9)
+        carrier.allow(1, 3)
+        frame = b"\0\0\0\0" + b"\0\0\0\1" + b"\0\0\0\3" + b"abc"
+        if carrier.carry(frame * 2, 9, 0, 0) != (len(frame), 1, 1, 0, ((known, 3, 3),)) or far.recv(9) != b"abc":
+            return "a frame was not carried"
+        carrier.part(1)
     return ""
 
 

@@ -92,7 +92,10 @@ class TcpStream(asyncio.BufferedProtocol):
         if not self._eof_sent:
             self._eof_sent = True
             if self.transport.can_write_eof() and not self.transport.is_closing():
-                self.transport.write_eof()
+                try:
+                    self.transport.write_eof()
+                except OSError as failure:  # asyncio's: the other end reset it, and that was not heard of yet
+                    raise ConnectionLost(str(failure)) from None
 
     async def aclose(self) -> None:
         """As ByteStream.aclose: what was sent is still delivered if the other end takes it within a second."""

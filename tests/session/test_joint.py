@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import random
 import socket
@@ -529,3 +530,28 @@ def test_a_socket_is_given_back_when_the_stream_was_cut_if_that_is_wanted(run):
             assert await read_all(browser) == b"an answer and the end"
 
     run(story)
+
+
+def test_a_socket_that_was_reset_as_its_streams_end_arrives_ends_its_joint_alone():
+    """asyncio's transport raises then: nothing else of the session is to notice."""
+
+    def reset() -> None:
+        raise OSError(errno.ENOTCONN, "not heard of yet")
+
+    async def story() -> None:
+        async with session_pair() as (visitor, host, opened), tcp_pair() as (browser, door):
+            ours, other = visitor.open_stream(), visitor.open_stream()
+            joint = Joint(ours, door)
+            theirs, the_other = await opened.get(), await opened.get()
+            await theirs.send(b"the last")
+            assert await read_exactly(browser, 8) == b"the last"
+            door.transport.write_eof = reset
+            theirs.finish()
+            with pytest.raises(ConnectionLost, match="not heard of yet"):
+                await joint.done
+            await other.send(b"goes on")
+            assert await read_exactly(the_other, 7) == b"goes on"
+            assert not visitor.closed.done()
+            assert not host.closed.done()
+
+    asyncio.run(asyncio.wait_for(story(), 60))

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 from hardline.errors import PeerError
 from hardline.session import yamux
-from hardline.session.windows import INITIAL_WINDOW, WindowBudget
+from hardline.session.windows import WindowBudget
 from hardline.session.yamux import Yamux
 from hardline.transport import native
 
@@ -18,33 +18,41 @@ NUMBERS = (1, 3, 5, 7)
 
 
 class Sink:
-    """A joined stream, as the session's side of it sees it."""
+    """A joined stream, as the session's side of it sees it: one byte in `every` has to be looked at by Python."""
 
-    def __init__(self) -> None:
-        self.announced = self.written = 0
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.got = 0
+
+    @property
+    def unwatched(self) -> int:
+        """Bytes that come next and that nobody has to look at."""
+        return ALL if not self.every else self.every - 1 - self.got % self.every
 
     def carried(self, announced: int, written: int) -> None:
-        self.announced += announced
-        self.written += written
+        assert written <= self.unwatched, "a byte went by that had to be looked at"
+        self.got += written
 
 
 class End:
-    """A session's receiving half: yamux, and a carrier for the streams in `joined`, which write to `sockets`."""
+    """A session's receiving half: yamux, and a carrier for the streams in `joined`, which write to `sockets`.
 
-    def __init__(self, streams: int, *, joined: frozenset[int] = frozenset(), unwatched: int = ALL) -> None:
+    Like a Joint it joins again whenever Python was given something, in the middle of frames, too.
+    """
+
+    def __init__(self, streams: int, *, joined: frozenset[int] = frozenset(), every: int = 0) -> None:
         self.yamux = Yamux(client=True, accepts=0, budget=WindowBudget(1 << 20))
         self.numbers = [self.yamux.open() for _ in range(streams)]
         self.yamux.data_to_send()
         self.got: dict[int, bytearray] = defaultdict(bytearray)
         self.events: list[str] = []
-        self.sinks = {number: Sink() for number in joined}
+        self.sinks = {number: Sink(every) for number in joined}
         self._pairs = {number: socket.socketpair() for number in joined}
         self.carrier = native.carrier()
         for number, (near, far) in self._pairs.items():
             near.setblocking(False)
             far.setblocking(False)
-            if self.carrier is not None:
-                self.carrier.join(number, self.sinks[number], near.fileno(), INITIAL_WINDOW, unwatched)
+            self._join(number)
 
     def take(self, data: bytes, most: int = 1 << 30) -> bytes:
         """One read from the peer; what is left for another turn.  Raises PeerError."""
@@ -63,8 +71,9 @@ class End:
             match event:
                 case yamux.DataReceived(number, payload):
                     self.got[number] += payload
-                    if self.carrier is not None:
-                        self.carrier.allow(number, self.yamux.allowance(number))
+                    if number in self.sinks:
+                        self.sinks[number].got += len(payload)
+                        self._join(number)
                 case yamux.StreamEnded(number) | yamux.StreamReset(number):
                     self.events.append(repr(event))
                     if self.carrier is not None:
@@ -72,6 +81,16 @@ class End:
                 case _:
                     self.events.append(repr(event))
         return bytes(view[len(view) - self.yamux.unread :])
+
+    def _join(self, number: int) -> None:
+        """As Outbox.lead."""
+        if self.carrier is None:
+            return
+        if left := self.yamux.allowance(number):
+            sink = self.sinks[number]
+            self.carrier.join(number, sink, self._pairs[number][0].fileno(), left, sink.unwatched)
+        else:
+            self.carrier.part(number)
 
     def _drain(self, number: int) -> None:
         while True:
@@ -94,9 +113,12 @@ def ends(*made: End) -> Iterator[None]:
         yield
 
 
-def agree(said: bytes, cuts: Sequence[int], joined: frozenset[int], most: int, unwatched: int) -> None:
-    """Give `said` in reads of `cuts`, `most` frames a turn, to both halves.  AssertionError when they differ."""
-    python, both = End(4), End(4, joined=joined, unwatched=unwatched)
+def agree(said: bytes, cuts: Sequence[int], joined: frozenset[int], most: int, every: int) -> None:
+    """Give `said` in reads of `cuts`, `most` frames a turn, to both halves.
+
+    AssertionError when they differ, or when C carried one byte in `every`, which Python has to look at; 0 for none.
+    """
+    python, both = End(4), End(4, joined=joined, every=every)
     python.carrier = None
     with ends(python, both):
         failures = []

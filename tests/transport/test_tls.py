@@ -7,7 +7,6 @@ import contextlib
 import gc
 import itertools
 import os
-import shutil
 import socket
 import ssl
 import weakref
@@ -58,7 +57,8 @@ def test_the_visitor_knows_the_hash_of_the_certificate_that_the_host_proved_to_h
 
 
 def test_the_engine_in_c_is_the_one_that_is_used_where_it_was_built():
-    if os.environ.get("HARDLINE_NATIVE") == "0" or shutil.which("cc") is None:
+    if native.native.carry is None:
+        assert os.environ.get("CI") != "true" or os.environ.get("HARDLINE_NATIVE") == "0", "CI must build it"
         assert native.best_engine is BindingEngine
         assert native.why_not
     else:

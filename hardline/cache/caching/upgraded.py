@@ -84,7 +84,8 @@ class UpgradedEnd(asyncio.Protocol):
             if not self.over.done():
                 self.over.set_result(None)
             return False
-        there.write_eof()
+        with contextlib.suppress(OSError):  # asyncio's, where the other end reset it: that is heard of soon
+            there.write_eof()
         return True
 
 
