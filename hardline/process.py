@@ -29,6 +29,7 @@ from hardline.places import Places, default_places
 from hardline.settings.directory import read_ini
 from hardline.settings.node import NodeSettings, changed_keys, parse_node
 from hardline.tasks import TaskSet
+from hardline.transport.native import ENGINE, why_not
 
 _DESCRIPTORS = 10_240  # where the limit of all is none: what macOS allows a process
 _LEAST, _ULIMIT = 64, "ulimit -n  says how many one program may have"
@@ -161,6 +162,7 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
+    log.event("process.engine", engine=ENGINE, reason=why_not or None)
     node, tasks = Node(settings, places), TaskSet("hardlined")
     try:
         starting = asyncio.create_task(_start(node), name="hardlined.start")  # noqa: TID251  the root of all tasks

@@ -15,7 +15,6 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
 from typing import Self
 
 from hardline import __version__, certificates, log
@@ -51,8 +50,6 @@ from hardline.settings.directory import Service, ServiceDirectory
 from hardline.settings.node import NodeSettings
 from hardline.tasks import OnceAWhile, TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
-from hardline.transport.native import ENGINE
-from hardline.transport.native import why_not as why_not_native
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host
@@ -117,17 +114,14 @@ class Node:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def start(self) -> None:
         """Bring the node up.  Raises ConfigError or CertificateError saying what to do."""
         if self._started:
             raise HardlineError("this node was started already", hint="stop it first")
-        self._started = True
-        settings, datadir = self._settings, self._places.datadir
+        self._started, settings, datadir = True, self._settings, self._places.datadir
         await asyncio.to_thread(prepare, datadir)
         for directory in (datadir, self._places.servicedir):
             await asyncio.to_thread(keep_private, directory)
@@ -147,9 +141,7 @@ class Node:
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
         for note in settings.notes:
             log.event("settings.note", note=note)
-        log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid(), engine=ENGINE)
-        if why_not_native:
-            log.debug("node.without_native", reason=why_not_native)
+        log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
         self._ready.set()
 
     async def stop(self) -> None:

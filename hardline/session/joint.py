@@ -18,6 +18,7 @@ from collections.abc import Callable
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.outcome import Outcome
 from hardline.session.gate import Gate
+from hardline.session.lead import ALL, Lead
 from hardline.session.stream import Stream
 from hardline.transport.brake import Brake
 from hardline.transport.buffers import Buffers
@@ -26,9 +27,6 @@ from hardline.transport.tcp import TcpStream, close, cut, unread
 
 # After its end a socket is read no more, so nobody would hear that its owner, gone altogether, refuses what is sent.
 _LOOK_EVERY = 5.0
-
-_ALL = 1 << 40  # bytes: without a gate nobody looks at any
-_WORTH = 16_384  # bytes from which a way of their own pays
 
 _WAITS = 1  # why the socket is not read: for room, or for the gate
 
@@ -63,20 +61,16 @@ class Joint(asyncio.BufferedProtocol):
         self._transport = tcp.transport
         self._preamble = preamble
         self._gate = gate
-        self._gives_back = gives_back
-        self.returned = False
+        self._gives_back, self.returned = gives_back, False
         # A library's TLS transport goes on delivering what it has decrypted after it was told to pause.
         self._spilt = self._place = Buffers.of_this_loop().spilt
         self._broken: Exception | None = None  # the socket is; what it had sent is still on its way
         self._waiting: asyncio.TimerHandle | None = None
         self.moved = 0  # bytes, both ways
-        self._leads = self._session.leads
-        self._led = False  # frames may go to the socket without coming by here
+        self._lead = Lead(stream, self)
         self._queued = 0
         self._reading = Brake(self._transport)
-        self._socket_ended = False
-        self._peer_ended = False
-        self._over = False
+        self._socket_ended = self._peer_ended = self._over = False
         self._looking: asyncio.TimerHandle | None = None
         self.done = Outcome()
         self.answered = self.done if preamble is None else Outcome()
@@ -98,12 +92,12 @@ class Joint(asyncio.BufferedProtocol):
         stream.attach(self)
         if self._over:
             return
-        if self._leads:
-            self._lead()
+        if self._lead.possible:
+            self._offer_lead()
         if self._transport.is_closing():
             self.connection_lost(None)
         elif not self._reading.held and not self._session.may_send(stream):
-            self._pause()
+            self._reading.hold(_WAITS)
 
     @property
     def peer_ended(self) -> bool:
@@ -151,7 +145,7 @@ class Joint(asyncio.BufferedProtocol):
                 self._follow_gate()
                 return
         if not self._session.commit(self._stream, nbytes):
-            self._pause()
+            self._reading.hold(_WAITS)
 
     def eof_received(self) -> bool:
         if self._early or self._stopped:
@@ -177,8 +171,8 @@ class Joint(asyncio.BufferedProtocol):
         self._behind = False
         count, self._queued = self._queued, 0
         self._session.consumed(self._stream, count)
-        if self._leads:
-            self._lead()
+        if self._lead.possible:
+            self._offer_lead()
         # Not at once: asyncio's transport does not expect to be closed in here.
         asyncio.get_running_loop().call_soon(self._close_if_over)
 
@@ -211,8 +205,8 @@ class Joint(asyncio.BufferedProtocol):
             self._behind = True
             if not self._transport.get_write_buffer_size():
                 self.resume_writing()
-        if self._leads:
-            self._lead()
+        if self._lead.possible:
+            self._offer_lead()
         if changed:
             self._ask_gate()
 
@@ -260,23 +254,15 @@ class Joint(asyncio.BufferedProtocol):
 
     # How it works.
 
-    def _lead(self) -> None:
+    def _offer_lead(self) -> None:
         """Have frames brought to the socket without coming by here, as far as nobody has to look at them."""
-        unwatched = _ALL if self._gate is None else self._gate.unwatched
         free = not (self._behind or self._over) and self._broken is None and self._preamble is None
-        if free and self._fd >= 0 and unwatched >= _WORTH:
-            self._session.lead(self._stream, self, self._fd, unwatched)
-            self._led = True
-        elif self._led:
-            self._session.keep(self._stream)
-            self._led = False
+        self._lead.offer(self._fd if free else -1, ALL if self._gate is None else self._gate.unwatched)
 
     def _forget_descriptor(self) -> None:
         """It may soon be another's: nothing is written to it any more."""
         self._fd = -1
-        if self._led:
-            self._session.keep(self._stream)
-            self._led = False
+        self._lead.withdraw()
 
     def _read_preamble(self, data: memoryview) -> memoryview | None:
         """Let the preamble have `data`; return what is the socket's."""
@@ -330,16 +316,12 @@ class Joint(asyncio.BufferedProtocol):
             self._give_up()
         elif gate.hopeless:
             self._stream.finish()
-            self._wait_for_gate(self._give_up)
+            self._waiting = asyncio.get_running_loop().call_later(gate.patience, self._give_up)
         elif gate.partial:
-            self._wait_for_gate(self._come_too_late)
+            self._waiting = asyncio.get_running_loop().call_later(gate.patience, self._come_too_late)
         if gate.stopped and not self._over:
-            self._pause()
+            self._reading.hold(_WAITS)
             self._look_later()
-
-    def _wait_for_gate(self, then: Callable[[], None]) -> None:
-        assert self._gate is not None, "only called when there is one"
-        self._waiting = asyncio.get_running_loop().call_later(self._gate.patience, then)
 
     def _come_too_late(self) -> None:
         assert self._gate is not None, "a gate that opened for good cancels its timer"
@@ -350,16 +332,13 @@ class Joint(asyncio.BufferedProtocol):
         self._return(None)
         self._stream.abort()
 
-    def _pause(self) -> None:
-        self._reading.hold(_WAITS)
-
     def _push_early(self) -> None:
         """Send what was read from the socket before it was joined; until it is gone nothing more is read."""
         if self._early:
             self._early = self._early[self._session.put(self._stream, self._early) :]
         if self._early:
             if self._broken is None:
-                self._pause()
+                self._reading.hold(_WAITS)
             self._session.park(self._stream)
             return
         if self._broken is not None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from hardline import log
 from hardline.errors import ConnectionLost, HardlineError, PeerError, afresh
-from hardline.session import yamux
+from hardline.session import events, yamux
 from hardline.session.conduct import Conduct
 from hardline.session.frames import FrameTurns
 from hardline.session.holding import STEP, Holding
@@ -229,7 +229,7 @@ class Session:
             if self._carrier is not None:
                 data, most = self._carry(self._carrier, data, most)
             for event in self._yamux.receive(data, most):
-                if type(event) is yamux.DataReceived:  # nearly all are: not asked for by a pattern
+                if type(event) is events.DataReceived:  # nearly all are: not asked for by a pattern
                     if stream := self._streams.get(event.stream):
                         stream.held += len(event.data)
                         self._holding.held += len(event.data)
@@ -293,30 +293,30 @@ class Session:
             self._tls.go_on()
         return self._yamux.frames - before
 
-    def _handle(self, event: yamux.Event) -> None:
+    def _handle(self, event: events.Event) -> None:
         match event:
-            case yamux.StreamOpened(number):
+            case events.StreamOpened(number):
                 assert self._accept is not None, "yamux accepts none without it"
                 opened = self._streams[number] = Stream(self._outbox, number)
                 self.source.streams += 1
                 self.last_used = self._loop.time()
                 self._accept(opened)
-            case yamux.StreamEnded(number):
+            case events.StreamEnded(number):
                 # What yamux knows of the stream is no help: a reset behind this end is still to be told.
                 if stream := self._streams.get(number):
                     self._outbox.keep(stream)
                     if stream.finished:
                         self._drop(number)
                     stream.peer_ended()
-            case yamux.StreamReset(number):
+            case events.StreamReset(number):
                 if stream := self._drop(number):
                     stream.fail(ConnectionLost("the other end cut the stream"))
-            case yamux.WindowGrew(number):
+            case events.WindowGrew(number):
                 if stream := self._streams.get(number):
                     stream.room_made()
-            case yamux.PongReceived(value):
+            case events.PongReceived(value):
                 self._watch.answered(value)
-            case yamux.GoneAway(reason):
+            case events.GoneAway(reason):
                 log.debug("session.gone_away", endpoint=self._tls.peer, reason=reason)
                 self._note_idle()
 

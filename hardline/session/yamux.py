@@ -11,9 +11,18 @@ pass what they read to `receive`, send what `data_to_send` returns, and put `dat
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from hardline.errors import LimitReached, PeerError
+from hardline.session.events import (
+    DataReceived,
+    Event,
+    GoneAway,
+    PongReceived,
+    StreamEnded,
+    StreamOpened,
+    StreamReset,
+    WindowGrew,
+)
 from hardline.session.windows import INITIAL_WINDOW, ReceiveWindow, WindowBudget
 
 DATA, WINDOW, PING, GOAWAY = range(4)
@@ -29,59 +38,6 @@ _LAST_STREAM = 2**31
 
 _HEADER = struct.Struct(">BBHII")
 _PLAIN_DATA = (0, DATA, 0)  # version, type, flags
-
-
-@dataclass(slots=True)
-class DataReceived:
-    """Payload for a stream.  `data` is a view of what was passed to `receive`, valid until the next call."""
-
-    stream: int
-    data: memoryview
-
-
-@dataclass(slots=True)
-class StreamOpened:
-    """The peer opened a stream."""
-
-    stream: int
-
-
-@dataclass(slots=True)
-class StreamEnded:
-    """The peer ended its direction."""
-
-    stream: int
-
-
-@dataclass(slots=True)
-class StreamReset:
-    """The peer ended both directions; the stream is gone."""
-
-    stream: int
-
-
-@dataclass(slots=True)
-class WindowGrew:
-    """More may be sent on a stream."""
-
-    stream: int
-
-
-@dataclass(slots=True)
-class PongReceived:
-    """The answer to a ping."""
-
-    value: int
-
-
-@dataclass(slots=True)
-class GoneAway:
-    """The peer accepts no new streams; those that are open go on."""
-
-    reason: int
-
-
-Event = DataReceived | StreamOpened | StreamEnded | StreamReset | WindowGrew | PongReceived | GoneAway
 
 
 class _Stream:
