@@ -245,7 +245,9 @@ def test_a_stop_that_is_cancelled_waits_for_no_download_and_ends_everything(tmp_
         shared = await one.actions.share(str(server.sockets[0].getsockname()[1]))
         assert await visited(one, shared.url.partition("//")[2].partition(".")[0], keep=True)
         stopping = asyncio.get_running_loop().create_task(one.stop())
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            while not all(guest.session and guest.session.draining for guest in one._host.guests):
+                await asyncio.sleep(0.01)
         assert not stopping.done(), "a download moves"
         stopping.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -13,6 +13,7 @@ from hardline.tasks import TaskSet
 from hardline.upnp import mappings as module
 from hardline.upnp.attached import Attached, Own
 from hardline.upnp.mappings import Mappings
+from tests.support import clock
 
 HOME = Attached(own_4=(Own("eth0", "192.0.2.7", ipaddress.IPv4Network("192.0.2.0/24")),))
 
@@ -43,7 +44,7 @@ class Here:
 async def running() -> AsyncIterator[Mappings]:
     mappings, tasks = Mappings(lambda: 7008, owner="me", lease=60.0, changed=lambda: None), TaskSet("test")
     tasks.start(mappings.run(), "run")
-    await asyncio.sleep(0.1)
+    await clock.settled()
     try:
         yield mappings
     finally:
@@ -57,15 +58,15 @@ def test_a_change_that_counts_leads_to_a_search_and_no_other(monkeypatch) -> Non
         async with running() as mappings:
             assert (here.looks, here.searches) == (1, 1)
             mappings.follow()
-            await asyncio.sleep(0.1)
+            await clock.settled()
             assert (here.looks, here.searches) == (2, 1), "a container came, or a route that leads nowhere"
             here.now = HOME
             mappings.follow()
-            await asyncio.sleep(0.1)
+            await clock.settled()
             assert (here.looks, here.searches) == (4, 2)
             assert mappings._attached == HOME
 
-    asyncio.run(story())
+    clock.run(story)
 
 
 def test_where_nothing_is_told_nothing_is_looked_at(monkeypatch) -> None:
@@ -73,10 +74,10 @@ def test_where_nothing_is_told_nothing_is_looked_at(monkeypatch) -> None:
         here = Here(monkeypatch)
         async with running():
             here.now = HOME
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(30)
             assert (here.looks, here.searches) == (1, 1)
 
-    asyncio.run(story())
+    clock.run(story)
 
 
 def test_a_search_is_repeated_in_its_time(monkeypatch) -> None:
@@ -88,4 +89,4 @@ def test_a_search_is_repeated_in_its_time(monkeypatch) -> None:
                 while here.searches < 3:
                     await asyncio.sleep(0.01)
 
-    asyncio.run(story())
+    clock.run(story)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hardline.cache.caching import tail as tails
 from hardline.cache.caching.tail import Reader, Tail
 from hardline.tasks import TaskSet
+from tests.support import clock
 
 
 @given(
@@ -49,7 +50,7 @@ def test_the_next_piece_comes_when_all_have_this_one() -> None:
         waiting = tasks.start(tail.all_have_it(), "tail")
         quick.position = 3
         quick.moved.set()
-        await asyncio.sleep(0.05)
+        await clock.settled()
         assert not waiting.done()
         tail.closed(slow)
         await waiting
@@ -57,7 +58,7 @@ def test_the_next_piece_comes_when_all_have_this_one() -> None:
         assert (tail.there_for(quick, None), tail.there_for(slow, None)) == (b"d", b"")
         assert (tail.has_passed(quick), tail.has_passed(slow)) == (False, True)
 
-    asyncio.run(main())
+    clock.run(main)
 
 
 def test_who_is_too_slow_for_the_others_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
