@@ -39,7 +39,7 @@ class Joint(asyncio.BufferedProtocol):
 
     `preamble`, when given, gets what arrives first on the stream and returns what is left for the socket, or None
     as long as it wants more; `answered` is done when it has what it wants.  The socket's bytes leave meanwhile.
-    If it raises, or the stream ends before, both futures have the failure, and `tcp` has its socket back.
+    If it raises, or the stream ends before, both outcomes are the failure, and `tcp` has its socket back.
 
     `gate`, when given, decides what of the socket's bytes may pass.  With `gives_back` the socket also goes back to
     `tcp` when the gate is over, with `done` in order, and when the stream was cut: whoever is at its other end may

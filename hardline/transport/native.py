@@ -140,6 +140,8 @@ def _why_not() -> str:
         return native.why_not
     if _ffi is None or psk.MISSING:
         return "this pyOpenSSL has its C functions elsewhere"
+    if (*Stand, _BROKEN) != (_carry.DONE, _carry.FULL, _carry.ENDED, _carry.FRUITLESS, _carry.BROKEN):
+        return "what was built here counts other states: install again"
     try:
         lib = import_module("cryptography.hazmat.bindings._rust")._openssl.lib  # pyOpenSSL's is without addresses
         probe: Any = SSL.Connection(SSL.Context(SSL.TLS_METHOD))
