@@ -2,17 +2,14 @@
 
     load ── TCP ──▶ visitor daemon ══ TLS 1.3, certificate pinned ══▶ host daemon ── TCP ──▶ origin
 
-The others are set up as well as their manuals allow, and all use the cipher that hardline prefers
-(TLS_AES_128_GCM_SHA256) and an Ed25519 certificate: what is compared is the program, not the key.
+The other programs are in others.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,16 +18,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509.oid import NameOID
 from daemons import Broken, Daemon, ReadySocket, free_port
 from load import Door, first_byte, wait_served
-from origin import Origin, nginx_command, nginx_user
+from origin import Origin
 from sites import Site
 
-_CIPHER = "TLS_AES_128_GCM_SHA256"
 _QUIET = 0.002  # seconds of processor time in one look
 _QUIET_LOOK = 0.05
 _QUIET_LIMIT = 3.0
@@ -99,125 +91,6 @@ class Direct(Contestant):
         """Nothing runs."""
         self.files = Door(self.origin.files_port, "direct")
         self.sink = Door(self.origin.sink_port, "direct")
-
-
-class Nginx(Contestant):
-    """Two nginx `stream` hops, the yardstick."""
-
-    name = "nginx"
-    unable = frozenset({"cold"})
-
-    def start(self) -> None:
-        module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
-        load = f"load_module {module};" if module.exists() else ""
-        certificate, key = make_certificate(self.directory)
-        with self.site.at_host():
-            inner = [free_port(), free_port()]
-        with self.site.at_visitor():
-            outer = [free_port(), free_port()]
-        host = "".join(
-            f"""
-  server {{
-    listen {self.site.host_address}:{port} ssl backlog=4096;
-    ssl_certificate {certificate};
-    ssl_certificate_key {key};
-    ssl_protocols TLSv1.3;
-    ssl_conf_command Ciphersuites {_CIPHER};
-    ssl_session_cache shared:bench{port}:1m;
-    ssl_session_timeout 1h;
-    proxy_pass 127.0.0.1:{target};
-  }}"""
-            for port, target in zip(inner, (self.origin.files_port, self.origin.sink_port), strict=True)
-        )
-        visitor = "".join(
-            f"""
-  server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    proxy_pass {self.site.host_address}:{target};
-    proxy_ssl on;
-    proxy_ssl_protocols TLSv1.3;
-    proxy_ssl_conf_command Ciphersuites {_CIPHER};
-    proxy_ssl_session_reuse on;
-    proxy_ssl_verify on;
-    proxy_ssl_trusted_certificate {certificate};
-    proxy_ssl_name bench;
-  }}"""
-            for port, target in zip(outer, inner, strict=True)
-        )
-        with self.site.at_host():
-            self._nginx("host", load, host).wait_listening(self.site.host_address, inner[1])
-        with self.site.at_visitor():
-            self._nginx("visitor", load, visitor).wait_listening("127.0.0.1", outer[1])
-        self.files, self.sink = (Door(port, "bench") for port in outer)
-        self._wait()
-
-    def _nginx(self, name: str, load: str, servers: str) -> Daemon:
-        config = self.directory / f"{name}.conf"
-        config.write_text(
-            f"""
-{load}
-{nginx_user()}
-daemon off;
-worker_processes 1;
-worker_rlimit_nofile 16384;
-pid {self.directory}/{name}.pid;
-error_log {self.directory}/{name}.err error;
-events {{ worker_connections 8192; }}
-stream {{
-  tcp_nodelay on;
-  proxy_buffer_size 64k;
-  proxy_timeout 1h;
-{servers}
-}}
-"""
-        )
-        return self._run(name, nginx_command(self.directory, config))
-
-
-class Stunnel(Contestant):
-    """stunnel on both sides."""
-
-    name = "stunnel"
-    optional = True
-    unable = frozenset({"cold"})
-
-    def start(self) -> None:
-        binary = shutil.which("stunnel")
-        if binary is None:
-            raise Broken("not installed (apt-get install stunnel4)")
-        certificate, key = make_certificate(self.directory)
-        with self.site.at_host():
-            inner = [free_port(), free_port()]
-        with self.site.at_visitor():
-            outer = [free_port(), free_port()]
-        common = f"""
-foreground = yes
-pid =
-syslog = no
-debug = err
-socket = l:TCP_NODELAY=1
-socket = r:TCP_NODELAY=1
-sslVersion = TLSv1.3
-ciphersuites = {_CIPHER}
-"""
-        host = f"{common}cert = {certificate}\nkey = {key}\n" + "".join(
-            f"[h{port}]\naccept = {self.site.host_address}:{port}\nconnect = 127.0.0.1:{target}\n"
-            for port, target in zip(inner, (self.origin.files_port, self.origin.sink_port), strict=True)
-        )
-        visitor = f"{common}client = yes\nverifyPeer = yes\nCAfile = {certificate}\n" + "".join(
-            f"[v{port}]\naccept = 127.0.0.1:{port}\nconnect = {self.site.host_address}:{target}\n"
-            for port, target in zip(outer, inner, strict=True)
-        )
-        for name, text, enter, address, port in (
-            ("host", host, self.site.at_host, self.site.host_address, inner[1]),
-            ("visitor", visitor, self.site.at_visitor, "127.0.0.1", outer[1]),
-        ):
-            config = self.directory / f"{name}.conf"
-            config.write_text(text)
-            with enter():
-                self._run(name, [binary, str(config)]).wait_listening(address, port)
-        self.files, self.sink = (Door(port, "bench") for port in outer)
-        self._wait()
 
 
 class Hardline(Contestant):
@@ -364,29 +237,3 @@ def wait_served_sink(sink: Door) -> None:
             connection.settimeout(10)
             if not connection.recv(65_536).startswith(b"HTTP/1.1 200 "):
                 raise Broken("the sink was not reached")
-
-
-def make_certificate(directory: Path) -> tuple[Path, Path]:
-    """A self-signed Ed25519 certificate and its key."""
-    key = Ed25519PrivateKey.generate()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("bench")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, None)
-    )
-    paths = directory / "cert.pem", directory / "key.pem"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    paths[1].chmod(0o600)
-    return paths

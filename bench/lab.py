@@ -22,10 +22,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import load
-from contestants import Contestant, Hardline, Nginx
+from contestants import Contestant, Hardline
 from daemons import Broken, Daemon
 from measures import Row
 from origin import Origin
+from others import Nginx
 
 ROUND_TRIPS = (20, 100)  # ms
 _BULK_BYTES = 400_000_000

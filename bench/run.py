@@ -31,12 +31,13 @@ import lab
 import load
 import profiles
 import table
-from contestants import Contestant, Direct, Hardline, HardlinePython, Nginx, Stunnel
+from contestants import Contestant, Direct, Hardline, HardlinePython
 from daemons import Broken
-from floor import floor
+from floor import FLOOR, floor
 from measures import EACH_ROUND, QUICK, ROWS, Measure, Row, Sizes, aes, memory
 from origin import Origin
 from original import Alone, Original
+from others import Haproxy, Nginx, Ssh, Stunnel
 from services import ONCE
 from sites import Loopback
 
@@ -47,6 +48,7 @@ RESULTS = _HERE / "results-last.json"
 HOSTILE_RESULTS = _HERE / "results-hostile-last.json"
 LAB_RESULTS = _HERE / "results-lab-last.json"
 REACH_RESULTS = _HERE / "results-reach-last.json"
+_BESIDE = ("hardline-python", "stunnel", "haproxy", "ssh", "original", "direct")  # hardline and nginx, in the table
 NAMES = (*EACH_ROUND, "memory", *ONCE)
 _TROUBLE = (Broken, OSError, subprocess.SubprocessError)
 
@@ -90,6 +92,8 @@ class Bench:
                     for contestant in self.contestants[turn:] + self.contestants[:turn]:
                         self._one(contestant, name, measure, number)
             self._compare_with_direct(number)
+            if "bulk" in self._only:
+                self._measure_floor(number)
             print(f"round {number + 1} of {self._rounds}: {time.monotonic() - started:.0f} s", flush=True)
         for contestant in self.contestants:
             if contestant.daemons:
@@ -119,6 +123,12 @@ class Bench:
     def _note(self, contestant: Contestant, key: str, number: int, value: float) -> None:
         self.figures[contestant.name].setdefault(key, [None] * self._rounds)[number] = value
 
+    def _measure_floor(self, number: int) -> None:
+        lowest = floor()
+        figures = self.figures.setdefault(FLOOR, {})
+        for key, value in (("down", lowest.rate), ("up", lowest.rate), ("cpu", lowest.cpu)):
+            figures.setdefault(key, [None] * self._rounds)[number] = value
+
     def _compare_with_direct(self, number: int) -> None:
         direct = self.figures.get("direct", {}).get("new")
         for contestant in self.contestants:
@@ -145,14 +155,14 @@ def main() -> int:
             rows, figures, errors = reach.run(Path(place), stack, rounds, options.idle)
         else:
             rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
-    others = [name for name in ("hardline-python", "stunnel", "original", "direct") if name in figures]
+    others = [name for name in _BESIDE if name in figures]
     print(f"\n{_machine()}\n")
     print(table.render(rows, figures, others))
     print(f"\n{table.verdicts(rows, figures)}")
     if ENGINE == "native" and (engines := table.engines(rows, figures)):
         print(f"\n{engines}")
-    if "hardline" in figures and not (options.lab or options.reach):
-        print(f"\n{table.above_the_floor(figures, floor())}")
+    if lowest := table.above_the_floor(rows, figures):
+        print(f"\n{lowest}")
     _keep(LAB_RESULTS if options.lab else REACH_RESULTS if options.reach else RESULTS, rows, figures, errors, rounds)
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
@@ -174,7 +184,7 @@ def _loopback(
     stack.callback(origin.stop)
     site = Loopback()
     candidates: list[Contestant] = [
-        kind(origin, site, place / kind.name) for kind in (Direct, Nginx, Hardline, Stunnel)
+        kind(origin, site, place / kind.name) for kind in (Direct, Nginx, Hardline, Stunnel, Haproxy, Ssh)
     ]
     if HardlinePython.name in (options.contestants or ()):
         candidates.append(HardlinePython(origin, site, place / HardlinePython.name))
@@ -219,7 +229,7 @@ def _arguments() -> argparse.Namespace:
         "--contestants",
         nargs="+",
         metavar="NAME",
-        help="of hardline, nginx, stunnel, original, and hardline-python: without the part in C",
+        help="of hardline, nginx, stunnel, haproxy, ssh, original, and hardline-python: without the part in C",
     )
     parser.add_argument("--original", action="store_true", help="also hardline 0.0.16, installed from PyPI (root)")
     parser.add_argument("--reach", action="store_true", help="instead: finding hosts anywhere (root, as the tests)")
