@@ -12,6 +12,7 @@
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #include <errno.h>
 #include <stddef.h>
@@ -273,66 +274,24 @@ static void cipher_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-static PyObject *get_fruitless(PyObject *object, void *closure)
-{
-    (void)closure;
-    return PyLong_FromSsize_t(((Cipher *)object)->fruitless);
-}
-
-static int set_count(PyObject *value, Py_ssize_t *target)
-{
-    Py_ssize_t count = value == NULL ? -1 : PyLong_AsSsize_t(value);
-    if (count < 0) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_ValueError, "a count of bytes is 0 or more");
-        return -1;
-    }
-    *target = count;
-    return 0;
-}
-
-static int set_fruitless(PyObject *object, PyObject *value, void *closure)
-{
-    (void)closure;
-    return set_count(value, &((Cipher *)object)->fruitless);
-}
-
-static PyObject *get_overhead(PyObject *object, void *closure)
-{
-    (void)closure;
-    return PyLong_FromSsize_t(((Cipher *)object)->overhead);
-}
-
-static int set_overhead(PyObject *object, PyObject *value, void *closure)
-{
-    (void)closure;
-    return set_count(value, &((Cipher *)object)->overhead);
-}
-
-static PyObject *get_result(PyObject *object, void *closure)
-{
-    (void)closure;
-    return PyLong_FromLong(((Cipher *)object)->result);
-}
-
 static PyMethodDef cipher_methods[] = {
     {"receive", cipher_receive, METH_VARARGS, receive_doc},
     {"send", cipher_send, METH_VARARGS, send_doc},
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef cipher_fields[] = {
-    {"fruitless", get_fruitless, set_fruitless, "bytes taken that gave no data", NULL},
-    {"overhead", get_overhead, set_overhead, "bytes of a record that are no data", NULL},
-    {"result", get_result, NULL, "what the call returned that went wrong", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
+static PyMemberDef cipher_fields[] = {
+    {"fruitless", T_PYSSIZET, offsetof(Cipher, fruitless), 0, "bytes taken that gave no data"},
+    {"overhead", T_PYSSIZET, offsetof(Cipher, overhead), 0, "bytes of a record that are no data"},
+    {"result", T_INT, offsetof(Cipher, result), READONLY, "what the call returned that went wrong"},
+    {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot cipher_slots[] = {
     {Py_tp_init, cipher_init},
     {Py_tp_dealloc, cipher_dealloc},
     {Py_tp_methods, cipher_methods},
-    {Py_tp_getset, cipher_fields},
+    {Py_tp_members, cipher_fields},
     {Py_tp_doc, "Cipher(SSL_read, SSL_write, SSL_get_error, BIO_read, BIO_write, ssl, into, out, overhead, fruitless, "
                 "piece)\n\nOne TLS connection; all but the last three are addresses."},
     {0, NULL},

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import socket
 import struct
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from hardline.session.windows import INITIAL_WINDOW
 from hardline.session.yamux import ACK, DATA, FIN, PING, RST, SYN, WINDOW
 from hardline.transport import native
 from tests.support.carrying import NUMBERS, End, Sink, agree, ends
+from tests.support.size import FULL
 
 pytestmark = pytest.mark.skipif(
     native.best_engine is not native.NativeEngine, reason=f"this machine cannot have the part in C: {native.why_not}"
@@ -133,3 +136,17 @@ def test_carriers_leave_nothing():
     finally:
         tracemalloc.stop()
     assert after - before < 20_000  # bytes; what one round needs, kept, would be a million
+
+
+def test_sessions_leave_nothing():
+    """Two connections a time, from the handshake to a frame that is carried; 10⁵ of them at full size."""
+
+    def rounds(count: int) -> int:
+        for _ in range(count):
+            assert native._wrong_exchange() == ""
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    before = rounds(200)
+    sessions = 100_000 if FULL else 2_000
+    assert rounds(sessions // 2) - before < 4_000_000 + 50 * sessions  # bytes; OpenSSL's, too
