@@ -67,6 +67,27 @@ def test_a_failure_that_nobody_asks_for_is_no_trouble(caplog):
     assert not caplog.records
 
 
+def test_who_needs_no_task_to_wait_is_told_once_before_or_after():
+    async def story() -> None:
+        told = list[Exception | None]()
+        outcome = Outcome()
+        outcome.then(told.append)
+        assert not told
+        kept = ConnectionLost("cut")
+        outcome.settle(kept)
+        outcome.settle()
+        assert [str(one) for one in told] == ["cut"]
+        assert told[0] is not kept
+        outcome.then(told.append)
+        assert [str(one) for one in told] == ["cut", "cut"]
+        in_order = Outcome()
+        in_order.settle()
+        in_order.then(told.append)
+        assert told[2] is None
+
+    clock.run(story)
+
+
 async def _heard(outcome: Outcome) -> Exception:
     with pytest.raises(ConnectionLost) as caught:
         await outcome

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import enum
 import re
-from collections import deque
 
 from hardline.errors import PeerError
 from hardline.http.bodies import Body
@@ -53,7 +52,7 @@ class Answers:
     """
 
     def __init__(self) -> None:
-        self._asked: deque[Asked] = deque()
+        self._asked: list[Asked] = []  # few: a deque is 600 bytes, also while nobody asks anything
         self._head = b""
         self._left = 0  # bytes of a body whose length was told
         self._chunks: Body | None = None
@@ -112,12 +111,12 @@ class Answers:
                     self._left -= step
                     start += step
                     if not self._left:
-                        self._asked.popleft()
+                        del self._asked[0]
                 elif self._chunks is not None:
                     start = self._chunks.skip(data, start)
                     if self._chunks.done:
                         self._chunks = None
-                        self._asked.popleft()
+                        del self._asked[0]
                 elif not self._asked:
                     self.surplus = True
                     raise PeerError("an answer to nothing")
@@ -132,7 +131,7 @@ class Answers:
     def _expect(self, length: int) -> None:
         self._left = length
         if not length:
-            self._asked.popleft()
+            del self._asked[0]
 
     def _take_head(self, data: bytes | memoryview, start: int) -> int:
         """Take a head, or a part of one; return where to go on."""
@@ -164,7 +163,7 @@ class Answers:
         if kind is UPGRADE:
             self.decided = True
         if kind is HEAD or status == b"204" or status == b"304":
-            self._asked.popleft()
+            del self._asked[0]
             return
         fields = _FRAMING.findall(head, 0, end)
         if len(fields) != 1:

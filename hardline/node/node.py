@@ -201,7 +201,7 @@ class Node:
             site=self._site,
             whereabouts=self._reach.whereabouts.current,
             reached=self._reach.said,
-            leads_home=self._own_listeners.leads_home,
+            own=self._own_listeners,
             changed=self.changes.tell,
         )
         await self._serve()
@@ -266,7 +266,9 @@ class Node:
         self._door = door = Door(visitor, door_limits(settings), self._home_page)
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
-            DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport"
+            *(DOOR_ADDRESSES, settings.node.localport, door.accepted),
+            what="localport",
+            resets=True,  # many answers end with their connection: a daemon that dies must not make a part look whole
         )
         self._closers.append(self._door_listener.aclose)
         log.event("door.listening", at=" ".join(map(str, self._door_listener.endpoints)))

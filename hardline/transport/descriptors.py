@@ -22,20 +22,28 @@ try:
     import resource
 except ImportError:  # Windows has no such limit
 
-    def scarce(kept: int = KEPT) -> bool:
-        """Are only `kept` descriptors left?"""
-        return False
+    def _limit() -> int | None:
+        return None
 
 else:
 
-    def scarce(kept: int = KEPT) -> bool:
-        """Are only `kept` descriptors left?  (Of very few in all, a quarter.)"""
+    def _limit() -> int | None:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if limit == resource.RLIM_INFINITY:
-            return False
-        try:
-            lowest = os.dup(0)
-        except OSError as failure:
-            return failure.errno in _NONE_LEFT  # if it is that 0 is closed, then it is the lowest
-        os.close(lowest)
-        return lowest >= limit - min(kept, limit // 4)
+        return None if limit == resource.RLIM_INFINITY else limit
+
+
+def is_one_of_the_last(fd: int, kept: int = KEPT) -> bool:
+    """Are only `kept` descriptors left, now that `fd` is the newest?  (Of very few in all, a quarter.)"""
+    return (limit := _limit()) is not None and fd >= limit - min(kept, limit // 4)
+
+
+def scarce(kept: int = KEPT) -> bool:
+    """Are only `kept` descriptors left?"""
+    if _limit() is None:
+        return False
+    try:
+        lowest = os.dup(0)
+    except OSError as failure:
+        return failure.errno in _NONE_LEFT  # if it is that 0 is closed, then it is the lowest
+    os.close(lowest)
+    return is_one_of_the_last(lowest, kept)

@@ -14,8 +14,8 @@ from hardline import log
 from hardline.errors import ConfigError
 from hardline.routes import Endpoint
 from hardline.tasks import TaskSet, keep_running
-from hardline.transport.descriptors import scarce
-from hardline.transport.tcp import TcpStream
+from hardline.transport.descriptors import is_one_of_the_last, scarce
+from hardline.transport.tcp import TcpStream, linger
 
 ALL_ADDRESSES = ("0.0.0.0", "::")
 
@@ -32,24 +32,37 @@ class Listener:
     others have gone.
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], accepted: Callable[[TcpStream], None], what: str) -> None:
-        self._ports = [_Port(bound, accepted, what) for bound in sockets]
+    def __init__(
+        self, sockets: Sequence[socket.socket], accepted: Callable[[TcpStream], None], what: str, *, resets: bool
+    ) -> None:
+        self._ports = [_Port(bound, accepted, what, resets) for bound in sockets]
         self._tasks = TaskSet("listener")
         self.endpoints = tuple(Endpoint(*bound.getsockname()[:2]) for bound in sockets)
 
     @classmethod
     async def open(
-        cls, addresses: Sequence[str], port: int, accepted: Callable[[TcpStream], None], *, what: str
+        cls,
+        addresses: Sequence[str],
+        port: int,
+        accepted: Callable[[TcpStream], None],
+        *,
+        what: str,
+        resets: bool = False,
     ) -> Listener:
         """Listen on `port` (0: any free one, the same on each) of every address; `accepted` gets each connection.
 
-        `what` names the port in messages.  Raises ConfigError when it is taken or an address is not this machine's.
+        `what` names the port in messages.  With `resets` the end of a connection is a cut, also when the process is
+        killed, unless TcpStream.close ends it.  Raises ConfigError when the port is taken or an address is not ours.
         """
-        listener = cls(_bind_all(addresses, port, what), accepted, what)
+        bound = _bind_all(addresses, port, what)
+        if resets:
+            for one in bound:
+                linger(one, on=True)  # what is accepted inherits it
+        listener = cls(bound, accepted, what, resets=resets)
         try:
-            for one in listener._ports:
-                await one.start()
-                listener._tasks.start(keep_running(one.pause_while_scarce, what), what)
+            for port_of_one in listener._ports:
+                await port_of_one.start()
+                listener._tasks.start(keep_running(port_of_one.pause_while_scarce, what), what)
         except BaseException:
             await listener.aclose()
             raise
@@ -74,8 +87,8 @@ class _Port:
     when a thread takes the spare in between; so accepting stops while there still are some.
     """
 
-    def __init__(self, bound: socket.socket, accepted: Callable[[TcpStream], None], what: str) -> None:
-        self._bound, self._accepted, self._what = bound, accepted, what
+    def __init__(self, bound: socket.socket, accepted: Callable[[TcpStream], None], what: str, resets: bool) -> None:
+        self._bound, self._accepted, self._what, self._resets = bound, accepted, what, resets
         self._scarce = asyncio.Event()
         self._server: asyncio.Server | None = None
 
@@ -120,9 +133,12 @@ class _Port:
             self._server = None
 
     def _stream(self) -> TcpStream:
-        if scarce():
+        return TcpStream(self._came, resets=self._resets)
+
+    def _came(self, stream: TcpStream) -> None:
+        if is_one_of_the_last(stream.transport.get_extra_info("socket").fileno()):
             self._scarce.set()
-        return TcpStream(self._accepted)
+        self._accepted(stream)
 
 
 def _bind_all(addresses: Sequence[str], port: int, what: str) -> list[socket.socket]:

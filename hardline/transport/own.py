@@ -35,11 +35,15 @@ class OwnListeners:
     ) -> None:
         self._listening, self._control, self._addresses = listening, control, addresses
 
+    def listens_at(self, port: int) -> bool:
+        """Whether something of this process listens at such a port, at whatever address."""
+        return port in {at.port for at in self._listening()}
+
     async def leads_home(self, service: LocalService, resolver: Resolver | None = None) -> bool:
         """Whether a connection to `service` could end here.  A name is looked up only if its port is one of ours."""
         if service.kind == "unix":
             return await asyncio.to_thread(_is_same_file, service.path, self._control)
-        if service.port not in {at.port for at in self._listening()}:
+        if not self.listens_at(service.port):
             return False
         try:
             async with asyncio.timeout(_PATIENCE):

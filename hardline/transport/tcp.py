@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from hardline.errors import ConnectionLost, afresh
+from hardline.outcome import Outcome
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.tasks import TaskSet
@@ -34,6 +35,10 @@ STAGGER = 0.25  # seconds between attempts at the addresses of one name
 
 _FULL = 1  # why a socket is not read: its inbox is
 
+_STANDS = (0, errno.EISCONN)
+
+_RESETS, _ENDS = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)  # struct linger
+
 _BYTES_RECEIVED = 128  # where struct tcp_info has its tcpi_bytes_received
 
 # Silent for a minute, then asked every 15 s: who answers none of four is gone.  TCP_KEEPALIVE is macOS's name.
@@ -41,10 +46,13 @@ _KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TC
 
 
 class TcpStream(asyncio.BufferedProtocol):
-    """A ByteStream over one socket.  `connected` is called once, when there is a transport."""
+    """A ByteStream over one socket.  `connected` is called once, when there is a transport.
 
-    def __init__(self, connected: Callable[[TcpStream], None] | None = None) -> None:
-        self._connected = connected
+    `resets`: its listener has set that its end is a cut, also when the process is killed, unless `close` ends it.
+    """
+
+    def __init__(self, connected: Callable[[TcpStream], None] | None = None, *, resets: bool = False) -> None:
+        self._connected, self._resets = connected, resets
         self._transport: asyncio.Transport | None = None
         self._scratch = Buffers.of_this_loop().local
         self._inbox = Inbox(self._taken)
@@ -53,7 +61,8 @@ class TcpStream(asyncio.BufferedProtocol):
         self._room: asyncio.Future[None] | None = None
         self._eof_sent = False
         self._handed_over = False
-        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tell: Callable[[TcpStream], None] | None = None
+        self._closed = Outcome()
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -70,6 +79,21 @@ class TcpStream(asyncio.BufferedProtocol):
     def local(self) -> Endpoint:
         """This end's address."""
         return Endpoint(*self.transport.get_extra_info("sockname")[:2])
+
+    def when_heard(self, tell: Callable[[TcpStream], None]) -> None:
+        """Have `tell` called once, when there is something to `receive`: bytes, the end, or a failure."""
+        self._tell = tell
+        if self._inbox.size or self._inbox.ended:
+            self._heard()
+
+    @property
+    def heard(self) -> bytes:
+        """What has come and was not received yet."""
+        return self._inbox.waiting
+
+    def forget_heard(self) -> None:
+        """It was received, in another way."""
+        self._inbox.drain()
 
     async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
         """As ByteStream.receive."""
@@ -101,14 +125,21 @@ class TcpStream(asyncio.BufferedProtocol):
         """As ByteStream.aclose: what was sent is still delivered if the other end takes it within a second."""
         if self._handed_over:
             return
-        close(self.transport)
+        self.close()
         try:
             async with asyncio.timeout(1):
-                await asyncio.shield(self._closed)
+                await self._closed
         except TimeoutError:
             cut(self.transport)
         finally:
             self._inbox.end(ConnectionLost("the pipe was closed"))
+
+    def close(self) -> None:
+        """Close the socket in order, once what was written is out, whoever has it.  One that was cut stays cut."""
+        if not self.transport.is_closing():
+            if self._resets:
+                _linger(self.transport, on=False)
+            self.transport.close()
 
     def abort(self) -> None:
         """Cut the connection so that the other end sees a reset, not an end."""
@@ -153,9 +184,11 @@ class TcpStream(asyncio.BufferedProtocol):
         self._inbox.put(bytes(self._scratch[:nbytes]))
         if self._inbox.size >= READ_AHEAD:
             self._reading.hold(_FULL)
+        self._heard()
 
     def eof_received(self) -> bool:
         self._inbox.end()
+        self._heard()
         return True  # the other direction stays open
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -166,9 +199,9 @@ class TcpStream(asyncio.BufferedProtocol):
         self._inbox.end(failure)
         self._inbox.let_go()
         self._write_failure = failure
+        self._heard()
         self.resume_writing()
-        if not self._closed.done():
-            self._closed.set_result(None)
+        self._closed.settle()
 
     def pause_writing(self) -> None:
         self._room = asyncio.get_running_loop().create_future()
@@ -177,6 +210,11 @@ class TcpStream(asyncio.BufferedProtocol):
         if self._room is not None:
             self._room.set_result(None)
             self._room = None
+
+    def _heard(self) -> None:
+        if (tell := self._tell) is not None:
+            self._tell = None
+            tell(self)
 
     def _taken(self, count: int) -> None:
         if self._inbox.size < READ_AHEAD // 2:
@@ -199,12 +237,28 @@ async def connect(endpoint: Endpoint, timeout: float | None = None, *, resolver:
 
 async def connect_any(addresses: Sequence[Endpoint], *, segment: int = 0) -> TcpStream:
     """Open a TCP connection to the first of `addresses` that takes it.  As `connected_socket`."""
-    raw = await connected_socket(addresses, segment=segment)
+    return await over_socket(await connected_socket(addresses, segment=segment))
+
+
+async def over_socket(raw: socket.socket) -> TcpStream:
+    """Over one that is connected, and this stream's from now on."""
     try:
         return (await asyncio.get_running_loop().create_connection(TcpStream, sock=raw))[1]
     except BaseException:
         raw.close()
         raise
+
+
+def connected_at_once(address: Endpoint) -> socket.socket | None:
+    """A socket that is connected to `address`, where that takes no time, as on this machine; else None."""
+    try:
+        raw, code = _begun(address, 0)
+    except OSError:
+        return None
+    if code in _STANDS:
+        return raw
+    raw.close()
+    return None
 
 
 async def connected_socket(addresses: Sequence[Endpoint], *, segment: int = 0) -> socket.socket:
@@ -249,12 +303,29 @@ def _close_late(task: asyncio.Task[socket.socket]) -> None:
 
 
 async def _connected(address: Endpoint, segment: int) -> socket.socket:
-    """One connection.  To this machine it stands when the first call returns."""
-    # Numeric: nothing is looked up, but a scope becomes a number.
-    [(family, kind, protocol, _, where), *_] = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_NUMERICHOST
-    )
-    raw = socket.socket(family, kind, protocol)
+    """One connection."""
+    raw, code = _begun(address, segment)
+    try:
+        if code in (errno.EALREADY, errno.EINPROGRESS):
+            await _writable(raw)
+            code = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code not in _STANDS:
+            raise OSError(code, os.strerror(code))
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _begun(address: Endpoint, segment: int) -> tuple[socket.socket, int]:
+    """A socket that is on its way to `address`, and the errno that says how far; to this machine it is there."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    where: tuple[object, ...] = (address.host, address.port)
+    if "%" in address.host:  # nothing is looked up, but a scope becomes a number
+        where = socket.getaddrinfo(address.host, address.port, flags=socket.AI_NUMERICHOST)[0][4]
+    else:
+        socket.inet_pton(family, address.host)  # or `connect` would look it up, and take its time
+    raw = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         raw.setblocking(False)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -264,17 +335,12 @@ async def _connected(address: Endpoint, segment: int) -> socket.socket:
         code = raw.connect_ex(where)
         if code == errno.EINPROGRESS:
             code = raw.connect_ex(where)
-        if code in (errno.EALREADY, errno.EINPROGRESS):
-            await _writable(raw)
-            code = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code not in (0, errno.EISCONN):
-            raise OSError(code, os.strerror(code))
-        if not str(where[0]).startswith("127.") and where[0] != "::1":
+        if not address.host.startswith("127.") and address.host != "::1":
             keep_alive(raw)
     except BaseException:
         raw.close()
         raise
-    return raw
+    return raw, code
 
 
 async def _writable(raw: socket.socket) -> None:
@@ -354,24 +420,17 @@ def unread(fd: int) -> bytes:
 
 def cut(transport: asyncio.Transport) -> None:
     """Drop a connection with a reset: an orderly FIN would tell the other end that it has everything."""
-    reset_at_close(transport)
+    _linger(transport, on=True)
     transport.abort()
 
 
-def close(transport: asyncio.Transport) -> None:
-    """Close a connection in order, once what was written is out.  One that was cut stays cut."""
-    if not transport.is_closing():
-        _linger(transport, on=False)
-        transport.close()
-
-
-def reset_at_close(transport: asyncio.BaseTransport) -> None:
-    """From now on the end of this connection is a cut, also when the process is killed, unless `close` ends it."""
-    _linger(transport, on=True)
-
-
-def _linger(transport: asyncio.BaseTransport, *, on: bool) -> None:
+def _linger(transport: asyncio.Transport, *, on: bool) -> None:
     raw = transport.get_extra_info("socket")
     if raw is not None:
         with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed already
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", on, 0))
+            linger(raw, on=on)
+
+
+def linger(raw: socket.socket, *, on: bool) -> None:
+    """Whether the end of a socket, or of all that it accepts, is a reset."""
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETS if on else _ENDS)

@@ -18,13 +18,14 @@ from hardline.routes import Endpoint
 from hardline.session.stream import Stream
 from hardline.settings.local import LocalService
 from hardline.transport import tcp
-from hardline.transport.descriptors import KEPT_FROM_SERVICES, scarce
+from hardline.transport.descriptors import KEPT_FROM_SERVICES, is_one_of_the_last, scarce
 from hardline.transport.resolver import Resolver
 from hardline.transport.servicetls import WORDS, handshakes, in_words, service_context
 from hardline.transport.tcp import TcpStream
 
 CONNECT_TIMEOUT = 10.0
 
+_HERE = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1", "::1": "::1"}
 _OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _TIMEOUT = f"the local service did not answer within {CONNECT_TIMEOUT:g} s"
 _UNKNOWN_NAME = "the local service's host name is not known"
@@ -85,6 +86,19 @@ async def open_local(target: LocalService, resolver: Resolver | None = None) -> 
     except OSError as failure:
         kind = "limit" if failure.errno in _OUR_LIMITS else "unavailable"
         raise ServiceFailed(kind, _ERRNO.get(failure.errno or 0, _UNREACHABLE)) from None
+
+
+def open_at_once(target: LocalService) -> socket.socket | None:
+    """A connection to a service on this machine that takes no time; None where it does, or does not succeed.
+
+    Then `open_local` takes the time, or says what is wrong.
+    """
+    host = _HERE.get(target.host) if target.kind == "tcp" else None
+    raw = tcp.connected_at_once(Endpoint(host, target.port)) if host is not None else None
+    if raw is not None and is_one_of_the_last(raw.fileno(), KEPT_FROM_SERVICES):
+        raw.close()
+        return None
+    return raw
 
 
 async def _connect_https(target: LocalService, resolver: Resolver) -> TcpStream:
