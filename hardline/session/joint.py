@@ -1,11 +1,12 @@
 """A yamux stream and a local socket, joined without a task in between.
 
-    socket ── get_buffer/buffer_updated ──▶ the session's staging buffer ──▶ the other node
-    socket ◀── os.write ── data_received ◀──────────────────────────────── the other node
+    socket ── get_buffer/buffer_updated ──▶ Outward ──▶ the session's staging buffer ──▶ the other node
+    socket ◀── os.write ── Inward ◀── data_received ◀───────────────────────────────── the other node
 
 The kernel copies what the socket sends straight behind the place of its yamux header, and takes what the peer
 sent straight out of the decrypted buffer; only what the socket does not take at once is copied and kept, and
-its credit is held back until it is gone.  So a slow reader costs its window and no more.
+its credit is held back until it is gone.  So a slow reader costs its window and no more.  How each direction goes is
+its half's business (outward.py, inward.py); here is what concerns both: its beginning, its gate and its end.
 """
 
 from __future__ import annotations
@@ -13,22 +14,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.outcome import Outcome
 from hardline.session.gate import Gate
-from hardline.session.lead import ALL, Lead
+from hardline.session.inward import Inward, Preamble
+from hardline.session.outward import Outward
 from hardline.session.stream import Stream
-from hardline.transport.brake import Brake
-from hardline.transport.buffers import Buffers
-from hardline.transport.outlet import push
-from hardline.transport.tcp import TcpStream, close, cut, unread
+from hardline.transport.tcp import TcpStream, cut, unread
 
 # After its end a socket is read no more, so nobody would hear that its owner, gone altogether, refuses what is sent.
 _LOOK_EVERY = 5.0
-
-_WAITS = 1  # why the socket is not read: for room, or for the gate
 
 
 class Joint(asyncio.BufferedProtocol):
@@ -50,7 +46,7 @@ class Joint(asyncio.BufferedProtocol):
         self,
         stream: Stream,
         tcp: TcpStream,
-        preamble: Callable[[memoryview], memoryview | None] | None = None,
+        preamble: Preamble | None = None,
         gate: Gate | None = None,
         *,
         gives_back: bool = False,
@@ -59,50 +55,36 @@ class Joint(asyncio.BufferedProtocol):
         self._session = stream.session
         self._tcp = tcp
         self._transport = tcp.transport
-        self._preamble = preamble
         self._gate = gate
         self._gives_back, self.returned = gives_back, False
-        # A library's TLS transport goes on delivering what it has decrypted after it was told to pause.
-        self._spilt = self._place = Buffers.of_this_loop().spilt
         self._broken: Exception | None = None  # the socket is; what it had sent is still on its way
+        self._over = False
         self._waiting: asyncio.TimerHandle | None = None
-        self.moved = 0  # bytes, both ways
-        self._lead = Lead(stream, self)
-        self._queued = 0
-        self._reading = Brake(self._transport)
-        self._socket_ended = self._peer_ended = self._over = False
         self._looking: asyncio.TimerHandle | None = None
         self.done = Outcome()
         self.answered = self.done if preamble is None else Outcome()
-        raw = self._transport.get_extra_info("socket")
-        # What a library's TLS transport encrypts cannot be written around it.
-        direct = raw is not None and self._transport.get_extra_info("sslcontext") is None
-        self._fd = raw.fileno() if raw is not None and direct else -1
-        self._half_closes = self._transport.can_write_eof()
-        self._behind = False
+        self._inward = Inward(stream, self._transport, preamble)
+        self._outward = Outward(stream, self._transport, gate)
         early, ended = tcp.hand_over(self)
-        self._transport.set_write_buffer_limits(high=0)
-        self._behind = self._transport.get_write_buffer_size() > 0
-        self._early = memoryview(early if gate is None else bytes(gate.asked(early)))
-        self.moved = len(early)
-        self._eof_after_early = ended
+        self._inward.begin()
+        self.moved = len(early)  # bytes, both ways
+        self._outward.begin(early, ended=ended)
         self._push_early()
         if gate is not None:
             self._follow_gate()
         stream.attach(self)
         if self._over:
             return
-        if self._lead.possible:
-            self._offer_lead()
+        self._inward.offer_lead(self, self._gate)
         if self._transport.is_closing():
             self.connection_lost(None)
-        elif not self._reading.held and not self._session.may_send(stream):
-            self._reading.hold(_WAITS)
+        else:
+            self._outward.wait_for_room()
 
     @property
     def peer_ended(self) -> bool:
         """The stream's other end has ended its direction in order."""
-        return self._peer_ended
+        return self._inward.ended
 
     @property
     def untouched(self) -> bool:
@@ -111,7 +93,7 @@ class Joint(asyncio.BufferedProtocol):
 
     def abort(self, failure: Exception) -> None:
         """Cut both sides; before the answer only the stream.  Idempotent."""
-        if self._preamble is not None:
+        if self._inward.answering:
             self._let_go(failure)
         elif not self._over:
             self._finish(failure)
@@ -121,92 +103,61 @@ class Joint(asyncio.BufferedProtocol):
     # What the event loop calls for the socket.
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        if self._reading.held:
-            return self._spilt
-        place = self._session.reserve(self._stream)
-        if self._gate is not None:
-            self._place = place
-        return place
+        return self._outward.get_buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
         self.moved += nbytes
-        if self._reading.held:
-            spilt: bytes | memoryview = bytes(self._spilt[:nbytes])
-            if self._gate is not None:
-                spilt = self._gate.asked(spilt)
-            self._early = memoryview(bytes(self._early) + spilt)
-            return
-        if self._gate is not None:
-            data, self._place = self._place[:nbytes], self._spilt  # who keeps it would keep a buffer that all share
-            passed = self._gate.asked(data)
-            if passed is not data:
-                self._early = memoryview(passed)
-                self._push_early()
-                self._follow_gate()
-                return
-        if not self._session.commit(self._stream, nbytes):
-            self._reading.hold(_WAITS)
+        if self._outward.took(nbytes):
+            self._push_early()
+            self._follow_gate()
 
     def eof_received(self) -> bool:
-        if self._early or self._stopped:
-            self._eof_after_early = True
-            return self._half_closes
-        self._socket_ended = True
-        self._stream.finish()
-        self._close_if_over()
-        self._look_later()
-        return self._half_closes
+        if self._outward.is_early or self._outward.stopped:
+            self._outward.to_end = True
+        else:
+            self._end_outward()
+        return self._inward.half_closes
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is None and self._eof_after_early and not self._half_closes:
-            self._forget_descriptor()
+        if exc is None and self._outward.to_end and not self._inward.half_closes:
+            self._inward.forget_descriptor()
             return  # a service behind TLS ended: what it said last is still on its way
         self._broke(ConnectionLost(str(exc) if exc else "the local connection was closed"))
-        self._forget_descriptor()
+        self._inward.forget_descriptor()
 
     def pause_writing(self) -> None:
-        self._behind = True
+        self._inward.fall_behind()
 
     def resume_writing(self) -> None:
-        self._behind = False
-        count, self._queued = self._queued, 0
-        self._session.consumed(self._stream, count)
-        if self._lead.possible:
-            self._offer_lead()
-        # Not at once: asyncio's transport does not expect to be closed in here.
-        asyncio.get_running_loop().call_soon(self._close_if_over)
+        self._inward.catch_up()
+        self._caught_up()
 
     # What the stream calls.
 
     def data_received(self, data: memoryview) -> None:
-        if self._preamble is not None:
-            payload = self._read_preamble(data)
+        if self._inward.answering:
+            payload = self._read_answer(data)
             if not payload:
                 return
             data = payload
         self.moved += len(data)
         if self._broken is not None:
-            self._session.consumed(self._stream, len(data))  # nobody is there to take it
+            self._inward.drop(len(data))  # nobody is there to take it
             return
         changed = self._gate is not None and self._gate.heard(data)
         if changed and self._gate is not None and self._gate.astray:
-            self._session.consumed(self._stream, len(data))
+            self._inward.drop(len(data))
             self._broke(PeerError("the service said more than it was asked"))
             return
         try:
-            taken = push(-1 if self._behind else self._fd, self._transport, data)
+            caught_up = self._inward.write(data)
         except OSError as failure:
             self._broke(ConnectionLost(str(failure)))
             return
-        if taken:
-            self._session.consumed(self._stream, taken)
-        if taken < len(data) and not self._transport.is_closing():
-            self._queued += len(data) - taken
-            self._behind = True
-            if not self._transport.get_write_buffer_size():
-                self.resume_writing()
-        if self._lead.possible:
-            self._offer_lead()
+        if caught_up:
+            self._caught_up()
+        else:
+            self._inward.offer_lead(self, self._gate)
         if changed:
             self._ask_gate()
 
@@ -218,25 +169,24 @@ class Joint(asyncio.BufferedProtocol):
         self._session.carried(self._stream, announced, written)
 
     def ended(self) -> None:
-        if self._preamble is not None:
+        if self._inward.answering:
             self._let_go(PeerError("the stream ended before its status line"))
             return
-        self._peer_ended = True
+        self._inward.ended = True
         if self._broken is not None:
             return
-        if self._stopped:
+        if self._outward.stopped:
             self._give_up()
             return
-        if self._half_closes and not self._transport.is_closing():
-            try:
-                self._transport.write_eof()
-            except OSError as failure:  # asyncio's: reset by the other end, and not heard of yet
-                self._broke(ConnectionLost(str(failure)))
-                return
+        try:
+            self._inward.end()
+        except OSError as failure:  # asyncio's: reset by the other end, and not heard of yet
+            self._broke(ConnectionLost(str(failure)))
+            return
         self._close_if_over()
 
     def was_reset(self, failure: Exception) -> None:
-        if self._preamble is not None:
+        if self._inward.answering:
             self._let_go(failure)
         elif self._gives_back and not self._over and not self._transport.is_closing():
             self._return(failure)
@@ -247,59 +197,46 @@ class Joint(asyncio.BufferedProtocol):
     def room_made(self) -> None:
         if self._over:
             return
-        if self._early:
+        if self._outward.is_early:
             self._push_early()
-        elif self._reading.held and not self._stopped and self._session.may_send(self._stream):
-            self._reading.release(_WAITS)
+        else:
+            self._outward.read_on()
 
-    # How it works.
+    # How it begins.
 
-    def _offer_lead(self) -> None:
-        """Have frames brought to the socket without coming by here, as far as nobody has to look at them."""
-        free = not (self._behind or self._over) and self._broken is None and self._preamble is None
-        self._lead.offer(self._fd if free else -1, ALL if self._gate is None else self._gate.unwatched)
-
-    def _forget_descriptor(self) -> None:
-        """It may soon be another's: nothing is written to it any more."""
-        self._fd = -1
-        self._lead.withdraw()
-
-    def _read_preamble(self, data: memoryview) -> memoryview | None:
+    def _read_answer(self, data: memoryview) -> memoryview | None:
         """Let the preamble have `data`; return what is the socket's."""
-        assert self._preamble is not None
         try:
-            rest = self._preamble(data)
+            rest = self._inward.answer(data)
         except HardlineError as failure:
             self._let_go(failure)
             return None
-        self._session.consumed(self._stream, len(data) - len(rest or b""))
         if rest is not None:
-            self._preamble = None
             self.answered.settle()
         return rest
 
-    def _let_go(self, failure: Exception) -> None:
-        """Give the socket back unused: somebody will have to say there what went wrong."""
-        self._preamble = None
-        if self._over:
+    def _push_early(self) -> None:
+        """Send what was read from the socket before it was joined, or kept back; until it is gone nothing more is."""
+        outward = self._outward
+        if not outward.push(reads_on=self._broken is None):
             return
-        self._return(failure)
-        self._stream.abort()
+        if self._broken is not None:
+            if outward.to_end:
+                self._stream.finish()
+            self._finish(self._broken)
+            self._stream.abort()
+        elif outward.to_end and not outward.stopped:
+            self._end_outward()
+        elif not self._over:
+            outward.read_on()
 
-    def _return(self, failure: Exception | None) -> None:
-        self._tcp.take_back(paused=self._reading.held, ended=self._socket_ended or self._eof_after_early)
-        self.returned = True
-        self._finish(failure)
-
-    @property
-    def _stopped(self) -> bool:
-        return self._gate is not None and self._gate.stopped
+    # What its gate says.
 
     def _ask_gate(self) -> None:
         """What was kept back may pass now."""
         if self._gate is not None and not self._over:
             if released := self._gate.released():
-                self._early = memoryview(bytes(self._early) + released)
+                self._outward.add(released)
             self._push_early()
             self._follow_gate()
 
@@ -311,7 +248,7 @@ class Joint(asyncio.BufferedProtocol):
             self._waiting.cancel()
             self._waiting = None
         if gate.opaque:
-            self._gate = None
+            self._gate = self._outward.gate = None
         elif gate.over:
             self._give_up()
         elif gate.hopeless:
@@ -320,7 +257,7 @@ class Joint(asyncio.BufferedProtocol):
         elif gate.partial:
             self._waiting = asyncio.get_running_loop().call_later(gate.patience, self._come_too_late)
         if gate.stopped and not self._over:
-            self._reading.hold(_WAITS)
+            self._outward.wait()
             self._look_later()
 
     def _come_too_late(self) -> None:
@@ -328,36 +265,24 @@ class Joint(asyncio.BufferedProtocol):
         self._gate.late()
         self._follow_gate()
 
-    def _give_up(self) -> None:
-        self._return(None)
-        self._stream.abort()
+    # How it ends.
 
-    def _push_early(self) -> None:
-        """Send what was read from the socket before it was joined; until it is gone nothing more is read."""
-        if self._early:
-            self._early = self._early[self._session.put(self._stream, self._early) :]
-        if self._early:
-            if self._broken is None:
-                self._reading.hold(_WAITS)
-            self._session.park(self._stream)
-            return
-        if self._broken is not None:
-            if self._eof_after_early:
-                self._stream.finish()
-            self._finish(self._broken)
-            self._stream.abort()
-        elif self._eof_after_early and not self._stopped:
-            self._eof_after_early = False
-            self.eof_received()
-        elif self._reading.held:
-            self.room_made()
+    def _end_outward(self) -> None:
+        self._outward.end()
+        self._close_if_over()
+        self._look_later()
+
+    def _caught_up(self) -> None:
+        self._inward.offer_lead(self, self._gate)
+        # Not at once: asyncio's transport does not expect to be closed in here.
+        asyncio.get_running_loop().call_soon(self._close_if_over)
 
     def _close_if_over(self) -> None:
-        """Both directions ended and everything is out.  A service behind TLS cannot half-close: its end is the end."""
-        over = self._socket_ended and (self._peer_ended or not self._half_closes)
-        if over and not self._queued and not self._over:
+        """Both directions ended and everything is out."""
+        over = self._outward.ended and (self._inward.ended or not self._inward.half_closes)
+        if over and not self._inward.queued and not self._over:
             self._finish(None)
-            close(self._transport)
+            self._tcp.close()
 
     def _look_later(self) -> None:
         if not self._over and self._looking is None:
@@ -367,31 +292,48 @@ class Joint(asyncio.BufferedProtocol):
         """A socket that is not read, and was reset in the meantime, is gone."""
         self._looking = None
         raw = self._transport.get_extra_info("socket")
-        if self._over or raw is None or not (self._socket_ended or self._stopped):
+        if self._over or raw is None or not (self._outward.ended or self._outward.stopped):
             return
         if code := raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._broke(ConnectionLost(os.strerror(code)))
         self._look_later()
+
+    def _let_go(self, failure: Exception) -> None:
+        """Give the socket back unused: somebody will have to say there what went wrong."""
+        self._inward.stop_answering()
+        if self._over:
+            return
+        self._return(failure)
+        self._stream.abort()
+
+    def _give_up(self) -> None:
+        self._return(None)
+        self._stream.abort()
+
+    def _return(self, failure: Exception | None) -> None:
+        self._tcp.take_back(paused=self._outward.waits, ended=self._outward.ended or self._outward.to_end)
+        self.returned = True
+        self._finish(failure)
 
     def _broke(self, failure: Exception) -> None:
         """The socket did.  What it had said before still goes on its way: an early answer, mostly, then a cut."""
         if self._over or self._broken is not None:
             return
         self._broken = failure
-        if not self._gives_back:
-            self._early = memoryview(bytes(self._early) + unread(self._fd))
+        if self._gives_back:
+            self._outward.forget()  # a browser that left wants nothing any more
         else:
-            self._early = memoryview(b"")  # a browser that left wants nothing any more
-        self._forget_descriptor()
+            self._outward.add(unread(self._inward.fd))
+        self._inward.forget_descriptor()
         self._push_early()
         self._transport.abort()
 
     def _finish(self, failure: Exception | None) -> None:
-        self._forget_descriptor()
+        self._inward.forget_descriptor()
         if self._over:
             return
         self._over = True
-        self._preamble = None
+        self._inward.stop_answering()
         self._stream.detach()
         for timer in (self._looking, self._waiting):
             if timer is not None:

@@ -10,22 +10,22 @@ _WORTH = 16_384  # bytes from which a way of their own pays
 
 
 class Lead:
-    """Of one stream; `sink` is told what went that way.
+    """Of one stream.  Withdraw it before the descriptor can be another's: nobody else knows who writes to it."""
 
-    Withdraw it before the descriptor can be another's: nobody else knows who writes to it.
-    """
+    __slots__ = ("_given", "_session", "_stream", "possible")
 
-    __slots__ = ("_given", "_session", "_sink", "_stream", "possible")
-
-    def __init__(self, stream: Stream, sink: Carried) -> None:
-        self._stream, self._session, self._sink = stream, stream.session, sink
+    def __init__(self, stream: Stream) -> None:
+        self._stream, self._session = stream, stream.session
         self.possible = self._session.leads
         self._given = False
 
-    def offer(self, fd: int, unwatched: int) -> None:
-        """`unwatched` bytes that come next may go to `fd`; what was said before counts no more.  Nothing for -1."""
+    def offer(self, sink: Carried, fd: int, unwatched: int) -> None:
+        """`unwatched` bytes that come next may go to `fd`, and `sink` is told; what was said before counts no more.
+
+        Nothing for -1.
+        """
         if fd >= 0 and unwatched >= _WORTH:
-            self._session.lead(self._stream, self._sink, fd, unwatched)
+            self._session.lead(self._stream, sink, fd, unwatched)
             self._given = True
         else:
             self.withdraw()

@@ -17,6 +17,7 @@ from hardline.errors import ConnectionLost
 from hardline.session.holding import Holding
 from hardline.session.stream import Stream
 from hardline.session.watch import Watch
+from hardline.session.windows import INITIAL_WINDOW
 from hardline.session.yamux import HEADER_SIZE, Yamux
 from hardline.transport.buffers import STAGING, Buffers
 from hardline.transport.engine import Scratch
@@ -53,6 +54,7 @@ class Outbox:
         self._tls, self._yamux, self._streams = tls, yamux, streams
         self._holding, self._watch = holding, watch
         self._carrier = carrier
+        self._led: set[int] = set()  # streams whose frames it may carry
         self._dropped, self._lost = dropped, lost
         self._loop = asyncio.get_running_loop()
         self._buffers = Buffers.of_this_loop()
@@ -116,6 +118,11 @@ class Outbox:
             self.commit(stream, count, lazily=lazily)
         return max(count, 0)
 
+    def takes(self, count: int) -> bool:
+        """Whether a stream that was just opened could `put` so many bytes at once."""
+        free = min(INITIAL_WINDOW, STAGING - self._fill - HEADER_SIZE, self._share)
+        return not (self._over or self._tls.blocked) and count <= free
+
     def park(self, stream: Stream) -> None:
         if not self._over and self.may_send(stream):
             self._loop.call_soon(stream.room_made)
@@ -149,11 +156,13 @@ class Outbox:
         if self._carrier is not None and not self._over:
             if left := self._yamux.allowance(stream.number):
                 self._carrier.join(stream.number, sink, fd, left, min(unwatched, _ALL))
+                self._led.add(stream.number)
             else:
-                self._carrier.part(stream.number)  # what it knew of `unwatched` is of before
+                self.keep(stream)  # what it knew of `unwatched` is of before
 
     def keep(self, stream: Stream) -> None:
-        if self._carrier is not None:
+        if self._carrier is not None and stream.number in self._led:
+            self._led.discard(stream.number)
             self._carrier.part(stream.number)
 
     def carried(self, stream: Stream, announced: int, written: int) -> None:
@@ -164,8 +173,13 @@ class Outbox:
 
     def allow(self, stream: Stream) -> None:
         """What the peer may send on `stream` has changed."""
-        if self._carrier is not None:
+        if self._carrier is not None and stream.number in self._led:
             self._carrier.allow(stream.number, self._yamux.allowance(stream.number))
+
+    @property
+    def carries(self) -> bool:
+        """There are streams whose frames need not come through here."""
+        return bool(self._led)
 
     def forget(self, stream: Stream) -> None:
         """It has ended: it waits for no room, and nothing more is carried for it."""

@@ -131,6 +131,10 @@ class Session:
         """New streams can be opened again when others have ended."""
         return self._lives and not self.draining and self._yamux.open_streams >= self._max_streams
 
+    def takes(self, count: int) -> bool:
+        """Whether a stream that is opened now can send so many bytes without waiting."""
+        return self._outbox.takes(count)
+
     @property
     def draining(self) -> bool:
         """No new streams: one end has gone away, or there are no numbers left for them."""
@@ -226,7 +230,7 @@ class Session:
                 if rest is None:
                     return True
                 self._preamble, data = None, rest
-            if self._carrier is not None:
+            if self._carrier is not None and self._outbox.carries:
                 data, most = self._carry(self._carrier, data, most)
             for event in self._yamux.receive(data, most):
                 if type(event) is events.DataReceived:  # nearly all are: not asked for by a pattern

@@ -60,14 +60,23 @@ class StatusReader:
 
     def __init__(self) -> None:
         self._reader = HelloReader(MAX_LINE)
+        self._fresh = True
 
     @property
     def leftover(self) -> bytes:
         """The payload that came with the line."""
         return self._reader.leftover
 
+    def behind_reached(self, data: memoryview) -> memoryview | None:
+        """The payload, where `data` is the first of all and begins with the line of a service that was reached.
+
+        None where `feed` has to look: nearly always it has not, and nothing is copied.
+        """
+        return data[len(_REACHED) :] if self._fresh and data[: len(_REACHED)] == _REACHED else None
+
     def feed(self, data: bytes) -> StreamStatus | None:
         """Take bytes; return the status once its line is whole.  Raises PeerError."""
+        self._fresh = False
         line = self._reader.feed(data)
         return None if line is None else StreamStatus.parse(line)
 

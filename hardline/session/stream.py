@@ -154,6 +154,7 @@ class Stream:
     def attach(self, sink: Sink) -> None:
         """From now on push everything to `sink`; what was received already comes first."""
         self._sink = sink
+        self.when_gone = None  # who waited with it does so no more, and may hold it
         early = self._inbox.drain()
         if early:
             sink.data_received(memoryview(early))

@@ -374,7 +374,7 @@ def test_a_socket_that_is_given_back_paused_is_read_again(run):
             joint = Joint(visitor.open_stream(), door, until_line([], fails=True))
             sending = asyncio.get_running_loop().create_task(browser.send(bytes(20_000_000)))
             far = await opened.get()
-            await eventually(lambda: joint._reading.held, "the window is full")
+            await eventually(lambda: joint._outward.waits, "the window is full")
             await far.send(b"no\n")
             with pytest.raises(ServiceFailed):
                 await joint.answered
