@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 
-from hardline import log
 from hardline.door import pages
 from hardline.door.asker import Uninvited, is_part_of_elsewhere
 from hardline.door.conversation import Conversation
 from hardline.door.exchange import exchange
 from hardline.door.forwarding import body_of, origin_request
 from hardline.door.lent import Lent
-from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.errors import ConnectionLost, PeerError
 from hardline.http.head import BadHead, Form, Head, HeadReader
 from hardline.identity import Label
 from hardline.session.joint import Joint
@@ -30,7 +29,6 @@ from hardline.tunnel.visit import Visit
 from hardline.tunnel.visitor import Visitor
 
 ANSWER_TIMEOUT = 25.0  # seconds: the dial, the host's own 10 s for its service, and a margin
-REPEATABLE = ("GET", "HEAD", "OPTIONS")  # methods that may be sent twice: RFC 9110, 9.2.2
 _CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
@@ -47,19 +45,20 @@ class Carrier:
         self._idle_timeout = idle_timeout
 
     async def carry(
-        self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout
+        self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout, *, again: bool
     ) -> bytes | None:
         """Carry what `read` has read, and what follows it, until both sides have ended or one broke off.
 
         Returns None then; or, with the browser's connection as if it was new, what it said that has to be routed anew.
-        Lifts `limit` once the service was reached.  Raises a HardlineError while the browser can be told: mostly
-        because the service could not be reached; Uninvited where nobody is to be looked for.
+        Lifts `limit` once the service was reached.  `again`: it was said once already, to a session that was dead.
+        Raises a HardlineError while the browser can be told: mostly because the service could not be reached; Uninvited
+        where nobody is to be looked for.
         """
         if not self._visitor.is_warm(label) and is_part_of_elsewhere(read.raw[: read.size]):
             raise Uninvited("a part of another site's page")
         match head.form:
             case Form.ORIGIN:
-                return await self._pass_on(browser, head, label, read, limit)
+                return await self._pass_on(browser, head, label, read, limit, again=again)
             case Form.ABSOLUTE:
                 await self._proxy(browser, head, label, read, limit)
             case Form.AUTHORITY:
@@ -67,12 +66,13 @@ class Carrier:
         return None
 
     async def _pass_on(
-        self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout
+        self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout, *, again: bool
     ) -> bytes | None:
         talk = Conversation(label, self._max_head, self._head_timeout)
-        first = bytes(talk.asked(read.raw))
-        again = head.method in REPEATABLE and len(first) <= read.size  # what follows it may be of another method
-        visit, joint = await join(self._visitor, label, first, browser, talk, repeatable=again)
+        first = bytes(talk.opened(head, read.raw, read.size))
+        # What follows it may be of another method.
+        repeatable = not again and head.repeatable and len(first) <= read.size
+        visit, joint = await join(self._visitor, label, first, browser, talk, repeatable=repeatable)
         limit.reschedule(None)
         visit.record.status = "ok"
         in_order = False
@@ -84,18 +84,13 @@ class Carrier:
                 await carry(visit.pipe, Lent(browser, talk), self._idle_timeout, if_silent=silent)
                 in_order = True
         except ConnectionLost as failure:
-            if not (talk.whole or talk.over):
-                _was_cut(visit, failure)
+            if not talk.settled:
+                visit.was_cut(failure)
         if joint is not None:
             if not joint.returned:
                 return None
             in_order = joint.peer_ended
-        if talk.failure is not None and (talk.whole or talk.unanswered):
-            raise talk.failure
-        if talk.over:
-            return talk.leftover
-        await part(browser, whole=in_order or talk.whole)
-        return None
+        return await part_or_go_on(browser, talk, in_order=in_order)
 
     async def _proxy(
         self, browser: TcpStream, head: Head, label: Label, read: HeadReader, limit: asyncio.Timeout
@@ -105,13 +100,13 @@ class Carrier:
             first = origin_request(head, read.raw[: read.size]) + body.take(read.raw[read.size :])
         except PeerError as wrong:
             raise BadHead(400, wrong.message) from None
-        visit, begun = await open_visit(self._visitor, label, first, repeatable=head.method in REPEATABLE)
+        visit, begun = await open_visit(self._visitor, label, first, repeatable=head.repeatable)
         visit.record.status = "ok"
         limit.reschedule(None)
         try:
             await exchange(visit.pipe, browser, body, begun, self._idle_timeout)
         except (ConnectionLost, PeerError) as failure:
-            _was_cut(visit, failure)
+            visit.was_cut(failure)
         finally:
             await visit.pipe.aclose()
 
@@ -125,7 +120,7 @@ class Carrier:
             await browser.send(_CONNECTED + begun)
             whole = await self._tunnel(browser, visit)
         except ConnectionLost as failure:
-            _was_cut(visit, failure)
+            visit.was_cut(failure)
             whole = False
         finally:
             await visit.pipe.aclose()
@@ -144,10 +139,18 @@ class Carrier:
         try:
             await joined(joint, self._idle_timeout)
         except ConnectionLost as failure:
-            _was_cut(visit, failure)
+            visit.was_cut(failure)
         return joint.peer_ended if joint.returned else None
 
 
-def _was_cut(visit: Visit, failure: HardlineError) -> None:
-    visit.record.status = "cut"
-    log.debug("visit.cut", service=visit.record.label.key_hash.short, reason=failure.message)
+async def part_or_go_on(browser: TcpStream, talk: Conversation, *, in_order: bool) -> bytes | None:
+    """A visit is over, the service has ended `in_order` or not, and the browser's socket is there.
+
+    Returns as Carrier.carry.  Raises BadHead where what the browser said last is no request.
+    """
+    if talk.failure is not None and (talk.whole or talk.unanswered):
+        raise talk.failure
+    if talk.over:
+        return talk.leftover
+    await part(browser, whole=in_order or talk.whole)
+    return None

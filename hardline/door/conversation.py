@@ -82,6 +82,11 @@ class Conversation:
         return self._answers.whole
 
     @property
+    def settled(self) -> bool:
+        """Nobody misses anything if it ends now."""
+        return self._answers.whole or self.over
+
+    @property
     def unanswered(self) -> bool:
         """Of the answer to the only request that waits nothing came yet."""
         return self._answers.waiting == 1 and not self._answers.begun and not self._answers.lost
@@ -104,6 +109,12 @@ class Conversation:
         """The rest of a head did not come in time: nothing more passes."""
         self._foreign = True
         self.failure = BadHead(408, f"the request's head was not complete within {self.patience:g} s")
+
+    def opened(self, head: Head, data: bytes, size: int) -> bytes | memoryview:
+        """As `asked` for what comes first: `data`, whose first `size` bytes were read as `head`, which leads here."""
+        self._hosts.add(head.host.encode("latin-1"))
+        self._note(head, data, 0, size)
+        return data if size == len(data) else self._pass(data, size)
 
     def asked(self, data: bytes | memoryview) -> bytes | memoryview:
         """What of all that came so far may pass now: `data` itself, or bytes of their own."""
@@ -137,8 +148,8 @@ class Conversation:
     def _must_wait(self) -> bool:
         return not self._answers.decided or self._answers.waiting >= _AT_ONCE
 
-    def _pass(self, data: bytes | memoryview) -> bytes | memoryview:
-        whole, seen, at = data, len(self._held), 0
+    def _pass(self, data: bytes | memoryview, at: int = 0) -> bytes | memoryview:
+        whole, seen = data, len(self._held)
         self._held = b""
         try:
             while at < len(data) and not self._foreign and self.failure is None:

@@ -4,8 +4,9 @@
                                 └──▶ this node's own page, proxy.pac
                                 └──▶ a page that says what is wrong, and tries again when that can help
 
-A head routes the connection, and whatever follows for the same service goes there, too (carrier.py).  Whoever takes
-the door for a proxy asks with a whole URL, for one request, or with CONNECT, for a tunnel: to names below .localhost
+A head routes the connection, and whatever follows for the same service goes there, too: at once, where a session is
+there already (warm.py), else in a task that can wait (carrier.py); `_heard` is where the ways part.  Whoever takes the
+door for a proxy asks with a whole URL, for one request, or with CONNECT, for a tunnel: to names below .localhost
 and to nothing else.
 """
 
@@ -15,21 +16,24 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 from hardline import log
+from hardline.deadlines import Deadlines
 from hardline.door import pac, pages
 from hardline.door.asker import Uninvited, is_part_of_elsewhere
-from hardline.door.carrier import ANSWER_TIMEOUT, REPEATABLE, Carrier
+from hardline.door.carrier import ANSWER_TIMEOUT, Carrier, part_or_go_on
 from hardline.door.hostname import Misdirected, check_own_port, route_host
 from hardline.door.responses import response
+from hardline.door.warm import WarmVisit, WarmVisits
 from hardline.errors import AccessRefused, ConnectionLost, HardlineError, LimitReached, PasswordRefused, ServiceFailed
 from hardline.http.head import BadHead, Form, Head, HeadReader
 from hardline.identity import Label
 from hardline.routes import NoRoute
 from hardline.tasks import TaskSet
 from hardline.transport.owner import is_same_user
-from hardline.transport.tcp import TcpStream, reset_at_close
+from hardline.transport.tcp import TcpStream
 from hardline.tunnel.parting import part
 from hardline.tunnel.visitor import Visitor
 
@@ -54,21 +58,30 @@ class Door:
 
     def __init__(self, visitor: Visitor, limits: DoorLimits, home: Home) -> None:
         self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
+        self._warm = WarmVisits(
+            visitor,
+            max_head=limits.max_head,
+            patience=limits.head_timeout,
+            answer_timeout=ANSWER_TIMEOUT,
+            idle_timeout=limits.idle_timeout,
+            failed=self._was_not_reached,
+            over=self._goes_on,
+        )
         self._limits = limits
         self._home = home
         self._tried: OrderedDict[Label, pages.Tried] = OrderedDict()
         self._tasks = TaskSet("door")
+        self._silent = Deadlines[TcpStream](limits.head_timeout, self._said_nothing)
 
     def accepted(self, browser: TcpStream) -> None:
         """A browser connected: the listener's callback."""
-        # Many answers end with their connection: a daemon that dies must not make a part look like the whole.
-        reset_at_close(browser.transport)
-        self._tasks.start(self._serve(browser), "browser")
+        self._silent.add(browser)
+        browser.when_heard(self._heard)
 
     @property
     def connections(self) -> int:
         """How many browser connections are open."""
-        return len(self._tasks)
+        return len(self._silent) + len(self._warm) + len(self._tasks)
 
     @property
     def tried(self) -> Mapping[Label, pages.Tried]:
@@ -77,11 +90,38 @@ class Door:
 
     async def aclose(self) -> None:
         """End every connection."""
+        for browser in self._silent.close():
+            browser.close()
+        self._warm.abort(ConnectionLost("the node is stopping"))
         await self._tasks.aclose()
 
-    async def _serve(self, browser: TcpStream) -> None:
+    # Which way a connection takes.
+
+    def _heard(self, browser: TcpStream) -> None:
+        until = self._silent.discard(browser)
+        if until is not None and not self._warm.begin(browser):
+            self._start(browser, partial(self._route, browser, b"", until))
+
+    def _said_nothing(self, browser: TcpStream) -> None:
+        self._tasks.start(browser.aclose(), "browser")
+
+    def _was_not_reached(self, one: WarmVisit, failure: Exception) -> None:
+        if one.again and isinstance(failure, ConnectionLost):
+            self._start(one.browser, partial(self._route, one.browser, one.again, again=True))
+        else:
+            self._start(one.browser, partial(self._explain, one.browser, one.head, one.label, failure))
+
+    def _goes_on(self, one: WarmVisit, in_order: bool) -> None:
+        self._start(one.browser, partial(self._part_or_go_on, one, in_order))
+
+    # What takes time.
+
+    def _start(self, browser: TcpStream, first: Callable[[], Awaitable[bytes | None]]) -> None:
+        self._tasks.start(self._serve(browser, first), "browser")
+
+    async def _serve(self, browser: TcpStream, first: Callable[[], Awaitable[bytes | None]]) -> None:
         try:
-            said: bytes | None = b""
+            said = await first()
             while said is not None:
                 said = await self._route(browser, said)
         except ConnectionLost as failure:
@@ -89,37 +129,59 @@ class Door:
         finally:
             await browser.aclose()
 
-    async def _route(self, browser: TcpStream, said: bytes) -> bytes | None:
-        """Serve a browser that has `said` something already, until it has said what is for somebody else: that."""
+    async def _route(
+        self, browser: TcpStream, said: bytes, until: float | None = None, *, again: bool = False
+    ) -> bytes | None:
+        """Serve a browser that has `said` something already, until it has said what is for somebody else: that.
+
+        Its head is to be whole by the loop's time `until`; `again` as in Carrier.carry.
+        """
         reader = HeadReader(self._limits.max_head)
         head: Head | None = None
         label: Label | None = None
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._limits.head_timeout) as limit:
+            async with asyncio.timeout_at(until or loop.time() + self._limits.head_timeout) as limit:
                 head = await _read_head(browser, reader, said)
                 if head is None:
                     return None
                 label = route_host(head.host)
                 if label is not None:
-                    limit.reschedule(asyncio.get_running_loop().time() + ANSWER_TIMEOUT)
-                    return await self._carrier.carry(browser, head, label, reader, limit)
+                    limit.reschedule(loop.time() + ANSWER_TIMEOUT)
+                    return await self._carrier.carry(browser, head, label, reader, limit, again=again)
                 check_own_port(head.host, browser.local.port)
                 if is_part_of_elsewhere(reader.raw[: reader.size]):
                     raise Uninvited("a part of another site's page")
-        except TimeoutError:
-            if head is not None and label is not None:
-                await self._refuse(browser, head, pages.too_slow(label, ANSWER_TIMEOUT))
+        except TimeoutError as failure:
+            if head is not None:
+                await self._explain(browser, head, label, failure)
             elif reader.raw:
                 await _answer(browser, pages.problem_page(pages.head_timeout(self._limits.head_timeout), html=False))
         except BadHead as bad:
-            await _answer(browser, pages.problem_page(pages.bad_head(bad), html=False))
+            await _refuse_head(browser, bad)
         except HardlineError as failure:
             if head is None:
                 raise
-            await self._refuse(browser, head, self._problem(label, failure, browser.local.port))
+            await self._explain(browser, head, label, failure)
         else:
             await self._own_page(browser, head)
         return None
+
+    async def _part_or_go_on(self, one: WarmVisit, in_order: bool) -> bytes | None:
+        try:
+            return await part_or_go_on(one.browser, one.talk, in_order=in_order)
+        except BadHead as bad:
+            await _refuse_head(one.browser, bad)
+            return None
+
+    async def _explain(self, browser: TcpStream, head: Head, label: Label | None, failure: Exception) -> None:
+        """Say why a request was not carried."""
+        if isinstance(failure, HardlineError):
+            problem = self._problem(label, failure, browser.local.port)
+        else:
+            assert label is not None, "only who visits somebody has to wait"
+            problem = pages.too_slow(label, ANSWER_TIMEOUT)
+        await self._refuse(browser, head, problem)
 
     async def _own_page(self, browser: TcpStream, head: Head) -> None:
         path = head.target.partition("?")[0]
@@ -181,7 +243,7 @@ class Door:
         if head.wants_events and problem.retry_after is not None:
             browser.abort()  # after an answer with an error an EventSource never asks again; after a cut it does
             return
-        if head.method not in REPEATABLE:
+        if not head.repeatable:
             problem = replace(problem, retry_after=None)  # a page that reloads itself would turn it into a GET
         page = pages.problem_page(problem, html=head.accepts_html, head_only=head.method == "HEAD")
         await _answer(browser, page)
@@ -195,6 +257,10 @@ async def _read_head(browser: TcpStream, reader: HeadReader, said: bytes) -> Hea
             return head
         data = await browser.receive()
     return None
+
+
+async def _refuse_head(browser: TcpStream, bad: BadHead) -> None:
+    await _answer(browser, pages.problem_page(pages.bad_head(bad), html=False))
 
 
 async def _answer(browser: TcpStream, response: bytes) -> None:

@@ -78,6 +78,11 @@ class Head:
     chunked: bool = False
     upgrades: bool = False
 
+    @property
+    def repeatable(self) -> bool:
+        """It may be sent twice (RFC 9110, 9.2.2)."""
+        return self.method in ("GET", "HEAD", "OPTIONS")
+
 
 class HeadReader:
     """Feed it what the browser sends until there is a Head.  `raw` is everything it was fed."""

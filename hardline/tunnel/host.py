@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from OpenSSL import SSL
@@ -25,7 +25,6 @@ from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits
 from hardline.settings.directory import Service
-from hardline.settings.local import LocalService
 from hardline.signatures import CannotSign, signing_key
 from hardline.tasks import TaskSet
 from hardline.transport import psk
@@ -33,6 +32,7 @@ from hardline.transport.contexts import front_context, server_context
 from hardline.transport.engine import reason
 from hardline.transport.handshake import Names
 from hardline.transport.newcomers import Newcomers
+from hardline.transport.own import OwnListeners
 from hardline.transport.sources import around, source_of
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
@@ -68,8 +68,8 @@ class Host:
 
     `clock` is seconds since 1970, `instance` is the secret by which this host is told apart from others with the same
     certificate, `site` finds what answers in place of a local service, `whereabouts` says where else the host is, for
-    visitors to remember; `reached` is told where each of them, by its address, says that it reached us; `leads_home`
-    says whether a local service would be this process itself; `changed` is called when others are here than before.
+    visitors to remember; `reached` is told where each of them, by its address, says that it reached us; `own` knows
+    which local service would be this process itself; `changed` is called when others are here than before.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Host:
         site: Callable[[KeyHash], LocalSite | None] = lambda key_hash: None,
         whereabouts: Callable[[], Sequence[Endpoint]] = tuple,
         reached: Callable[[Endpoint, str], None] = lambda source, endpoint: None,
-        leads_home: Callable[[LocalService], Awaitable[bool]] | None = None,
+        own: OwnListeners | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._limits = limits
@@ -96,7 +96,7 @@ class Host:
         self._server_names = ServerNames(())
         self._front = front_context()
         self._every_name = self._names(None)
-        self._serving = Serving(site, leads_home, limits.streams_per_source)
+        self._serving = Serving(site, own, limits.streams_per_source)
         self._newcomers: Newcomers[TcpStream] = Newcomers(limits.handshakes, limits.handshakes_per_source)
         self._guesses = Guesses()
         self._outdated: OrderedDict[str, float] = OrderedDict()  # sources, and when it was told last

@@ -1,8 +1,9 @@
 """From a visitor's stream to the service behind it.
 
-    Session ─stream─▶ Entrance: its source's turn ─▶ Places: a connection that the service takes ─▶ local service
+    Session ─stream─▶ Entrance: its source's turn ─┬─ a plain service of this machine: connected at once ──▶ Joint
+                                                   └─▶ Places: a connection that it takes ─▶ local service ─▶ Joint
 
-Source: docs/PROTOCOL.md, section 5.4.
+A Joint needs no task: it is kept here until it is done.  Source: docs/PROTOCOL.md, section 5.4.
 """
 
 from __future__ import annotations
@@ -10,47 +11,51 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable
 from weakref import WeakValueDictionary
 
 from hardline import log
 from hardline.errors import ConnectionLost, HardlineError, ServiceFailed
 from hardline.identity import KeyHash
 from hardline.session import hello
+from hardline.session.joint import Joint
 from hardline.session.legacy import LegacyPipe
 from hardline.session.status import StreamStatus
 from hardline.session.stream import Stream
 from hardline.settings.directory import Service
-from hardline.settings.local import LocalService
 from hardline.tasks import TaskSet
+from hardline.transport.own import OwnListeners
 from hardline.transport.sources import Source
-from hardline.transport.tcp import TcpStream
+from hardline.transport.tcp import TcpStream, over_socket
 from hardline.tunnel.entrance import Entrance
-from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_local
+from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_at_once, open_local
 from hardline.tunnel.places import Place, Places
 from hardline.tunnel.pump import carry
 
 OURSELVES = "hardlined itself listens there"
 
+_REACHED = StreamStatus().encode()
 _LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
 
 
 class Serving:
     """Opens what visitors ask for; `replace` says what there is.
 
-    `site` finds what answers in place of a local service; `leads_home` says whether a local service would be this
-    process itself; a source has at most `streams_per_source` open.
+    `site` finds what answers in place of a local service; `own` knows which local service would be this process
+    itself; a source has at most `streams_per_source` open.
     """
 
     def __init__(
         self,
         site: Callable[[KeyHash], LocalSite | None],
-        leads_home: Callable[[LocalService], Awaitable[bool]] | None,
+        own: OwnListeners | None,
         streams_per_source: int,
     ) -> None:
-        self._site, self._leads_home = site, leads_home
+        self._site, self._own = site, own
         self._streams_per_source = streams_per_source
         self._tasks = TaskSet("host")
+        self._joints: set[Joint] = set()
         self._services: dict[KeyHash, Service] = {}
         self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
         self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
@@ -71,6 +76,8 @@ class Serving:
     async def aclose(self) -> None:
         """End everything."""
         await self._tasks.aclose()
+        for joint in list(self._joints):
+            joint.abort(ConnectionLost("the node is stopping"))
 
     def source(self, name: str) -> Source:
         """The one that all sessions of a source share."""
@@ -129,42 +136,76 @@ class Serving:
 
     def _start_stream(self, key_hash: KeyHash, source: Source, stream: Stream) -> None:
         entrance = self._entrances[source.name, key_hash]  # not from the closure that it holds: that would be a cycle
-        self._tasks.start(self._serve_stream(key_hash, stream, source.name, entrance), "stream")
+        if (raw := self._open_at_once(key_hash)) is not None:
+            self._tasks.start(self._join_at_once(stream, raw, entrance), "stream")
+        else:
+            self._tasks.start(self._serve_stream(key_hash, stream, source.name, entrance), "stream")
+
+    def _open_at_once(self, key_hash: KeyHash) -> socket.socket | None:
+        """A connection to the service, where nobody has to be waited for or asked; None where it goes the long way."""
+        service = self._services.get(key_hash)
+        target = service.settings.target if service is not None else None
+        if target is None or key_hash in self._places or self._site(key_hash) is not None:
+            return None
+        if self._own is not None and self._own.listens_at(target.port):
+            return None
+        return open_at_once(target)
+
+    async def _join_at_once(self, stream: Stream, raw: socket.socket, entrance: Entrance[Stream]) -> None:
+        try:
+            try:
+                local = await over_socket(raw)
+            finally:
+                entrance.dialled()
+            await self._join(stream, local, None)
+        except (HardlineError, OSError):
+            stream.abort()
+        except BaseException:
+            stream.abort()
+            raise
 
     async def _serve_stream(self, key_hash: KeyHash, stream: Stream, source: str, entrance: Entrance[Stream]) -> None:
         place = self._place(key_hash, source, stream.session)
-        try:
+        with contextlib.ExitStack() as leaving:
+            leaving.callback(stream.abort)
+            if place is not None:
+                leaving.callback(place.leave)
             try:
                 local = await self._reach(key_hash, stream, place, entrance)
+                if isinstance(local, TcpStream):
+                    await self._join(stream, local, place)
+                    leaving.pop_all()
+                else:
+                    await stream.send_lazily(_REACHED)
+                    await local.serve(stream)
             except ServiceFailed as failure:
                 if place is not None:
                     place.leave()  # not only when the visitor has read why
                 log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
-                await stream.send(StreamStatus(failure.kind, failure.detail).encode())
-                await stream.send_eof()
-                async with asyncio.timeout(_LAST_WORDS):
-                    while await stream.receive():
-                        pass
-                return
-            try:
-                # What the service says next takes it along; nobody waits for it alone (docs/PROTOCOL.md 5.4).
-                await stream.send_lazily(StreamStatus().encode())
-            except BaseException:
-                if isinstance(local, TcpStream):
-                    local.abort()
-                raise
-            if isinstance(local, TcpStream):
-                await carry(stream, local)
-            else:
-                await local.serve(stream)
-        except (HardlineError, TimeoutError):
-            pass  # either side may leave at any time, or break a rule; the other has seen the cut
-        finally:
-            try:
-                if place is not None:
-                    place.leave()
-            finally:
-                await stream.aclose()
+                await _say_why(stream, StreamStatus(failure.kind, failure.detail))
+            except (HardlineError, TimeoutError):
+                pass  # the visitor may leave at any time, or break a rule
+
+    async def _join(self, stream: Stream, local: TcpStream, place: Place | None) -> None:
+        """Have them joined until both have ended; `place` is given up then.
+
+        Raises ConnectionLost where the visitor has left.
+        """
+        try:
+            # What the service says next takes it along; nobody waits for it alone (docs/PROTOCOL.md 5.4).
+            await stream.send_lazily(_REACHED)
+        except BaseException:
+            local.abort()
+            raise
+        joint = Joint(stream, local)
+        self._joints.add(joint)
+        joint.done.then(functools.partial(self._is_done, joint, place))
+
+    def _is_done(self, joint: Joint, place: Place | None, _: Exception | None) -> None:
+        """However: either side may leave at any time, and the other has seen the cut."""
+        self._joints.discard(joint)
+        if place is not None:
+            place.leave()
 
     def _place(self, key_hash: KeyHash, source: str, visitor: object) -> Place | None:
         """One of the connections that a service takes, or the wait for it; None where it takes any number."""
@@ -191,13 +232,22 @@ class Serving:
         if service is None:
             raise ServiceFailed("unavailable", "the service was removed")
         target = service.settings.target
-        if target is not None and self._leads_home is not None and await self._leads_home(target):
+        if target is not None and self._own is not None and await self._own.leads_home(target):
             raise ServiceFailed("unavailable", OURSELVES)
         if site := self._site(key_hash):
             await site.ready()
             return site
         assert target is not None, "what has no target has a site"
         return await open_local(target)
+
+
+async def _say_why(stream: Stream, status: StreamStatus) -> None:
+    with contextlib.suppress(HardlineError, TimeoutError):
+        await stream.send(status.encode())
+        await stream.send_eof()
+        async with asyncio.timeout(_LAST_WORDS):
+            while await stream.receive():
+                pass
 
 
 def _refuse(stream: Stream, status: StreamStatus) -> None:

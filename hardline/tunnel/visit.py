@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hardline import log
 from hardline.errors import PeerError
 from hardline.identity import Label
 from hardline.routes import Candidate
@@ -33,6 +34,11 @@ class Visit:
         self.reused = reused  # the session had been there before this visit
         self._status = status
 
+    def was_cut(self, failure: Exception) -> None:
+        """It ended before its end, because of `failure`."""
+        self.record.status = "cut"
+        log.debug("visit.cut", service=self.record.label.key_hash.short, reason=str(failure))
+
     async def answered(self) -> bytes:
         """Wait for the stream's status line; return the payload that came with it.
 
@@ -56,6 +62,8 @@ class Visit:
         """
         if self._status is None:
             return data
+        if (payload := self._status.behind_reached(data)) is not None:
+            return payload
         status = self._status.feed(bytes(data))
         if status is None:
             return None

@@ -30,6 +30,7 @@ from hardline.routes import Endpoint, NoRoute, PathKind
 from hardline.session import hello
 from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StatusReader
+from hardline.session.stream import Stream
 from hardline.showable import clean_title
 from hardline.tasks import TaskSet
 from hardline.transport.sources import Source, source_of
@@ -120,6 +121,22 @@ class Visitor:
             record.status = type(failure).__name__
             raise
 
+    def visit_at_once(self, label: Label, first: bytes) -> Visit | None:
+        """As `visit`, where a session is there and nothing has to be waited for; else None, and nothing was done."""
+        path = self._best(label)
+        if path is None or not path.session.takes(len(first)):
+            return None
+        record = VisitRecord(label)
+        try:
+            stream = self._open(label, path, record)
+        except HardlineError:
+            return None  # `visit` finds out more
+        if stream.session.put(stream, memoryview(first)) < len(first):
+            stream.abort()  # what was flushed for it to be opened has filled the socket
+            return None
+        self.recent.append(record)
+        return Visit(stream, record, True, StatusReader())
+
     def network_changed(self, addresses: Collection[str]) -> None:
         """This machine has `addresses` now: sessions by one that is gone end, and who was absent may be there."""
         self._absences.clear()
@@ -141,16 +158,19 @@ class Visitor:
                 return await self.originals.visit(dialled, first, record)
             # Those who waited for one dial may be more than its session takes.
             path = self._best(label) if dialled.session.is_full else dialled
-        if label in self._links:  # a refusal may have ended it already: the stream says so
-            self._links.move_to_end(label)
-        record.candidate, record.protocol = path.route.candidate, path.route.protocol
-        stream = path.session.open_stream()
+        stream = self._open(label, path, record)
         try:
             await stream.send(first)
         except BaseException:
             await stream.aclose()
             raise
         return Visit(stream, record, reused, StatusReader())
+
+    def _open(self, label: Label, path: Path, record: VisitRecord) -> Stream:
+        if label in self._links:  # a refusal may have ended it already: the stream says so
+            self._links.move_to_end(label)
+        record.candidate, record.protocol = path.route.candidate, path.route.protocol
+        return path.session.open_stream()
 
     # Dialling.
 

@@ -33,6 +33,16 @@ def test_status_and_payload_are_told_apart_however_tcp_cuts_them(status):
         assert (found, reader.leftover + rest) == (status, b"HTTP/1.1 200 OK\r\n\n")
 
 
+def test_a_service_that_was_reached_is_known_without_a_copy_only_at_the_very_beginning():
+    assert StatusReader().behind_reached(memoryview(b"{}\nHTTP/1.1 200 OK")) == b"HTTP/1.1 200 OK"
+    assert StatusReader().behind_reached(memoryview(b"{}\n")) == b""
+    for other in (b"", b"{", b"{}", b'{"took":7}\nx', b" {}\n", b"HTTP/1.1 200 OK"):
+        assert StatusReader().behind_reached(memoryview(other)) is None
+    begun = StatusReader()
+    assert begun.feed(b'{"error":"limit","detail":"') is None
+    assert begun.behind_reached(memoryview(b"{}\n")) is None
+
+
 def test_a_failure_is_raised_with_its_kind_and_detail():
     StreamStatus().raise_for_failure()
     with pytest.raises(ServiceFailed) as caught:
