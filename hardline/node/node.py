@@ -266,9 +266,7 @@ class Node:
         self._door = door = Door(visitor, door_limits(settings), self._home_page)
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
-            *(DOOR_ADDRESSES, settings.node.localport, door.accepted),
-            what="localport",
-            resets=True,  # many answers end with their connection: a daemon that dies must not make a part look whole
+            DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport", resets=True
         )
         self._closers.append(self._door_listener.aclose)
         log.event("door.listening", at=" ".join(map(str, self._door_listener.endpoints)))

@@ -74,12 +74,14 @@ class Outbox:
     def reserve(self, stream: Stream) -> memoryview:
         start = self._fill + HEADER_SIZE
         room = min(self._yamux.room(stream.number), STAGING - start, self._left(stream))
-        return self._buffer().view[start : start + max(room, 1)]
+        staging = self._staging or self._buffer()
+        return staging.view[start : start + (room if room > 0 else 1)]
 
     def commit(self, stream: Stream, count: int, *, lazily: bool = False) -> bool:
         if self._over:
             return False
-        room = self._yamux.put_data_header(self._buffer().data, self._fill, stream.number, count)
+        staging = self._staging or self._buffer()
+        room = self._yamux.put_data_header(staging.data, self._fill, stream.number, count)
         if room < 0:
             stream.abort()  # bytes that cannot be sent must not vanish from the middle of a stream
             return False
@@ -273,7 +275,7 @@ class Outbox:
 
     def _write_staged(self) -> None:
         count, self._fill = self._fill, 0
-        staging, self._staging = self._buffer(), None
+        staging, self._staging = self._staging or self._buffer(), None
         try:
             self._tls.write(staging, count)
         finally:

@@ -23,7 +23,7 @@ from hardline.session.outbox import Outbox
 from hardline.session.stream import Stream
 from hardline.session.watch import Watch
 from hardline.session.windows import Backlog, WindowBudget
-from hardline.session.yamux import Yamux
+from hardline.session.yamux import HEADER_SIZE, Yamux
 from hardline.transport.native import Carrier, carrier
 from hardline.transport.sources import Source, source_of
 from hardline.transport.tls import TlsStream
@@ -232,17 +232,16 @@ class Session:
                 self._preamble, data = None, rest
             if self._carrier is not None and self._outbox.carries:
                 data, most = self._carry(self._carrier, data, most)
-            for event in self._yamux.receive(data, most):
-                if type(event) is events.DataReceived:  # nearly all are: not asked for by a pattern
-                    if stream := self._streams.get(event.stream):
-                        stream.held += len(event.data)
-                        self._holding.held += len(event.data)
-                        self._outbox.allow(stream)
-                        stream.deliver(event.data)
-                else:
-                    self._handle(event)
-                if self._over:
-                    return True
+            if number := self._yamux.only_frame(data):
+                self._deliver(number, data[HEADER_SIZE:])
+            else:
+                for event in self._yamux.receive(data, most):
+                    if type(event) is events.DataReceived:  # nearly all are: not asked for by a pattern
+                        self._deliver(event.stream, event.data)
+                    else:
+                        self._handle(event)
+                    if self._over:
+                        return True
         except HardlineError as failure:
             if isinstance(failure, PeerError):
                 self._yamux.go_away(yamux.PROTOCOL_ERROR)
@@ -259,6 +258,13 @@ class Session:
         rest = data[len(data) - self._yamux.unread :]
         self._unread = rest if rest.readonly else memoryview(bytes(rest))  # the buffer of all is needed for others
         return False
+
+    def _deliver(self, number: int, data: memoryview) -> None:
+        if stream := self._streams.get(number):
+            stream.held += len(data)
+            self._holding.held += len(data)
+            self._outbox.allow(stream)
+            stream.deliver(data)
 
     def _carry(self, carrier: Carrier, data: memoryview, most: int) -> tuple[memoryview, int]:
         """Have what is at the start of `data` brought to sockets; return what is not, and how many frames of that."""

@@ -236,6 +236,24 @@ class Yamux:
             raise PeerError("the peer asks for more answers than it reads")
         return events
 
+    def only_frame(self, data: memoryview) -> int:
+        """The stream, where `data` is one whole DATA frame of it without flags, and nothing else; it is taken then.
+
+        0 where `receive` has to look.  Small requests and their answers come like this.  Raises PeerError as `receive`.
+        """
+        if len(data) <= HEADER_SIZE or self._partial or self._payload_left:
+            return 0
+        version, kind, flags, stream, length = _HEADER.unpack_from(data)
+        if length != len(data) - HEADER_SIZE or flags or kind != DATA or version:
+            return 0
+        state = self._streams.get(stream)
+        if state is None or state.remote_ended:
+            return 0
+        state.receive_window.received(length)
+        self.frames += 1
+        self.unread = 0
+        return int(stream)
+
     # What others do for it (transport.native.Carrier): frames without flags go to their sockets and not through here.
 
     @property

@@ -52,7 +52,8 @@ class Listener:
         """Listen on `port` (0: any free one, the same on each) of every address; `accepted` gets each connection.
 
         `what` names the port in messages.  With `resets` the end of a connection is a cut, also when the process is
-        killed, unless TcpStream.close ends it.  Raises ConfigError when the port is taken or an address is not ours.
+        killed, unless TcpStream.close ends it: many answers end with theirs, and a part must not look whole.
+        Raises ConfigError when the port is taken or an address is not ours.
         """
         bound = _bind_all(addresses, port, what)
         if resets:

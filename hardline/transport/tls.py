@@ -295,14 +295,17 @@ class TlsStream(asyncio.BufferedProtocol):
             asyncio.get_running_loop().call_soon(self._next_burst)
         if self._inbox.ended:
             return
-        if not self._secured.done() and self._turns is not None:
+        if self._secured.done():
+            if self._failure is None:
+                self._pull(0, nbytes)
+        elif self._turns is None:
+            self._go_through(nbytes)
+        else:
             if not self._unturned:
                 self._turns.ask(self._in_turn, self._source)
             self._unturned += self._rx.view[:nbytes]
             if len(self._unturned) >= _READ_AHEAD:
                 self._reading.hold(_UNTURNED)
-            return
-        self._go_through(nbytes)
 
     def eof_received(self) -> bool:
         orderly = self._secured.done() and self.bare_end

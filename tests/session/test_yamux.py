@@ -330,3 +330,63 @@ def test_two_ends_that_follow_the_rules_agree_on_every_byte(plan):
         talk.flush(who)
         talk.deliver(who, 1 << 30, now)
     assert talk.ends["visitor"].open_streams == talk.ends["host"].open_streams == 0
+
+
+# A read that is one frame: the same by the short way.
+
+
+PIECES = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just(DATA), st.sampled_from([0, 0, 0, FIN, RST]), st.sampled_from([1, 1, 3, 5]), st.integers(0, 20)
+        ),
+        st.tuples(st.just(DATA), st.just(0), st.just(1), st.sampled_from([INITIAL_WINDOW, INITIAL_WINDOW + 1])),
+        st.tuples(st.just(WINDOW), st.sampled_from([0, FIN, RST]), st.sampled_from([1, 3]), st.integers(0, 9)),
+    ),
+    max_size=8,
+)
+
+
+@given(PIECES, st.lists(st.integers(-2, 2), max_size=8))
+def test_a_read_that_is_one_frame_means_the_same_by_the_short_way(frames, shifts):
+    """Reads end at the end of a frame, or a byte or two beside it."""
+    wires = [
+        frame(kind, flags, number, length, bytes(length if kind == DATA else 0))
+        for kind, flags, number, length in frames
+    ]
+    said, cuts, at = b"".join(wires), list[int](), 0
+    for wire, shift in zip(wires, [*shifts, *[0] * len(wires)], strict=False):
+        at += len(wire)
+        cuts.append(max(at + shift, cuts[-1] if cuts else 0))
+    one, other = client(), client()
+    for end in (one, other):
+        end.open()
+        end.open()
+    for begin, until in zip([0, *cuts], [*cuts, len(said)], strict=True):
+        piece = said[begin:until]
+        meant = outcome(other, piece)
+        assert shortly(one, piece) == meant
+        if isinstance(meant, str):
+            return
+        assert (one.frames, one.empty, one.unread, one.between) == (
+            other.frames,
+            other.empty,
+            other.unread,
+            other.between,
+        )
+        assert one.allowance(1) == other.allowance(1)
+
+
+def shortly(end: Yamux, data: bytes) -> list[yamux.Event] | str:
+    try:
+        number = end.only_frame(memoryview(data))
+    except PeerError as wrong:
+        return str(wrong)
+    return [DataReceived(number, data[HEADER_SIZE:])] if number else outcome(end, data)
+
+
+def outcome(end: Yamux, data: bytes) -> list[yamux.Event] | str:
+    try:
+        return receive(end, data)
+    except PeerError as wrong:
+        return str(wrong)
