@@ -86,7 +86,7 @@ class TlsStream(asyncio.BufferedProtocol):
         self._source = ""  # whose turn it is
         self._unturned = b""  # came in before the turn
         self._counting_since = asyncio.get_running_loop().time()
-        self._blocked = False
+        self.blocked = False  # the kernel did not take everything yet: `Receiver.writable` tells when it did
         self._room: asyncio.Future[None] | None = None
         self._secured = Outcome()
         self._failure: Exception | None = None
@@ -191,7 +191,7 @@ class TlsStream(asyncio.BufferedProtocol):
         for start in range(0, len(data), step):
             self._engine.encrypt_bytes(data[start : start + step])
             self._to_wire()
-        while self._blocked:
+        while self.blocked:
             self._room = self._room or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._room)
             self._raise_if_unusable()
@@ -260,11 +260,6 @@ class TlsStream(asyncio.BufferedProtocol):
         """Undo `hold`."""
         self._reading.release(_HELD)
 
-    @property
-    def blocked(self) -> bool:
-        """The kernel did not take everything yet: `Receiver.writable` tells when it did."""
-        return self._blocked
-
     def write(self, source: Scratch, count: int) -> None:
         """Encrypt and send the first `count` bytes of `source`; never waits: look at `blocked`.
 
@@ -275,7 +270,7 @@ class TlsStream(asyncio.BufferedProtocol):
         if self._broken is not None:
             return
         transport = self._transport_or_fail()
-        fd = -1 if self._blocked or transport.is_closing() else self._fd
+        fd = -1 if self.blocked or transport.is_closing() else self._fd
         written, rest, code = self._engine.send(source, count, fd, self._cipher)
         self.written += written
         if code:
@@ -321,10 +316,10 @@ class TlsStream(asyncio.BufferedProtocol):
             self.closed.set_result(None)
 
     def pause_writing(self) -> None:
-        self._blocked = True
+        self.blocked = True
 
     def resume_writing(self) -> None:
-        self._blocked = False
+        self.blocked = False
         self._wake_sender()
         if self._receiver is not None:
             self._receiver.writable()
@@ -368,7 +363,7 @@ class TlsStream(asyncio.BufferedProtocol):
         if self._engine.fruitless <= FRUITLESS or self._failure is not None:
             return
         now = asyncio.get_running_loop().time()
-        if self._blocked or now - self._counting_since < _WHILE:  # our answers to them wait, too
+        if self.blocked or now - self._counting_since < _WHILE:  # our answers to them wait, too
             self._ended(PeerError(f"TLS: {FRUITLESS >> 10} KB of its own messages, and hardly any data"))
         self._counting_since, self._engine.fruitless = now, 0
 
@@ -456,7 +451,7 @@ class TlsStream(asyncio.BufferedProtocol):
         transport = self._transport_or_fail()
         self.written += len(ciphertext)
         try:
-            push(-1 if self._blocked or transport.is_closing() else self._fd, transport, ciphertext)
+            push(-1 if self.blocked or transport.is_closing() else self._fd, transport, ciphertext)
         except OSError as failure:
             self._is_broken(failure)
 
