@@ -38,9 +38,9 @@ test-python: $(VENV)/.installed-test
 sanitize: $(VENV)/.installed-test
 	sh scripts/sanitize.sh $(PYTHON) $(ARGS)
 
-# One for all versions of Python from 3.11 on, in build/wheels.
-wheels: $(VENV)/.installed
-	PYTHONWARNINGS=ignore $(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheels --config-settings=--build-option=--py-limited-api=cp311 .
+# For Linux on x86_64 and aarch64, any Python from 3.11 on, in build/wheels.
+wheels: $(VENV)/.installed-wheels
+	sh scripts/wheels.sh $(PYTHON)
 
 $(VENV)-oldest/.installed: pyproject.toml hardline/native/_carry.c
 	python3 -m venv $(VENV)-oldest
@@ -74,6 +74,10 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml hardline/native/_carry.c
 
 $(VENV)/.installed-test: $(VENV)/.installed pyproject.toml
 	$(PIP) --group test
+	@touch $@
+
+$(VENV)/.installed-wheels: $(VENV)/.installed pyproject.toml
+	$(PIP) --group wheels
 	@touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-test pyproject.toml
