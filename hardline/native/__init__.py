@@ -10,7 +10,7 @@ import os
 from importlib import import_module
 from types import ModuleType
 
-_INTERFACE = 1  # _carry.c has the same
+_INTERFACE = 2  # _carry.c has the same
 
 
 def _load() -> tuple[ModuleType | None, str]:

@@ -23,9 +23,15 @@
 typedef int (*take_fn)(void *, void *, int);
 typedef int (*give_fn)(void *, const void *, int);
 typedef int (*judge_fn)(const void *, int);
+typedef void *(*view_fn)(const void *, int);
+typedef void *(*make_fn)(const void *);
+typedef long (*at_end_fn)(void *, int);
+typedef long (*rest_fn)(void *, char **);
+typedef void (*set_fn)(void *, void *, void *);
+typedef int (*free_fn)(void *);
 
 /* Another number with every change of what Python calls: hardline/native/__init__.py has the same. */
-#define INTERFACE 1
+#define INTERFACE 2
 
 enum { DONE, FULL, ENDED, FRUITLESS, BROKEN };
 
@@ -33,6 +39,7 @@ static const int WANT_READ = 2, ZERO_RETURN = 6; /* SSL_get_error(3) */
 static const size_t RECORD = 16384;              /* the most that one SSL_read gives (RFC 8446, section 5.1) */
 static const size_t STEP = 131072;               /* encrypted and written in one go: it stays in the cache */
 static const size_t LARGE = 65536;               /* a write from which on other threads may run meanwhile */
+static const Py_ssize_t VIEWED = 8192;           /* a piece from which on OpenSSL reads it where it is */
 
 /* One connection. */
 
@@ -41,7 +48,16 @@ typedef struct {
     take_fn ssl_read, bio_read;
     give_fn ssl_write, bio_write;
     judge_fn ssl_get_error;
-    void *ssl, *into, *out;
+    view_fn bio_new_mem_buf;
+    make_fn bio_new;
+    at_end_fn bio_at_end;
+    rest_fn bio_rest;
+    set_fn ssl_set_bio;
+    free_fn bio_free;
+    void *memory; /* what a BIO of memory is made of */
+    void *ssl, *out;
+    void *into;    /* the ciphertext that waits: the connection's, which Python knows no more */
+    int viewed;    /* it is a view of what was received, and ends with the call */
     Py_ssize_t fruitless;
     Py_ssize_t overhead, most_fruitless, piece;
     int result; /* of the call that went wrong */
@@ -62,26 +78,37 @@ static int pointer_arg(PyObject *number, void *target)
 static int cipher_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     Cipher *self = (Cipher *)object;
-    PyObject *at[8];
+    PyObject *addresses;
     if (kwargs != NULL && PyDict_Size(kwargs) > 0) {
         PyErr_SetString(PyExc_TypeError, "Cipher takes no keywords");
         return -1;
     }
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!nnn", &PyLong_Type, &at[0], &PyLong_Type, &at[1], &PyLong_Type, &at[2],
-                          &PyLong_Type, &at[3], &PyLong_Type, &at[4], &PyLong_Type, &at[5], &PyLong_Type, &at[6],
-                          &PyLong_Type, &at[7], &self->overhead, &self->most_fruitless, &self->piece))
+    if (!PyArg_ParseTuple(args, "O!nnn", &PyTuple_Type, &addresses, &self->overhead, &self->most_fruitless, &self->piece))
         return -1;
     if (self->piece <= 0 || self->piece > 1 << 20) {
         PyErr_SetString(PyExc_ValueError, "a piece is 1 byte to 1 MiB");
         return -1;
     }
+    void *targets[] = {&self->ssl_read, &self->ssl_write, &self->ssl_get_error, &self->bio_read, &self->bio_write,
+                       &self->bio_new_mem_buf, &self->bio_new, &self->bio_at_end, &self->bio_rest, &self->ssl_set_bio,
+                       &self->bio_free, &self->memory, &self->ssl, &self->into, &self->out};
+    const Py_ssize_t count = (Py_ssize_t)(sizeof targets / sizeof *targets);
+    if (PyTuple_Size(addresses) != count) {
+        PyErr_Format(PyExc_ValueError, "%zd addresses", count);
+        return -1;
+    }
     self->fruitless = 0;
-    return pointer_arg(at[0], &self->ssl_read) && pointer_arg(at[1], &self->ssl_write) &&
-                   pointer_arg(at[2], &self->ssl_get_error) && pointer_arg(at[3], &self->bio_read) &&
-                   pointer_arg(at[4], &self->bio_write) && pointer_arg(at[5], &self->ssl) &&
-                   pointer_arg(at[6], &self->into) && pointer_arg(at[7], &self->out)
-               ? 0
-               : -1;
+    self->viewed = 0;
+    for (Py_ssize_t index = 0; index < count; index++) {
+        PyObject *number = PyTuple_GetItem(addresses, index);
+        if (number == NULL || !PyLong_Check(number)) {
+            PyErr_SetString(PyExc_TypeError, "an address is a number");
+            return -1;
+        }
+        if (!pointer_arg(number, targets[index]))
+            return -1;
+    }
+    return 0;
 }
 
 static int usable(Cipher *self)
@@ -112,6 +139,60 @@ static PyObject *answer(Cipher *self)
             return NULL;
         all = both;
     }
+}
+
+/* Have OpenSSL read `count` bytes of `data` next.  All that it had it has taken.  0 where there is no memory. */
+static int feed(Cipher *self, const char *data, Py_ssize_t count)
+{
+    if (count < VIEWED && !self->viewed)
+        return self->bio_write(self->into, data, (int)count) == (int)count;
+    void *view = self->bio_new_mem_buf(data, (int)count);
+    if (view == NULL)
+        return 0;
+    self->bio_at_end(view, -1); /* more may come: that is no end */
+    self->ssl_set_bio(self->ssl, view, self->out); /* what was there before is freed */
+    self->into = view;
+    self->viewed = 1;
+    return 1;
+}
+
+/* The buffer that OpenSSL reads from is everybody's again: what is left in it is copied.  0 where there is no memory. */
+static int unview(Cipher *self)
+{
+    if (!self->viewed)
+        return 1;
+    char *rest = NULL;
+    long count = self->bio_rest(self->into, &rest);
+    void *fresh = self->bio_new((const void *)self->memory);
+    if (fresh == NULL)
+        return 0;
+    if (count > 0 && self->bio_write(fresh, rest, (int)count) != (int)count) {
+        self->bio_free(fresh);
+        return 0;
+    }
+    self->ssl_set_bio(self->ssl, fresh, self->out);
+    self->into = fresh;
+    self->viewed = 0;
+    return 1;
+}
+
+PyDoc_STRVAR(feed_doc, "feed(source, start, count)\n\nTake `count` bytes of ciphertext.  See engine.Engine.feed.");
+
+static PyObject *cipher_feed(PyObject *object, PyObject *args)
+{
+    Cipher *self = (Cipher *)object;
+    Py_buffer source;
+    Py_ssize_t start, count;
+    if (!usable(self) || !PyArg_ParseTuple(args, "y*nn", &source, &start, &count))
+        return NULL;
+    if (start < 0 || count < 0 || count > self->piece || start > source.len - count)
+        PyErr_SetString(PyExc_ValueError, "not within the buffer, or more than a piece");
+    else if (self->bio_write(self->into, (const char *)source.buf + start, (int)count) != (int)count)
+        PyErr_NoMemory();
+    PyBuffer_Release(&source);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(receive_doc,
@@ -164,7 +245,7 @@ static PyObject *cipher_receive(PyObject *object, PyObject *args)
             break;
         }
         Py_ssize_t step = end - start < self->piece ? end - start : self->piece;
-        if (self->bio_write(self->into, (const char *)source.buf + start, (int)step) != (int)step) {
+        if (!feed(self, (const char *)source.buf + start, step)) {
             PyErr_NoMemory();
             goto over;
         }
@@ -172,6 +253,8 @@ static PyObject *cipher_receive(PyObject *object, PyObject *args)
         start += step;
     }
 over:
+    if (!unview(self) && !PyErr_Occurred())
+        PyErr_NoMemory();
     PyBuffer_Release(&source);
     PyBuffer_Release(&target);
     if (PyErr_Occurred())
@@ -275,6 +358,7 @@ static void cipher_dealloc(PyObject *object)
 }
 
 static PyMethodDef cipher_methods[] = {
+    {"feed", cipher_feed, METH_VARARGS, feed_doc},
     {"receive", cipher_receive, METH_VARARGS, receive_doc},
     {"send", cipher_send, METH_VARARGS, send_doc},
     {NULL, NULL, 0, NULL},
@@ -292,8 +376,9 @@ static PyType_Slot cipher_slots[] = {
     {Py_tp_dealloc, cipher_dealloc},
     {Py_tp_methods, cipher_methods},
     {Py_tp_members, cipher_fields},
-    {Py_tp_doc, "Cipher(SSL_read, SSL_write, SSL_get_error, BIO_read, BIO_write, ssl, into, out, overhead, fruitless, "
-                "piece)\n\nOne TLS connection; all but the last three are addresses."},
+    {Py_tp_doc, "Cipher(addresses, overhead, fruitless, piece)\n\n"
+                "One TLS connection: addresses of C functions, of the method of memory BIOs, of it and its two BIOs.\n"
+                "The one that it reads from is this object's from now on."},
     {0, NULL},
 };
 

@@ -40,6 +40,12 @@ _FUNCTIONS = {
     "SSL_get_error": "int(*)(SSL *, int)",
     "BIO_read": "int(*)(BIO *, void *, int)",
     "BIO_write": "int(*)(BIO *, void *, int)",
+    "BIO_new_mem_buf": "BIO *(*)(void *, int)",
+    "BIO_new": "BIO *(*)(BIO_METHOD *)",
+    "BIO_set_mem_eof_return": "long(*)(BIO *, int)",
+    "BIO_get_mem_data": "long(*)(BIO *, char * *)",
+    "SSL_set_bio": "void(*)(SSL *, BIO *, BIO *)",
+    "BIO_free": "int(*)(BIO *)",
 }
 _PARTS = {"_ssl": "SSL *", "_into_ssl": "BIO *", "_from_ssl": "BIO *"}
 _BROKEN = len(Stand)
@@ -80,13 +86,18 @@ class Carried(Protocol):
 
 
 class NativeEngine(BindingEngine):
-    """`receive` and `send` in C."""
+    """`receive` and `send` in C.  The connection's ciphertext comes in through here alone from now on."""
 
     __slots__ = ("_cipher",)
 
     def __init__(self, connection: SSL.Connection) -> None:
         self._cipher = _cipher(connection)
         super().__init__(connection)
+        inner: Any = connection
+        inner._into_ssl = self._into_ssl = None  # it will be another, and this one freed
+
+    def feed(self, source: Scratch, start: int, count: int) -> None:
+        self._cipher.feed(source.data, start, count)
 
     @property
     def fruitless(self) -> int:
@@ -127,7 +138,7 @@ def carrier() -> Carrier | None:
 def _cipher(connection: SSL.Connection) -> Any:
     inner: Any = connection
     parts = (_address(getattr(inner, name)) for name in _PARTS)
-    return _carry.Cipher(*_functions, *parts, MOST_OVERHEAD, FRUITLESS, PIECE)
+    return _carry.Cipher((*_functions, *parts), MOST_OVERHEAD, FRUITLESS, PIECE)
 
 
 def _address(pointer: Any) -> int:
@@ -151,6 +162,7 @@ def _why_not() -> str:
             if types[name].cname.replace("const ", "") != wanted:
                 return f"{name} is {types[name].cname}, expected {wanted}"
         _functions.extend(_address(_ffi.addressof(lib, name)) for name in _FUNCTIONS)
+        _functions.append(_address(lib.BIO_s_mem()))
         return _wrong_exchange()
     except Exception as failure:  # whatever a later pyOpenSSL or cffi does
         return f"{type(failure).__name__}: {failure}"
@@ -192,10 +204,8 @@ def _wrong_exchange() -> str:
         said = Scratch(3 * RECORD)
         said.view[:] = bytes(range(256)) * (said.size // 256)
         received, plain, scratch = Scratch(4 * RECORD), Scratch(5 * RECORD), Scratch(4 * RECORD)
-        for sender, receiver in (
-            (NativeEngine(client), NativeEngine(server)),
-            (NativeEngine(server), NativeEngine(client)),
-        ):
+        one, other = NativeEngine(client), NativeEngine(server)
+        for sender, receiver in ((one, other), (other, one)):
             produced, rest, code = sender.send(said, said.size, wire.fileno(), scratch)
             arrived = far.recv(received.size) + (rest or b"")
             if code or produced != len(arrived) or produced <= said.size:
