@@ -118,7 +118,7 @@ def above_the_floor(rows: Sequence[Row], figures: Figures) -> str:
         if row.key == "cpu":
             must, goal = _MOST_ABOVE
             said, wanted = "PASS" if seen <= must else "MISS", f", must be ≤ {must:g}, goal {goal:g}"
-        theirs = [(name, ratio(figures, row.key, name, least)) for name in figures if name not in ("hardline", least)]
+        theirs = [(name, ratio(figures, row.key, name, least)) for name in figures if name not in ("hardline", *_LEAST)]
         others = ", ".join(f"{name} {other:.2f}" for name, other in theirs if other is not None)
         lines.append(f"{said}  {row.title.strip()}: {seen:.2f} × {_LEAST[least]}{wanted} ({others})")
     return "\n".join(lines)
