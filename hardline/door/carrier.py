@@ -54,7 +54,7 @@ class Carrier:
         Raises a HardlineError while the browser can be told: mostly because the service could not be reached; Uninvited
         where nobody is to be looked for.
         """
-        if not self._visitor.is_warm(label) and is_part_of_elsewhere(read.raw[: read.size]):
+        if not again and not self._visitor.is_warm(label) and is_part_of_elsewhere(read.raw[: read.size]):
             raise Uninvited("a part of another site's page")
         match head.form:
             case Form.ORIGIN:

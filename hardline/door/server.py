@@ -71,6 +71,7 @@ class Door:
         self._home = home
         self._tried: OrderedDict[Label, pages.Tried] = OrderedDict()
         self._tasks = TaskSet("door")
+        self._served: set[TcpStream] = set()  # by a task
         self._silent = Deadlines[TcpStream](limits.head_timeout, self._said_nothing)
 
     def accepted(self, browser: TcpStream) -> None:
@@ -94,6 +95,8 @@ class Door:
             browser.close()
         self._warm.abort(ConnectionLost("the node is stopping"))
         await self._tasks.aclose()
+        for browser in self._served:
+            browser.abort()  # its task had not begun yet
 
     # Which way a connection takes.
 
@@ -103,7 +106,7 @@ class Door:
             self._start(browser, partial(self._route, browser, b"", until))
 
     def _said_nothing(self, browser: TcpStream) -> None:
-        self._tasks.start(browser.aclose(), "browser")
+        browser.close()
 
     def _was_not_reached(self, one: WarmVisit, failure: Exception) -> None:
         if one.again and isinstance(failure, ConnectionLost):
@@ -117,6 +120,7 @@ class Door:
     # What takes time.
 
     def _start(self, browser: TcpStream, first: Callable[[], Awaitable[bytes | None]]) -> None:
+        self._served.add(browser)
         self._tasks.start(self._serve(browser, first), "browser")
 
     async def _serve(self, browser: TcpStream, first: Callable[[], Awaitable[bytes | None]]) -> None:
@@ -126,7 +130,12 @@ class Door:
                 said = await self._route(browser, said)
         except ConnectionLost as failure:
             log.debug("browser.lost", reason=failure.message)
+        except asyncio.CancelledError:
+            if not browser.eof_sent:
+                browser.abort()  # the node ends: what was sent so far must not look like the whole
+            raise
         finally:
+            self._served.discard(browser)
             await browser.aclose()
 
     async def _route(

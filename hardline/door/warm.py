@@ -95,7 +95,7 @@ class WarmVisits:
         return True
 
     def abort(self, failure: Exception) -> None:
-        """Cut them all, and begin none any more."""
+        """Cut them all: it is the end."""
         self._failed = self._over = _close
         for one in list(self._visits):
             one.joint.abort(failure)
@@ -109,6 +109,7 @@ class WarmVisits:
             one.visit.record.status = "ok"
             self._idle.add(one)
             return
+        one.visit.failed(failure)
         self._visits.discard(one)
         if not one.joint.untouched:
             one.again = b""

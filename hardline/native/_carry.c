@@ -58,6 +58,7 @@ typedef struct {
     void *ssl, *out;
     void *into;    /* the ciphertext that waits: the connection's, which Python knows no more */
     int viewed;    /* it is a view of what was received, and ends with the call */
+    void *spare;   /* what it becomes then */
     Py_ssize_t fruitless;
     Py_ssize_t overhead, most_fruitless, piece;
     int result; /* of the call that went wrong */
@@ -99,6 +100,7 @@ static int cipher_init(PyObject *object, PyObject *args, PyObject *kwargs)
     }
     self->fruitless = 0;
     self->viewed = 0;
+    self->spare = NULL;
     for (Py_ssize_t index = 0; index < count; index++) {
         PyObject *number = PyTuple_GetItem(addresses, index);
         if (number == NULL || !PyLong_Check(number)) {
@@ -146,6 +148,8 @@ static int feed(Cipher *self, const char *data, Py_ssize_t count)
 {
     if (count < VIEWED && !self->viewed)
         return self->bio_write(self->into, data, (int)count) == (int)count;
+    if (self->spare == NULL && (self->spare = self->bio_new((const void *)self->memory)) == NULL)
+        return 0;
     void *view = self->bio_new_mem_buf(data, (int)count);
     if (view == NULL)
         return 0;
@@ -163,17 +167,12 @@ static int unview(Cipher *self)
         return 1;
     char *rest = NULL;
     long count = self->bio_rest(self->into, &rest);
-    void *fresh = self->bio_new((const void *)self->memory);
-    if (fresh == NULL)
-        return 0;
-    if (count > 0 && self->bio_write(fresh, rest, (int)count) != (int)count) {
-        self->bio_free(fresh);
-        return 0;
-    }
-    self->ssl_set_bio(self->ssl, fresh, self->out);
-    self->into = fresh;
+    int copied = count <= 0 || self->bio_write(self->spare, rest, (int)count) == (int)count;
+    self->ssl_set_bio(self->ssl, self->spare, self->out); /* also without the rest: OpenSSL finds what is missing */
+    self->into = self->spare;
+    self->spare = NULL;
     self->viewed = 0;
-    return 1;
+    return copied;
 }
 
 PyDoc_STRVAR(feed_doc, "feed(source, start, count)\n\nTake `count` bytes of ciphertext.  See engine.Engine.feed.");
@@ -351,6 +350,9 @@ over:
 
 static void cipher_dealloc(PyObject *object)
 {
+    Cipher *self = (Cipher *)object;
+    if (self->spare != NULL)
+        self->bio_free(self->spare); /* it was made, and then there was no memory for a view */
     PyTypeObject *type = Py_TYPE(object);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);

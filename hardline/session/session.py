@@ -234,6 +234,8 @@ class Session:
                 data, most = self._carry(self._carrier, data, most)
             if number := self._yamux.only_frame(data):
                 self._deliver(number, data[HEADER_SIZE:])
+                if self._over:
+                    return True
             else:
                 for event in self._yamux.receive(data, most):
                     if type(event) is events.DataReceived:  # nearly all are: not asked for by a pattern

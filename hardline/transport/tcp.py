@@ -59,7 +59,7 @@ class TcpStream(asyncio.BufferedProtocol):
         self._brake: Brake | None = None
         self._write_failure: Exception | None = None
         self._room: asyncio.Future[None] | None = None
-        self._eof_sent = False
+        self.eof_sent = False  # in order: all that was to be said has been
         self._handed_over = False
         self._tell: Callable[[TcpStream], None] | None = None
         self._closed = Outcome()
@@ -103,7 +103,7 @@ class TcpStream(asyncio.BufferedProtocol):
         """As ByteStream.send: waits while the transport holds more than its high-water mark."""
         if self._write_failure:
             raise afresh(self._write_failure)
-        if self._eof_sent or self.transport.is_closing():
+        if self.eof_sent or self.transport.is_closing():
             raise ConnectionLost("the pipe was closed")
         self.transport.write(data)
         if self._room is not None:
@@ -113,8 +113,8 @@ class TcpStream(asyncio.BufferedProtocol):
 
     async def send_eof(self) -> None:
         """As ByteStream.send_eof."""
-        if not self._eof_sent:
-            self._eof_sent = True
+        if not self.eof_sent:
+            self.eof_sent = True
             if self.transport.can_write_eof() and not self.transport.is_closing():
                 try:
                     self.transport.write_eof()

@@ -81,6 +81,10 @@ async def _twice_at_most(
         try:
             return await attempt(visit)
         except _Untouched as untouched:
+            visit.failed(untouched.failure)
             if not (repeatable and visit.reused):
                 raise untouched.failure from None
             repeatable = False
+        except BaseException as failure:
+            visit.failed(failure)
+            raise

@@ -34,6 +34,10 @@ class Visit:
         self.reused = reused  # the session had been there before this visit
         self._status = status
 
+    def failed(self, failure: BaseException) -> None:
+        """Its service was not reached, because of `failure`."""
+        self.record.status = type(failure).__name__
+
     def was_cut(self, failure: Exception) -> None:
         """It ended before its end, because of `failure`."""
         self.record.status = "cut"

@@ -232,7 +232,7 @@ def test_a_machine_whose_clock_is_weeks_off_still_works_on_its_lan(lab: Lab, tmp
         host.share("site", origin.port)
         with host, visitor:
             label = host.label("site")
-            assert curl(visitor.url_of(label), at=wrong).status == 200
+            wait_until(lambda: curl(visitor.url_of(label), at=wrong).status == 200, "it is found")
             visit = visitor.last_visit(label)
             assert (visit["via"], visit["protocol"]) == ("LAN", "hardline/2")
 

@@ -69,6 +69,7 @@ async def street(directory: Path) -> AsyncIterator[tuple[Street, Pair]]:
 
 GET = "GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"
 POST = "POST /p HTTP/1.1\r\nHost: {host}\r\nContent-Length: 3\r\n\r\nabc"
+PART = GET.replace("\r\n\r\n", "\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: image\r\n\r\n")
 DELETE = "DELETE / HTTP/1.1\r\nHost: {host}\r\n\r\n"
 
 
@@ -80,6 +81,7 @@ DELETE = "DELETE / HTTP/1.1\r\nHost: {host}\r\n\r\n"
         (DELETE, {"DELETE": 1}, b"502"),
         (GET + POST, {"GET": 1, "POST": 1}, b"502"),
         (GET + GET, {"GET": 2}, b"502"),
+        (PART, {"GET": 2}, b"200"),  # nobody new is looked for: whoever it is was there
     ],
 )
 def test_only_a_request_that_changes_nothing_is_said_twice_and_only_alone(tmp_path, said, served, status):
