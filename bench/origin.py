@@ -48,7 +48,7 @@ class Origin:
     """`files_port` answers GET /bulk, /tiny and, counted, /cold; `sink_port` takes POST."""
 
     def __init__(self, directory: Path, bulk_bytes: int) -> None:
-        if shutil.which("nginx") is None:
+        if _nginx() is None:
             raise Broken("nginx is not installed: apt-get install nginx-light libnginx-mod-stream")
         directory.mkdir()
         files = directory / "files"
@@ -87,10 +87,13 @@ class Origin:
 
 def nginx_command(prefix: Path, config: Path) -> list[str]:
     """nginx with nothing of the system's own configuration."""
-    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin") or "nginx"
-    return [binary, "-p", str(prefix), "-e", str(prefix / "nginx.err"), "-c", str(config)]
+    return [_nginx() or "nginx", "-p", str(prefix), "-e", str(prefix / "nginx.err"), "-c", str(config)]
 
 
 def nginx_user() -> str:
     """As root, workers would otherwise become www-data, which cannot read our directory."""
     return "user root;" if os.geteuid() == 0 else ""
+
+
+def _nginx() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")

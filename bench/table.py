@@ -105,11 +105,11 @@ _MOST_ABOVE = (1.5, 1.25)  # times the floor's processor time: must, goal
 
 
 def above_the_floor(rows: Sequence[Row], figures: Figures) -> str:
-    """Each figure as a multiple of what this machine takes for it without a tunnel; "" where that was not measured.
+    """Each figure beside what this machine can do without a tunnel; "" where that was not measured.
 
     Bulk: two processes that do nothing but copy and compute AES-GCM (floor.py).  Requests: the origin without a proxy.
     """
-    lines = []
+    lines = ["      × what this machine does without a tunnel: of rates, more is better and 1 is hardly reached"]
     for row in rows:
         least = next((name for name in ("floor", "direct") if row.key in figures.get(name, {})), None)
         if least is None or (seen := ratio(figures, row.key, "hardline", least)) is None:
@@ -119,9 +119,9 @@ def above_the_floor(rows: Sequence[Row], figures: Figures) -> str:
             must, goal = _MOST_ABOVE
             said, wanted = "PASS" if seen <= must else "MISS", f", must be ≤ {must:g}, goal {goal:g}"
         theirs = [(name, ratio(figures, row.key, name, least)) for name in figures if name not in ("hardline", *_LEAST)]
-        others = ", ".join(f"{name} {other:.2f}" for name, other in theirs if other is not None)
-        lines.append(f"{said}  {row.title.strip()}: {seen:.2f} × {_LEAST[least]}{wanted} ({others})")
-    return "\n".join(lines)
+        others = "".join(f", {name} {other:.2f}" for name, other in theirs if other is not None)
+        lines.append(f"{said}  {row.title.strip()}: {seen:.2f} × {_LEAST[least]}{wanted}{others}")
+    return "\n".join(lines) if len(lines) > 1 else ""
 
 
 _LEAST = {"floor": "the floor", "direct": "direct"}

