@@ -13,7 +13,7 @@ from hardline.showable import plain
 def status_lines(status: dict[str, Any]) -> Iterator[str]:
     """`hardline status`."""
     node = status["node"]
-    yield f"hardlined {status['version']}, pid {status['pid']}"
+    yield f"hardlined {status['version']}, pid {status['pid']}, engine {status['process']['engine']}"
     yield f"  node      {node['key_hash']}"
     yield f"  door      {', '.join(node['door']) or 'none'}"
     yield f"  p2p       {', '.join(node['p2p'])}"

@@ -52,7 +52,7 @@ class Answers:
     """
 
     def __init__(self) -> None:
-        self._asked: list[Asked] = []  # few: a deque is 600 bytes, also while nobody asks anything
+        self._asked: list[Asked] = []  # few: a deque is 760 bytes, also while nobody asks anything
         self._head = b""
         self._left = 0  # bytes of a body whose length was told
         self._chunks: Body | None = None

@@ -23,7 +23,7 @@ class Inbox:
 
     def __init__(self, taken: Callable[[int], None]) -> None:
         self.size = 0
-        self._chunks: deque[bytes] | None = None  # an empty one is 600 bytes, and most stay empty
+        self._chunks: deque[bytes] | None = None  # an empty one is 760 bytes, and most stay empty
         self._taken = taken
         self._ended = False
         self._failure: Exception | None = None
