@@ -100,7 +100,7 @@ class _Port:
     async def pause_while_scarce(self) -> None:
         while True:
             await self._scarce.wait()
-            self._stop()
+            await self._pause()
             log.warning("accept.paused", port=self._what, reason="descriptors are scarce", hint="ulimit -n")
             await asyncio.sleep(_LOOK_AGAIN)
             taken = self._bound.dup()  # or the one that was just given back would make it look as if one were left
@@ -112,6 +112,14 @@ class _Port:
                 raise
             await self._accept(taken)
             self._scarce.clear()
+
+    async def _pause(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._server is not None and isinstance(loop, asyncio.SelectorEventLoop):
+            for one in self._server.sockets:
+                loop.remove_reader(one.fileno())
+            await asyncio.sleep(0)  # asyncio gives a connection to its server a turn after it was accepted
+        self._stop()
 
     async def _accept(self, taken: socket.socket) -> None:
         # Of asyncio's own loop it is also how many are accepted in one go, before any is told: it may then be too late.

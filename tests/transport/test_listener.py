@@ -12,6 +12,8 @@ from hardline.routes import Endpoint
 from hardline.transport import tcp
 from hardline.transport.listener import ALL_ADDRESSES, Listener
 
+uvloop = pytest.importorskip("uvloop")
+
 
 def run(story):
     async def whole():
@@ -80,3 +82,27 @@ def test_an_address_of_another_machine_is_said():
             await Listener.open(["192.0.2.1"], 0, lambda tcp: None, what="p2pport")
 
     run(story)
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_accepting_that_pauses_again_and_again_drops_nobody(factory, monkeypatch):
+    monkeypatch.setattr("hardline.transport.listener.is_one_of_the_last", lambda fd: True)
+    monkeypatch.setattr("hardline.transport.listener.scarce", lambda: False)
+    monkeypatch.setattr("hardline.transport.listener._LOOK_AGAIN", 0.001)
+
+    async def story():
+        accepted: list[tcp.TcpStream] = []
+
+        def welcome(stream: tcp.TcpStream) -> None:
+            stream.transport.write(b"x")
+            accepted.append(stream)
+
+        listener = await Listener.open(["127.0.0.1"], 0, welcome, what="p2pport")
+        clients = [await tcp.connect(listener.endpoints[0]) for _ in range(100)]
+        assert [await client.receive() for client in clients] == [b"x"] * 100
+        for stream in [*clients, *accepted]:
+            await stream.aclose()
+        await listener.aclose()
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(asyncio.wait_for(story(), 100))
