@@ -120,8 +120,10 @@ class Account:
         self._outgoing = b""
 
     def receive(self, data: bytes) -> None:
-        """Take bytes off the pipe.  Raises PeerError."""
-        for event in self.end.receive(memoryview(data)):
+        """Take bytes off the pipe, as session.py does.  Raises PeerError."""
+        view = memoryview(data)
+        number = self.end.only_frame(view)
+        for event in [DataReceived(number, view[HEADER_SIZE:])] if number else self.end.receive(view):
             match event:
                 case StreamOpened(stream):
                     assert stream not in self.waiting
