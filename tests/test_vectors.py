@@ -15,6 +15,9 @@ from hardline.discovery import lpd
 from hardline.errors import BadKeyHash, BadLabel, PeerError
 from hardline.identity import KeyHash, Label
 from hardline.proof import HOST, VISITOR, ProofReader, Prover
+from hardline.relay.clienthello import ClientHello, read_client_hello
+from hardline.relay.messages import Hello, Kind, Message, Register, encode, parse
+from hardline.relay.proofs import NODE, check_registration, prove_registration
 from hardline.routes import parse_wan_hosts
 from hardline.session import yamux
 from hardline.session.hello import (
@@ -380,3 +383,53 @@ def test_the_lan_numbers_of_the_document_are_those_of_the_code():
 @vectors("7-candidates", "wan_hosts")
 def test_a_list_of_hosts(vector):
     assert [str(endpoint) for endpoint in parse_wan_hosts(vector["text"])] == vector["hosts"]
+
+
+# ── 9 relay ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@vectors("9-relay", "client_hellos")
+def test_a_client_hello(vector):
+    data = bytes.fromhex(vector["hex"])
+    assert read_client_hello(data) == ClientHello(vector["server_name"], tuple(vector["protocols"]), len(data))
+
+
+@vectors("9-relay", "proofs")
+def test_what_proves_a_node_or_a_registration(vector):
+    der = bytes.fromhex(SECTIONS["1-identity"]["key_hashes"][0]["der"])
+    exporter = bytes.fromhex(vector["exporter"])
+    prover = Prover(der, Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    if vector["name"] == "a node":
+        proof = prover.prove(NODE, exporter)
+        ours: Message = Hello(proof)
+        proof.check(NODE, exporter, KeyHash.parse(vector["key_hash"]))
+    else:
+        proof = prove_registration(prover, exporter)
+        ours = Register(1, Kind.HANDLE, proof)
+        assert str(check_registration(proof, exporter)) == vector["key_hash"]
+        with pytest.raises(PeerError):
+            check_registration(proof, bytes(32))
+    assert proof.signature.hex() == vector["hex"]
+    assert encode(ours).hex() == vector["line"]
+    assert parse(line_of(vector)) == ours
+
+
+@vectors("9-relay", "read_lines")
+def test_a_line_of_a_control_connection(vector):
+    found = parse(line_of(vector))
+    assert found is not None
+    assert encode(found).hex() == vector["line"]
+    assert line_of(vector).decode() in PROTOCOL
+
+
+@vectors("9-relay", "read_nothing")
+def test_a_line_of_a_later_version(vector):
+    assert parse(line_of(vector)) is None
+    assert line_of(vector).decode() in PROTOCOL
+
+
+@vectors("9-relay", "refused_lines")
+def test_a_line_that_ends_a_control_connection(vector):
+    with pytest.raises(PeerError):
+        parse(line_of(vector))
+    assert line_of(vector).decode() in PROTOCOL

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz import asked, cached, door, far, lan, local, served, sessions, words
+from tests.fuzz import asked, cached, door, far, lan, local, relayed, served, sessions, words
 
 Target = Callable[[bytes], None]
 
@@ -62,4 +62,6 @@ TARGETS: dict[str, Target] = {
     "natpmp": far.natpmp_answer,
     "ssdp": far.ssdp_answer,
     "upnp_xml": far.upnp_xml,
+    "client_hello": relayed.client_hello,
+    "relay_line": relayed.relay_line,
 }

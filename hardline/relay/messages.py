@@ -1,0 +1,354 @@
+"""What a relay and a node that registers with it say on their control connection, without I/O.
+
+    {"register":{"n":1,…}}\\n ──▶ parse ──▶ Register(1, …)          Register(1, …) ──▶ encode ──▶ the line
+
+A line is an object with one key, the message.  What a later version says besides is ignored; what could be read in two
+ways, or is of the wrong type, ends the connection.  Source: docs/PROTOCOL.md, section 9.2.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from hardline.errors import PeerError
+from hardline.proof import Proof
+from hardline.session.hello import parse_object
+
+VERSION = 1
+MAX_LINE = 4096  # bytes, with the line feed
+MOST = 0xFFFFFFFF  # of every number
+
+_TOKEN = re.compile(r"[0-9a-f]{32}\Z")
+_NAME = re.compile(r"[0-9a-f]{40}\Z")
+_MAX_TEXT = 256  # characters of what is none of these
+
+
+class Kind(enum.StrEnum):
+    """What is registered."""
+
+    HANDLE = "handle"
+    NAMED = "named"
+    DOMAIN = "domain"
+    PORT = "port"
+
+
+class Why(enum.StrEnum):
+    """Why a registration is refused."""
+
+    ALLOW = "allow"
+    FULL = "full"
+    RATE = "rate"
+    QUOTA = "quota"
+    PROOF = "proof"
+    DOMAINS = "domains"
+    PORTS = "ports"
+    VERSION = "version"
+
+
+class Leave(enum.StrEnum):
+    """Why the relay ends a control connection."""
+
+    REPLACED = "replaced"
+    DRAIN = "drain"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The node's first line; `node` proves who it is, and comes when it was refused without."""
+
+    node: Proof | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The relay's: whence it sees the node come, and where visitors find it.
+
+    After `ping` seconds of silence it wants to be asked; it parks `park` joins; `contact` knows more.
+    """
+
+    saw: str
+    at: tuple[str, ...] = ()
+    ping: int = 20
+    park: int = 0
+    contact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """`number` is the node's own; `proof` is over the name and this connection.  `domain` is only of that kind."""
+
+    number: int
+    kind: Kind
+    proof: Proof
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """Visitors find it as `name`, or, of a port, `at` that endpoint."""
+
+    number: int
+    name: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why not, and after how many seconds another attempt makes sense."""
+
+    number: int
+    why: Why
+    retry: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unregister:
+    """No more."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Is somebody there?"""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """A visitor of registration `number` is there, from `source`, as the relay says; `token` is good once."""
+
+    number: int
+    token: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """For parked joins."""
+
+    tokens: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The relay ends in so many seconds."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """It ends this connection now."""
+
+    why: Leave
+
+
+Message: TypeAlias = (
+    Hello | Welcome | Register | Registered | Refused | Unregister | Ping | Pong | Invite | Tokens | Drain | Bye
+)
+
+
+def encode(message: Message) -> bytes:
+    """The line, with its end."""
+    return json.dumps(_fields(message), separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def parse(line: bytes) -> Message | None:
+    """Read a line, without its end; None for a message that is not known here.  Raises PeerError."""
+    if len(line) >= MAX_LINE:
+        raise PeerError(f"a line of more than {MAX_LINE} bytes")
+    fields = parse_object(line)
+    if len(fields) != 1:
+        raise PeerError(f"a line with {len(fields)} messages")
+    [(kind, value)] = fields.items()
+    match kind:
+        case "ping":
+            return Ping(_number(value, "ping"))
+        case "pong":
+            return Pong(_number(value, "pong"))
+        case "tokens":
+            return Tokens(_tokens(value))
+    read = _READ.get(kind)
+    if read is None:
+        return None
+    if not isinstance(value, dict):
+        raise PeerError(f"a {kind} that is no object")
+    return read(value)
+
+
+def _fields(message: Message) -> dict[str, object]:
+    match message:
+        case Hello(node):
+            return {"hello": {"v": VERSION} | ({"node": _proof_fields(node)} if node is not None else {})}
+        case Welcome(saw, at, ping, park, contact):
+            told = {"v": VERSION, "saw": saw, "at": list(at), "ping": ping, "park": park}
+            return {"welcome": told | ({"contact": contact} if contact else {})}
+        case Register(number, kind, proof, domain):
+            named = {"name": domain} if domain else {}
+            return {"register": {"n": number, "as": kind} | _proof_fields(proof) | named}
+        case Registered(number, name, at):
+            return {"registered": {"n": number} | ({"name": name} if name else {}) | ({"at": at} if at else {})}
+        case Refused(number, why, retry):
+            return {"refused": {"n": number, "why": why} | ({"retry": retry} if retry else {})}
+        case Unregister(number):
+            return {"unregister": {"n": number}}
+        case Ping(value):
+            return {"ping": value}
+        case Pong(value):
+            return {"pong": value}
+        case Invite(number, token, source):
+            return {"invite": {"n": number, "token": token} | ({"from": source} if source else {})}
+        case Tokens(tokens):
+            return {"tokens": list(tokens)}
+        case Drain(seconds):
+            return {"drain": {"seconds": seconds}}
+        case Bye(why):
+            return {"bye": {"why": why}}
+
+
+def _hello(fields: Mapping[str, object]) -> Hello:
+    _check_version(fields)
+    node = fields.get("node")
+    if node is None and "node" not in fields:
+        return Hello()
+    if not isinstance(node, dict):
+        raise PeerError("a node that is no object")
+    return Hello(_proof(node))
+
+
+def _welcome(fields: Mapping[str, object]) -> Welcome:
+    _check_version(fields)
+    at = fields.get("at", [])
+    if not isinstance(at, list):
+        raise PeerError("endpoints that are no list")
+    ping, park = _number(fields.get("ping", 20), "ping"), _number(fields.get("park", 0), "park")
+    return Welcome(_text(fields, "saw"), tuple(_is_text(one, "at") for one in at), ping, park, _text(fields, "contact"))
+
+
+def _register(fields: Mapping[str, object]) -> Register:
+    try:
+        kind = Kind(_text(fields, "as"))
+    except ValueError:
+        raise PeerError("a registration of an unknown kind") from None
+    domain = _text(fields, "name")
+    if bool(domain) != (kind is Kind.DOMAIN):
+        raise PeerError("a registration with a name that is no domain, or a domain without one")
+    return Register(_n(fields), kind, _proof(fields), domain)
+
+
+def _registered(fields: Mapping[str, object]) -> Registered:
+    name = _text(fields, "name")
+    if name and not _NAME.match(name):
+        raise PeerError("a name that has not 40 hex digits")
+    return Registered(_n(fields), name, _text(fields, "at"))
+
+
+def _refused(fields: Mapping[str, object]) -> Refused:
+    told = _text(fields, "why")
+    why = Why(told) if told in list(Why) else Why.FULL  # a later relay may say more: not now
+    return Refused(_n(fields), why, _number(fields.get("retry", 0), "retry"))
+
+
+def _unregister(fields: Mapping[str, object]) -> Unregister:
+    return Unregister(_n(fields))
+
+
+def _invite(fields: Mapping[str, object]) -> Invite:
+    return Invite(_n(fields), _token(fields.get("token")), _text(fields, "from"))
+
+
+def _drain(fields: Mapping[str, object]) -> Drain:
+    return Drain(_number(fields.get("seconds"), "seconds"))
+
+
+def _bye(fields: Mapping[str, object]) -> Bye:
+    told = _text(fields, "why")
+    return Bye(Leave(told) if told in list(Leave) else Leave.IDLE)
+
+
+_READ: dict[str, Callable[[Mapping[str, object]], Message]] = {
+    "hello": _hello,
+    "welcome": _welcome,
+    "register": _register,
+    "registered": _registered,
+    "refused": _refused,
+    "unregister": _unregister,
+    "invite": _invite,
+    "drain": _drain,
+    "bye": _bye,
+}
+
+
+def _check_version(fields: Mapping[str, object]) -> None:
+    version = fields.get("v")
+    if type(version) is not int or version != VERSION:
+        raise PeerError(f"a hello whose v is not {VERSION}")
+
+
+def _n(fields: Mapping[str, object]) -> int:
+    return _number(fields.get("n"), "n")
+
+
+def _number(value: object, what: str) -> int:
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise PeerError(f"{what} is no number of 0 to {MOST}")
+    return value
+
+
+def _text(fields: Mapping[str, object], key: str) -> str:
+    return _is_text(fields.get(key, ""), key)
+
+
+def _is_text(value: object, what: str) -> str:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
+        raise PeerError(f"{what} is no text of {_MAX_TEXT} characters at most")
+    return value
+
+
+def _token(value: object) -> str:
+    if not isinstance(value, str) or not _TOKEN.match(value):
+        raise PeerError("a token that has not 32 hex digits")
+    return value
+
+
+def _tokens(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise PeerError("tokens that are no list")
+    return tuple(_token(one) for one in value)
+
+
+def _proof(fields: Mapping[str, object]) -> Proof:
+    return Proof(_bytes(fields.get("cert")), _bytes(fields.get("sig")))
+
+
+def _bytes(value: object) -> bytes:
+    try:
+        if isinstance(value, str) and value:
+            return base64.b64decode(value.encode("ascii"), validate=True)
+    except ValueError:
+        pass
+    raise PeerError("a proof with something that is not base64")
+
+
+def _proof_fields(proof: Proof) -> dict[str, object]:
+    return {"cert": _base64(proof.certificate), "sig": _base64(proof.signature)}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
