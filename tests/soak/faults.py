@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from hardline.discovery.lpd import MAX_DAYS_OFF
 from tests.soak.ledger import Window
 from tests.soak.town import Resident, Town
 from tests.soak.web import HANG_LIMIT
@@ -179,8 +180,11 @@ def link_is_bad(who: Resident, town: Town, numbers: random.Random, *, how: str) 
 
 
 def clock_jumps(who: Resident, town: Town, numbers: random.Random) -> Course:
-    """The clock of one daemon is wrong for a while.  By more than a day: what is not listed cannot be found."""
-    minutes = numbers.choice((-1, 1)) * numbers.choice((1, 50, 3 * 1440, 400 * 1440))
+    """The clock of one daemon is wrong for a while.  By more than a day: what is not listed cannot be found.
+
+    Two that are wrong at once are never further apart than nodes still find each other (docs/PROTOCOL.md, section 6.4).
+    """
+    minutes = numbers.choice((-1, 1)) * numbers.choice((1, 50, 3 * 1440, MAX_DAYS_OFF // 2 * 1440))
     hurt = {}
     if abs(minutes) > 1000 and who is not town.rock:
         hurt = {"visitors": town.everything_of(who, door=False)["visitors"], "services": ["hidden"]}
