@@ -35,8 +35,8 @@ class Visit:
         self._status = status
 
     def failed(self, failure: BaseException) -> None:
-        """Its service was not reached, because of `failure`."""
-        self.record.status = type(failure).__name__
+        """Its service was not reached, because of `failure`, or nobody waits for it any more."""
+        self.record.status = type(failure).__name__ if isinstance(failure, Exception) else "cut"
 
     def was_cut(self, failure: Exception) -> None:
         """It ended before its end, because of `failure`."""

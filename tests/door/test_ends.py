@@ -151,3 +151,24 @@ def test_what_became_of_a_visit_that_reached_nobody_is_told(tmp_path):
         writer.close()
 
     run(tmp_path, story)
+
+
+@pytest.mark.parametrize(("cut_at", "status"), [(0, "TimeoutError"), (10, "cut")], ids=["at once", "in a task"])
+def test_a_visit_that_nobody_waits_for_any_more_does_not_run_for_ever(tmp_path, cut_at, status):
+    async def story(there: Street, door: Door, both: Pair, host: str) -> None:
+        reader, writer = await there.ask("/whole", host)
+        await reader.readexactly(len(WHOLE))
+        writer.close()
+        [guest] = both.host.guests
+        assert guest.session is not None
+        guest.session._outbox.flush = lambda **_: None  # not even that the service was reached leaves the host
+        head = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
+        for piece in (head[:cut_at], head[cut_at:]):
+            writer.write(piece)
+            await clock.settled()
+        assert (await reader.read(4096)).startswith(b"HTTP/1.1 504 ")
+        assert both.visitor.recent[-1].status == status
+        writer.close()
+
+    run(tmp_path, story)
