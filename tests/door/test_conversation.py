@@ -273,11 +273,17 @@ def hosts_seen(data: bytes) -> list[str]:
     class Events:
         def on_header(self, name: bytes, value: bytes) -> None:
             if name.lower() == b"host":
-                hosts.append(value.decode("latin-1"))
+                hosts.append(value.strip(b" \t").decode("latin-1"))  # RFC 9110, 5.5: blanks around are none of it
 
     with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
         httptools.HttpRequestParser(Events()).feed_data(data)
     return hosts
+
+
+def test_blanks_behind_a_host_make_it_no_other_one():
+    said = f"GET /a HTTP/1.1\r\nHost: {HOST} \t\r\n\r\n".encode()
+    assert say(conversation(), said) == said
+    assert hosts_seen(said) == [HOST]
 
 
 @given(st.lists(_PARTS, min_size=1, max_size=8), st.data())
