@@ -96,7 +96,7 @@ def test_a_cold_visit_is_served_and_waits_for_nothing_where_the_lan_packets_are_
     assert (answer.status, answer.text) == (200, "hello from the origin\n")
     visit = lpd_lost.last_visit()
     assert (visit["via"], visit["found_by"], visit["protocol"]) == ("LAN", "DNS-SD", "hardline/2")
-    lpd_lost.waited_for_nothing(answer)
+    lpd_lost.waited_for_nothing(answer, hears="mdns.opened")
 
 
 def test_a_visitor_that_came_later_and_heard_no_announcement_finds_the_host(lpd_lost: Lan) -> None:
@@ -106,7 +106,7 @@ def test_a_visitor_that_came_later_and_heard_no_announcement_finds_the_host(lpd_
     answer = lpd_lost.curl()
     assert answer.status == 200
     assert lpd_lost.last_visit()["found_by"] == "DNS-SD"
-    lpd_lost.waited_for_nothing(answer)
+    lpd_lost.waited_for_nothing(answer, hears="mdns.opened")
 
 
 def test_a_cold_visit_is_served_and_waits_for_nothing_where_multicast_dns_is_lost(lan: Lan) -> None:
