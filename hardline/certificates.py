@@ -20,7 +20,6 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,9 +29,9 @@ from OpenSSL import SSL, crypto
 from hardline.errors import BadKeyHash, BadLabel, CertificateError
 from hardline.files import hint_for, read_small, write_new
 from hardline.identity import FREE_TEXT_SIGNS, MAX_FREE_TEXT, KeyHash, Label
+from hardline.selfsigned import self_signed
 
 MAX_FILE = 65_536
-VALID_FOR = datetime.timedelta(days=36_500)
 _OTHERS_MAY_TOUCH = 0o066  # read or write, for the group or for everybody
 
 
@@ -130,23 +129,8 @@ def _create(path: Path, key_file: Path) -> None:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         _write(key_file, pem)
-    _write(path, _self_signed(key).public_bytes(serialization.Encoding.PEM))
-
-
-def _self_signed(key: Ed25519PrivateKey) -> x509.Certificate:
-    """docs/PROTOCOL.md 1.4: nothing personal, nothing that is not needed, 215 bytes of DER."""
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hardline")])
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + VALID_FOR)
-        .sign(key, algorithm=None)
-    )
+    _write(path, self_signed(key, now).public_bytes(serialization.Encoding.PEM))
 
 
 def _certificate(path: Path) -> tuple[bytes, bytes]:

@@ -74,6 +74,28 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
     _sync_directory(path.parent)
 
 
+def replace_whole(path: Path, data: bytes) -> None:
+    """Have `path` be `data`, whole or not at all, with the permissions that it had; for its owner only where it is new.
+
+    A link is followed: what it leads to is replaced.
+    """
+    path = path.resolve()
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        draft.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+
+
 def rename_new(old: Path, new: Path) -> None:
     """Give `old` the name `new` in the same directory.  Raises FileExistsError when that is there already."""
     _name(old, new)

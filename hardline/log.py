@@ -34,6 +34,11 @@ _TARGETS = frozenset(("path", "target"))  # fields with the target of a request
 
 _logger = logging.getLogger("hardline")
 
+
+class Public(str):
+    """Text with a key hash in it that is no right to visit anything: a node's own.  It is written as it is."""
+
+
 LEVELS = ("debug", "info", "warning", "error")
 
 BURST, PER_SECOND = 100, 10  # lines of one event
@@ -116,7 +121,7 @@ def _told(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _without_secrets(key: str, value: object) -> object:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int | float | Public):
         return value
     text = str(value)
     if key in _TARGETS:

@@ -18,12 +18,12 @@ from hardline.transport.engine import MODE_ENABLE_PARTIAL_WRITE
 from hardline.transport.handshake import ALPN_2
 
 
-def visitor_context(*, originals: bool = False) -> SSL.Context:
+def visitor_context(*, originals: bool = False, protocol: bytes = ALPN_2) -> SSL.Context:
     """For visitors: TLS 1.3 with a PSK; for plain names also TLS 1.2 and certificates, which `originals` speak."""
     context = client_context()
     if not originals:
         context.set_min_proto_version(SSL.TLS1_3_VERSION)
-    context.set_alpn_protos([ALPN_2])
+    context.set_alpn_protos([protocol])
     if not psk.MISSING:
         psk.use_psk(context)
     return context
@@ -46,13 +46,17 @@ def server_context(certificate: Path, private_key: Path) -> SSL.Context:
     return context
 
 
-def front_context() -> SSL.Context:
-    """For a listener that serves many services; its connections go with handshake.Accepting.
+def front_context(protocol: bytes = ALPN_2) -> SSL.Context:
+    """For a listener that serves many names by `protocol`; its connections go with handshake.Accepting.
 
     It holds no certificate: who brings no PSK, and no plain name either, ends in the alert handshake_failure.
     """
+
+    def select(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
+        return protocol if protocol in offered and psk.taken(connection) else SSL.NO_OVERLAPPING_PROTOCOLS
+
     context = _context()
-    context.set_alpn_select_callback(_select_alpn)
+    context.set_alpn_select_callback(select)
     psk.find_psk(context)
     return context
 
@@ -66,10 +70,6 @@ def _context() -> SSL.Context:
     context.set_tls13_ciphersuites(psk.CIPHERSUITES_AES_FIRST if _has_aes() else psk.CIPHERSUITES_CHACHA_FIRST)
     context.clear_mode(MODE_ENABLE_PARTIAL_WRITE)
     return context
-
-
-def _select_alpn(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
-    return ALPN_2 if ALPN_2 in offered and psk.taken(connection) else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
 def _accept_any(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:

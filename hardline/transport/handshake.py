@@ -65,8 +65,9 @@ class Visiting:
     judges the certificate.
     """
 
-    def __init__(self, connection: SSL.Connection, target: KeyHash, server_name: str) -> None:
+    def __init__(self, connection: SSL.Connection, target: KeyHash, server_name: str, protocol: bytes = ALPN_2) -> None:
         self.key_hash: KeyHash | None = None
+        self._protocol = protocol
         self.identity, self.key = bytes.fromhex(server_name), target.psk
         self._connection = connection
         self._target, self._knows_originals = target, server_name == str(target)
@@ -96,8 +97,8 @@ class Visiting:
             raise
         if not psk.taken(self._connection) and not self._knows_originals:
             raise PeerError(_NO_PSK)
-        if psk.taken(self._connection) and self._connection.get_alpn_proto_negotiated() != ALPN_2:
-            raise PeerError("whoever answers there does not speak hardline/2")
+        if psk.taken(self._connection) and self._connection.get_alpn_proto_negotiated() != self._protocol:
+            raise PeerError(f"whoever answers there does not speak {self._protocol.decode()}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ class Accepting:
         return True
 
 
-def exporter(connection: SSL.Connection, purpose: Purpose, service: KeyHash) -> bytes:
+def exporter(connection: SSL.Connection, purpose: Purpose, service: KeyHash | None) -> bytes:
     """The connection's own bytes that a proof of `purpose` signs (RFC 8446, section 7.5)."""
-    return connection.export_keying_material(purpose.exporter_label, EXPORTER_SIZE, service.digest)
+    context = b"" if service is None else service.digest
+    return connection.export_keying_material(purpose.exporter_label, EXPORTER_SIZE, context)

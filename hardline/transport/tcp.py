@@ -41,8 +41,9 @@ _RESETS, _ENDS = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)  # struct ling
 
 _BYTES_RECEIVED = 128  # where struct tcp_info has its tcpi_bytes_received
 
-# Silent for a minute, then asked every 15 s: who answers none of four is gone.  TCP_KEEPALIVE is macOS's name.
-_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+# Silent for so long, then asked every 15 s: who answers none of four is gone.  TCP_KEEPALIVE is macOS's name.
+_IDLE = ("TCP_KEEPIDLE", "TCP_KEEPALIVE")
+_KEEP_ALIVE = {"TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
 class TcpStream(asyncio.BufferedProtocol):
@@ -80,16 +81,21 @@ class TcpStream(asyncio.BufferedProtocol):
         """This end's address."""
         return Endpoint(*self.transport.get_extra_info("sockname")[:2])
 
-    def when_heard(self, tell: Callable[[TcpStream], None]) -> None:
-        """Have `tell` called once, when there is something to `receive`: bytes, the end, or a failure."""
+    def when_heard(self, tell: Callable[[TcpStream], None], beyond: int = 0) -> None:
+        """Have `tell` called once, when there are more than `beyond` bytes to `receive`, or the end, or a failure."""
         self._tell = tell
-        if self._inbox.size or self._inbox.ended:
+        if self._inbox.size > beyond or self._inbox.ended:
             self._heard()
 
     @property
     def heard(self) -> bytes:
         """What has come and was not received yet."""
         return self._inbox.waiting
+
+    @property
+    def ended(self) -> bool:
+        """Nothing will come behind what is `heard`."""
+        return self._inbox.ended
 
     def forget_heard(self) -> None:
         """It was received, in another way."""
@@ -155,6 +161,20 @@ class TcpStream(asyncio.BufferedProtocol):
         self._reading.release(_FULL)
         self._inbox.let_go()
         return self._inbox.drain(), self._inbox.ended
+
+    def detach(self) -> tuple[socket.socket, bytes, bool]:
+        """Take the socket away from the event loop; return it, what was read and not taken, and whether the end was
+        seen.
+
+        This stream is dead afterwards, and what it had not written yet is lost; the caller closes the socket.
+        Raises OSError where there is no descriptor for it.
+        """
+        raw = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+        raw.setblocking(False)
+        early, ended = self._inbox.drain(), self._inbox.ended
+        self._handed_over, self._tell = True, None
+        self.transport.abort()  # closes the loop's own descriptor, of which the other end hears nothing
+        return raw, early, ended
 
     def take_back(self, *, paused: bool, ended: bool) -> None:
         """Undo `hand_over`: the new owner used nothing of what it was given.
@@ -358,14 +378,15 @@ def _happened(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def keep_alive(raw: socket.socket) -> None:
-    """Have the kernel ask now and then whether the other machine is still there: without power it says no goodbye.
+def keep_alive(raw: socket.socket, *, idle: int = 60) -> None:
+    """Have the kernel ask, after `idle` seconds of silence, whether the other machine is still there: without power it
+    says no goodbye.
 
     TCP_USER_TIMEOUT is not set: it would also end connections whose other end is there and does not read.
     """
     with contextlib.suppress(OSError):
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEP_ALIVE.items():
+        for name, value in {**_KEEP_ALIVE, **dict.fromkeys(_IDLE, idle)}.items():
             if hasattr(socket, name):
                 raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 

@@ -27,7 +27,7 @@ from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.brake import Brake
 from hardline.transport.buffers import Buffers
 from hardline.transport.engine import FRUITLESS, MOST_OVERHEAD, PIECE, Engine, Scratch, Stand, reason
-from hardline.transport.handshake import Accepting, ByCertificate, Handshake, Names, Visiting, exporter
+from hardline.transport.handshake import ALPN_2, Accepting, ByCertificate, Handshake, Names, Visiting, exporter
 from hardline.transport.inbox import Inbox
 from hardline.transport.native import best_engine
 from hardline.transport.outlet import push
@@ -106,12 +106,14 @@ class TlsStream(asyncio.BufferedProtocol):
         server_name: str | None = None,
         *,
         target: KeyHash | None = None,
+        protocol: bytes = ALPN_2,
         names: Names | None = None,
         engine: Callable[[SSL.Connection], Engine] = best_engine,
     ) -> TlsStream:
         """Shake hands over `tcp`, which this stream owns from now on: as client with a `server_name`, else as server.
 
-        With a `target`, as its visitor; with `names`, as the host that has them; else as `context` says.
+        With a `target`, as its visitor, who speaks `protocol`; with `names`, as the host that has them; else as
+        `context` says.
 
         Raises PeerError when the peer does not speak TLS as we do or is not the target, ConnectionLost when it went
         away.  No time limit inside.  Cancelled or failed, it leaves no connection behind.
@@ -124,7 +126,7 @@ class TlsStream(asyncio.BufferedProtocol):
             connection.set_tlsext_host_name(server_name.encode("ascii"))
         handshake: Handshake = ByCertificate(connection)
         if target is not None and server_name is not None:
-            handshake = Visiting(connection, target, server_name)
+            handshake = Visiting(connection, target, server_name, protocol)
         elif names is not None:
             handshake = Accepting(connection, names)
         stream = cls(engine(connection), handshake)
@@ -153,7 +155,7 @@ class TlsStream(asyncio.BufferedProtocol):
         """hardline/2: the service that this connection leads to, proven by its host; None for hardline/1."""
         return self._handshake.key_hash
 
-    def exporter(self, purpose: Purpose, service: KeyHash) -> bytes:
+    def exporter(self, purpose: Purpose, service: KeyHash | None = None) -> bytes:
         """What a proof of `purpose` for this connection signs (docs/PROTOCOL.md 2.2)."""
         return exporter(self._engine.connection, purpose, service)
 
@@ -186,15 +188,19 @@ class TlsStream(asyncio.BufferedProtocol):
 
     async def send(self, data: bytes) -> None:
         """As ByteStream.send."""
+        self.put(data)
+        while self.blocked:
+            self._room = self._room or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+            self._raise_if_unusable()
+
+    def put(self, data: bytes) -> None:
+        """Queue `data`, however much waits already: look at `blocked`.  Raises ConnectionLost as `send`."""
         self._raise_if_unusable()
         step = self.record_limit or len(data) or 1
         for start in range(0, len(data), step):
             self._engine.encrypt_bytes(data[start : start + step])
             self._to_wire()
-        while self.blocked:
-            self._room = self._room or asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._room)
-            self._raise_if_unusable()
 
     async def send_eof(self) -> None:
         """As ByteStream.send_eof, by TLS's close_notify, which in TLS 1.3 ends one direction only."""
