@@ -3,9 +3,8 @@
     load ──▶ visitor ══ TLS 1.3 ══▶ host ──▶ origin        each contestant in turn, round after round
 
 Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json (with --lab in
-results-lab-last.json, with --reach in results-reach-last.json, with --hostile in results-hostile-last.json).  Exit
-code 0: all was measured, whatever the verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps
-running.
+results-lab-last.json, and so with --reach, --relay and --hostile).  Exit code 0: all was measured, whatever the
+verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps running.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ import hostile
 import lab
 import load
 import profiles
+import relay
 import table
 from contestants import Contestant, Direct, Hardline, HardlinePython
 from daemons import Broken
@@ -48,6 +48,7 @@ RESULTS = _HERE / "results-last.json"
 HOSTILE_RESULTS = _HERE / "results-hostile-last.json"
 LAB_RESULTS = _HERE / "results-lab-last.json"
 REACH_RESULTS = _HERE / "results-reach-last.json"
+RELAY_RESULTS = _HERE / "results-relay-last.json"
 _BESIDE = ("hardline-python", "stunnel", "haproxy", "ssh", "original", "direct")  # hardline and nginx, in the table
 NAMES = (*EACH_ROUND, "memory", *ONCE)
 _TROUBLE = (Broken, OSError, subprocess.SubprocessError)
@@ -153,6 +154,8 @@ def main() -> int:
             import reach  # only here: it needs what the tests need
 
             rows, figures, errors = reach.run(Path(place), stack, rounds, options.idle)
+        elif options.relay:
+            rows, figures, errors = relay.run(Path(place), stack, rounds)
         else:
             rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
     others = [name for name in _BESIDE if name in figures]
@@ -163,7 +166,8 @@ def main() -> int:
         print(f"\n{engines}")
     if lowest := table.above_the_floor(rows, figures):
         print(f"\n{lowest}")
-    _keep(LAB_RESULTS if options.lab else REACH_RESULTS if options.reach else RESULTS, rows, figures, errors, rounds)
+    kept = {options.lab: LAB_RESULTS, options.reach: REACH_RESULTS, options.relay: RELAY_RESULTS}
+    _keep(kept.get(True, RESULTS), rows, figures, errors, rounds)
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
     return 1 if errors else 0
@@ -233,6 +237,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--original", action="store_true", help="also hardline 0.0.16, installed from PyPI (root)")
     parser.add_argument("--reach", action="store_true", help="instead: finding hosts anywhere (root, as the tests)")
+    parser.add_argument("--relay", action="store_true", help="instead: what passing bytes on costs a relay")
     parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="with --reach: seconds of doing nothing")
     parser.add_argument(
         "--hostile",

@@ -44,7 +44,14 @@ def _run(arguments: Sequence[str] | None) -> int:
             _help(parser, options.about)
         case "version":
             write(f"hardline {__version__}")
-        case "status" | "ls" | "lan":
+        case "relay" if options.use:
+            _use_relay(options)
+        case "relay" if options.drain:
+            _ask(options, "drain_relay")
+            write(
+                "this relay takes nobody new: those whom it serves go elsewhere, and it may be stopped in five minutes"
+            )
+        case "status" | "ls" | "lan" | "relay":
             _show(options)
         case "share":
             _share(options)
@@ -141,6 +148,15 @@ def _add_pac(parser: terminal.Parser) -> None:
     )
 
 
+def _add_relay(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument(
+        "--use", metavar="HOST:PORT#KEYHASH", help="be reached by that relay: write it into the settings"
+    )
+    parser.add_argument("--drain", action="store_true", help="take nobody new, before it is stopped")
+    parser.add_argument("--config", type=terminal.whole_path, metavar="FILE", help="the daemon's settings file")
+
+
 def _as_typed(path: str) -> str:
     terminal.whole_path(path)
     return path
@@ -156,6 +172,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "ls": ("what is shared here, what the network offers, which hosts are known", _add_json),
     "lan": ("what the local network offers", _add_json),
     "status": ("services, sessions and the paths they use", _add_json),
+    "relay": ("the relay that this node is, and those by which it is reached", _add_relay),
     "fileserver": ("serve a directory on this machine, without any tunnel", _add_fileserver),
     "pac": ("print the proxy file for programs that do not know *.localhost", _add_pac),
     "version": ("print the version", lambda parser: None),
@@ -216,6 +233,8 @@ def _show(options: argparse.Namespace) -> None:
                 lines = tables.status_lines(whole)
             case "lan":
                 lines = tables.offer_lines(whole)
+            case "relay":
+                lines, whole = tables.relay_lines(whole), whole["relays"]
             case _:
                 status, offers = whole, _ask(options, "lan")
                 whole = tables.ls_blocks(status, offers)
@@ -237,6 +256,27 @@ def _remove(options: argparse.Namespace) -> None:
 
     removed = _ask(options, "remove", name=options.name)
     write(f"removed {plain(removed['name'])}; its certificate stays: share the same again, and its URL comes back")
+
+
+def _use_relay(options: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from hardline import certificates
+    from hardline.errors import ConfigError, HardlineError
+    from hardline.places import default_places
+    from hardline.settings.relays import use_relay
+    from hardline.showable import plain
+
+    config = Path(options.config) if options.config else default_places().config
+    if config is None:
+        raise ConfigError("there is no place for a settings file", hint="name one: --config FILE")
+    new = use_relay(config, options.use)
+    write(f"{'written into' if new else 'already in'} {plain(str(config))}")
+    if new:
+        _talk("restart hardlined to be registered there")
+    with contextlib.suppress(HardlineError):
+        node = certificates.load(_datadir(options) / "node.cert").key_hash
+        _talk(f"the relay's owner has to allow this node: in hardline.ini there, [Relay] allow = {node}")
 
 
 def _share(options: argparse.Namespace) -> None:

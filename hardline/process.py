@@ -23,7 +23,7 @@ from hardline import log
 from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.files import why
 from hardline.memory import keep_small
-from hardline.node.node import Node
+from hardline.node.node import LIVE, Node
 from hardline.notify import notify
 from hardline.places import Places, default_places
 from hardline.settings.directory import read_ini
@@ -174,7 +174,7 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
                 log.event("service.offered", title=service.title, service=service.key_hash.short)
             tasks.start(keep_small(), "memory")
             tasks.start(_keep_told(node), "status")
-            tasks.start(_keep_reading(reload, settings, read_again), "settings")
+            tasks.start(_keep_reading(reload, node, settings, read_again), "settings")
         await told_to_stop
         starting.cancel()
         await asyncio.wait([starting])
@@ -200,7 +200,9 @@ async def _keep_told(node: Node) -> None:
             notify(STATUS=told)
 
 
-async def _keep_reading(told: asyncio.Event, settings: NodeSettings, read_again: Callable[[], NodeSettings]) -> None:
+async def _keep_reading(
+    told: asyncio.Event, node: Node, settings: NodeSettings, read_again: Callable[[], NodeSettings]
+) -> None:
     """Read the settings file whenever `told`; what can change while it runs does, and the log says what cannot.
 
     A file with a mistake changes nothing.
@@ -217,12 +219,14 @@ async def _keep_reading(told: asyncio.Event, settings: NodeSettings, read_again:
             if now.log != settings.log:
                 log.set_up(now.log.level, now.log.format)
             changed = changed_keys(settings, now)
-            live = [key for key in changed if key.startswith("[Log]")]
+            node.settings_changed(now)
+            live = [key for key in changed if key.startswith("[Log]") or key in LIVE]
             waiting = [key for key in changed if key not in live]
             log.event("settings.read", changed=", ".join(live) or None)
             if waiting:
                 log.warning("settings.waiting", changed=", ".join(waiting), hint="restart hardlined")
-            settings = dataclasses.replace(settings, log=now.log)
+            relay = dataclasses.replace(settings.relay, allow=now.relay.allow, deny=now.relay.deny)
+            settings = dataclasses.replace(settings, log=now.log, relay=relay)
         notify(READY="1")
 
 

@@ -158,6 +158,11 @@ class Reach:
             self._offered = offered
             self._publisher.changed()
 
+    def relays_changed(self) -> None:
+        """Services are reached by other relays than before."""
+        if self._publisher is not None:
+            self._publisher.changed()
+
     def said(self, source: Endpoint, reached: str) -> None:
         """A visitor at `source` told where it reached this node."""
         if self._reached.said(source, reached):

@@ -16,7 +16,7 @@ from hardline.discovery.asked import AskedAddress
 from hardline.discovery.reached import Reached
 from hardline.discovery.roaming import NetworkWatch
 from hardline.identity import KeyHash
-from hardline.routes import Endpoint
+from hardline.routes import Endpoint, Via
 from hardline.settings.node import NodeSettings
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class ReachParts:
     """The parts, as reach.Parts wants them.
 
     `instance` is the secret that tells this node from others with the same certificate, `protocol_of` what a host was
-    heard to speak, "" for none.
+    heard to speak, "" for none, `via` by which relays a service is reached,
+    `relays` at which of them by its own name.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class ReachParts:
         node: Identity,
         instance: str,
         protocol_of: Callable[[KeyHash], Awaitable[str]],
+        via: Callable[[KeyHash], Sequence[Via]],
+        relays: Callable[[KeyHash], Sequence[Endpoint]],
     ) -> None:
         self._settings, self._datadir, self._node, self._instance = settings, datadir, node, instance
-        self._protocol_of = protocol_of
+        self._protocol_of, self._via, self._relays = protocol_of, via, relays
 
     def watch(self, happened: Callable[[bool], None]) -> NetworkWatch:
         """This machine's addresses."""
@@ -92,4 +95,6 @@ class ReachParts:
         """Who publishes services there."""
         from hardline.dht.publisher import Publisher
 
-        return Publisher(table, services=services, hosts=hosts, instance=self._instance)
+        return Publisher(
+            table, services=services, hosts=hosts, instance=self._instance, via=self._via, relays=self._relays
+        )

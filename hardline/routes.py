@@ -19,9 +19,13 @@ from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash
 
 MAX_HOSTS = 16  # docs/PROTOCOL.md 7.3: what one list may name
+MAX_VIA = 3  # relays that one list may name
 REMEMBERED = "remembered"  # the finder that is this node's own memory
 LOWEST_TOLD, HTTPS = 1024, 443  # docs/PROTOCOL.md 7.2: the ports that are dialled where others name them
 
+_NAMED = "named"
+_MAX_TEXT = 300  # characters of an endpoint
+_HANDLE = re.compile(r"[0-9a-f]{40}\Z")
 _PORT = re.compile(r"[0-9]{1,5}\Z")
 _SCOPE = re.compile(r"[a-zA-Z0-9_.-]{1,32}\Z")  # a name or a number of an interface
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,62})(\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?\Z")
@@ -112,7 +116,26 @@ class Plain:
     other."""
 
 
-ServerName = Code | Plain
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """The TLS server name is what a relay knows the host by (docs/PROTOCOL.md 9.3): 40 hex digits."""
+
+    name: str
+
+
+ServerName = Code | Plain | Handle
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Via:
+    """A relay, and the name by which it knows a host (docs/PROTOCOL.md 9.3)."""
+
+    endpoint: Endpoint
+    name: str
+
+    def candidate(self, found_by: FoundBy) -> Candidate:
+        """The way by it."""
+        return Candidate(self.endpoint, PathKind.RELAYED, found_by, Handle(self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +161,29 @@ class Candidate:
 def via(kind: PathKind) -> str:
     """The kind of path under the name that status has had for it from the beginning."""
     return "RELAY" if kind is PathKind.RELAYED else kind.name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RelayAddress:
+    """Where a relay is, and the key hash of its node, which is no right to visit anything.
+
+    One that is `named` is the owner's own: it may learn the names of his services.
+    """
+
+    endpoint: Endpoint
+    key_hash: KeyHash
+    named: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `host:port#KEYHASH`, and ` named` behind it.  Raises PeerError, BadKeyHash."""
+        words = text.split()
+        named = words[1:] == [_NAMED]
+        endpoint, _, key_hash = (words[0] if named or len(words) == 1 else text).partition("#")
+        return cls(Endpoint.parse(endpoint), KeyHash.parse(key_hash), named)
+
+    def __str__(self) -> str:
+        return f"{self.endpoint}#{self.key_hash}{f' {_NAMED}' if self.named else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +220,7 @@ class RememberedHost:
     protocol: str = ""
     first_seen: int = 0
     last_seen: int = 0
+    relayed: tuple[Via, ...] = ()
 
 
 class Finder(Protocol):
@@ -215,6 +262,24 @@ def parse_wan_hosts(text: str) -> list[Endpoint]:
         if endpoint not in found:
             found.append(endpoint)
     return found[:MAX_HOSTS]
+
+
+def parse_via(entries: object) -> tuple[Via, ...]:
+    """Read a list of `[endpoint, name]`, most wanted first: what is none is left out, at most MAX_VIA are read."""
+    found: dict[Via, None] = {}
+    for entry in entries[: 4 * MAX_VIA] if isinstance(entries, list) else ():
+        match entry:
+            case [str(endpoint), str(name)] if len(endpoint) <= _MAX_TEXT and _HANDLE.match(name):
+                try:
+                    found[Via(Endpoint.parse(endpoint), name)] = None
+                except PeerError:
+                    continue
+    return tuple(found)[:MAX_VIA]
+
+
+def format_via(found: Sequence[Via]) -> list[list[str]]:
+    """The list that `parse_via` reads."""
+    return [[str(one.endpoint), one.name] for one in found]
 
 
 def format_wan_hosts(hosts: Sequence[Endpoint]) -> str:

@@ -22,6 +22,10 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     if status["outside"]["advice"]:
         yield f"  advice    {plain(status['outside']['advice'])}"
     yield f"  dht       {_dht(status['outside']['dht'])}"
+    for relay in status["relays"]["used"]:
+        yield f"  relay     {_relay_used(relay)}"
+    if status["relays"]["served"]:
+        yield f"  serves    {_relay_served(status['relays']['served'])}"
     for note in status["notes"]:
         yield f"  note      {plain(note)}"
     for service in status["services"]:
@@ -44,6 +48,30 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(peer["last_seen"]))
         where = f"at {peer['endpoint']}, {peer['protocol']}" if peer["endpoint"] else "no address yet"
         yield f"  {plain(peer['title']) or peer['key_hash']}  {where}, last seen {seen}"
+
+
+def relay_lines(status: dict[str, Any]) -> Iterator[str]:
+    """`hardline relay`."""
+    relays, node = status["relays"], status["node"]
+    if relays["served"]:
+        told = [each["endpoint"] for each in status["outside"]["endpoints"]]
+        port = node["p2p"][0].rpartition(":")[2]
+        where = told[0] if told else f"YOUR-PUBLIC-ADDRESS:{port}"
+        yield f"this node is a relay: {_relay_served(relays['served'])}"
+        for why, count in relays["served"]["refused"].items():
+            yield f"  refused   {count} ({plain(why)})"
+        yield "who wants to be reached by it writes into hardline.ini"
+        yield "  [Relay]"
+        yield f"  use = {where}#{node['key_hash']}"
+    else:
+        yield "this node is no relay ([Relay] enabled = yes makes it one)"
+    yield "this host is reached by" if relays["used"] else "this host uses no relay (hardline relay --use LINE does)"
+    for relay in relays["used"]:
+        yield f"  {_relay_used(relay)}"
+        if relay["state"] == "refused":
+            yield f"    its owner has to write  allow = {node['key_hash']}"
+        if relay["contact"]:
+            yield f"    its owner: {plain(relay['contact'])}"
 
 
 def offer_lines(offers: list[dict[str, Any]]) -> Iterator[str]:
@@ -150,6 +178,8 @@ def _session(session: dict[str, Any]) -> Iterator[str]:
     yield f"  {session['role']} {plain(session['title']) or session['label']} {way} ({how})"
     for why in session.get("passed_over", ()):
         yield f"    no better path: {plain(why)}"
+    if session.get("next_look_s") is not None:
+        yield f"    looks for a better one in {session['next_look_s']:.0f} s"
     if session["sent"] is not None:
         moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
         yield f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s"
@@ -167,6 +197,23 @@ def _dht(dht: dict[str, Any] | None) -> str:
     if node["phase"] == "idle":
         return "asleep: nobody has asked it yet"
     return f"not connected{': ' + plain(node['reason']) if node['reason'] else ''}"
+
+
+def _relay_used(relay: dict[str, Any]) -> str:
+    state = relay["state"]
+    if state == "registered":
+        state = f"{relay['tested']} of {relay['names']} names reached through it"
+    elif state == "idle":
+        state = "not used: nothing is shared"
+    problem = f": {plain(relay['problem'])}" if relay["problem"] else ""
+    return f"{plain(relay['endpoint'])}, {state}{problem}"
+
+
+def _relay_served(served: dict[str, Any]) -> str:
+    what = (
+        f"{served['nodes']} nodes, {served['names']} names, {served['pairs']} visits, {_size(served['passed'])} passed"
+    )
+    return f"{what}, takes nobody new" if served["draining"] else what
 
 
 def _size(count: int) -> str:

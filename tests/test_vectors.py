@@ -16,9 +16,11 @@ from hardline.errors import BadKeyHash, BadLabel, PeerError
 from hardline.identity import KeyHash, Label
 from hardline.proof import HOST, VISITOR, ProofReader, Prover
 from hardline.relay.clienthello import ClientHello, read_client_hello
-from hardline.relay.messages import Hello, Kind, Message, Register, encode, parse
+from hardline.relay.handles import handle_of, make_handle, periods
+from hardline.relay.lines import Line, Verb, encode_line, read_line
+from hardline.relay.messages import Hello, Kind, Message, Register, encode, encode_go, parse, parse_go
 from hardline.relay.proofs import NODE, check_registration, prove_registration
-from hardline.routes import parse_wan_hosts
+from hardline.routes import parse_via, parse_wan_hosts
 from hardline.session import yamux
 from hardline.session.hello import (
     HelloReader,
@@ -222,7 +224,7 @@ def test_a_visitor_that_says_who_it_is(vector):
 
 @vectors("4-hello", "host")
 def test_the_hosts_hello(vector):
-    ours = HostHello(vector["wan_hosts"], vector["title"], vector["instance"])
+    ours = HostHello(vector["wan_hosts"], vector["title"], vector["instance"], parse_via(vector.get("via")))
     assert ours.encode().hex() == vector["line"]
     assert parse_host_hello(line_of(vector)) == ours
 
@@ -433,3 +435,21 @@ def test_a_line_that_ends_a_control_connection(vector):
     with pytest.raises(PeerError):
         parse(line_of(vector))
     assert line_of(vector).decode() in PROTOCOL
+
+
+@vectors("9-relay", "handles")
+def test_the_handle_of_a_service(vector):
+    key, relay = vector["private_key_pem"].encode(), KeyHash.parse(vector["relay"])
+    ours = make_handle(key, vector["secret"], relay, periods(vector["day"])[0])
+    assert ours.certificate.hex() == vector["der"]
+    assert handle_of(ours) == vector["key_hash"]
+
+
+@vectors("9-relay", "joins")
+def test_a_line_that_joins(vector):
+    line = bytes.fromhex(vector["hex"])
+    assert encode_line(Verb(vector["verb"]), vector["rest"]) == line
+    assert read_line(line + b"more") == Line(Verb(vector["verb"]), vector["rest"], len(line))
+    assert line.decode().strip() in PROTOCOL
+    if vector["verb"] == "GO":
+        assert encode_go(parse_go(vector["rest"])) == vector["rest"]

@@ -91,7 +91,7 @@ class DhtFinder:
             if with_originals:
                 search.start(self._read_plain(plain_key(target, day), search), signed=False)
         search.start(self._give_up_unconnected(search), signed=False)
-        patient_until, told = loop.time() + PLAIN_AFTER, set[Endpoint]()
+        patient_until, told = loop.time() + PLAIN_AFTER, set[Endpoint | Candidate]()
         try:
             while len(told) < MAX_CANDIDATES:
                 if search.has_record and not told:
@@ -101,6 +101,10 @@ class DhtFinder:
                     if endpoint not in told and len(told) < MAX_CANDIDATES:
                         told.add(endpoint)
                         yield self._candidate(endpoint, signed)
+                for candidate in search.take_relayed():
+                    if candidate not in told and len(told) < MAX_CANDIDATES:
+                        told.add(candidate)
+                        yield candidate
                 if search.unconnected and not told:
                     raise NotConnected("nobody there to ask: no node of it answers, and no proxy")
                 if over:
@@ -161,7 +165,12 @@ class DhtFinder:
             self._counts["dropped"] += 1
             return
         self._counts["records"] += 1
-        search.found_record(record.instance, believable(record.hosts, self._ours(), signed=True))
+        ours = self._ours()
+        there = set(believable([*(one.endpoint for one in record.via), *record.relays], ours, signed=True))
+        by = FoundBy(self.name, Trust.SIGNED)
+        relayed = [one.candidate(by) for one in record.via if one.endpoint in there]
+        relayed += [Candidate(at, PathKind.RELAYED, by) for at in record.relays if at in there]
+        search.found_record(record.instance, believable(record.hosts, ours, signed=True), relayed)
 
 
 class _Search:
@@ -175,6 +184,7 @@ class _Search:
         self.has_record = False
         self._signed: dict[str, list[Endpoint]] = {}  # by instance
         self._plain: list[Endpoint] = []
+        self._relayed: list[Candidate] = []
         self._happened = asyncio.Event()
 
     def start(self, reading: Coroutine[Any, Any, None], *, signed: bool) -> None:
@@ -187,10 +197,11 @@ class _Search:
 
         self._tasks.start(reading, "record" if signed else "original").add_done_callback(ended)
 
-    def found_record(self, instance: str, endpoints: list[Endpoint]) -> None:
+    def found_record(self, instance: str, endpoints: list[Endpoint], relayed: list[Candidate]) -> None:
         """A record that holds, no older than the last of its instance: what nobody signed is not wanted any more."""
         self.has_record = True
         self._signed[instance] = endpoints
+        self._relayed += relayed
         self._happened.set()
 
     def found_plain(self, endpoints: list[Endpoint]) -> None:
@@ -206,6 +217,11 @@ class _Search:
         self._signed.clear()
         if with_plain and not self.has_record:
             found += [(endpoint, False) for endpoint in self._plain]
+        return found
+
+    def take_relayed(self) -> list[Candidate]:
+        """The ways by relays that may be told now."""
+        found, self._relayed = self._relayed, []
         return found
 
     @property

@@ -37,7 +37,7 @@ from hardline.dht.record import (
 from hardline.dht.table import NotStored, Table
 from hardline.errors import PeerError
 from hardline.identity import KeyHash, instance_name
-from hardline.routes import Endpoint, format_wan_hosts
+from hardline.routes import Endpoint, Via, format_wan_hosts
 from hardline.tasks import TaskSet
 
 REPEATS = (10.0, 60.0, 300.0)  # seconds until the next time, after the first, the second, and every other success
@@ -73,9 +73,9 @@ class _Entry:
 class Publisher:
     """Publishes `services`, and keeps them published.
 
-    `services` and `hosts` are asked whenever something is announced: what is offered, and where this node can be
-    reached, the best first.  `instance` is the secret by which this host is told apart (docs/PROTOCOL.md 4.2), `clock`
-    seconds since 1970.
+    `services`, `hosts`, `via` and `relays` are asked whenever something is announced: what is offered, where this node
+    can be reached, the best first, and by which relays a service is, at which of them by its own name.
+    `instance` is the secret by which this host is told apart (docs/PROTOCOL.md 4.2), `clock` seconds since 1970.
     """
 
     def __init__(
@@ -85,12 +85,14 @@ class Publisher:
         services: Callable[[], Sequence[Published]],
         hosts: Callable[[], Sequence[Endpoint]],
         instance: str,
+        via: Callable[[KeyHash], Sequence[Via]] = lambda service: (),
+        relays: Callable[[KeyHash], Sequence[Endpoint]] = lambda service: (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._services = services
         self._hosts = hosts
-        self._instance = instance
+        self._instance, self._via, self._relays = instance, via, relays
         self._clock = clock
         self._entries: dict[KeyHash, _Entry] = {}
         self._last_issued = 0
@@ -128,7 +130,8 @@ class Publisher:
         """
         entry = self._entry(service)
         entry.hosts, entry.plain = publishable(at, signed=True)[:MAX_HOSTS], False
-        if not entry.hosts:
+        via, relays = tuple(self._via(service)), tuple(self._relays(service))
+        if not entry.hosts and not via and not relays:
             entry.problem = "no address is known that visitors could reach"
             return REPEATS[-1]
         now = self._clock()
@@ -138,8 +141,9 @@ class Publisher:
             instance_name(self._instance, entry.published.identity.key_hash),
             self._last_issued,
             tuple(entry.hosts),
-            (),
+            relays,
             entry.published.identity.der,
+            via,
         )
         try:
             await self._put(entry, service, record, now)
@@ -150,7 +154,7 @@ class Publisher:
             raise
         entry.problem, entry.announced = "", now
         tell, entry.told = log.debug if entry.told == entry.hosts else log.event, entry.hosts
-        tell("dht.announced", service=service.short, hosts=format_wan_hosts(entry.hosts))
+        tell("dht.announced", service=service.short, hosts=format_wan_hosts(entry.hosts), relays=len(via))
         if not await self._is_there(service, record):
             log.warning("dht.not_read_back", service=service.short)
             return min(UNREAD, until_days_change(now))
@@ -214,7 +218,8 @@ class Publisher:
 
     async def _put(self, entry: _Entry, name: KeyHash, record: Record, now: float) -> None:
         key = entry.published.identity.private_key_pem
-        plain = format_wan_hosts(publishable(entry.hosts, signed=False)) if entry.published.legacy else ""
+        reached = [*entry.hosts, *record.relays]
+        plain = format_wan_hosts(publishable(reached, signed=False)) if entry.published.legacy else ""
         values, failure = list[tuple[Key, bytes]](), None
         for day in days(now):
             if plain:

@@ -26,11 +26,11 @@ from nacl.secret import SecretBox
 
 from hardline.errors import PeerError
 from hardline.identity import KEY_HASH_SIZE, SECONDS_PER_DAY, KeyHash, utc_day
-from hardline.routes import Endpoint
+from hardline.routes import MAX_VIA, Endpoint, Via, format_via, parse_via
 from hardline.signatures import CannotSign, is_ed25519, sign, signing_key, verify
 
 MAX_HOSTS, MAX_RELAYS = 4, 3
-MAX_RECORD, MAX_RECORD_ED25519 = 4096, 1024
+MAX_RECORD, MAX_RECORD_ED25519 = 4096, 1200
 MAX_ENDPOINT_TEXT = 300
 CLOCK_TOLERANCE = 3 * 3600.0  # seconds
 NEIGHBOUR_WINDOW = 3600.0  # seconds from midnight UTC within which two days count
@@ -55,6 +55,7 @@ class Record:
     hosts: tuple[Endpoint, ...]
     relays: tuple[Endpoint, ...]
     certificate: bytes
+    via: tuple[Via, ...] = ()
 
 
 # ── where ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -99,7 +100,7 @@ def info_hash(text: str) -> Key:
 def seal(record: Record, private_key_pem: bytes, nonce: bytes) -> bytes:
     """Sign and seal; `nonce` is 24 random bytes, never used twice.
 
-    Endpoints are left out, from the end of the longer list, until the rest is small enough.
+    What is too much is left out, from the end: of the relays, then of `via`, then of the hosts.
 
     Raises Unpublishable for a kind of key that has no signature here, and for a certificate that is too big.
     """
@@ -108,19 +109,24 @@ def seal(record: Record, private_key_pem: bytes, nonce: bytes) -> bytes:
     except CannotSign as failure:
         raise Unpublishable(str(failure)) from None
     limit = MAX_RECORD_ED25519 if isinstance(key, ed25519.Ed25519PrivateKey) else MAX_RECORD
-    hosts, relays = list(record.hosts[:MAX_HOSTS]), list(record.relays[:MAX_RELAYS])
+    hosts, relays, via = (
+        list(record.hosts[:MAX_HOSTS]),
+        list(record.relays[:MAX_RELAYS]),
+        list(record.via[:MAX_VIA]),
+    )
     while True:
-        body = _body(record, hosts, relays)
+        body = _body(record, hosts, relays, via)
         text = _canonical({"body": body, "sig": _base64(sign(key, _SIGNED + _canonical(body)))})
         sealed = bytes(_box(KeyHash.of_certificate(record.certificate)).encrypt(text, nonce))
         if len(sealed) <= limit:
             return sealed
-        if len(hosts) + len(relays) <= 1:
+        if len(hosts) + len(relays) + len(via) <= 1:
             raise Unpublishable(f"the certificate makes a record of {len(sealed)} bytes, at most {limit} are possible")
-        (relays if len(relays) > len(hosts) else hosts).pop()
+        last: list[Any] = relays or via or hosts
+        last.pop()
 
 
-def _body(record: Record, hosts: Sequence[Endpoint], relays: Sequence[Endpoint]) -> dict[str, Any]:
+def _body(record: Record, hosts: Sequence[Endpoint], relays: Sequence[Endpoint], via: Sequence[Via]) -> dict[str, Any]:
     return {
         "v": VERSION,
         "instance": record.instance,
@@ -128,7 +134,7 @@ def _body(record: Record, hosts: Sequence[Endpoint], relays: Sequence[Endpoint])
         "hosts": [str(endpoint) for endpoint in hosts],
         "relays": [str(endpoint) for endpoint in relays],
         "cert": _base64(record.certificate),
-    }
+    } | ({"via": format_via(via)} if via else {})
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -195,6 +201,7 @@ def _record(body: dict[str, Any]) -> Record:
         _endpoints(body.get("hosts"), MAX_HOSTS),
         _endpoints(body.get("relays"), MAX_RELAYS),
         _from_base64(certificate),
+        parse_via(body.get("via")),
     )
 
 

@@ -40,6 +40,7 @@ class Actions:
     """The actions of one node.
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
+    `drain_relay` has the relay of this node take nobody new;
     `runs` says whether there is anybody to ask.
     """
 
@@ -55,13 +56,14 @@ class Actions:
         near: Callable[[], Sequence[Browses]],
         door_port: Callable[[], int],
         snapshot: Callable[[], Awaitable[Snapshot]],
+        drain_relay: Callable[[int], None],
         runs: Callable[[], bool],
     ) -> None:
         self._directory, self._offering = servicedir, offering
         self._own_files, self._own_listeners = own_files, own_listeners
         self._changes = changes
         self._served, self._near, self._door_port = served, near, door_port
-        self._snapshot, self._runs = snapshot, runs
+        self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
 
     async def snapshot(self) -> Snapshot:
         """The node as it is now."""
@@ -94,6 +96,11 @@ class Actions:
         gone = file.name.removesuffix(".ini")
         await self._until(lambda: all(service.name != gone for service in self._served()))
         return Removed(gone, str(file))
+
+    async def drain_relay(self, seconds: int) -> None:
+        """Have the relay of this node take nobody new; nodes go elsewhere in so many seconds.  Raises ConfigError."""
+        self._check_running()
+        self._drain_relay(seconds)
 
     async def browse(self, wait: float) -> tuple[LanOffer, ...]:
         """What others on the LAN list, after waiting `wait` seconds for their answers."""

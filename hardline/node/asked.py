@@ -10,6 +10,7 @@ from hardline.node.actions import Actions
 from hardline.node.snapshot import Json, to_json
 
 _BROWSE_WAIT = 0.5  # seconds
+_USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
 
 
 def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
@@ -28,6 +29,11 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     async def lan(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.browse(_BROWSE_WAIT))
 
+    async def drain_relay(request: Mapping[str, Json]) -> Json:
+        seconds = request.get("seconds")
+        await actions.drain_relay(seconds if type(seconds) is int and 0 <= seconds <= _LONGEST_DRAIN else _USUAL_DRAIN)
+        return {}
+
     def once_ready(handler: Handler) -> Handler:
         async def answer(request: Mapping[str, Json]) -> object:
             await ready.wait()
@@ -36,6 +42,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
+    named["drain_relay"] = drain_relay
     return {name: once_ready(handler) for name, handler in named.items()}
 
 

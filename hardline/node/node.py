@@ -44,13 +44,17 @@ from hardline.peers.remembered import Remembered
 from hardline.places import Places
 from hardline.reach import Reach
 from hardline.reachparts import ReachParts
-from hardline.routes import Endpoint
+from hardline.relay.client import Joined
+from hardline.relay.finder import RelayFinder
+from hardline.relaying import Relaying
+from hardline.routes import Endpoint, Finder
 from hardline.session.session import Session, SessionLimits
 from hardline.settings.directory import Service, ServiceDirectory
 from hardline.settings.node import NodeSettings
 from hardline.tasks import OnceAWhile, TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.transport.own import OwnListeners
+from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host
 from hardline.tunnel.local import LocalSite
@@ -61,6 +65,8 @@ DOOR_ADDRESSES = ("127.0.0.1", "::1")
 PEERS_SHOWN = 50
 BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
+
+LIVE = ("[Relay] allow", "[Relay] deny")  # settings that can change while it runs
 
 _USUAL_DOOR = 7009
 
@@ -88,6 +94,7 @@ class Node:
         self._listener: Listener | None = None
         self._visitor: Visitor | None = None
         self._door: Door | None = None
+        self._relaying: Relaying | None = None
         self._door_listener: Listener | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
@@ -102,6 +109,7 @@ class Node:
             near=lambda: self._near,
             door_port=lambda: self._door_port,
             snapshot=self._snapshot,
+            drain_relay=lambda seconds: self._relays.drain(seconds),
             runs=self._ready.is_set,
         )
         self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
@@ -137,12 +145,17 @@ class Node:
         await self._open_finders()
         await self._open_visitor(limits)
         await self._reach.start()
+        self._relays.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
         for note in settings.notes:
             log.event("settings.note", note=note)
         log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
         self._ready.set()
+
+    def settings_changed(self, now: NodeSettings) -> None:
+        """Take up what of the settings can change while this runs (LIVE)."""
+        self._relays.access_changed(now.relay)
 
     async def stop(self) -> None:
         """Let what moves come to its end, then end everything, in the reverse order of its beginning.
@@ -184,7 +197,12 @@ class Node:
         instance = await asyncio.to_thread(instance_of, self._places.datadir)
         parts = self._settings, self._places.datadir, self._identity, instance
         self._reach = Reach(
-            ReachParts(*parts, lambda target: self._remembered.protocol_of(target)),
+            ReachParts(
+                *parts,
+                lambda target: self._remembered.protocol_of(target),
+                lambda service: self._relays.via(service),
+                lambda service: self._relays.named(service),
+            ),
             public=self._settings.node.public,
             bind=self._settings.node.bind,
             services=lambda: self.offering.current,
@@ -200,16 +218,31 @@ class Node:
             instance=instance,
             site=self._site,
             whereabouts=self._reach.whereabouts.current,
+            via=lambda key_hash: self._relays.via(key_hash),
+            relays=lambda key_hash: self._relays.named(key_hash),
             reached=self._reach.said,
             own=self._own_listeners,
             changed=self.changes.tell,
         )
-        await self._serve()
-        self._closers.append(self._host.aclose)
-        self._listener = await Listener.open(
-            self._bind, self._settings.node.p2pport, self._host.accepted, what="p2pport"
+        self._relaying = relaying = Relaying(
+            self._settings.relay,
+            self._identity,
+            instance,
+            services=lambda: self.offering.current,
+            host=self._host.accepted,
+            answers_to=self._host.answers_to,
+            joined=self._joined,
+            changed=self._relays_changed,
+            drains=lambda relay: self._host.go_away_by(_between(relay)),
+            count=self._places.datadir / "relay-month.json",
+            timeout=self._settings.session.hello_timeout,
+            clock=time.time,
         )
+        await self._serve()
+        self._closers += [self._host.aclose, relaying.aclose]
+        self._listener = await Listener.open(self._bind, self._settings.node.p2pport, relaying.accepted, what="p2pport")
         self._closers.append(self._listener.aclose)
+        await relaying.open(self._bind)
         log.event("p2p.listening", at=" ".join(map(str, self._listener.endpoints)))
         self._closers.append(self._reach.aclose)
 
@@ -241,23 +274,30 @@ class Node:
             self._tasks.start(keep_running(dnssd.run, "dnssd"), "dnssd")
             self._near.append(dnssd)
             self._follow(dnssd.refresh)
-        far = [self._reach.finder] if self._reach.finder else []
+        far: list[Finder] = [self._reach.finder] if self._reach.finder else []
+        if any(relay.named for relay in settings.relay.use):
+            far.append(RelayFinder(settings.relay.use))
         self._finders = MergedFinder([own, *self._near, self._remembered, *far])
+        self._nearby = MergedFinder([own, *self._near, self._remembered])
 
     async def _open_visitor(self, limits: SessionLimits) -> None:
         settings = self._settings
-        dialer = Dialer(
-            self._finders.search,
-            clock=time.time,
-            stagger=settings.dial.stagger,
-            timeout=settings.dial.timeout,
-            is_ours=self._reach.is_ours,
-            protocol_of=self._remembered.protocol_of,
+        dialer, nearby = (
+            Dialer(
+                finders.search,
+                clock=time.time,
+                stagger=settings.dial.stagger,
+                timeout=settings.dial.timeout,
+                is_ours=self._reach.is_ours,
+                protocol_of=self._remembered.protocol_of,
+            )
+            for finders in (self._finders, self._nearby)
         )
         self._visitor = visitor = Visitor(
             dialer,
             self._remembered,
             visitor_limits(settings, limits),
+            nearby=nearby,
             changed=self.changes.tell,
         )
         self._closers.append(visitor.aclose)
@@ -286,6 +326,7 @@ class Node:
         async for _ in self.offering.watch():
             await self._serve()
             self._reach.services_changed()
+            self._relays.services_changed()
             self.changes.tell()
 
     def _follow(self, follower: Callable[[], None]) -> None:
@@ -317,7 +358,24 @@ class Node:
         if self._visitor is not None:
             self._visitor.network_changed(addresses)
         self._host.network_changed(addresses)
+        if others:
+            self._relays.network_changed()
         self.changes.tell()
+
+    @property
+    def _relays(self) -> Relaying:
+        assert self._relaying is not None, "it is opened first"
+        return self._relaying
+
+    def _relays_changed(self) -> None:
+        """By which relays this host is reached, is another."""
+        self._reach.relays_changed()
+        self.changes.tell()
+
+    def _joined(self, joined: Joined) -> None:
+        """A relay brought a visitor."""
+        between = _between(joined.relay)
+        self._host.arrived(Arrival(joined.tcp, joined.source, By.RELAY, joined.service, joined.name, between))
 
     @property
     def _addresses(self) -> set[str]:
@@ -325,7 +383,9 @@ class Node:
 
     def _listening(self) -> list[Endpoint]:
         """Where others connect, and where browsers do."""
-        return [at for listener in (self._listener, self._door_listener) if listener for at in listener.endpoints]
+        listeners = (self._listener, self._door_listener)
+        also = self._relaying.endpoints if self._relaying is not None else ()
+        return [*(at for one in listeners if one for at in one.endpoints), *also]
 
     @property
     def _door_port(self) -> int:
@@ -348,10 +408,11 @@ class Node:
                 door=tuple(map(str, self._door_listener.endpoints)) if self._door_listener else (),
                 p2p=tuple(map(str, self._listener.endpoints)),
             ),
-            outside=rows.outside(self._reach.describe()),
+            outside=rows.outside(self._reach.describe(), self._relays.used()),
+            relays=rows.relays(self._relays.used(), self._relays.served(), self._relays.passed_this_month),
             services=await self._service_states(),
             sessions=(
-                *(rows.visiting(path, now) for path in self._visitor.paths),
+                *(rows.visiting(path, now, self._visitor.next_look(path.label)) for path in self._visitor.paths),
                 *(rows.visiting_original(original, now) for original in self._visitor.originals.open),
                 *(rows.hosting(guest, services, clock) for guest in self._host.guests),
             ),
@@ -380,7 +441,7 @@ class Node:
     async def _home_page(self, html: bool, head_only: bool, ours: bool) -> bytes:
         offers = [to_object(offer) for offer in await self._home_offers.get()]
         states = [to_object(state) for state in await self._service_states()] if ours else None
-        outside = to_object(rows.outside(self._reach.describe()))
+        outside = to_object(rows.outside(self._reach.describe(), self._relays.used()))
         return home.home_page(states, offers, outside, html=html, head_only=head_only)
 
     # The end.
@@ -390,6 +451,8 @@ class Node:
         for listener in (self._listener, self._door_listener):
             if listener is not None:
                 await listener.aclose()
+        if self._relaying is not None:
+            await self._relaying.stop_accepting()
         if self._visitor is None:
             return
         self._host.go_away()
@@ -398,3 +461,8 @@ class Node:
     def _sessions(self) -> list[Session]:
         paths = self._visitor.paths if self._visitor else ()
         return [*(path.session for path in paths), *(one.session for one in self._host.guests if one.session)]
+
+
+def _between(relay: Endpoint) -> str:
+    """Who stands between this host and those whom a relay brings."""
+    return f"relay {relay}"

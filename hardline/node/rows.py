@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from hardline.identity import KeyHash, Label
@@ -16,6 +16,9 @@ from hardline.node.snapshot import (
     Outside,
     Peer,
     ProcessState,
+    Relays,
+    RelayServed,
+    RelayUsed,
     ServiceState,
     SessionState,
     StepTimes,
@@ -24,10 +27,14 @@ from hardline.node.snapshot import (
     VisitState,
 )
 from hardline.reach import WayHere
-from hardline.routes import Attempt, RememberedHost, via
+from hardline.relay.server import RelayState
+from hardline.relaying import UsedRelay
+from hardline.routes import Attempt, PathKind, RememberedHost, via
 from hardline.settings.directory import Problem, Service
+from hardline.showable import clean_title
 from hardline.transport.native import ENGINE
 from hardline.transport.native import why_not as why_not_native
+from hardline.tunnel.arrival import By
 from hardline.tunnel.guests import Guest
 from hardline.tunnel.link import Path
 from hardline.tunnel.originals import OpenOriginal
@@ -92,23 +99,51 @@ def _offered(service: Service, door_port: int, said: Facts | None, now: float, s
     )
 
 
-def outside(way: WayHere) -> Outside:
+def outside(way: WayHere, used: Sequence[UsedRelay] = ()) -> Outside:
     """Whether the world reaches this node, in a word and in a sentence for people, and the facts.
 
-    `confirmed` when a visitor from outside came, `expected` when there is a way, `local` when none is known.
+    `confirmed` when a visitor from outside came, `expected` when there is a way, `relayed` when only a relay is one,
+    `local` when none is known.
     """
+    by_relay = [str(one.endpoint) for one in used if one.tested and one.state == "registered"]
+    advice = way.advice
     if way.reached:
         state, sentence = "confirmed", f"reachable from outside: a visitor came by {way.reached[0]}"
     elif way.endpoints:
         at, by = next(iter(way.endpoints.items()))
         state, sentence = "expected", f"should be reachable from outside at {at} ({by})"
+    elif by_relay:
+        state, sentence = "relayed", f"reachable from outside by the relay {by_relay[0]}"
     elif way.only_here:
         state, sentence = "local", "reachable on this machine only ([Node] bind)"
     else:
         state, sentence = "local", "reachable on this network only, as far as is known"
     told = tuple(Told(str(at), by) for at, by in way.endpoints.items())
     reached = tuple(map(str, way.reached))
-    return Outside(state, sentence, told, reached, way.only_here, way.advice, way.upnp, way.dht)
+    if advice and state == "local" and not used:
+        advice = f"{advice}; or be reached by a relay (hardline relay)"
+    return Outside(state, sentence, told, reached, way.only_here, advice, way.upnp, way.dht)
+
+
+def relays(used: Iterable[UsedRelay], served: RelayState | None, this_month: int) -> Relays:
+    """The relays that this node uses, and the one that it is, which has passed so many bytes `this_month`."""
+    return Relays(
+        used=tuple(
+            RelayUsed(
+                endpoint=str(one.endpoint),
+                key_hash=str(one.key_hash),
+                state=one.state,
+                problem=one.problem or None,
+                since=one.since,
+                names=one.names,
+                tested=one.tested,
+                saw=clean_title(one.saw) or None,
+                contact=clean_title(one.contact) or None,
+            )
+            for one in used
+        ),
+        served=None if served is None else RelayServed(**asdict(served), this_month=this_month),
+    )
 
 
 def announcement(said: Facts | None, *, wanted: bool, now: float) -> str:
@@ -133,8 +168,8 @@ def _ago(seconds: float) -> str:
     return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
 
 
-def visiting(path: Path, now: float) -> SessionState:
-    """A session to a host; `now` is the event loop's time."""
+def visiting(path: Path, now: float, next_look: float | None) -> SessionState:
+    """A session to a host; `now`, and when a better path is looked for, are the event loop's times."""
     candidate, session = path.route.candidate, path.session
     times = {step: took if took is None else round(took, 6) for step, took in asdict(path.route.steps).items()}
     return SessionState(
@@ -155,6 +190,7 @@ def visiting(path: Path, now: float) -> SessionState:
         since_s=round(now - session.opened_at, 3),
         passed_over=path.route.passed_over,
         steps_s=StepTimes(**times),
+        next_look_s=None if next_look is None else round(max(0.0, next_look - now), 3),
     )
 
 
@@ -193,7 +229,7 @@ def hosting(guest: Guest, services: Iterable[Service], clock: float) -> SessionS
         title=title,
         protocol=guest.protocol,
         via="INCOMING",
-        kind=None,
+        kind=PathKind.RELAYED.name if guest.by is By.RELAY else None,
         found_by=None,
         endpoint=str(guest.source),
         draining=session.draining if session else False,

@@ -50,6 +50,44 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayUsed:
+    """A relay that this host is reached by, or would be: `idle`, `connecting`, `registered`, `refused`, `draining`."""
+
+    endpoint: str
+    key_hash: str
+    state: str
+    problem: str | None
+    since: float
+    names: int
+    tested: int
+    saw: str | None
+    contact: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RelayServed:
+    """What the relay of this node does; `passed` in bytes, `refused` counted by reason."""
+
+    nodes: int
+    names: int
+    pairs: int
+    waiting: int
+    parked: int
+    passed: int
+    refused: Mapping[str, int]
+    draining: bool
+    this_month: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relays:
+    """The relays that this node uses, and the one that it is."""
+
+    used: tuple[RelayUsed, ...]
+    served: RelayServed | None
+
+
+@dataclass(frozen=True, slots=True)
 class Offered:
     """What is known of a service that can be understood; `file` is None for one without."""
 
@@ -106,6 +144,7 @@ class SessionState:
     since_s: float
     passed_over: tuple[str, ...] | None = field(default=None, metadata=_ABSENT)
     steps_s: StepTimes | None = field(default=None, metadata=_ABSENT)
+    next_look_s: float | None = field(default=None, metadata=_ABSENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +216,7 @@ class Snapshot:
     pid: int
     node: Itself
     outside: Outside
+    relays: Relays
     services: tuple[ServiceState, ...]
     sessions: tuple[SessionState, ...]
     peers: tuple[Peer, ...]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -31,16 +32,20 @@ from hardline.routes import (
     Plain,
     RememberedHost,
     Trust,
+    Via,
+    format_via,
     format_wan_hosts,
+    parse_via,
     parse_wan_hosts,
 )
 from hardline.showable import clean_title
 
 MAX_ROWS = 10_000
 
-_SELECT = "SELECT title, wan_hosts, endpoint, kind, protocol, first_seen, last_seen FROM routes"
+_SELECT = "SELECT title, wan_hosts, relayed, endpoint, kind, protocol, first_seen, last_seen FROM routes"
 _INSERT = """INSERT OR REPLACE INTO routes
-    (key_hash, title, wan_hosts, endpoint, kind, protocol, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+    (key_hash, title, wan_hosts, relayed, endpoint, kind, protocol, first_seen, last_seen)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _FORGET = "DELETE FROM routes WHERE key_hash IN (SELECT key_hash FROM routes ORDER BY last_seen DESC LIMIT -1 OFFSET ?)"
 _PROTOCOLS = ("hardline/1", "hardline/2")
 
@@ -79,12 +84,18 @@ class Remembered:
         self._worker.shutdown(wait=False)
 
     async def worked(self, target: KeyHash, endpoint: Endpoint, kind: PathKind, protocol: str) -> None:
-        """A verified connection to `target` came about over `endpoint`."""
-        await self._do(lambda: self._change(target, endpoint=endpoint, kind=kind, protocol=protocol))
+        """A verified connection to `target` came about over `endpoint`; that of a relay says nothing without a name."""
+        if kind is PathKind.RELAYED:
+            await self._do(lambda: self._change(target, protocol=protocol))
+        else:
+            await self._do(lambda: self._change(target, endpoint=endpoint, kind=kind, protocol=protocol))
 
-    async def learned(self, target: KeyHash, wan_hosts: object, title: object) -> None:
-        """`target` itself said where else it is and how it is called; what is no text, or empty, is ignored."""
-        changes: dict[str, object] = {}
+    async def learned(
+        self, target: KeyHash, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None = None
+    ) -> None:
+        """`target` itself said where else it is, how it is called, and by which relays it is reached, None for one that
+        does not say; of the others, what is no text, or empty, is ignored."""
+        changes: dict[str, object] = {} if relayed is None else {"relayed": relayed}
         if isinstance(wan_hosts, str) and (hosts := parse_wan_hosts(wan_hosts)):
             changes["wan_hosts"] = tuple(hosts)
         if isinstance(title, str) and (shown := clean_title(title)):
@@ -117,6 +128,8 @@ class Remembered:
         for endpoint in known.wan_hosts:
             if endpoint != known.endpoint:
                 yield Candidate(endpoint, PathKind.DIRECT, FoundBy(self.name, Trust.SIGNED), name)
+        for via in known.relayed:
+            yield via.candidate(FoundBy(self.name, Trust.SIGNED))
 
     async def _do(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
@@ -179,6 +192,7 @@ class Remembered:
             str(target),
             host.title,
             format_wan_hosts(host.wan_hosts),
+            json.dumps(format_via(host.relayed)) if host.relayed else "",
             str(host.endpoint) if host.endpoint else "",
             "" if host.kind is None else host.kind.name,
             host.protocol,
@@ -196,7 +210,7 @@ class Remembered:
 
 def _parsed(row: tuple[object, ...]) -> RememberedHost:
     """A row as it may be used, whoever wrote it."""
-    title, wan_hosts, endpoint, kind, protocol, first_seen, last_seen = row
+    title, wan_hosts, relayed, endpoint, kind, protocol, first_seen, last_seen = row
     parsed: Endpoint | None = None
     if isinstance(endpoint, str) and endpoint:
         try:
@@ -206,9 +220,17 @@ def _parsed(row: tuple[object, ...]) -> RememberedHost:
     return RememberedHost(
         title=clean_title(title) if isinstance(title, str) else "",
         wan_hosts=tuple(parse_wan_hosts(wan_hosts)) if isinstance(wan_hosts, str) else (),
+        relayed=_relayed(relayed),
         endpoint=parsed,
         kind=PathKind.__members__.get(kind) if isinstance(kind, str) else None,
         protocol=protocol if isinstance(protocol, str) and protocol in _PROTOCOLS else "",
         first_seen=first_seen if isinstance(first_seen, int) else 0,
         last_seen=last_seen if isinstance(last_seen, int) else 0,
     )
+
+
+def _relayed(text: object) -> tuple[Via, ...]:
+    try:
+        return parse_via(json.loads(text)) if isinstance(text, str) and text else ()
+    except (ValueError, RecursionError):
+        return ()

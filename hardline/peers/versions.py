@@ -2,6 +2,7 @@
 
 0   `via`: the finder LAN, REMEMBERED, DIRECT or RELAY by which the last visit came, which hides what the path is
 1   `kind`: what the path is; nothing of how it is known
+2   `relayed`: the relays by which the host says that it is reached, as JSON
 """
 
 from __future__ import annotations
@@ -51,4 +52,8 @@ def _is_attached(text: object) -> bool:
     return address is not None and way_to(address) is Way.ATTACHED
 
 
-MIGRATIONS: tuple[Migration, ...] = (_kinds,)
+def _relays(database: sqlite3.Connection) -> None:
+    database.execute("ALTER TABLE routes ADD COLUMN relayed TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_kinds, _relays)

@@ -82,12 +82,18 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """`number` is the node's own; `proof` is over the name and this connection.  `domain` is only of that kind."""
+    """`number` is the node's own; `proof` is over the name and this connection.
+
+    `domain` is only of that kind; of a NAMED one `instance` tells hosts apart that have the same service, and with
+    `legacy` it is found by its plain key hash, too.
+    """
 
     number: int
     kind: Kind
     proof: Proof
     domain: str = ""
+    instance: str = ""
+    legacy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +198,18 @@ def parse(line: bytes) -> Message | None:
     return read(value)
 
 
+def encode_go(invite: Invite) -> str:
+    """What stands behind `HARDLINE-GO`: an invite without its token, since the connection is there."""
+    fields: dict[str, object] = {"n": invite.number} | ({"from": invite.source} if invite.source else {})
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def parse_go(text: str) -> Invite:
+    """Read it; the token is empty.  Raises PeerError."""
+    fields = parse_object(text.encode())
+    return Invite(_n(fields), "", _text(fields, "from"))
+
+
 def _fields(message: Message) -> dict[str, object]:
     match message:
         case Hello(node):
@@ -199,9 +217,10 @@ def _fields(message: Message) -> dict[str, object]:
         case Welcome(saw, at, ping, park, contact):
             told = {"v": VERSION, "saw": saw, "at": list(at), "ping": ping, "park": park}
             return {"welcome": told | ({"contact": contact} if contact else {})}
-        case Register(number, kind, proof, domain):
-            named = {"name": domain} if domain else {}
-            return {"register": {"n": number, "as": kind} | _proof_fields(proof) | named}
+        case Register(number, kind, proof, domain, instance, legacy):
+            said = {"name": domain, "instance": instance, "legacy": legacy}
+            more = {key: value for key, value in said.items() if value}
+            return {"register": {"n": number, "as": kind} | _proof_fields(proof) | more}
         case Registered(number, name, at):
             return {"registered": {"n": number} | ({"name": name} if name else {}) | ({"at": at} if at else {})}
         case Refused(number, why, retry):
@@ -249,7 +268,10 @@ def _register(fields: Mapping[str, object]) -> Register:
     domain = _text(fields, "name")
     if bool(domain) != (kind is Kind.DOMAIN):
         raise PeerError("a registration with a name that is no domain, or a domain without one")
-    return Register(_n(fields), kind, _proof(fields), domain)
+    instance, legacy = _text(fields, "instance"), fields.get("legacy", False)
+    if not isinstance(legacy, bool) or ((instance or legacy) and kind is not Kind.NAMED):
+        raise PeerError("a registration with what is only of a named one")
+    return Register(_n(fields), kind, _proof(fields), domain, instance, legacy)
 
 
 def _registered(fields: Mapping[str, object]) -> Registered:

@@ -63,6 +63,9 @@ class Registry(Generic[H]):
     def __len__(self) -> int:
         return sum(map(len, self._of_holder.values()))
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._pools
+
     def register(self, one: Registration[H]) -> list[Registration[H]] | Why:
         """Have it found from now on.  Returns those that it replaces, or why it is refused."""
         before = self._of_holder.get(one.holder, {}).get(one.number)

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, Self
 
 from hardline.errors import PeerError
 from hardline.proof import Proof
+from hardline.routes import Via, format_via, parse_via
 
 MAX_LINE = 16_384
 VERSION = 2
@@ -83,15 +84,22 @@ class VisitorHello:
 
 @dataclass(frozen=True, slots=True)
 class HostHello:
-    """The host's: where else it is (the original's format), how its service is called, and which host it is."""
+    """The host's: where else it is (the original's format), how its service is called, which host it is, and by which
+    relays it is reached."""
 
     wan_hosts: str = ""
     title: str = ""
     instance: str = ""
+    via: tuple[Via, ...] = ()
 
     def encode(self) -> bytes:
         """The line, with its end."""
-        named = {"WANHosts": self.wan_hosts, "title": self.title, "instance": self.instance}
+        named = {
+            "WANHosts": self.wan_hosts,
+            "title": self.title,
+            "instance": self.instance,
+            "via": format_via(self.via),
+        }
         return _line({"v": VERSION} | {key: value for key, value in named.items() if value})
 
 
@@ -118,7 +126,8 @@ def parse_host_hello(line: bytes) -> HostHello | HostRefusal:
     if "error" in fields:
         return HostRefusal(_text(fields, "error")[:100] or "unknown", _text(fields, "why")[:100])
     _check_version(fields)
-    return HostHello(_text(fields, "WANHosts"), _text(fields, "title"), _text(fields, "instance"))
+    wan_hosts, title, instance = (_text(fields, key) for key in ("WANHosts", "title", "instance"))
+    return HostHello(wan_hosts, title, instance, parse_via(fields.get("via")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
-from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint
+from hardline.identity import KeyHash
+from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint, RelayAddress
 from hardline.settings import values
 from hardline.settings.ini import Ini, setting
 from hardline.settings.units import (
@@ -32,7 +33,7 @@ from hardline.settings.units import (
     size,
 )
 
-_LATER = re.compile(r"(Relay|Gateway|Peer:.*\S.*|Forward:.*\S.*)\Z")
+_LATER = re.compile(r"(Gateway|Peer:.*\S.*|Forward:.*\S.*)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,29 @@ class UpnpSection:
 
 
 @dataclass(frozen=True, slots=True)
+class RelaySection:
+    """[Relay]: being a relay for others, and being reached by those of others.  Rates in bytes per second."""
+
+    use: tuple[RelayAddress, ...] = setting((), list_of(values.relay), many=True)
+    proxy: Endpoint | None = setting(None, values.proxy)
+    enabled: bool = setting(False, parse_yes_no)
+    ports: tuple[int, ...] = setting((), list_of(number(1, 65_535)), many=True)
+    allow: tuple[KeyHash | None, ...] = setting((), list_of(values.node), many=True)
+    deny: tuple[KeyHash, ...] = setting((), list_of(values.denied_node), many=True)
+    contact: str = setting("", values.contact)
+    max_registrations: int = setting(10_000, number(1, 1_000_000))
+    max_per_address: int = setting(256, number(1, 1_000_000))
+    max_per_network: int = setting(1024, number(1, 1_000_000))
+    max_names: int = setting(64, number(1, 10_000))
+    max_pairs: int = setting(64, number(1, 100_000))
+    new_pairs: int = setting(20, number(1, 10_000))
+    rate: int = setting(0, size(0, 1 << 40))
+    rate_per_source: int = setting(0, size(0, 1 << 40))
+    rate_per_pair: int = setting(0, size(0, 1 << 40))
+    monthly: int = setting(0, size(0, 1 << 60))
+
+
+@dataclass(frozen=True, slots=True)
 class LogSection:
     """[Log]: how much is said and in which form."""
 
@@ -134,6 +158,7 @@ class NodeSettings:
     door: DoorSection = DoorSection()
     dht: DhtSection = DhtSection()
     upnp: UpnpSection = UpnpSection()
+    relay: RelaySection = RelaySection()
     log: LogSection = LogSection()
     notes: tuple[str, ...] = ()
 
@@ -152,10 +177,12 @@ def parse_node(text: str, file: str) -> NodeSettings:
         door=ini.section("Door", DoorSection()),
         dht=ini.section("DHT", DhtSection()),
         upnp=ini.section("UPnP", UpnpSection()),
+        relay=ini.section("Relay", RelaySection()),
         log=ini.section("Log", LogSection()),
     )
     ini.refuse_the_rest(_LATER)
     _check_ports(ini, settings.node)
+    _check_relay(ini, settings)
     _check_windows(ini, settings.session)
     beside = Path(file).parent
     node = replace(
@@ -190,6 +217,14 @@ def _check_ports(ini: Ini, node: NodeSection) -> None:
         if endpoint.port < LOWEST_TOLD and endpoint.port != HTTPS:
             why = f"of the ports below {LOWEST_TOLD} only {HTTPS} is dialled"
             ini.notes.append(f"[Node] public: visitors do not dial {endpoint}: {why}")
+
+
+def _check_relay(ini: Ini, settings: NodeSettings) -> None:
+    for port in settings.relay.ports:
+        if port in (settings.node.localport, settings.node.p2pport):
+            ini.fail("Relay", "ports", f"port {port} is used already, expected others than localport and p2pport")
+    if settings.relay.enabled and not settings.relay.allow:
+        ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
 
 
 def _check_windows(ini: Ini, session: SessionSection) -> None:

@@ -10,16 +10,24 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hardline.errors import BadLabel, PeerError
+from hardline.errors import BadKeyHash, BadLabel, PeerError
 from hardline.identity import FREE_TEXT_SIGNS, MAX_OWN_FREE_TEXT, KeyHash, Label
-from hardline.routes import Endpoint
+from hardline.routes import Endpoint, RelayAddress
 from hardline.settings.local import host_of
 from hardline.settings.units import Unreadable
+from hardline.showable import is_plain
 
 
 def text(given: str) -> str:
     """As it is."""
     return given
+
+
+def contact(text: str) -> str:
+    """What others are told of how to reach the owner."""
+    if len(text) > 200 or not is_plain(text):
+        raise Unreadable("at most 200 characters that can be shown, such as a mail address")
+    return text
 
 
 def path(text: str) -> Path | None:
@@ -43,6 +51,35 @@ def endpoint(text: str) -> Endpoint:
         return Endpoint.parse(text)
     except PeerError:
         raise Unreadable("host:port, such as 203.0.113.9:7008 or [2001:db8::9]:7008") from None
+
+
+def proxy(text: str) -> Endpoint | None:
+    """A web proxy, as host:port or http://host:port; None for none."""
+    return endpoint(text.removeprefix("http://").removesuffix("/")) if text else None
+
+
+def relay(text: str) -> RelayAddress:
+    """host:port#KEYHASH."""
+    try:
+        return RelayAddress.parse(text)
+    except (PeerError, BadKeyHash):
+        hint = "`hardline relay` prints it on the computer that is the relay"
+        raise Unreadable("host:port#KEYHASH, such as relay.example:443#0123…", hint=hint) from None
+
+
+def node(text: str) -> KeyHash | None:
+    """The key hash of a node; None for `*`, which is every node."""
+    try:
+        return None if text == "*" else KeyHash.parse(text)
+    except BadKeyHash:
+        raise Unreadable("key hashes of nodes (40 hex digits, in `hardline status` there), or *") from None
+
+
+def denied_node(text: str) -> KeyHash:
+    """The key hash of a node."""
+    if (found := node(text)) is None:
+        raise Unreadable("key hashes of nodes", hint="to serve nobody, leave allow empty")
+    return found
 
 
 def address(text: str) -> str:

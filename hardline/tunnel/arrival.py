@@ -25,9 +25,13 @@ class By(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A TCP connection; `source` is whom it counts for, which is not the other end of the socket where somebody stands
-    between; with `only`, it is served as that service or not at all."""
+    between: that is `between`, and the source is its word.  With `only`, it is served as that service or not at all,
+    and `name` is what its visitor calls that.
+    """
 
     tcp: TcpStream
     source: Endpoint
     by: By = By.LISTENER
     only: KeyHash | None = None
+    name: str = ""
+    between: str = ""

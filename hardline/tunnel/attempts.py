@@ -17,7 +17,19 @@ from hardline import log
 from hardline.addresses import Address, Kind, Way, kind_of, leads_to, refused
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash, WrongCertificate, utc_day
-from hardline.routes import HTTPS, LOWEST_TOLD, Attempt, Candidate, Code, Endpoint, PathKind, Plain, Steps, Trust
+from hardline.routes import (
+    HTTPS,
+    LOWEST_TOLD,
+    Attempt,
+    Candidate,
+    Code,
+    Endpoint,
+    Handle,
+    PathKind,
+    Plain,
+    Steps,
+    Trust,
+)
 from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
 from hardline.transport.resolver import Resolver
@@ -29,6 +41,11 @@ FELL_SILENT = (
     "the connection opened, but the answer to the first flight never came: "
     "packets of full size may be lost on the way (MTU)"
 )
+# What a relay means by its alerts, as OpenSSL calls them (docs/PROTOCOL.md 9.5).
+_RELAY_SAYS = {
+    "unrecognized name": "the host is not registered at this relay",
+    "internal error": "the host is registered at this relay, which cannot reach it now",
+}
 _SMALL_KEPT = 256
 # Seconds after the end of the whole dial, which says more of those that it breaks off: on a loop that counts in
 # milliseconds both would come at once.
@@ -90,7 +107,7 @@ class Attempts:
             async with asyncio.timeout(self._timeout + _LATER):
                 tls, protocol = await self._connect(target, candidate, steps)
         except (OSError, HardlineError, TimeoutError) as failure:
-            return Attempt(candidate, loop.time() - began, _reason(failure), steps.taken)
+            return Attempt(candidate, loop.time() - began, _reason(failure, candidate.kind), steps.taken)
         finally:
             self._running.pop((target, candidate), None)
         return Route(tls, candidate, protocol, loop.time() - began, steps.taken)
@@ -108,6 +125,8 @@ class Attempts:
             case Code(day):
                 day = utc_day(self._clock()) if day is None else day
                 context, server_name = self._context, str(target.rolling(day))
+            case Handle(name):
+                context, server_name = self._context, name
         stream = await self._open(target, candidate, steps)
         tls = await TlsStream.over(stream, context, server_name, target=target)
         steps.done("tls")
@@ -182,7 +201,10 @@ def refusal(candidate: Candidate, way_to: Callable[[Address], Way]) -> str | Non
     return refused(address, way_to(address))
 
 
-def _reason(failure: BaseException) -> str:
+def _reason(failure: BaseException, kind: PathKind) -> str:
+    if kind is PathKind.RELAYED and isinstance(failure, PeerError):
+        said = (words for alert, words in _RELAY_SAYS.items() if failure.message.endswith(alert))
+        return next(said, failure.message)
     if isinstance(failure, TimeoutError):
         return "no answer"
     if isinstance(failure, WrongCertificate):

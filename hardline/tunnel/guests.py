@@ -21,7 +21,7 @@ from hardline.tunnel.arrival import By
 class Guest:
     """Somebody who is connected, by `session` or, for hardline/1, by `tls` alone; `since` is seconds since 1970.
 
-    `client` is who he has proven to be, `source` whom he counts for.
+    `client` is who he has proven to be, `source` whom he counts for, which is the word of whoever stands `between`.
     """
 
     key_hash: KeyHash
@@ -31,6 +31,7 @@ class Guest:
     tls: TlsStream
     session: Session | None = None
     client: KeyHash | None = None
+    between: str = ""
 
     @property
     def protocol(self) -> str:

@@ -20,7 +20,7 @@ from hardline import log
 from hardline.errors import ConnectionLost, HardlineError, PasswordRefused, PeerError
 from hardline.identity import EarlierVersion, KeyHash, Label, instance_name, utc_day
 from hardline.proof import VISITOR, Prover
-from hardline.routes import Endpoint, format_wan_hosts
+from hardline.routes import Endpoint, Via, format_wan_hosts
 from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits
@@ -67,9 +67,10 @@ class Host:
     """Serves whatever `replace` was given last.
 
     `clock` is seconds since 1970, `instance` is the secret by which this host is told apart from others with the same
-    certificate, `site` finds what answers in place of a local service, `whereabouts` says where else the host is, for
-    visitors to remember; `reached` is told where each of them, by its address, says that it reached us; `own` knows
-    which local service would be this process itself; `changed` is called when others are here than before.
+    certificate, `site` finds what answers in place of a local service, `whereabouts` says where else the host is, and
+    `via` by which relays a service is reached, `relays` at which by its own name, for visitors to remember; `reached`
+    is told where each of them, by its address, says that it reached us; `own` knows which local service would be this
+    process itself; `changed` is called when others are here than before.
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class Host:
         instance: str,
         site: Callable[[KeyHash], LocalSite | None] = lambda key_hash: None,
         whereabouts: Callable[[], Sequence[Endpoint]] = tuple,
+        via: Callable[[KeyHash], Sequence[Via]] = lambda key_hash: (),
+        relays: Callable[[KeyHash], Sequence[Endpoint]] = lambda key_hash: (),
         reached: Callable[[Endpoint, str], None] = lambda source, endpoint: None,
         own: OwnListeners | None = None,
         changed: Callable[[], None] = lambda: None,
@@ -87,7 +90,7 @@ class Host:
         self._limits = limits
         self._clock = clock
         self._instance = instance
-        self._whereabouts = whereabouts
+        self._whereabouts, self._via, self._relays = whereabouts, via, relays
         self._reached = reached
         self._tasks, self._refused = TaskSet("host"), TaskSet("host")
         self._services: dict[KeyHash, Service] = {}
@@ -95,9 +98,11 @@ class Host:
         self._contexts: dict[KeyHash, SSL.Context] = {}  # of those that speak hardline/1
         self._server_names = ServerNames(())
         self._front = front_context()
-        self._every_name = self._names(None)
+        self._every_name = self._names(None, "")
         self._serving = Serving(site, own, limits.streams_per_source)
         self._newcomers: Newcomers[TcpStream] = Newcomers(limits.handshakes, limits.handshakes_per_source)
+        # Apart from the others: whence these come is somebody's word, who could name a thousand sources.
+        self._brought: Newcomers[TcpStream] = Newcomers(limits.handshakes, limits.handshakes_per_source)
         self._guesses = Guesses()
         self._outdated: OrderedDict[str, float] = OrderedDict()  # sources, and when it was told last
         self._telling: dict[Label, asyncio.TimerHandle] = {}
@@ -132,17 +137,28 @@ class Host:
 
     def arrived(self, arrival: Arrival) -> None:
         """Somebody is here, and has not said yet who he is."""
-        for leaving in self._newcomers.come(arrival.tcp, arrival.source.host):
+        newcomers = self._brought if arrival.between else self._newcomers
+        for leaving in newcomers.come(arrival.tcp, arrival.source.host):
             if leaving is arrival.tcp:
                 log.debug("visitor.refused", endpoint=arrival.source, reason="max_handshakes_per_source")
             leaving.abort()
             if leaving is arrival.tcp:
                 return
-        self._tasks.start(self._welcome(arrival), "welcome")
+        self._tasks.start(self._welcome(arrival, newcomers), "welcome")
+
+    def answers_to(self, server_name: str) -> bool:
+        """Whether a visitor who says `server_name` is served here."""
+        return self._server_names.find(server_name, utc_day(self._clock())) is not None
 
     def go_away(self) -> None:
         """Take no new streams; those that are open go on."""
         self.guests.go_away()
+
+    def go_away_by(self, between: str) -> None:
+        """The same for those who came by whoever stands there: they find another way for what they open next."""
+        for guest in self.guests:
+            if guest.between == between and guest.session is not None:
+                guest.session.go_away()
 
     def network_changed(self, addresses: Collection[str]) -> None:
         """This machine has `addresses` now: sessions to one that is gone end, the others are asked about."""
@@ -185,27 +201,30 @@ class Host:
                 log.warning("service.unusable", service=service.name, protocol="hardline/1", reason=reason(failure))
         return contexts
 
-    def _names(self, only: KeyHash | None) -> Names:
-        """Who answers to which server name; with `only`, nobody but that service."""
+    def _names(self, only: KeyHash | None, name: str) -> Names:
+        """Who answers to which server name; with `only`, nobody but that service, to `name` if that is given."""
 
         def find(server_name: str) -> KeyHash | None:
+            if name:
+                return only if server_name == name else None
             found = self._server_names.find(server_name, utc_day(self._clock()))
             return found if only in (None, found) else None
 
         def certificate(server_name: str) -> SSL.Context | None:
-            key_hash = self._server_names.plain(server_name)
+            key_hash = self._server_names.plain(server_name) if not name else None
             return self._contexts.get(key_hash) if key_hash and only in (None, key_hash) else None
 
         return Names(find, lambda key_hash: self._provers.get(key_hash), certificate)
 
-    async def _welcome(self, arrival: Arrival) -> None:
+    async def _welcome(self, arrival: Arrival, newcomers: Newcomers[TcpStream]) -> None:
         tls: TlsStream | None = None
         try:
             async with asyncio.timeout(self._limits.hello_timeout):
-                names = self._every_name if arrival.only is None else self._names(arrival.only)
+                names = self._every_name if arrival.only is None else self._names(arrival.only, arrival.name)
                 tls = await TlsStream.over(arrival.tcp, self._front, names=names)
                 service = self._service_of(tls)
-                guest = Guest(service.label.key_hash, arrival.source, arrival.by, self._clock(), tls)
+                key_hash, between = service.label.key_hash, arrival.between
+                guest = Guest(key_hash, arrival.source, arrival.by, self._clock(), tls, between=between)
                 pipe = None
                 if tls.key_hash is not None:
                     await self._begin_session(tls, service, guest)
@@ -224,7 +243,7 @@ class Host:
                 tls.abort()
             raise
         finally:
-            self._newcomers.known(arrival.tcp)
+            newcomers.known(arrival.tcp)
         self.guests.add(guest)
         # One line per session, not one per browser connection of an original.
         level = logging.INFO if guest.session else logging.DEBUG
@@ -233,7 +252,8 @@ class Host:
         try:
             if pipe is not None:
                 source = source_of(guest.source.host)
-                await self._serving.serve_legacy(pipe, guest.key_hash, source, self._wan_hosts())
+                reached = format_wan_hosts([*self._whereabouts(), *self._relays(guest.key_hash)])
+                await self._serving.serve_legacy(pipe, guest.key_hash, source, reached)
             else:
                 assert guest.session is not None
                 await asyncio.shield(guest.session.closed)
@@ -260,6 +280,8 @@ class Host:
     def _admit(self, guest: Guest, service: Service, password: str, client: KeyHash | None) -> NotAdmitted | None:
         """Let him in, or say why not."""
         now, where = asyncio.get_running_loop().time(), around(guest.source.host)
+        if guest.between:
+            where = where[0], guest.between
         match admit(service.label, password, where, client, self._guesses, now):
             case Admitted(client):
                 guest.client = client
@@ -313,7 +335,8 @@ class Host:
             self._reached(guest.source, theirs.reached)
         key_hash = service.label.key_hash
         instance = instance_name(self._instance, key_hash)
-        await tls.send(hello.HostHello(self._wan_hosts(), service.title, instance).encode())
+        via = tuple(self._via(key_hash))
+        await tls.send(hello.HostHello(self._wan_hosts(), service.title, instance, via).encode())
         if self._offered(key_hash).label != service.label:
             raise ConnectionLost("the password was changed")
         source = self._serving.source(source_of(guest.source.host))

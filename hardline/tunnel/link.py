@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from hardline import log
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.identity import Label
+from hardline.outcome import Outcome
 from hardline.session.session import Session
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.originals import Greeted
@@ -34,12 +35,14 @@ class Path:
     title: str = ""
     instance: str = ""
     news: asyncio.Event = field(default_factory=asyncio.Event)  # it may be over, or of no more use
+    hello: Outcome = field(default_factory=Outcome)  # settled when the host has said it, or will not
 
     def greeted(self, title: str, instance: str) -> None:
         """The host's hello came."""
         took = asyncio.get_running_loop().time() - self.session.opened_at
         self.title, self.instance = title, instance
         self.route = replace(self.route, steps=replace(self.route.steps, hello=took))
+        self.hello.settle()
 
 
 Dial = asyncio.Task[Path | Greeted]
@@ -76,7 +79,11 @@ class Link:
         """There is one more."""
         self.paths.append(path)
         path.session.on_idle = path.news.set
-        path.session.closed.add_done_callback(lambda _: path.news.set())
+        path.session.closed.add_done_callback(lambda _: self._is_closed(path))
+
+    def _is_closed(self, path: Path) -> None:
+        path.hello.settle(ConnectionLost("it ended before the host's hello"))
+        path.news.set()
 
     async def keep(self, path: Path) -> None:
         """Have `path` among the others until it is over."""

@@ -26,7 +26,7 @@ from hardline.errors import (
 )
 from hardline.identity import KeyHash, Label
 from hardline.proof import VISITOR, Prover
-from hardline.routes import Endpoint, NoRoute, PathKind
+from hardline.routes import Endpoint, NoRoute, PathKind, Via
 from hardline.session import hello
 from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StatusReader
@@ -39,6 +39,7 @@ from hardline.tunnel.attempts import Route
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.link import Dial, Link, Path
 from hardline.tunnel.originals import Greeted, Originals
+from hardline.tunnel.upgrade import Upgrades
 from hardline.tunnel.visit import Visit, VisitRecord
 
 _LOG_LENGTH = 50
@@ -57,7 +58,9 @@ class Memory(Protocol):
     """Where routes that worked are kept (peers.remembered)."""
 
     async def worked(self, target: KeyHash, endpoint: Endpoint, kind: PathKind, protocol: str) -> None: ...
-    async def learned(self, target: KeyHash, wan_hosts: object, title: object) -> None: ...
+    async def learned(
+        self, target: KeyHash, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None = None
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,8 @@ class VisitorLimits:
 class Visitor:
     """A Link for every label that is visited, with `limits` over all of them.
 
-    `prover` says as whom this node visits a service, where it does not so anonymously; `changed` is called when there
-    are other paths than before.
+    `nearby` dials without asking the world, for what is looked for again and again; `prover` says as whom this node
+    visits a service, where it does not so anonymously; `changed` is called when there are other paths than before.
     """
 
     def __init__(
@@ -84,10 +87,12 @@ class Visitor:
         memory: Memory,
         limits: VisitorLimits,
         *,
+        nearby: Dialer | None = None,
         prover: Callable[[KeyHash], Prover | None] = lambda key_hash: None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._dialer = dialer
+        self._upgrades = Upgrades(dialer, nearby or dialer, self._begin_session)
         self._memory = memory
         self._limits = limits
         self._prover, self._changed = prover, changed
@@ -102,6 +107,12 @@ class Visitor:
     def paths(self) -> tuple[Path, ...]:
         """All that lead somewhere now, those that drain included."""
         return tuple(path for link in self._links.values() for path in link.paths)
+
+    def next_look(self, label: Label) -> float | None:
+        """When a better path to a host that is visited by a relay is looked for next, by the loop; None where nobody
+        looks."""
+        link = self._links.get(label)
+        return self._upgrades.next_look(link) if link is not None else None
 
     def is_warm(self, label: Label) -> bool:
         """Whether a visit would begin without looking for its host."""
@@ -140,6 +151,7 @@ class Visitor:
     def network_changed(self, addresses: Collection[str]) -> None:
         """This machine has `addresses` now: sessions by one that is gone end, and who was absent may be there."""
         self._absences.clear()
+        self._upgrades.network_changed()
         for path in self.paths:
             path.session.network_changed(addresses)
 
@@ -236,7 +248,7 @@ class Visitor:
         except BaseException:
             route.tls.abort()
             raise
-        self._tasks.start(self._remember(key_hash, route, greeted.wan_hosts, None), "remember")
+        self._tasks.start(self._remember(key_hash, route, greeted.wan_hosts, None, None), "remember")
         return greeted
 
     def _waits(self, key_hash: KeyHash) -> frozenset[Endpoint]:
@@ -301,6 +313,8 @@ class Visitor:
         session.start()
         asyncio.get_running_loop().call_later(self._limits.hello_timeout, self._give_up_silent, session)
         self._tasks.start(self._keep(link, path), f"warm.{label.key_hash.short}")
+        if route.candidate.kind is PathKind.RELAYED:
+            self._tasks.start(self._upgrades.improve(link), f"upgrade.{label.key_hash.short}")
         return path
 
     def _give_up_silent(self, session: Session) -> None:
@@ -324,11 +338,14 @@ class Visitor:
         self._put_off.pop(where, None)
         path.greeted(clean_title(answer.title), answer.instance[:_INSTANCE])
         self._changed()
-        self._tasks.start(self._remember(path.label.key_hash, path.route, answer.wan_hosts, answer.title), "remember")
+        remember = self._remember(path.label.key_hash, path.route, answer.wan_hosts, answer.title, answer.via)
+        self._tasks.start(remember, "remember")
 
-    async def _remember(self, target: KeyHash, route: Route, wan_hosts: object, title: object) -> None:
+    async def _remember(
+        self, target: KeyHash, route: Route, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None
+    ) -> None:
         await self._memory.worked(target, route.candidate.endpoint, route.candidate.kind, route.protocol)
-        await self._memory.learned(target, wan_hosts, title)
+        await self._memory.learned(target, wan_hosts, title, relayed)
 
 
 def _discard_later(dial: Dial) -> None:

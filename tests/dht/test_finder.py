@@ -16,7 +16,7 @@ from hardline.dht.record import Key, Record, days, plain_key, record_key, seal
 from hardline.dht.table import NotConnected
 from hardline.errors import HardlineError
 from hardline.identity import SECONDS_PER_DAY, KeyHash
-from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Plain, Trust
+from hardline.routes import Candidate, Endpoint, FoundBy, Handle, PathKind, Plain, Trust, Via
 from tests.dht.keys import DER, NAME, boxed_record, pem
 from tests.dht.memory_table import MemoryTable
 from tests.support import clock
@@ -280,3 +280,16 @@ def test_around_midnight_a_record_is_found_though_both_clocks_are_an_hour_off(mo
     for day in days(moment + hosts_clock):
         table.values[record_key(NAME, day)].append(sealed(record))
     assert endpoints(found(table, finder(table, now=moment + visitors_clock))) == [str(HERE)]
+
+
+def test_a_record_names_relays_by_handle_and_by_the_services_own_name():
+    here, there = Endpoint("11.22.33.30", 7008), Endpoint("11.22.33.31", 443)
+    handle = Via(here, "ab" * 20)
+    table = MemoryTable()
+    table.values[record_key(NAME, DAY)] = [sealed(replace(RECORD, hosts=(), relays=(there,), via=(handle,)))]
+    assert found(table) == [
+        Candidate(here, PathKind.RELAYED, SIGNED, Handle("ab" * 20)),
+        Candidate(there, PathKind.RELAYED, SIGNED),
+    ]
+    table.values[record_key(NAME, DAY)] = [sealed(replace(RECORD, via=(handle, Via(Endpoint("::1", 7008), "cd" * 20))))]
+    assert endpoints(found(table)) == [str(HERE), str(here)], "hosts first, and no loopback"

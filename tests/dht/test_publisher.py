@@ -16,7 +16,7 @@ from hardline.dht.publisher import Published, Publisher
 from hardline.dht.record import open_record, plain_key, record_key
 from hardline.dht.table import NotStored
 from hardline.identity import SECONDS_PER_DAY
-from hardline.routes import Endpoint
+from hardline.routes import Endpoint, Via
 from tests.dht.memory_table import MemoryTable
 from tests.support import clock
 
@@ -289,5 +289,28 @@ def test_a_key_that_signs_no_record_is_announced_to_originals_and_said(world, tm
             await world.publisher.announce(odd.key_hash, world.hosts)
         assert world.table.puts == [plain_key(odd.key_hash, DAY)]
         assert "Ed25519" in str(world.publisher.describe()[str(odd.key_hash)]["problem"])
+
+    run(story)
+
+
+def test_a_host_that_only_relays_lead_to_is_published_by_them(world: World) -> None:
+    handle, own = Via(Endpoint("11.22.33.30", 7008), "ab" * 20), Endpoint("11.22.33.31", 443)
+    world.hosts = []
+    world.publisher = Publisher(
+        world.table,
+        services=lambda: world.services,
+        hosts=lambda: world.hosts,
+        instance="me",
+        via=lambda service: (handle,) if service == world.name else (),
+        relays=lambda service: (own,),
+        clock=world.clock,
+    )
+
+    async def story() -> None:
+        await world.publisher.announce(world.name, [])
+        [value] = world.table.values[record_key(world.name, DAY)]
+        record = open_record(value, world.name, world.now)
+        assert (record.hosts, record.via, record.relays) == ((), (handle,), (own,))
+        assert world.table.values[plain_key(world.name, DAY)] == [b"11.22.33.31:443"], "originals find it there, too"
 
     run(story)

@@ -30,7 +30,7 @@ from hardline.dht.record import (
 )
 from hardline.errors import PeerError
 from hardline.identity import SECONDS_PER_DAY, KeyHash
-from hardline.routes import Endpoint
+from hardline.routes import Endpoint, Via, format_via, parse_via
 from tests.dht.keys import DER, NAME, NONCE, OTHER, boxed, boxed_record, pem
 
 pytestmark = pytest.mark.pure
@@ -255,3 +255,41 @@ def test_a_certificate_without_a_usable_key_is_a_peer_error():
         name = KeyHash.of_certificate(junk)
         with pytest.raises(PeerError, match="usable key"):
             open_record(boxed_record(junk, name, NOON), name, NOON)
+
+
+# ── relays ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def relays(count: int) -> tuple[Via, ...]:
+    return tuple(Via(Endpoint(f"2001:db8:1111:2222:3333:4444:5555:777{n}", 65_535), f"{n:040x}") for n in range(count))
+
+
+def test_all_that_a_record_may_name_fits():
+    far = [Endpoint(f"2001:db8:1111:2222:3333:4444:5555:666{n}", 65_535) for n in range(7)]
+    record = replace(RECORD, hosts=tuple(far[:4]), relays=tuple(far[4:]), via=relays(3))
+    sealed = seal(record, KEY, NONCE)
+    assert len(sealed) <= MAX_RECORD_ED25519
+    assert open_record(sealed, NAME, NOON) == record
+    assert open_record(seal(replace(record, via=relays(5)), KEY, NONCE), NAME, NOON).via == relays(3)
+
+
+def test_what_is_too_much_is_left_out_of_the_relays_first_and_of_the_hosts_last():
+    long = [Endpoint(f"{n}." + "x" * 60 + ".example", 7008) for n in range(10)]
+    via = tuple(Via(one, f"{7:040x}") for one in long[:3])
+    for hosts, named in ((4, 3), (4, 0), (1, 3)):
+        record = replace(RECORD, hosts=tuple(long[:hosts]), relays=tuple(long[4 : 4 + named]), via=via)
+        kept = open_record(seal(record, KEY, NONCE), NAME, NOON)
+        assert kept.hosts == record.hosts[: len(kept.hosts)]
+        assert kept.via == via[: len(kept.via)]
+        assert not kept.relays or kept.via == via
+        assert not kept.via or kept.hosts == record.hosts
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=8), st.lists(st.text(max_size=60), max_size=3)), max_size=20))
+def test_of_whatever_a_record_says_only_relays_are_read(entries):
+    found = parse_via(entries)
+    assert len(found) <= 3
+    assert parse_via(format_via(found)) == found
+    assert parse_via([*entries[:2], ["relay.example:443", "ab" * 20]])[-1:] == (
+        Via(Endpoint("relay.example", 443), "ab" * 20),
+    )

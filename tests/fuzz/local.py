@@ -14,7 +14,7 @@ from hardline.control import ControlServer
 from hardline.errors import CertificateError, ConfigError
 from hardline.identity import KeyHash, Label
 from hardline.peers.remembered import _parsed
-from hardline.routes import MAX_HOSTS, PathKind, format_wan_hosts, parse_wan_hosts
+from hardline.routes import MAX_HOSTS, PathKind, format_via, format_wan_hosts, parse_via, parse_wan_hosts
 from hardline.showable import clean_title
 
 _SEPARATOR = b"\x1f"
@@ -46,12 +46,13 @@ def certificate_files(data: bytes) -> None:
 
 
 def remembered_row(data: bytes) -> None:
-    """Seven values, each of any type that SQLite has."""
-    row = tuple(map(_value, (data.split(_SEPARATOR) + [b""] * 7)[:7]))
+    """Eight values, each of any type that SQLite has."""
+    row = tuple(map(_value, (data.split(_SEPARATOR) + [b""] * 8)[:8]))
     host = _parsed(row)
     assert host.title == clean_title(host.title)
     assert len(host.wan_hosts) <= MAX_HOSTS
     assert parse_wan_hosts(format_wan_hosts(host.wan_hosts)) == list(host.wan_hosts)
+    assert parse_via(format_via(host.relayed)) == host.relayed
     assert host.kind in (None, *PathKind)
     assert host.protocol in ("", "hardline/1", "hardline/2")
 

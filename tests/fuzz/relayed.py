@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hardline.errors import PeerError
 from hardline.relay.clienthello import MAX_SIZE, read_client_hello
+from hardline.relay.lines import BEGINNING, MAX_GO, Line, encode_line
 from hardline.relay.messages import MAX_LINE, encode, parse
+from hardline.relay.opening import Request, name_in, read_opening
 
 
 def client_hello(data: bytes) -> None:
@@ -33,3 +35,20 @@ def relay_line(data: bytes) -> None:
         assert line.count(b"\n") == 1
         if len(line) <= MAX_LINE:  # JSON's escapes may take more than was heard
             assert parse(line[:-1]) == found
+
+
+def opening(data: bytes) -> None:
+    """What is known of the first bytes stays so with those that follow, and a line is said again as it was."""
+    try:
+        found = read_opening(data)
+    except PeerError:
+        return
+    if found is None:
+        assert len(data) < max(MAX_SIZE, MAX_GO)
+        return
+    if isinstance(found, Line):
+        assert encode_line(found.verb, found.rest) == data[: found.size]
+        assert data.startswith(BEGINNING)
+    elif not isinstance(found, Request):
+        assert name_in(found.server_name) == name_in(name_in(found.server_name))
+    assert read_opening(data + b"x") == found

@@ -64,4 +64,5 @@ TARGETS: dict[str, Target] = {
     "upnp_xml": far.upnp_xml,
     "client_hello": relayed.client_hello,
     "relay_line": relayed.relay_line,
+    "relay_opening": relayed.opening,
 }

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hardline.identity import KeyHash
 from hardline.node.rows import announcement, held, outside
 from hardline.reach import WayHere
+from hardline.relaying import UsedRelay
 from hardline.routes import Endpoint
 
 
@@ -58,6 +60,26 @@ _ROUTER = Endpoint("11.22.33.7", 7008)
 def test_only_a_visitor_from_outside_confirms_that_the_world_reaches_a_node(facts, state, sentence) -> None:
     said = outside(replace(_NOTHING, **facts))
     assert (said.state, said.sentence) == (state, sentence)
+
+
+_RELAY = UsedRelay(Endpoint("relay.example", 7008), KeyHash(bytes(20)), "registered", "", 5.0, 2, 1, "", "")
+
+
+@pytest.mark.pure
+def test_a_relay_that_was_tested_is_a_way_here_where_there_is_no_other() -> None:
+    said = outside(_NOTHING, [_RELAY])
+    assert (said.state, said.sentence) == ("relayed", "reachable from outside by the relay relay.example:7008")
+    for other in (replace(_RELAY, tested=0), replace(_RELAY, state="connecting")):
+        assert outside(_NOTHING, [other]).state == "local"
+    assert outside(replace(_NOTHING, endpoints={_ROUTER: "the router"}), [_RELAY]).state == "expected"
+
+
+@pytest.mark.pure
+def test_where_nothing_leads_here_the_advice_names_relays_until_one_is_used() -> None:
+    nothing = replace(_NOTHING, advice="forward a port")
+    assert outside(nothing).advice == "forward a port; or be reached by a relay (hardline relay)"
+    assert outside(nothing, [_RELAY]).advice == "forward a port"
+    assert outside(_NOTHING).advice is None
 
 
 _ANNOUNCED = {"announced": 1000.0, "read_back": 1001.0, "problem": None}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hardline.identity import KeyHash
 from hardline.peers import remembered
 from hardline.peers.remembered import Remembered
-from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, RememberedHost, Trust
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, Handle, PathKind, Plain, RememberedHost, Trust, Via
 from tests.support import needs
 from tests.support.disk import SmallDisk, small_disk
 
@@ -497,4 +497,48 @@ def test_many_at_once_do_not_disturb_each_other(path):
             assert isinstance(host, RememberedHost)
             assert (host.endpoint, host.title) == (HERE, "t")
 
+    with_memory(path, story)
+
+
+# ── relays ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+VIA = (Via(Endpoint("relay.example", 7008), "ab" * 20), Via(Endpoint("2001:db8::30", 443), "cd" * 20))
+
+
+def test_relays_come_last_and_are_what_the_host_said_last(path):
+    async def learn(memory: Remembered) -> None:
+        await remember(memory)
+        await memory.learned(OURS, "203.0.113.9:7008", "Our wiki", VIA)
+
+    async def again(memory: Remembered) -> None:
+        assert await found(memory) == [str(HERE), "203.0.113.9:7008", "relay.example:7008", "[2001:db8::30]:443"]
+        last = [one async for one in memory.find(OURS)][-1]
+        signed = FoundBy("remembered", Trust.SIGNED)
+        assert last == Candidate(VIA[1].endpoint, PathKind.RELAYED, signed, Handle("cd" * 20))
+        await memory.learned(OURS, "", "", None)
+        assert len(await found(memory)) == 4, "an original does not say"
+        await memory.learned(OURS, "", "", ())
+        assert len(await found(memory)) == 2
+
+    with_memory(path, learn, again)
+
+
+def test_a_relay_that_worked_is_no_address_of_the_host(path):
+    async def story(memory: Remembered) -> None:
+        await remember(memory)
+        await memory.worked(OURS, VIA[0].endpoint, PathKind.RELAYED, "hardline/2")
+        host = await memory.get(OURS)
+        assert host is not None
+        assert (host.endpoint, host.kind, host.protocol) == (HERE, PathKind.LAN, "hardline/2")
+
+    with_memory(path, story)
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[", '[["relay.example:7008"]]', '{"a":1}', "[" * 100_000, b"\0", 7])
+def test_relays_that_somebody_wrote_by_hand_are_none(path, text):
+    async def story(memory: Remembered) -> None:
+        assert await found(memory) == [str(HERE)]
+
+    with_memory(path, remember)
+    hand_written(path, relayed=text)
     with_memory(path, story)

@@ -14,6 +14,9 @@ from OpenSSL import SSL
 from hardline import certificates
 from hardline.certificates import Identity
 from hardline.proof import Prover
+from hardline.relay.pair import Pair
+from hardline.relay.pipes import Pipes
+from hardline.relay.rates import RateLimits, Rates
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits, Stream
 from hardline.signatures import signing_key
@@ -140,9 +143,32 @@ async def legacy() -> AsyncIterator[tuple[ByteStream, ByteStream]]:
         yield LegacyPipe(client), LegacyPipe(server)
 
 
+@contextlib.asynccontextmanager
+async def joined(*, copied: bool = False) -> AsyncIterator[tuple[TcpStream, TcpStream]]:
+    """TCP through a relay: (visitor's end, host's end)."""
+    pipes = Pipes.of_this_loop()
+    if copied:
+        pipes.take = lambda: None  # type: ignore[method-assign]
+    async with tcp_pair() as (visitor, theirs), tcp_pair() as (host, ours):
+        ended: asyncio.Queue[Pair] = asyncio.Queue()
+        (left, early, _), (right, behind, _) = theirs.detach(), ours.detach()
+        pair = Pair(left, right, "192.0.2.7", Rates(RateLimits()), ended.put_nowait, (early, behind))
+        pair.start()
+        try:
+            yield visitor, host
+        finally:
+            await visitor.aclose()
+            await host.aclose()
+            async with asyncio.timeout(20):
+                await ended.get()
+            pipes.close()
+
+
 KINDS = {
     "memory": memory,
     "TCP": tcp_pair,
+    "TCP through a relay": joined,
+    "TCP through a relay that copies": functools.partial(joined, copied=True),
     **{f"TLS by {engine.__name__}": functools.partial(tls_pair, engine) for engine in ENGINES},
     "a yamux stream": yamux_stream,
     "a yamux stream seen from the host": accepted_yamux_stream,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hardline import certificates
 from hardline.identity import KeyHash
-from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, Trust
+from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, Trust, Via
 from hardline.session.session import SessionLimits
 from hardline.settings.directory import Service
 from hardline.settings.local import LocalService
@@ -37,7 +37,9 @@ class Noted:
     async def worked(self, target: KeyHash, endpoint: Endpoint, kind: PathKind, protocol: str) -> None:
         self.worked_calls.append((target, endpoint, kind, protocol))
 
-    async def learned(self, target: KeyHash, wan_hosts: object, title: object) -> None:
+    async def learned(
+        self, target: KeyHash, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None = None
+    ) -> None:
         self.learned_calls.append((target, wan_hosts, title))
 
 
@@ -46,6 +48,7 @@ class Finding:
 
     def __init__(self) -> None:
         self.endpoints: list[Endpoint] = []
+        self.also: list[Candidate] = []
         self.plain = False
         self.searches = 0
         self.reasons: Sequence[str] = ()
@@ -60,6 +63,8 @@ class Finding:
     async def candidates(self) -> AsyncIterator[Candidate]:
         for endpoint in self.endpoints:
             yield Candidate(endpoint, PathKind.LAN, FoundBy("test", Trust.HEARD), Plain() if self.plain else Code())
+        for candidate in self.also:
+            yield candidate
 
 
 class Pair:

@@ -1,0 +1,565 @@
+"""A relay: nodes that nobody can reach register, and their visitors are joined with them.
+
+    node ──control connection──▶ Control ──register──▶ Registry
+    visitor ──ClientHello with a name──▶ waits ──invite──▶ node ──HARDLINE-JOIN──▶ Pair: from here on only bytes
+
+It learns a name that means nothing elsewhere, two addresses and how much was said: TLS runs from end to end.
+Source: docs/PROTOCOL.md, section 9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hardline import log
+from hardline.deadlines import Deadlines
+from hardline.errors import HardlineError, PeerError
+from hardline.identity import KeyHash, utc_day
+from hardline.proof import Prover
+from hardline.relay.access import Access
+from hardline.relay.allowance import Allowance
+from hardline.relay.control import Control
+from hardline.relay.lines import Line, Verb, encode_line
+from hardline.relay.messages import (
+    Bye,
+    Drain,
+    Hello,
+    Invite,
+    Kind,
+    Leave,
+    Message,
+    Ping,
+    Pong,
+    Refused,
+    Register,
+    Registered,
+    Tokens,
+    Unregister,
+    Welcome,
+    Why,
+    encode_go,
+)
+from hardline.relay.named import NamedServices
+from hardline.relay.opening import CONTROL
+from hardline.relay.pair import Pair
+from hardline.relay.proofs import NODE, check_registration
+from hardline.relay.rates import RateLimits, Rates
+from hardline.relay.registry import Registration, Registry, RegistryLimits
+from hardline.routes import Endpoint
+from hardline.tasks import TaskSet
+from hardline.transport.contexts import front_context
+from hardline.transport.handshake import Names
+from hardline.transport.sources import source_of
+from hardline.transport.tcp import TcpStream, keep_alive
+from hardline.transport.tls import TlsStream
+
+PING = 20  # seconds of silence after which a node is to ask
+SILENT = 60.0  # seconds of silence after which it is gone
+PARK = 2  # joins that a node has ready
+ANSWERS_WITHIN = 1.0  # seconds that a parked one has to answer
+PARKS_AGAIN = 1.0  # seconds after one was lost
+PROOFS = 1024, 50  # signatures that are checked of a source at once, and in a second
+JOIN_WITHIN = 5.0  # seconds that a visitor waits for his host
+OUTLIVES = 60.0  # seconds that pairs go on without a control connection of their name
+MAX_WAITING = 4096  # visitors that wait
+RETRY = 60  # seconds after which another attempt at what is full makes sense
+TELL_UNKNOWN_EVERY = 600.0  # seconds between two lines of the log about one node that is not allowed
+_MAX_TOLD = 1024
+
+UNRECOGNIZED_NAME, INTERNAL_ERROR = 112, 80  # RFC 8446, section 6
+
+
+@dataclass(frozen=True, slots=True)
+class RelayLimits:
+    """What its owner allows.  `new_pairs` is of one source a second; `hello_timeout` in seconds."""
+
+    registry: RegistryLimits = field(default_factory=RegistryLimits)
+    pairs: int = 64  # of one name
+    new_pairs: int = 20
+    rates: RateLimits = field(default_factory=RateLimits)
+    hello_timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayState:
+    """What it says of itself."""
+
+    nodes: int
+    names: int
+    pairs: int
+    waiting: int
+    parked: int
+    passed: int
+    refused: dict[str, int]
+    draining: bool
+
+
+@dataclass(eq=False, slots=True)
+class _Visitor:
+    """One that waits for its host; `registration` is what it asked for.
+
+    While a `parked` join is tried, `sent` bytes of what he said are there already.
+    """
+
+    tcp: TcpStream
+    registration: Registration[Control]
+    token: str
+    parked: TcpStream | None = None
+    sent: int = 0
+
+
+class Relay:
+    """Everything of it but the first bytes of a connection (porter.py).
+
+    `me` is who this node is, and what nodes have to know to get in; `at` are endpoints that nodes may tell their
+    visitors; `clock` is seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        me: Prover,
+        limits: RelayLimits,
+        access: Access,
+        *,
+        clock: Callable[[], float],
+        contact: str = "",
+        at: Callable[[], Sequence[Endpoint]] = tuple,
+    ) -> None:
+        self._me, self._name = me, KeyHash.of_certificate(me.certificate)
+        self._limits, self._access = limits, access
+        self._clock, self._contact, self._at = clock, contact, at
+        self._context = front_context(CONTROL.encode())
+        self._names = Names(self._find_myself, lambda _: self._me)
+        self._tasks = TaskSet("relay")
+        self._controls: set[Control] = set()
+        self._of_source: Counter[str] = Counter()  # control connections
+        self._registry: Registry[Control] = Registry(limits.registry)
+        self._visitors: dict[str, _Visitor] = {}  # by token
+        self._parking: dict[str, Control] = {}  # by token
+        self._pairs: dict[str, set[Pair]] = {}  # by name
+        self._busy: Counter[str] = Counter()  # visitors and pairs of each name
+        self._named = NamedServices()
+        self._new_pairs = Allowance(4 * limits.new_pairs, limits.new_pairs)
+        self._proofs = Allowance(*PROOFS)
+        self._silent: Deadlines[Control] = Deadlines(SILENT, self._is_silent)
+        self._impatient: Deadlines[_Visitor] = Deadlines(JOIN_WITHIN, self._nobody_joined)
+        self._hasty: Deadlines[_Visitor] = Deadlines(ANSWERS_WITHIN, self._parked_is_silent)
+        self._orphans: Deadlines[str] = Deadlines(OUTLIVES, self._nobody_came_back)
+        self._unknown: dict[KeyHash, float] = {}  # nodes that are not allowed, and when that was told
+        self._refusals: Counter[str] = Counter()
+        self._passed = 0  # by pairs that have ended
+        self._draining = self._used_up = False
+        self.rates = Rates(limits.rates)
+
+    def set_access(self, access: Access) -> None:
+        """From now on these are served; who is no more, is cut off with what it carries."""
+        self._access = access
+        for control in [one for one in self._controls if self._registry.held_by(one) and not access.serves(one.node)]:
+            for one in self._registry.held_by(control):
+                self._cut(one.name)
+            control.end("it is not allowed any more")
+
+    def has(self, name: str) -> bool:
+        """Whether `name` is registered."""
+        return name in self._registry
+
+    def _meant_by(self, server_name: str) -> str:
+        """The registered name that a visitor's server name stands for."""
+        return self._named.find(server_name, utc_day(self._clock()))
+
+    def describe(self) -> RelayState:
+        """What there is."""
+        pairs = [pair for pairs in self._pairs.values() for pair in pairs]
+        return RelayState(
+            nodes=len(self._controls),
+            names=len(self._registry),
+            pairs=len(pairs),
+            waiting=len(self._visitors),
+            parked=sum(len(control.parked) for control in self._controls),
+            passed=self._passed + sum(pair.passed for pair in pairs),
+            refused=dict(sorted(self._refusals.items())),
+            draining=self._draining,
+        )
+
+    def used_up(self, over: bool) -> None:
+        """Whether all that may pass this month has."""
+        self._used_up = over
+        for name in tuple(self._pairs) if over else ():
+            self._cut(name)
+
+    def drain(self, seconds: int) -> None:
+        """Take no new visitors; nodes are told to go elsewhere within so many seconds."""
+        self._draining = True
+        for control in self._controls:
+            control.say(Drain(seconds))
+
+    async def aclose(self) -> None:
+        """End everything."""
+        await self._tasks.aclose()
+        for control in tuple(self._controls):
+            control.say(Bye(Leave.DRAIN))
+            control.end("the relay is stopping")
+        for visitor in tuple(self._visitors.values()):
+            self._forget(visitor)
+            refuse(visitor.tcp, INTERNAL_ERROR)
+        for name in tuple(self._pairs):
+            self._cut(name)
+        for timers in (self._silent, self._impatient, self._hasty, self._orphans):
+            timers.close()
+        self.rates.close()
+
+    # What the porter brings.
+
+    def control(self, tcp: TcpStream) -> None:
+        """A node wants to register; its first flight is still to be received."""
+        source, limits = source_of(tcp.peer.host), self._limits.registry
+        if sum(self._of_source.values()) >= limits.registrations or self._of_source[source] >= limits.per_source:
+            self._refusals["connections"] += 1
+            tcp.abort()
+            return
+        self._of_source[source] += 1
+        self._tasks.start(self._secure(tcp, source), "control")
+
+    def visitor(self, tcp: TcpStream, name: str) -> None:
+        """Somebody wants to visit `name`; his first flight is still to be received."""
+        name = self._meant_by(name)
+        found = self._registry.find(name)
+        if found is None:
+            refuse(tcp, UNRECOGNIZED_NAME)
+            return
+        source = source_of(tcp.peer.host)
+        if why := self._is_too_much(name, source):
+            self._refusals[why] += 1
+            log.debug("relay.visitor_refused", endpoint=tcp.peer, reason=why)
+            refuse(tcp, INTERNAL_ERROR)
+            return
+        visitor = _Visitor(tcp, found, secrets.token_hex(16))
+        self._visitors[visitor.token] = visitor
+        self._busy[name] += 1
+        self._impatient.add(visitor)
+        self._listen_to(visitor)
+        self._call(visitor)
+
+    def line(self, tcp: TcpStream, line: Line) -> None:
+        """A node that comes for a visitor, or something else that nobody here knows; `line` is still to be received."""
+        if line.verb is Verb.JOIN and (visitor := self._visitors.get(line.rest)) is not None:
+            greeting = encode_line(Verb.OK, str(tcp.peer))
+            if visitor.parked is not None:
+                self._end_parked(visitor)
+                visitor.sent = 0
+            self._join(visitor, tcp, greeting, line.size)
+        elif line.verb is Verb.PARK and (control := self._parking.pop(line.rest, None)) is not None:
+            self._park(control, line.rest, tcp, line.size)
+        else:
+            tcp.transport.write(encode_line(Verb.NO, "gone"))
+            tcp.close()
+
+    # Control connections.
+
+    def said(self, control: Control, message: Message) -> None:
+        """As control.Served."""
+        self._silent.add(control)
+        match message:
+            case Hello(node):
+                if node is not None:
+                    if not self._may_prove(control):
+                        raise PeerError("more proofs than there is to prove")
+                    node.check(NODE, control.tls.exporter(NODE))
+                    control.node = node.key_hash
+                elif control.greeted:
+                    raise PeerError("a second hello without anything new")
+                control.greeted = True
+                at = tuple(map(str, self._at()))
+                control.say(Welcome(str(control.peer), at, PING, PARK, self._contact))
+                if self._draining:
+                    control.say(Drain(0))
+            case _ if not control.greeted:
+                raise PeerError("something before the hello")
+            case Register():
+                self._register(control, message)
+            case Unregister(number):
+                if (found := self._registry.unregister(control, number)) is not None:
+                    self._lose(found)
+            case Ping(value):
+                control.say(Pong(value))
+            case _:
+                pass  # a relay's own words, which mean nothing to one
+
+    def left(self, control: Control, why: str) -> None:
+        """As control.Served."""
+        self._controls.discard(control)
+        self._is_gone(control.source)
+        self._silent.discard(control)
+        names = self._registry.leave(control)
+        for one in names:
+            self._lose(one)
+        for token in control.tokens or ():
+            self._parking.pop(token, None)
+        parked, control.tokens, control.parked = control.parked, (), ()
+        for tcp in parked:
+            tcp.abort()
+        log.debug("relay.node_left", endpoint=control.peer, names=len(names), reason=why)
+
+    async def _secure(self, tcp: TcpStream, source: str) -> None:
+        peer = tcp.peer
+        try:
+            async with asyncio.timeout(self._limits.hello_timeout):
+                tls = await TlsStream.over(tcp, self._context, names=self._names)
+        except BaseException as failure:
+            self._is_gone(source)
+            if not isinstance(failure, HardlineError | TimeoutError):
+                raise
+            log.debug("relay.node_failed", endpoint=peer, reason=str(failure) or "no handshake in time")
+            return
+        control = Control(self, tls, source)
+        self._controls.add(control)
+        self._silent.add(control)
+        log.debug("relay.node_came", endpoint=peer)
+        control.start()
+
+    def _is_gone(self, source: str) -> None:
+        self._of_source[source] -= 1
+        if not self._of_source[source]:
+            del self._of_source[source]
+
+    def _find_myself(self, server_name: str) -> KeyHash | None:
+        """A node's key hash is no right to visit anything: by it, this node is found as a relay."""
+        today = utc_day(self._clock())
+        return self._name if server_name in {self._name.rolling(today + off) for off in (-1, 0, 1)} else None
+
+    def _register(self, control: Control, asked: Register) -> None:
+        if not self._access.serves(control.node):
+            self._tell_unknown(control.node)
+            self._refuse(control, asked.number, Why.ALLOW)
+            return
+        if asked.kind not in (Kind.HANDLE, Kind.NAMED):
+            self._refuse(control, asked.number, Why.VERSION)
+            return
+        if not self._may_prove(control):
+            self._refuse(control, asked.number, Why.RATE)
+            return
+        key_hash = check_registration(asked.proof, control.tls.exporter(NODE))
+        name = str(key_hash)
+        one = Registration(control, asked.number, asked.kind, name, asked.instance)
+        result = self._registry.register(one)
+        if isinstance(result, Why):
+            self._refuse(control, asked.number, result)
+            return
+        if asked.kind is Kind.NAMED:
+            self._named.add(key_hash, plain=asked.legacy)
+        self._orphans.discard(name)
+        control.say(Registered(asked.number, name))
+        if control.tokens is None:
+            control.tokens = ()
+            self._give_tokens(control, PARK)
+        self._call_those_who_wait(one)
+        for replaced in result:
+            if replaced.name != name:
+                self._lose(replaced)
+            if replaced.holder is not control and not self._registry.held_by(replaced.holder):
+                replaced.holder.say(Bye(Leave.REPLACED))
+                replaced.holder.end("replaced")
+
+    def _may_prove(self, control: Control) -> bool:
+        return self._proofs.take(control.source, asyncio.get_running_loop().time())
+
+    def _lose(self, one: Registration[Control]) -> None:
+        """It is registered no more; what it carries may go on for a while."""
+        if one.name not in self._registry:
+            self._named.discard(one.name)
+            self._orphans.add(one.name)
+
+    def _refuse(self, control: Control, number: int, why: Why) -> None:
+        self._refusals[why] += 1
+        control.say(Refused(number, why, RETRY))
+
+    def _tell_unknown(self, node: KeyHash | None) -> None:
+        """An owner is to be able to allow it: the line that does is what the log says."""
+        now = asyncio.get_running_loop().time()
+        if node is None or now - self._unknown.get(node, -TELL_UNKNOWN_EVERY) < TELL_UNKNOWN_EVERY:
+            return
+        self._unknown.pop(node, None)
+        self._unknown[node] = now
+        if len(self._unknown) > _MAX_TOLD:
+            del self._unknown[next(iter(self._unknown))]
+        log.event("relay.node_unknown", node=node.short, hint=log.Public(f"[Relay] allow = {node}"))
+
+    def _is_silent(self, control: Control) -> None:
+        control.say(Bye(Leave.IDLE))
+        control.end("it fell silent")
+
+    # Visitors.
+
+    def _is_too_much(self, name: str, source: str) -> str:
+        """Why a visitor of `name` is not taken now."""
+        if self._draining or self._used_up:
+            return "drain" if self._draining else "monthly"
+        if self._busy.get(name, 0) >= self._limits.pairs:
+            return "pairs"
+        if len(self._visitors) >= MAX_WAITING:
+            return "waiting"
+        if not self._new_pairs.take(source, asyncio.get_running_loop().time()):
+            return "new_pairs"
+        return ""
+
+    def _listen_to(self, visitor: _Visitor) -> None:
+        """He may leave before his host comes."""
+
+        def heard(tcp: TcpStream) -> None:
+            if self._visitors.get(visitor.token) is not visitor:
+                return
+            if tcp.ended:
+                self._forget(visitor)
+                tcp.abort()
+            else:
+                self._listen_to(visitor)
+
+        visitor.tcp.when_heard(heard, beyond=len(visitor.tcp.heard))
+
+    def _nobody_joined(self, visitor: _Visitor) -> None:
+        self._forget(visitor)
+        self._refusals["nobody_joined"] += 1
+        refuse(visitor.tcp, INTERNAL_ERROR)
+
+    def _forget(self, visitor: _Visitor) -> None:
+        """He waits no more."""
+        self._visitors.pop(visitor.token, None)
+        self._impatient.discard(visitor)
+        self._end_parked(visitor)
+        self._count_down(visitor.registration.name)
+
+    def _count_down(self, name: str) -> None:
+        self._busy[name] -= 1
+        if not self._busy[name]:
+            del self._busy[name]
+
+    def _call_those_who_wait(self, one: Registration[Control]) -> None:
+        """Their host's connection ended after they came, and is here again."""
+        for visitor in tuple(self._visitors.values()) if one.name in self._busy else ():
+            if visitor.registration.name == one.name and visitor.registration.holder not in self._controls:
+                self._end_parked(visitor)
+                visitor.registration = one
+                self._call(visitor)
+
+    def _call(self, visitor: _Visitor) -> None:
+        """Have his host come: by a connection that it has ready, else it is told to make one."""
+        one, holder = visitor.registration, visitor.registration.holder
+        invite = Invite(one.number, visitor.token, str(visitor.tcp.peer))
+        while holder.parked:
+            *others, parked = holder.parked
+            holder.parked = tuple(others)
+            self._give_tokens(holder, 1)
+            if not parked.ended and not parked.transport.is_closing():
+                said = visitor.tcp.heard
+                visitor.parked, visitor.sent = parked, len(said)
+                parked.transport.write(encode_line(Verb.GO, encode_go(invite)) + said)
+                self._hasty.add(visitor)
+                parked.when_heard(lambda tcp: self._parked_answered(visitor, tcp))
+                return
+        holder.say(invite)
+
+    # Parked joins.
+
+    def _give_tokens(self, control: Control, count: int) -> None:
+        if control.tokens is None or control not in self._controls:
+            return
+        given = tuple(secrets.token_hex(16) for _ in range(count))
+        control.tokens += given
+        self._parking |= dict.fromkeys(given, control)
+        control.say(Tokens(given))
+
+    def _park(self, control: Control, token: str, tcp: TcpStream, line_size: int) -> None:
+        control.tokens = tuple(one for one in control.tokens or () if one != token)
+        if len(tcp.heard) > line_size:
+            tcp.abort()  # nobody is there yet whom that could be for
+            return
+        tcp.forget_heard()
+        keep_alive(tcp.transport.get_extra_info("socket"))
+        control.parked += (tcp,)
+        tcp.when_heard(lambda tcp: self._unparked(control, tcp))
+
+    def _unparked(self, control: Control, tcp: TcpStream) -> None:
+        """It ended, or said something before its time."""
+        tcp.abort()
+        if tcp in control.parked:
+            control.parked = tuple(one for one in control.parked if one is not tcp)
+            asyncio.get_running_loop().call_later(PARKS_AGAIN, self._give_tokens, control, 1)
+
+    def _parked_answered(self, visitor: _Visitor, tcp: TcpStream) -> None:
+        if visitor.parked is not tcp:
+            return
+        if tcp.heard and not tcp.transport.get_write_buffer_size():
+            self._hasty.discard(visitor)
+            visitor.parked = None
+            self._join(visitor, tcp, b"", 0)
+        else:
+            self._parked_is_silent(visitor)
+
+    def _parked_is_silent(self, visitor: _Visitor) -> None:
+        """Its way here was forgotten by a router, mostly: another one is tried with the same bytes."""
+        self._end_parked(visitor)
+        visitor.sent = 0
+        if self._visitors.get(visitor.token) is visitor:
+            self._call(visitor)
+
+    def _end_parked(self, visitor: _Visitor) -> None:
+        self._hasty.discard(visitor)
+        parked, visitor.parked = visitor.parked, None
+        if parked is not None:
+            parked.abort()
+
+    # Pairs.
+
+    def _join(self, visitor: _Visitor, tcp: TcpStream, greeting: bytes, line_size: int) -> None:
+        """Join him with `tcp`, which hears `greeting` first; of what it said, `line_size` bytes were for us."""
+        name, source = visitor.registration.name, source_of(visitor.tcp.peer.host)
+        self._visitors.pop(visitor.token, None)
+        self._impatient.discard(visitor)
+        try:
+            ours, early, _ = visitor.tcp.detach()
+        except OSError:  # no descriptor is left
+            self._count_down(name)
+            visitor.tcp.abort()
+            tcp.abort()
+            return
+        try:
+            theirs, behind, _ = tcp.detach()
+        except OSError:
+            ours.close()
+            self._count_down(name)
+            tcp.abort()
+            return
+
+        def ended(pair: Pair) -> None:
+            self._passed += pair.passed
+            self._count_down(name)
+            pairs = self._pairs[name]
+            pairs.discard(pair)
+            if not pairs:
+                del self._pairs[name]
+
+        first = greeting + early[visitor.sent :], behind[line_size:]
+        for one in (ours, theirs):
+            keep_alive(one)
+        pair = Pair(ours, theirs, source, self.rates, ended, first)
+        self._pairs.setdefault(name, set()).add(pair)
+        pair.start()
+
+    def _cut(self, name: str) -> None:
+        for pair in tuple(self._pairs.get(name, ())):
+            pair.close(reset=True)
+
+    def _nobody_came_back(self, name: str) -> None:
+        if not self.has(name):
+            self._cut(name)
+
+
+def refuse(tcp: TcpStream, alert: int) -> None:
+    """Say by a TLS alert why a visitor is not served, and close: he has no TLS with anybody yet."""
+    if not tcp.transport.is_closing():
+        tcp.transport.write(bytes((21, 3, 3, 0, 2, 2, alert)))
+    tcp.close()

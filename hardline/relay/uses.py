@@ -1,0 +1,121 @@
+"""The relays by which a host is reached: a control connection to each, and what visitors are told of that.
+
+    [Relay] use ─▶ RelayClient, one each ─▶ Joined ─▶ the host          via(service) ─▶ hello, record
+
+A relay is told to others while the service is registered there and this host has visited itself by it.
+Source: docs/PROTOCOL.md, section 9.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hardline.identity import KeyHash, instance_name, utc_day
+from hardline.proof import Prover
+from hardline.relay.client import Joined, RelayClient, Wanted
+from hardline.relay.dial import RelayDialer, proxy_of_environment
+from hardline.relay.handles import make_handle, periods
+from hardline.relay.messages import Kind
+from hardline.routes import MAX_VIA, Endpoint, RelayAddress, Via
+from hardline.tasks import TaskSet, keep_running
+
+_LOOK_AGAIN = 3600.0  # seconds: handles change once in many days
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A service; `prover` holds its own key, None for a kind of key that signs nothing here."""
+
+    key_hash: KeyHash
+    private_key_pem: bytes = field(repr=False)
+    prover: Prover | None
+    legacy: bool
+
+
+class RelayUses:
+    """All of a host's.  `services` are those that are offered now.
+
+    `me` is who this node is, `instance` the secret that tells it from others with the same services; `joined` gets the
+    visitors that relays bring; `changed` is called when `via` is another; `proxy` is a web proxy to get to them;
+    `drains` is called with one that is going to stop.
+    """
+
+    def __init__(
+        self,
+        relays: Sequence[RelayAddress],
+        me: Callable[[], Prover],
+        instance: str,
+        *,
+        services: Callable[[], Sequence[Offered]],
+        joined: Callable[[Joined], None],
+        changed: Callable[[], None],
+        clock: Callable[[], float],
+        proxy: Endpoint | None = None,
+        drains: Callable[[Endpoint], None] = lambda relay: None,
+    ) -> None:
+        self._services, self._instance, self._clock = services, instance, clock
+        self._made: dict[tuple[KeyHash, KeyHash, int], Prover] = {}
+        self.clients = tuple(
+            RelayClient(
+                relay,
+                me,
+                lambda relay=relay: self._wanted(relay),  # type: ignore[misc]
+                joined,
+                changed,
+                clock=clock,
+                dialer=RelayDialer(relay.endpoint, proxy, proxy_of_environment()),
+                drains=drains,
+            )
+            for relay in relays
+        )
+
+    def via(self, service: KeyHash) -> tuple[Via, ...]:
+        """By which relays `service` is reached now, most wanted first."""
+        named = ((client.relay.endpoint, client.name_of(service)) for client in self.clients)
+        return tuple(Via(endpoint, name) for endpoint, name in named if name)[:MAX_VIA]
+
+    def named(self, service: KeyHash) -> tuple[Endpoint, ...]:
+        """The relays at which `service` is found by its own name now."""
+        return tuple(client.relay.endpoint for client in self.clients if client.is_named(service))
+
+    async def run(self) -> None:
+        """Be registered everywhere, until cancelled."""
+        tasks = TaskSet("relays")
+        try:
+            for client in self.clients:
+                tasks.start(keep_running(client.run, f"relay.{client.relay.endpoint}"), "run")
+            while True:
+                await asyncio.sleep(_LOOK_AGAIN)
+                self.services_changed()
+        finally:
+            await tasks.aclose()
+
+    def services_changed(self) -> None:
+        """Others are offered than before."""
+        for client in self.clients:
+            client.services_changed()
+
+    def network_changed(self) -> None:
+        """This machine is in another network."""
+        for client in self.clients:
+            client.network_changed()
+
+    def _wanted(self, relay: RelayAddress) -> list[Wanted]:
+        """The names of everything that is offered, at one relay."""
+        services, now, at = self._services(), periods(utc_day(self._clock())), relay.key_hash
+        keys = {(at, service.key_hash, period) for service in services for period in now}
+        for key in [key for key in self._made if key[0] == at and key not in keys]:
+            del self._made[key]
+        wanted = list[Wanted]()
+        for service in services:
+            for period in now:
+                key = at, service.key_hash, period
+                if key not in self._made:
+                    self._made[key] = make_handle(service.private_key_pem, self._instance, at, period)
+                wanted.append(Wanted(service.key_hash, self._made[key]))
+            if relay.named and service.prover is not None:
+                instance = instance_name(self._instance, service.key_hash)
+                wanted.append(Wanted(service.key_hash, service.prover, Kind.NAMED, instance, service.legacy))
+        return wanted

@@ -1,0 +1,241 @@
+"""What a node has to do with relays: being one for others, and being reached by those of others.
+
+    Listener ─▶ Porter ─┬─▶ Host                     [Relay] use ─▶ RelayUses ─▶ Host
+                        └─▶ Relay
+
+What is switched off is not there, and costs nothing: without `enabled` connections go to the host as they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardline import log
+from hardline.certificates import Identity
+from hardline.errors import ConfigError
+from hardline.identity import KeyHash
+from hardline.proof import Prover
+from hardline.relay.access import Access
+from hardline.relay.client import Joined
+from hardline.relay.monthly import Monthly
+from hardline.relay.page import page
+from hardline.relay.porter import Porter
+from hardline.relay.rates import RateLimits
+from hardline.relay.registry import RegistryLimits
+from hardline.relay.server import Relay, RelayLimits, RelayState
+from hardline.relay.uses import Offered, RelayUses
+from hardline.routes import Endpoint, Via
+from hardline.settings.directory import Service
+from hardline.settings.node import RelaySection
+from hardline.signatures import CannotSign, signing_key
+from hardline.tasks import TaskSet, keep_running
+from hardline.transport.listener import Listener
+from hardline.transport.tcp import TcpStream
+
+NEWCOMERS, OF_A_SOURCE = 1024, 64  # that have not said what they are
+GOES = 5  # seconds that nodes have to go elsewhere before this one ends
+
+
+@dataclass(frozen=True, slots=True)
+class UsedRelay:
+    """A relay that this host is reached by; `since` is seconds since 1970."""
+
+    endpoint: Endpoint
+    key_hash: KeyHash
+    state: str
+    problem: str
+    since: float
+    names: int
+    tested: int
+    saw: str
+    contact: str
+
+
+class Relaying:
+    """One node's.  `open`, then `start`; `aclose` at the end.
+
+    `node` is who this node is, `instance` the secret that tells it from others with the same services; `services` are
+    those offered now; `host` gets connections of its own visitors, `answers_to` tells their server names, `joined` gets
+    those that relays bring; `changed` is called when `via` is another, `drains` with a relay that is going to
+    stop; `count` is the file that holds what the relay has passed this month; `clock` is seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        settings: RelaySection,
+        node: Identity,
+        instance: str,
+        *,
+        services: Callable[[], Sequence[Service]],
+        host: Callable[[TcpStream], None],
+        answers_to: Callable[[str], bool],
+        joined: Callable[[Joined], None],
+        changed: Callable[[], None],
+        drains: Callable[[Endpoint], None],
+        count: Path,
+        timeout: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings, self._services, self._host = settings, services, host
+        self._tasks = TaskSet("relaying")
+        self._listeners: list[Listener] = []
+        self._monthly: Monthly | None = None
+        self.relay: Relay | None = None
+        self._porter: Porter | None = None
+        me = Prover(node.der, signing_key(node.private_key_pem))
+        if settings.enabled:
+            self.relay = Relay(me, _limits(settings, timeout), access(settings), clock=clock, contact=settings.contact)
+            volume = self.relay.rates
+            self._monthly = Monthly(count, settings.monthly, lambda: volume.volume, self.relay.used_up, clock)
+            self._porter = Porter(
+                self.relay,
+                host,
+                answers_to,
+                lambda: page(settings.contact),
+                most=NEWCOMERS,
+                of_a_source=OF_A_SOURCE,
+                timeout=timeout,
+            )
+        others = [one for one in settings.use if one.key_hash != node.key_hash]
+        for one in settings.use:
+            if one not in others:
+                log.warning("relay.is_itself", relay=one.endpoint, hint="[Relay] use names this node itself")
+        self._uses = RelayUses(
+            others,
+            lambda: me,
+            instance,
+            services=self._offered,
+            joined=joined,
+            changed=changed,
+            clock=clock,
+            proxy=settings.proxy,
+            drains=drains,
+        )
+
+    def accepted(self, tcp: TcpStream) -> None:
+        """A connection came in at the P2P port, or another one of the relay."""
+        if self._porter is not None:
+            self._porter.accepted(tcp)
+        else:
+            self._host(tcp)
+
+    async def open(self, addresses: Sequence[str]) -> None:
+        """Listen on the relay's other ports.  Raises ConfigError."""
+        for port in self._settings.ports if self.relay is not None else ():
+            self._listeners.append(await Listener.open(addresses, port, self.accepted, what="[Relay] ports"))
+        if self.relay is not None:
+            log.event("relay.serving", allow="everybody" if None in self._settings.allow else len(self._settings.allow))
+
+    def start(self) -> None:
+        """Register at the relays of others, and count what passes the own one."""
+        if self._monthly is not None:
+            self._tasks.start(keep_running(self._monthly.run, "relay.count"), "count")
+        if self._uses.clients:
+            self._tasks.start(keep_running(self._uses.run, "relays"), "uses")
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where the relay listens besides the P2P port."""
+        return [at for listener in self._listeners for at in listener.endpoints]
+
+    def via(self, service: KeyHash) -> tuple[Via, ...]:
+        """By which relays a service is reached now."""
+        return self._uses.via(service)
+
+    def named(self, service: KeyHash) -> tuple[Endpoint, ...]:
+        """The relays at which a service is found by its own name now."""
+        return self._uses.named(service)
+
+    def services_changed(self) -> None:
+        """Others are offered than before."""
+        self._uses.services_changed()
+
+    def access_changed(self, settings: RelaySection) -> None:
+        """Others are served than before."""
+        if self.relay is not None:
+            self.relay.set_access(access(settings))
+
+    def network_changed(self) -> None:
+        """This machine is in another network."""
+        self._uses.network_changed()
+
+    def used(self) -> tuple[UsedRelay, ...]:
+        """What became of `use`."""
+        return tuple(
+            UsedRelay(
+                client.relay.endpoint,
+                client.relay.key_hash,
+                client.state,
+                client.problem,
+                client.since,
+                client.registered,
+                client.tested,
+                client.saw,
+                client.contact,
+            )
+            for client in self._uses.clients
+        )
+
+    @property
+    def passed_this_month(self) -> int:
+        """Bytes that have passed the relay of this node."""
+        return self._monthly.passed if self._monthly is not None else 0
+
+    def served(self) -> RelayState | None:
+        """What the relay of this node does; None where it is none."""
+        return None if self.relay is None else self.relay.describe()
+
+    def drain(self, seconds: int) -> None:
+        """Have the relay of this node take nobody new, and those that it serves go elsewhere.  Raises ConfigError."""
+        if self.relay is None:
+            raise ConfigError("this node is no relay", hint="[Relay] enabled = yes makes it one")
+        log.event("relay.drains", seconds=seconds)
+        self.relay.drain(seconds)
+
+    async def stop_accepting(self) -> None:
+        """Nobody new, and those who are registered go elsewhere."""
+        for listener in self._listeners:
+            await listener.aclose()
+        if self.relay is not None:
+            self.relay.drain(GOES)
+
+    async def aclose(self) -> None:
+        """End everything."""
+        await asyncio.gather(*(listener.aclose() for listener in self._listeners))
+        await self._tasks.aclose()
+        if self._porter is not None:
+            self._porter.close()
+        if self.relay is not None:
+            await self.relay.aclose()
+
+    def _offered(self) -> list[Offered]:
+        return [_offered(one) for one in self._services()]
+
+
+def _offered(service: Service) -> Offered:
+    pem, prover = service.identity.private_key_pem, None
+    with contextlib.suppress(CannotSign):
+        prover = Prover(service.identity.der, signing_key(pem))
+    return Offered(service.key_hash, pem, prover, service.settings.legacy)
+
+
+def access(settings: RelaySection) -> Access:
+    """Who is served."""
+    allowed = frozenset(one for one in settings.allow if one is not None)
+    return Access(allowed, None in settings.allow, frozenset(settings.deny))
+
+
+def _limits(settings: RelaySection, timeout: float) -> RelayLimits:
+    return RelayLimits(
+        registry=RegistryLimits(
+            settings.max_registrations, settings.max_per_address, settings.max_per_network, settings.max_names
+        ),
+        pairs=settings.max_pairs,
+        new_pairs=settings.new_pairs,
+        rates=RateLimits(settings.rate, settings.rate_per_source, settings.rate_per_pair),
+        hello_timeout=timeout,
+    )

@@ -1,0 +1,155 @@
+"""A better path than by a relay, looked for as long as one goes by it; and the way back when that did not last.
+
+    relayed ─ 1 s ─▶ search everywhere ─ 5, 15, 60, 60 … s ─▶ search nearby and by memory ─▶ a direct session
+    a direct session that said hello, and is not much slower ─▶ the relayed one takes no new streams, and ends
+
+Streams that are open stay where they are.  A host that two direct sessions to have broken within a minute of their
+beginning, within ten minutes, rests: it is better by the relay than now here, now there.
+Source: docs/PROTOCOL.md, section 9.7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+from hardline import log
+from hardline.errors import ConnectionLost, HardlineError
+from hardline.identity import KeyHash, Label
+from hardline.routes import PathKind
+from hardline.tunnel.attempts import Route
+from hardline.tunnel.dialer import Dialer
+from hardline.tunnel.link import Link, Path
+
+PAUSES = (1.0, 5.0, 15.0, 60.0)  # seconds before each search, the last one again and again
+IN_USE = 60.0  # seconds after the last stream that a path counts as used
+HELLO_WITHIN = 5.0  # seconds
+SLOWER, AND = 2.0, 0.03  # times the relay's round trip, and seconds, that a direct one may have
+SOON, LATELY = 60.0, 600.0  # a session that ends so soon is no good one; two of them so lately
+RESTS, RESTS_AT_MOST = 600.0, 7200.0  # seconds, doubled each time
+_REMEMBERED = 256
+
+
+class _Trouble:
+    """How the direct sessions to a host ended."""
+
+    def __init__(self) -> None:
+        self.lost: list[float] = []
+        self.rest, self.until = RESTS, 0.0
+
+
+class Upgrades:
+    """Those of one visitor.
+
+    `everywhere` finds hosts as a visit does, `nearby` without asking the world; `begin` makes a path of a route.
+    """
+
+    def __init__(self, everywhere: Dialer, nearby: Dialer, begin: Callable[[Route, Label], Awaitable[Path]]) -> None:
+        self._everywhere, self._nearby, self._begin = everywhere, nearby, begin
+        self._troubles: OrderedDict[KeyHash, _Trouble] = OrderedDict()
+        self._looking: dict[Link, float] = {}  # and when it looks next, by the loop
+        self._again = asyncio.Event()
+
+    def next_look(self, link: Link) -> float | None:
+        """When a better path is looked for next, by the loop; None where nobody looks."""
+        return self._looking.get(link)
+
+    def network_changed(self) -> None:
+        """What did not work may work now."""
+        self._troubles.clear()
+        again, self._again = self._again, asyncio.Event()
+        again.set()
+
+    async def improve(self, link: Link) -> None:
+        """Look for a better path as long as `link` goes by a relay.  One of these for a link is enough."""
+        if link in self._looking:
+            return
+        loop, number = asyncio.get_running_loop(), 0
+        self._looking[link] = loop.time()
+        try:
+            while self._goes_by_relay(link):
+                pause = PAUSES[min(number, len(PAUSES) - 1)]
+                if trouble := self._troubles.get(link.label.key_hash):
+                    pause = max(pause, trouble.until - loop.time())
+                self._looking[link] = loop.time() + pause
+                again = self._again
+                try:
+                    async with asyncio.timeout(pause):
+                        await again.wait()
+                    number = 0
+                except TimeoutError:
+                    pass
+                if self._goes_by_relay(link) and _is_used(link):
+                    await self._look(link, self._nearby if number else self._everywhere)
+                    number += 1
+        finally:
+            del self._looking[link]
+
+    def _goes_by_relay(self, link: Link) -> bool:
+        best = link.best()
+        return best is not None and best.route.candidate.kind is PathKind.RELAYED
+
+    async def _look(self, link: Link, dialer: Dialer) -> None:
+        label = link.label
+        try:
+            async with aclosing(dialer.routes(label.key_hash, better_than=PathKind.RELAYED)) as routes:
+                async for route in routes:
+                    if route.protocol != "hardline/2":
+                        route.tls.abort()
+                        continue
+                    try:
+                        path = await self._begin(route, label)
+                    except BaseException:
+                        route.tls.abort()
+                        raise
+                    if await self._is_good(link, path):
+                        return
+        except HardlineError as failure:
+            log.debug("upgrade.failed", service=label.key_hash.short, reason=failure.message)
+
+    async def _is_good(self, link: Link, path: Path) -> bool:
+        """Whether the direct `path` does what the relayed one did; then that one takes no new streams."""
+        session, loop = path.session, asyncio.get_running_loop()
+        await path.hello.within(HELLO_WITHIN)
+        relayed = [one for one in link.paths if one.route.candidate.kind is PathKind.RELAYED]
+        if not session.greeted:
+            await session.aclose(ConnectionLost("no better path: its host said no hello"))
+            return False
+        if _trip(path) > SLOWER * min(map(_trip, relayed), default=_trip(path)) + AND:
+            await session.aclose(ConnectionLost("no better path: it is much slower than the relay"))
+            return False
+        began, key_hash = loop.time(), link.label.key_hash
+        session.closed.add_done_callback(lambda _: self._ended(key_hash, path, began))
+        log.event("path.better", service=key_hash.short, via=path.route.candidate.via)
+        for one in relayed:
+            one.session.go_away()
+        return True
+
+    def _ended(self, key_hash: KeyHash, path: Path, began: float) -> None:
+        """A direct path is gone: one that broke soon is a reason to wait."""
+        now = asyncio.get_running_loop().time()
+        if now - began > SOON or path.session.draining:
+            return
+        trouble = self._troubles.setdefault(key_hash, _Trouble())
+        self._troubles.move_to_end(key_hash)
+        while len(self._troubles) > _REMEMBERED:
+            self._troubles.popitem(last=False)
+        trouble.lost = [at for at in trouble.lost if now - at < LATELY] + [now]
+        if len(trouble.lost) >= 2:
+            trouble.until, trouble.rest = now + trouble.rest, min(2 * trouble.rest, RESTS_AT_MOST)
+            trouble.lost.clear()
+
+
+def _is_used(link: Link) -> bool:
+    now = asyncio.get_running_loop().time()
+    return any(path.session.open_streams or now - path.session.last_used < IN_USE for path in link.paths)
+
+
+def _trip(path: Path) -> float:
+    """Seconds to the host and back, as far as is known."""
+    steps = path.route.steps
+    # A relay's own connection takes less.
+    first = steps.hello if path.route.candidate.kind is PathKind.RELAYED else steps.tcp
+    return path.session.round_trip or first or 0.0

@@ -1,0 +1,217 @@
+"""Hosts that no router lets in, reached by a relay: by record, by memory, beside addresses that nobody answers at."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.reach.world import World, path, settings
+from tests.support import needs
+from tests.support.node import Node
+from tests.support.programs import curl, running_origin
+from tests.support.waiting import wait_until
+from tests.upnp.home import Box
+
+pytestmark = [
+    pytest.mark.netns,
+    needs.linux(),
+    needs.root(),
+    needs.tools("ip", "ss", "nft", "sysctl", "curl", "dhtnode"),
+]
+
+RELAY, SECOND = "11.22.33.30", "11.22.33.31"
+
+
+@contextlib.contextmanager
+def relay_in(world: World, directory: Path, allow: str = "*", address: str = RELAY) -> Iterator[tuple[Box, Node, str]]:
+    """A relay on the internet, and the line of `use` for it."""
+    number = address.rpartition(".")[2]
+    box = world.machine(f"relay{number}")
+    world.plug(box, world.internet, int(number))
+    node = Node(directory, at=box, settings=settings(dht=False, more=f"[Relay]\nenabled = yes\nallow = {allow}\n"))
+    with node:
+        yield box, node, f"{address}:7008#{node.status()['node']['key_hash']}"
+
+
+def is_told(host: Node, names: int = 2) -> None:
+    """Its services are registered and tested."""
+
+    def tested() -> bool:
+        return bool([one for one in host.status()["relays"]["used"] if one["tested"] >= names])
+
+    wait_until(tested, f"the host was reached by the relay:\n{host.log[-3000:]}")
+
+
+def test_a_host_that_nobody_can_reach_is_reached_by_its_relay(world: World, tmp_path: Path) -> None:
+    with relay_in(world, tmp_path / "relay") as (_, relay, use), running_origin(world.host) as origin:
+        host = Node(tmp_path / "host", at=world.host, settings=settings(more=f"[Relay]\nuse = {use}\n"))
+        visitor = Node(tmp_path / "visitor", at=world.guest, settings=settings())
+        host.share("site", origin.port)
+        with host, visitor:
+            is_told(host)
+            wait_until(lambda: "relays=1" in host.log, "the record names the relay")
+            label = host.label("site")
+            answer = curl(visitor.url_of(label), at=world.guest)
+            assert (answer.status, answer.text) == (200, "hello from the origin\n"), visitor.log
+            assert path(visitor, label) == ("RELAY", "DHT", f"{RELAY}:7008")
+            [session] = visitor.sessions("visiting")
+            assert session["kind"] == "RELAYED"
+            [guest] = host.sessions("hosting")
+            assert (guest["kind"], guest["endpoint"].rpartition(":")[0]) == ("RELAYED", "11.22.33.102")
+            served = relay.status()["relays"]["served"]
+            assert (served["nodes"], served["names"], served["pairs"]) == (1, 2, 1)
+            size = 5_000_000
+            before = served["passed"]
+            assert curl(visitor.url_of(label, f"bytes/{size}"), at=world.guest).status == 200
+            assert relay.status()["relays"]["served"]["passed"] - before > size
+            # What was learnt from the host's hello is enough without the DHT.
+            visitor.stop()
+            world.dht.ip("link set eth0 down")
+            with visitor:
+                assert curl(visitor.url_of(label), at=world.guest).status == 200, visitor.log
+                assert path(visitor, label) == ("REMEMBERED", "remembered", f"{RELAY}:7008")
+
+
+def test_the_relay_learns_nothing_by_which_it_could_visit(world: World, tmp_path: Path) -> None:
+    with relay_in(world, tmp_path / "relay") as (_, relay, use), running_origin(world.host) as origin:
+        host = Node(tmp_path / "host", at=world.host, settings=settings(more=f"[Relay]\nuse = {use}\n"))
+        host.share("site", origin.port, title="A title that nobody knows")
+        with host:
+            is_told(host)
+            label = host.label("site")
+            everything = relay.log + str(relay.status())
+            everything += "".join(
+                file.read_bytes().decode("latin-1") for file in relay.data.rglob("*") if file.is_file()
+            )
+            assert label not in everything
+            assert "A title that nobody knows" not in everything
+
+
+def test_a_node_that_the_relay_does_not_serve_is_told_what_to_do(world: World, tmp_path: Path) -> None:
+    with relay_in(world, tmp_path / "relay", allow="") as (_, relay, use), running_origin(world.host) as origin:
+        host = Node(tmp_path / "host", at=world.host, settings=settings(dht=False, more=f"[Relay]\nuse = {use}\n"))
+        host.share("site", origin.port)
+        with host:
+            wait_until(lambda: host.status()["relays"]["used"][0]["state"] == "refused", "it was refused", 5)
+            node = host.status()["node"]["key_hash"]
+            wait_until(lambda: f"[Relay] allow = {node}" in relay.log, "the relay's owner can paste the line")
+            assert f"allow = {node}" in host.hardline("relay").stdout
+            assert use in relay.hardline("relay").stdout.replace("YOUR-PUBLIC-ADDRESS", RELAY)
+
+
+def host_at(world: World, directory: Path, use: str, *, dht: bool = True) -> Node:
+    return Node(directory, at=world.host, settings=settings(dht=dht, more=f"[Relay]\nuse = {use}\n"))
+
+
+@pytest.mark.slow
+def test_where_one_relay_dies_or_falls_silent_the_other_is_used_and_one_that_is_back_is_registered_with(
+    world: World, tmp_path: Path
+) -> None:
+    with (
+        relay_in(world, tmp_path / "first") as (box, first, use),
+        relay_in(world, tmp_path / "second", address=SECOND) as (other_box, second, also),
+        running_origin(world.host) as origin,
+    ):
+        host = host_at(world, tmp_path / "host", f"{use}, {also}")
+        visitor = Node(tmp_path / "visitor", at=world.guest, settings=settings())
+        host.share("site", origin.port)
+        with host, visitor:
+            wait_until(lambda: sum(one["tested"] for one in host.status()["relays"]["used"]) == 4, "both are tested")
+            wait_until(lambda: "relays=2" in host.log, "the record names both")
+            label = host.label("site")
+
+            def visited() -> str:
+                answer = curl(visitor.url_of(label), at=world.guest, limit=30)
+                assert answer.status == 200, visitor.log[-3000:]
+                print(f"first byte {answer.first_byte:.2f} s")
+                return path(visitor, label)[2].rpartition(":")[0]
+
+            by = visited()
+            relays = {RELAY: (box, first), SECOND: (other_box, second)}
+            relays[by][1].kill()
+            now = visited()
+            assert now == ({RELAY, SECOND} - {by}).pop()
+            relays[by][1].start()
+            states = {one["endpoint"].rpartition(":")[0]: one for one in host.status()["relays"]["used"]}
+            wait_until(
+                lambda: all(one["tested"] == 2 for one in host.status()["relays"]["used"]),
+                f"it is registered again: {states}",
+                12,
+            )
+            relays[now][0].ip("link set eth0 down")
+            assert visited() == by, "the silent one was given up"
+            wait_until(
+                lambda: "fell silent" in str(host.status()["relays"]["used"]) or "no answer" in host.log,
+                "the host says so",
+                26,
+            )
+
+
+@pytest.mark.slow
+def test_a_relay_that_drains_fails_no_request(world: World, tmp_path: Path) -> None:
+    with (
+        relay_in(world, tmp_path / "first") as (_, first, use),
+        relay_in(world, tmp_path / "second", address=SECOND) as (_, _, also),
+        running_origin(world.host) as origin,
+    ):
+        host = host_at(world, tmp_path / "host", f"{use}, {also}")
+        visitor = Node(tmp_path / "visitor", at=world.guest, settings=settings())
+        host.share("site", origin.port)
+        with host, visitor:
+            wait_until(lambda: sum(one["tested"] for one in host.status()["relays"]["used"]) == 4, "both are tested")
+            wait_until(lambda: "relays=2" in host.log, "the record names both")
+            label = host.label("site")
+            assert curl(visitor.url_of(label), at=world.guest).status == 200
+            assert "takes nobody new" in first.hardline("relay", "--drain").stdout
+            for _ in range(20):
+                assert curl(visitor.url_of(label), at=world.guest).status == 200, visitor.log[-3000:]
+            assert path(visitor, label)[2] == f"{SECOND}:7008"
+            assert [one["state"] for one in host.status()["relays"]["used"]] == ["draining", "registered"]
+
+
+@pytest.mark.slow
+def test_dead_direct_addresses_do_not_hold_a_relay_up(world: World, tmp_path: Path) -> None:
+    """The record names an address that swallows everything; the relay is one stagger later."""
+    with relay_in(world, tmp_path / "relay") as (_, _, use), running_origin(world.host) as origin:
+        dead = ", ".join(f"11.22.33.{number}:7008" for number in range(200, 204))
+        more = f"[Node]\npublic = {dead}\n[Relay]\nuse = {use}\n"
+        host = Node(tmp_path / "host", at=world.host, settings=settings(more=more))
+        visitor = Node(tmp_path / "visitor", at=world.guest, settings=settings())
+        host.share("site", origin.port)
+        with host, visitor:
+            is_told(host)
+            wait_until(lambda: "relays=1" in host.log, "the record names the relay")
+            label = host.label("site")
+            answer = curl(visitor.url_of(label), at=world.guest)
+            assert answer.status == 200, visitor.log[-3000:]
+            assert path(visitor, label)[2] == f"{RELAY}:7008"
+            [session] = visitor.sessions("visiting")
+            assert any("11.22.33.200" in why for why in session["passed_over"])
+            assert session["next_look_s"] is not None
+
+
+@pytest.mark.slow
+@pytest.mark.interop
+def test_an_original_visits_by_a_relay_that_knows_the_services_own_name(world: World, tmp_path: Path) -> None:
+    from tests.interop import original
+    from tests.interop.original import Original
+    from tests.reach.test_original import Desk
+
+    with relay_in(world, tmp_path / "relay") as (_, relay, use), running_origin(world.host) as origin:
+        host = host_at(world, tmp_path / "host", f"{use} named")
+        host.share("site", origin.port)
+        with host:
+            is_told(host, names=3)
+            label = host.label("site")
+            wait_until(lambda: "relays=1" in host.log, "the record names the relay")
+            visitor = Original(
+                tmp_path / "visitor", original.environment(), at=Desk(world.guest), dht_proxy=f"{world.proxy()}/key/"
+            )
+            with visitor:
+                answer = curl(visitor.url_of(label), at=world.guest, limit=30)
+                assert (answer.status, answer.text) == (200, "hello from the origin\n")
+            assert "protocol=hardline/1" in host.log
+            assert relay.status()["relays"]["served"]["passed"] > 1000
