@@ -1,4 +1,4 @@
-"""Who is behind the relay in `--relay`: reads a ClientHello as any host does, and then does what it is told.
+"""Who is behind the relay in `--relay`: reads a ClientHello as any host does, answers, and does what it is told.
 
     python relay_host.py PORT [HOST:PORT#KEYHASH]        listens on PORT, and is registered at that relay
 
@@ -47,6 +47,7 @@ class Served(asyncio.Protocol):
                 return
             order, data = self._begun[hello.size : hello.size + 9], self._begun[hello.size + 9 :]
             self._doing, self._left = chr(order[0]), int.from_bytes(order[1:])
+            self.transport.write(b".")  # as a host's answer to the first flight: until then a relay holds that
             if self._doing == "R":
                 self._left = 0
             if self._doing == "D":

@@ -3,7 +3,8 @@
     visitor's socket ──splice──▶ pipe ──splice──▶ host's socket       and the same back
 
 Nothing is read that could not be passed on at once: what the other end does not take stays in the pipe, and the socket
-is not read meanwhile.  A rate is kept in the same way (rates.py).  Where there are no pipes, bytes are copied.
+is not read meanwhile.  A rate is kept in the same way (rates.py).  What is small is copied, which costs less than a
+pipe; and so is everything where there are no pipes.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from collections.abc import Callable
 
 from hardline.relay.pipes import CAPACITY, Pipe, Pipes
 from hardline.relay.rates import Rates
+from hardline.transport.buffers import Buffers
 from hardline.transport.tcp import linger
 
 _TURNS = 4  # reads of one socket before others have their turn
 _COPIED = 65_536  # bytes of one read where they are copied
+_SMALL = 16_384  # bytes of a read after which the next one is copied again
 
 _FIONREAD = getattr(termios, "FIONREAD", 0)
 _SPLICE_NONBLOCK = getattr(os, "SPLICE_F_NONBLOCK", 0) | getattr(os, "SPLICE_F_MOVE", 0)
@@ -88,6 +91,7 @@ class Flow:
     """
 
     __slots__ = (
+        "_bulk",
         "_first",
         "_from",
         "_held",
@@ -96,6 +100,9 @@ class Flow:
         "_pipe",
         "_rates",
         "_reads",
+        "_receive",
+        "_scratch",
+        "_send",
         "_to",
         "_unsaid_end",
         "_writes",
@@ -110,6 +117,9 @@ class Flow:
         self._first = memoryview(first)  # goes before everything else: copied, or read before there was a pair
         self._pipe: Pipe | None = None
         self._held = 0  # bytes in the pipe
+        self._bulk = False  # the last read was a large one
+        self._scratch = Buffers.of_this_loop().local
+        self._receive, self._send = origin.recv_into, to.send
         self._reads = self._writes = self._unsaid_end = False
         self.over = self.waiting = False
         self.passed = 0
@@ -143,15 +153,41 @@ class Flow:
         self._rates.forget(self)
         if self._pipe is not None:
             pipe, self._pipe = self._pipe, None
-            pipe.close()
+            Pipes.of_this_loop().drop(pipe)
 
     def go(self) -> None:
         """Its rate allows something again."""
-        self._readable()
+        self._carry()
 
     # What the event loop calls.
 
     def _readable(self) -> None:
+        if self._bulk or self._rates.limited:
+            self._carry()
+            return
+        try:
+            count = self._receive(self._scratch)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._pair.close(reset=True)
+            return
+        self.passed += count
+        self._rates.volume += count
+        sent = 0
+        if count:
+            with contextlib.suppress(OSError):  # `_push` finds out which
+                sent = self._send(self._scratch[:count])
+        else:
+            self._unsaid_end = True
+        if sent < count or not count:
+            self._first = memoryview(bytes(self._scratch[sent:count]))
+            self._push()
+        elif count == len(self._scratch):
+            self._bulk = True
+            self._carry()
+
+    def _carry(self) -> None:
         for _ in range(_TURNS):
             granted = self._rates.grant(self, CAPACITY)
             if not granted:
@@ -174,6 +210,7 @@ class Flow:
             if not self._push() or self._unsaid_end:
                 return
             if count < granted and count < _COPIED:
+                self._bulk = count > _SMALL
                 return  # that was all: epoll says when there is more
 
     def _push(self) -> bool:

@@ -13,8 +13,9 @@ import os
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-CAPACITY = 262_144  # bytes; what all pipes of a user may have together is limited, too
-_SPARE = 16  # that wait for their next use
+# Bytes.  Large ones cost less for each byte, but the kernel lets a user who is not root have 64 MB in all.
+CAPACITY, LATER = 1_048_576, 65_536
+_FEW = 16  # that are large, and that wait for their next use
 
 _SET_SIZE = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 
@@ -37,6 +38,7 @@ class Pipes:
 
     def __init__(self) -> None:
         self._spare: list[Pipe] = []
+        self._open = 0
 
     @classmethod
     def of_this_loop(cls) -> Pipes:
@@ -53,20 +55,26 @@ class Pipes:
         except OSError:
             return None
         with contextlib.suppress(OSError):  # it has 64 KB then, or less where many are open
-            fcntl.fcntl(write, _SET_SIZE, CAPACITY)
+            fcntl.fcntl(write, _SET_SIZE, CAPACITY if self._open < _FEW else LATER)
+        self._open += 1
         return Pipe(read, write)
 
     def give_back(self, pipe: Pipe) -> None:
         """It is empty, and needed no more."""
-        if len(self._spare) < _SPARE:
+        if self._open <= _FEW:
             self._spare.append(pipe)
         else:
-            pipe.close()
+            self.drop(pipe)
+
+    def drop(self, pipe: Pipe) -> None:
+        """It may still hold something, and is needed no more."""
+        self._open -= 1
+        pipe.close()
 
     def close(self) -> None:
         """Close those that wait."""
         while self._spare:
-            self._spare.pop().close()
+            self.drop(self._spare.pop())
 
 
 _pipes: WeakKeyDictionary[asyncio.AbstractEventLoop, Pipes] = WeakKeyDictionary()

@@ -48,7 +48,8 @@ class RateLimits:
 
 
 class Rates:
-    """Those of one relay; `volume` is all that has passed, in bytes."""
+    """Those of one relay; `volume` is all that has passed, in bytes.  Where none is `limited`, whoever passes something
+    may add it to that and need not ask."""
 
     def __init__(self, limits: RateLimits) -> None:
         self.volume = 0
@@ -63,13 +64,13 @@ class Rates:
     def set_limits(self, limits: RateLimits) -> None:
         """From now on these hold."""
         self._limits = limits
-        self._limited = bool(limits.total or limits.per_source or limits.per_pair)
-        for one in tuple(self._waiting) if not self._limited else ():
+        self.limited = bool(limits.total or limits.per_source or limits.per_pair)
+        for one in tuple(self._waiting) if not self.limited else ():
             self._release(one)
 
     def grant(self, flow: Waiting, want: int) -> int:
         """How many bytes `flow` may read now, `want` at most.  After 0 it waits, and `go` is called."""
-        if not self._limited:
+        if not self.limited:
             return want
         if granted := self._granted.pop(flow, 0):
             return granted
@@ -89,7 +90,7 @@ class Rates:
     def used(self, flow: Waiting, count: int, granted: int = 0) -> None:
         """`count` bytes have passed, of those that were granted."""
         self.volume += count
-        if self._limited and count != granted:
+        if self.limited and count != granted:
             self._debit(flow, count - granted)
 
     def forget(self, flow: Waiting) -> None:

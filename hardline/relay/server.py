@@ -46,6 +46,7 @@ from hardline.relay.messages import (
 from hardline.relay.named import NamedServices
 from hardline.relay.opening import CONTROL
 from hardline.relay.pair import Pair
+from hardline.relay.pipes import Pipes
 from hardline.relay.proofs import NODE, check_registration
 from hardline.relay.rates import RateLimits, Rates
 from hardline.relay.registry import Registration, Registry, RegistryLimits
@@ -211,6 +212,7 @@ class Relay:
         for timers in (self._silent, self._impatient, self._hasty, self._orphans):
             timers.close()
         self.rates.close()
+        Pipes.of_this_loop().close()
 
     # What the porter brings.
 

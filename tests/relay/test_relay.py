@@ -16,6 +16,7 @@ from hardline.relay.client import Wanted
 from hardline.relay.lines import Verb, encode_line
 from hardline.relay.messages import Hello, Kind, Register, encode
 from hardline.relay.opening import CONTROL
+from hardline.relay.pipes import Pipes
 from hardline.relay.proofs import NODE, prove_registration
 from hardline.relay.registry import RegistryLimits
 from hardline.relay.server import RelayLimits
@@ -572,5 +573,34 @@ def test_proofs_of_one_source_are_bounded(monkeypatch) -> None:
             assert sum(b"registered" in line for line in lines) == 3
             assert sum(b'"why":"rate"' in line for line in lines) == 2
             tls.abort()
+
+    run(story)
+
+
+def test_when_all_have_gone_nothing_is_left_of_them() -> None:
+    async def story() -> None:
+        def descriptors() -> int:
+            return len(os.listdir("/proc/self/fd"))
+
+        before = descriptors()
+        limits = RelayLimits(pairs=300, new_pairs=300)
+        async with running_relay(limits) as relay, running_host(relay.address) as host:
+            for round_ in range(3):
+                visitors = await asyncio.gather(*(host.visit(relay.endpoint) for _ in range(50)))
+                data = bytes(300_000)
+                assert await asyncio.gather(*(echoed(visitor, data) for visitor in visitors)) == [data] * 50
+                for number, visitor in enumerate(visitors):
+                    if number % 2:
+                        visitor.abort()
+                    else:
+                        await visitor.aclose()
+                await until(lambda: relay.relay.describe().pairs == 0)
+                assert Pipes.of_this_loop()._open <= 16, round_
+            assert not relay.relay._visitors
+            assert not relay.relay._busy
+            assert not relay.porter._pieces
+        await asyncio.sleep(0.1)
+        assert descriptors() <= before + 2  # the loop's own
+        assert Pipes.of_this_loop()._open == 0
 
     run(story)
