@@ -46,7 +46,7 @@ def test_who_was_visited_is_known_and_by_which_kind_of_path(node):
     [peer] = node.status()["peers"]
     assert peer == EXPECTED["peer"] | {"kind": "LAN"}
     with closing(sqlite3.connect(f"file:{node.data / 'routes.db'}?mode=ro", uri=True)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_nodes_of_the_dht_are_known(node):

@@ -59,6 +59,7 @@ PING_AFTER, PONG_WITHIN = 20.0, 3.0  # seconds of silence, ± 10 %; and for the 
 JOIN_WITHIN = 10.0  # seconds that an invite is good for
 MAX_PARKED = 4  # joins that are ready, whatever a relay wants
 MAX_LINES = 2000, 200  # that a relay may say at once, and in a second
+MAX_UNREAD = 1024  # lines for a relay that does not read
 PARKED_IDLE = 20  # seconds after which the kernel keeps one alive: routers forget after 30
 MAX_JOINS = 64  # under way at once
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 8.0  # seconds, ± 20 %
@@ -143,9 +144,11 @@ class RelayClient:
         self._me, self._wanted, self._joined, self._changed = me, wanted, joined, changed
         self._clock = clock
         self._context, self._as_visitor = visitor_context(protocol=CONTROL.encode()), visitor_context()
-        self._tasks = TaskSet("relay")
+        self._tasks, self._connected = TaskSet("relay"), TaskSet("relay")  # the second for a connection's time
         self._joins = 0
         self._parked = set[str]()
+        self._retry: asyncio.TimerHandle | None = None
+        self._unread = 0  # lines that the relay did not read yet, at least
         self._registrations: dict[int, _Registration] = {}
         self._next = 1
         self._tls: TlsStream | None = None
@@ -214,6 +217,8 @@ class RelayClient:
                         await self._again.wait()
                 pause = min(2 * pause, LONGEST_PAUSE)
         finally:
+            if self._retry is not None:
+                self._retry.cancel()
             await self._tasks.aclose()
 
     def network_changed(self) -> None:
@@ -249,7 +254,7 @@ class RelayClient:
                 )
                 self._tls = tls = await over
                 tls.keep_alive()
-                tls.put(encode(Hello()))
+                self._say(tls, Hello())
                 lines = _Lines(tls)
                 while not self._greeted:
                     self._heard(tls, await lines.next())
@@ -259,28 +264,37 @@ class RelayClient:
             self._tls = None
             if tls is not None:
                 tls.abort()
+            await self._connected.aclose()
+            self._parked.clear()
 
     async def _listen(self, tls: TlsStream, lines: _Lines) -> None:
-        asked, said = 0, Allowance(*MAX_LINES)
+        asked = 0
         while True:
             try:
                 async with asyncio.timeout(PING_AFTER * random.uniform(0.9, 1.1)):
                     message = await lines.next()
-                if not said.take("", asyncio.get_running_loop().time()):
-                    raise PeerError("the relay says more than there is to say")
                 self._heard(tls, message)
                 continue
             except TimeoutError:
                 asked = (asked + 1) & 0xFFFFFFFF
-            tls.put(encode(Ping(asked)))
+            self._say(tls, Ping(asked))
             try:
                 async with asyncio.timeout(PONG_WITHIN):
                     self._heard(tls, await lines.next())
             except TimeoutError:
                 raise ConnectionLost("the relay fell silent") from None
 
+    def _say(self, tls: TlsStream, message: Message) -> None:
+        """Raises ConnectionLost, also for a relay that does not read."""
+        self._unread = self._unread + 1 if tls.blocked else 0
+        if self._unread > MAX_UNREAD:
+            raise ConnectionLost("the relay does not read")
+        tls.put(encode(message))
+
     def _heard(self, tls: TlsStream, message: Message | None) -> None:
         match message:
+            case Welcome() if self._greeted:
+                raise PeerError("the relay says welcome once more")
             case Welcome():
                 self._greeted = True
                 self.saw, self.contact = message.saw, message.contact
@@ -288,17 +302,21 @@ class RelayClient:
             case Registered(number, name) if (one := self._registrations.get(number)) is not None:
                 if name != one.name:
                     raise PeerError("the relay registered another name")
-                self._is_registered(tls, one)
+                if not one.registered:
+                    self._is_registered(tls, one)
             case Refused(number, why, retry) if number in self._registrations:
                 self._is_refused(tls, self._registrations.pop(number), why, retry)
             case Invite():
                 self._invited(tls, message)
             case Tokens(tokens):
                 for token in tokens[:MAX_PARKED]:
-                    if len(self._parked) < MAX_PARKED:
-                        self._tasks.start(self._park(tls, token), "park")
+                    if len(self._parked) < MAX_PARKED and token not in self._parked:
+                        self._parked.add(token)
+                        self._connected.start(self._park(tls, token), "park")
             case Ping(value):
-                tls.put(encode(Pong(value)))
+                self._say(tls, Pong(value))
+            case Drain() if self.state == "draining":
+                pass
             case Drain():
                 self._becomes("draining", "the relay is going to stop")
                 log.event("relay.draining", relay=self.relay.endpoint)
@@ -318,7 +336,7 @@ class RelayClient:
         gone = [number for number, one in self._registrations.items() if not one.is_still(wanted.get(one.name))]
         for number in gone:
             del self._registrations[number]
-            tls.put(encode(Unregister(number)))
+            self._say(tls, Unregister(number))
         there = {one.name for one in self._registrations.values()}
         for name, one in wanted.items():
             if name not in there:
@@ -326,7 +344,7 @@ class RelayClient:
                 self._registrations[number] = _Registration(one, name)
                 proof = prove_registration(one.prover, tls.exporter(NODE))
                 register = Register(number, one.kind, proof, instance=one.instance, legacy=one.legacy)
-                tls.put(encode(register))
+                self._say(tls, register)
         if not wanted:
             self._becomes("registered")
         if gone:
@@ -334,7 +352,7 @@ class RelayClient:
 
     def _is_registered(self, tls: TlsStream, one: _Registration) -> None:
         one.registered = True
-        self._tasks.start(self._test(tls, one), "test")
+        self._connected.start(self._test(tls, one), "test")
         if self.state != "draining":
             if self.state != "registered":
                 log.event("relay.registered", relay=self.relay.endpoint)
@@ -365,15 +383,19 @@ class RelayClient:
             self._said_who = True
             self._registrations.clear()
             self._greeted = False
-            tls.put(encode(Hello(self._me().prove(NODE, tls.exporter(NODE)))))
+            self._say(tls, Hello(self._me().prove(NODE, tls.exporter(NODE))))
             return
         wait = min(max(float(retry), RETRY_AT_LEAST), RETRY_AT_MOST)
         if why is Why.ALLOW:
             raise _Later("the relay does not serve this node", wait)
         log.event("relay.refused", relay=self.relay.endpoint, service=one.service.short, reason=why.value)
         self._becomes(self.state, f"the relay refused a service: {why.value}")
-        loop = asyncio.get_running_loop()
-        loop.call_later(wait, self.services_changed)
+        if self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(wait, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self.services_changed()
 
     # Visitors.
 
@@ -388,7 +410,6 @@ class RelayClient:
     async def _park(self, tls: TlsStream, token: str) -> None:
         """Have a connection there, so that a visitor need not wait for it."""
         stream: TcpStream | None = None
-        self._parked.add(token)
         try:
             async with asyncio.timeout(JOIN_WITHIN):
                 stream = await self._dialer.connect()
@@ -445,7 +466,7 @@ class _Lines:
     """The lines of a control connection, one after the other."""
 
     def __init__(self, tls: TlsStream) -> None:
-        self._tls = tls
+        self._tls, self._said = tls, Allowance(*MAX_LINES)
         self._buffer = b""
 
     async def next(self) -> Message | None:
@@ -454,6 +475,8 @@ class _Lines:
             line, end, rest = self._buffer.partition(b"\n")
             if end:
                 self._buffer = rest
+                if not self._said.take("", asyncio.get_running_loop().time()):
+                    raise PeerError("the relay says more than there is to say")
                 return parse(line)
             if len(line) >= MAX_LINE:
                 raise PeerError(f"a line of more than {MAX_LINE} bytes")

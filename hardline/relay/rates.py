@@ -11,7 +11,7 @@ Source: docs/PROTOCOL.md, section 9.6.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from hardline.relay.shares import share, share_by_source
 
 ROUND = 0.01  # seconds
 _LONGEST = 0.03  # seconds that a round counts at most, however late it is: a loop that was busy must not pass a burst
+_AT_ONCE = 64  # flows that have a part in a round: the others have theirs in the next
 _LEAST = 2048  # bytes that are worth a read, where more has arrived
 
 
@@ -139,16 +140,34 @@ class Rates:
         self._of_pair.clear()
         self._granted.clear()
 
+    def _next_in_turn(self, budget: int) -> list[Waiting]:
+        """Who has a part in a round: those that wait longest, of each source as many, and not more than can have
+        something that is worth a read.
+        """
+        most = max(1, min(_AT_ONCE, budget // _LEAST))
+        if len(self._waiting) <= most:
+            return list(self._waiting)
+        of_source: dict[str, deque[Waiting]] = {}
+        for one in self._waiting:
+            of_source.setdefault(one.source, deque()).append(one)
+        sources, chosen = deque(of_source.values()), list[Waiting]()
+        while sources and len(chosen) < most:
+            flows = sources.popleft()
+            chosen.append(flows.popleft())
+            if flows:
+                sources.append(flows)
+        return chosen
+
     def _share_out(self) -> None:
         self._timer = None
         self._next_round(self._clock())
+        budget = max(0, self._allowed(self._limits.total) - self._used)
         wants: dict[str, dict[object, int]] = {}
         flows: dict[object, dict[Waiting, int]] = {}
-        for one in self._waiting:
+        for one in self._next_in_turn(budget):
             flows.setdefault(one.pair, {})[one] = readable = one.readable
             of_source = wants.setdefault(one.source, {})
             of_source[one.pair] = of_source.get(one.pair, 0) + readable
-        budget = max(0, self._allowed(self._limits.total) - self._used)
         per_source, per_pair = self._allowed(self._limits.per_source), self._allowed(self._limits.per_pair)
         shares = share_by_source(budget, wants, per_source=per_source, per_pair=per_pair)
         of_pairs = {pair: granted for pairs in shares.values() for pair, granted in pairs.items()}

@@ -137,6 +137,7 @@ class Relay:
         self._names = Names(self._find_myself, lambda _: self._me)
         self._tasks = TaskSet("relay")
         self._controls: set[Control] = set()
+        self._idle: dict[Control, None] = {}  # those that have registered nothing, in order of arrival
         self._of_source: Counter[str] = Counter()  # control connections
         self._registry: Registry[Control] = Registry(limits.registry)
         self._visitors: dict[str, _Visitor] = {}  # by token
@@ -160,9 +161,10 @@ class Relay:
         """From now on these are served; who is no more, is cut off with what it carries."""
         self._access = access
         for control in [one for one in self._controls if self._registry.held_by(one) and not access.serves(one.node)]:
-            for one in self._registry.held_by(control):
-                self._cut(one.name)
+            names = [one.name for one in self._registry.held_by(control)]
             control.end("it is not allowed any more")
+            for name in names:
+                self._cut(name)
 
     def has(self, name: str) -> bool:
         """Whether `name` is registered."""
@@ -189,7 +191,7 @@ class Relay:
     def used_up(self, over: bool) -> None:
         """Whether all that may pass this month has."""
         self._used_up = over
-        for name in tuple(self._pairs) if over else ():
+        for name in tuple(self._busy) if over else ():
             self._cut(name)
 
     def drain(self, seconds: int) -> None:
@@ -219,12 +221,22 @@ class Relay:
     def control(self, tcp: TcpStream) -> None:
         """A node wants to register; its first flight is still to be received."""
         source, limits = source_of(tcp.peer.host), self._limits.registry
-        if sum(self._of_source.values()) >= limits.registrations or self._of_source[source] >= limits.per_source:
+        if self._of_source.get(source, 0) >= limits.per_source or not self._has_room():
             self._refusals["connections"] += 1
             tcp.abort()
             return
         self._of_source[source] += 1
         self._tasks.start(self._secure(tcp, source), "control")
+
+    def _has_room(self) -> bool:
+        """Who is here for longest and has registered nothing makes room, where there is none."""
+        if self._of_source.total() < self._limits.registry.registrations:
+            return True
+        for control in self._idle:
+            self._refusals["connections"] += 1
+            control.end("others needed the room")
+            return True
+        return False
 
     def visitor(self, tcp: TcpStream, name: str) -> None:
         """Somebody wants to visit `name`; his first flight is still to be received."""
@@ -286,6 +298,8 @@ class Relay:
             case Unregister(number):
                 if (found := self._registry.unregister(control, number)) is not None:
                     self._lose(found)
+                    if not self._registry.held_by(control):
+                        self._idle[control] = None
             case Ping(value):
                 control.say(Pong(value))
             case _:
@@ -294,6 +308,7 @@ class Relay:
     def left(self, control: Control, why: str) -> None:
         """As control.Served."""
         self._controls.discard(control)
+        self._idle.pop(control, None)
         self._is_gone(control.source)
         self._silent.discard(control)
         names = self._registry.leave(control)
@@ -319,6 +334,7 @@ class Relay:
             return
         control = Control(self, tls, source)
         self._controls.add(control)
+        self._idle[control] = None
         self._silent.add(control)
         log.debug("relay.node_came", endpoint=peer)
         control.start()
@@ -353,6 +369,7 @@ class Relay:
             return
         if asked.kind is Kind.NAMED:
             self._named.add(key_hash, plain=asked.legacy)
+        self._idle.pop(control, None)
         self._orphans.discard(name)
         control.say(Registered(asked.number, name))
         if control.tokens is None:
@@ -420,7 +437,7 @@ class Relay:
             else:
                 self._listen_to(visitor)
 
-        visitor.tcp.when_heard(heard, beyond=len(visitor.tcp.heard))
+        visitor.tcp.when_heard(heard, beyond=visitor.tcp.heard_size)
 
     def _nobody_joined(self, visitor: _Visitor) -> None:
         self._forget(visitor)
@@ -552,6 +569,10 @@ class Relay:
         pair.start()
 
     def _cut(self, name: str) -> None:
+        """End what is carried for it, and who waits to be."""
+        for visitor in [one for one in self._visitors.values() if one.registration.name == name]:
+            self._forget(visitor)
+            refuse(visitor.tcp, INTERNAL_ERROR)
         for pair in tuple(self._pairs.get(name, ())):
             pair.close(reset=True)
 

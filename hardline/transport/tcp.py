@@ -93,6 +93,11 @@ class TcpStream(asyncio.BufferedProtocol):
         return self._inbox.waiting
 
     @property
+    def heard_size(self) -> int:
+        """How many bytes that are."""
+        return self._inbox.size
+
+    @property
     def ended(self) -> bool:
         """Nothing will come behind what is `heard`."""
         return self._inbox.ended

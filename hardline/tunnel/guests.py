@@ -12,7 +12,7 @@ from hardline.identity import KeyHash
 from hardline.routes import Endpoint
 from hardline.session.session import Session
 from hardline.transport.crowd import Seat, gives_way
-from hardline.transport.sources import networks
+from hardline.transport.sources import Networks, around, networks, source_of
 from hardline.transport.tls import TlsStream
 from hardline.tunnel.arrival import By
 
@@ -32,6 +32,25 @@ class Guest:
     session: Session | None = None
     client: KeyHash | None = None
     between: str = ""
+
+    @property
+    def whose(self) -> str:
+        """What he counts as, where things are shared out by sources.
+
+        Whoever stands between may say anything of whence somebody comes: it must be of no harm to who really is there.
+        """
+        source = source_of(self.source.host)
+        return f"{self.between} {source}" if self.between else source
+
+    @property
+    def crowd(self) -> Networks:
+        """The networks that he counts for, the widest first; of a relay all are one."""
+        return (self.between, self.between, self.whose) if self.between else networks(self.source.host)
+
+    @property
+    def guesses_as(self) -> tuple[str, ...]:
+        """Where his wrong passwords count, the narrowest first."""
+        return (self.whose, self.between) if self.between else around(self.source.host)
 
     @property
     def protocol(self) -> str:
@@ -79,14 +98,14 @@ class Guests:
         self._all.discard(guest)
         self._changed()
 
-    def make_room(self, address: str) -> None:
-        """Let one more in, from `address`.
+    def make_room(self, newcomer: Guest) -> None:
+        """Let one more in.
 
         When the house is full, somebody gives way.  Raises LimitReached when that is the newcomer.
         """
         if len(self._all) < self._most:
             return
-        leaving = gives_way([self._seat(guest) for guest in self._all], networks(address))
+        leaving = gives_way([self._seat(guest) for guest in self._all], newcomer.crowd)
         if leaving is None:
             raise LimitReached(f"{len(self._all)} sessions are in use ([Session] max_sessions)")
         self._all.discard(leaving)
@@ -111,7 +130,7 @@ class Guests:
         await asyncio.gather(*(session.aclose(ConnectionLost(reason)) for session in sessions))
 
     def _seat(self, guest: Guest) -> Seat[Guest]:
-        session, where = guest.session, networks(guest.source.host)
+        session, where = guest.session, guest.crowd
         if session is not None:
             return Seat(guest, where, session.open_streams > 0, session.last_used)
         ago = self._clock() - guest.since

@@ -33,7 +33,7 @@ from hardline.transport.engine import reason
 from hardline.transport.handshake import Names
 from hardline.transport.newcomers import Newcomers
 from hardline.transport.own import OwnListeners
-from hardline.transport.sources import around, source_of
+from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from hardline.tunnel.admission import Admitted, NotAdmitted, admit
@@ -101,8 +101,8 @@ class Host:
         self._every_name = self._names(None, "")
         self._serving = Serving(site, own, limits.streams_per_source)
         self._newcomers: Newcomers[TcpStream] = Newcomers(limits.handshakes, limits.handshakes_per_source)
-        # Apart from the others: whence these come is somebody's word, who could name a thousand sources.
-        self._brought: Newcomers[TcpStream] = Newcomers(limits.handshakes, limits.handshakes_per_source)
+        # Apart from the others, and all of a relay are of one source: whence they come is its word.
+        self._brought: Newcomers[TcpStream] = Newcomers(limits.handshakes, limits.handshakes // 2)
         self._guesses = Guesses()
         self._outdated: OrderedDict[str, float] = OrderedDict()  # sources, and when it was told last
         self._telling: dict[Label, asyncio.TimerHandle] = {}
@@ -138,7 +138,7 @@ class Host:
     def arrived(self, arrival: Arrival) -> None:
         """Somebody is here, and has not said yet who he is."""
         newcomers = self._brought if arrival.between else self._newcomers
-        for leaving in newcomers.come(arrival.tcp, arrival.source.host):
+        for leaving in newcomers.come(arrival.tcp, arrival.between or arrival.source.host):
             if leaving is arrival.tcp:
                 log.debug("visitor.refused", endpoint=arrival.source, reason="max_handshakes_per_source")
             leaving.abort()
@@ -251,7 +251,7 @@ class Host:
         log.event("visitor.came", level=level, **told, protocol=guest.protocol)
         try:
             if pipe is not None:
-                source = source_of(guest.source.host)
+                source = guest.whose
                 reached = format_wan_hosts([*self._whereabouts(), *self._relays(guest.key_hash)])
                 await self._serving.serve_legacy(pipe, guest.key_hash, source, reached)
             else:
@@ -279,9 +279,7 @@ class Host:
 
     def _admit(self, guest: Guest, service: Service, password: str, client: KeyHash | None) -> NotAdmitted | None:
         """Let him in, or say why not."""
-        now, where = asyncio.get_running_loop().time(), around(guest.source.host)
-        if guest.between:
-            where = where[0], guest.between
+        now, where = asyncio.get_running_loop().time(), guest.guesses_as
         match admit(service.label, password, where, client, self._guesses, now):
             case Admitted(client):
                 guest.client = client
@@ -330,7 +328,7 @@ class Host:
         if refused := self._admit(guest, service, theirs.password, client):
             await tls.send(hello.HostRefusal(refused.why.value).encode())
             raise PasswordRefused(refused.sentence)
-        self.guests.make_room(guest.source.host)
+        self.guests.make_room(guest)
         if guest.by is By.LISTENER:
             self._reached(guest.source, theirs.reached)
         key_hash = service.label.key_hash
@@ -339,7 +337,7 @@ class Host:
         await tls.send(hello.HostHello(self._wan_hosts(), service.title, instance, via).encode())
         if self._offered(key_hash).label != service.label:
             raise ConnectionLost("the password was changed")
-        source = self._serving.source(source_of(guest.source.host))
+        source = self._serving.source(guest.whose)
         accept = self._serving.acceptor(key_hash, source)
         guest.session = Session(tls, self._limits.session, client=False, accept=accept, source=source)
         guest.session.start(reader.leftover)
@@ -354,7 +352,7 @@ class Host:
         password = hello.LegacyVisitorLine.parse(line).password if service.label.password else ""
         if refused := self._admit(guest, service, password, None):
             raise PasswordRefused(refused.sentence)
-        self.guests.make_room(guest.source.host)
+        self.guests.make_room(guest)
         return pipe
 
 

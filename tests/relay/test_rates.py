@@ -146,3 +146,41 @@ def test_who_ends_is_shared_with_no_more() -> None:
 
     before, after = run(story)
     assert after > 1.8 * before
+
+
+@pytest.mark.parametrize("rate", [20_000, 1_000_000])
+def test_nobody_waits_for_ever_where_there_are_more_than_a_round_has_bytes(rate: int) -> None:
+    async def story() -> list[int]:
+        rates = Rates(RateLimits(total=rate))
+        flows = [Flow(rates, f"source {number}", wanted=517 if number % 2 else 1 << 40) for number in range(300)]
+        for flow in flows:
+            flow.go()
+        await asyncio.sleep(40)
+        rates.close()
+        return [flow.passed for flow in flows]
+
+    passed = run(story)
+    assert all(passed)
+    assert set(passed[1::2]) == {517}
+    assert sum(passed) <= 40.5 * rate
+    assert jain(passed[::2]) > 0.8
+
+
+def test_what_a_round_costs_is_bounded_by_who_has_a_part_in_it() -> None:
+    async def story() -> int:
+        rates, asked = Rates(RateLimits(total=10 * MB)), 0
+
+        class Counting(Flow):
+            @property
+            def readable(self) -> int:
+                nonlocal asked
+                asked += 1
+                return super().readable
+
+        for number in range(1000):
+            Counting(rates, f"{number % 7}").go()
+        await asyncio.sleep(1.0)
+        rates.close()
+        return asked
+
+    assert run(story) <= 64 * 101
