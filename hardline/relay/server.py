@@ -53,6 +53,7 @@ from hardline.relay.registry import Registration, Registry, RegistryLimits
 from hardline.routes import Endpoint
 from hardline.tasks import TaskSet
 from hardline.transport.contexts import front_context
+from hardline.transport.descriptors import KEPT, scarce
 from hardline.transport.handshake import Names
 from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream, keep_alive
@@ -66,6 +67,7 @@ PARKS_AGAIN = 1.0  # seconds after one was lost
 PROOFS = 1024, 50  # signatures that are checked of a source at once, and in a second
 JOIN_WITHIN = 5.0  # seconds that a visitor waits for his host
 OUTLIVES = 60.0  # seconds that pairs go on without a control connection of their name
+DESCRIPTORS_LEFT = 4 * KEPT  # for all that is no visit: control connections, joins, this node's own
 MAX_WAITING = 4096  # visitors that wait
 RETRY = 60  # seconds after which another attempt at what is full makes sense
 TELL_UNKNOWN_EVERY = 600.0  # seconds between two lines of the log about one node that is not allowed
@@ -421,6 +423,8 @@ class Relay:
             return "pairs"
         if len(self._visitors) >= MAX_WAITING:
             return "waiting"
+        if scarce(DESCRIPTORS_LEFT):
+            return "descriptors"
         if not self._new_pairs.take(source, asyncio.get_running_loop().time()):
             return "new_pairs"
         return ""

@@ -11,19 +11,23 @@ import pytest
 from OpenSSL import SSL
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.proof import Prover
 from hardline.relay.access import Access
 from hardline.relay.client import Wanted
 from hardline.relay.lines import Verb, encode_line
-from hardline.relay.messages import Hello, Kind, Register, encode
+from hardline.relay.messages import Hello, Kind, Register, Tokens, Welcome, encode
 from hardline.relay.opening import CONTROL
 from hardline.relay.pipes import Pipes
 from hardline.relay.proofs import NODE, prove_registration
 from hardline.relay.registry import RegistryLimits
 from hardline.relay.server import RelayLimits
-from hardline.routes import Endpoint
+from hardline.routes import Endpoint, RelayAddress
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
-from hardline.transport.contexts import visitor_context
+from hardline.transport.contexts import front_context, visitor_context
+from hardline.transport.handshake import Names
+from hardline.transport.listener import Listener
+from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from tests.relay.running import (
     NOW,
@@ -602,5 +606,80 @@ def test_when_all_have_gone_nothing_is_left_of_them() -> None:
         await asyncio.sleep(0.1)
         assert descriptors() <= before + 2  # the loop's own
         assert Pipes.of_this_loop()._open == 0
+
+    run(story)
+
+
+def test_visits_leave_descriptors_for_everything_else(monkeypatch) -> None:
+    async def story() -> None:
+        async with running_relay() as relay, running_host(relay.address) as host:
+            monkeypatch.setattr("hardline.relay.server.scarce", lambda kept: kept >= 100)
+            with pytest.raises(PeerError, match="internal error"):
+                await host.visit(relay.endpoint)
+            assert relay.relay.describe().refused == {"descriptors": 1}
+            monkeypatch.setattr("hardline.relay.server.scarce", lambda kept: False)
+            visitor = await host.visit(relay.endpoint)
+            assert await echoed(visitor, b"hello") == b"hello"
+            await visitor.aclose()
+
+    run(story)
+
+
+def evil_relay(script) -> tuple[Prover, object]:
+    """Somebody whose key hash is in `use`, and who says what he likes."""
+    me = prover()
+    names = Names(lambda name: name_of(me), lambda _: me)
+    kept: list[TcpStream] = []
+
+    def accepted(stream: TcpStream) -> None:
+        kept.append(stream)
+        if len(kept) == 1:
+            TASKS.start(talk(stream), "evil", expects=HardlineError)
+
+    async def talk(stream: TcpStream) -> None:
+        tls = await TlsStream.over(stream, front_context(CONTROL.encode()), names=names)
+        await script(tls)
+
+    return me, (kept, accepted)
+
+
+WELCOME = encode(Welcome("192.0.2.1:1"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"tokens":["' + b"0" * 32 + b'"]}\n',
+        b"".join(encode(Tokens((f"{number:032x}",))) for number in range(900)),
+        b'{"registered":{"n":1,"name":"NAME"}}\n',
+        b'{"drain":{"seconds":1}}\n',
+        b'{"invite":{"n":1,"token":"' + b"1" * 32 + b'"}}\n',
+        WELCOME,
+    ],
+)
+def test_whatever_a_relay_says_again_and_again_costs_its_host_little(said: bytes) -> None:
+    async def story() -> None:
+        async def script(tls: TlsStream) -> None:
+            tls.put(WELCOME)
+            lines = b""
+            while b"register" not in lines or not lines.endswith(b"\n"):
+                lines += await tls.receive()
+            for _ in range(30):
+                tls.put(said.replace(b"NAME", host.name.encode()) * (1 if len(said) > 1000 else 30))
+                await asyncio.sleep(0.01)
+
+        me, (kept, accepted) = evil_relay(script)
+        listener = await Listener.open(["127.0.0.1"], 0, accepted, what="evil")
+        host = RunningHost(RelayAddress(listener.endpoints[0], name_of(me)))
+        running = TASKS.start(host.client.run(), "host")
+        await asyncio.sleep(1.0)
+        assert len(kept) <= 100, "connections"
+        assert len(host.client._tasks) + len(host.client._connected) <= 80, "tasks"
+        assert host.changes <= 4
+        running.cancel()
+        await asyncio.wait([running])
+        await listener.aclose()
+        for stream in kept:
+            stream.abort()
 
     run(story)
