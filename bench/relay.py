@@ -207,7 +207,8 @@ def _hardline(here: Path, stack: contextlib.ExitStack, limits: str) -> Proxied:
     config = here / "hardline.ini"
     config.write_text(
         f"[Node]\nbind = 127.0.0.1\nlocalport = 0\np2pport = {port}\n[LAN]\nenabled = no\n[DHT]\nenabled = no\n"
-        "[UPnP]\nenabled = no\n[Relay]\nenabled = yes\nallow = *\nmax_pairs = 100000\nnew_pairs = 10000\n" + limits
+        "[UPnP]\nenabled = no\n[Relay]\nenabled = yes\nallow = *\nmax_pairs = 100000\n"
+        f"max_pairs_per_source = 100000\nnew_pairs = 10000\n{limits}"
     )
     command = [sys.executable, "-m", "hardline.hardlined", "--config", str(config)]
     command += ["--datadir", str(here / "data"), "--servicedir", str(here / "services")]

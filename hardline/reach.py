@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hardline.dht.publisher import Published, Publisher
     from hardline.upnp.mappings import Mappings
 
+RELAYS_SETTLE = 5.0  # seconds from a change of relays to the next announcement
 ROUTERS_FIRST = 4.0  # seconds that routers have to answer before anything is published without an IPv4 address
 
 
@@ -118,6 +119,7 @@ class Reach:
         self.finder = parts.finder(table, self._ours) if table else None
         self._publisher = parts.publisher(table, self._published, self._to_publish) if table else None
         self._told: Sequence[Endpoint] = ()
+        self._telling: asyncio.TimerHandle | None = None
         self._offered: list[Published] = []
         self._mapping = self._waiting_for_routers = False
         self._known_by_ipv4 = asyncio.Event()
@@ -159,7 +161,15 @@ class Reach:
             self._publisher.changed()
 
     def relays_changed(self) -> None:
-        """Services are reached by other relays than before."""
+        """Services are reached by other relays than before: told soon, and once for all that happens meanwhile.
+
+        A relay that comes and goes must not keep the other addresses from being published.
+        """
+        if self._publisher is not None and self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(RELAYS_SETTLE, self._tell_of_relays)
+
+    def _tell_of_relays(self) -> None:
+        self._telling = None
         if self._publisher is not None:
             self._publisher.changed()
 
@@ -207,6 +217,8 @@ class Reach:
 
     async def aclose(self) -> None:
         """Give back what routers opened, and end everything."""
+        if self._telling is not None:
+            self._telling.cancel()
         await self._tasks.aclose()
         if self._mappings is not None and self._mapping:
             await self._mappings.aclose()

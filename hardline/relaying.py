@@ -235,6 +235,7 @@ def _limits(settings: RelaySection, timeout: float) -> RelayLimits:
             settings.max_registrations, settings.max_per_address, settings.max_per_network, settings.max_names
         ),
         pairs=settings.max_pairs,
+        pairs_per_source=settings.max_pairs_per_source,
         new_pairs=settings.new_pairs,
         rates=RateLimits(settings.rate, settings.rate_per_source, settings.rate_per_pair),
         hello_timeout=timeout,

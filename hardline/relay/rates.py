@@ -79,7 +79,7 @@ class Rates:
             self._wait(flow)
             return 0
         now = self._clock()
-        if now - self._began >= ROUND:
+        if now - self._began >= ROUND and not self._granted:  # else they are still to use what this one gave them
             self._next_round(now)
         left = min(want, self._left(flow))
         if left < min(want, _LEAST):
@@ -138,7 +138,6 @@ class Rates:
         self._began, self._round = now, min(now - self._began, _LONGEST)
         self._of_source.clear()
         self._of_pair.clear()
-        self._granted.clear()
 
     def _next_in_turn(self, budget: int) -> list[Waiting]:
         """Who has a part in a round: those that wait longest, of each source as many, and not more than can have

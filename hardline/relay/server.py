@@ -68,7 +68,8 @@ PROOFS = 1024, 50  # signatures that are checked of a source at once, and in a s
 JOIN_WITHIN = 5.0  # seconds that a visitor waits for his host
 OUTLIVES = 60.0  # seconds that pairs go on without a control connection of their name
 DESCRIPTORS_LEFT = 4 * KEPT  # for all that is no visit: control connections, joins, this node's own
-MAX_WAITING = 4096  # visitors that wait
+MAX_PARKED_TRIES = 2  # for one visitor: a host that ends them does not want him
+MAX_WAITING = 1024  # visitors that wait
 RETRY = 60  # seconds after which another attempt at what is full makes sense
 TELL_UNKNOWN_EVERY = 600.0  # seconds between two lines of the log about one node that is not allowed
 _MAX_TOLD = 1024
@@ -82,6 +83,7 @@ class RelayLimits:
 
     registry: RegistryLimits = field(default_factory=RegistryLimits)
     pairs: int = 64  # of one name
+    pairs_per_source: int = 256
     new_pairs: int = 20
     rates: RateLimits = field(default_factory=RateLimits)
     hello_timeout: float = 10.0
@@ -111,8 +113,10 @@ class _Visitor:
     tcp: TcpStream
     registration: Registration[Control]
     token: str
+    source: str
     parked: TcpStream | None = None
     sent: int = 0
+    tries: int = 0
 
 
 class Relay:
@@ -146,6 +150,7 @@ class Relay:
         self._parking: dict[str, Control] = {}  # by token
         self._pairs: dict[str, set[Pair]] = {}  # by name
         self._busy: Counter[str] = Counter()  # visitors and pairs of each name
+        self._busy_of: Counter[str] = Counter()  # and of each visitor's source
         self._named = NamedServices()
         self._new_pairs = Allowance(4 * limits.new_pairs, limits.new_pairs)
         self._proofs = Allowance(*PROOFS)
@@ -253,9 +258,10 @@ class Relay:
             log.debug("relay.visitor_refused", endpoint=tcp.peer, reason=why)
             refuse(tcp, INTERNAL_ERROR)
             return
-        visitor = _Visitor(tcp, found, secrets.token_hex(16))
+        visitor = _Visitor(tcp, found, secrets.token_hex(16), source)
         self._visitors[visitor.token] = visitor
         self._busy[name] += 1
+        self._busy_of[source] += 1
         self._impatient.add(visitor)
         self._listen_to(visitor)
         self._call(visitor)
@@ -421,6 +427,8 @@ class Relay:
             return "drain" if self._draining else "monthly"
         if self._busy.get(name, 0) >= self._limits.pairs:
             return "pairs"
+        if self._busy_of.get(source, 0) >= self._limits.pairs_per_source:
+            return "pairs_per_source"
         if len(self._visitors) >= MAX_WAITING:
             return "waiting"
         if scarce(DESCRIPTORS_LEFT):
@@ -453,12 +461,13 @@ class Relay:
         self._visitors.pop(visitor.token, None)
         self._impatient.discard(visitor)
         self._end_parked(visitor)
-        self._count_down(visitor.registration.name)
+        self._count_down(visitor.registration.name, visitor.source)
 
-    def _count_down(self, name: str) -> None:
-        self._busy[name] -= 1
-        if not self._busy[name]:
-            del self._busy[name]
+    def _count_down(self, name: str, source: str) -> None:
+        for busy, whose in ((self._busy, name), (self._busy_of, source)):
+            busy[whose] -= 1
+            if not busy[whose]:
+                del busy[whose]
 
     def _call_those_who_wait(self, one: Registration[Control]) -> None:
         """Their host's connection ended after they came, and is here again."""
@@ -472,12 +481,12 @@ class Relay:
         """Have his host come: by a connection that it has ready, else it is told to make one."""
         one, holder = visitor.registration, visitor.registration.holder
         invite = Invite(one.number, visitor.token, str(visitor.tcp.peer))
-        while holder.parked:
+        while holder.parked and visitor.tries < MAX_PARKED_TRIES:
             *others, parked = holder.parked
             holder.parked = tuple(others)
             self._give_tokens(holder, 1)
             if not parked.ended and not parked.transport.is_closing():
-                said = visitor.tcp.heard
+                said, visitor.tries = visitor.tcp.heard, visitor.tries + 1
                 visitor.parked, visitor.sent = parked, len(said)
                 parked.transport.write(encode_line(Verb.GO, encode_go(invite)) + said)
                 self._hasty.add(visitor)
@@ -539,13 +548,13 @@ class Relay:
 
     def _join(self, visitor: _Visitor, tcp: TcpStream, greeting: bytes, line_size: int) -> None:
         """Join him with `tcp`, which hears `greeting` first; of what it said, `line_size` bytes were for us."""
-        name, source = visitor.registration.name, source_of(visitor.tcp.peer.host)
+        name, source = visitor.registration.name, visitor.source
         self._visitors.pop(visitor.token, None)
         self._impatient.discard(visitor)
         try:
             ours, early, _ = visitor.tcp.detach()
         except OSError:  # no descriptor is left
-            self._count_down(name)
+            self._count_down(name, source)
             visitor.tcp.abort()
             tcp.abort()
             return
@@ -553,13 +562,13 @@ class Relay:
             theirs, behind, _ = tcp.detach()
         except OSError:
             ours.close()
-            self._count_down(name)
+            self._count_down(name, source)
             tcp.abort()
             return
 
         def ended(pair: Pair) -> None:
             self._passed += pair.passed
-            self._count_down(name)
+            self._count_down(name, source)
             pairs = self._pairs[name]
             pairs.discard(pair)
             if not pairs:

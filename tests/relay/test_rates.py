@@ -184,3 +184,22 @@ def test_what_a_round_costs_is_bounded_by_who_has_a_part_in_it() -> None:
         return asked
 
     assert run(story) <= 64 * 101
+
+
+def test_a_round_that_takes_long_takes_nothing_from_those_who_are_still_to_go() -> None:
+    async def story() -> list[int]:
+        rates = Rates(RateLimits(total=10 * MB))
+
+        class Slow(Flow):
+            def go(self) -> None:
+                super().go()
+                asyncio.get_running_loop()._now += 0.012  # type: ignore[attr-defined]  # others had the processor
+
+        flows = [Slow(rates, f"{number}", wanted=200_000) for number in range(30)]
+        for flow in flows:
+            flow.go()
+        await asyncio.sleep(20)
+        rates.close()
+        return [flow.passed for flow in flows]
+
+    assert run(story) == [200_000] * 30
