@@ -44,13 +44,11 @@ def _run(arguments: Sequence[str] | None) -> int:
             _help(parser, options.about)
         case "version":
             write(f"hardline {__version__}")
-        case "relay" if options.use:
+        case "relay" if options.use is not None:
             _use_relay(options)
         case "relay" if options.drain:
             _ask(options, "drain_relay")
-            write(
-                "this relay takes nobody new: those whom it serves go elsewhere, and it may be stopped in five minutes"
-            )
+            write("this relay takes nobody new: who has another way takes it, and the others stay until it is stopped")
         case "status" | "ls" | "lan" | "relay":
             _show(options)
         case "share":
@@ -150,10 +148,10 @@ def _add_pac(parser: terminal.Parser) -> None:
 
 def _add_relay(parser: terminal.Parser) -> None:
     _add_json(parser)
-    parser.add_argument(
-        "--use", metavar="HOST:PORT#KEYHASH", help="be reached by that relay: write it into the settings"
-    )
-    parser.add_argument("--drain", action="store_true", help="take nobody new, before it is stopped")
+    instead = parser.add_mutually_exclusive_group()
+    use = "be reached by that relay: write it into the settings"
+    instead.add_argument("--use", metavar="HOST:PORT#KEYHASH", help=use)
+    instead.add_argument("--drain", action="store_true", help="take nobody new, before it is stopped")
     parser.add_argument("--config", type=terminal.whole_path, metavar="FILE", help="the daemon's settings file")
 
 

@@ -77,15 +77,20 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
 def replace_whole(path: Path, data: bytes) -> None:
     """Have `path` be `data`, whole or not at all, with the permissions that it had; for its owner only where it is new.
 
-    A link is followed: what it leads to is replaced.
+    A link is followed: what it leads to is replaced.  Raises OSError, also for one that its owner may not write.
     """
     path = path.resolve()
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+    before = path.stat() if path.exists() else None
+    mode = stat.S_IMODE(before.st_mode) if before else 0o600
+    if not mode & stat.S_IWUSR:
+        raise OSError(errno.EACCES, "is read-only", str(path))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
+            if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(descriptor, before.st_uid, before.st_gid)
             file.write(data)
             file.flush()
             os.fsync(descriptor)

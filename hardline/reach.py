@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hardline.upnp.mappings import Mappings
 
 RELAYS_SETTLE = 5.0  # seconds from a change of relays to the next announcement
+RELAYS_FIRST_SETTLE = 0.5  # the same for the first time
 ROUTERS_FIRST = 4.0  # seconds that routers have to answer before anything is published without an IPv4 address
 
 
@@ -85,7 +86,8 @@ class Reach:
 
     `public` is what the owner says of where the world reaches this node, `bind` the addresses that it listens on (none:
     all), `services` are those offered now, `listening` where other nodes may connect; `moved` is called when this
-    machine's network is another, with whether its addresses are too.
+    machine's network is another, with whether its addresses are too; `relayed` says that relays are used, of which
+    `relays_changed` tells.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Reach:
         services: Callable[[], Sequence[Service]],
         listening: Callable[[], Sequence[Endpoint]],
         moved: Callable[[bool], None],
+        relayed: bool = False,
     ) -> None:
         self._services, self._listening, self._moved = services, listening, moved
         self._tasks = TaskSet("reach")
@@ -120,6 +123,7 @@ class Reach:
         self._publisher = parts.publisher(table, self._published, self._to_publish) if table else None
         self._told: Sequence[Endpoint] = ()
         self._telling: asyncio.TimerHandle | None = None
+        self._waiting_for_relays = relayed
         self._offered: list[Published] = []
         self._mapping = self._waiting_for_routers = False
         self._known_by_ipv4 = asyncio.Event()
@@ -146,7 +150,15 @@ class Reach:
             self._tasks.start(keep_running(self._asked.run, "ip_service"), "ip_service")
         if self._publisher is not None:
             self._tasks.start(keep_running(self._publisher.run, "directory"), "directory")
+        if self._waiting_for_relays:
+            self._tasks.start(self._wait_for_relays(), "relays")
         self.services_changed()
+
+    async def _wait_for_relays(self) -> None:
+        """As for routers: what was published before lasts."""
+        await asyncio.sleep(ROUTERS_FIRST)
+        if self._waiting_for_relays:
+            self._tell_of_relays()
 
     def services_changed(self) -> None:
         """Other services are offered than before."""
@@ -166,10 +178,11 @@ class Reach:
         A relay that comes and goes must not keep the other addresses from being published.
         """
         if self._publisher is not None and self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(RELAYS_SETTLE, self._tell_of_relays)
+            soon = RELAYS_FIRST_SETTLE if self._waiting_for_relays else RELAYS_SETTLE
+            self._telling = asyncio.get_running_loop().call_later(soon, self._tell_of_relays)
 
     def _tell_of_relays(self) -> None:
-        self._telling = None
+        self._telling, self._waiting_for_relays = None, False
         if self._publisher is not None:
             self._publisher.changed()
 
@@ -243,7 +256,7 @@ class Reach:
         )
 
     def _to_publish(self) -> Sequence[Endpoint]:
-        return () if self._waiting_for_routers else self.whereabouts.current()
+        return () if self._waiting_for_routers or self._waiting_for_relays else self.whereabouts.current()
 
     async def _wait_for_routers(self) -> None:
         """What was published once stays for ten minutes, and originals may read that rather than what came later."""

@@ -125,10 +125,12 @@ class Relaying:
 
     async def open(self, addresses: Sequence[str]) -> None:
         """Listen on the relay's other ports.  Raises ConfigError."""
-        for port in self._settings.ports if self.relay is not None else ():
+        for port in dict.fromkeys(self._settings.ports) if self.relay is not None else ():
             self._listeners.append(await Listener.open(addresses, port, self.accepted, what="[Relay] ports"))
         if self.relay is not None:
-            log.event("relay.serving", allow="everybody" if None in self._settings.allow else len(self._settings.allow))
+            everybody = None in self._settings.allow
+            also = " ".join(map(str, self.endpoints)) or None
+            log.event("relay.serving", allow="everybody" if everybody else len(self._settings.allow), also_at=also)
 
     def start(self) -> None:
         """Register at the relays of others, and count what passes the own one."""

@@ -68,7 +68,7 @@ def relay_lines(status: dict[str, Any]) -> Iterator[str]:
     yield "this host is reached by" if relays["used"] else "this host uses no relay (hardline relay --use LINE does)"
     for relay in relays["used"]:
         yield f"  {_relay_used(relay)}"
-        if relay["state"] == "refused":
+        if relay["state"] == "refused" and "does not serve" in str(relay["problem"]):
             yield f"    its owner has to write  allow = {node['key_hash']}"
         if relay["contact"]:
             yield f"    its owner: {plain(relay['contact'])}"
@@ -213,6 +213,9 @@ def _relay_served(served: dict[str, Any]) -> str:
     what = (
         f"{served['nodes']} nodes, {served['names']} names, {served['pairs']} visits, {_size(served['passed'])} passed"
     )
+    what += f", {_size(served['this_month'])} this month"
+    if served["used_up"]:
+        return f"{what}, which is all that [Relay] monthly allows: it serves nobody until the next one"
     return f"{what}, takes nobody new" if served["draining"] else what
 
 

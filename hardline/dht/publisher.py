@@ -154,7 +154,7 @@ class Publisher:
             raise
         entry.problem, entry.announced = "", now
         tell, entry.told = log.debug if entry.told == entry.hosts else log.event, entry.hosts
-        tell("dht.announced", service=service.short, hosts=format_wan_hosts(entry.hosts), relays=len(via))
+        tell("dht.announced", service=service.short, hosts=format_wan_hosts(entry.hosts), relays=len(via) + len(relays))
         if not await self._is_there(service, record):
             log.warning("dht.not_read_back", service=service.short)
             return min(UNREAD, until_days_change(now))

@@ -208,6 +208,7 @@ class Node:
             services=lambda: self.offering.current,
             listening=lambda: self._listener.endpoints if self._listener else (),
             moved=self._moved_to_another_network,
+            relayed=bool(self._settings.relay.use),
         )
         await self._reach.look()
         self._sites = Sites(self._places.datadir, self._own_files)
@@ -233,7 +234,7 @@ class Node:
             answers_to=self._host.answers_to,
             joined=self._joined,
             changed=self._relays_changed,
-            drains=lambda relay: self._host.go_away_by(_between(relay)),
+            drains=self._relay_drains,
             count=self._places.datadir / "relay-month.json",
             timeout=self._settings.session.hello_timeout,
             clock=time.time,
@@ -372,6 +373,14 @@ class Node:
         self._reach.relays_changed()
         self.changes.tell()
 
+    def _relay_drains(self, relay: Endpoint) -> None:
+        """Those who came by it go another way, where there is one; else they stay while it lasts."""
+        others = [
+            one for one in self._relays.used() if one.endpoint != relay and one.tested and one.state == "registered"
+        ]
+        if others or self._reach.whereabouts.current():
+            self._host.go_away_by(_between(relay))
+
     def _joined(self, joined: Joined) -> None:
         """A relay brought a visitor."""
         between = _between(joined.relay)
@@ -406,7 +415,7 @@ class Node:
                 servicedir=str(self._places.servicedir),
                 datadir=str(self._places.datadir),
                 door=tuple(map(str, self._door_listener.endpoints)) if self._door_listener else (),
-                p2p=tuple(map(str, self._listener.endpoints)),
+                p2p=tuple(map(str, (*self._listener.endpoints, *self._relays.endpoints))),
             ),
             outside=rows.outside(self._reach.describe(), self._relays.used()),
             relays=rows.relays(self._relays.used(), self._relays.served(), self._relays.passed_this_month),

@@ -76,6 +76,7 @@ class RelayServed:
     passed: int
     refused: Mapping[str, int]
     draining: bool
+    used_up: bool
     this_month: int
 
 

@@ -141,6 +141,7 @@ class RelayClient:
         self.relay = relay
         self._drains = drains
         self._dialer = dialer or RelayDialer(relay.endpoint)
+        self.endpoints: tuple[Endpoint, ...] = (relay.endpoint,)  # that visitors are told
         self._me, self._wanted, self._joined, self._changed = me, wanted, joined, changed
         self._clock = clock
         self._context, self._as_visitor = visitor_context(protocol=CONTROL.encode()), visitor_context()
@@ -252,7 +253,12 @@ class RelayClient:
                 over = TlsStream.over(
                     stream, self._context, code, target=self.relay.key_hash, protocol=CONTROL.encode()
                 )
-                self._tls = tls = await over
+                try:
+                    self._tls = tls = await over
+                except PeerError as failure:
+                    raise PeerError(
+                        _NOT_THERE if failure.message.endswith("not offered there") else str(failure)
+                    ) from None
                 tls.keep_alive()
                 self._say(tls, Hello())
                 lines = _Lines(tls)
@@ -369,10 +375,13 @@ class RelayClient:
                     visit = await TlsStream.over(stream, self._as_visitor, said, target=one.service)
                 visit.abort()
                 one.tested = True
+                if self.state == "registered":
+                    self._becomes(self.state)
                 self._changed()
                 return
             except (OSError, HardlineError, TimeoutError) as failure:
                 reason = str(failure) or "no answer"
+                self._becomes(self.state, f"a visit of our own did not get through: {reason}")
                 log.event("relay.not_reached", relay=self.relay.endpoint, service=one.service.short, reason=reason)
             await asyncio.sleep(pause)
             pause = min(2 * pause, TEST_AGAIN_AT_MOST)
@@ -452,6 +461,12 @@ class RelayClient:
             self._joins -= 1
             if stream is not None:
                 stream.abort()
+
+
+_NOT_THERE = (
+    "no relay of this key hash answers there: its line may be of another node, [Relay] enabled = yes may be missing "
+    "there, or one of the two clocks is days off"
+)
 
 
 class _Later(HardlineError):

@@ -19,44 +19,60 @@ MAX_ANSWER = 16_384  # bytes of a proxy's head
 
 
 class RelayDialer:
-    """Makes connections to one relay; all after the first go to the address that that one went to.
+    """Makes connections to one relay, at any of its `endpoints`; all after the first go where that one went.
 
     `proxy` is used where one is given; else `fallback` is, once the relay cannot be reached without.
     """
 
-    def __init__(self, relay: Endpoint, proxy: Endpoint | None = None, fallback: Endpoint | None = None) -> None:
-        self._relay, self._proxy, self._fallback = relay, proxy, fallback
+    def __init__(self, *endpoints: Endpoint, proxy: Endpoint | None = None, fallback: Endpoint | None = None) -> None:
+        self._endpoints, self._proxy, self._fallback = endpoints, proxy, fallback
+        self._by_fallback = False
         self._at: Endpoint | None = None
 
     @property
     def through(self) -> Endpoint | None:
         """The proxy that is used."""
-        return self._proxy
+        return self._proxy or (self._fallback if self._by_fallback else None)
 
     def forget(self) -> None:
-        """The relay may be elsewhere now."""
-        self._at = None
+        """The relay may be elsewhere now, and reached without a proxy."""
+        self._at, self._by_fallback = None, False
 
     async def connect(self) -> TcpStream:
         """A connection to the relay.  Raises OSError, PeerError, ConnectionLost; has no time limit.  Safe to cancel."""
-        if self._proxy is not None:
-            return await self._by(self._proxy)
+        if (proxy := self.through) is not None:
+            return await self._by(proxy)
         try:
-            addresses = [self._at] if self._at else await Resolver.of_services().addresses(self._relay)
-            stream = await tcp.connect_any(addresses)
+            stream = await tcp.connect_any([self._at] if self._at else await self._addresses())
         except OSError:
             if self._fallback is None:
                 raise
             stream = await self._by(self._fallback)
-            self._proxy = self._fallback
+            self._by_fallback = True
             return stream
         self._at = stream.peer
         return stream
 
+    async def _addresses(self) -> list[Endpoint]:
+        """Those of all endpoints whose names are known.  Raises OSError where none is."""
+        found, failure = list[Endpoint](), OSError("the relay has no address")
+        for endpoint in self._endpoints:
+            try:
+                found += await Resolver.of_services().addresses(endpoint)
+            except OSError as unknown:
+                failure = unknown
+        if not found:
+            raise failure
+        return found
+
     async def _by(self, proxy: Endpoint) -> TcpStream:
-        stream = await tcp.connect_any(await Resolver.of_services().addresses(proxy))
+        relay = self._endpoints[0]
         try:
-            await stream.send(f"CONNECT {self._relay} HTTP/1.1\r\nHost: {self._relay}\r\n\r\n".encode("ascii"))
+            stream = await tcp.connect_any(await Resolver.of_services().addresses(proxy))
+        except OSError as failure:
+            raise ConnectionLost(f"the proxy {proxy} cannot be reached: {failure.strerror or failure}") from None
+        try:
+            await stream.send(f"CONNECT {relay} HTTP/1.1\r\nHost: {relay}\r\n\r\n".encode("ascii"))
             head = b""
             while not head.endswith(b"\r\n\r\n"):
                 # Nothing behind the head is taken: that is the relay's.

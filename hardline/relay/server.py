@@ -101,6 +101,7 @@ class RelayState:
     passed: int
     refused: dict[str, int]
     draining: bool
+    used_up: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -193,6 +194,7 @@ class Relay:
             passed=self._passed + sum(pair.passed for pair in pairs),
             refused=dict(sorted(self._refusals.items())),
             draining=self._draining,
+            used_up=self._used_up,
         )
 
     def used_up(self, over: bool) -> None:
@@ -359,6 +361,9 @@ class Relay:
 
     def _register(self, control: Control, asked: Register) -> None:
         if not self._access.serves(control.node):
+            if control.node is None:
+                control.say(Refused(asked.number, Why.ALLOW, RETRY))  # it comes back and says who it is
+                return
             self._tell_unknown(control.node)
             self._refuse(control, asked.number, Why.ALLOW)
             return
@@ -413,7 +418,8 @@ class Relay:
         self._unknown[node] = now
         if len(self._unknown) > _MAX_TOLD:
             del self._unknown[next(iter(self._unknown))]
-        log.event("relay.node_unknown", node=node.short, hint=log.Public(f"[Relay] allow = {node}"))
+        hint = "[Relay] deny names it" if node in self._access.deny else f"[Relay] allow = {node}"
+        log.event("relay.node_unknown", node=node.short, hint=log.Public(hint))
 
     def _is_silent(self, control: Control) -> None:
         control.say(Bye(Leave.IDLE))

@@ -57,24 +57,33 @@ class RelayUses:
     ) -> None:
         self._services, self._instance, self._clock = services, instance, clock
         self._made: dict[tuple[KeyHash, KeyHash, int], Prover] = {}
-        self.clients = tuple(
-            RelayClient(
-                relay,
-                me,
-                lambda relay=relay: self._wanted(relay),  # type: ignore[misc]
-                joined,
-                changed,
-                clock=clock,
-                dialer=RelayDialer(relay.endpoint, proxy, proxy_of_environment()),
-                drains=drains,
+        clients = list[RelayClient]()
+        # One relay may be reached at several endpoints; it is one, or they would replace each other there.
+        for key_hash in dict.fromkeys(relay.key_hash for relay in relays):
+            its = [relay for relay in relays if relay.key_hash == key_hash]
+            endpoints = tuple(dict.fromkeys(one.endpoint for one in its))
+            relay = RelayAddress(endpoints[0], key_hash, any(one.named for one in its))
+            clients.append(
+                RelayClient(
+                    relay,
+                    me,
+                    lambda relay=relay: self._wanted(relay),  # type: ignore[misc]
+                    joined,
+                    changed,
+                    clock=clock,
+                    dialer=RelayDialer(*endpoints, proxy=proxy, fallback=proxy_of_environment()),
+                    drains=drains,
+                )
             )
-            for relay in relays
-        )
+            clients[-1].endpoints = endpoints
+        self.clients = tuple(clients)
 
     def via(self, service: KeyHash) -> tuple[Via, ...]:
         """By which relays `service` is reached now, most wanted first."""
-        named = ((client.relay.endpoint, client.name_of(service)) for client in self.clients)
-        return tuple(Via(endpoint, name) for endpoint, name in named if name)[:MAX_VIA]
+        named = [(client, client.name_of(service)) for client in self.clients]
+        first = [Via(client.endpoints[0], name) for client, name in named if name]
+        also = [Via(endpoint, name) for client, name in named if name for endpoint in client.endpoints[1:]]
+        return tuple(first + also)[:MAX_VIA]
 
     def named(self, service: KeyHash) -> tuple[Endpoint, ...]:
         """The relays at which `service` is found by its own name now."""

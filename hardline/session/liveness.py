@@ -57,6 +57,11 @@ class Liveness:
         self._pinged = now
 
     @property
+    def heard_at(self) -> float:
+        """When bytes arrived last."""
+        return self._heard
+
+    @property
     def deadline(self) -> float:
         """When `tick` has something to do, unless something is heard before."""
         if self._pinged is not None:

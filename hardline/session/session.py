@@ -48,7 +48,7 @@ class Session:
     `accept` is called with every stream that the peer opens; without it, none is accepted.  `preamble`, when
     given, gets what arrives first and returns what is left for yamux, or None as long as it wants more
     (docs/PROTOCOL.md 4: the visitor sends before it has read the host's hello).  `source` is whom the peer belongs to;
-    its address says so otherwise.
+    its address says so otherwise.  `patience` is for one by a relay (watch.py).
     `closed` is done once the session is over; `failure` then says why, None for in order.  `on_idle` is called when a
     session that takes no new streams has none any more.
     """
@@ -62,6 +62,7 @@ class Session:
         accept: Callable[[Stream], None] | None = None,
         preamble: Callable[[memoryview], memoryview | None] | None = None,
         source: Source | None = None,
+        patience: float = 0.0,
     ) -> None:
         self._tls = tls
         self._loop = asyncio.get_running_loop()
@@ -74,7 +75,8 @@ class Session:
         self.source = source or Source(source_of(tls.peer.host))
         self._unread: memoryview | None = None
         self._holding = Holding(self._streams, limits.session_window, limits.backlog, self.source.name, tls.peer)
-        self._watch = Watch(tls, limits.ping_interval, limits.ping_timeout, ping=self._ping, lost=self._end)
+        times = limits.ping_interval, limits.ping_timeout
+        self._watch = Watch(tls, *times, patience=patience, ping=self._ping, lost=self._end)
         self._carrier = carrier()
         self._outbox = Outbox(
             *(tls, self._yamux, self._streams, self._holding, self._watch, self.source, self._carrier),

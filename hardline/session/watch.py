@@ -15,10 +15,15 @@ from hardline.errors import ConnectionLost
 from hardline.session.liveness import Due, Liveness
 from hardline.transport.tls import TlsStream
 
+RELAYED_PATIENCE = 60.0  # seconds
+HELD_UP = 65_536  # bytes of late, behind which a ping may lie somewhere on its way
+
 
 class Watch:
     """Of one session over `tls`; `interval` and `timeout` of its pings in seconds.
 
+    Where somebody stands between, whose kernel confirms bytes that the peer has not got, `patience` is how many seconds
+    of silence are believed to be a slow way, where much was sent of late.
     `round_trip` is seconds to the peer and back, by the last ping; 0 before the first answer.
     """
 
@@ -28,6 +33,7 @@ class Watch:
         interval: float,
         timeout: float,
         *,
+        patience: float = 0.0,
         ping: Callable[[int], None],
         lost: Callable[[Exception], None],
     ) -> None:
@@ -39,6 +45,8 @@ class Watch:
         self._pinged_at = 0.0
         self._value = 0
         self._acknowledged = 0
+        self._patience = patience
+        self._since, self._written_then, self._written_before = self._loop.time(), 0, 0  # what was sent of late
         self._ping_ends_at: int | None = None  # in the count of `TlsStream.written`; None until it is written
         self.round_trip = 0.0
 
@@ -60,6 +68,7 @@ class Watch:
 
     def sent(self, now: float) -> None:
         """Data or credit went out, which the peer answers."""
+        self._begin_anew(now)
         if self._liveness.sent(now):
             self._look_sooner()
 
@@ -90,7 +99,7 @@ class Watch:
         now = self._loop.time()
         due = self._liveness.tick(now)
         if due is Due.DEAD:
-            if not self._is_getting_through():
+            if not self._is_getting_through() and not self._is_held_up(now):
                 self._lost(ConnectionLost("the other node does not answer"))
                 return
             self._liveness.wait_on(now)
@@ -107,6 +116,19 @@ class Watch:
         before, self._acknowledged = self._acknowledged, self._tls.acknowledged or 0
         waiting = self._ping_ends_at is None or self._acknowledged < self._ping_ends_at
         return waiting and self._acknowledged > before
+
+    def _begin_anew(self, now: float) -> None:
+        """Count what is sent from now on, once for each `patience` seconds."""
+        if self._patience and now - self._since >= self._patience:
+            written, lately = self._tls.written, now - self._since < 2 * self._patience
+            self._written_before = written - self._written_then if lately else 0
+            self._since, self._written_then = now, written
+
+    def _is_held_up(self, now: float) -> bool:
+        """The ping lies behind data that somebody between keeps for the peer."""
+        self._begin_anew(now)
+        much = self._tls.written - self._written_then + self._written_before > HELD_UP
+        return much and now - self._liveness.heard_at < self._patience
 
     def _look_sooner(self) -> None:
         if self._alarm is not None and self._liveness.deadline < self._alarm_at:

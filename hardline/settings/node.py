@@ -224,6 +224,8 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
     for port in settings.relay.ports:
         if port in (settings.node.localport, settings.node.p2pport):
             ini.fail("Relay", "ports", f"port {port} is used already, expected others than localport and p2pport")
+    if not settings.relay.enabled and (settings.relay.allow or settings.relay.ports):
+        ini.notes.append("[Relay] allow and ports have no effect without enabled = yes")
     if settings.relay.enabled and not settings.relay.allow:
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
 

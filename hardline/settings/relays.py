@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hardline.errors import ConfigError, WrongArgument
 from hardline.files import hint_for, replace_whole, why
+from hardline.routes import RelayAddress
 from hardline.settings import values
 from hardline.settings.directory import read_ini
 from hardline.settings.node import parse_node
@@ -27,11 +28,19 @@ def use_relay(file: Path, line: str) -> bool:
         relay = values.relay(line.strip())
     except Unreadable as wrong:
         raise WrongArgument(f"{line[:120]!r} is no relay, expected {wrong.expected}", hint=wrong.hint) from None
-    text = read_ini(file) if file.exists() else ""
-    if relay in parse_node(text, str(file)).relay.use:
+    try:
+        text = read_ini(file) if file.exists() else ""
+    except OSError as failure:
+        raise ConfigError(why(failure), file=str(file), hint=hint_for(failure)) from None
+    there = parse_node(text, str(file)).relay.use
+    if relay in there:
         return False
+    if other := next((one for one in there if (one.endpoint, one.key_hash) == (relay.endpoint, relay.key_hash)), None):
+        raise ConfigError(
+            f"use = {other} is there already", file=str(file), hint=f"change it by hand to  use = {relay}"
+        )
     changed = _with(text, str(relay))
-    if relay not in parse_node(changed, str(file)).relay.use:
+    if not _is_used(relay, changed, file):
         hint = f"write it there by hand: use = {relay}"
         raise ConfigError("[Relay] use is written in a way that is not understood here", file=str(file), hint=hint)
     try:
@@ -40,6 +49,13 @@ def use_relay(file: Path, line: str) -> bool:
     except OSError as failure:
         raise ConfigError(why(failure), file=str(file), hint=hint_for(failure)) from None
     return True
+
+
+def _is_used(relay: RelayAddress, text: str, file: Path) -> bool:
+    try:
+        return relay in parse_node(text, str(file)).relay.use
+    except ConfigError:
+        return False
 
 
 def _with(text: str, relay: str) -> str:

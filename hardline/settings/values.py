@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 
 from hardline.errors import BadKeyHash, BadLabel, PeerError
 from hardline.identity import FREE_TEXT_SIGNS, MAX_OWN_FREE_TEXT, KeyHash, Label
-from hardline.routes import Endpoint, RelayAddress
+from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint, RelayAddress
 from hardline.settings.local import host_of
 from hardline.settings.units import Unreadable
 from hardline.showable import is_plain
+
+YOUR_ADDRESS = "YOUR-PUBLIC-ADDRESS"  # what stands where this program cannot know it
 
 
 def text(given: str) -> str:
@@ -60,11 +62,19 @@ def proxy(text: str) -> Endpoint | None:
 
 def relay(text: str) -> RelayAddress:
     """host:port#KEYHASH."""
+    hint = "`hardline relay` prints it on the computer that is the relay"
     try:
-        return RelayAddress.parse(text)
+        found = RelayAddress.parse(text)
     except (PeerError, BadKeyHash):
-        hint = "`hardline relay` prints it on the computer that is the relay"
         raise Unreadable("host:port#KEYHASH, such as relay.example:443#0123…", hint=hint) from None
+    if found.endpoint.host == YOUR_ADDRESS.lower():
+        raise Unreadable(f"the relay's own address in place of {YOUR_ADDRESS}")
+    address = found.endpoint.address
+    if address is not None and (address.is_unspecified or address.is_multicast):
+        raise Unreadable("the address of a computer", hint=hint)
+    if found.endpoint.port < LOWEST_TOLD and found.endpoint.port != HTTPS:
+        raise Unreadable(f"a port that visitors dial: {HTTPS}, or one from {LOWEST_TOLD}", hint=hint)
+    return found
 
 
 def node(text: str) -> KeyHash | None:

@@ -20,6 +20,10 @@ from hardline.transport.tcp import TcpStream, linger
 ALL_ADDRESSES = ("0.0.0.0", "::")
 
 _BACKLOG = 1024
+_PRIVILEGES = (
+    "ports below 1024 need privileges: sysctl -w net.ipv4.ip_unprivileged_port_start=443, or "
+    "setcap cap_net_bind_service=+ep on the Python that runs hardlined"
+)
 _LOOK_AGAIN = 0.25  # seconds, while descriptors are scarce
 # What a machine without IPv6 (or without the address) answers; for one of several addresses that is no error.
 _NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
@@ -197,9 +201,7 @@ def _as_config_error(failure: OSError, address: str, port: int, what: str) -> Co
         hint = f"stop the program that listens there (ss -ltnp 'sport = {port}'), or choose another {what}"
         return ConfigError(f"{what}: {shown} is taken by another program", key=what, hint=hint)
     if failure.errno == errno.EACCES:
-        return ConfigError(
-            f"{what}: no permission to listen on {shown}", key=what, hint="ports below 1024 need privileges"
-        )
+        return ConfigError(f"{what}: no permission to listen on {shown}", key=what, hint=_PRIVILEGES)
     if failure.errno == errno.EADDRNOTAVAIL:
         return ConfigError(f"{what}: {address} is not an address of this machine", key="bind", hint="see: ip address")
     return ConfigError(f"{what}: cannot listen on {shown}: {(failure.strerror or str(failure)).lower()}", key=what)

@@ -24,6 +24,7 @@ from hardline.routes import Endpoint, Via, format_wan_hosts
 from hardline.session import hello
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits
+from hardline.session.watch import RELAYED_PATIENCE
 from hardline.settings.directory import Service
 from hardline.signatures import CannotSign, signing_key
 from hardline.tasks import TaskSet
@@ -259,7 +260,8 @@ class Host:
                 await asyncio.shield(guest.session.closed)
         finally:
             self.guests.discard(guest)
-            log.event("visitor.left", level=level, **told)
+            ended = guest.session.failure if guest.session is not None else None
+            log.event("visitor.left", level=level, **told, reason=str(ended) if ended else None)
 
     def _service_of(self, tls: TlsStream) -> Service:
         return self._offered(tls.key_hash or self._server_names.plain(tls.server_name))
@@ -339,7 +341,10 @@ class Host:
             raise ConnectionLost("the password was changed")
         source = self._serving.source(guest.whose)
         accept = self._serving.acceptor(key_hash, source)
-        guest.session = Session(tls, self._limits.session, client=False, accept=accept, source=source)
+        patience = RELAYED_PATIENCE if guest.between else 0.0
+        guest.session = Session(
+            tls, self._limits.session, client=False, accept=accept, source=source, patience=patience
+        )
         guest.session.start(reader.leftover)
 
     # hardline/1

@@ -31,6 +31,7 @@ from hardline.session import hello
 from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StatusReader
 from hardline.session.stream import Stream
+from hardline.session.watch import RELAYED_PATIENCE
 from hardline.showable import clean_title
 from hardline.tasks import TaskSet
 from hardline.transport.sources import Source, source_of
@@ -306,7 +307,10 @@ class Visitor:
             return memoryview(reader.leftover)
 
         source = Source(source_of(route.candidate.endpoint.host))
-        session = Session(route.tls, self._limits.session, client=True, preamble=preamble, source=source)
+        patience = RELAYED_PATIENCE if route.candidate.kind is PathKind.RELAYED else 0.0
+        session = Session(
+            route.tls, self._limits.session, client=True, preamble=preamble, source=source, patience=patience
+        )
         path, link = Path(label, session, route), self._link(label)
         link.add(path)
         self._changed()

@@ -26,12 +26,15 @@ RELAY, SECOND = "11.22.33.30", "11.22.33.31"
 
 
 @contextlib.contextmanager
-def relay_in(world: World, directory: Path, allow: str = "*", address: str = RELAY) -> Iterator[tuple[Box, Node, str]]:
+def relay_in(
+    world: World, directory: Path, allow: str = "*", address: str = RELAY, more: str = ""
+) -> Iterator[tuple[Box, Node, str]]:
     """A relay on the internet, and the line of `use` for it."""
     number = address.rpartition(".")[2]
     box = world.machine(f"relay{number}")
     world.plug(box, world.internet, int(number))
-    node = Node(directory, at=box, settings=settings(dht=False, more=f"[Relay]\nenabled = yes\nallow = {allow}\n"))
+    more = f"[Relay]\nenabled = yes\nallow = {allow}\n{more}"
+    node = Node(directory, at=box, settings=settings(dht=False, more=more))
     with node:
         yield box, node, f"{address}:7008#{node.status()['node']['key_hash']}"
 
@@ -206,7 +209,7 @@ def test_an_original_visits_by_a_relay_that_knows_the_services_own_name(world: W
         with host:
             is_told(host, names=3)
             label = host.label("site")
-            wait_until(lambda: "relays=1" in host.log, "the record names the relay")
+            wait_until(lambda: "relays=2" in host.log, "the record names the relay")
             visitor = Original(
                 tmp_path / "visitor", original.environment(), at=Desk(world.guest), dht_proxy=f"{world.proxy()}/key/"
             )
@@ -215,3 +218,22 @@ def test_an_original_visits_by_a_relay_that_knows_the_services_own_name(world: W
                 assert (answer.status, answer.text) == (200, "hello from the origin\n")
             assert "protocol=hardline/1" in host.log
             assert relay.status()["relays"]["served"]["passed"] > 1000
+
+
+@pytest.mark.slow
+def test_a_slow_relay_cuts_nothing_and_one_at_two_ports_is_one(world: World, tmp_path: Path) -> None:
+    with (
+        relay_in(world, tmp_path / "relay", more="rate = 20KB\nports = 443\n") as (_, _, use),
+        running_origin(world.host) as origin,
+    ):
+        host = host_at(world, tmp_path / "host", f"{use}, {use.replace(':7008', ':443')}")
+        visitor = Node(tmp_path / "visitor", at=world.guest, settings=settings())
+        host.share("site", origin.port)
+        with host, visitor:
+            is_told(host)
+            wait_until(lambda: "relays=2" in host.log, "the record names both ports")
+            assert len(host.status()["relays"]["used"]) == 1
+            label = host.label("site")
+            for size in (100_000, 200_000):
+                answer = curl(visitor.url_of(label, f"bytes/{size}"), at=world.guest, limit=60)
+                assert (answer.code, answer.status) == (0, 200), host.log[-2000:] + visitor.log[-2000:]

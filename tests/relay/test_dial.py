@@ -37,7 +37,7 @@ def test_what_the_relay_says_behind_the_proxys_head_is_the_relays() -> None:
         heard: list[bytes] = []
         ok = b"HTTP/1.1 200 Connection established\r\nVia: a proxy\r\n\r\n"
         async with server(ok, heard, b"HARDLINE") as proxy:
-            stream = await RelayDialer(Endpoint("relay.example", 443), proxy).connect()
+            stream = await RelayDialer(Endpoint("relay.example", 443), proxy=proxy).connect()
             assert await stream.receive() == b"HARDLINE"
             await stream.aclose()
         assert heard == [b"CONNECT relay.example:443 HTTP/1.1\r\nHost: relay.example:443\r\n\r\n"]
@@ -49,13 +49,27 @@ def test_the_environments_proxy_is_used_only_where_nothing_else_goes() -> None:
     async def story() -> None:
         heard: list[bytes] = []
         async with server(b"HTTP/1.1 200 OK\r\n\r\n", heard) as proxy:
-            dialer = RelayDialer(NOBODY, None, proxy)
+            dialer = RelayDialer(NOBODY, fallback=proxy)
             await (await dialer.connect()).aclose()
             assert len(heard) == 1
             assert dialer.through == proxy
-            direct = RelayDialer(proxy, None, NOBODY)
+            direct = RelayDialer(proxy, fallback=NOBODY)
             await (await direct.connect()).aclose()
             assert direct.through is None
+            dialer.forget()
+            assert dialer.through is None, "the relay itself is tried again"
+
+    asyncio.run(story())
+
+
+def test_a_proxy_that_is_not_there_is_named_and_a_relay_is_tried_at_all_its_endpoints() -> None:
+    async def story() -> None:
+        with pytest.raises(ConnectionLost, match=r"the proxy 127\.0\.0\.1:1 cannot be reached: "):
+            await RelayDialer(NOBODY, proxy=NOBODY).connect()
+        async with server(b"", []) as there:
+            stream = await RelayDialer(NOBODY, Endpoint("no.such.name.invalid", 1), there).connect()
+            assert stream.peer == there
+            await stream.aclose()
 
     asyncio.run(story())
 
@@ -73,7 +87,7 @@ def test_a_proxy_that_does_not_let_us_through_is_named(answer: bytes, why: str) 
     async def story() -> None:
         async with server(answer, []) as proxy:
             with pytest.raises((PeerError, ConnectionLost), match=why) as failure:
-                await RelayDialer(Endpoint("relay.example", 443), proxy).connect()
+                await RelayDialer(Endpoint("relay.example", 443), proxy=proxy).connect()
             assert str(proxy) in str(failure.value)
 
     asyncio.run(story())
