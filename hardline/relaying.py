@@ -3,7 +3,8 @@
     Listener ─▶ Porter ─┬─▶ Host                     [Relay] use ─▶ RelayUses ─▶ Host
                         └─▶ Relay
 
-What is switched off is not there, and costs nothing: without `enabled` connections go to the host as they come.
+What is switched off is not there, is not even imported, and costs nothing: without `enabled` connections go to the host
+as they come.
 """
 
 from __future__ import annotations
@@ -13,21 +14,13 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hardline import log
 from hardline.certificates import Identity
 from hardline.errors import ConfigError
 from hardline.identity import KeyHash
 from hardline.proof import Prover
-from hardline.relay.access import Access
-from hardline.relay.client import Joined
-from hardline.relay.monthly import Monthly
-from hardline.relay.page import page
-from hardline.relay.porter import Porter
-from hardline.relay.rates import RateLimits
-from hardline.relay.registry import RegistryLimits
-from hardline.relay.server import Relay, RelayLimits, RelayState
-from hardline.relay.uses import Offered, RelayUses
 from hardline.routes import Endpoint, Via
 from hardline.settings.directory import Service
 from hardline.settings.node import RelaySection
@@ -35,6 +28,14 @@ from hardline.signatures import CannotSign, signing_key
 from hardline.tasks import TaskSet, keep_running
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
+
+if TYPE_CHECKING:
+    from hardline.relay.access import Access
+    from hardline.relay.client import Joined
+    from hardline.relay.monthly import Monthly
+    from hardline.relay.porter import Porter
+    from hardline.relay.server import Relay, RelayLimits, RelayState
+    from hardline.relay.uses import Offered, RelayUses
 
 NEWCOMERS, OF_A_SOURCE = 1024, 64  # that have not said what they are
 GOES = 5  # seconds that nodes have to go elsewhere before this one ends
@@ -88,6 +89,11 @@ class Relaying:
         self._porter: Porter | None = None
         me = Prover(node.der, signing_key(node.private_key_pem))
         if settings.enabled:
+            from hardline.relay.monthly import Monthly
+            from hardline.relay.page import page
+            from hardline.relay.porter import Porter
+            from hardline.relay.server import Relay
+
             self.relay = Relay(me, _limits(settings, timeout), access(settings), clock=clock, contact=settings.contact)
             volume = self.relay.rates
             self._monthly = Monthly(count, settings.monthly, lambda: volume.volume, self.relay.used_up, clock)
@@ -104,17 +110,21 @@ class Relaying:
         for one in settings.use:
             if one not in others:
                 log.warning("relay.is_itself", relay=one.endpoint, hint="[Relay] use names this node itself")
-        self._uses = RelayUses(
-            others,
-            lambda: me,
-            instance,
-            services=self._offered,
-            joined=joined,
-            changed=changed,
-            clock=clock,
-            proxy=settings.proxy,
-            drains=drains,
-        )
+        self._uses: RelayUses | None = None
+        if others:
+            from hardline.relay.uses import RelayUses
+
+            self._uses = RelayUses(
+                others,
+                lambda: me,
+                instance,
+                services=self._offered,
+                joined=joined,
+                changed=changed,
+                clock=clock,
+                proxy=settings.proxy,
+                drains=drains,
+            )
 
     def accepted(self, tcp: TcpStream) -> None:
         """A connection came in at the P2P port, or another one of the relay."""
@@ -136,7 +146,7 @@ class Relaying:
         """Register at the relays of others, and count what passes the own one."""
         if self._monthly is not None:
             self._tasks.start(keep_running(self._monthly.run, "relay.count"), "count")
-        if self._uses.clients:
+        if self._uses is not None:
             self._tasks.start(keep_running(self._uses.run, "relays"), "uses")
 
     @property
@@ -146,15 +156,16 @@ class Relaying:
 
     def via(self, service: KeyHash) -> tuple[Via, ...]:
         """By which relays a service is reached now."""
-        return self._uses.via(service)
+        return self._uses.via(service) if self._uses is not None else ()
 
     def named(self, service: KeyHash) -> tuple[Endpoint, ...]:
         """The relays at which a service is found by its own name now."""
-        return self._uses.named(service)
+        return self._uses.named(service) if self._uses is not None else ()
 
     def services_changed(self) -> None:
         """Others are offered than before."""
-        self._uses.services_changed()
+        if self._uses is not None:
+            self._uses.services_changed()
 
     def access_changed(self, settings: RelaySection) -> None:
         """Others are served than before."""
@@ -163,7 +174,8 @@ class Relaying:
 
     def network_changed(self) -> None:
         """This machine is in another network."""
-        self._uses.network_changed()
+        if self._uses is not None:
+            self._uses.network_changed()
 
     def used(self) -> tuple[UsedRelay, ...]:
         """What became of `use`."""
@@ -179,7 +191,7 @@ class Relaying:
                 client.saw,
                 client.contact,
             )
-            for client in self._uses.clients
+            for client in (self._uses.clients if self._uses is not None else ())
         )
 
     @property
@@ -219,6 +231,8 @@ class Relaying:
 
 
 def _offered(service: Service) -> Offered:
+    from hardline.relay.uses import Offered
+
     pem, prover = service.identity.private_key_pem, None
     with contextlib.suppress(CannotSign):
         prover = Prover(service.identity.der, signing_key(pem))
@@ -227,11 +241,17 @@ def _offered(service: Service) -> Offered:
 
 def access(settings: RelaySection) -> Access:
     """Who is served."""
+    from hardline.relay.access import Access
+
     allowed = frozenset(one for one in settings.allow if one is not None)
     return Access(allowed, None in settings.allow, frozenset(settings.deny))
 
 
 def _limits(settings: RelaySection, timeout: float) -> RelayLimits:
+    from hardline.relay.rates import RateLimits
+    from hardline.relay.registry import RegistryLimits
+    from hardline.relay.server import RelayLimits
+
     return RelayLimits(
         registry=RegistryLimits(
             settings.max_registrations, settings.max_per_address, settings.max_per_network, settings.max_names

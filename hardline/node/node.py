@@ -15,7 +15,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from hardline import __version__, certificates, log
 from hardline.asking import SOCKET_NAME
@@ -44,8 +44,6 @@ from hardline.peers.remembered import Remembered
 from hardline.places import Places
 from hardline.reach import Reach
 from hardline.reachparts import ReachParts
-from hardline.relay.client import Joined
-from hardline.relay.finder import RelayFinder
 from hardline.relaying import Relaying
 from hardline.routes import Endpoint, Finder
 from hardline.session.session import Session, SessionLimits
@@ -60,6 +58,9 @@ from hardline.tunnel.host import Host
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.serving import OURSELVES
 from hardline.tunnel.visitor import Visitor
+
+if TYPE_CHECKING:
+    from hardline.relay.client import Joined
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
 PEERS_SHOWN = 50
@@ -277,6 +278,8 @@ class Node:
             self._follow(dnssd.refresh)
         far: list[Finder] = [self._reach.finder] if self._reach.finder else []
         if any(relay.named for relay in settings.relay.use):
+            from hardline.relay.finder import RelayFinder
+
             far.append(RelayFinder(settings.relay.use))
         self._finders = MergedFinder([own, *self._near, self._remembered, *far])
         self._nearby = MergedFinder([own, *self._near, self._remembered])

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from hardline.identity import KeyHash, Label
 from hardline.node.snapshot import (
@@ -27,7 +28,6 @@ from hardline.node.snapshot import (
     VisitState,
 )
 from hardline.reach import WayHere
-from hardline.relay.server import RelayState
 from hardline.relaying import UsedRelay
 from hardline.routes import Attempt, PathKind, RememberedHost, via
 from hardline.settings.directory import Problem, Service
@@ -39,6 +39,9 @@ from hardline.tunnel.guests import Guest
 from hardline.tunnel.link import Path
 from hardline.tunnel.originals import OpenOriginal
 from hardline.tunnel.visit import VisitRecord
+
+if TYPE_CHECKING:
+    from hardline.relay.server import RelayState
 
 CLOSED_HINT = "to let everybody in who has the address, remove clients from [Access]"
 _WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address
