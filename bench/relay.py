@@ -7,6 +7,7 @@ Nobody does TLS here: a relay sees none of it, so neither does what is compared.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import selectors
 import socket
@@ -22,11 +23,20 @@ from OpenSSL import SSL
 from origin import nginx_command, nginx_user
 from relay_host import ANSWER, ASKED
 
+from hardline.identity import utc_day
+from hardline.relay.handles import make_handle
+from hardline.relay.messages import Hello, Kind, Register, encode
+from hardline.relay.opening import CONTROL
+from hardline.relay.proofs import NODE, prove_registration
+from hardline.routes import Endpoint, RelayAddress
+from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
+from hardline.transport.tls import TlsStream
 
 BULK = 2_000_000_000
 SECONDS = 2.0
 AT_ONCE = 32
+NODES, NAMES = 2000, 5
 
 ROWS = (
     Row("down", "2 GB to the visitor", "MB/s", "more", "ratio", 1.6),
@@ -36,14 +46,16 @@ ROWS = (
     Row("small", f"small requests on {AT_ONCE} connections", "1/s", "more", "ratio", 0.6, 0.85),
     Row("new", "a new pair, to the first byte", "ms", "less"),
     Row("pair", "memory for one of 1000 idle pairs", "kB", "less", "figure", 10.0),
+    Row("node", f"memory for one of {NODES} nodes", "kB", "less", "figure", 60.0),
+    Row("name", f"  and for each of {NAMES} names of theirs", "kB", "less", "figure", 3.0),
 )
 
 
 class Proxied:
     """A way to the host: where the visitor connects, which name he says, and whose processor time counts."""
 
-    def __init__(self, port: int, name: str, daemon: Daemon) -> None:
-        self.port, self.daemon = port, daemon
+    def __init__(self, port: int, name: str, daemon: Daemon, relay: RelayAddress | None = None) -> None:
+        self.port, self.daemon, self.relay = port, daemon, relay
         connection = SSL.Connection(visitor_context(), None)
         connection.set_connect_state()
         connection.set_tlsext_host_name((name if name != "-" else "0" * 40).encode())
@@ -65,9 +77,10 @@ def run(
     place: Path, stack: contextlib.ExitStack, rounds: int
 ) -> tuple[Sequence[Row], dict[str, dict[str, list[float | None]]], list[str]]:
     """All rounds; figures as the loopback's."""
-    ways = {"nginx": _nginx(place, stack), "hardline": _hardline(place / "free", stack, "")}
+    nginx, direct = _nginx(place, stack)
+    ways = {"nginx": nginx, "hardline": _hardline(place / "free", stack, "")}
     limited = _hardline(place / "limited", stack, "rate = 100GB\nrate_per_source = 100GB\nrate_per_pair = 100GB\n")
-    figures: dict[str, dict[str, list[float | None]]] = {name: {} for name in ways}
+    figures: dict[str, dict[str, list[float | None]]] = {name: {} for name in (*ways, "direct")}
     errors: list[str] = []
 
     def note(name: str, key: str, number: int, value: float) -> None:
@@ -85,8 +98,14 @@ def run(
                 note(name, "new", number, _new(way))
                 if number == rounds - 1:
                     note(name, "pair", 0, _idle(way))
+                if number == rounds - 1 and name == "hardline":
+                    node, one = asyncio.run(_registered(limited))
+                    note(name, "node", 0, node)
+                    note(name, "name", 0, one)
             except (Broken, OSError) as failure:
                 errors.append(f"{name}, round {number + 1}: {failure}")
+        for key, measure in (("down", _download), ("up", _upload), ("small", _small), ("new", _new)):
+            note("direct", key, number, measure(direct))
         print(f"round {number + 1} of {rounds}", flush=True)
     return ROWS, figures, errors
 
@@ -157,6 +176,35 @@ def _idle(way: Proxied) -> float:
     return (after - before) * 1e6 / len(made) / 1e3
 
 
+async def _registered(way: Proxied) -> tuple[float, float]:
+    """kB for a node, and for a name."""
+    assert way.relay is not None
+    context, protocol = visitor_context(protocol=CONTROL.encode()), CONTROL.encode()
+    code, made = way.relay.key_hash.rolling(utc_day(time.time())), list[TlsStream]()
+    before = way.daemon.pss()
+    for number in range(NODES):
+        source = f"127.0.{1 + number // 200}.{1 + number % 200}", 0  # what one may prove in a second is limited
+        raw = socket.create_connection((way.relay.endpoint.host, way.relay.endpoint.port), source_address=source)
+        raw.setblocking(False)
+        stream = await tcp.over_socket(raw)
+        made.append(await TlsStream.over(stream, context, code, target=way.relay.key_hash, protocol=protocol))
+        made[-1].put(encode(Hello()))
+    await asyncio.sleep(1)
+    nodes = way.daemon.pss()
+    for number, tls in enumerate(made):
+        for name in range(NAMES):
+            handle = make_handle(f"{number} {name}".encode(), "bench", way.relay.key_hash, 1)
+            proof = prove_registration(handle, tls.exporter(NODE))
+            await tls.send(encode(Register(name, Kind.HANDLE, proof)))
+        while NAMES and b"registered" not in await tls.receive():
+            pass
+    await asyncio.sleep(3)
+    names = way.daemon.pss()
+    for tls in made:
+        tls.abort()
+    return (nodes - before) * 1e3 / NODES, (names - nodes) * 1e3 / NODES / NAMES
+
+
 def _host(place: Path, stack: contextlib.ExitStack, relay: str) -> tuple[int, str]:
     """The host's port, and its name at the relay."""
     port = free_port()
@@ -170,7 +218,8 @@ def _host(place: Path, stack: contextlib.ExitStack, relay: str) -> tuple[int, st
     return port, name
 
 
-def _nginx(place: Path, stack: contextlib.ExitStack) -> Proxied:
+def _nginx(place: Path, stack: contextlib.ExitStack) -> tuple[Proxied, Proxied]:
+    """By nginx, and to the same host without it."""
     here = place / "nginx"
     here.mkdir()
     target, name = _host(here, stack, "")
@@ -197,7 +246,7 @@ stream {{
     daemon = Daemon("nginx", nginx_command(here, config), here / "log")
     stack.callback(daemon.stop)
     daemon.wait_listening("127.0.0.1", port)
-    return Proxied(port, name, daemon)
+    return Proxied(port, name, daemon), Proxied(target, name, daemon)
 
 
 def _hardline(here: Path, stack: contextlib.ExitStack, limits: str) -> Proxied:
@@ -208,7 +257,8 @@ def _hardline(here: Path, stack: contextlib.ExitStack, limits: str) -> Proxied:
     config.write_text(
         f"[Node]\nbind = 127.0.0.1\nlocalport = 0\np2pport = {port}\n[LAN]\nenabled = no\n[DHT]\nenabled = no\n"
         "[UPnP]\nenabled = no\n[Relay]\nenabled = yes\nallow = *\nmax_pairs = 100000\n"
-        f"max_pairs_per_source = 100000\nnew_pairs = 10000\n{limits}"
+        "max_pairs_per_source = 100000\nnew_pairs = 10000\n"
+        f"max_per_address = 100000\nmax_per_network = 100000\nmax_registrations = 100000\n{limits}"
     )
     command = [sys.executable, "-m", "hardline.hardlined", "--config", str(config)]
     command += ["--datadir", str(here / "data"), "--servicedir", str(here / "services")]
@@ -218,5 +268,6 @@ def _hardline(here: Path, stack: contextlib.ExitStack, limits: str) -> Proxied:
     from hardline import certificates
 
     node = certificates.load(here / "data" / "node.cert")
-    _, name = _host(here, stack, f"127.0.0.1:{port}#{node.key_hash}")
-    return Proxied(port, name, daemon)
+    relay = RelayAddress(Endpoint("127.0.0.1", port), node.key_hash)
+    _, name = _host(here, stack, str(relay))
+    return Proxied(port, name, daemon, relay)
