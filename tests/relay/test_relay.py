@@ -129,14 +129,14 @@ def nothing_parked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_host_that_does_not_come_is_told_of_after_five_seconds(monkeypatch, nothing_parked) -> None:
-    monkeypatch.setattr("hardline.relay.server.JOIN_WITHIN", 0.2)
+    monkeypatch.setattr("hardline.relay.server.JOIN_WITHIN", 1.0)
 
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
             host.client._joins = 10_000  # it has too much to do
             with pytest.raises(PeerError, match="internal error"):
                 await host.visit(relay.endpoint)
-            assert relay.relay.describe().refused == {"nobody_joined": 1}
+            assert relay.relay.describe().refused["nobody_joined"] >= 1
             assert relay.relay.describe().waiting == 0
 
     run(story)
@@ -214,10 +214,11 @@ def test_a_join_that_is_ready_has_nothing_to_say_and_is_made_anew_when_it_ends(m
         async with running_relay() as relay, running_host(relay.address) as host:
             await until(lambda: relay.relay.describe().parked == 2)
             [control] = relay.relay._controls
-            for one in control.parked:
+            before = control.parked
+            for one in before:
                 one.abort()
-            await until(lambda: relay.relay.describe().parked == 0)
-            await until(lambda: relay.relay.describe().parked == 2)
+            await until(lambda: len(set(control.parked) - set(before)) == 2)
+            assert relay.relay.describe().parked == 2
             assert len(relay.relay._parking) == 0
             visitor = await host.visit(relay.endpoint)
             assert await echoed(visitor, b"hello") == b"hello"
@@ -326,14 +327,15 @@ def test_so_many_visits_of_a_name_and_new_ones_of_a_source() -> None:
             await until(lambda: relay.relay.describe().pairs == 0)
             await (await host.visit(relay.endpoint)).aclose()
         async with running_relay(RelayLimits(new_pairs=1)) as relay, running_host(relay.address) as host:
-            refused = 0
-            for _ in range(8):
+            began, refused = asyncio.get_running_loop().time(), 0
+            for _ in range(20):
                 try:
                     (await host.visit(relay.endpoint)).abort()
                 except PeerError:
                     refused += 1
-            assert 4 <= refused <= 6
-            assert relay.relay.describe().refused == {"new_pairs": refused}
+            # Four at once, of which the host's own visit was one, and one more each second.
+            assert 20 - refused <= 4 + asyncio.get_running_loop().time() - began
+            assert relay.relay.describe().refused.get("new_pairs", 0) == refused
 
     run(story)
 
@@ -417,7 +419,7 @@ def test_who_knows_the_key_hash_of_the_relay_only_gets_in() -> None:
 
 def test_first_bytes_decide_who_gets_a_connection() -> None:
     async def story() -> None:
-        async with running_relay(timeout=0.3) as relay:
+        async with running_relay(timeout=1.0) as relay:
             answer = await said(relay.endpoint, b"GET / HTTP/1.1\r\nHost: relay.example\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
             assert b"ann@relay.example" in answer

@@ -19,7 +19,7 @@ from hardline.transport.tls import TlsStream
 from tests.support.check_byte_stream import read_exactly
 from tests.support.pairs import DAY, identity, names, tcp_pair
 
-QUICK = SessionLimits(ping_interval=0.3, ping_timeout=1.0)
+QUICK = SessionLimits(ping_interval=0.5, ping_timeout=1.5)
 SIZE, RATE = 400_000, 80_000
 
 
