@@ -19,12 +19,14 @@ from hardline.transport.tls import TlsStream
 from tests.support.check_byte_stream import read_exactly
 from tests.support.pairs import DAY, identity, names, tcp_pair
 
-QUICK = SessionLimits(ping_interval=0.5, ping_timeout=1.5)
+QUICK, QUICKER = SessionLimits(ping_interval=0.5, ping_timeout=1.5), SessionLimits(ping_interval=0.3, ping_timeout=0.7)
 SIZE, RATE = 400_000, 80_000
 
 
 @asynccontextmanager
-async def slow_sessions(patience: float) -> AsyncIterator[tuple[Session, Session, asyncio.Queue[Stream]]]:
+async def slow_sessions(
+    patience: float, limits: SessionLimits = QUICK
+) -> AsyncIterator[tuple[Session, Session, asyncio.Queue[Stream]]]:
     """(visitor's, host's, the streams that the host was opened) by a relay that passes RATE bytes a second."""
     target, opened = identity().key_hash, asyncio.Queue[Stream]()
     async with tcp_pair() as (visitor, theirs), tcp_pair() as (host, ours):
@@ -36,8 +38,8 @@ async def slow_sessions(patience: float) -> AsyncIterator[tuple[Session, Session
             TlsStream.over(visitor, visitor_context(), target.rolling(DAY), target=target),
             TlsStream.over(host, front_context(), names=names()),
         )
-        one = Session(client, QUICK, client=True, patience=patience)
-        other = Session(server, QUICK, client=False, accept=opened.put_nowait, patience=patience)
+        one = Session(client, limits, client=True, patience=patience)
+        other = Session(server, limits, client=False, accept=opened.put_nowait, patience=patience)
         one.start()
         other.start()
         rates.set_limits(RateLimits(per_pair=RATE))
@@ -50,8 +52,8 @@ async def slow_sessions(patience: float) -> AsyncIterator[tuple[Session, Session
             rates.close()
 
 
-async def download(patience: float) -> None:
-    async with slow_sessions(patience) as (visitor, _, opened):
+async def download(patience: float, limits: SessionLimits = QUICK) -> None:
+    async with slow_sessions(patience, limits) as (visitor, _, opened):
         stream = visitor.open_stream()
         await stream.send(b"x")
         served = await opened.get()
@@ -66,7 +68,7 @@ def test_a_slow_download_by_a_relay_comes_to_its_end() -> None:
 
 def test_without_patience_it_would_be_cut() -> None:
     with pytest.raises(ConnectionLost):
-        asyncio.run(download(0.0))
+        asyncio.run(download(0.0, QUICKER))
 
 
 def test_who_is_gone_is_given_up_soon_where_little_was_sent() -> None:
