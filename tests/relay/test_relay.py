@@ -685,3 +685,36 @@ def test_whatever_a_relay_says_again_and_again_costs_its_host_little(said: bytes
             stream.abort()
 
     run(story)
+
+
+def test_who_registers_nothing_makes_room_for_who_does() -> None:
+    async def story() -> None:
+        async with running_relay(RelayLimits(RegistryLimits(registrations=3))) as relay:
+            strangers = [await control(relay) for _ in range(3)]
+            for tls in strangers:
+                tls.put(encode(Hello()))
+            await until(lambda: relay.relay.describe().nodes == 3)
+            async with running_host(relay.address) as host:
+                assert host.client.state == "registered"
+                assert relay.relay.describe().nodes == 3
+            for tls in strangers:
+                tls.abort()
+
+    run(story)
+
+
+def test_who_waits_when_the_month_is_used_up_is_sent_away(nothing_parked) -> None:
+    async def story() -> None:
+        async with running_relay() as relay, running_host(relay.address) as host:
+            host.client._joins = 10_000
+            visit = TASKS.start(host.visit(relay.endpoint), "visit", expects=PeerError)
+            await until(lambda: relay.relay.describe().waiting == 1)
+            relay.relay.used_up(True)
+            with pytest.raises(PeerError, match="internal error"):
+                await visit
+            assert relay.relay.describe().waiting == 0
+            with pytest.raises(PeerError):
+                await host.visit(relay.endpoint)
+            assert relay.relay.describe().refused["monthly"] == 1
+
+    run(story)
