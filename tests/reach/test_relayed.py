@@ -109,70 +109,65 @@ def host_at(world: World, directory: Path, use: str, *, dht: bool = True) -> Nod
     return Node(directory, at=world.host, settings=settings(dht=dht, more=f"[Relay]\nuse = {use}\n"))
 
 
+@contextlib.contextmanager
+def two_relays(world: World, directory: Path) -> Iterator[tuple[dict[str, tuple[Box, Node]], Node, Node, str]]:
+    """By address, with a host that both lead to, a visitor, and the label of the host's site."""
+    with (
+        relay_in(world, directory / "first") as (box, first, use),
+        relay_in(world, directory / "second", address=SECOND) as (other_box, second, also),
+        running_origin(world.host) as origin,
+    ):
+        host = host_at(world, directory / "host", f"{use}, {also}")
+        visitor = Node(directory / "visitor", at=world.guest, settings=settings())
+        host.share("site", origin.port)
+        with host, visitor:
+            wait_until(lambda: sum(one["tested"] for one in host.status()["relays"]["used"]) == 4, "both are tested")
+            wait_until(lambda: "relays=2" in host.log, "the record names both")
+            yield {RELAY: (box, first), SECOND: (other_box, second)}, host, visitor, host.label("site")
+
+
 @pytest.mark.slow
 def test_where_one_relay_dies_or_falls_silent_the_other_is_used_and_one_that_is_back_is_registered_with(
     world: World, tmp_path: Path
 ) -> None:
-    with (
-        relay_in(world, tmp_path / "first") as (box, first, use),
-        relay_in(world, tmp_path / "second", address=SECOND) as (other_box, second, also),
-        running_origin(world.host) as origin,
-    ):
-        host = host_at(world, tmp_path / "host", f"{use}, {also}")
-        visitor = Node(tmp_path / "visitor", at=world.guest, settings=settings())
-        host.share("site", origin.port)
-        with host, visitor:
-            wait_until(lambda: sum(one["tested"] for one in host.status()["relays"]["used"]) == 4, "both are tested")
-            wait_until(lambda: "relays=2" in host.log, "the record names both")
-            label = host.label("site")
+    with two_relays(world, tmp_path) as (relays, host, visitor, label):
 
-            def visited() -> str:
-                answer = curl(visitor.url_of(label), at=world.guest, limit=30)
-                assert answer.status == 200, visitor.log[-3000:]
-                print(f"first byte {answer.first_byte:.2f} s")
-                return path(visitor, label)[2].rpartition(":")[0]
+        def visited() -> str:
+            answer = curl(visitor.url_of(label), at=world.guest, limit=30)
+            assert answer.status == 200, visitor.log[-3000:]
+            print(f"first byte {answer.first_byte:.2f} s")
+            return path(visitor, label)[2].rpartition(":")[0]
 
-            by = visited()
-            relays = {RELAY: (box, first), SECOND: (other_box, second)}
-            relays[by][1].kill()
-            now = visited()
-            assert now == ({RELAY, SECOND} - {by}).pop()
-            relays[by][1].start()
-            states = {one["endpoint"].rpartition(":")[0]: one for one in host.status()["relays"]["used"]}
-            wait_until(
-                lambda: all(one["tested"] == 2 for one in host.status()["relays"]["used"]),
-                f"it is registered again: {states}",
-                12,
-            )
-            relays[now][0].ip("link set eth0 down")
-            assert visited() == by, "the silent one was given up"
-            wait_until(
-                lambda: "fell silent" in str(host.status()["relays"]["used"]) or "no answer" in host.log,
-                "the host says so",
-                26,
-            )
+        by = visited()
+        relays[by][1].kill()
+        now = visited()
+        assert now == ({RELAY, SECOND} - {by}).pop()
+        relays[by][1].start()
+        states = {one["endpoint"].rpartition(":")[0]: one for one in host.status()["relays"]["used"]}
+        wait_until(
+            lambda: all(one["tested"] == 2 for one in host.status()["relays"]["used"]),
+            f"it is registered again: {states}",
+            12,
+        )
+        relays[now][0].ip("link set eth0 down")
+        assert visited() == by, "the silent one was given up"
+        wait_until(
+            lambda: "fell silent" in str(host.status()["relays"]["used"]) or "no answer" in host.log,
+            "the host says so",
+            26,
+        )
 
 
 @pytest.mark.slow
 def test_a_relay_that_drains_fails_no_request(world: World, tmp_path: Path) -> None:
-    with (
-        relay_in(world, tmp_path / "first") as (_, first, use),
-        relay_in(world, tmp_path / "second", address=SECOND) as (_, _, also),
-        running_origin(world.host) as origin,
-    ):
-        host = host_at(world, tmp_path / "host", f"{use}, {also}")
-        visitor = Node(tmp_path / "visitor", at=world.guest, settings=settings())
-        host.share("site", origin.port)
-        with host, visitor:
-            wait_until(lambda: sum(one["tested"] for one in host.status()["relays"]["used"]) == 4, "both are tested")
-            wait_until(lambda: "relays=2" in host.log, "the record names both")
-            label = host.label("site")
-            assert curl(visitor.url_of(label), at=world.guest).status == 200
-            assert "takes nobody new" in first.hardline("relay", "--drain").stdout
-            for _ in range(20):
-                assert curl(visitor.url_of(label), at=world.guest).status == 200, visitor.log[-3000:]
-            assert path(visitor, label)[2] == f"{SECOND}:7008"
-            assert [one["state"] for one in host.status()["relays"]["used"]] == ["draining", "registered"]
+    with two_relays(world, tmp_path) as (relays, host, visitor, label):
+        first = relays[RELAY][1]
+        assert curl(visitor.url_of(label), at=world.guest).status == 200
+        assert "takes nobody new" in first.hardline("relay", "--drain").stdout
+        for _ in range(20):
+            assert curl(visitor.url_of(label), at=world.guest).status == 200, visitor.log[-3000:]
+        assert path(visitor, label)[2] == f"{SECOND}:7008"
+        assert [one["state"] for one in host.status()["relays"]["used"]] == ["draining", "registered"]
 
 
 @pytest.mark.slow
