@@ -80,6 +80,11 @@ class Control:
         """The connection."""
         return self._tls
 
+    @property
+    def gone(self) -> bool:
+        """It has ended."""
+        return self._gone
+
     def say(self, message: Message) -> None:
         """Tell it something; one that does not read is cut."""
         if self._gone:

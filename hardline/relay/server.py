@@ -37,7 +37,6 @@ from hardline.relay.messages import (
     Refused,
     Register,
     Registered,
-    Tokens,
     Unregister,
     Welcome,
     Why,
@@ -46,6 +45,7 @@ from hardline.relay.messages import (
 from hardline.relay.named import NamedServices
 from hardline.relay.opening import CONTROL
 from hardline.relay.pair import Pair
+from hardline.relay.parking import PARK, Parking
 from hardline.relay.pipes import Pipes
 from hardline.relay.proofs import NODE, check_registration
 from hardline.relay.rates import RateLimits, Rates
@@ -61,9 +61,7 @@ from hardline.transport.tls import TlsStream
 
 PING = 20  # seconds of silence after which a node is to ask
 SILENT = 60.0  # seconds of silence after which it is gone
-PARK = 2  # joins that a node has ready
 ANSWERS_WITHIN = 1.0  # seconds that a parked one has to answer
-PARKS_AGAIN = 1.0  # seconds after one was lost
 PROOFS = 1024, 50  # signatures that are checked of a source at once, and in a second
 JOIN_WITHIN = 5.0  # seconds that a visitor waits for his host
 OUTLIVES = 60.0  # seconds that pairs go on without a control connection of their name
@@ -148,7 +146,7 @@ class Relay:
         self._of_source: Counter[str] = Counter()  # control connections
         self._registry: Registry[Control] = Registry(limits.registry)
         self._visitors: dict[str, _Visitor] = {}  # by token
-        self._parking: dict[str, Control] = {}  # by token
+        self._parking = Parking()
         self._pairs: dict[str, set[Pair]] = {}  # by name
         self._busy: Counter[str] = Counter()  # visitors and pairs of each name
         self._busy_of: Counter[str] = Counter()  # and of each visitor's source
@@ -276,8 +274,8 @@ class Relay:
                 self._end_parked(visitor)
                 visitor.sent = 0
             self._join(visitor, tcp, greeting, line.size)
-        elif line.verb is Verb.PARK and (control := self._parking.pop(line.rest, None)) is not None:
-            self._park(control, line.rest, tcp, line.size)
+        elif line.verb is Verb.PARK and (control := self._parking.node_of(line.rest)) is not None:
+            self._parking.park(control, tcp, line.size)
         else:
             tcp.transport.write(encode_line(Verb.NO, "gone"))
             tcp.close()
@@ -324,11 +322,7 @@ class Relay:
         names = self._registry.leave(control)
         for one in names:
             self._lose(one)
-        for token in control.tokens or ():
-            self._parking.pop(token, None)
-        parked, control.tokens, control.parked = control.parked, (), ()
-        for tcp in parked:
-            tcp.abort()
+        self._parking.left(control)
         log.debug("relay.node_left", endpoint=control.peer, names=len(names), reason=why)
 
     async def _secure(self, tcp: TcpStream, source: str) -> None:
@@ -385,9 +379,7 @@ class Relay:
         self._idle.pop(control, None)
         self._orphans.discard(name)
         control.say(Registered(asked.number, name))
-        if control.tokens is None:
-            control.tokens = ()
-            self._give_tokens(control, PARK)
+        self._parking.begin(control)
         self._call_those_who_wait(one)
         for replaced in result:
             if replaced.name != name:
@@ -487,45 +479,15 @@ class Relay:
         """Have his host come: by a connection that it has ready, else it is told to make one."""
         one, holder = visitor.registration, visitor.registration.holder
         invite = Invite(one.number, visitor.token, str(visitor.tcp.peer))
-        while holder.parked and visitor.tries < MAX_PARKED_TRIES:
-            *others, parked = holder.parked
-            holder.parked = tuple(others)
-            self._give_tokens(holder, 1)
-            if not parked.ended and not parked.transport.is_closing():
-                said, visitor.tries = visitor.tcp.heard, visitor.tries + 1
-                visitor.parked, visitor.sent = parked, len(said)
-                parked.transport.write(encode_line(Verb.GO, encode_go(invite)) + said)
-                self._hasty.add(visitor)
-                parked.when_heard(lambda tcp: self._parked_answered(visitor, tcp))
-                return
-        holder.say(invite)
-
-    # Parked joins.
-
-    def _give_tokens(self, control: Control, count: int) -> None:
-        if control.tokens is None or control not in self._controls:
+        parked = self._parking.take(holder) if visitor.tries < MAX_PARKED_TRIES else None
+        if parked is None:
+            holder.say(invite)
             return
-        given = tuple(secrets.token_hex(16) for _ in range(count))
-        control.tokens += given
-        self._parking |= dict.fromkeys(given, control)
-        control.say(Tokens(given))
-
-    def _park(self, control: Control, token: str, tcp: TcpStream, line_size: int) -> None:
-        control.tokens = tuple(one for one in control.tokens or () if one != token)
-        if len(tcp.heard) > line_size:
-            tcp.abort()  # nobody is there yet whom that could be for
-            return
-        tcp.forget_heard()
-        keep_alive(tcp.transport.get_extra_info("socket"))
-        control.parked += (tcp,)
-        tcp.when_heard(lambda tcp: self._unparked(control, tcp))
-
-    def _unparked(self, control: Control, tcp: TcpStream) -> None:
-        """It ended, or said something before its time."""
-        tcp.abort()
-        if tcp in control.parked:
-            control.parked = tuple(one for one in control.parked if one is not tcp)
-            asyncio.get_running_loop().call_later(PARKS_AGAIN, self._give_tokens, control, 1)
+        said, visitor.tries = visitor.tcp.heard, visitor.tries + 1
+        visitor.parked, visitor.sent = parked, len(said)
+        parked.transport.write(encode_line(Verb.GO, encode_go(invite)) + said)
+        self._hasty.add(visitor)
+        parked.when_heard(lambda tcp: self._parked_answered(visitor, tcp))
 
     def _parked_answered(self, visitor: _Visitor, tcp: TcpStream) -> None:
         if visitor.parked is not tcp:

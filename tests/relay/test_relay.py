@@ -208,7 +208,7 @@ def test_a_join_that_was_ready_and_answers_nothing_is_left_for_the_next_one(monk
 
 
 def test_a_join_that_is_ready_has_nothing_to_say_and_is_made_anew_when_it_ends(monkeypatch) -> None:
-    monkeypatch.setattr("hardline.relay.server.PARKS_AGAIN", 0.05)
+    monkeypatch.setattr("hardline.relay.parking.PARKS_AGAIN", 0.05)
 
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
