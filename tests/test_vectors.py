@@ -15,6 +15,7 @@ from hardline.discovery import lpd
 from hardline.errors import BadKeyHash, BadLabel, PeerError
 from hardline.identity import KeyHash, Label
 from hardline.proof import HOST, VISITOR, ProofReader, Prover
+from hardline.punch import messages as punch
 from hardline.relay.clienthello import ClientHello, read_client_hello
 from hardline.relay.handles import handle_of, make_handle, periods
 from hardline.relay.lines import Line, Verb, encode_line, read_line
@@ -96,11 +97,11 @@ def test_the_document_quotes_the_lists_of_hosts(vector):
 
 
 def test_every_section_that_the_code_cites_exists():
-    headings = set(re.findall(r"^#{2,3} ([0-9](?:\.[0-9])?) ", PROTOCOL, re.MULTILINE))
+    headings = set(re.findall(r"^#{2,3} ([0-9]+(?:\.[0-9])?) ", PROTOCOL, re.MULTILINE))
     cited = set()
     for path in [*(HERE.parent / "hardline").rglob("*.py"), *HERE.rglob("*.py")]:
         for tail in re.findall(r"docs/PROTOCOL\.md,? (?:sections? )?([0-9., and to]+)", path.read_text()):
-            cited |= {(number, path.name) for number in re.findall(r"[0-9](?:\.[0-9])?", tail)}
+            cited |= {(number, path.name) for number in re.findall(r"[0-9]+(?:\.[0-9])?", tail)}
     assert cited
     assert {(number, name) for number, name in cited if number not in headings} == set()
 
@@ -453,3 +454,32 @@ def test_a_line_that_joins(vector):
     assert line.decode().strip() in PROTOCOL
     if vector["verb"] == "GO":
         assert encode_go(parse_go(vector["rest"])) == vector["rest"]
+
+
+@vectors("10-control", "lines")
+def test_a_line_of_a_control_stream(vector):
+    assert bytes.fromhex(vector["hex"]) == vector["text"].encode() + b"\n"
+    message = punch.parse(vector["text"].encode())
+    assert message is not None
+    assert punch.encode(message) == bytes.fromhex(vector["hex"])
+    assert vector["text"] in PROTOCOL
+
+
+@vectors("10-control", "refused_lines")
+def test_a_line_that_resets_a_control_stream(vector):
+    with pytest.raises(PeerError):
+        punch.parse(vector["text"].encode())
+    assert f"\n{vector['text']}\n" in PROTOCOL
+
+
+@vectors("10-control", "read_lines")
+def test_what_is_no_address_is_ignored(vector):
+    message = punch.parse(vector["text"].encode())
+    assert isinstance(message, punch.Punch)
+    assert list(map(str, message.at)) == vector["at"]
+
+
+@vectors("10-control", "joins")
+def test_the_line_of_a_reversal(vector):
+    assert encode_line(Verb(vector["verb"]), vector["rest"]).hex() == vector["hex"]
+    assert f"HARDLINE-{vector['verb']} {vector['rest']}\n" in PROTOCOL

@@ -42,6 +42,7 @@ from hardline.node.offering import Offering
 from hardline.node.snapshot import Itself, ServiceState, Snapshot, to_object
 from hardline.peers.remembered import Remembered
 from hardline.places import Places
+from hardline.punching import Punching
 from hardline.reach import Reach
 from hardline.reachparts import ReachParts
 from hardline.relaying import Relaying
@@ -60,6 +61,7 @@ from hardline.tunnel.serving import OURSELVES
 from hardline.tunnel.visitor import Visitor
 
 if TYPE_CHECKING:
+    from hardline.punch.hosting import Punched
     from hardline.relay.client import Joined
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
@@ -224,7 +226,14 @@ class Node:
             relays=lambda key_hash: self._relays.named(key_hash),
             reached=self._reach.said,
             own=self._own_listeners,
+            control=self._is_controlled,
             changed=self.changes.tell,
+        )
+        self._punching = Punching(
+            lambda: sorted(self._addresses),
+            tuple,
+            self._punched,
+            lambda name, take, seconds: None,
         )
         self._relaying = relaying = Relaying(
             self._settings.relay,
@@ -241,7 +250,7 @@ class Node:
             clock=time.time,
         )
         await self._serve()
-        self._closers += [self._host.aclose, relaying.aclose]
+        self._closers += [self._host.aclose, relaying.aclose, self._punching.aclose]
         self._listener = await Listener.open(self._bind, self._settings.node.p2pport, relaying.accepted, what="p2pport")
         self._closers.append(self._listener.aclose)
         await relaying.open(self._bind)
@@ -302,6 +311,7 @@ class Node:
             self._remembered,
             visitor_limits(settings, limits),
             nearby=nearby,
+            punches=self._punching.visits,
             changed=self.changes.tell,
         )
         self._closers.append(visitor.aclose)
@@ -387,7 +397,18 @@ class Node:
     def _joined(self, joined: Joined) -> None:
         """A relay brought a visitor."""
         between = _between(joined.relay)
-        self._host.arrived(Arrival(joined.tcp, joined.source, By.RELAY, joined.service, joined.name, between))
+        arrival = Arrival(joined.tcp, joined.source, By.RELAY, joined.service, joined.name, between, joined.saw)
+        self._host.arrived(arrival)
+
+    def _is_controlled(self, session: Session, arrival: Arrival) -> None:
+        """A visitor whom a relay brought takes a control stream."""
+        if arrival.only is not None and arrival.saw is not None:
+            self._punching.hosts(session, arrival.only, arrival.tcp.local, arrival.saw, arrival.source)
+
+    def _punched(self, punched: Punched) -> None:
+        """A visitor got through to us, whom a relay had brought before."""
+        arrival = Arrival(punched.tcp, punched.tcp.peer, By.PUNCH, punched.service, punched.name, once=punched.taken)
+        self._host.arrived(arrival)
 
     @property
     def _addresses(self) -> set[str]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "to let everybody in who has the address, remove clients from [Access]"
+_KINDS = {By.RELAY: PathKind.RELAYED.name, By.PUNCH: PathKind.PUNCHED.name}
 _WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address
 _KIND_OF_WORK = re.compile(r"[A-Za-z -]+(\.[A-Za-z -]+)*")
 
@@ -191,7 +192,7 @@ def visiting(path: Path, now: float, next_look: float | None) -> SessionState:
         received=session.received,
         round_trip_s=round(session.round_trip, 6),
         since_s=round(now - session.opened_at, 3),
-        passed_over=path.route.passed_over,
+        passed_over=(*path.route.passed_over, *filter(None, [path.punching])),
         steps_s=StepTimes(**times),
         next_look_s=None if next_look is None else round(max(0.0, next_look - now), 3),
     )
@@ -232,7 +233,7 @@ def hosting(guest: Guest, services: Iterable[Service], clock: float) -> SessionS
         title=title,
         protocol=guest.protocol,
         via="INCOMING",
-        kind=PathKind.RELAYED.name if guest.by is By.RELAY else None,
+        kind=_KINDS.get(guest.by),
         found_by=None,
         endpoint=str(guest.source),
         draining=session.draining if session else False,

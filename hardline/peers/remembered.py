@@ -84,8 +84,11 @@ class Remembered:
         self._worker.shutdown(wait=False)
 
     async def worked(self, target: KeyHash, endpoint: Endpoint, kind: PathKind, protocol: str) -> None:
-        """A verified connection to `target` came about over `endpoint`; that of a relay says nothing without a name."""
-        if kind is PathKind.RELAYED:
+        """A verified connection to `target` came about over `endpoint`.
+
+        That of a relay says nothing without a name, and one that was punched is of no use another time.
+        """
+        if kind in (PathKind.RELAYED, PathKind.PUNCHED):
             await self._do(lambda: self._change(target, protocol=protocol))
         else:
             await self._do(lambda: self._change(target, endpoint=endpoint, kind=kind, protocol=protocol))

@@ -16,15 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hardline import log
+from hardline.allowance import Allowance
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.identity import KeyHash, utc_day
 from hardline.proof import Prover
-from hardline.relay.allowance import Allowance
 from hardline.relay.dial import RelayDialer
 from hardline.relay.handles import handle_of
 from hardline.relay.lines import Line, Verb, encode_line, read_line
 from hardline.relay.messages import (
-    MAX_LINE,
     Bye,
     Drain,
     Hello,
@@ -48,6 +47,7 @@ from hardline.relay.messages import (
 from hardline.relay.opening import CONTROL
 from hardline.relay.proofs import NODE, prove_registration
 from hardline.routes import Endpoint, RelayAddress
+from hardline.session.messages import Lines
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
@@ -72,13 +72,14 @@ RETRY_AT_LEAST, RETRY_AT_MOST = 5.0, 3600.0  # seconds, whatever a relay that re
 @dataclass(frozen=True, slots=True)
 class Joined:
     """A visitor's connection that a relay brought: whence it says that he comes, for which service, and which handle he
-    says, empty where he says what he would say anywhere."""
+    says, empty where he says what he would say anywhere; `saw` is where the relay sees our end, None if it did not."""
 
     tcp: TcpStream
     source: Endpoint
     service: KeyHash
     name: str
     relay: Endpoint
+    saw: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,13 +428,11 @@ class RelayClient:
             line = await _first_line(stream)
             if line.verb is not Verb.GO:
                 raise PeerError("a parked join was not taken")
-            invite = parse_go(line.rest)
-            one = self._registrations.get(invite.number)
+            go = parse_go(line.rest)
+            one = self._registrations.get(go.number)
             if one is None or not one.registered or self._tls is not tls:
                 raise PeerError("a visitor of nothing that is registered")
-            self._joined(
-                Joined(stream, _claimed(invite.source, tls.peer), one.service, one.joined_as, self.relay.endpoint)
-            )
+            self._is_joined(stream, one, go.source, go.saw, tls.peer)
             stream = None
         except (OSError, HardlineError, TimeoutError) as failure:
             log.debug("relay.park_failed", relay=self.relay.endpoint, reason=str(failure) or "no answer")
@@ -451,9 +450,7 @@ class RelayClient:
                 line = await _first_line(stream)
             if line.verb is not Verb.OK:
                 raise PeerError("the visitor has left")
-            self._joined(
-                Joined(stream, _claimed(invite.source, relay), one.service, one.joined_as, self.relay.endpoint)
-            )
+            self._is_joined(stream, one, invite.source, line.rest, relay)
             stream = None
         except (OSError, HardlineError, TimeoutError) as failure:
             log.debug("relay.join_failed", relay=self.relay.endpoint, reason=str(failure) or "no answer")
@@ -461,6 +458,12 @@ class RelayClient:
             self._joins -= 1
             if stream is not None:
                 stream.abort()
+
+    def _is_joined(self, stream: TcpStream, one: _Registration, source: str, saw: str, relay: Endpoint) -> None:
+        # What a proxy has made says nothing of where we are.
+        seen = _address(saw) if self._dialer.through is None else None
+        claimed = _address(source) or relay
+        self._joined(Joined(stream, claimed, one.service, one.joined_as, self.relay.endpoint, seen))
 
 
 _NOT_THERE = (
@@ -481,24 +484,19 @@ class _Lines:
     """The lines of a control connection, one after the other."""
 
     def __init__(self, tls: TlsStream) -> None:
-        self._tls, self._said = tls, Allowance(*MAX_LINES)
-        self._buffer = b""
+        self._tls, self._said, self._lines = tls, Allowance(*MAX_LINES), Lines()
 
     async def next(self) -> Message | None:
         """The next one; None for one that is not known.  Raises PeerError, ConnectionLost.  Safe to cancel."""
         while True:
-            line, end, rest = self._buffer.partition(b"\n")
-            if end:
-                self._buffer = rest
+            if (line := self._lines.next()) is not None:
                 if not self._said.take("", asyncio.get_running_loop().time()):
                     raise PeerError("the relay says more than there is to say")
                 return parse(line)
-            if len(line) >= MAX_LINE:
-                raise PeerError(f"a line of more than {MAX_LINE} bytes")
             data = await self._tls.receive()
             if not data:
                 raise ConnectionLost("the relay ended the connection")
-            self._buffer += data
+            self._lines.feed(data)
 
 
 async def _first_line(stream: TcpStream) -> Line:
@@ -512,13 +510,13 @@ async def _first_line(stream: TcpStream) -> Line:
     return line
 
 
-def _claimed(source: str, relay: Endpoint) -> Endpoint:
-    """Whence a relay says that a visitor comes; itself, where it says nothing that could be."""
+def _address(said: str) -> Endpoint | None:
+    """What a relay says that it sees; None where that cannot be."""
     try:
-        endpoint = Endpoint.parse(source)
+        endpoint = Endpoint.parse(said)
     except PeerError:
-        return relay
-    return endpoint if endpoint.address is not None else relay
+        return None
+    return endpoint if endpoint.address is not None else None
 
 
 def _in_words(failure: OSError) -> str:

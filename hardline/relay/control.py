@@ -13,8 +13,9 @@ from typing import Protocol
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.identity import KeyHash
-from hardline.relay.messages import MAX_LINE, Message, encode, parse
+from hardline.relay.messages import Message, encode, parse
 from hardline.routes import Endpoint
+from hardline.session.messages import MAX_LINE
 from hardline.transport.sources import networks
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream

@@ -43,7 +43,7 @@ class RelayDialer:
         if (proxy := self.through) is not None:
             return await self._by(proxy)
         try:
-            stream = await tcp.connect_any([self._at] if self._at else await self._addresses())
+            stream = await tcp.connect_any([self._at] if self._at else await self._addresses(), tcp.SHARING)
         except OSError:
             if self._fallback is None:
                 raise

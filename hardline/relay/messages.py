@@ -19,9 +19,9 @@ from typing import TypeAlias
 from hardline.errors import PeerError
 from hardline.proof import Proof
 from hardline.session.hello import parse_object
+from hardline.session.messages import read, write
 
 VERSION = 1
-MAX_LINE = 4096  # bytes, with the line feed
 MOST = 0xFFFFFFFF  # of every number
 
 _TOKEN = re.compile(r"[0-9a-f]{32}\Z")
@@ -145,6 +145,15 @@ class Invite:
 
 
 @dataclass(frozen=True, slots=True)
+class Go:
+    """The same of a parked join, which is there and needs no token; the relay `saw` it come from there."""
+
+    number: int
+    source: str = ""
+    saw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tokens:
     """For parked joins."""
 
@@ -172,17 +181,12 @@ Message: TypeAlias = (
 
 def encode(message: Message) -> bytes:
     """The line, with its end."""
-    return json.dumps(_fields(message), separators=(",", ":")).encode("ascii") + b"\n"
+    return write(*_fields(message))
 
 
 def parse(line: bytes) -> Message | None:
     """Read a line, without its end; None for a message that is not known here.  Raises PeerError."""
-    if len(line) >= MAX_LINE:
-        raise PeerError(f"a line of more than {MAX_LINE} bytes")
-    fields = parse_object(line)
-    if len(fields) != 1:
-        raise PeerError(f"a line with {len(fields)} messages")
-    [(kind, value)] = fields.items()
+    kind, value = read(line)
     match kind:
         case "ping":
             return Ping(_number(value, "ping"))
@@ -190,55 +194,56 @@ def parse(line: bytes) -> Message | None:
             return Pong(_number(value, "pong"))
         case "tokens":
             return Tokens(_tokens(value))
-    read = _READ.get(kind)
-    if read is None:
+    reader = _READ.get(kind)
+    if reader is None:
         return None
     if not isinstance(value, dict):
         raise PeerError(f"a {kind} that is no object")
-    return read(value)
+    return reader(value)
 
 
-def encode_go(invite: Invite) -> str:
-    """What stands behind `HARDLINE-GO`: an invite without its token, since the connection is there."""
-    fields: dict[str, object] = {"n": invite.number} | ({"from": invite.source} if invite.source else {})
+def encode_go(go: Go) -> str:
+    """What stands behind `HARDLINE-GO`."""
+    said = {"from": go.source, "saw": go.saw}
+    fields: dict[str, object] = {"n": go.number} | {key: value for key, value in said.items() if value}
     return json.dumps(fields, separators=(",", ":"))
 
 
-def parse_go(text: str) -> Invite:
-    """Read it; the token is empty.  Raises PeerError."""
+def parse_go(text: str) -> Go:
+    """Read it.  Raises PeerError."""
     fields = parse_object(text.encode())
-    return Invite(_n(fields), "", _text(fields, "from"))
+    return Go(_n(fields), _text(fields, "from"), _text(fields, "saw"))
 
 
-def _fields(message: Message) -> dict[str, object]:
+def _fields(message: Message) -> tuple[str, object]:
     match message:
         case Hello(node):
-            return {"hello": {"v": VERSION} | ({"node": _proof_fields(node)} if node is not None else {})}
+            return "hello", {"v": VERSION} | ({"node": _proof_fields(node)} if node is not None else {})
         case Welcome(saw, at, ping, park, contact):
             told = {"v": VERSION, "saw": saw, "at": list(at), "ping": ping, "park": park}
-            return {"welcome": told | ({"contact": contact} if contact else {})}
+            return "welcome", told | ({"contact": contact} if contact else {})
         case Register(number, kind, proof, domain, instance, legacy):
             said = {"name": domain, "instance": instance, "legacy": legacy}
             more = {key: value for key, value in said.items() if value}
-            return {"register": {"n": number, "as": kind} | _proof_fields(proof) | more}
+            return "register", {"n": number, "as": kind} | _proof_fields(proof) | more
         case Registered(number, name, at):
-            return {"registered": {"n": number} | ({"name": name} if name else {}) | ({"at": at} if at else {})}
+            return "registered", {"n": number} | ({"name": name} if name else {}) | ({"at": at} if at else {})
         case Refused(number, why, retry):
-            return {"refused": {"n": number, "why": why} | ({"retry": retry} if retry else {})}
+            return "refused", {"n": number, "why": why} | ({"retry": retry} if retry else {})
         case Unregister(number):
-            return {"unregister": {"n": number}}
+            return "unregister", {"n": number}
         case Ping(value):
-            return {"ping": value}
+            return "ping", value
         case Pong(value):
-            return {"pong": value}
+            return "pong", value
         case Invite(number, token, source):
-            return {"invite": {"n": number, "token": token} | ({"from": source} if source else {})}
+            return "invite", {"n": number, "token": token} | ({"from": source} if source else {})
         case Tokens(tokens):
-            return {"tokens": list(tokens)}
+            return "tokens", list(tokens)
         case Drain(seconds):
-            return {"drain": {"seconds": seconds}}
+            return "drain", {"seconds": seconds}
         case Bye(why):
-            return {"bye": {"why": why}}
+            return "bye", {"why": why}
 
 
 def _hello(fields: Mapping[str, object]) -> Hello:

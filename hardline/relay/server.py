@@ -16,17 +16,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hardline import log
+from hardline.allowance import Allowance
 from hardline.deadlines import Deadlines
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash, utc_day
 from hardline.proof import Prover
 from hardline.relay.access import Access
-from hardline.relay.allowance import Allowance
 from hardline.relay.control import Control
 from hardline.relay.lines import Line, Verb, encode_line
 from hardline.relay.messages import (
     Bye,
     Drain,
+    Go,
     Hello,
     Invite,
     Kind,
@@ -478,14 +479,14 @@ class Relay:
     def _call(self, visitor: _Visitor) -> None:
         """Have his host come: by a connection that it has ready, else it is told to make one."""
         one, holder = visitor.registration, visitor.registration.holder
-        invite = Invite(one.number, visitor.token, str(visitor.tcp.peer))
+        source = str(visitor.tcp.peer)
         parked = self._parking.take(holder) if visitor.tries < MAX_PARKED_TRIES else None
         if parked is None:
-            holder.say(invite)
+            holder.say(Invite(one.number, visitor.token, source))
             return
         said, visitor.tries = visitor.tcp.heard, visitor.tries + 1
         visitor.parked, visitor.sent = parked, len(said)
-        parked.transport.write(encode_line(Verb.GO, encode_go(invite)) + said)
+        parked.transport.write(encode_line(Verb.GO, encode_go(Go(one.number, source, str(parked.peer)))) + said)
         self._hasty.add(visitor)
         parked.when_heard(lambda tcp: self._parked_answered(visitor, tcp))
 

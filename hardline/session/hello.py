@@ -24,6 +24,8 @@ from hardline.routes import Via, format_via, parse_via
 MAX_LINE = 16_384
 VERSION = 2
 
+_CONTROL = 1  # the version of a control stream
+
 
 class HelloReader:
     """Finds the first line in bytes that come in pieces; it holds at most `limit` bytes of one that is not whole.
@@ -53,13 +55,14 @@ class VisitorHello:
     """The visitor's: the label's free text ("" for none), and the endpoint that it dialled.
 
     `client` proves who the visitor is, where it wants to; nothing is checked yet.  `invite` is what it was given by
-    the host's owner, where it comes for the first time.
+    the host's owner, where it comes for the first time; `control` says that it takes a control stream.
     """
 
     password: str = ""
     reached: str = ""
     client: Proof | None = None
     invite: str = ""
+    control: bool = False
 
     def encode(self) -> bytes:
         """The line, with its end."""
@@ -72,6 +75,8 @@ class VisitorHello:
             fields["client"] = {"cert": _base64(self.client.certificate), "sig": _base64(self.client.signature)}
         if self.invite:
             fields["invite"] = self.invite
+        if self.control:
+            fields["control"] = _CONTROL
         return _line(fields)
 
     @classmethod
@@ -79,7 +84,8 @@ class VisitorHello:
         """Read it.  Raises PeerError for what is none."""
         fields = parse_object(line)
         _check_version(fields)
-        return cls(_password(fields), _text(fields, "reached"), _client(fields), _text(fields, "invite"))
+        control = type(fields.get("control")) is int and fields["control"] >= _CONTROL
+        return cls(_password(fields), _text(fields, "reached"), _client(fields), _text(fields, "invite"), control)
 
 
 @dataclass(frozen=True, slots=True)

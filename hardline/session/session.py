@@ -28,6 +28,8 @@ from hardline.transport.native import Carrier, carrier
 from hardline.transport.sources import Source, source_of
 from hardline.transport.tls import TlsStream
 
+CONTROL_STREAM = 2  # the host's first number, and its only one
+
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
@@ -47,8 +49,9 @@ class Session:
 
     `accept` is called with every stream that the peer opens; without it, none is accepted.  `preamble`, when
     given, gets what arrives first and returns what is left for yamux, or None as long as it wants more
-    (docs/PROTOCOL.md 4: the visitor sends before it has read the host's hello).  `source` is whom the peer belongs to;
-    its address says so otherwise.  `patience` is for one by a relay (watch.py).
+    (docs/PROTOCOL.md 4: the visitor sends before it has read the host's hello).  `control` gets the one stream that a
+    host may open, and that counts for nothing (10.1); `source` is whom the peer belongs to; its address says so
+    otherwise.  `patience` is for one by a relay (watch.py).
     `closed` is done once the session is over; `failure` then says why, None for in order.  `on_idle` is called when a
     session that takes no new streams has none any more.
     """
@@ -61,15 +64,18 @@ class Session:
         client: bool,
         accept: Callable[[Stream], None] | None = None,
         preamble: Callable[[memoryview], memoryview | None] | None = None,
+        control: Callable[[Stream], None] | None = None,
         source: Source | None = None,
         patience: float = 0.0,
     ) -> None:
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._accept = accept
-        self._preamble = preamble
+        self._preamble, self._control = preamble, control
         budget = WindowBudget(limits.session_window, limits.stream_window, limits.process)
-        self._yamux = Yamux(client=client, accepts=limits.streams if accept else 0, budget=budget)
+        self._yamux = Yamux(
+            client=client, accepts=limits.streams if accept else int(control is not None), budget=budget
+        )
         self._max_streams = limits.streams
         self._streams: dict[int, Stream] = {}
         self.source = source or Source(source_of(tls.peer.host))
@@ -105,8 +111,8 @@ class Session:
 
     @property
     def open_streams(self) -> int:
-        """How many streams are open."""
-        return self._yamux.open_streams
+        """How many streams are open, the control stream aside."""
+        return self._yamux.open_streams - (CONTROL_STREAM in self._streams)
 
     @property
     def round_trip(self) -> float:
@@ -157,10 +163,20 @@ class Session:
             self._outbox.flush()  # the peer counts, too: it must hear of an end before it hears of what takes its place
         if not self._lives:
             raise afresh(self.failure or self._ended_by or ConnectionLost("the session was closed"))
-        number = self._yamux.open()
-        stream = self._streams[number] = Stream(self._outbox, number)
+        stream = self._opened(self._yamux.open())
         self.last_used = self._loop.time()
         self._outbox.schedule()
+        return stream
+
+    def open_control(self) -> Stream:
+        """As host, the one stream of our own.  Raises ConnectionLost when the session is over, LimitReached when the
+        visitor has gone away."""
+        if not self._lives:
+            raise afresh(self.failure or self._ended_by or ConnectionLost("the session was closed"))
+        return self._opened(self._yamux.open())
+
+    def _opened(self, number: int) -> Stream:
+        stream = self._streams[number] = Stream(self._outbox, number)
         return stream
 
     def network_changed(self, addresses: Collection[str]) -> None:
@@ -309,12 +325,17 @@ class Session:
 
     def _handle(self, event: events.Event) -> None:
         match event:
-            case events.StreamOpened(number):
-                assert self._accept is not None, "yamux accepts none without it"
-                opened = self._streams[number] = Stream(self._outbox, number)
+            case events.StreamOpened(number) if self._accept is not None:
+                opened = self._opened(number)
                 self.source.streams += 1
                 self.last_used = self._loop.time()
                 self._accept(opened)
+            case events.StreamOpened(number):
+                opened, control, self._control = self._opened(number), self._control, None
+                if number == CONTROL_STREAM and control is not None:
+                    control(opened)
+                else:
+                    opened.abort()
             case events.StreamEnded(number):
                 # What yamux knows of the stream is no help: a reset behind this end is still to be told.
                 if stream := self._streams.get(number):
@@ -341,17 +362,18 @@ class Session:
     def _drop(self, number: int) -> Stream | None:
         stream = self._streams.pop(number, None)
         if stream is not None:
-            if self._accept is not None:
-                self.source.streams -= 1
             self._holding.dropped(stream)
             self._outbox.forget(stream)
-            self.last_used = self._loop.time()
-            if not self._streams:
+            if number != CONTROL_STREAM:
+                if self._accept is not None:
+                    self.source.streams -= 1
+                self.last_used = self._loop.time()
+            if not self.open_streams:
                 self._note_idle()
         return stream
 
     def _note_idle(self) -> None:
-        if self.on_idle is not None and not self._streams and self.draining:
+        if self.on_idle is not None and not self.open_streams and self.draining:
             self._loop.call_soon(self.on_idle)
 
     def _end(self, failure: Exception, *, orderly: bool = False) -> None:
@@ -366,7 +388,7 @@ class Session:
         streams = list(self._streams.values())
         self._streams.clear()
         if self._accept is not None:
-            self.source.streams -= len(streams)
+            self.source.streams -= sum(stream.number != CONTROL_STREAM for stream in streams)
         for stream in streams:
             stream.fail(failure if isinstance(failure, HardlineError) else ConnectionLost(str(failure)))
         self._yamux.release()

@@ -17,6 +17,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from hardline.errors import ConnectionLost, afresh
@@ -260,9 +261,27 @@ async def connect(endpoint: Endpoint, timeout: float | None = None, *, resolver:
         return await connect_any(await (resolver or Resolver.of_services()).addresses(endpoint))
 
 
-async def connect_any(addresses: Sequence[Endpoint], *, segment: int = 0) -> TcpStream:
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a connection is made, where not as usual.
+
+    `segment` limits the bytes of a packet's payload, in both directions.  With `shares`, others may use its local port,
+    as long as they share, too; `local` is the address and port that it comes from.  `knocks` is how many packets the
+    kernel sends at most until one is answered, two at least.
+    """
+
+    segment: int = 0
+    shares: bool = False
+    local: Endpoint | None = None
+    knocks: int = 0
+
+
+AS_USUAL, SHARING = Manner(), Manner(shares=True)
+
+
+async def connect_any(addresses: Sequence[Endpoint], manner: Manner = AS_USUAL) -> TcpStream:
     """Open a TCP connection to the first of `addresses` that takes it.  As `connected_socket`."""
-    return await over_socket(await connected_socket(addresses, segment=segment))
+    return await over_socket(await connected_socket(addresses, manner))
 
 
 async def over_socket(raw: socket.socket) -> TcpStream:
@@ -277,7 +296,7 @@ async def over_socket(raw: socket.socket) -> TcpStream:
 def connected_at_once(address: Endpoint) -> socket.socket | None:
     """A socket that is connected to `address`, where that takes no time, as on this machine; else None."""
     try:
-        raw, code = _begun(address, 0)
+        raw, code = _begun(address, AS_USUAL)
     except OSError:
         return None
     if code in _STANDS:
@@ -286,24 +305,24 @@ def connected_at_once(address: Endpoint) -> socket.socket | None:
     return None
 
 
-async def connected_socket(addresses: Sequence[Endpoint], *, segment: int = 0) -> socket.socket:
+async def connected_socket(addresses: Sequence[Endpoint], manner: Manner = AS_USUAL) -> socket.socket:
     """A socket that is connected to one of `addresses` (no names), the next one tried after STAGGER seconds or at once
     when one fails (RFC 8305, section 5), until all have failed.
 
-    `segment` limits the bytes of a packet's payload, in both directions.  Raises OSError: that somebody refused says
-    most, else the last failure.  Safe to cancel: no socket outlives the call.
+    Raises OSError: that somebody refused says most, else the last failure.  Safe to cancel: no socket outlives the
+    call.
     """
     if not addresses:
         raise OSError("the name has no address")
     if len(addresses) == 1:
-        return await _connected(addresses[0], segment)
+        return await _connected(addresses[0], manner)
     waiting, failures = deque(addresses), list[OSError]()
     tasks, running = TaskSet("connect"), set[asyncio.Task[socket.socket]]()
     try:
         while waiting or running:
             if waiting:
                 address = waiting.popleft()
-                running.add(tasks.start(_connected(address, segment), str(address), expects=OSError))
+                running.add(tasks.start(_connected(address, manner), str(address), expects=OSError))
             done, running = await asyncio.wait(
                 running, timeout=STAGGER if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
@@ -327,9 +346,9 @@ def _close_late(task: asyncio.Task[socket.socket]) -> None:
         task.result().close()
 
 
-async def _connected(address: Endpoint, segment: int) -> socket.socket:
+async def _connected(address: Endpoint, manner: Manner) -> socket.socket:
     """One connection."""
-    raw, code = _begun(address, segment)
+    raw, code = _begun(address, manner)
     try:
         if code in (errno.EALREADY, errno.EINPROGRESS):
             await _writable(raw)
@@ -342,7 +361,7 @@ async def _connected(address: Endpoint, segment: int) -> socket.socket:
     return raw
 
 
-def _begun(address: Endpoint, segment: int) -> tuple[socket.socket, int]:
+def _begun(address: Endpoint, manner: Manner) -> tuple[socket.socket, int]:
     """A socket that is on its way to `address`, and the errno that says how far; to this machine it is there."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     where: tuple[object, ...] = (address.host, address.port)
@@ -354,8 +373,14 @@ def _begun(address: Endpoint, segment: int) -> tuple[socket.socket, int]:
     try:
         raw.setblocking(False)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if segment:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
+        if manner.segment:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, manner.segment)
+        if manner.shares:
+            share(raw)
+        if manner.local is not None:
+            raw.bind((manner.local.host, manner.local.port))
+        if manner.knocks and hasattr(socket, "TCP_SYNCNT"):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, max(1, manner.knocks - 1))
         # The first call says that it is under way, the second one how it ended, if it did.
         code = raw.connect_ex(where)
         if code == errno.EINPROGRESS:
@@ -366,6 +391,13 @@ def _begun(address: Endpoint, segment: int) -> tuple[socket.socket, int]:
         raw.close()
         raise
     return raw, code
+
+
+def share(raw: socket.socket) -> None:
+    """Let other sockets of this user have its local port, if they share, too."""
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 async def _writable(raw: socket.socket) -> None:

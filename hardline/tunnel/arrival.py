@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from hardline.identity import KeyHash
+from hardline.outcome import Outcome
 from hardline.routes import Endpoint
 from hardline.transport.tcp import TcpStream
 
@@ -25,8 +26,9 @@ class By(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A TCP connection; `source` is whom it counts for, which is not the other end of the socket where somebody stands
-    between: that is `between`, and the source is its word.  With `only`, it is served as that service or not at all,
-    and `name` is what its visitor calls that.
+    between: that is `between`, and the source is its word, as is `saw`, where it sees our end.  With `only`, it is
+    served as that service or not at all, and `name` is what its visitor calls that; `once` is settled when one who said
+    it was let in, and then nobody else is.
     """
 
     tcp: TcpStream
@@ -35,3 +37,5 @@ class Arrival:
     only: KeyHash | None = None
     name: str = ""
     between: str = ""
+    saw: Endpoint | None = None
+    once: Outcome | None = None

@@ -57,7 +57,7 @@ class Route:
     """A verified connection: over which candidate, speaking which protocol, after how many seconds of the dial, and how
     long the steps of its own attempt took.
 
-    `passed_over` says, for people, why it is no better path.
+    `local` is where it begins on this machine; `passed_over` says, for people, why it is no better path.
     """
 
     tls: TlsStream
@@ -65,6 +65,7 @@ class Route:
     protocol: str
     took: float
     steps: Steps
+    local: Endpoint
     passed_over: tuple[str, ...] = ()
 
 
@@ -105,12 +106,28 @@ class Attempts:
         steps = self._running[target, candidate] = _Steps(loop.time())
         try:
             async with asyncio.timeout(self._timeout + _LATER):
-                tls, protocol = await self._connect(target, candidate, steps)
+                stream = await self._open(target, candidate, steps)
+                local = stream.local
+                tls, protocol = await self._secure(target, candidate, stream)
+                steps.done("tls")
         except (OSError, HardlineError, TimeoutError) as failure:
             return Attempt(candidate, loop.time() - began, _reason(failure, candidate.kind), steps.taken)
         finally:
             self._running.pop((target, candidate), None)
-        return Route(tls, candidate, protocol, loop.time() - began, steps.taken)
+        return Route(tls, candidate, protocol, loop.time() - began, steps.taken, local)
+
+    async def over(self, target: KeyHash, candidate: Candidate, stream: TcpStream) -> Attempt | Route:
+        """Try what is connected already, and belongs to the attempt from now on.  Safe to cancel, as `make`."""
+        loop = asyncio.get_running_loop()
+        steps = _Steps(began := loop.time())
+        try:
+            async with asyncio.timeout(self._timeout):
+                local = stream.local
+                tls, protocol = await self._secure(target, candidate, stream)
+                steps.done("tls")
+        except (OSError, HardlineError, TimeoutError) as failure:
+            return Attempt(candidate, loop.time() - began, _reason(failure, candidate.kind), steps.taken)
+        return Route(tls, candidate, protocol, loop.time() - began, steps.taken, local)
 
     def broken_off(self, target: KeyHash, candidate: Candidate, took: float) -> Attempt:
         """What becomes of one that runs, and for which there is no more time, after `took` seconds."""
@@ -118,7 +135,7 @@ class Attempts:
         reason = self._silence(target, candidate, took, steps)
         return Attempt(candidate, took, reason, steps.taken if steps else Steps())
 
-    async def _connect(self, target: KeyHash, candidate: Candidate, steps: _Steps) -> tuple[TlsStream, str]:
+    async def _secure(self, target: KeyHash, candidate: Candidate, stream: TcpStream) -> tuple[TlsStream, str]:
         match candidate.server_name:
             case Plain():
                 context, server_name = self._context_for_originals, str(target)
@@ -127,9 +144,7 @@ class Attempts:
                 context, server_name = self._context, str(target.rolling(day))
             case Handle(name):
                 context, server_name = self._context, name
-        stream = await self._open(target, candidate, steps)
         tls = await TlsStream.over(stream, context, server_name, target=target)
-        steps.done("tls")
         if tls.key_hash is not None:
             return tls, "hardline/2"
         if tls.peer_key_hash != target:
@@ -153,7 +168,10 @@ class Attempts:
         if not allowed and why:
             raise PeerError(f"the name leads to {why}" if endpoint.address is None else f"it is {why}")
         steps.small = endpoint in self._small
-        stream = await tcp.connect_any(allowed, segment=SMALL_SEGMENT if steps.small else 0)
+        # Others may use the port: what comes of a relayed connection begins there, too (docs/PROTOCOL.md 10.2).
+        relayed = candidate.kind is PathKind.RELAYED
+        manner = tcp.Manner(segment=SMALL_SEGMENT if steps.small else 0, shares=relayed)
+        stream = await tcp.connect_any(allowed, manner)
         steps.done("tcp")
         steps.transport = stream.transport
         return stream

@@ -20,6 +20,7 @@ from hardline.identity import KeyHash
 from hardline.routes import Attempt, Candidate, Endpoint, NoRoute, PathKind, Plain
 from hardline.tasks import TaskSet
 from hardline.transport.resolver import Resolver
+from hardline.transport.tcp import TcpStream
 from hardline.transport.ways import way_to
 from hardline.tunnel.attempts import Attempts, Route
 from hardline.tunnel.dialevents import DialEvent, Failed, Found, Started, Won
@@ -161,6 +162,17 @@ class Dialer:
                 raise NoRoute(target, dial.failed, search.reasons)
         finally:
             await dial.aclose()
+
+    async def again(self, target: KeyHash, candidate: Candidate) -> Route:
+        """One more connection by a candidate that worked.  Raises NoRoute.  Safe to cancel."""
+        made = await self._attempts.make(target, candidate, 0.0)
+        if isinstance(made, Attempt):
+            raise NoRoute(target, [made])
+        return made
+
+    async def over(self, target: KeyHash, candidate: Candidate, stream: TcpStream) -> Attempt | Route:
+        """Verify what is connected already, and is the attempt's from now on.  Safe to cancel."""
+        return await self._attempts.over(target, candidate, stream)
 
     async def _next(self, dial: _Dial, search: Search, put_off: Collection[Endpoint]) -> Attempt | Route | None:
         """Start what may start, and wait for the next attempt to end; None when there will be no more."""

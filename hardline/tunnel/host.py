@@ -71,7 +71,8 @@ class Host:
     certificate, `site` finds what answers in place of a local service, `whereabouts` says where else the host is, and
     `via` by which relays a service is reached, `relays` at which by its own name, for visitors to remember; `reached`
     is told where each of them, by its address, says that it reached us; `own` knows which local service would be this
-    process itself; `changed` is called when others are here than before.
+    process itself; `control` is told of sessions that somebody stands between, and whose visitor takes a control
+    stream; `changed` is called when others are here than before.
     """
 
     def __init__(
@@ -86,13 +87,14 @@ class Host:
         relays: Callable[[KeyHash], Sequence[Endpoint]] = lambda key_hash: (),
         reached: Callable[[Endpoint, str], None] = lambda source, endpoint: None,
         own: OwnListeners | None = None,
+        control: Callable[[Session, Arrival], None] | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._limits = limits
         self._clock = clock
         self._instance = instance
         self._whereabouts, self._via, self._relays = whereabouts, via, relays
-        self._reached = reached
+        self._reached, self._control = reached, control
         self._tasks, self._refused = TaskSet("host"), TaskSet("host")
         self._services: dict[KeyHash, Service] = {}
         self._provers: dict[KeyHash, Prover] = {}
@@ -228,7 +230,7 @@ class Host:
                 guest = Guest(key_hash, arrival.source, arrival.by, self._clock(), tls, between=between)
                 pipe = None
                 if tls.key_hash is not None:
-                    await self._begin_session(tls, service, guest)
+                    await self._begin_session(tls, service, guest, arrival)
                 else:
                     pipe = await self._begin_legacy(tls, service, guest)
         except (HardlineError, TimeoutError) as failure:
@@ -317,7 +319,7 @@ class Host:
 
     # hardline/2
 
-    async def _begin_session(self, tls: TlsStream, service: Service, guest: Guest) -> None:
+    async def _begin_session(self, tls: TlsStream, service: Service, guest: Guest, arrival: Arrival) -> None:
         reader = hello.HelloReader()
         while (line := reader.feed(await _more(tls))) is None:
             pass
@@ -331,6 +333,10 @@ class Host:
             await tls.send(hello.HostRefusal(refused.why.value).encode())
             raise PasswordRefused(refused.sentence)
         self.guests.make_room(guest)
+        if arrival.once is not None:
+            if arrival.once.done():
+                raise PeerError("somebody else came by that name already")
+            arrival.once.settle()
         if guest.by is By.LISTENER:
             self._reached(guest.source, theirs.reached)
         key_hash = service.label.key_hash
@@ -346,6 +352,8 @@ class Host:
             tls, self._limits.session, client=False, accept=accept, source=source, patience=patience
         )
         guest.session.start(reader.leftover)
+        if theirs.control and arrival.saw is not None and self._control is not None:
+            self._control(guest.session, arrival)
 
     # hardline/1
 

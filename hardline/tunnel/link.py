@@ -20,6 +20,7 @@ from hardline import log
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.identity import Label
 from hardline.outcome import Outcome
+from hardline.routes import PathKind
 from hardline.session.session import Session
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.originals import Greeted
@@ -36,6 +37,8 @@ class Path:
     instance: str = ""
     news: asyncio.Event = field(default_factory=asyncio.Event)  # it may be over, or of no more use
     hello: Outcome = field(default_factory=Outcome)  # settled when the host has said it, or will not
+    punched: Outcome = field(default_factory=Outcome)  # of one by a relay: settled when the try for it is over
+    punching: str = ""  # why nothing came of that, for people
 
     def greeted(self, title: str, instance: str) -> None:
         """The host's hello came."""
@@ -75,6 +78,11 @@ class Link:
             load[path.instance] += path.session.open_streams
         return min(usable, key=lambda path: (not path.session.greeted, path.route.candidate.kind, load[path.instance]))
 
+    def goes_by_relay(self) -> bool:
+        """What is opened now does."""
+        best = self.best()
+        return best is not None and best.route.candidate.kind is PathKind.RELAYED
+
     def add(self, path: Path) -> None:
         """There is one more."""
         self.paths.append(path)
@@ -83,6 +91,7 @@ class Link:
 
     def _is_closed(self, path: Path) -> None:
         path.hello.settle(ConnectionLost("it ended before the host's hello"))
+        path.punched.settle()
         path.news.set()
 
     async def keep(self, path: Path) -> None:

@@ -56,6 +56,20 @@ class Upgrades:
         """When a better path is looked for next, by the loop; None where nobody looks."""
         return self._looking.get(link)
 
+    def rests_until(self, key_hash: KeyHash) -> float:
+        """Until when no better path is looked for, since the last ones broke soon; by the loop."""
+        trouble = self._troubles.get(key_hash)
+        return trouble.until if trouble is not None else 0.0
+
+    async def network_changes(self, *, within: float) -> bool:
+        """Wait for that, so many seconds at most; whether it did."""
+        try:
+            async with asyncio.timeout(within):
+                await self._again.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def network_changed(self) -> None:
         """What did not work may work now."""
         self._troubles.clear()
@@ -69,27 +83,17 @@ class Upgrades:
         loop, number = asyncio.get_running_loop(), 0
         self._looking[link] = loop.time()
         try:
-            while self._goes_by_relay(link):
+            while link.goes_by_relay():
                 pause = PAUSES[min(number, len(PAUSES) - 1)]
-                if trouble := self._troubles.get(link.label.key_hash):
-                    pause = max(pause, trouble.until - loop.time())
+                pause = max(pause, self.rests_until(link.label.key_hash) - loop.time())
                 self._looking[link] = loop.time() + pause
-                again = self._again
-                try:
-                    async with asyncio.timeout(pause):
-                        await again.wait()
+                if await self.network_changes(within=pause):
                     number = 0
-                except TimeoutError:
-                    pass
-                if self._goes_by_relay(link) and _is_used(link):
+                if link.goes_by_relay() and is_used(link):
                     await self._look(link, self._nearby if number else self._everywhere)
                     number += 1
         finally:
             del self._looking[link]
-
-    def _goes_by_relay(self, link: Link) -> bool:
-        best = link.best()
-        return best is not None and best.route.candidate.kind is PathKind.RELAYED
 
     async def _look(self, link: Link, dialer: Dialer) -> None:
         label = link.label
@@ -104,12 +108,12 @@ class Upgrades:
                     except BaseException:
                         route.tls.abort()
                         raise
-                    if await self._is_good(link, path):
+                    if await self.is_good(link, path):
                         return
         except HardlineError as failure:
             log.debug("upgrade.failed", service=label.key_hash.short, reason=failure.message)
 
-    async def _is_good(self, link: Link, path: Path) -> bool:
+    async def is_good(self, link: Link, path: Path) -> bool:
         """Whether the direct `path` does what the relayed one did; then that one takes no new streams."""
         session, loop = path.session, asyncio.get_running_loop()
         await path.hello.within(HELLO_WITHIN)
@@ -142,7 +146,8 @@ class Upgrades:
             trouble.lost.clear()
 
 
-def _is_used(link: Link) -> bool:
+def is_used(link: Link) -> bool:
+    """Somebody has opened something there of late."""
     now = asyncio.get_running_loop().time()
     return any(path.session.open_streams or now - path.session.last_used < IN_USE for path in link.paths)
 
@@ -150,6 +155,7 @@ def _is_used(link: Link) -> bool:
 def _trip(path: Path) -> float:
     """Seconds to the host and back, as far as is known."""
     steps = path.route.steps
-    # A relay's own connection takes less.
-    first = steps.hello if path.route.candidate.kind is PathKind.RELAYED else steps.tcp
+    # A relay's own connection takes less, and what was punched has none that could be measured.
+    kind = path.route.candidate.kind
+    first = steps.hello if kind in (PathKind.RELAYED, PathKind.PUNCHED) else steps.tcp
     return path.session.round_trip or first or 0.0

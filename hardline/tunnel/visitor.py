@@ -40,6 +40,7 @@ from hardline.tunnel.attempts import Route
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.link import Dial, Link, Path
 from hardline.tunnel.originals import Greeted, Originals
+from hardline.tunnel.punched import PunchedPaths, Punches
 from hardline.tunnel.upgrade import Upgrades
 from hardline.tunnel.visit import Visit, VisitRecord
 
@@ -79,7 +80,8 @@ class Visitor:
     """A Link for every label that is visited, with `limits` over all of them.
 
     `nearby` dials without asking the world, for what is looked for again and again; `prover` says as whom this node
-    visits a service, where it does not so anonymously; `changed` is called when there are other paths than before.
+    visits a service, where it does not so anonymously; `punches` takes part in tries to get through routers, None for
+    nobody; `changed` is called when there are other paths than before.
     """
 
     def __init__(
@@ -90,10 +92,12 @@ class Visitor:
         *,
         nearby: Dialer | None = None,
         prover: Callable[[KeyHash], Prover | None] = lambda key_hash: None,
+        punches: Punches | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._dialer = dialer
         self._upgrades = Upgrades(dialer, nearby or dialer, self._begin_session)
+        self._punched = PunchedPaths(punches, dialer, self._upgrades, self._begin_session) if punches else None
         self._memory = memory
         self._limits = limits
         self._prover, self._changed = prover, changed
@@ -112,8 +116,10 @@ class Visitor:
     def next_look(self, label: Label) -> float | None:
         """When a better path to a host that is visited by a relay is looked for next, by the loop; None where nobody
         looks."""
-        link = self._links.get(label)
-        return self._upgrades.next_look(link) if link is not None else None
+        if (link := self._links.get(label)) is None:
+            return None
+        times = [self._upgrades.next_look(link), self._punched.next_try(link) if self._punched else None]
+        return min((at for at in times if at is not None), default=None)
 
     def is_warm(self, label: Label) -> bool:
         """Whether a visit would begin without looking for its host."""
@@ -294,7 +300,9 @@ class Visitor:
         client = None
         if (prover := self._prover(label.key_hash)) is not None:
             client = prover.prove(VISITOR, route.tls.exporter(VISITOR, label.key_hash))
-        ours = hello.VisitorHello(label.password, str(route.candidate.endpoint), client)
+        kind, punched = route.candidate.kind, self._punched if route.candidate.kind is PathKind.RELAYED else None
+        reached = "" if kind is PathKind.PUNCHED else str(route.candidate.endpoint)
+        ours = hello.VisitorHello(label.password, reached, client, control=punched is not None)
         await route.tls.send(ours.encode())
         reader = hello.HelloReader()
         path: Path
@@ -306,19 +314,26 @@ class Visitor:
             self._greeted(path, hello.parse_host_hello(line))
             return memoryview(reader.leftover)
 
-        source = Source(source_of(route.candidate.endpoint.host))
-        patience = RELAYED_PATIENCE if route.candidate.kind is PathKind.RELAYED else 0.0
+        source, link = Source(source_of(route.candidate.endpoint.host)), self._link(label)
         session = Session(
-            route.tls, self._limits.session, client=True, preamble=preamble, source=source, patience=patience
+            route.tls,
+            self._limits.session,
+            client=True,
+            preamble=preamble,
+            control=(lambda stream: punched.controlled(link, path, stream)) if punched is not None else None,
+            source=source,
+            patience=RELAYED_PATIENCE if kind is PathKind.RELAYED else 0.0,
         )
-        path, link = Path(label, session, route), self._link(label)
+        path = Path(label, session, route)
         link.add(path)
         self._changed()
         session.start()
         asyncio.get_running_loop().call_later(self._limits.hello_timeout, self._give_up_silent, session)
         self._tasks.start(self._keep(link, path), f"warm.{label.key_hash.short}")
-        if route.candidate.kind is PathKind.RELAYED:
+        if kind is PathKind.RELAYED:
             self._tasks.start(self._upgrades.improve(link), f"upgrade.{label.key_hash.short}")
+        if punched is not None:
+            self._tasks.start(punched.keep_trying(link), f"punch.{label.key_hash.short}")
         return path
 
     def _give_up_silent(self, session: Session) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hardline.errors import PeerError
 from hardline.relay.clienthello import MAX_SIZE, read_client_hello
 from hardline.relay.lines import BEGINNING, MAX_GO, Line, encode_line
-from hardline.relay.messages import MAX_LINE, encode, parse
+from hardline.relay.messages import encode, parse
 from hardline.relay.opening import Request, name_in, read_opening
+from hardline.session.messages import MAX_LINE
 
 
 def client_hello(data: bytes) -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardline.allowance import MOST, Allowance
 from hardline.identity import KeyHash
 from hardline.relay.access import Access
-from hardline.relay.allowance import MOST, Allowance
 
 pytestmark = pytest.mark.pure
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hardline.errors import PeerError
 from hardline.proof import Proof
 from hardline.relay.messages import (
-    MAX_LINE,
     MOST,
     Bye,
     Drain,
@@ -31,6 +30,7 @@ from hardline.relay.messages import (
     encode,
     parse,
 )
+from hardline.session.messages import MAX_LINE
 
 pytestmark = pytest.mark.pure
 

@@ -15,6 +15,7 @@ from hardline.dht.endpoints import believable
 from hardline.identity import KeyHash
 from hardline.peers.remembered import Remembered
 from hardline.routes import Candidate, Code, Endpoint, FoundBy, NoRoute, PathKind, Plain, Trust, parse_wan_hosts
+from hardline.transport.tcp import Manner
 from hardline.tunnel.dialer import Dialer
 from tests.support.lying import Names
 
@@ -151,7 +152,7 @@ def dialled(memory: Remembered, monkeypatch: pytest.MonkeyPatch):
     def dial(finder: str, host: str, port: int = 7008, answers: Sequence[str] = ()) -> list[str]:
         tried, target = list[str](), KeyHash.parse(f"{next(_numbers):040x}")
 
-        async def recorded(addresses: Sequence[Endpoint], *, segment: int = 0) -> socket.socket:
+        async def recorded(addresses: Sequence[Endpoint], manner: Manner) -> socket.socket:
             tried.extend(address.host for address in addresses)
             raise ConnectionRefusedError
 

@@ -1,0 +1,1 @@
+"""Connections straight through two routers that let nobody in: each side sends first, at the same moment."""

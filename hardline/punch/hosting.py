@@ -1,0 +1,160 @@
+"""A host's half: it begins a try with a visitor who came by a relay, and connects at the same moment as he does.
+
+    a session by a relay ─▶ punch, punch, go ─▶ Ports ──▶ deliver: a visitor whom nobody stands between
+
+Source: docs/PROTOCOL.md, section 10.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from hardline import log
+from hardline.addresses import Address, Way
+from hardline.allowance import Allowance
+from hardline.errors import HardlineError, PeerError
+from hardline.identity import KeyHash
+from hardline.outcome import Outcome
+from hardline.punch.messages import Again, Go, Punch, Stop, Why
+from hardline.punch.plan import Ours, is_beside, reversals, targets
+from hardline.punch.ports import Ports
+from hardline.punch.talk import Talk
+from hardline.routes import Endpoint
+from hardline.session.session import Session
+from hardline.tasks import TaskSet
+from hardline.transport.tcp import TcpStream
+
+FIRST_AFTER = 0.02  # seconds: the visitor's first answer leaves before
+ANSWER_WITHIN = 5.0  # seconds
+AGAIN_AFTER = 10.0  # seconds between tries in one session
+MOST_A_MINUTE = 30  # tries of this host
+MOST_AT_ONCE = 16
+MOST_TOLD_6 = 2  # IPv6 addresses that are named
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """Our half of a relayed connection: where it begins here, where the relay sees it, and where it sees the other."""
+
+    local: Endpoint
+    seen: Endpoint
+    other: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Punched:
+    """A connection with a visitor of `service`, who says `name`; `taken` is settled once he was let in."""
+
+    tcp: TcpStream
+    service: KeyHash
+    name: str
+    taken: Outcome
+
+
+class HostPunches:
+    """All of a host's.
+
+    `addresses_6` are the public IPv6 addresses of this machine, `way_to` how it would send to an address; `deliver`
+    gets what connected; `call` connects to a visitor and says a name there.
+    """
+
+    def __init__(
+        self,
+        addresses_6: Callable[[], Sequence[str]],
+        way_to: Callable[[Address], Way],
+        deliver: Callable[[Punched], None],
+        call: Callable[[Endpoint, str], Awaitable[TcpStream]],
+    ) -> None:
+        self._addresses_6, self._way_to = addresses_6, way_to
+        self._deliver, self._call = deliver, call
+        self._tasks = TaskSet("punches")
+        self._allowed = Allowance(MOST_A_MINUTE, MOST_A_MINUTE / 60)
+        self._under_way = 0
+
+    def begin(self, session: Session, service: KeyHash, half: Half) -> None:
+        """`session` goes by a relay, and its visitor takes a control stream."""
+        self._tasks.start(self._converse(session, service, half), f"host.{service.short}")
+
+    async def aclose(self) -> None:
+        """End everything."""
+        await self._tasks.aclose()
+
+    async def _converse(self, session: Session, service: KeyHash, half: Half) -> None:
+        await asyncio.sleep(FIRST_AFTER)
+        number, loop = 0, asyncio.get_running_loop()
+        try:
+            talk = Talk(session.open_control())
+        except HardlineError:
+            return
+        try:
+            while True:
+                number, began = number + 1, loop.time()
+                if self._under_way < MOST_AT_ONCE and self._allowed.take("", began):
+                    self._under_way += 1
+                    try:
+                        await self._try(talk, number, service, half)
+                    finally:
+                        self._under_way -= 1
+                while not isinstance(await talk.next(), Again):
+                    pass
+                await asyncio.sleep(max(0.0, began + AGAIN_AFTER - loop.time()))
+        except (OSError, HardlineError, TimeoutError) as failure:
+            log.debug("punch.ended", service=service.short, endpoint=half.other, reason=str(failure) or "no answer")
+        finally:
+            talk.close()
+
+    async def _try(self, talk: Talk, number: int, service: KeyHash, half: Half) -> None:
+        loop, name, sixes = asyncio.get_running_loop(), secrets.token_hex(20), self._addresses_6()[:MOST_TOLD_6]
+        ports = Ports.open(half.local, also_6=bool(sixes))
+        try:
+            at = (*(Endpoint(one, ports.port(6)) for one in sixes if ":" not in half.local.host), half.seen)
+            lan = (half.local,) if is_beside([half.other], half.seen) else ()
+            asked = loop.time()
+            await talk.say(Punch(number, at, lan, name=name, you=half.other))
+            async with asyncio.timeout(ANSWER_WITHIN):
+                theirs = await _answer(talk, number)
+            if theirs is None:
+                return
+            took = loop.time() - asked
+            await talk.say(Go(number))
+            taken = Outcome()
+
+            def opened(tcp: TcpStream) -> None:
+                self._deliver(Punched(tcp, service, name, taken))
+
+            calls = TaskSet("punches")
+            try:
+                for endpoint in reversals(theirs, half.other):
+                    calls.start(self._reverse(endpoint, name, opened), f"call.{endpoint}", expects=Exception)
+                await asyncio.sleep(took / 2)
+                whom = targets(theirs, Ours(half.seen, ports.families), self._way_to)
+                await ports.punch(whom, opened, taken)
+            finally:
+                await calls.aclose()
+        finally:
+            ports.close()
+        log.debug("punch.tried", service=service.short, endpoint=half.other, connected=taken.done())
+        await talk.say(Stop(number, Why.DONE if taken.done() else Why.TIMEOUT))
+
+    async def _reverse(self, endpoint: Endpoint, name: str, opened: Callable[[TcpStream], None]) -> None:
+        try:
+            opened(await self._call(endpoint, name))
+        except (OSError, HardlineError, TimeoutError) as failure:
+            log.debug("punch.not_reversed", endpoint=endpoint, reason=str(failure) or "no answer")
+
+
+async def _answer(talk: Talk, number: int) -> Punch | None:
+    """The visitor's; None where he does not want to.  Raises PeerError, ConnectionLost."""
+    while True:
+        match await talk.next():
+            case Punch() as theirs if theirs.number == number:
+                return theirs
+            case Stop() as stop if stop.number == number:
+                return None
+            case Again():
+                pass
+            case _:
+                raise PeerError("something else than the answer to a try")

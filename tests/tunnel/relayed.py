@@ -1,0 +1,101 @@
+"""A pair of tests/tunnel/pair.py whose only way to each other is a relay, and who punch: all on loopback.
+
+    visitor ──▶ 127.0.0.1 │ carried │ ◀── the host's own connection ──▶ Host, as a relay would bring it
+
+What the relay sees is what is there, or `lies`.  Nobody is public on loopback: who uses this has the rules of
+plan.py that refuse it switched off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from hardline.punch.hosting import Punched
+from hardline.punching import Punching
+from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
+from hardline.session.session import Session
+from hardline.tasks import TaskSet
+from hardline.transport import tcp
+from hardline.transport.listener import Listener
+from hardline.transport.tcp import TcpStream
+from hardline.tunnel.arrival import Arrival, By
+from hardline.tunnel.visitor import Visitor, VisitorLimits
+from tests.tunnel.pair import QUICK, Pair, echo, pair
+
+BY_RELAY = FoundBy("relay", Trust.SIGNED)
+
+
+class Relayed:
+    """`lies` replaces what the relay says that it sees: our end and the other's, of the host's half."""
+
+    def __init__(self, both: Pair) -> None:
+        self.both = both
+        self.lies: Callable[[Endpoint, Endpoint], tuple[Endpoint, Endpoint]] = lambda seen, other: (seen, other)
+        self.joined = 0
+        self.carried = 0  # bytes
+        self.open_at: list[Endpoint] = []
+        self.expected: dict[str, Callable[[TcpStream], None]] = {}
+        self._tasks = TaskSet("relay")
+        self.punching = Punching(list, lambda: self.open_at, self._punched, self._expect)
+
+    def _expect(self, name: str, take: Callable[[TcpStream], None], seconds: float) -> None:
+        self.expected[name] = take
+
+    def _punched(self, punched: Punched) -> None:
+        arrival = Arrival(punched.tcp, punched.tcp.peer, By.PUNCH, punched.service, punched.name, once=punched.taken)
+        self.both.host.arrived(arrival)
+
+    def controlled(self, session: Session, arrival: Arrival) -> None:
+        assert arrival.saw is not None
+        self.punching.hosts(session, self.both.service.key_hash, arrival.tcp.local, arrival.saw, arrival.source)
+
+    def accepted(self, visitor: TcpStream) -> None:
+        self._tasks.start(self._join(visitor), "join")
+
+    async def _join(self, visitor: TcpStream) -> None:
+        came: asyncio.Future[TcpStream] = asyncio.get_running_loop().create_future()
+        listener = await Listener.open(["127.0.0.1"], 0, came.set_result, what="relay")
+        host = await tcp.connect_any([Endpoint("127.0.0.1", listener.port)], tcp.SHARING)
+        there = await came
+        await listener.aclose()
+        self.joined += 1
+        seen, other = self.lies(host.local, visitor.peer)
+        key_hash = self.both.service.key_hash
+        self.both.host.arrived(Arrival(host, other, By.RELAY, key_hash, between="relay", saw=seen))
+        self._tasks.start(self._carry(visitor, there), "carry")
+        self._tasks.start(self._carry(there, visitor), "carry")
+
+    async def _carry(self, one: TcpStream, other: TcpStream) -> None:
+        with contextlib.suppress(Exception):
+            while data := await one.receive():
+                self.carried += len(data)
+                await other.send(data)
+        other.abort()
+
+    async def aclose(self) -> None:
+        await self._tasks.aclose()
+        await self.punching.aclose()
+
+
+@contextlib.asynccontextmanager
+async def relayed(directory: Path, limits: VisitorLimits | None = None) -> AsyncIterator[Relayed]:
+    """A visitor who finds the host by the relay alone."""
+    async with pair(directory, echo, limits or VisitorLimits(QUICK)) as both:
+        relay = Relayed(both)
+        await both.visitor.aclose()
+        both.visitor = Visitor(
+            both.visitor._dialer, both.memory, limits or VisitorLimits(QUICK), punches=relay.punching.visits
+        )
+        both.host._control = relay.controlled
+        listener = await Listener.open(["127.0.0.1"], 0, relay.accepted, what="relay")
+        both.finding.endpoints = []
+        both.finding.also = [Candidate(Endpoint("127.0.0.1", listener.port), PathKind.RELAYED, BY_RELAY)]
+        try:
+            yield relay
+        finally:
+            await both.visitor.aclose()
+            await listener.aclose()
+            await relay.aclose()

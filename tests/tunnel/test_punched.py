@@ -1,0 +1,295 @@
+"""A visit by a relay gets a path of its own, through whatever lies between; nothing that was open is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from hardline.errors import ConnectionLost
+from hardline.punch import hosting, plan, ports
+from hardline.relay.lines import Verb, encode_line
+from hardline.routes import Endpoint, PathKind
+from hardline.session.session import CONTROL_STREAM
+from hardline.transport import tcp
+from hardline.transport.listener import Listener
+from hardline.transport.tcp import Manner
+from hardline.tunnel.arrival import By
+from hardline.tunnel.link import Path
+from tests.support.clock import run
+from tests.tunnel.pair import eventually
+from tests.tunnel.relayed import Relayed, relayed
+from tests.tunnel.test_link import begun, echoed
+from tests.tunnel.test_upgrade import best, kinds
+
+
+@pytest.fixture(autouse=True)
+def _loopback_is_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardline.tunnel.attempts.refusal", lambda candidate, way_to: None)
+    monkeypatch.setattr(plan, "_is_told", lambda one: one.host == "127.0.0.1")
+
+
+def rows(relay: Relayed) -> list[Path]:
+    return list(relay.both.visitor.paths)
+
+
+def test_a_visit_by_a_relay_gets_a_path_of_its_own_and_what_is_open_stays(tmp_path):
+    async def story():
+        async with relayed(tmp_path) as relay:
+            old = await begun(relay.both)
+            assert kinds(relay.both) == [PathKind.RELAYED]
+            await best(relay.both, PathKind.PUNCHED)
+            await echoed(old, b"still here")
+            new = await begun(relay.both)
+            before = relay.carried
+            await echoed(new, b"x" * 50_000)
+            assert relay.carried - before < 1000, "nothing of it went by the relay"
+            assert {guest.by for guest in relay.both.host.guests} == {By.RELAY, By.PUNCH}
+            old.pipe.abort()
+            await eventually(lambda: kinds(relay.both) == [PathKind.PUNCHED], "the relayed one ended with its last")
+            assert relay.joined == 1, "without another connection by the relay"
+            await asyncio.sleep(10)
+            assert len(relay.both.host.guests) == 1
+            # What was punched is of no use another time.
+            assert {kind for _, _, kind, _ in relay.both.memory.worked_calls} == {PathKind.RELAYED, PathKind.PUNCHED}
+
+    run(story)
+
+
+def test_the_control_stream_counts_for_nothing(tmp_path):
+    async def story():
+        async with relayed(tmp_path) as relay:
+            relay.lies = lambda seen, other: (Endpoint("192.168.1.5", 4000), Endpoint("192.168.1.6", 4000))
+            visit = await begun(relay.both)
+            [path] = rows(relay)
+            await eventually(lambda: CONTROL_STREAM in path.session._streams, "the host opened it")
+            [guest] = relay.both.host.guests
+            assert guest.session is not None
+            assert (path.session.open_streams, guest.session.open_streams) == (1, 1)
+            visit.pipe.abort()
+            await eventually(lambda: not guest.session.open_streams, "it is over")
+            assert path.session.open_streams == 0
+            assert guest.session.source.streams == 0
+            path.session.go_away()
+            await eventually(lambda: path not in rows(relay), "nothing keeps it from ending")
+
+    run(story)
+
+
+def test_a_relay_that_lies_has_nobody_knocked_at_who_is_private(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("hardline.tunnel.attempts.refusal", lambda candidate, way_to: None)
+    knocked: list[Endpoint] = []
+    real = tcp.connected_socket
+
+    async def counted(addresses, manner=tcp.AS_USUAL):
+        if manner.local is not None:
+            knocked.extend(addresses)
+        return await real(addresses, manner)
+
+    monkeypatch.setattr(tcp, "connected_socket", counted)
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            lies = [("192.168.1.5", 4000), ("127.0.0.1", 4000), ("10.0.0.1", 80), ("0.0.0.0", 4000), ("::1", 4000)]
+            for host, port in lies:
+                at = Endpoint(host, port)
+                relay.lies = lambda seen, other, at=at: (at, at)
+                await begun(relay.both)
+                await asyncio.sleep(30)
+                await asyncio.gather(*(path.session.aclose() for path in rows(relay)))
+            assert knocked == []
+            assert relay.joined >= len(lies)
+
+    run(story)
+
+
+def test_nobody_is_knocked_at_often_and_a_dial_lasts_until_the_window_is_over(tmp_path, monkeypatch):
+    knocked: dict[Endpoint, int] = {}
+
+    async def refused(addresses, manner: Manner = tcp.AS_USUAL):
+        if manner.local is None:
+            return await real(addresses, manner)
+        knocked[addresses[0]] = knocked.get(addresses[0], 0) + 1
+        raise ConnectionRefusedError(111, "refused")
+
+    real = tcp.connected_socket
+    monkeypatch.setattr(tcp, "connected_socket", refused)
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            relay.lies = lambda seen, other: (Endpoint("127.0.0.1", 4000), Endpoint("127.0.0.1", 4001))
+            await begun(relay.both)
+            await eventually(lambda: rows(relay)[0].punched.done(), "the try is over")
+            assert len(knocked) == 2
+            assert max(knocked.values()) <= plan.MOST_KNOCKS
+            assert "nothing came through" in rows(relay)[0].punching
+
+    run(story)
+
+
+def test_a_try_that_failed_is_made_again_by_another_connection_and_ever_more_rarely(tmp_path, monkeypatch):
+    async def nothing(self, targets, opened, enough):
+        await asyncio.sleep(ports.WINDOW)
+
+    with monkeypatch.context() as blocked:
+        blocked.setattr(ports.Ports, "punch", nothing)
+
+        async def story():
+            async with relayed(tmp_path) as relay:
+                visit = await begun(relay.both)
+                for after, joined in ((30, 3), (60, 6), (310, 9), (910, 12), (1800, 12), (2000, 15)):
+                    await asyncio.sleep(after)
+                    await echoed(visit, b"still here")
+                    assert relay.joined == joined
+                    alive = [path for path in rows(relay) if not path.session.draining]
+                    assert len(alive) == 1
+                assert relay.both.visitor.next_look(relay.both.service.label) is not None
+                blocked.undo()
+                monkeypatch.setattr(plan, "_is_told", lambda one: one.host == "127.0.0.1")
+                relay.both.visitor.network_changed({"127.0.0.1"})
+                await best(relay.both, PathKind.PUNCHED)
+                await echoed(visit, b"still here")
+
+        run(story)
+
+
+def test_who_is_not_used_tries_nothing(tmp_path, monkeypatch):
+    async def nothing(self, targets, opened, enough):
+        await asyncio.sleep(ports.WINDOW)
+
+    monkeypatch.setattr(ports.Ports, "punch", nothing)
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            visit = await begun(relay.both)
+            await asyncio.sleep(30)
+            visit.pipe.abort()
+            await asyncio.sleep(500)
+            assert relay.joined <= 6
+
+    run(story)
+
+
+def test_a_punched_path_that_breaks_twice_rests(tmp_path):
+    async def story():
+        async with relayed(tmp_path) as relay:
+            for _ in range(2):
+                await begun(relay.both)
+                path = await best(relay.both, PathKind.PUNCHED)
+                await asyncio.sleep(5)
+                path.session.abort(ConnectionLost("a router forgot it"))
+                await eventually(lambda path=path: path not in rows(relay), "it is gone")
+            await begun(relay.both)
+            await asyncio.sleep(300)
+            assert set(kinds(relay.both)) == {PathKind.RELAYED}
+
+    run(story)
+
+
+def test_a_visitor_who_can_be_connected_to_is_called(tmp_path, monkeypatch):
+    async def nothing(self, targets, opened, enough):
+        await asyncio.sleep(ports.WINDOW)
+
+    monkeypatch.setattr(ports.Ports, "punch", nothing)
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+
+            def accepted(stream):
+                async def take():
+                    line = b""
+                    while not line.endswith(b"\r\n"):
+                        line += await stream.receive(1)
+                    name = line.decode().split()[1]
+                    assert line == encode_line(Verb.REVERSE, name)
+                    relay.expected.pop(name)(stream)
+
+                relay._tasks.start(take(), "called")
+
+            listener = await Listener.open(["127.0.0.1"], 0, accepted, what="p2pport")
+            relay.open_at = [Endpoint("127.0.0.1", listener.port)]
+            await begun(relay.both)
+            await best(relay.both, PathKind.PUNCHED)
+            await listener.aclose()
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"nonsense\n", b"{}\n", b'{"go":{"id":1}}\n', b'{"punch":{"id":9}}\n', b"x" * 5000, b'{"again":{}}\n' * 100],
+)
+def test_a_host_that_talks_nonsense_is_not_heard_and_its_service_is(tmp_path, monkeypatch, line):
+    async def nonsense(self, talk, number, service, half):
+        await talk._stream.send(line)
+        await asyncio.sleep(600)
+
+    monkeypatch.setattr(hosting.HostPunches, "_try", nonsense)
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            visit = await begun(relay.both)
+            [path] = rows(relay)
+            await eventually(lambda: path.punched.done(), "nothing comes of it")
+            await asyncio.sleep(1)
+            assert CONTROL_STREAM not in path.session._streams
+            await echoed(visit, b"still here")
+
+    run(story)
+
+
+@pytest.mark.parametrize("said", [{"go": {"id": 1}}, {"punch": {"id": 7}}, {"stop": {"id": 1, "why": "off"}}, {}])
+def test_a_visitor_who_talks_nonsense_is_not_heard_and_his_streams_are(tmp_path, said):
+    async def story():
+        async with relayed(tmp_path) as relay:
+
+            def talk(stream, local, wanted, take, over):
+                async def answer():
+                    await stream.receive()
+                    await stream.send(json.dumps(said).encode() + b"\n")
+
+                relay._tasks.start(answer(), "answer")
+
+            relay.both.visitor._punched._punches = talk
+            visit = await begun(relay.both)
+            await asyncio.sleep(8)
+            [guest] = relay.both.host.guests
+            assert guest.session is not None
+            assert guest.session.open_streams == 1
+            await echoed(visit, b"still here")
+            assert set(kinds(relay.both)) == {PathKind.RELAYED}
+
+    run(story)
+
+
+def test_a_name_is_good_for_one(tmp_path):
+    """Whoever has overheard it, and knows the service, is not let in by it a second time."""
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            delivered = []
+            real = relay._punched
+
+            def keep(punched):
+                delivered.append(punched)
+                real(punched)
+
+            relay.punching._host._deliver = keep
+            await begun(relay.both)
+            await best(relay.both, PathKind.PUNCHED)
+            [punched] = delivered
+            before = len(relay.both.host.guests)
+            assert punched.taken.done()
+            link = relay.both.visitor._links[relay.both.service.label]
+            came: asyncio.Future = asyncio.get_running_loop().create_future()
+            listener = await Listener.open(["127.0.0.1"], 0, came.set_result, what="again")
+            stream = await tcp.connect_any([Endpoint("127.0.0.1", listener.port)])
+            relay._punched(hosting.Punched(await came, punched.service, punched.name, punched.taken))
+            assert not await relay.both.visitor._punched._take(link, stream, punched.name)
+            await asyncio.sleep(1)
+            assert len(relay.both.host.guests) <= before
+            await listener.aclose()
+
+    run(story)
