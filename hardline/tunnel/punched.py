@@ -28,7 +28,7 @@ from hardline.tunnel.upgrade import HELLO_WITHIN, Upgrades, is_used
 
 FOUND_BY = "punching"
 HOST_BEGINS_WITHIN = 15.0  # seconds; one that does not, does not punch
-UNUSED = 60.0  # seconds until it is looked again whether a session is used
+LOOKS = 60.0  # seconds, at most, until it is looked again whether a session is used, and there
 
 
 class Punches(Protocol):
@@ -96,12 +96,10 @@ class PunchedPaths:
     async def _until_due(self, link: Link, rounds: Rounds) -> None:
         loop = asyncio.get_running_loop()
         while link.goes_by_relay():
-            due = max(rounds.at, self._upgrades.rests_until(link.label.key_hash))
-            if due <= loop.time():
-                if is_used(link):
-                    return
-                due = loop.time() + UNUSED
-            if await self._upgrades.network_changes(within=due - loop.time()):
+            wait = max(rounds.at, self._upgrades.rests_until(link.label.key_hash)) - loop.time()
+            if wait <= 0 and is_used(link):
+                return
+            if await self._upgrades.network_changes(within=min(wait, LOOKS) if wait > 0 else LOOKS):
                 rounds.network_changed(loop.time())
 
     async def _come_again(self, link: Link, path: Path) -> None:

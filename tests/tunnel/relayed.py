@@ -16,14 +16,14 @@ from pathlib import Path
 from hardline.punch.hosting import Punched
 from hardline.punching import Punching
 from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
-from hardline.session.session import Session
+from hardline.session.session import Session, SessionLimits
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.visitor import Visitor, VisitorLimits
-from tests.tunnel.pair import QUICK, Pair, echo, pair
+from tests.tunnel.pair import Pair, echo, pair
 
 BY_RELAY = FoundBy("relay", Trust.SIGNED)
 
@@ -83,11 +83,11 @@ class Relayed:
 @contextlib.asynccontextmanager
 async def relayed(directory: Path, limits: VisitorLimits | None = None) -> AsyncIterator[Relayed]:
     """A visitor who finds the host by the relay alone."""
-    async with pair(directory, echo, limits or VisitorLimits(QUICK)) as both:
+    async with pair(directory, echo, limits or VisitorLimits(SessionLimits())) as both:
         relay = Relayed(both)
         await both.visitor.aclose()
         both.visitor = Visitor(
-            both.visitor._dialer, both.memory, limits or VisitorLimits(QUICK), punches=relay.punching.visits
+            both.visitor._dialer, both.memory, limits or VisitorLimits(SessionLimits()), punches=relay.punching.visits
         )
         both.host._control = relay.controlled
         listener = await Listener.open(["127.0.0.1"], 0, relay.accepted, what="relay")
