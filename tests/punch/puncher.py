@@ -5,7 +5,10 @@
                                                   punches; prints {"ok", "how", "tries", "seen", "local"}
     python puncher.py seen SERVER PORT...         from one port to several of a rendezvous; prints {"local", "seen"},
                                                   then a line for each that gets in at that port
-    python puncher.py knock ADDRESS PORT WORD SECONDS    says a word to whoever listens there; exit code 0 if it could
+    python puncher.py dial OWN ADDRESS PORT THEN  listens and dials from one port; prints a line when it has, and stays.
+                                                  With "closes" it has ended the dial by then
+    python puncher.py knock ADDRESS PORT WORD SECONDS [OWN]
+                                                  says a word to whoever listens there; exit code 0 if it could
 
     a ── {"name", "local"} ─▶ rendezvous ◀─ {"name", "local"} ── b
     a ◀─ {"you", "peer", "local"}   … ── "ready" ─▶   "go" to both, so that it arrives at the same moment
@@ -21,6 +24,7 @@ import errno
 import json
 import random
 import selectors
+import signal
 import socket
 import sys
 import threading
@@ -212,14 +216,28 @@ def seen(server: str, *ports: str) -> None:
         came.close()
 
 
-def knock(address: str, port: str, word: str, seconds: str) -> None:
+def dial(own: str, address: str, port: str, then: str) -> None:
+    listening, one = _bound(_family(address), int(own)), _bound(_family(address), int(own))
+    listening.listen(8)
+    one.setblocking(False)
+    one.connect_ex((address, int(port)))
+    if then == "closes":
+        time.sleep(0.1)
+        one.close()
+    print("dialled", flush=True)
+    signal.pause()
+
+
+def knock(address: str, port: str, word: str, seconds: str, own: str = "0") -> None:
     try:
-        with socket.create_connection((address, int(port)), float(seconds)) as one:
+        with _bound(_family(address), int(own)) as one:
+            one.settimeout(float(seconds))
+            one.connect((address, int(port)))
             one.sendall(word.encode())
     except OSError:
         sys.exit(1)
 
 
 if __name__ == "__main__":
-    programs: dict[str, Callable[..., None]] = {one.__name__: one for one in (rendezvous, peer, seen, knock)}
+    programs: dict[str, Callable[..., None]] = {one.__name__: one for one in (rendezvous, peer, seen, dial, knock)}
     programs[sys.argv[1]](*sys.argv[2:])

@@ -67,11 +67,11 @@ def punch(lab: Lab, *, meets: bool, which: str = "public", six: bool = False) ->
     return first, second
 
 
-def knocks(box: Box, endpoint: Sequence[Any], *, gets_in: bool) -> None:
-    """Try whether somebody outside gets in at an endpoint, and says its machine's name there."""
+def knocks(box: Box, endpoint: Sequence[Any], *, gets_in: bool, own: int = 0) -> None:
+    """Try whether somebody, from its `own` port, gets in at an endpoint, and says its machine's name there."""
     seconds = str(_PATIENCE if gets_in else 1.0)
     word = box.namespace.rpartition("-")[2]
-    with program(box, "knock", str(endpoint[0]), str(endpoint[1]), word, seconds) as running:
+    with program(box, "knock", str(endpoint[0]), str(endpoint[1]), word, seconds, str(own)) as running:
         assert (running.wait() == 0) == gets_in, (word, endpoint)
 
 

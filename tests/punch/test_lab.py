@@ -132,6 +132,16 @@ def test_behind_one_router(shape: Shape, kind: str, which: str, met: bool) -> No
         punch(lab, meets=met, which=which)
 
 
+@pytest.mark.parametrize(("then", "met"), [("stays", True), ("closes", False)])
+def test_a_dial_that_ends_too_early_spoils_its_two_endpoints(homes: Lab, then: str, met: bool) -> None:
+    """Its router remembers the sequence number of its SYN, and lets nothing else out that answers the other side."""
+    homes.nat(homes.ra, "port")
+    homes.nat(homes.rb, "port")
+    with program(homes.a, "dial", "5000", homes.rb.wan, "6000", then) as dialling:
+        assert line(dialling) == "dialled"
+        knocks(homes.b, [homes.ra.wan, 5000], own=6000, gets_in=met)
+
+
 def test_what_is_mute_is_so_one_way_and_silently(homes: Lab) -> None:
     homes.nat(homes.ra, "port")
     homes.nat(homes.rb, "port")
