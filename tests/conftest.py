@@ -24,7 +24,7 @@ _CI = os.environ.get("CI") == "true"
 
 
 # Those that take longest, first.
-_FIRST = ("hostile", "test_end_to_end.py", "netns", "reach", "upnp", "dht", "interop", "browser", "door")
+_FIRST = ("hostile", "test_end_to_end.py", "netns", "reach", "punch", "upnp", "dht", "interop", "browser", "door")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -27,6 +27,7 @@ need nice coreutils
 need node nodejs
 need npm npm
 need nft nftables
+need conntrack conntrack
 need dbus-daemon dbus-daemon
 need avahi-daemon avahi-daemon
 need avahi-browse avahi-utils
