@@ -210,6 +210,8 @@ class Node:
             listening=lambda: self._listener.endpoints if self._listener else (),
             moved=self._moved_to_another_network,
             relayed=bool(self._settings.relay.use),
+            dialled=lambda: self._relaying.reached if self._relaying else (),
+            whereabouts_changed=self._whereabouts_changed,
         )
         await self._reach.look()
         self._sites = Sites(self._places.datadir, self._own_files)
@@ -236,6 +238,10 @@ class Node:
             joined=self._joined,
             changed=self._relays_changed,
             drains=self._relay_drains,
+            port=lambda: self._p2p_port,
+            told=self._reach.whereabouts.current,
+            found=self._reach.dialled_changed,
+            busy=self._is_busy_by,
             count=self._places.datadir / "relay-month.json",
             timeout=self._settings.session.hello_timeout,
             clock=time.time,
@@ -375,6 +381,20 @@ class Node:
         """By which relays this host is reached, is another."""
         self._reach.relays_changed()
         self.changes.tell()
+
+    def _whereabouts_changed(self) -> None:
+        if self._relaying is not None:
+            self._relaying.whereabouts_changed()
+
+    def _is_busy_by(self, relay: Endpoint) -> bool:
+        """Whether visitors are here whom it brought."""
+        between = _between(relay)
+        return any(guest.between == between for guest in self._host.guests)
+
+    @property
+    def _p2p_port(self) -> int:
+        assert self._listener is not None, "relays are asked once it listens"
+        return self._listener.port
 
     def _relay_drains(self, relay: Endpoint) -> None:
         """Those who came by it go another way, where there is one; else they stay while it lasts."""

@@ -15,6 +15,7 @@ from hardline.identity import KeyHash
 from hardline.proof import Prover
 from hardline.relay.access import Access
 from hardline.relay.client import Joined, RelayClient, Wanted
+from hardline.relay.expected import Expected
 from hardline.relay.handles import handle_of, make_handle
 from hardline.relay.page import page
 from hardline.relay.porter import Porter
@@ -55,11 +56,13 @@ class RunningRelay:
         self.me = prover()
         self.relay = Relay(self.me, limits, access, clock=lambda: NOW, contact="ann@relay.example")
         self.own: asyncio.Queue[TcpStream] = asyncio.Queue()
+        self.expected = Expected(most=most, of_a_source=most, timeout=timeout)
         self.porter = Porter(
             self.relay,
             self.own.put_nowait,
             lambda name: name == OWN_NAME,
             lambda: page("ann@relay.example"),
+            self.expected,
             most=most,
             of_a_source=most,
             timeout=timeout,

@@ -457,7 +457,7 @@ def test_ten_thousand_silent_connections_are_held_within_bounds() -> None:
             ]
             visitor = await host.visit(relay.endpoint)
             assert await echoed(visitor, b"hello") == b"hello"
-            assert len(relay.porter._newcomers._here) <= 64
+            assert len(relay.porter._coming) <= 64
             for one in silent:
                 one.close()
             await visitor.aclose()
