@@ -154,23 +154,23 @@ class Need:
         return not needed
 
     async def _comes(self, port: int, say: Callable[[Message], None]) -> bool:
-        name, came = secrets.token_hex(16), asyncio.Event()
+        name = secrets.token_hex(16)
+        came: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def take(tcp: TcpStream) -> None:
-            if not self._host.is_here(tcp.peer.host):
-                came.set()
+            if not came.done():
+                came.set_result(not self._host.is_here(tcp.peer.host))
             tcp.close()
 
         self._host.expected.expect(Verb.PROBE, name, take, COMES_WITHIN)
         try:
             say(Dialback(port, name))
             async with asyncio.timeout(COMES_WITHIN):
-                await came.wait()
+                return await came
         except TimeoutError:
             return False
         finally:
             self._host.expected.forget(Verb.PROBE, name)
-        return True
 
     async def _is_told(self, at: Endpoint) -> bool:
         """Whether visitors hear of it: what nobody knows of reaches nobody."""

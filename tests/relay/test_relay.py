@@ -604,7 +604,7 @@ def test_when_all_have_gone_nothing_is_left_of_them() -> None:
                 assert Pipes.of_this_loop()._open <= 16, round_
             assert not relay.relay._visitors
             assert not relay.relay._busy
-            assert not relay.porter._pieces
+            assert not len(relay.porter._coming)
         await asyncio.sleep(0.1)
         assert descriptors() <= before + 2  # the loop's own
         assert Pipes.of_this_loop()._open == 0
