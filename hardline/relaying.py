@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hardline.relay.client import Joined
     from hardline.relay.expected import Expected
     from hardline.relay.monthly import Monthly
+    from hardline.relay.needed import Reaching
     from hardline.relay.porter import Porter
     from hardline.relay.server import Relay, RelayLimits, RelayState
     from hardline.relay.uses import Offered, RelayUses
@@ -124,10 +125,13 @@ class Relaying:
                 log.warning("relay.is_itself", relay=one.endpoint, hint="[Relay] use names this node itself")
         self._uses: RelayUses | None = None
         if others:
-            from hardline.relay.needed import Host
             from hardline.relay.uses import RelayUses
 
-            needed = settings.when == "needed"
+            reaching: Reaching | None = None
+            if settings.when == "needed":
+                from hardline.relay.needed import Reaching
+
+                reaching = Reaching(self.expected, told, port, busy, found)
             self._uses = RelayUses(
                 others,
                 lambda: me,
@@ -138,7 +142,7 @@ class Relaying:
                 clock=clock,
                 proxy=settings.proxy,
                 drains=drains,
-                host=Host(self.expected, told, port, busy, found) if needed else None,
+                reaching=reaching,
             )
 
     @property

@@ -242,9 +242,11 @@ class RelayClient:
 
     def _is_left(self, problem: str) -> None:
         """The relay is not needed, so nothing is lost with the connection; a `problem` is why it cannot be asked."""
+        had = self.registered or self.state != _NOT_NEEDED
         self._forget()
         self._becomes(_NOT_NEEDED, problem)
-        self._changed()
+        if had:
+            self._changed()
 
     def _forget(self) -> None:
         self._dialer.forget()

@@ -47,9 +47,9 @@ def is_here(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """What has to be known of it: what it has `told` the world of where it is, the `port` that it listens on, whether
-    it is `busy` with visitors whom a relay brought; `found` is called when a Need's `reached` is another.
+class Reaching:
+    """What is known of how the host is reached: what the world is `told` of where it is, the `port` that it listens on,
+    whether it is `busy` with visitors whom a relay brought.  `found` is called when a Need's `reached` is another.
     """
 
     expected: Expected
@@ -64,7 +64,7 @@ class Host:
 class Need:
     """Of one relay, at `relay`."""
 
-    def __init__(self, relay: Endpoint, host: Host) -> None:
+    def __init__(self, relay: Endpoint, host: Reaching) -> None:
         self._relay, self._host = relay, host
         self._askings = Askings()
         self._changed = asyncio.Event()

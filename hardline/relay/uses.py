@@ -23,7 +23,7 @@ from hardline.routes import MAX_VIA, Endpoint, RelayAddress, Via
 from hardline.tasks import TaskSet, keep_running
 
 if TYPE_CHECKING:
-    from hardline.relay.needed import Host, Need
+    from hardline.relay.needed import Need, Reaching
 
 _LOOK_AGAIN = 3600.0  # seconds: handles change once in many days
 
@@ -43,7 +43,7 @@ class RelayUses:
 
     `me` is who this node is, `instance` the secret that tells it from others with the same services; `joined` gets the
     visitors that relays bring; `changed` is called when `via` is another; `proxy` is a web proxy to get to them;
-    `drains` is called with one that is going to stop; with `host` those are left that are not needed to reach it.
+    `drains` is called with one that is going to stop; by `reaching` those are left that are not needed.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class RelayUses:
         clock: Callable[[], float],
         proxy: Endpoint | None = None,
         drains: Callable[[Endpoint], None] = lambda relay: None,
-        host: Host | None = None,
+        reaching: Reaching | None = None,
     ) -> None:
         self._services, self._instance, self._clock = services, instance, clock
         self._made: dict[tuple[KeyHash, KeyHash, int], Prover] = {}
@@ -78,7 +78,7 @@ class RelayUses:
                     clock=clock,
                     dialer=RelayDialer(*endpoints, proxy=proxy, fallback=proxy_of_environment()),
                     drains=drains,
-                    need=_need(relay.endpoint, host),
+                    need=_need(relay.endpoint, reaching),
                 )
             )
             clients[-1].endpoints = endpoints
@@ -148,9 +148,9 @@ class RelayUses:
         return wanted
 
 
-def _need(relay: Endpoint, host: Host | None) -> Need | None:
-    if host is None:
+def _need(relay: Endpoint, reaching: Reaching | None) -> Need | None:
+    if reaching is None:
         return None
     from hardline.relay.needed import Need
 
-    return Need(relay, host)
+    return Need(relay, reaching)

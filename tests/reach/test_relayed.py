@@ -259,12 +259,13 @@ def is_not_needed(host: Node, limit: float) -> None:
     assert "not needed" in host.hardline("relay").stdout
 
 
-def is_visited_directly(world: World, visitor: Node, label: str) -> None:
+def directly(world: World, visitor: Node, label: str) -> bool:
+    """Whether a visit, which must not fail, went directly."""
     answer = curl(visitor.url_of(label), at=world.guest)
     assert (answer.status, answer.text) == (200, "hello from the origin\n"), visitor.log[-3000:]
-    assert path(visitor, label)[2] == f"{PUBLIC}:7008"
-    [session] = visitor.sessions("visiting")
-    assert session["kind"] == "DIRECT"
+    if path(visitor, label)[2] != f"{PUBLIC}:7008":
+        return False
+    return "DIRECT" in [session["kind"] for session in visitor.sessions("visiting")]
 
 
 def test_a_relay_that_is_not_needed_finds_out_that_a_port_is_forwarded(world: World, tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_a_relay_that_is_not_needed_finds_out_that_a_port_is_forwarded(world: Wo
     with relay_if_needed(world, tmp_path) as (relay, host, visitor, label):
         is_not_needed(host, 20)
         is_published(host, "site", f"{PUBLIC}:7008")
-        is_visited_directly(world, visitor, label)
+        assert directly(world, visitor, label)
         assert path(visitor, label)[:2] == ("DIRECT", "DHT")
         served = relay.status()["relays"]["served"]
         assert (served["nodes"], served["names"], served["passed"]) == (0, 0, 0)
@@ -291,6 +292,5 @@ def test_a_relay_that_is_needed_no_more_is_left_and_visitors_come_directly(world
         world.host.ip(f"addr add {LAN_6}77/64 dev eth0")
         is_not_needed(host, 100)
         is_published(host, "site", f"{PUBLIC}:7008")
-        visitor.stop()
-        with visitor:
-            is_visited_directly(world, visitor, label)
+        # Who remembers the relay may still come by it, and hears of the new address there.
+        wait_until(lambda: directly(world, visitor, label), f"visits are direct:\n{visitor.log[-3000:]}", every=0.2)

@@ -17,7 +17,7 @@ from hardline.routes import Endpoint
 from hardline.transport import tcp
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
-from tests.relay.running import in_loop, until
+from tests.relay.running import in_loop, running_relay, until
 
 NAME = "00112233445566778899aabbccddeeff"
 
@@ -182,3 +182,19 @@ async def test_who_leaves_before_he_says_what_he_is_is_forgotten() -> None:
         stream.close()
         await until(lambda: len(at.expected._coming) == 0)
         assert not at.host
+
+
+@in_loop
+async def test_a_relay_is_asked_for_no_line_that_somebody_else_in_its_node_expects() -> None:
+    async with running_relay() as relay:
+        taken: list[TcpStream] = []
+        relay.expected.expect(Verb.REVERSE, NAME, taken.append, 100.0)
+        stream = await tcp.connect_any([relay.endpoint])
+        await stream.send(encode_line(Verb.REVERSE, NAME) + b"behind")
+        await until(lambda: len(taken) == 1)
+        assert await taken[0].receive() == b"behind"
+        other = await tcp.connect_any([relay.endpoint])
+        await other.send(encode_line(Verb.REVERSE, NAME))
+        assert await other.receive() == encode_line(Verb.NO, "gone")
+        for one in (stream, other, *taken):
+            one.abort()

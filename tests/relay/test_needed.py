@@ -16,7 +16,7 @@ from hardline.relay.dialback import is_outside
 from hardline.relay.expected import Expected
 from hardline.relay.lines import Verb, encode_line
 from hardline.relay.messages import Dialback, Hello, encode
-from hardline.relay.needed import Host, Need, is_here, is_public_ipv4
+from hardline.relay.needed import Need, Reaching, is_here, is_public_ipv4
 from hardline.relay.opening import CONTROL
 from hardline.routes import Endpoint
 from hardline.tasks import TaskSet
@@ -43,7 +43,7 @@ class Asking:
         self.opened = True  # whether the world is told of where the relay has found it
         self.host = RunningHost(relay.address)
         self.client = self.host.client
-        self.at = Host(
+        self.at = Reaching(
             expected,
             self._told,
             lambda: self.listener.port,
@@ -55,7 +55,7 @@ class Asking:
         self.ask_as(self.at)
         self.client._drains = self.drained.append
 
-    def ask_as(self, at: Host) -> None:
+    def ask_as(self, at: Reaching) -> None:
         self.need = self.client.need = Need(self.client.relay.endpoint, at)
 
     def _told(self) -> list[Endpoint]:
