@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 RELAYS_SETTLE = 5.0  # seconds from a change of relays to the next announcement
 RELAYS_FIRST_SETTLE = 0.5  # the same for the first time
+DIALLED = "a relay that was asked to dial here"
 ROUTERS_FIRST = 4.0  # seconds that routers have to answer before anything is published without an IPv4 address
 
 
@@ -87,7 +88,8 @@ class Reach:
     `public` is what the owner says of where the world reaches this node, `bind` the addresses that it listens on (none:
     all), `services` are those offered now, `listening` where other nodes may connect; `moved` is called when this
     machine's network is another, with whether its addresses are too; `relayed` says that relays are used, of which
-    `relays_changed` tells.
+    `relays_changed` tells, `dialled` where some of them have reached this node, which `dialled_changed` tells;
+    `whereabouts_changed` is called when anybody else knows it elsewhere than before.
     """
 
     def __init__(
@@ -100,7 +102,10 @@ class Reach:
         listening: Callable[[], Sequence[Endpoint]],
         moved: Callable[[bool], None],
         relayed: bool = False,
+        dialled: Callable[[], Sequence[Endpoint]] = tuple,
+        whereabouts_changed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._whereabouts_changed = whereabouts_changed
         self._services, self._listening, self._moved = services, listening, moved
         self._tasks = TaskSet("reach")
         self._watch = parts.watch(self._network_happened)
@@ -113,6 +118,7 @@ class Reach:
                 "[Node] public": lambda: public,
                 "the router": self._mapped,
                 "what visitors say": lambda: self._reached.agreed,
+                DIALLED: dialled,
                 "[Node] ip_service": lambda: self._asked.endpoints if self._asked else (),
             },
             self._port,
@@ -122,6 +128,7 @@ class Reach:
         self.finder = parts.finder(table, self._ours) if table else None
         self._publisher = parts.publisher(table, self._published, self._to_publish) if table else None
         self._told: Sequence[Endpoint] = ()
+        self._known_otherwise = list[Endpoint]()  # without what relays have found out
         self._telling: asyncio.TimerHandle | None = None
         self._waiting_for_relays = relayed
         self._offered: list[Published] = []
@@ -191,6 +198,10 @@ class Reach:
         if self._reached.said(source, reached):
             log.event("reached.agreed", endpoint=reached)
             self._changed()
+
+    def dialled_changed(self) -> None:
+        """Relays have reached this node elsewhere than before."""
+        self._changed()
 
     def is_ours(self, endpoint: Endpoint) -> bool:
         """Whether this node listens at `endpoint`."""
@@ -308,3 +319,7 @@ class Reach:
             log.event("whereabouts.changed", endpoints=" ".join(map(str, now)) or "none")
             if self._publisher is not None:
                 self._publisher.changed()
+        otherwise = [at for at, by in self.whereabouts.explained().items() if by != DIALLED]
+        if otherwise != self._known_otherwise:
+            self._known_otherwise = otherwise
+            self._whereabouts_changed()

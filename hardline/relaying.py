@@ -1,10 +1,11 @@
 """What a node has to do with relays: being one for others, and being reached by those of others.
 
     Listener ─▶ Porter ─┬─▶ Host                     [Relay] use ─▶ RelayUses ─▶ Host
-                        └─▶ Relay
+                        ├─▶ Relay
+                        └─▶ Expected
 
-What is switched off is not there, is not even imported, and costs nothing: without `enabled` connections go to the host
-as they come.
+What is switched off is not there, is not even imported, and costs nothing: without `enabled`, and while nothing else is
+expected, connections go to the host as they come.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from hardline.transport.tcp import TcpStream
 if TYPE_CHECKING:
     from hardline.relay.access import Access
     from hardline.relay.client import Joined
+    from hardline.relay.expected import Expected
     from hardline.relay.monthly import Monthly
+    from hardline.relay.needed import Reaching
     from hardline.relay.porter import Porter
     from hardline.relay.server import Relay, RelayLimits, RelayState
     from hardline.relay.uses import Offered, RelayUses
@@ -61,8 +64,11 @@ class Relaying:
 
     `node` is who this node is, `instance` the secret that tells it from others with the same services; `services` are
     those offered now; `host` gets connections of its own visitors, `answers_to` tells their server names, `joined` gets
-    those that relays bring; `changed` is called when `via` is another, `drains` with a relay that is going to
-    stop; `count` is the file that holds what the relay has passed this month; `clock` is seconds since 1970.
+    those that relays bring; `changed` is called when `via` is another, `drains` with a relay that is going to stop.
+
+    `port` is the one that others connect to, `told` what the world is told of where this node is, `busy` tells whether
+    visitors are here by a relay; `found` is called when `reached` is another; `count` is the file that holds what the
+    relay has passed this month; `clock` is seconds since 1970.
     """
 
     def __init__(
@@ -77,6 +83,10 @@ class Relaying:
         joined: Callable[[Joined], None],
         changed: Callable[[], None],
         drains: Callable[[Endpoint], None],
+        port: Callable[[], int],
+        told: Callable[[], Sequence[Endpoint]],
+        found: Callable[[], None],
+        busy: Callable[[Endpoint], bool],
         count: Path,
         timeout: float,
         clock: Callable[[], float],
@@ -87,6 +97,8 @@ class Relaying:
         self._monthly: Monthly | None = None
         self.relay: Relay | None = None
         self._porter: Porter | None = None
+        self._expected: Expected | None = None
+        self._timeout = timeout
         me = Prover(node.der, signing_key(node.private_key_pem))
         if settings.enabled:
             from hardline.relay.monthly import Monthly
@@ -102,6 +114,7 @@ class Relaying:
                 host,
                 answers_to,
                 lambda: page(settings.contact),
+                self.expected,
                 most=NEWCOMERS,
                 of_a_source=OF_A_SOURCE,
                 timeout=timeout,
@@ -114,6 +127,11 @@ class Relaying:
         if others:
             from hardline.relay.uses import RelayUses
 
+            reaching: Reaching | None = None
+            if settings.when == "needed":
+                from hardline.relay.needed import Reaching
+
+                reaching = Reaching(self.expected, told, port, busy, found)
             self._uses = RelayUses(
                 others,
                 lambda: me,
@@ -124,12 +142,24 @@ class Relaying:
                 clock=clock,
                 proxy=settings.proxy,
                 drains=drains,
+                reaching=reaching,
             )
+
+    @property
+    def expected(self) -> Expected:
+        """The lines that connections at the P2P port are to begin with."""
+        if self._expected is None:
+            from hardline.relay.expected import Expected
+
+            self._expected = Expected(most=NEWCOMERS, of_a_source=OF_A_SOURCE, timeout=self._timeout)
+        return self._expected
 
     def accepted(self, tcp: TcpStream) -> None:
         """A connection came in at the P2P port, or another one of the relay."""
         if self._porter is not None:
             self._porter.accepted(tcp)
+        elif self._expected is not None:
+            self._expected.accepted(tcp, self._host)
         else:
             self._host(tcp)
 
@@ -162,6 +192,11 @@ class Relaying:
         """The relays at which a service is found by its own name now."""
         return self._uses.named(service) if self._uses is not None else ()
 
+    @property
+    def reached(self) -> tuple[Endpoint, ...]:
+        """Where relays have reached this node when it asked them to."""
+        return self._uses.reached if self._uses is not None else ()
+
     def services_changed(self) -> None:
         """Others are offered than before."""
         if self._uses is not None:
@@ -176,6 +211,11 @@ class Relaying:
         """This machine is in another network."""
         if self._uses is not None:
             self._uses.network_changed()
+
+    def whereabouts_changed(self) -> None:
+        """The world sees this machine elsewhere."""
+        if self._uses is not None:
+            self._uses.whereabouts_changed()
 
     def used(self) -> tuple[UsedRelay, ...]:
         """What became of `use`."""
@@ -223,6 +263,8 @@ class Relaying:
         await self._tasks.aclose()
         if self._porter is not None:
             self._porter.close()
+        if self._expected is not None:
+            self._expected.close()
         if self.relay is not None:
             await self.relay.aclose()
 

@@ -205,6 +205,8 @@ def _relay_used(relay: dict[str, Any]) -> str:
         state = f"{relay['tested']} of {relay['names']} names reached through it"
     elif state == "idle":
         state = "not used: nothing is shared"
+    elif state == "not needed":
+        state = "not needed: it has reached this computer directly"
     problem = f": {plain(relay['problem'])}" if relay["problem"] else ""
     return f"{plain(relay['endpoint'])}, {state}{problem}"
 

@@ -1,7 +1,7 @@
 """Where the world may reach this node: what a host publishes, and tells its visitors, who then know it elsewhere.
 
-    [Node] public ── else ── the router ── else ── what visitors agree on ── else ── [Node] ip_service ─┐
-    this machine's own public addresses ────────────────────────────────────────────────────────────────┴─▶ Whereabouts
+    [Node] public, else the router, else what visitors agree on, else what a relay saw, else [Node] ip_service ─┐
+    this machine's own public addresses ────────────────────────────────────────────────────────────────────────┴─▶
 
 Nothing is asked of anybody here, and nothing private is told: an address of this network means another machine
 elsewhere.  Source: docs/PROTOCOL.md, sections 7.3 and 7.5.

@@ -27,6 +27,7 @@ from hardline.discovery.dnssd import DnsSd
 from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
+from hardline.discovery.whereabouts import OWN
 from hardline.door import home
 from hardline.door.server import Door
 from hardline.errors import HardlineError
@@ -45,6 +46,7 @@ from hardline.places import Places
 from hardline.punching import Punching
 from hardline.reach import Reach
 from hardline.reachparts import ReachParts
+from hardline.relay.lines import Verb
 from hardline.relaying import Relaying
 from hardline.routes import Endpoint, Finder
 from hardline.session.session import Session, SessionLimits
@@ -212,6 +214,8 @@ class Node:
             listening=lambda: self._listener.endpoints if self._listener else (),
             moved=self._moved_to_another_network,
             relayed=bool(self._settings.relay.use),
+            dialled=lambda: self._relaying.reached if self._relaying else (),
+            whereabouts_changed=self._whereabouts_changed,
         )
         await self._reach.look()
         self._sites = Sites(self._places.datadir, self._own_files)
@@ -231,9 +235,9 @@ class Node:
         )
         self._punching = Punching(
             lambda: sorted(self._addresses),
-            tuple,
+            self._open_to_all,
             self._punched,
-            lambda name, take, seconds: None,
+            lambda name, take, seconds: self._relays.expected.expect(Verb.REVERSE, name, take, seconds),
         )
         self._relaying = relaying = Relaying(
             self._settings.relay,
@@ -245,6 +249,10 @@ class Node:
             joined=self._joined,
             changed=self._relays_changed,
             drains=self._relay_drains,
+            port=lambda: self._p2p_port,
+            told=self._reach.whereabouts.current,
+            found=self._reach.dialled_changed,
+            busy=self._is_busy_by,
             count=self._places.datadir / "relay-month.json",
             timeout=self._settings.session.hello_timeout,
             clock=time.time,
@@ -386,6 +394,20 @@ class Node:
         self._reach.relays_changed()
         self.changes.tell()
 
+    def _whereabouts_changed(self) -> None:
+        if self._relaying is not None:
+            self._relaying.whereabouts_changed()
+
+    def _is_busy_by(self, relay: Endpoint) -> bool:
+        """Whether visitors are here whom it brought."""
+        between = _between(relay)
+        return any(guest.between == between for guest in self._host.guests)
+
+    @property
+    def _p2p_port(self) -> int:
+        assert self._listener is not None, "relays are asked once it listens"
+        return self._listener.port
+
     def _relay_drains(self, relay: Endpoint) -> None:
         """Those who came by it go another way, where there is one; else they stay while it lasts."""
         others = [
@@ -404,6 +426,10 @@ class Node:
         """A visitor whom a relay brought takes a control stream."""
         if arrival.only is not None and arrival.saw is not None:
             self._punching.hosts(session, arrival.only, arrival.tcp.local, arrival.saw, arrival.source)
+
+    def _open_to_all(self) -> list[Endpoint]:
+        """Where somebody has seen that the world can connect to this node."""
+        return [at for at, known_by in self._reach.whereabouts.explained().items() if known_by != OWN]
 
     def _punched(self, punched: Punched) -> None:
         """A visitor got through to us, whom a relay had brought before."""

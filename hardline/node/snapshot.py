@@ -51,7 +51,8 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class RelayUsed:
-    """A relay that this host is reached by, or would be: `idle`, `connecting`, `registered`, `refused`, `draining`."""
+    """A relay that this host is reached by, or would be: `idle`, `connecting`, `registered`, `refused`, `draining`,
+    `not needed`."""
 
     endpoint: str
     key_hash: str

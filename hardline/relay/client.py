@@ -14,6 +14,7 @@ import contextlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hardline import log
 from hardline.allowance import Allowance
@@ -53,6 +54,9 @@ from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
+
+if TYPE_CHECKING:
+    from hardline.relay.needed import Need
 
 CONNECT_WITHIN = 5.0  # seconds from the first packet to the relay's welcome
 PING_AFTER, PONG_WITHIN = 20.0, 3.0  # seconds of silence, ± 10 %; and for the answer
@@ -124,7 +128,7 @@ class RelayClient:
 
     `me` is who this node is; `wanted` are the names to be found by there, of each service the newest first; `joined`
     gets the visitors; `changed` is called when those that were tested are others than before, `drains` when the relay
-    is going to stop; `dialer` makes connections to it.
+    is going to stop; `dialer` makes connections to it; without `need` it is always needed.
     """
 
     def __init__(
@@ -138,8 +142,9 @@ class RelayClient:
         clock: Callable[[], float],
         dialer: RelayDialer | None = None,
         drains: Callable[[Endpoint], None] = lambda relay: None,
+        need: Need | None = None,
     ) -> None:
-        self.relay = relay
+        self.relay, self.need = relay, need
         self._drains = drains
         self._dialer = dialer or RelayDialer(relay.endpoint)
         self.endpoints: tuple[Endpoint, ...] = (relay.endpoint,)  # that visitors are told
@@ -156,7 +161,7 @@ class RelayClient:
         self._tls: TlsStream | None = None
         self._again = asyncio.Event()  # do not wait for the next attempt
         self._said_who = self._greeted = False
-        self.state = "connecting"  # or idle, registered, refused, draining
+        self.state = "connecting"  # or idle, registered, refused, draining, not needed
         self.problem = ""
         self.since = self._clock()
         self.saw = ""
@@ -201,6 +206,8 @@ class RelayClient:
                     self._becomes("idle")
                     await self._again.wait()
                     self._again.clear()
+                if self.need is not None:
+                    await self.need.connects()
                 began, wait = loop.time(), 0.0
                 try:
                     await self._once()
@@ -210,7 +217,10 @@ class RelayClient:
                 except (OSError, HardlineError) as failure:
                     problem = str(failure).lower() if isinstance(failure, HardlineError) else _in_words(failure)
                     wait = failure.wait if isinstance(failure, _Later) else 0.0
-                self._is_lost(problem, refused=bool(wait))
+                if self.need is not None and self.need.is_over:
+                    self._is_left("" if self.need.rests else problem)
+                else:
+                    self._is_lost(problem, refused=bool(wait))
                 if loop.time() - began >= LASTS:
                     pause = FIRST_PAUSE
                 self._again.clear()
@@ -226,14 +236,27 @@ class RelayClient:
     def network_changed(self) -> None:
         """This machine is in another network: the connection may be worth nothing now."""
         self._again.set()
+        if self.need is not None:
+            self.need.network_changed()
         if self._tls is not None:
             self._tls.abort()
 
-    def _is_lost(self, problem: str, *, refused: bool) -> None:
-        had = self.registered
+    def _is_left(self, problem: str) -> None:
+        """The relay is not needed, so nothing is lost with the connection; a `problem` is why it cannot be asked."""
+        had = self.registered or self.state != _NOT_NEEDED
+        self._forget()
+        self._becomes(_NOT_NEEDED, problem)
+        if had:
+            self._changed()
+
+    def _forget(self) -> None:
         self._dialer.forget()
         self._registrations.clear()
         self._greeted = self._said_who = False
+
+    def _is_lost(self, problem: str, *, refused: bool) -> None:
+        had = self.registered
+        self._forget()
         if problem != self.problem or had:
             log.event("relay.lost", relay=self.relay.endpoint, reason=problem)
         self._becomes("refused" if refused else "connecting", problem)
@@ -266,6 +289,14 @@ class RelayClient:
                 while not self._greeted:
                     self._heard(tls, await lines.next())
                 limit.reschedule(None)
+            if self.need is not None:
+                asking = self.need.run(
+                    lambda message: self._say(tls, message),
+                    register=lambda: self._is_needed(tls),
+                    withdraw=self._is_not_needed,
+                    end=tls.close_soon,
+                )
+                self._connected.start(asking, "need")
             await self._listen(tls, lines)
         finally:
             self._tls = None
@@ -305,7 +336,10 @@ class RelayClient:
             case Welcome():
                 self._greeted = True
                 self.saw, self.contact = message.saw, message.contact
-                self._register(tls)
+                if self.need is not None:
+                    self.need.begin(message.saw)
+                if self.need is None or self.need.registers:
+                    self._is_needed(tls)
             case Registered(number, name) if (one := self._registrations.get(number)) is not None:
                 if name != one.name:
                     raise PeerError("the relay registered another name")
@@ -339,6 +373,8 @@ class RelayClient:
     # Registrations.
 
     def _register(self, tls: TlsStream) -> None:
+        if self.need is not None and not self.need.registers:
+            return
         wanted = {handle_of(one.prover): one for one in self._wanted()}
         gone = [number for number, one in self._registrations.items() if not one.is_still(wanted.get(one.name))]
         for number in gone:
@@ -352,15 +388,29 @@ class RelayClient:
                 proof = prove_registration(one.prover, tls.exporter(NODE))
                 register = Register(number, one.kind, proof, instance=one.instance, legacy=one.legacy)
                 self._say(tls, register)
-        if not wanted:
+        if not wanted and self.state != _NOT_NEEDED:
             self._becomes("registered")
         if gone:
             self._changed()
 
+    def _is_needed(self, tls: TlsStream) -> None:
+        """Be registered, and have others told."""
+        if self.state == _NOT_NEEDED:
+            self._becomes("registered" if self.registered else "connecting")
+            self._changed()
+        self._register(tls)
+
+    def _is_not_needed(self) -> None:
+        """Have nobody told any more, and those who came by it go another way."""
+        if self.state not in ("draining", _NOT_NEEDED):
+            self._becomes(_NOT_NEEDED)
+            self._changed()
+            self._drains(self.relay.endpoint)
+
     def _is_registered(self, tls: TlsStream, one: _Registration) -> None:
         one.registered = True
         self._connected.start(self._test(tls, one), "test")
-        if self.state != "draining":
+        if self.state not in ("draining", _NOT_NEEDED):
             if self.state != "registered":
                 log.event("relay.registered", relay=self.relay.endpoint)
             self._becomes("registered")
@@ -466,6 +516,7 @@ class RelayClient:
         self._joined(Joined(stream, claimed, one.service, one.joined_as, self.relay.endpoint, seen))
 
 
+_NOT_NEEDED = "not needed"
 _NOT_THERE = (
     "no relay of this key hash answers there: its line may be of another node, [Relay] enabled = yes may be missing "
     "there, or one of the two clocks is days off"

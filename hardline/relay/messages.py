@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 from hardline.errors import PeerError
 from hardline.proof import Proof
+from hardline.routes import HTTPS, LOWEST_TOLD
 from hardline.session.hello import parse_object
 from hardline.session.messages import read, write
 
@@ -161,6 +162,21 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class Dialback:
+    """The node wants to be dialled at `port`, by a connection that begins with `HARDLINE-PROBE id`."""
+
+    port: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """It is, or it was not worth it: that is not told."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """The relay ends in so many seconds."""
 
@@ -175,7 +191,20 @@ class Bye:
 
 
 Message: TypeAlias = (
-    Hello | Welcome | Register | Registered | Refused | Unregister | Ping | Pong | Invite | Tokens | Drain | Bye
+    Hello
+    | Welcome
+    | Register
+    | Registered
+    | Refused
+    | Unregister
+    | Ping
+    | Pong
+    | Invite
+    | Tokens
+    | Dialback
+    | Dialled
+    | Drain
+    | Bye
 )
 
 
@@ -215,6 +244,11 @@ def parse_go(text: str) -> Go:
     return Go(_n(fields), _text(fields, "from"), _text(fields, "saw"))
 
 
+def may_be_dialled(port: int) -> bool:
+    """Whether a node may ask a relay to dial it there: it must not knock at what a shared address has below."""
+    return port == HTTPS or LOWEST_TOLD <= port <= 65_535
+
+
 def _fields(message: Message) -> tuple[str, object]:
     match message:
         case Hello(node):
@@ -240,6 +274,10 @@ def _fields(message: Message) -> tuple[str, object]:
             return "invite", {"n": number, "token": token} | ({"from": source} if source else {})
         case Tokens(tokens):
             return "tokens", list(tokens)
+        case Dialback(port, id_):
+            return "dialback", {"port": port, "id": id_}
+        case Dialled(id_):
+            return "dialled", {"id": id_}
         case Drain(seconds):
             return "drain", {"seconds": seconds}
         case Bye(why):
@@ -300,6 +338,17 @@ def _invite(fields: Mapping[str, object]) -> Invite:
     return Invite(_n(fields), _token(fields.get("token")), _text(fields, "from"))
 
 
+def _dialback(fields: Mapping[str, object]) -> Dialback:
+    port = _number(fields.get("port"), "port")
+    if not may_be_dialled(port):
+        raise PeerError(f"a port to be dialled that is neither {HTTPS} nor one of {LOWEST_TOLD} to 65535")
+    return Dialback(port, _token(fields.get("id")))
+
+
+def _dialled(fields: Mapping[str, object]) -> Dialled:
+    return Dialled(_token(fields.get("id")))
+
+
 def _drain(fields: Mapping[str, object]) -> Drain:
     return Drain(_number(fields.get("seconds"), "seconds"))
 
@@ -317,6 +366,8 @@ _READ: dict[str, Callable[[Mapping[str, object]], Message]] = {
     "refused": _refused,
     "unregister": _unregister,
     "invite": _invite,
+    "dialback": _dialback,
+    "dialled": _dialled,
     "drain": _drain,
     "bye": _bye,
 }

@@ -23,9 +23,11 @@ from hardline.identity import KeyHash, utc_day
 from hardline.proof import Prover
 from hardline.relay.access import Access
 from hardline.relay.control import Control
+from hardline.relay.dialback import Dialbacks, is_outside
 from hardline.relay.lines import Line, Verb, encode_line
 from hardline.relay.messages import (
     Bye,
+    Dialback,
     Drain,
     Go,
     Hello,
@@ -123,7 +125,7 @@ class Relay:
     """Everything of it but the first bytes of a connection (porter.py).
 
     `me` is who this node is, and what nodes have to know to get in; `at` are endpoints that nodes may tell their
-    visitors; `clock` is seconds since 1970.
+    visitors; `clock` is seconds since 1970; `dials` tells whom a node may have dialled back.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class Relay:
         clock: Callable[[], float],
         contact: str = "",
         at: Callable[[], Sequence[Endpoint]] = tuple,
+        dials: Callable[[str], bool] = is_outside,
     ) -> None:
         self._me, self._name = me, KeyHash.of_certificate(me.certificate)
         self._limits, self._access = limits, access
@@ -148,6 +151,7 @@ class Relay:
         self._registry: Registry[Control] = Registry(limits.registry)
         self._visitors: dict[str, _Visitor] = {}  # by token
         self._parking = Parking()
+        self._dialbacks = Dialbacks(dials)
         self._pairs: dict[str, set[Pair]] = {}  # by name
         self._busy: Counter[str] = Counter()  # visitors and pairs of each name
         self._busy_of: Counter[str] = Counter()  # and of each visitor's source
@@ -211,6 +215,7 @@ class Relay:
     async def aclose(self) -> None:
         """End everything."""
         await self._tasks.aclose()
+        await self._dialbacks.aclose()
         for control in tuple(self._controls):
             control.say(Bye(Leave.DRAIN))
             control.end("the relay is stopping")
@@ -311,6 +316,8 @@ class Relay:
                         self._idle[control] = None
             case Ping(value):
                 control.say(Pong(value))
+            case Dialback():
+                self._dialbacks.asked(control, message)
             case _:
                 pass  # a relay's own words, which mean nothing to one
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hardline.identity import KeyHash, instance_name, utc_day
 from hardline.proof import Prover
@@ -20,6 +21,9 @@ from hardline.relay.handles import make_handle, periods
 from hardline.relay.messages import Kind
 from hardline.routes import MAX_VIA, Endpoint, RelayAddress, Via
 from hardline.tasks import TaskSet, keep_running
+
+if TYPE_CHECKING:
+    from hardline.relay.needed import Need, Reaching
 
 _LOOK_AGAIN = 3600.0  # seconds: handles change once in many days
 
@@ -39,7 +43,7 @@ class RelayUses:
 
     `me` is who this node is, `instance` the secret that tells it from others with the same services; `joined` gets the
     visitors that relays bring; `changed` is called when `via` is another; `proxy` is a web proxy to get to them;
-    `drains` is called with one that is going to stop.
+    `drains` is called with one that is going to stop; by `reaching` those are left that are not needed.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class RelayUses:
         clock: Callable[[], float],
         proxy: Endpoint | None = None,
         drains: Callable[[Endpoint], None] = lambda relay: None,
+        reaching: Reaching | None = None,
     ) -> None:
         self._services, self._instance, self._clock = services, instance, clock
         self._made: dict[tuple[KeyHash, KeyHash, int], Prover] = {}
@@ -73,6 +78,7 @@ class RelayUses:
                     clock=clock,
                     dialer=RelayDialer(*endpoints, proxy=proxy, fallback=proxy_of_environment()),
                     drains=drains,
+                    need=_need(relay.endpoint, reaching),
                 )
             )
             clients[-1].endpoints = endpoints
@@ -88,6 +94,12 @@ class RelayUses:
     def named(self, service: KeyHash) -> tuple[Endpoint, ...]:
         """The relays at which `service` is found by its own name now."""
         return tuple(client.relay.endpoint for client in self.clients if client.is_named(service))
+
+    @property
+    def reached(self) -> tuple[Endpoint, ...]:
+        """Where relays have reached this host when it asked them to."""
+        found = [client.need.reached for client in self.clients if client.need is not None]
+        return tuple(dict.fromkeys(at for at in found if at is not None))
 
     async def run(self) -> None:
         """Be registered everywhere, until cancelled."""
@@ -111,6 +123,12 @@ class RelayUses:
         for client in self.clients:
             client.network_changed()
 
+    def whereabouts_changed(self) -> None:
+        """The world sees this machine elsewhere."""
+        for client in self.clients:
+            if client.need is not None:
+                client.need.whereabouts_changed()
+
     def _wanted(self, relay: RelayAddress) -> list[Wanted]:
         """The names of everything that is offered, at one relay."""
         services, now, at = self._services(), periods(utc_day(self._clock())), relay.key_hash
@@ -128,3 +146,11 @@ class RelayUses:
                 instance = instance_name(self._instance, service.key_hash)
                 wanted.append(Wanted(service.key_hash, service.prover, Kind.NAMED, instance, service.legacy))
         return wanted
+
+
+def _need(relay: Endpoint, reaching: Reaching | None) -> Need | None:
+    if reaching is None:
+        return None
+    from hardline.relay.needed import Need
+
+    return Need(relay, reaching)

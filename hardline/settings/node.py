@@ -121,6 +121,7 @@ class RelaySection:
     """[Relay]: being a relay for others, and being reached by those of others.  Rates in bytes per second."""
 
     use: tuple[RelayAddress, ...] = setting((), list_of(values.relay), many=True)
+    when: str = setting("always", choice("always", "needed"))
     proxy: Endpoint | None = setting(None, values.proxy)
     enabled: bool = setting(False, parse_yes_no)
     ports: tuple[int, ...] = setting((), list_of(number(1, 65_535)), many=True)
@@ -226,6 +227,8 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
             ini.fail("Relay", "ports", f"port {port} is used already, expected others than localport and p2pport")
     if not settings.relay.enabled and (settings.relay.allow or settings.relay.ports):
         ini.notes.append("[Relay] allow and ports have no effect without enabled = yes")
+    if settings.relay.when != "always" and not settings.relay.use:
+        ini.notes.append("[Relay] when has no effect without use")
     if settings.relay.enabled and not settings.relay.allow:
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
 

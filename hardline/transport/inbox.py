@@ -69,6 +69,13 @@ class Inbox:
         """All that is queued, which stays there."""
         return b"".join(self._chunks or ())
 
+    def skip(self, count: int) -> None:
+        """Take the first `count` bytes of what is queued, without waiting."""
+        left = self.waiting[count:]
+        taken, self.size = self.size - len(left), len(left)
+        self._chunks = deque([left]) if left else None
+        self._taken(taken)
+
     def drain(self) -> bytes:
         """Take all that is queued, without waiting and without telling `taken`: the source changes hands."""
         everything = b"".join(self._chunks or ())

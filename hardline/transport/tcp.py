@@ -107,6 +107,10 @@ class TcpStream(asyncio.BufferedProtocol):
         """It was received, in another way."""
         self._inbox.drain()
 
+    def skip(self, count: int) -> None:
+        """The first `count` bytes of what is `heard` were received; what is behind them was not."""
+        self._inbox.skip(count)
+
     async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
         """As ByteStream.receive."""
         return await self._inbox.receive(max_bytes)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.reach.world import World, path, settings
+from tests.reach.world import World, is_published, path, settings
 from tests.support import needs
 from tests.support.node import Node
 from tests.support.programs import curl, running_origin
 from tests.support.waiting import wait_until
-from tests.upnp.home import Box
+from tests.upnp.home import LAN_6, PUBLIC, Box
 
 pytestmark = [
     pytest.mark.netns,
@@ -232,3 +232,65 @@ def test_a_slow_relay_cuts_nothing_and_one_at_two_ports_is_one(world: World, tmp
             for size in (100_000, 200_000):
                 answer = curl(visitor.url_of(label, f"bytes/{size}"), at=world.guest, limit=60)
                 assert (answer.code, answer.status) == (0, 200), host.log[-2000:] + visitor.log[-2000:]
+
+
+@contextlib.contextmanager
+def relay_if_needed(world: World, directory: Path) -> Iterator[tuple[Node, Node, Node, str]]:
+    """A relay elsewhere, a host that uses it when it must, a visitor, and the label of the host's site."""
+    with relay_in(world, directory / "relay") as (box, relay, use), running_origin(world.host) as origin:
+        # By dialling a neighbour a relay would prove nothing.
+        box.ip(f"route replace {PUBLIC} via {PUBLIC} dev eth0 onlink")
+        host = Node(directory / "host", at=world.host, settings=settings(more=f"[Relay]\nuse = {use}\nwhen = needed\n"))
+        visitor = Node(directory / "visitor", at=world.guest, settings=settings())
+        host.share("site", origin.port)
+        with host, visitor:
+            yield relay, host, visitor, host.label("site")
+
+
+def is_not_needed(host: Node, limit: float) -> None:
+    """Its relay has reached it, and it tells where."""
+
+    def said() -> bool:
+        return [one["state"] for one in host.status()["relays"]["used"]] == ["not needed"]
+
+    wait_until(said, f"the host was reached directly:\n{host.log[-3000:]}", limit, every=0.2)
+    told = {"endpoint": f"{PUBLIC}:7008", "by": "a relay that was asked to dial here"}
+    assert told in host.status()["outside"]["endpoints"]
+    assert "not needed" in host.hardline("relay").stdout
+
+
+def directly(world: World, visitor: Node, label: str) -> bool:
+    """Whether a visit, which must not fail, went directly."""
+    answer = curl(visitor.url_of(label), at=world.guest)
+    assert (answer.status, answer.text) == (200, "hello from the origin\n"), visitor.log[-3000:]
+    if path(visitor, label)[2] != f"{PUBLIC}:7008":
+        return False
+    return "DIRECT" in [session["kind"] for session in visitor.sessions("visiting")]
+
+
+def test_a_relay_that_is_not_needed_finds_out_that_a_port_is_forwarded(world: World, tmp_path: Path) -> None:
+    world.forward(7008)
+    with relay_if_needed(world, tmp_path) as (relay, host, visitor, label):
+        is_not_needed(host, 20)
+        is_published(host, "site", f"{PUBLIC}:7008")
+        assert directly(world, visitor, label)
+        assert path(visitor, label)[:2] == ("DIRECT", "DHT")
+        served = relay.status()["relays"]["served"]
+        assert (served["nodes"], served["names"], served["passed"]) == (0, 0, 0)
+        assert "relay.registered" not in host.log
+
+
+@pytest.mark.slow
+def test_a_relay_that_is_needed_no_more_is_left_and_visitors_come_directly(world: World, tmp_path: Path) -> None:
+    with relay_if_needed(world, tmp_path) as (_, host, visitor, label):
+        is_told(host)
+        wait_until(lambda: "relays=1" in host.log, "the record names the relay")
+        assert curl(visitor.url_of(label), at=world.guest).status == 200, visitor.log
+        assert path(visitor, label) == ("RELAY", "DHT", f"{RELAY}:7008")
+        world.forward(7008)
+        # After a change the host asks once more, a minute after the last time at the earliest.
+        world.host.ip(f"addr add {LAN_6}77/64 dev eth0")
+        is_not_needed(host, 100)
+        is_published(host, "site", f"{PUBLIC}:7008")
+        # Who remembers the relay may still come by it, and hears of the new address there.
+        wait_until(lambda: directly(world, visitor, label), f"visits are direct:\n{visitor.log[-3000:]}", every=0.2)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Callable
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, ParamSpec
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -15,6 +17,7 @@ from hardline.identity import KeyHash
 from hardline.proof import Prover
 from hardline.relay.access import Access
 from hardline.relay.client import Joined, RelayClient, Wanted
+from hardline.relay.expected import Expected
 from hardline.relay.handles import handle_of, make_handle
 from hardline.relay.page import page
 from hardline.relay.porter import Porter
@@ -29,8 +32,20 @@ from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 
+P = ParamSpec("P")
+
 NOW = 20_778 * 86_400.0
 OWN_NAME = "0123456789012345678901234567890123456789"  # of a service that the relay's own node has
+
+
+def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """A test that awaits."""
+
+    @functools.wraps(test)
+    def whole(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 100))
+
+    return whole
 
 
 def prover() -> Prover:
@@ -55,11 +70,13 @@ class RunningRelay:
         self.me = prover()
         self.relay = Relay(self.me, limits, access, clock=lambda: NOW, contact="ann@relay.example")
         self.own: asyncio.Queue[TcpStream] = asyncio.Queue()
+        self.expected = Expected(most=most, of_a_source=most, timeout=timeout)
         self.porter = Porter(
             self.relay,
             self.own.put_nowait,
             lambda name: name == OWN_NAME,
             lambda: page("ann@relay.example"),
+            self.expected,
             most=most,
             of_a_source=most,
             timeout=timeout,

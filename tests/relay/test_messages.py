@@ -13,6 +13,8 @@ from hardline.proof import Proof
 from hardline.relay.messages import (
     MOST,
     Bye,
+    Dialback,
+    Dialled,
     Drain,
     Hello,
     Invite,
@@ -51,6 +53,8 @@ MESSAGE = st.one_of(
     st.builds(Pong, NUMBER),
     st.builds(Invite, NUMBER, TOKEN, TEXT),
     st.builds(Tokens, st.lists(TOKEN, max_size=3).map(tuple)),
+    st.builds(Dialback, st.integers(1024, 65_535) | st.just(443), TOKEN),
+    st.builds(Dialled, TOKEN),
     st.builds(Drain, NUMBER),
     st.builds(Bye, st.sampled_from(Leave)),
 )

@@ -21,7 +21,15 @@ TOKEN = "00" * 16
 
 
 @pytest.mark.parametrize(
-    ("verb", "rest"), [(Verb.JOIN, TOKEN), (Verb.PARK, TOKEN), (Verb.OK, "203.0.113.7:51234"), (Verb.NO, "gone")]
+    ("verb", "rest"),
+    [
+        (Verb.JOIN, TOKEN),
+        (Verb.PARK, TOKEN),
+        (Verb.PROBE, TOKEN),
+        (Verb.REVERSE, "00" * 20),
+        (Verb.OK, "203.0.113.7:51234"),
+        (Verb.NO, "gone"),
+    ],
 )
 def test_a_line_is_known_at_its_end_and_leaves_what_is_behind_it(verb, rest):
     said = encode_line(verb, rest)

@@ -457,7 +457,7 @@ def test_ten_thousand_silent_connections_are_held_within_bounds() -> None:
             ]
             visitor = await host.visit(relay.endpoint)
             assert await echoed(visitor, b"hello") == b"hello"
-            assert len(relay.porter._newcomers._here) <= 64
+            assert len(relay.porter._coming) <= 64
             for one in silent:
                 one.close()
             await visitor.aclose()
@@ -604,7 +604,7 @@ def test_when_all_have_gone_nothing_is_left_of_them() -> None:
                 assert Pipes.of_this_loop()._open <= 16, round_
             assert not relay.relay._visitors
             assert not relay.relay._busy
-            assert not relay.porter._pieces
+            assert not len(relay.porter._coming)
         await asyncio.sleep(0.1)
         assert descriptors() <= before + 2  # the loop's own
         assert Pipes.of_this_loop()._open == 0

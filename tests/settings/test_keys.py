@@ -395,6 +395,16 @@ def test_a_service_file_has_no_sections_of_the_daemon():
     assert "no section [Relay]" in mistake("[Service]", "service = a", "[Relay]").message
 
 
+def test_when_a_relay_is_needed_is_said_in_a_word():
+    use = f"[Relay]\nuse = relay.example:443#{'ab' * 20}\n"
+    assert parse_node(use, "").relay.when == "always"
+    assert parse_node(f"{use}when = needed\n", "").relay.when == "needed"
+    assert parse_node(f"{use}when = needed\n", "").notes == ()
+    assert parse_node("[Relay]\nwhen = needed\n", "").notes == ("[Relay] when has no effect without use",)
+    with pytest.raises(ConfigError, match="when"):
+        parse_node(f"{use}when = sometimes\n", "")
+
+
 @pytest.mark.parametrize(("stream", "session", "process"), [("4MB", "2MB", "3MB"), ("1MB", "4MB", "3MB")])
 def test_windows_lie_within_each_other(stream, session, process):
     lines = ["[Session]", f"stream_window = {stream}", f"session_window = {session}", f"process_window = {process}"]
