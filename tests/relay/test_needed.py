@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
-from hardline.relay.allowance import Allowance
 
+from hardline.allowance import Allowance
 from hardline.errors import ConnectionLost
 from hardline.relay.dialback import is_outside
 from hardline.relay.expected import Expected
