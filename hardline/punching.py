@@ -56,7 +56,7 @@ class Punching:
         self,
         stream: Stream,
         local: Endpoint,
-        wanted: Callable[[], bool],
+        wanted: Callable[[frozenset[str]], bool],
         take: Callable[[TcpStream, str], Awaitable[bool]],
         over: Callable[[str], None],
     ) -> None:

@@ -33,12 +33,13 @@ MOST_AT_ONCE = 2  # tries of this visitor
 class Wish:
     """What is to come of the tries of one session, whose connection to the relay begins at `local`.
 
-    `wanted` says whether there is to be one now; `take` makes a session with what connected, by the name that is said
-    there, and says whether it is a better path; `over` is called after each try, with why nothing came of it, or "".
+    `wanted` says whether there is to be one now, and gets the addresses at which both sides are seen; `take` makes a
+    session with what connected, by the name that is said there, and says whether it is a better path; `over` is called
+    after each try, with why nothing came of it, or "".
     """
 
     local: Endpoint
-    wanted: Callable[[], bool]
+    wanted: Callable[[frozenset[str]], bool]
     take: Callable[[TcpStream, str], Awaitable[bool]]
     over: Callable[[str], None]
 
@@ -89,7 +90,8 @@ class VisitorPunches:
 
     async def _answer(self, talk: Talk, theirs: Punch, wish: Wish) -> str:
         """Take part in a try, and say why nothing came of it, "" if something did."""
-        if not wish.wanted() or self._under_way >= MOST_AT_ONCE:
+        seen = frozenset(one.host for one in (*theirs.at, *((theirs.you,) if theirs.you else ())))
+        if not wish.wanted(seen) or self._under_way >= MOST_AT_ONCE:
             await talk.say(Stop(theirs.number, Why.OFF))
             return "punching: not now"
         self._under_way += 1

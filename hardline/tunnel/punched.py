@@ -11,12 +11,13 @@ Source: docs/PROTOCOL.md, section 10.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from hardline import log
 from hardline.errors import ConnectionLost, HardlineError
-from hardline.identity import Label
+from hardline.identity import KeyHash, Label
 from hardline.routes import Attempt, Candidate, Endpoint, FoundBy, Handle, PathKind, Trust
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream
@@ -28,6 +29,7 @@ from hardline.tunnel.upgrade import HELLO_WITHIN, Upgrades, is_used
 
 FOUND_BY = "punching"
 HOST_BEGINS_WITHIN = 15.0  # seconds; one that does not, does not punch
+_REMEMBERED = 256
 LOOKS = 60.0  # seconds, at most, until it is looked again whether a session is used, and there
 
 
@@ -38,7 +40,7 @@ class Punches(Protocol):
         self,
         stream: Stream,
         local: Endpoint,
-        wanted: Callable[[], bool],
+        wanted: Callable[[frozenset[str]], bool],
         take: Callable[[TcpStream, str], Awaitable[bool]],
         over: Callable[[str], None],
     ) -> None:
@@ -57,6 +59,7 @@ class PunchedPaths:
     ) -> None:
         self._punches, self._dialer, self._upgrades, self._begin = punches, dialer, upgrades, begin
         self._trying: dict[Link, Rounds] = {}
+        self._seen: OrderedDict[KeyHash, frozenset[str]] = OrderedDict()  # at which addresses, in the last try
 
     def next_try(self, link: Link) -> float | None:
         """When the next round begins, by the loop; None where none will."""
@@ -66,8 +69,9 @@ class PunchedPaths:
     def controlled(self, link: Link, path: Path, stream: Stream) -> None:
         """The host of `path`, which goes by a relay, has opened its control stream."""
 
-        def wanted() -> bool:
+        def wanted(seen: frozenset[str]) -> bool:
             now = asyncio.get_running_loop().time()
+            self._are_seen(link.label.key_hash, seen)
             return link.goes_by_relay() and self._upgrades.rests_until(link.label.key_hash) <= now
 
         def over(why: str) -> None:
@@ -75,6 +79,15 @@ class PunchedPaths:
             path.punched.settle()
 
         self._punches(stream, path.route.local, wanted, lambda tcp, name: self._take(link, tcp, name), over)
+
+    def _are_seen(self, key_hash: KeyHash, seen: frozenset[str]) -> None:
+        """A router that has another address than in the last try is another one: what was bad may be good now."""
+        before = self._seen.pop(key_hash, seen)
+        self._seen[key_hash] = seen
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        if before != seen:
+            self._upgrades.forgive(key_hash)
 
     async def keep_trying(self, link: Link) -> None:
         """As long as `link` goes by a relay, and the host punches.  One of these for a link is enough."""

@@ -61,6 +61,10 @@ class Upgrades:
         trouble = self._troubles.get(key_hash)
         return trouble.until if trouble is not None else 0.0
 
+    def forgive(self, key_hash: KeyHash) -> None:
+        """How paths to it ended says nothing of those to come."""
+        self._troubles.pop(key_hash, None)
+
     async def network_changes(self, *, within: float) -> bool:
         """Wait for that, so many seconds at most; whether it did."""
         try:

@@ -94,16 +94,16 @@ class Three:
 
 
 @contextlib.contextmanager
-def three(lab: Lab, directory: Path) -> Iterator[Three]:
-    """A relay on p, a host on a that is registered there, a visitor on b."""
+def three(lab: Lab, directory: Path, visitor_has: str = "") -> Iterator[Three]:
+    """A relay on p, a host on a that is registered there, a visitor on b with these settings besides."""
     relay = Node(
         directory / "relay", at=lab.p, settings=settings(dht=False, more="[Relay]\nenabled = yes\nallow = *\n")
     )
     with relay, running_origin(lab.a) as origin:
         use = f"11.22.33.10:7008#{relay.status()['node']['key_hash']}"
-        more = settings(dht=False, more=f"[Relay]\nuse = {use} named\n")
-        host = Node(directory / "host", at=lab.a, settings=more)
-        visitor = Node(directory / "visitor", at=lab.b, settings=more)
+        more = f"[Relay]\nuse = {use} named\n"
+        host = Node(directory / "host", at=lab.a, settings=settings(dht=False, more=more))
+        visitor = Node(directory / "visitor", at=lab.b, settings=settings(dht=False, more=more + visitor_has))
         host.share("site", origin.port)
         with host, visitor:
             wait_until(
