@@ -188,6 +188,12 @@ class Relaying:
         """By which relays a service is reached now."""
         return self._uses.via(service) if self._uses is not None else ()
 
+    @property
+    def nat(self) -> str | None:
+        """What kind of router is before this node, for people; None where relays have not shown it."""
+        found = self._uses.nat if self._uses is not None else None
+        return None if found is None else found.value
+
     def named(self, service: KeyHash) -> tuple[Endpoint, ...]:
         """The relays at which a service is found by its own name now."""
         return self._uses.named(service) if self._uses is not None else ()

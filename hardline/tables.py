@@ -24,6 +24,8 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"  dht       {_dht(status['outside']['dht'])}"
     for relay in status["relays"]["used"]:
         yield f"  relay     {_relay_used(relay)}"
+    if status["relays"]["nat"]:
+        yield f"  router    {status['relays']['nat']}"
     if status["relays"]["served"]:
         yield f"  serves    {_relay_served(status['relays']['served'])}"
     for note in status["notes"]:
@@ -72,6 +74,8 @@ def relay_lines(status: dict[str, Any]) -> Iterator[str]:
             yield f"    its owner has to write  allow = {node['key_hash']}"
         if relay["contact"]:
             yield f"    its owner: {plain(relay['contact'])}"
+    if relays["nat"]:
+        yield f"the router before this computer: {relays['nat']}"
 
 
 def offer_lines(offers: list[dict[str, Any]]) -> Iterator[str]:

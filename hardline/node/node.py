@@ -468,7 +468,9 @@ class Node:
                 p2p=tuple(map(str, (*self._listener.endpoints, *self._relays.endpoints))),
             ),
             outside=rows.outside(self._reach.describe(), self._relays.used()),
-            relays=rows.relays(self._relays.used(), self._relays.served(), self._relays.passed_this_month),
+            relays=rows.relays(
+                self._relays.used(), self._relays.nat, self._relays.served(), self._relays.passed_this_month
+            ),
             services=await self._service_states(),
             sessions=(
                 *(rows.visiting(path, now, self._visitor.next_look(path.label)) for path in self._visitor.paths),

@@ -129,8 +129,9 @@ def outside(way: WayHere, used: Sequence[UsedRelay] = ()) -> Outside:
     return Outside(state, sentence, told, reached, way.only_here, advice, way.upnp, way.dht)
 
 
-def relays(used: Iterable[UsedRelay], served: RelayState | None, this_month: int) -> Relays:
-    """The relays that this node uses, and the one that it is, which has passed so many bytes `this_month`."""
+def relays(used: Iterable[UsedRelay], nat: str | None, served: RelayState | None, this_month: int) -> Relays:
+    """The relays that this node uses, what kind of router they see, and the one that it is, which has passed so many
+    bytes `this_month`."""
     return Relays(
         used=tuple(
             RelayUsed(
@@ -146,6 +147,7 @@ def relays(used: Iterable[UsedRelay], served: RelayState | None, this_month: int
             )
             for one in used
         ),
+        nat=nat,
         served=None if served is None else RelayServed(**asdict(served), this_month=this_month),
     )
 

@@ -83,9 +83,10 @@ class RelayServed:
 
 @dataclass(frozen=True, slots=True)
 class Relays:
-    """The relays that this node uses, and the one that it is."""
+    """The relays that this node uses, what kind of router they see before it, and the relay that it is."""
 
     used: tuple[RelayUsed, ...]
+    nat: str | None
     served: RelayServed | None
 
 

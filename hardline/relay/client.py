@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hardline import log
-from hardline.allowance import Allowance
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.identity import KeyHash, utc_day
 from hardline.proof import Prover
 from hardline.relay.dial import RelayDialer
+from hardline.relay.greeting import Heard, greet
 from hardline.relay.handles import handle_of
 from hardline.relay.lines import Line, Verb, encode_line, read_line
 from hardline.relay.messages import (
@@ -42,13 +42,11 @@ from hardline.relay.messages import (
     Welcome,
     Why,
     encode,
-    parse,
     parse_go,
 )
 from hardline.relay.opening import CONTROL
 from hardline.relay.proofs import NODE, prove_registration
 from hardline.routes import Endpoint, RelayAddress
-from hardline.session.messages import Lines
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
@@ -62,7 +60,6 @@ CONNECT_WITHIN = 5.0  # seconds from the first packet to the relay's welcome
 PING_AFTER, PONG_WITHIN = 20.0, 3.0  # seconds of silence, ± 10 %; and for the answer
 JOIN_WITHIN = 10.0  # seconds that an invite is good for
 MAX_PARKED = 4  # joins that are ready, whatever a relay wants
-MAX_LINES = 20_000, 5_000  # that a relay may say at once, and in a second: strangers can make it send invites
 MAX_UNREAD = 1024  # lines for a relay that does not read
 PARKED_IDLE = 20  # seconds after which the kernel keeps one alive: routers forget after 30
 MAX_JOINS = 64  # under way at once
@@ -142,10 +139,11 @@ class RelayClient:
         clock: Callable[[], float],
         dialer: RelayDialer | None = None,
         drains: Callable[[Endpoint], None] = lambda relay: None,
+        greets: Callable[[], None] = lambda: None,
         need: Need | None = None,
     ) -> None:
         self.relay, self.need = relay, need
-        self._drains = drains
+        self._drains, self._greets = drains, greets
         self._dialer = dialer or RelayDialer(relay.endpoint)
         self.endpoints: tuple[Endpoint, ...] = (relay.endpoint,)  # that visitors are told
         self._me, self._wanted, self._joined, self._changed = me, wanted, joined, changed
@@ -165,6 +163,7 @@ class RelayClient:
         self.problem = ""
         self.since = self._clock()
         self.saw = ""
+        self.local: Endpoint | None = None  # where the connection begins here; None for none, or a proxy's
         self.contact = ""
 
     def name_of(self, service: KeyHash) -> str:
@@ -179,6 +178,11 @@ class RelayClient:
         if self.state != "registered":
             return []
         return [one for one in self._registrations.values() if one.tested and one.service == service]
+
+    @property
+    def seen(self) -> Endpoint | None:
+        """Where the relay sees this node now, by its own word."""
+        return _address(self.saw) if self._greeted else None
 
     @property
     def registered(self) -> int:
@@ -273,21 +277,12 @@ class RelayClient:
         try:
             async with asyncio.timeout(CONNECT_WITHIN) as limit:
                 stream = await self._dialer.connect()
-                code = self.relay.key_hash.rolling(utc_day(self._clock()))
-                over = TlsStream.over(
-                    stream, self._context, code, target=self.relay.key_hash, protocol=CONTROL.encode()
-                )
-                try:
-                    self._tls = tls = await over
-                except PeerError as failure:
-                    raise PeerError(
-                        _NOT_THERE if failure.message.endswith("not offered there") else str(failure)
-                    ) from None
+                local = stream.local if self._dialer.through is None else None
+                self._tls, lines, welcome = await greet(stream, self.relay.key_hash, self._clock())
+                tls = self._tls
                 tls.keep_alive()
-                self._say(tls, Hello())
-                lines = _Lines(tls)
-                while not self._greeted:
-                    self._heard(tls, await lines.next())
+                self.local = local
+                self._heard(tls, welcome)
                 limit.reschedule(None)
             if self.need is not None:
                 asking = self.need.run(
@@ -299,13 +294,13 @@ class RelayClient:
                 self._connected.start(asking, "need")
             await self._listen(tls, lines)
         finally:
-            self._tls = None
+            self._tls = self.local = None
             if tls is not None:
                 tls.abort()
             await self._connected.aclose()
             self._parked.clear()
 
-    async def _listen(self, tls: TlsStream, lines: _Lines) -> None:
+    async def _listen(self, tls: TlsStream, lines: Heard) -> None:
         asked = 0
         while True:
             try:
@@ -336,6 +331,7 @@ class RelayClient:
             case Welcome():
                 self._greeted = True
                 self.saw, self.contact = message.saw, message.contact
+                self._greets()
                 if self.need is not None:
                     self.need.begin(message.saw)
                 if self.need is None or self.need.registers:
@@ -517,10 +513,6 @@ class RelayClient:
 
 
 _NOT_NEEDED = "not needed"
-_NOT_THERE = (
-    "no relay of this key hash answers there: its line may be of another node, [Relay] enabled = yes may be missing "
-    "there, or one of the two clocks is days off"
-)
 
 
 class _Later(HardlineError):
@@ -529,25 +521,6 @@ class _Later(HardlineError):
     def __init__(self, message: str, wait: float) -> None:
         super().__init__(message)
         self.wait = wait
-
-
-class _Lines:
-    """The lines of a control connection, one after the other."""
-
-    def __init__(self, tls: TlsStream) -> None:
-        self._tls, self._said, self._lines = tls, Allowance(*MAX_LINES), Lines()
-
-    async def next(self) -> Message | None:
-        """The next one; None for one that is not known.  Raises PeerError, ConnectionLost.  Safe to cancel."""
-        while True:
-            if (line := self._lines.next()) is not None:
-                if not self._said.take("", asyncio.get_running_loop().time()):
-                    raise PeerError("the relay says more than there is to say")
-                return parse(line)
-            data = await self._tls.receive()
-            if not data:
-                raise ConnectionLost("the relay ended the connection")
-            self._lines.feed(data)
 
 
 async def _first_line(stream: TcpStream) -> Line:

@@ -19,6 +19,8 @@ from hardline.relay.client import Joined, RelayClient, Wanted
 from hardline.relay.dial import RelayDialer, proxy_of_environment
 from hardline.relay.handles import make_handle, periods
 from hardline.relay.messages import Kind
+from hardline.relay.nat import Nat
+from hardline.relay.router import RouterWatch
 from hardline.routes import MAX_VIA, Endpoint, RelayAddress, Via
 from hardline.tasks import TaskSet, keep_running
 
@@ -62,6 +64,7 @@ class RelayUses:
     ) -> None:
         self._services, self._instance, self._clock = services, instance, clock
         self._made: dict[tuple[KeyHash, KeyHash, int], Prover] = {}
+        self._router = RouterWatch(lambda: self.clients, clock)
         clients = list[RelayClient]()
         # One relay may be reached at several endpoints; it is one, or they would replace each other there.
         for key_hash in dict.fromkeys(relay.key_hash for relay in relays):
@@ -78,11 +81,12 @@ class RelayUses:
                     clock=clock,
                     dialer=RelayDialer(*endpoints, proxy=proxy, fallback=proxy_of_environment()),
                     drains=drains,
+                    greets=self._router.greeted,
                     need=_need(relay.endpoint, reaching),
                 )
             )
             clients[-1].endpoints = endpoints
-        self.clients = tuple(clients)
+        self.clients: tuple[RelayClient, ...] = tuple(clients)
 
     def via(self, service: KeyHash) -> tuple[Via, ...]:
         """By which relays `service` is reached now, most wanted first."""
@@ -96,6 +100,11 @@ class RelayUses:
         return tuple(client.relay.endpoint for client in self.clients if client.is_named(service))
 
     @property
+    def nat(self) -> Nat | None:
+        """What kind of router is before this node; None where that is not known yet."""
+        return self._router.nat
+
+    @property
     def reached(self) -> tuple[Endpoint, ...]:
         """Where relays have reached this host when it asked them to."""
         found = [client.need.reached for client in self.clients if client.need is not None]
@@ -107,6 +116,7 @@ class RelayUses:
         try:
             for client in self.clients:
                 tasks.start(keep_running(client.run, f"relay.{client.relay.endpoint}"), "run")
+            tasks.start(keep_running(self._router.run, "router"), "router")
             while True:
                 await asyncio.sleep(_LOOK_AGAIN)
                 self.services_changed()
