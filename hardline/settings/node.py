@@ -123,6 +123,7 @@ class RelaySection:
     use: tuple[RelayAddress, ...] = setting((), list_of(values.relay), many=True)
     when: str = setting("always", choice("always", "needed"))
     proxy: Endpoint | None = setting(None, values.proxy)
+    punch: bool = setting(True, parse_yes_no)
     enabled: bool = setting(False, parse_yes_no)
     ports: tuple[int, ...] = setting((), list_of(number(1, 65_535)), many=True)
     allow: tuple[KeyHash | None, ...] = setting((), list_of(values.node), many=True)
