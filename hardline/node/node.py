@@ -43,10 +43,8 @@ from hardline.node.offering import Offering
 from hardline.node.snapshot import Itself, ServiceState, Snapshot, to_object
 from hardline.peers.remembered import Remembered
 from hardline.places import Places
-from hardline.punching import Punching
 from hardline.reach import Reach
 from hardline.reachparts import ReachParts
-from hardline.relay.lines import Verb
 from hardline.relaying import Relaying
 from hardline.routes import Endpoint, Finder
 from hardline.session.session import Session, SessionLimits
@@ -64,6 +62,7 @@ from hardline.tunnel.visitor import Visitor
 
 if TYPE_CHECKING:
     from hardline.punch.hosting import Punched
+    from hardline.punching import Punching
     from hardline.relay.client import Joined
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
@@ -100,6 +99,7 @@ class Node:
         self._visitor: Visitor | None = None
         self._door: Door | None = None
         self._relaying: Relaying | None = None
+        self._punching: Punching | None = None
         self._door_listener: Listener | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
@@ -233,12 +233,8 @@ class Node:
             control=self._is_controlled,
             changed=self.changes.tell,
         )
-        self._punching = Punching(
-            lambda: sorted(self._addresses),
-            self._open_to_all,
-            self._punched,
-            lambda name, take, seconds: self._relays.expected.expect(Verb.REVERSE, name, take, seconds),
-        )
+        if self._settings.relay.punch:
+            self._open_punching()
         self._relaying = relaying = Relaying(
             self._settings.relay,
             self._identity,
@@ -258,12 +254,24 @@ class Node:
             clock=time.time,
         )
         await self._serve()
-        self._closers += [self._host.aclose, relaying.aclose, self._punching.aclose]
+        self._closers += [self._host.aclose, relaying.aclose]
         self._listener = await Listener.open(self._bind, self._settings.node.p2pport, relaying.accepted, what="p2pport")
         self._closers.append(self._listener.aclose)
         await relaying.open(self._bind)
         log.event("p2p.listening", at=" ".join(map(str, self._listener.endpoints)))
         self._closers.append(self._reach.aclose)
+
+    def _open_punching(self) -> None:
+        from hardline.punching import Punching
+        from hardline.relay.lines import Verb
+
+        self._punching = Punching(
+            lambda: sorted(self._addresses),
+            self._open_to_all,
+            self._punched,
+            lambda name, take, seconds: self._relays.expected.expect(Verb.REVERSE, name, take, seconds),
+        )
+        self._closers.append(self._punching.aclose)
 
     async def _open_finders(self) -> None:
         assert self._listener is not None, "it is opened first"
@@ -319,7 +327,7 @@ class Node:
             self._remembered,
             visitor_limits(settings, limits),
             nearby=nearby,
-            punches=self._punching.visits,
+            punches=self._punching.visits if self._punching is not None else None,
             changed=self.changes.tell,
         )
         self._closers.append(visitor.aclose)
@@ -424,7 +432,7 @@ class Node:
 
     def _is_controlled(self, session: Session, arrival: Arrival) -> None:
         """A visitor whom a relay brought takes a control stream."""
-        if arrival.only is not None and arrival.saw is not None:
+        if self._punching is not None and arrival.only is not None and arrival.saw is not None:
             self._punching.hosts(session, arrival.only, arrival.tcp.local, arrival.saw, arrival.source)
 
     def _open_to_all(self) -> list[Endpoint]:

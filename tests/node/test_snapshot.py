@@ -47,6 +47,7 @@ def whole() -> Snapshot:
         outside=Outside("local", "here only", told, (), True, None, None, {"used": None}),
         relays=Relays(
             (RelayUsed("relay.example:7008", "cd", "registered", None, 5.0, 2, 1, None, None),),
+            "worth punching",
             RelayServed(1, 2, 3, 4, 2, 5, {"pairs": 1}, False, False, 6),
         ),
         services=(SERVICE,),

@@ -488,3 +488,8 @@ def test_changed_keys_are_named_as_they_are_written():
     now = parse_node("[LAN]\nmdns = no\n[Log]\nlevel = debug\n", "a")
     assert changed_keys(before, now) == ["[Node] localport", "[LAN] mdns", "[Log] level"]
     assert changed_keys(now, now) == []
+
+
+def test_who_takes_part_in_punching_is_his_own_to_say():
+    assert parse_node("", "").relay.punch
+    assert not parse_node("[Relay]\npunch = no\n", "").relay.punch
