@@ -16,9 +16,11 @@ import time
 import uvloop
 
 from hardline.proof import Prover
-from hardline.relay.client import Joined, RelayClient, Wanted
+from hardline.relay.client import RelayClient
 from hardline.relay.clienthello import read_client_hello
 from hardline.relay.handles import handle_of, make_handle
+from hardline.relay.joins import Joined
+from hardline.relay.wanted import Wanted
 from hardline.routes import RelayAddress
 from hardline.signatures import signing_key
 from hardline.tasks import TaskSet

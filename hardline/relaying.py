@@ -32,8 +32,8 @@ from hardline.transport.tcp import TcpStream
 
 if TYPE_CHECKING:
     from hardline.relay.access import Access
-    from hardline.relay.client import Joined
     from hardline.relay.expected import Expected
+    from hardline.relay.joins import Joined
     from hardline.relay.monthly import Monthly
     from hardline.relay.needed import Reaching
     from hardline.relay.porter import Porter

@@ -63,7 +63,7 @@ from hardline.tunnel.visitor import Visitor
 if TYPE_CHECKING:
     from hardline.punch.hosting import Punched
     from hardline.punching import Punching
-    from hardline.relay.client import Joined
+    from hardline.relay.joins import Joined
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
 PEERS_SHOWN = 50

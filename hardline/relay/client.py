@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hardline import log
@@ -23,13 +22,12 @@ from hardline.proof import Prover
 from hardline.relay.dial import RelayDialer
 from hardline.relay.greeting import Heard, greet
 from hardline.relay.handles import handle_of
-from hardline.relay.lines import Line, Verb, encode_line, read_line
+from hardline.relay.joins import JOIN_WITHIN, Joined, Joins, said_address
 from hardline.relay.messages import (
     Bye,
     Drain,
     Hello,
     Invite,
-    Kind,
     Leave,
     Message,
     Ping,
@@ -42,15 +40,12 @@ from hardline.relay.messages import (
     Welcome,
     Why,
     encode,
-    parse_go,
 )
-from hardline.relay.opening import CONTROL
 from hardline.relay.proofs import NODE, prove_registration
+from hardline.relay.wanted import Registration, Wanted
 from hardline.routes import Endpoint, RelayAddress
 from hardline.tasks import TaskSet
-from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
-from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 
 if TYPE_CHECKING:
@@ -58,66 +53,12 @@ if TYPE_CHECKING:
 
 CONNECT_WITHIN = 5.0  # seconds from the first packet to the relay's welcome
 PING_AFTER, PONG_WITHIN = 20.0, 3.0  # seconds of silence, ± 10 %; and for the answer
-JOIN_WITHIN = 10.0  # seconds that an invite is good for
-MAX_PARKED = 4  # joins that are ready, whatever a relay wants
 MAX_UNREAD = 1024  # lines for a relay that does not read
-PARKED_IDLE = 20  # seconds after which the kernel keeps one alive: routers forget after 30
-MAX_JOINS = 64  # under way at once
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 8.0  # seconds, ± 20 %
 TEST_AGAIN, TEST_AGAIN_AT_MOST = 2.0, 60.0  # seconds after a visit of our own that failed
 REPLACED_FOR = 300.0  # seconds: two that replace each other for ever would serve nobody
 LASTS = 60.0  # seconds after which a connection counts as one that worked
 RETRY_AT_LEAST, RETRY_AT_MOST = 5.0, 3600.0  # seconds, whatever a relay that refuses says
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """A visitor's connection that a relay brought: whence it says that he comes, for which service, and which handle he
-    says, empty where he says what he would say anywhere; `saw` is where the relay sees our end, None if it did not."""
-
-    tcp: TcpStream
-    source: Endpoint
-    service: KeyHash
-    name: str
-    relay: Endpoint
-    saw: Endpoint | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A name to be found by: who proves it, for which service; a NAMED one is the service's own."""
-
-    service: KeyHash
-    prover: Prover
-    kind: Kind = Kind.HANDLE
-    instance: str = ""
-    legacy: bool = False
-
-
-@dataclass(slots=True)
-class _Registration:
-    wanted: Wanted
-    name: str
-    registered: bool = False
-    tested: bool = False
-
-    @property
-    def service(self) -> KeyHash:
-        return self.wanted.service
-
-    def is_still(self, wanted: Wanted | None) -> bool:
-        """Whether it is what is wanted under its name now."""
-        mine = self.wanted
-        return wanted is not None and (mine.kind, mine.instance, mine.legacy) == (
-            wanted.kind,
-            wanted.instance,
-            wanted.legacy,
-        )
-
-    @property
-    def joined_as(self) -> str:
-        """What its visitors say there; empty for what they say anywhere."""
-        return "" if self.wanted.kind is Kind.NAMED else self.name
 
 
 class RelayClient:
@@ -146,15 +87,14 @@ class RelayClient:
         self._drains, self._greets = drains, greets
         self._dialer = dialer or RelayDialer(relay.endpoint)
         self.endpoints: tuple[Endpoint, ...] = (relay.endpoint,)  # that visitors are told
-        self._me, self._wanted, self._joined, self._changed = me, wanted, joined, changed
+        self._me, self._wanted, self._changed = me, wanted, changed
         self._clock = clock
-        self._context, self._as_visitor = visitor_context(protocol=CONTROL.encode()), visitor_context()
-        self._tasks, self._connected = TaskSet("relay"), TaskSet("relay")  # the second for a connection's time
-        self._joins = 0
-        self._parked = set[str]()
+        self._as_visitor = visitor_context()
+        self._connected = TaskSet("relay")  # for a connection's time
+        self._joins = Joins(relay.endpoint, self._dialer, lambda number: self._registrations.get(number), joined)
         self._retry: asyncio.TimerHandle | None = None
         self._unread = 0  # lines that the relay did not read yet, at least
-        self._registrations: dict[int, _Registration] = {}
+        self._registrations: dict[int, Registration] = {}
         self._next = 1
         self._tls: TlsStream | None = None
         self._again = asyncio.Event()  # do not wait for the next attempt
@@ -174,7 +114,7 @@ class RelayClient:
         """Whether they find it there by its own name."""
         return any(not one.joined_as for one in self._found(service))
 
-    def _found(self, service: KeyHash) -> list[_Registration]:
+    def _found(self, service: KeyHash) -> list[Registration]:
         if self.state != "registered":
             return []
         return [one for one in self._registrations.values() if one.tested and one.service == service]
@@ -182,7 +122,7 @@ class RelayClient:
     @property
     def seen(self) -> Endpoint | None:
         """Where the relay sees this node now, by its own word."""
-        return _address(self.saw) if self._greeted else None
+        return said_address(self.saw) if self._greeted else None
 
     @property
     def registered(self) -> int:
@@ -235,7 +175,7 @@ class RelayClient:
         finally:
             if self._retry is not None:
                 self._retry.cancel()
-            await self._tasks.aclose()
+            await self._joins.aclose()
 
     def network_changed(self) -> None:
         """This machine is in another network: the connection may be worth nothing now."""
@@ -298,7 +238,7 @@ class RelayClient:
             if tls is not None:
                 tls.abort()
             await self._connected.aclose()
-            self._parked.clear()
+            await self._joins.part()
 
     async def _listen(self, tls: TlsStream, lines: Heard) -> None:
         asked = 0
@@ -344,12 +284,9 @@ class RelayClient:
             case Refused(number, why, retry) if number in self._registrations:
                 self._is_refused(tls, self._registrations.pop(number), why, retry)
             case Invite():
-                self._invited(tls, message)
+                self._joins.invited(tls.peer, message)
             case Tokens(tokens):
-                for token in tokens[:MAX_PARKED]:
-                    if len(self._parked) < MAX_PARKED and token not in self._parked:
-                        self._parked.add(token)
-                        self._connected.start(self._park(tls, token), "park")
+                self._joins.park(tls.peer, tokens)
             case Ping(value):
                 self._say(tls, Pong(value))
             case Drain() if self.state == "draining":
@@ -380,7 +317,7 @@ class RelayClient:
         for name, one in wanted.items():
             if name not in there:
                 number, self._next = self._next, self._next % 0x7FFFFFFF + 1
-                self._registrations[number] = _Registration(one, name)
+                self._registrations[number] = Registration(one, name)
                 proof = prove_registration(one.prover, tls.exporter(NODE))
                 register = Register(number, one.kind, proof, instance=one.instance, legacy=one.legacy)
                 self._say(tls, register)
@@ -403,7 +340,7 @@ class RelayClient:
             self._changed()
             self._drains(self.relay.endpoint)
 
-    def _is_registered(self, tls: TlsStream, one: _Registration) -> None:
+    def _is_registered(self, tls: TlsStream, one: Registration) -> None:
         one.registered = True
         self._connected.start(self._test(tls, one), "test")
         if self.state not in ("draining", _NOT_NEEDED):
@@ -411,7 +348,7 @@ class RelayClient:
                 log.event("relay.registered", relay=self.relay.endpoint)
             self._becomes("registered")
 
-    async def _test(self, tls: TlsStream, one: _Registration) -> None:
+    async def _test(self, tls: TlsStream, one: Registration) -> None:
         """Visit it by the relay, as others will: nobody is told of a way that does not lead here."""
         pause = TEST_AGAIN
         while self._tls is tls and one in self._registrations.values():
@@ -433,7 +370,7 @@ class RelayClient:
             await asyncio.sleep(pause)
             pause = min(2 * pause, TEST_AGAIN_AT_MOST)
 
-    def _is_refused(self, tls: TlsStream, one: _Registration, why: Why, retry: int) -> None:
+    def _is_refused(self, tls: TlsStream, one: Registration, why: Why, retry: int) -> None:
         if why is Why.ALLOW and not self._said_who:
             # Without it a relay that serves everybody never learns who comes.
             self._said_who = True
@@ -453,64 +390,6 @@ class RelayClient:
         self._retry = None
         self.services_changed()
 
-    # Visitors.
-
-    def _invited(self, tls: TlsStream, invite: Invite) -> None:
-        one = self._registrations.get(invite.number)
-        if one is None or not one.registered or self._joins >= MAX_JOINS:
-            log.debug("relay.invite_ignored", relay=self.relay.endpoint)
-            return
-        self._joins += 1
-        self._tasks.start(self._join(tls.peer, invite, one), "join")
-
-    async def _park(self, tls: TlsStream, token: str) -> None:
-        """Have a connection there, so that a visitor need not wait for it."""
-        stream: TcpStream | None = None
-        try:
-            async with asyncio.timeout(JOIN_WITHIN):
-                stream = await self._dialer.connect()
-                tcp.keep_alive(stream.transport.get_extra_info("socket"), idle=PARKED_IDLE)
-                await stream.send(encode_line(Verb.PARK, token))
-            line = await _first_line(stream)
-            if line.verb is not Verb.GO:
-                raise PeerError("a parked join was not taken")
-            go = parse_go(line.rest)
-            one = self._registrations.get(go.number)
-            if one is None or not one.registered or self._tls is not tls:
-                raise PeerError("a visitor of nothing that is registered")
-            self._is_joined(stream, one, go.source, go.saw, tls.peer)
-            stream = None
-        except (OSError, HardlineError, TimeoutError) as failure:
-            log.debug("relay.park_failed", relay=self.relay.endpoint, reason=str(failure) or "no answer")
-        finally:
-            self._parked.discard(token)
-            if stream is not None:
-                stream.abort()
-
-    async def _join(self, relay: Endpoint, invite: Invite, one: _Registration) -> None:
-        stream: TcpStream | None = None
-        try:
-            async with asyncio.timeout(JOIN_WITHIN):
-                stream = await self._dialer.connect()
-                await stream.send(encode_line(Verb.JOIN, invite.token))
-                line = await _first_line(stream)
-            if line.verb is not Verb.OK:
-                raise PeerError("the visitor has left")
-            self._is_joined(stream, one, invite.source, line.rest, relay)
-            stream = None
-        except (OSError, HardlineError, TimeoutError) as failure:
-            log.debug("relay.join_failed", relay=self.relay.endpoint, reason=str(failure) or "no answer")
-        finally:
-            self._joins -= 1
-            if stream is not None:
-                stream.abort()
-
-    def _is_joined(self, stream: TcpStream, one: _Registration, source: str, saw: str, relay: Endpoint) -> None:
-        # What a proxy has made says nothing of where we are.
-        seen = _address(saw) if self._dialer.through is None else None
-        claimed = _address(source) or relay
-        self._joined(Joined(stream, claimed, one.service, one.joined_as, self.relay.endpoint, seen))
-
 
 _NOT_NEEDED = "not needed"
 
@@ -521,26 +400,6 @@ class _Later(HardlineError):
     def __init__(self, message: str, wait: float) -> None:
         super().__init__(message)
         self.wait = wait
-
-
-async def _first_line(stream: TcpStream) -> Line:
-    """Receive it, and nothing of what comes behind it."""
-    said = b""
-    while (line := read_line(said)) is None:
-        piece = await stream.receive(1 if said[-1:] == b"\r" else 2)
-        if not piece:
-            raise ConnectionLost("the relay ended the connection")
-        said += piece
-    return line
-
-
-def _address(said: str) -> Endpoint | None:
-    """What a relay says that it sees; None where that cannot be."""
-    try:
-        endpoint = Endpoint.parse(said)
-    except PeerError:
-        return None
-    return endpoint if endpoint.address is not None else None
 
 
 def _in_words(failure: OSError) -> str:

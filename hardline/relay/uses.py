@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from hardline.identity import KeyHash, instance_name, utc_day
 from hardline.proof import Prover
-from hardline.relay.client import Joined, RelayClient, Wanted
+from hardline.relay.client import RelayClient
 from hardline.relay.dial import RelayDialer, proxy_of_environment
 from hardline.relay.handles import make_handle, periods
+from hardline.relay.joins import Joined
 from hardline.relay.messages import Kind
 from hardline.relay.nat import Nat
 from hardline.relay.router import RouterWatch
+from hardline.relay.wanted import Wanted
 from hardline.routes import MAX_VIA, Endpoint, RelayAddress, Via
 from hardline.tasks import TaskSet, keep_running
 

@@ -16,12 +16,14 @@ from hardline.errors import HardlineError
 from hardline.identity import KeyHash
 from hardline.proof import Prover
 from hardline.relay.access import Access
-from hardline.relay.client import Joined, RelayClient, Wanted
+from hardline.relay.client import RelayClient
 from hardline.relay.expected import Expected
 from hardline.relay.handles import handle_of, make_handle
+from hardline.relay.joins import Joined
 from hardline.relay.page import page
 from hardline.relay.porter import Porter
 from hardline.relay.server import Relay, RelayLimits
+from hardline.relay.wanted import Wanted
 from hardline.routes import Endpoint, RelayAddress
 from hardline.selfsigned import self_signed
 from hardline.tasks import TaskSet

@@ -13,7 +13,6 @@ from OpenSSL import SSL
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.proof import Prover
 from hardline.relay.access import Access
-from hardline.relay.client import Wanted
 from hardline.relay.lines import Verb, encode_line
 from hardline.relay.messages import Hello, Kind, Register, Tokens, Welcome, encode
 from hardline.relay.opening import CONTROL
@@ -21,6 +20,7 @@ from hardline.relay.pipes import Pipes
 from hardline.relay.proofs import NODE, prove_registration
 from hardline.relay.registry import RegistryLimits
 from hardline.relay.server import RelayLimits
+from hardline.relay.wanted import Wanted
 from hardline.routes import Endpoint, RelayAddress
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
@@ -125,7 +125,7 @@ def test_a_name_that_is_not_registered_is_not_recognized() -> None:
 
 @pytest.fixture
 def nothing_parked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardline.relay.client.MAX_PARKED", 0)
+    monkeypatch.setattr("hardline.relay.joins.MAX_PARKED", 0)
 
 
 def test_a_host_that_does_not_come_is_told_of_after_five_seconds(monkeypatch, nothing_parked) -> None:
@@ -133,7 +133,7 @@ def test_a_host_that_does_not_come_is_told_of_after_five_seconds(monkeypatch, no
 
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
-            host.client._joins = 10_000  # it has too much to do
+            host.client._joins._under_way = 10_000  # it has too much to do
             with pytest.raises(PeerError, match="internal error"):
                 await host.visit(relay.endpoint)
             assert relay.relay.describe().refused["nobody_joined"] >= 1
@@ -145,7 +145,7 @@ def test_a_host_that_does_not_come_is_told_of_after_five_seconds(monkeypatch, no
 def test_a_visitor_that_leaves_first_is_forgotten(nothing_parked) -> None:
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
-            host.client._joins = 10_000
+            host.client._joins._under_way = 10_000
             visit = TASKS.start(host.visit(relay.endpoint), "visit")
             await until(lambda: relay.relay.describe().waiting == 1)
             visit.cancel()
@@ -157,7 +157,7 @@ def test_a_visitor_that_leaves_first_is_forgotten(nothing_parked) -> None:
 def test_a_token_is_good_once_and_a_guessed_one_never(nothing_parked) -> None:
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
-            host.client._joins = 10_000
+            host.client._joins._under_way = 10_000
             visit = TASKS.start(host.visit(relay.endpoint), "visit")
             await until(lambda: relay.relay.describe().waiting == 1)
             assert await said(relay.endpoint, encode_line(Verb.JOIN, "0" * 32)) == b"HARDLINE-NO gone\r\n"
@@ -176,7 +176,7 @@ def test_a_token_is_good_once_and_a_guessed_one_never(nothing_parked) -> None:
 def test_a_join_that_is_ready_is_used_and_another_one_made() -> None:
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
-            host.client._joins = 10_000  # no invite is followed
+            host.client._joins._under_way = 10_000  # no invite is followed
             for _ in range(5):
                 await until(lambda: relay.relay.describe().parked == 2)
                 visitor = await host.visit(relay.endpoint)
@@ -190,13 +190,13 @@ def test_a_join_that_is_ready_is_used_and_another_one_made() -> None:
 
 def test_a_join_that_was_ready_and_answers_nothing_is_left_for_the_next_one(monkeypatch) -> None:
     monkeypatch.setattr("hardline.relay.server.ANSWERS_WITHIN", 0.2)
-    monkeypatch.setattr("hardline.relay.client.JOIN_WITHIN", 3.0)
+    monkeypatch.setattr("hardline.relay.joins.JOIN_WITHIN", 3.0)
 
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
             await until(lambda: relay.relay.describe().parked == 2)
-            real, asked = host.client._joined, []
-            host.client._joined = lambda joined: asked.append(joined) if len(asked) < 2 else real(joined)
+            real, asked = host.client._joins._joined, []
+            host.client._joins._joined = lambda joined: asked.append(joined) if len(asked) < 2 else real(joined)
             visitor = await host.visit(relay.endpoint)
             assert await echoed(visitor, b"hello") == b"hello"
             assert len(asked) == 2, "both that were ready were tried"
@@ -552,10 +552,10 @@ def test_a_named_service_is_found_by_its_codes_and_by_its_plain_name_only_where_
 def test_a_visitor_who_came_before_his_host_was_back_is_joined(nothing_parked) -> None:
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
-            host.client._joins = 10_000
+            host.client._joins._under_way = 10_000
             visit = TASKS.start(host.visit(relay.endpoint), "visit")
             await until(lambda: relay.relay.describe().waiting == 1)
-            host.client._joins = 0
+            host.client._joins._under_way = 0
             for control in tuple(relay.relay._controls):
                 control.tls.abort()
             visitor = await visit
@@ -706,7 +706,7 @@ def test_who_registers_nothing_makes_room_for_who_does() -> None:
 def test_who_waits_when_the_month_is_used_up_is_sent_away(nothing_parked) -> None:
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
-            host.client._joins = 10_000
+            host.client._joins._under_way = 10_000
             visit = TASKS.start(host.visit(relay.endpoint), "visit", expects=PeerError)
             await until(lambda: relay.relay.describe().waiting == 1)
             relay.relay.used_up(True)

@@ -1,0 +1,52 @@
+"""Names that a host wants to be found by at a relay, and what became of each, without I/O.
+
+Source: docs/PROTOCOL.md, section 9.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hardline.identity import KeyHash
+from hardline.proof import Prover
+from hardline.relay.messages import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A name to be found by: who proves it, for which service; a NAMED one is the service's own."""
+
+    service: KeyHash
+    prover: Prover
+    kind: Kind = Kind.HANDLE
+    instance: str = ""
+    legacy: bool = False
+
+
+@dataclass(slots=True)
+class Registration:
+    """What became of a Wanted at a relay, which knows it by `name`."""
+
+    wanted: Wanted
+    name: str
+    registered: bool = False
+    tested: bool = False
+
+    @property
+    def service(self) -> KeyHash:
+        """Whose visitors come by it."""
+        return self.wanted.service
+
+    def is_still(self, wanted: Wanted | None) -> bool:
+        """Whether it is what is wanted under its name now."""
+        mine = self.wanted
+        return wanted is not None and (mine.kind, mine.instance, mine.legacy) == (
+            wanted.kind,
+            wanted.instance,
+            wanted.legacy,
+        )
+
+    @property
+    def joined_as(self) -> str:
+        """What its visitors say there; empty for what they say anywhere."""
+        return "" if self.wanted.kind is Kind.NAMED else self.name
