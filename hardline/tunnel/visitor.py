@@ -26,7 +26,7 @@ from hardline.errors import (
 )
 from hardline.identity import KeyHash, Label
 from hardline.proof import VISITOR, Prover
-from hardline.routes import Endpoint, NoRoute, PathKind, Via
+from hardline.routes import Endpoint, NoRoute, PathKind, Via, parse_wan_hosts
 from hardline.session import hello
 from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StatusReader
@@ -40,6 +40,7 @@ from hardline.tunnel.attempts import Route
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.link import Dial, Link, Path
 from hardline.tunnel.originals import Greeted, Originals
+from hardline.tunnel.pools import Pools
 from hardline.tunnel.upgrade import Upgrades
 from hardline.tunnel.visit import Visit, VisitRecord
 
@@ -94,6 +95,7 @@ class Visitor:
     ) -> None:
         self._dialer = dialer
         self._upgrades = Upgrades(dialer, nearby or dialer, self._begin_session)
+        self._pools = Pools(dialer, nearby or dialer, self._begin_session, lambda: len(self.paths) < limits.sessions)
         self._memory = memory
         self._limits = limits
         self._prover, self._changed = prover, changed
@@ -153,6 +155,7 @@ class Visitor:
         """This machine has `addresses` now: sessions by one that is gone end, and who was absent may be there."""
         self._absences.clear()
         self._upgrades.network_changed()
+        self._pools.network_changed()
         for path in self.paths:
             path.session.network_changed(addresses)
 
@@ -182,6 +185,7 @@ class Visitor:
     def _open(self, label: Label, path: Path, record: VisitRecord) -> Stream:
         if label in self._links:  # a refusal may have ended it already: the stream says so
             self._links.move_to_end(label)
+            self._links[label].took(path)
         record.candidate, record.protocol = path.route.candidate, path.route.protocol
         return path.session.open_stream()
 
@@ -340,10 +344,15 @@ class Visitor:
                 raise ServiceFailed("wait", "")
             raise PeerError(f"the host refused: {answer.error}")
         self._put_off.pop(where, None)
-        path.greeted(clean_title(answer.title), answer.instance[:_INSTANCE])
+        own: list[Endpoint | Via] = [*parse_wan_hosts(answer.wan_hosts), *answer.via]
+        path.greeted(clean_title(answer.title), answer.instance[:_INSTANCE], own)
         self._changed()
-        remember = self._remember(path.label.key_hash, path.route, answer.wan_hosts, answer.title, answer.via)
-        self._tasks.start(remember, "remember")
+        link = self._link(path.label)
+        if self._pools.greeted(link, path):
+            self._tasks.start(self._pools.look_after(link), f"pool.{path.label.key_hash.short}")
+        if not link.has_as_good(path):
+            remember = self._remember(path.label.key_hash, path.route, answer.wan_hosts, answer.title, answer.via)
+            self._tasks.start(remember, "remember")
 
     async def _remember(
         self, target: KeyHash, route: Route, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None
