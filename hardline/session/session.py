@@ -108,6 +108,10 @@ class Session:
         """How many streams are open."""
         return self._yamux.open_streams
 
+    def standing(self) -> dict[int, tuple[int, int]]:
+        """As Yamux.standing."""
+        return self._yamux.standing()
+
     @property
     def round_trip(self) -> float:
         """Seconds to the peer and back, by the last ping; 0 before the first answer."""

@@ -97,6 +97,10 @@ class Yamux:
         """`stream` is open, in one direction at least."""
         return stream in self._streams
 
+    def standing(self) -> dict[int, tuple[int, int]]:
+        """What may still come and go on each open stream: it changes as long as bytes move."""
+        return {number: (one.receive_window.left, one.send_window) for number, one in self._streams.items()}
+
     def release(self) -> None:
         """The session is over: free what its windows held for others."""
         for stream, state in list(self._streams.items()):

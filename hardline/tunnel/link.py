@@ -32,7 +32,8 @@ class Path:
     """A session and the way it took.
 
     `title`, `instance` and `own`, the ways on which it is reached, too, are the host's words, empty before its hello.
-    `turn` is when a stream took it last, in the count of its Link.
+    `turn` is when a stream took it last, in the count of its Link.  A `spare` one is beside another to the same host
+    (bundle.py).
     """
 
     label: Label
@@ -42,6 +43,7 @@ class Path:
     instance: str = ""
     own: frozenset[Endpoint | Via] = frozenset()
     turn: int = 0
+    spare: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)  # it may be over, or of no more use
     hello: Outcome = field(default_factory=Outcome)  # settled when the host has said it, or will not
 
@@ -56,6 +58,7 @@ class Path:
 Dial = asyncio.Task[Path | Greeted]
 
 IN_USE = 60.0  # seconds after the last stream that a link counts as used
+SPARE_WARM = 30.0  # seconds after its last stream that a spare session is kept
 
 
 class Link:
@@ -87,10 +90,13 @@ class Link:
         for path in self.paths:
             load[path.instance] += path.session.open_streams
             turn[path.instance] = max(turn[path.instance], path.turn)
+        bundled = any(path.spare for path in usable)
 
         def rank(path: Path) -> tuple[object, ...]:
-            session, instance = path.session, path.instance
-            return not session.greeted, session.owes, path.route.candidate.kind, load[instance], turn[instance]
+            session, instance, kind = path.session, path.instance, path.route.candidate.kind
+            # Several sessions that are no bundle: the first, so that the others can end.
+            streams = session.open_streams if bundled else 0
+            return not session.greeted, session.owes, kind, load[instance], turn[instance], streams
 
         return min(usable, key=rank)
 
@@ -115,6 +121,9 @@ class Link:
         path.session.on_idle = path.news.set
         path.session.closed.add_done_callback(lambda _: self._is_closed(path))
 
+    def _is_spare(self, path: Path) -> bool:
+        return path.spare and any(not one.spare and one.instance == path.instance for one in self.paths)
+
     def _is_closed(self, path: Path) -> None:
         path.hello.settle(ConnectionLost("it ended before the host's hello"))
         path.news.set()
@@ -124,7 +133,8 @@ class Link:
         session, loop = path.session, asyncio.get_running_loop()
         while not session.closed.done():
             path.news.clear()
-            cold_at = (loop.time() if session.open_streams else session.last_used) + self._keepwarm
+            keepwarm = min(self._keepwarm, SPARE_WARM) if self._is_spare(path) else self._keepwarm
+            cold_at = (loop.time() if session.open_streams else session.last_used) + keepwarm
             if session.draining and not session.open_streams:
                 await session.aclose(ConnectionLost("it took no new streams, and its last one ended"))
             elif cold_at <= loop.time():

@@ -37,6 +37,7 @@ from hardline.tasks import TaskSet
 from hardline.transport.sources import Source, source_of
 from hardline.tunnel.absence import Absences
 from hardline.tunnel.attempts import Route
+from hardline.tunnel.bundles import Bundles
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.link import Dial, Link, Path
 from hardline.tunnel.originals import Greeted, Originals
@@ -74,6 +75,7 @@ class VisitorLimits:
     keepwarm: float = 600.0
     negative_cache: float = 5.0
     hello_timeout: float = 10.0
+    bundle: int = 4
 
 
 class Visitor:
@@ -95,7 +97,8 @@ class Visitor:
     ) -> None:
         self._dialer = dialer
         self._upgrades = Upgrades(dialer, nearby or dialer, self._begin_session)
-        self._pools = Pools(dialer, nearby or dialer, self._begin_session, lambda: len(self.paths) < limits.sessions)
+        self._pools = Pools(dialer, nearby or dialer, self._begin_session, self._has_room)
+        self._bundles = Bundles(limits.bundle, dialer, self._begin_session, self._has_room)
         self._memory = memory
         self._limits = limits
         self._prover, self._changed = prover, changed
@@ -156,6 +159,7 @@ class Visitor:
         self._absences.clear()
         self._upgrades.network_changed()
         self._pools.network_changed()
+        self._bundles.network_changed()
         for path in self.paths:
             path.session.network_changed(addresses)
 
@@ -185,7 +189,10 @@ class Visitor:
     def _open(self, label: Label, path: Path, record: VisitRecord) -> Stream:
         if label in self._links:  # a refusal may have ended it already: the stream says so
             self._links.move_to_end(label)
-            self._links[label].took(path)
+            link = self._links[label]
+            link.took(path)
+            if self._bundles.wants(link, path):
+                self._tasks.start(self._bundles.watch(link, path.instance), f"bundle.{label.key_hash.short}")
         record.candidate, record.protocol = path.route.candidate, path.route.protocol
         return path.session.open_stream()
 
@@ -280,6 +287,9 @@ class Visitor:
         await link.keep(path)
         self._drop_if_over(link)
         self._changed()
+
+    def _has_room(self) -> bool:
+        return len(self.paths) < self._limits.sessions
 
     async def _make_room(self) -> None:
         paths = self.paths
