@@ -108,9 +108,9 @@ class Session:
         """How many streams are open."""
         return self._yamux.open_streams
 
-    def standing(self) -> dict[int, tuple[int, int]]:
-        """As Yamux.standing."""
-        return self._yamux.standing()
+    def moved(self) -> dict[int, int]:
+        """How many bytes of payload came and went on each open stream."""
+        return self._yamux.moved()
 
     @property
     def round_trip(self) -> float:

@@ -19,6 +19,7 @@ from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.link import Link, Path
 
 DIAL, HELLO = 5.0, 5.0  # seconds that each may take
+MUCH = 65_536  # bytes of a stream from one look to the next
 _KEPT = 256
 
 Host = tuple[KeyHash, str]  # and its instance
@@ -42,11 +43,10 @@ class Bundles:
         self._watched: set[tuple[Link, str]] = set()
 
     def wants(self, link: Link, path: Path) -> bool:
-        """A stream takes `path`: whether `watch` is to look after its host from now on."""
-        session = path.session
-        if session.round_trip < LONG or self._most < 2 or not session.open_streams:
+        """A further stream takes `path`, or its host said hello: whether `watch` is to look after it from now on."""
+        if self._most < 2 or not path.session.open_streams or _trip(path) < LONG:
             return False
-        return session.greeted and (link, path.instance) not in self._watched and _trip(path) >= LONG
+        return path.hello.done() and (link, path.instance) not in self._watched
 
     def network_changed(self) -> None:
         """Another way may have more room."""
@@ -58,12 +58,12 @@ class Bundles:
             return
         self._watched.add((link, instance))
         bundle = self._bundle((link.label.key_hash, instance))
-        loop, before = asyncio.get_running_loop(), dict[Path, dict[int, tuple[int, int]]]()
+        loop, before = asyncio.get_running_loop(), dict[Path, dict[int, int]]()
         try:
             while paths := _paths(link, instance):
                 if all(path.session.open_streams < 2 for path in paths):
                     return
-                now = {path: path.session.standing() for path in paths}
+                now = {path: path.session.moved() for path in paths}
                 busy = tuple(_moving(before.get(path, {}), now[path]) for path in paths)
                 moved = sum(path.session.sent + path.session.received for path in paths)
                 trip, before = min(map(_trip, paths)), now
@@ -101,8 +101,8 @@ class Bundles:
                 return
             raise
         path.spare = True
-        path.news.set()
         await path.hello.within(HELLO)
+        path.news.set()  # it is kept less long than was thought before
         if not path.session.greeted:
             await path.session.aclose(ConnectionLost("the host said no hello to one more session"))
         elif path.instance == like.instance:
@@ -121,15 +121,16 @@ def _paths(link: Link, instance: str) -> list[Path]:
     return [path for path in paths if path.route.candidate.kind is best]
 
 
-def _moving(before: dict[int, tuple[int, int]], now: dict[int, tuple[int, int]]) -> int:
-    """How many streams have moved."""
-    return sum(now[number] != standing for number, standing in before.items() if number in now)
+def _moving(before: dict[int, int], now: dict[int, int]) -> int:
+    """How many streams move: small requests on a connection that is kept are none."""
+    return sum(moved - before.get(number, moved) >= MUCH for number, moved in now.items())
 
 
 def _trip(path: Path) -> float:
-    """Seconds to the host and back.  A busy machine answers late: what connecting took counts, too, where that is the
-    host's own answer."""
-    connected = path.route.steps.tcp
-    if path.route.candidate.kind is PathKind.RELAYED or connected is None:
-        return path.session.round_trip
-    return min(path.session.round_trip, connected)
+    """Seconds to the host and back.  A busy machine answers late, its kernel does not: where the host's own is at the
+    other end, that counts, too."""
+    trip = path.session.round_trip or path.route.steps.hello or 0.0
+    if trip < LONG or path.route.candidate.kind is PathKind.RELAYED:
+        return trip
+    shortest = path.session.tls.shortest_trip
+    return trip if shortest is None else min(trip, shortest)

@@ -191,8 +191,7 @@ class Visitor:
             self._links.move_to_end(label)
             link = self._links[label]
             link.took(path)
-            if self._bundles.wants(link, path):
-                self._tasks.start(self._bundles.watch(link, path.instance), f"bundle.{label.key_hash.short}")
+            self._bundle(link, path)
         record.candidate, record.protocol = path.route.candidate, path.route.protocol
         return path.session.open_stream()
 
@@ -288,6 +287,10 @@ class Visitor:
         self._drop_if_over(link)
         self._changed()
 
+    def _bundle(self, link: Link, path: Path) -> None:
+        if self._bundles.wants(link, path):
+            self._tasks.start(self._bundles.watch(link, path.instance), f"bundle.{link.label.key_hash.short}")
+
     def _has_room(self) -> bool:
         return len(self.paths) < self._limits.sessions
 
@@ -360,6 +363,7 @@ class Visitor:
         link = self._link(path.label)
         if self._pools.greeted(link, path):
             self._tasks.start(self._pools.look_after(link), f"pool.{path.label.key_hash.short}")
+        self._bundle(link, path)
         if not link.has_as_good(path):
             remember = self._remember(path.label.key_hash, path.route, answer.wan_hosts, answer.title, answer.via)
             self._tasks.start(remember, "remember")
