@@ -55,7 +55,7 @@ class Bundle:
         self._most = most
         self._last: Look | None = None
         self._rate = 0.0  # bytes per second, as of the last look
-        self._before: tuple[float, int] | None = None  # rate and busy streams without the newest, until it is judged
+        self._before: tuple[float, int, int] | None = None  # rate, busy streams, sessions: until the newest is judged
         self._tried = 0
         self._proven = 1  # so many sessions were of use
         self._rest_until = 0.0
@@ -77,7 +77,7 @@ class Bundle:
             return Step.OPEN
         if not even or look.now < self._rest_until:
             return Step.NOTHING
-        self._before, self._tried = (self._rate, sum(look.busy)), 0
+        self._before, self._tried = (self._rate, sum(look.busy), sessions), 0
         return Step.OPEN
 
     def failed(self, now: float) -> None:
@@ -86,7 +86,10 @@ class Bundle:
 
     def _judge(self, look: Look, even: bool) -> Step:
         assert self._before is not None, "there is one to judge"
-        rate, busy = self._before
+        rate, busy, sessions = self._before
+        if len(look.busy) <= sessions:
+            self.failed(look.now)  # it is gone, for whatever reason
+            return Step.NOTHING
         if not look.busy or not look.busy[-1] or sum(look.busy) < busy:
             return Step.NOTHING  # no new stream has taken it, or less is asked for than before
         self._tried += 1

@@ -40,6 +40,7 @@ class Pool:
         self._seen: dict[str, float] = {}
         self._alone_since: float | None = None
         self.at: dict[Place, str] = {}  # who answered there
+        self._refused: dict[Place, float] = {}  # until when nobody is asked there
 
     def seen(self, instance: str, now: float) -> None:
         """A host is there."""
@@ -54,6 +55,18 @@ class Pool:
         self.at[place_of(candidate)] = instance
         while len(self.at) > _KEPT:
             del self.at[next(iter(self.at))]
+
+    def refused(self, candidate: Candidate, now: float) -> None:
+        """Whoever is there does not let us in: each time that is asked for may count as a guess."""
+        self._refused.pop(place_of(candidate), None)
+        self._refused[place_of(candidate)] = now + ALONE
+        while len(self._refused) > _KEPT:
+            del self._refused[next(iter(self._refused))]
+
+    def worth_a_dial(self, found: Iterable[Candidate], held: Sequence[Held], now: float) -> list[Candidate]:
+        """Those of `found` that may lead to another host than those that are `held`, best kind first."""
+        asked = [one for one in found if self._refused.get(place_of(one), now) <= now]
+        return worth_a_dial(asked, held, self.at)
 
     def looked(self, now: float) -> None:
         """All that was found was tried."""

@@ -19,7 +19,7 @@ from hardline.routes import Candidate, PathKind
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.link import Link, Path
-from hardline.tunnel.pool import MAX_INSTANCES, Held, Pool, is_shared, worth_a_dial
+from hardline.tunnel.pool import MAX_INSTANCES, Held, Pool, is_shared
 
 MAX_DIALS = 6  # of one look
 SEARCH, DIAL, HELLO = 3.0, 3.0, 5.0  # seconds that each may take
@@ -97,7 +97,7 @@ class Pools:
         if self._is_full(link):
             return
         found, dials = await dialer.candidates(link.label.key_hash, SEARCH), 0
-        for candidate in worth_a_dial(found, _held(link), pool.at):
+        for candidate in pool.worth_a_dial(found, _held(link), loop.time()):
             another = True
             while another and dials < MAX_DIALS and not self._is_full(link):
                 dials += 1
@@ -122,6 +122,7 @@ class Pools:
             raise
         await path.hello.within(HELLO)
         if not path.session.greeted:
+            self._pool(link).refused(candidate, asyncio.get_running_loop().time())
             await path.session.aclose(ConnectionLost("another host said no hello"))
             return False
         same = [one.route.candidate.kind for one in _live(link) if one is not path and one.instance == path.instance]

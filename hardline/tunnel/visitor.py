@@ -285,6 +285,7 @@ class Visitor:
     async def _keep(self, link: Link, path: Path) -> None:
         await link.keep(path)
         self._drop_if_over(link)
+        self._improve(link)  # what is left may be another host's, by a relay
         self._changed()
 
     def _bundle(self, link: Link, path: Path) -> None:
@@ -334,9 +335,17 @@ class Visitor:
         session.start()
         asyncio.get_running_loop().call_later(self._limits.hello_timeout, self._give_up_silent, session)
         self._tasks.start(self._keep(link, path), f"warm.{label.key_hash.short}")
-        if route.candidate.kind is PathKind.RELAYED:
-            self._tasks.start(self._upgrades.improve(link), f"upgrade.{label.key_hash.short}")
+        self._improve(link)
         return path
+
+    def _improve(self, link: Link) -> None:
+        best = link.best()
+        if (
+            best is not None
+            and best.route.candidate.kind is PathKind.RELAYED
+            and self._upgrades.next_look(link) is None
+        ):
+            self._tasks.start(self._upgrades.improve(link), f"upgrade.{link.label.key_hash.short}")
 
     def _give_up_silent(self, session: Session) -> None:
         if not session.greeted:

@@ -103,6 +103,13 @@ def test_one_that_cannot_be_opened_is_not_tried_again_soon() -> None:
     assert not way.until(Step.OPEN, 8)
 
 
+def test_one_that_is_lost_before_it_is_judged_costs_no_other_its_place() -> None:
+    way = Way(Bundle(4))
+    assert way.until(Step.OPEN, 8)
+    assert not way.until(Step.SHED, 8)
+    assert not way.until(Step.OPEN, 8)
+
+
 def test_a_bundle_of_one_never_opens() -> None:
     assert not Way(Bundle(1)).until(Step.OPEN, 8)
 

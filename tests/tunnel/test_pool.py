@@ -95,10 +95,20 @@ def test_where_there_were_several_lately_it_is_looked_soon_and_then_now_and_then
     assert pool.pause(LATELY, 0, near=True) == ALONE
 
 
+def test_who_does_not_let_us_in_is_left_alone_for_a_while() -> None:
+    pool, one = Pool(), at("192.168.1.10:7008", LAN)
+    assert pool.worth_a_dial([one], [HERE], 0) == [one]
+    pool.refused(one, 0)
+    assert pool.worth_a_dial([one], [HERE], ALONE - 1) == []
+    assert pool.worth_a_dial([one], [HERE], ALONE) == [one]
+
+
 def test_what_is_kept_is_bounded() -> None:
     pool = Pool()
     for number in range(1000):
         pool.seen(str(number), number)
         pool.answered(at(f"192.168.1.9:{2000 + number}", LAN), str(number))
+        pool.refused(at(f"192.168.1.9:{2000 + number}", LAN), number)
     assert len(pool.at) <= 16
+    assert len(pool._refused) <= 16
     assert len(pool._seen) <= 16

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,39 @@ def test_a_host_of_a_worse_kind_is_held_and_takes_over(tmp_path):
             await sessions(both, 1)
             assert await get(both) == far.endpoint
             await both.start_host()
+
+    run(story)
+
+
+def test_a_host_by_a_relay_takes_over_and_a_better_way_is_looked_for(tmp_path):
+    async def story():
+        async with pool(tmp_path, 1) as (both, (far,)):
+            del both.finding.endpoints[1]
+            by = FoundBy("other", Trust.SIGNED)
+            both.finding.also = [Candidate(far.endpoint, PathKind.RELAYED, by, Code(), "somebody else")]
+            await get(both)
+            await sessions(both, 2)
+            assert both.visitor.next_look(both.service.label) is None
+            await both.stop_host()
+            await sessions(both, 1)
+            assert await get(both) == far.endpoint
+            assert both.visitor.next_look(both.service.label) is not None
+            await both.start_host()
+
+    run(story)
+
+
+def test_a_host_that_wants_another_password_is_asked_once(tmp_path, dials):
+    async def story():
+        async with pool(tmp_path, 2) as (both, (one, _)):
+            settings = replace(both.service.settings, password="another")
+            one.host.replace([replace(both.service, settings=settings)])
+            await get(both)
+            await sessions(both, 2)
+            for _ in range(20):
+                await asyncio.sleep(20)
+                await get(both)
+            assert dials.count(one.endpoint) == 1
 
     run(story)
 
