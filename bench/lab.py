@@ -32,8 +32,8 @@ ROUND_TRIPS = (20, 100)  # ms
 _BULK_BYTES = 400_000_000
 _CONNECTIONS = 15
 _SECONDS = 4.0
-_FILE, _COUNTED = 25_000_000, 8.0  # bytes; seconds
-_WARM = {20: 10.0, 100: 20.0}  # seconds, by the round trip: some files for each session more
+_FILE, _COUNTED = 50_000_000, 8.0  # bytes; seconds
+_WARM = {20: 12.0, 100: 40.0}  # seconds, by the round trip: some files for each session more
 _MUST = {20: 1.5, 100: 3.0}
 _CLONE_NEWNET = 0x4000_0000
 _libc = ctypes.CDLL(None, use_errno=True)

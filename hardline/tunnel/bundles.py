@@ -65,7 +65,7 @@ class Bundles:
                     return
                 now = {path: path.session.moved() for path in paths}
                 busy = tuple(_moving(before.get(path, {}), now[path]) for path in paths)
-                moved = sum(path.session.sent + path.session.received for path in paths)
+                moved = tuple(path.session.sent + path.session.received for path in paths)
                 trip, before = min(map(_trip, paths)), now
                 match bundle.look(Look(loop.time(), moved, busy), trip):
                     case Step.OPEN:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hardline.tunnel.bundle import ENOUGH, LONG, RESTS, Bundle, Look, Step, period
+from hardline.tunnel.bundle import ENOUGH, LONG, RESTS, SHORTLY, Bundle, Look, Step, period
 
 pytestmark = pytest.mark.pure
 
@@ -17,14 +17,16 @@ class Way:
 
     def __init__(self, bundle: Bundle, most: float = 1e9, trip: float = TRIP) -> None:
         self.bundle, self.most, self.trip = bundle, most, trip
-        self.now, self.moved = 1000.0, 0
+        self.now, self.moved = 1000.0, [0] * 16
 
     def look(self, *busy: int) -> Step:
         """A period goes by in which so many streams of each session move."""
-        windows = sum(WINDOW / self.trip for streams in busy if streams)
+        at_work = sum(streams > 0 for streams in busy)
         self.now += period(self.trip)
-        self.moved += int(min(windows, self.most) * period(self.trip))
-        return self.bundle.look(Look(self.now, self.moved, busy), self.trip)
+        for session, streams in enumerate(busy):
+            if streams:
+                self.moved[session] += int(min(WINDOW / self.trip, self.most / at_work) * period(self.trip))
+        return self.bundle.look(Look(self.now, tuple(self.moved[: len(busy)]), busy), self.trip)
 
     def until(self, step: Step, *busy: int, looks: int = 20) -> bool:
         return any(self.look(*busy) is step for _ in range(looks))
@@ -44,9 +46,9 @@ def test_the_windows_have_to_have_grown_first() -> None:
     moved, step = 0, Step.NOTHING
     for number in range(10):
         moved += ENOUGH * 2**number
-        step = bundle.look(Look(number * 0.4, moved, (8,)), TRIP)
+        step = bundle.look(Look(number * 0.4, (moved,), (8,)), TRIP)
         assert step is Step.NOTHING
-    assert bundle.look(Look(4.0, moved + ENOUGH * 2**9, (8,)), TRIP) is Step.OPEN
+    assert bundle.look(Look(4.0, (moved + ENOUGH * 2**9,), (8,)), TRIP) is Step.OPEN
 
 
 def test_where_the_way_is_full_the_second_one_goes_again_and_none_follows_for_a_while() -> None:
@@ -101,6 +103,8 @@ def test_one_that_cannot_be_opened_is_not_tried_again_soon() -> None:
     assert way.until(Step.OPEN, 8)
     way.bundle.failed(way.now)
     assert not way.until(Step.OPEN, 8)
+    way.now += SHORTLY
+    assert way.until(Step.OPEN, 8)
 
 
 def test_one_that_is_lost_before_it_is_judged_costs_no_other_its_place() -> None:
@@ -114,8 +118,22 @@ def test_a_bundle_of_one_never_opens() -> None:
     assert not Way(Bundle(1)).until(Step.OPEN, 8)
 
 
+def test_a_new_session_has_time_to_grow_before_it_is_judged() -> None:
+    way, grown = Way(Bundle(4)), 0
+    assert way.until(Step.OPEN, 4, 4)
+    way.look(3, 3, 2)
+    for number in range(6):
+        way.now += period(TRIP)
+        for session in (0, 1):
+            way.moved[session] += int(WINDOW / TRIP * period(TRIP))
+        grown += ENOUGH * 2**number // 16
+        way.moved[2] = grown
+        assert way.bundle.look(Look(way.now, tuple(way.moved[:3]), (3, 3, 2)), TRIP) is Step.NOTHING
+    assert not way.until(Step.SHED, 3, 3, 2)
+
+
 def test_a_session_that_ended_between_two_looks_is_no_rate() -> None:
     bundle = Bundle(4)
-    bundle.look(Look(0.0, 10**9, (8,)), TRIP)
-    assert bundle.look(Look(1.0, 0, (8,)), TRIP) is Step.NOTHING
-    assert bundle.look(Look(1.0, 10**9, (8,)), TRIP) is Step.NOTHING
+    bundle.look(Look(0.0, (10**9, 10**9), (4, 4)), TRIP)
+    assert bundle.look(Look(1.0, (10**9,), (8,)), TRIP) is Step.NOTHING
+    assert bundle.look(Look(1.0, (10**9,), (8,)), TRIP) is Step.NOTHING

@@ -161,7 +161,7 @@ def test_a_spare_session_is_not_taken_for_another_host(tmp_path, long):
             downloads = Downloads(both)
             await downloads.add(2)
             await eventually(lambda: len(both.visitor.paths) == 2, "a second one")
-            await asyncio.sleep(60)
+            await asyncio.sleep(SPARE_WARM - 5)
             await downloads.add(2)
             assert streams(both) == [2, 2]
             assert len(both.memory.worked_calls) == 1
