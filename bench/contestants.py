@@ -103,6 +103,7 @@ class Hardline(Contestant):
     tree: Door
     cached_sink: Door
     env: Mapping[str, str] = MappingProxyType({})
+    settings = ""
 
     def start(self) -> None:
         services = self.directory / "services"
@@ -205,7 +206,7 @@ class Hardline(Contestant):
     def _node(self, name: str, services: Path, bind: str, *, door: bool) -> tuple[int, Callable[[], None]]:
         """Start one; its door's port, and what waits until it is ready."""
         config = self.directory / "hardline.ini"
-        config.write_text("[DHT]\nenabled = no\n[UPnP]\nenabled = no\n")
+        config.write_text(f"[DHT]\nenabled = no\n[UPnP]\nenabled = no\n{self.settings}")
         port = free_port() if door else 0
         # A path of a unix socket is at most 107 bytes long.
         notified = ReadySocket(self.directory / f"{name}.ready")
@@ -220,6 +221,13 @@ class Hardline(Contestant):
         argv = [sys.executable, "-m", "hardline.hardlined", *(str(part) for flag in flags.items() for part in flag)]
         daemon = self._run(name, argv, {**notified.env, **self.env})
         return port, lambda: notified.wait(daemon)
+
+
+class HardlineAlone(Hardline):
+    """The same with one session, however long the way is."""
+
+    name = "one session"
+    settings = "[Session]\nbundle = 1\n"
 
 
 class HardlinePython(Hardline):

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import load
-from contestants import Contestant, Hardline
+from contestants import Contestant, Hardline, HardlineAlone
 from daemons import Broken, Daemon
 from measures import Row
 from origin import Origin
@@ -32,6 +32,10 @@ ROUND_TRIPS = (20, 100)  # ms
 _BULK_BYTES = 400_000_000
 _CONNECTIONS = 15
 _SECONDS = 4.0
+_FILE, _COUNTED = 50_000_000, 8.0  # bytes; seconds
+_WARM = {20: 12.0, 100: 40.0}  # seconds, by the round trip: some files for each session more
+_MUST = {20: 1.5, 100: 3.0}
+_NO_SLOWER = {20: None, 100: 1.0}  # at 20 ms the processors are full, and whatever is asked for waits for them
 _CLONE_NEWNET = 0x4000_0000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -50,6 +54,11 @@ ROWS = tuple(
         Row(f"rate{ms}", "  8 downloads at once", "MB/s", "more"),
         Row(f"jain{ms}", f"    Jain index ({ms} ms)", "", "more", "figure", 0.9),
         Row(f"stalled{ms}", "    rate beside a stalled ninth, of that without", "×", "more"),
+        Row(f"files{ms}", "  8 at once, file after file", "MB/s", "more"),
+        Row(f"bundle{ms}", f"    of that of one session ({ms} ms)", "×", "more", "figure", _MUST[ms]),
+        Row(f"filejain{ms}", f"    Jain index, file after file ({ms} ms)", "", "more", "figure", 0.9),
+        Row(f"small{ms}", "    small requests beside them", "ms", "less"),
+        Row(f"slower{ms}", f"    of those beside one session ({ms} ms)", "×", "less", "figure", _NO_SLOWER[ms]),
     )
 )
 
@@ -106,7 +115,7 @@ def run(
     """All round trips; figures as the loopback's."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         raise SystemExit("--lab needs root and iproute2")
-    figures: dict[str, dict[str, list[float | None]]] = {Nginx.name: {}, Hardline.name: {}}
+    figures: dict[str, dict[str, list[float | None]]] = {kind.name: {} for kind in (Nginx, Hardline, HardlineAlone)}
     errors: list[str] = []
     for ms in ROUND_TRIPS:
         with contextlib.ExitStack() as inner:
@@ -116,8 +125,9 @@ def run(
             with link.at_host():
                 origin = Origin(place / f"origin{ms}", _BULK_BYTES)
             inner.callback(origin.stop)
+            origin.make_cold(_FILE)
             contestants: list[Contestant] = []
-            for kind in (Nginx, Hardline):
+            for kind in (Nginx, Hardline, HardlineAlone):
                 contestant: Contestant = kind(origin, link, place / f"{kind.name}{ms}")
                 inner.callback(contestant.stop)
                 try:
@@ -136,6 +146,7 @@ def run(
                         continue
                     for key, value in seen.items():
                         figures[contestant.name].setdefault(f"{key}{ms}", [None] * rounds)[number] = value
+                _compare(figures, ms, number, rounds)
                 print(f"{ms} ms, round {number + 1} of {rounds}", flush=True)
     return ROWS, figures, errors
 
@@ -149,6 +160,8 @@ def _measure(contestant: Contestant, ms: int) -> dict[str, float]:
     alone = load.streams(door, 8, _SECONDS)
     contestant.settle()
     beside = load.streams(door, 8, _SECONDS, stalled=1)
+    contestant.settle()
+    files = load.in_turn(door, 8, "/cold", _WARM[ms], _COUNTED)
     return {
         "link": link * 1e3,
         "new": new * 1e3,
@@ -158,7 +171,19 @@ def _measure(contestant: Contestant, ms: int) -> dict[str, float]:
         "rate": alone.rate,
         "jain": load.jain(alone.received),
         "stalled": beside.rate / alone.rate,
+        "files": files.rate,
+        "filejain": load.jain(files.received),
+        "small": load.median(files.small) * 1e3,
     }
+
+
+def _compare(figures: dict[str, dict[str, list[float | None]]], ms: int, number: int, rounds: int) -> None:
+    """A bundle with one session, in the same round."""
+    mine, alone = figures[Hardline.name], figures[HardlineAlone.name]
+    for key, of in ((f"bundle{ms}", f"files{ms}"), (f"slower{ms}", f"small{ms}")):
+        ours, theirs = (each.get(of, [None] * rounds)[number] for each in (mine, alone))
+        if ours and theirs:
+            mine.setdefault(key, [None] * rounds)[number] = ours / theirs
 
 
 def _connect(address: str) -> float:

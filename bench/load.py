@@ -8,6 +8,7 @@ byte, and `verify` compares SHA-256 both ways once per run.  Timed transfers let
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -19,7 +20,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -247,6 +248,64 @@ def streams(door: Door, count: int, seconds: float, stalled: int = 0) -> Streams
                 if not got:
                     raise Broken(f"one of {count} downloads ended after {received[number]} of {sizes[number]} bytes")
         return Streams(received, took)
+
+
+@dataclass(frozen=True, slots=True)
+class InTurn:
+    """What each of several had received within `took` seconds, and how long small requests took beside them."""
+
+    received: list[int]
+    took: float
+    small: list[float]
+
+    @property
+    def rate(self) -> float:
+        """MB/s of all together."""
+        return sum(self.received) / 1e6 / self.took
+
+
+def in_turn(door: Door, count: int, path: str, warm: float, seconds: float) -> InTurn:
+    """`count` who each download `path` again and again, every time over a new connection, for `seconds` after `warm`
+    ones that do not count; beside them /tiny is asked for, once after the other."""
+    received, small, wrong = [0] * count, list[float](), list[Exception]()
+    start = time.perf_counter() + warm
+    until = start + seconds
+
+    def download_on(number: int) -> None:
+        buffer = bytearray(_CHUNK)
+        while time.perf_counter() < until:
+            with door.connect() as connection:
+                connection.sendall(door.get(path))
+                head, body = _head(connection)
+                size = left = _content_length(head) - len(body)
+                while left and (now := time.perf_counter()) < until:
+                    got = connection.recv_into(buffer, _CHUNK, socket.MSG_TRUNC)
+                    if not got:
+                        raise Broken(f"{path} ended {left} bytes of {size} early")
+                    left -= got
+                    received[number] += got if now >= start else 0
+
+    def ask_on() -> None:
+        while time.perf_counter() < until:
+            took = first_byte(door)
+            if time.perf_counter() >= start:
+                small.append(took)
+
+    def noted(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (Broken, OSError) as failure:
+            wrong.append(failure)
+
+    works = [*(functools.partial(download_on, number) for number in range(count)), ask_on]
+    threads = [threading.Thread(target=noted, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        raise Broken(str(wrong[0]))
+    return InTurn(received, seconds, small)
 
 
 def together(door: Door, path: str, count: int, size: int) -> float:

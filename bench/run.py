@@ -49,7 +49,15 @@ HOSTILE_RESULTS = _HERE / "results-hostile-last.json"
 LAB_RESULTS = _HERE / "results-lab-last.json"
 REACH_RESULTS = _HERE / "results-reach-last.json"
 RELAY_RESULTS = _HERE / "results-relay-last.json"
-_BESIDE = ("hardline-python", "stunnel", "haproxy", "ssh", "original", "direct")  # hardline and nginx, in the table
+_BESIDE = (
+    "one session",
+    "hardline-python",
+    "stunnel",
+    "haproxy",
+    "ssh",
+    "original",
+    "direct",
+)  # hardline and nginx, in the table
 NAMES = (*EACH_ROUND, "memory", *ONCE)
 _TROUBLE = (Broken, OSError, subprocess.SubprocessError)
 

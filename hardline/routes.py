@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from hardline.addresses import Address, leads_to, parse, unmapped
@@ -133,19 +133,23 @@ class Via:
     endpoint: Endpoint
     name: str
 
-    def candidate(self, found_by: FoundBy) -> Candidate:
+    def candidate(self, found_by: FoundBy, instance: str = "") -> Candidate:
         """The way by it."""
-        return Candidate(self.endpoint, PathKind.RELAYED, found_by, Handle(self.name))
+        return Candidate(self.endpoint, PathKind.RELAYED, found_by, Handle(self.name), instance)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An endpoint that might lead to a key hash, and the server name that is said there."""
+    """An endpoint that might lead to a key hash, and the server name that is said there.
+
+    `instance` is the host that names it as its own (docs/PROTOCOL.md 4.2), "" where that is not known.
+    """
 
     endpoint: Endpoint
     kind: PathKind
     found_by: FoundBy
     server_name: ServerName = Code()
+    instance: str = field(default="", compare=False)
 
     @property
     def near(self) -> bool:

@@ -23,7 +23,7 @@ def test_a_daemon_tells_what_it_holds_and_a_visit_leaves_its_session_only(
         def quiet() -> bool:
             now = visitor.status()["process"]
             return bool(
-                now["tasks"] == before["tasks"] | {"visitor.warm": 1}
+                now["tasks"] == before["tasks"] | {"visitor.warm": 1, "visitor.pool": 1}
                 and now["descriptors"] <= before["descriptors"] + 2  # the session, and the memory of its route
             )
 

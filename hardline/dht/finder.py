@@ -97,10 +97,10 @@ class DhtFinder:
                 if search.has_record and not told:
                     await asyncio.sleep(TOGETHER)
                 over, patient = search.is_over, search.signed_running > 0 and loop.time() < patient_until
-                for endpoint, signed in search.take(with_plain=not patient):
+                for endpoint, instance in search.take(with_plain=not patient):
                     if endpoint not in told and len(told) < MAX_CANDIDATES:
                         told.add(endpoint)
-                        yield self._candidate(endpoint, signed)
+                        yield self._candidate(endpoint, instance)
                 for candidate in search.take_relayed():
                     if candidate not in told and len(told) < MAX_CANDIDATES:
                         told.add(candidate)
@@ -115,10 +115,11 @@ class DhtFinder:
         finally:
             await search.aclose()
 
-    def _candidate(self, endpoint: Endpoint, signed: bool) -> Candidate:
-        """What is not signed, is an original's value."""
-        found_by = FoundBy(self.name, Trust.SIGNED if signed else Trust.UNSIGNED)
-        return Candidate(endpoint, PathKind.DIRECT, found_by, Code() if signed else Plain())
+    def _candidate(self, endpoint: Endpoint, instance: str | None) -> Candidate:
+        """What no instance signed, is an original's value."""
+        if instance is None:
+            return Candidate(endpoint, PathKind.DIRECT, FoundBy(self.name, Trust.UNSIGNED), Plain())
+        return Candidate(endpoint, PathKind.DIRECT, FoundBy(self.name, Trust.SIGNED), Code(), instance)
 
     def describe(self) -> dict[str, int]:
         """How many searches there were, how many records and originals' values they used and how many they dropped."""
@@ -168,7 +169,7 @@ class DhtFinder:
         ours = self._ours()
         there = set(believable([*(one.endpoint for one in record.via), *record.relays], ours, signed=True))
         by = FoundBy(self.name, Trust.SIGNED)
-        relayed = [one.candidate(by) for one in record.via if one.endpoint in there]
+        relayed = [one.candidate(by, record.instance) for one in record.via if one.endpoint in there]
         relayed += [Candidate(at, PathKind.RELAYED, by) for at in record.relays if at in there]
         search.found_record(record.instance, believable(record.hosts, ours, signed=True), relayed)
 
@@ -210,14 +211,15 @@ class _Search:
         del self._plain[MAX_PLAIN:]
         self._happened.set()
 
-    def take(self, *, with_plain: bool) -> list[tuple[Endpoint, bool]]:
-        """What may be told now, some of it again, and whether somebody signed it."""
-        hosts = random.sample(list(self._signed.values()), len(self._signed))
-        found = [(endpoint, True) for each in zip_longest(*hosts) for endpoint in each if endpoint]
+    def take(self, *, with_plain: bool) -> list[tuple[Endpoint, str | None]]:
+        """What may be told now, some of it again, and which instance signed it, None for nobody."""
+        hosts = [[(endpoint, instance) for endpoint in found] for instance, found in self._signed.items()]
+        random.shuffle(hosts)
+        told: list[tuple[Endpoint, str | None]] = [one for each in zip_longest(*hosts) for one in each if one]
         self._signed.clear()
         if with_plain and not self.has_record:
-            found += [(endpoint, False) for endpoint in self._plain]
-        return found
+            told += [(endpoint, None) for endpoint in self._plain]
+        return told
 
     def take_relayed(self) -> list[Candidate]:
         """The ways by relays that may be told now."""

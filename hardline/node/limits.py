@@ -43,6 +43,7 @@ def visitor_limits(settings: NodeSettings, of_sessions: SessionLimits) -> Visito
         session=of_sessions,
         sessions=session.max_sessions,
         keepwarm=session.keepwarm,
+        bundle=session.bundle,
         negative_cache=settings.dial.negative_cache,
         hello_timeout=session.hello_timeout,
     )

@@ -194,6 +194,8 @@ def visiting(path: Path, now: float, next_look: float | None) -> SessionState:
         received=session.received,
         round_trip_s=round(session.round_trip, 6),
         since_s=round(now - session.opened_at, 3),
+        instance=path.instance,
+        spare=path.spare,
         passed_over=(*path.route.passed_over, *filter(None, [path.punching])),
         steps_s=StepTimes(**times),
         next_look_s=None if next_look is None else round(max(0.0, next_look - now), 3),

@@ -145,6 +145,8 @@ class SessionState:
     received: int | None
     round_trip_s: float | None
     since_s: float
+    instance: str | None = field(default=None, metadata=_ABSENT)
+    spare: bool | None = field(default=None, metadata=_ABSENT)
     passed_over: tuple[str, ...] | None = field(default=None, metadata=_ABSENT)
     steps_s: StepTimes | None = field(default=None, metadata=_ABSENT)
     next_look_s: float | None = field(default=None, metadata=_ABSENT)

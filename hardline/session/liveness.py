@@ -61,6 +61,11 @@ class Liveness:
         """When bytes arrived last."""
         return self._heard
 
+    def owes(self, now: float) -> bool:
+        """The peer has answered nothing for UNANSWERED seconds, though it was asked."""
+        since = self._asked if self._asked is not None else self._pinged
+        return since is not None and now - since > UNANSWERED
+
     @property
     def deadline(self) -> float:
         """When `tick` has something to do, unless something is heard before."""

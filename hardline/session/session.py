@@ -114,6 +114,10 @@ class Session:
         """How many streams are open, the control stream aside."""
         return self._yamux.open_streams - (CONTROL_STREAM in self._streams)
 
+    def moved(self) -> dict[int, int]:
+        """How many bytes of payload came and went on each open stream."""
+        return self._yamux.moved()
+
     @property
     def round_trip(self) -> float:
         """Seconds to the peer and back, by the last ping; 0 before the first answer."""
@@ -132,16 +136,21 @@ class Session:
     @property
     def usable(self) -> bool:
         """New streams can be opened."""
-        return self._lives and not self.draining and self._yamux.open_streams < self._max_streams
+        return self.lives and not self.draining and self._yamux.open_streams < self._max_streams
 
     @property
     def is_full(self) -> bool:
         """New streams can be opened again when others have ended."""
-        return self._lives and not self.draining and self._yamux.open_streams >= self._max_streams
+        return self.lives and not self.draining and self._yamux.open_streams >= self._max_streams
 
     def takes(self, count: int) -> bool:
         """Whether a stream that is opened now can send so many bytes without waiting."""
         return self._outbox.takes(count)
+
+    @property
+    def owes(self) -> bool:
+        """The peer should have answered by now: it may be about to be given up."""
+        return self._watch.owes
 
     @property
     def draining(self) -> bool:
@@ -149,7 +158,8 @@ class Session:
         return self._leaving or self._yamux.peer_gone_away or self._yamux.used_up
 
     @property
-    def _lives(self) -> bool:
+    def lives(self) -> bool:
+        """It is not over, and its connection neither."""
         return not self._over and self._ended_by is None
 
     @property
@@ -159,9 +169,9 @@ class Session:
 
     def open_stream(self) -> Stream:
         """Open a stream.  Raises ConnectionLost when the session is over, LimitReached when it takes no more."""
-        if self._lives and self._yamux.open_streams + 1 >= self._max_streams and self._yamux.has_answers:
+        if self.lives and self._yamux.open_streams + 1 >= self._max_streams and self._yamux.has_answers:
             self._outbox.flush()  # the peer counts, too: it must hear of an end before it hears of what takes its place
-        if not self._lives:
+        if not self.lives:
             raise afresh(self.failure or self._ended_by or ConnectionLost("the session was closed"))
         stream = self._opened(self._yamux.open())
         self.last_used = self._loop.time()
@@ -171,7 +181,7 @@ class Session:
     def open_control(self) -> Stream:
         """As host, the one stream of our own.  Raises ConnectionLost when the session is over, LimitReached when the
         visitor has gone away."""
-        if not self._lives:
+        if not self.lives:
             raise afresh(self.failure or self._ended_by or ConnectionLost("the session was closed"))
         return self._opened(self._yamux.open())
 

@@ -77,6 +77,11 @@ class Watch:
         if self._ping_ends_at is None:
             self._ping_ends_at = ends_at
 
+    @property
+    def owes(self) -> bool:
+        """The peer should have answered by now."""
+        return self._liveness.owes(self._loop.time())
+
     def doubt(self) -> None:
         """The peer may be gone: ask at once."""
         self._liveness.doubt(self._loop.time())

@@ -107,11 +107,11 @@ class Backlog:
 class ReceiveWindow:
     """The receiving side of one stream's window."""
 
-    __slots__ = ("_budget", "_due_since", "_left", "_owed", "size")
+    __slots__ = ("_budget", "_due_since", "_given", "_left", "_owed", "size")
 
     def __init__(self, budget: WindowBudget) -> None:
         self.size = INITIAL_WINDOW
-        self._left = INITIAL_WINDOW
+        self._left = self._given = INITIAL_WINDOW
         self._owed = 0
         self._due_since: float | None = None
         self._budget = budget
@@ -120,6 +120,11 @@ class ReceiveWindow:
     def left(self) -> int:
         """What the peer may still send."""
         return self._left
+
+    @property
+    def received_in_all(self) -> int:
+        """Bytes that the peer has sent."""
+        return self._given - self._left
 
     def received(self, count: int) -> None:
         """The peer sends `count` bytes.  Raises PeerError when that is more than it had credit for."""
@@ -144,6 +149,7 @@ class ReceiveWindow:
                 self._grow(min(self.size, target - self.size))
         credit, self._owed = self._owed, 0
         self._left += credit
+        self._given += credit
         return credit
 
     def release(self) -> None:

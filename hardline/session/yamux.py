@@ -41,10 +41,10 @@ _PLAIN_DATA = (0, DATA, 0)  # version, type, flags
 
 
 class _Stream:
-    __slots__ = ("announced", "local_ended", "receive_window", "remote_ended", "send_window")
+    __slots__ = ("announced", "credited", "local_ended", "receive_window", "remote_ended", "send_window")
 
     def __init__(self, receive_window: ReceiveWindow, announced: bool) -> None:
-        self.send_window = INITIAL_WINDOW
+        self.send_window = self.credited = INITIAL_WINDOW
         self.receive_window = receive_window
         self.announced = announced  # our SYN or ACK is out
         self.local_ended = False
@@ -96,6 +96,13 @@ class Yamux:
     def knows(self, stream: int) -> bool:
         """`stream` is open, in one direction at least."""
         return stream in self._streams
+
+    def moved(self) -> dict[int, int]:
+        """How many bytes of payload came and went on each open stream."""
+        return {
+            number: one.receive_window.received_in_all + one.credited - one.send_window
+            for number, one in self._streams.items()
+        }
 
     def release(self) -> None:
         """The session is over: free what its windows held for others."""
@@ -322,6 +329,7 @@ class Yamux:
             return
         if kind == WINDOW and length and state is not None:
             state.send_window += length
+            state.credited += length
             if state.send_window > MAX_SEND_WINDOW:
                 raise PeerError(f"window of stream {stream} grew beyond 4 GiB")
             events.append(WindowGrew(stream))

@@ -69,6 +69,7 @@ class SessionSection:
     stream_window: int = setting(16 * MB, size(256 * KB, GB))
     session_window: int = setting(64 * MB, size(256 * KB, 1 << 40))
     process_window: int = setting(256 * MB, size(256 * KB, 1 << 40))
+    bundle: int = setting(4, number(1, 16))
     max_sessions: int = setting(1000, number(1, 1_000_000))
     max_streams: int = setting(1000, number(1, 1_000_000))
     max_streams_per_source: int = setting(1000, number(1, 1_000_000))

@@ -15,6 +15,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ _STANDS = (0, errno.EISCONN)
 _RESETS, _ENDS = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)  # struct linger
 
 _BYTES_RECEIVED = 128  # where struct tcp_info has its tcpi_bytes_received
+_MIN_RTT, _NO_RTT = 148, (0, 0xFFFFFFFF)  # and its tcpi_min_rtt, in microseconds; what that is where none is known
 
 # Silent for so long, then asked every 15 s: who answers none of four is gone.  TCP_KEEPALIVE is macOS's name.
 _IDLE = ("TCP_KEEPIDLE", "TCP_KEEPALIVE")
@@ -461,6 +463,20 @@ def has_received(transport: asyncio.BaseTransport) -> bool:
     except (OSError, ValueError):  # ValueError: it is closed already
         return False
     return any(info[_BYTES_RECEIVED:])
+
+
+def shortest_trip(transport: asyncio.BaseTransport) -> float | None:
+    """Seconds that the kernel needed at least to the other end's kernel and back, whatever this machine was busy with;
+    None where the system does not tell."""
+    raw = transport.get_extra_info("socket")
+    if raw is None or not hasattr(socket, "TCP_INFO"):
+        return None
+    try:
+        info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _MIN_RTT + 4)
+    except (OSError, ValueError):  # ValueError: it is closed already
+        return None
+    micros = int.from_bytes(info[_MIN_RTT:], sys.byteorder)
+    return micros / 1e6 if len(info) == _MIN_RTT + 4 and micros not in _NO_RTT else None
 
 
 def local_address(transport: asyncio.BaseTransport) -> str:

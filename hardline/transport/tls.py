@@ -32,7 +32,7 @@ from hardline.transport.inbox import Inbox
 from hardline.transport.native import best_engine
 from hardline.transport.outlet import push
 from hardline.transport.sources import source_of
-from hardline.transport.tcp import TcpStream, cut, keep_alive, local_address, peer_endpoint, unread
+from hardline.transport.tcp import TcpStream, cut, keep_alive, local_address, peer_endpoint, shortest_trip, unread
 from hardline.transport.turns import Turns
 
 _DRAIN = 1.0  # seconds that an orderly close gives the last bytes
@@ -144,6 +144,11 @@ class TlsStream(asyncio.BufferedProtocol):
     def peer(self) -> Endpoint:
         """The other end's address."""
         return peer_endpoint(self._transport_or_fail())
+
+    @property
+    def shortest_trip(self) -> float | None:
+        """As tcp.shortest_trip."""
+        return shortest_trip(self._transport_or_fail())
 
     @property
     def local(self) -> str:

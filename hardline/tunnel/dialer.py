@@ -9,6 +9,7 @@ fastest would win every time.  Source: docs/PROTOCOL.md, section 7.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -28,6 +29,7 @@ from hardline.tunnel.race import Race
 
 LEFT_ALONE = 4.0  # seconds
 PUT_OFF = 1.0  # seconds: a few staggers
+MOST_FOUND = 64  # candidates that are told at once
 
 
 async def _unknown(target: KeyHash) -> str:
@@ -163,16 +165,35 @@ class Dialer:
         finally:
             await dial.aclose()
 
-    async def again(self, target: KeyHash, candidate: Candidate) -> Route:
-        """One more connection by a candidate that worked.  Raises NoRoute.  Safe to cancel."""
-        made = await self._attempts.make(target, candidate, 0.0)
-        if isinstance(made, Attempt):
-            raise NoRoute(target, [made])
-        return made
-
     async def over(self, target: KeyHash, candidate: Candidate, stream: TcpStream) -> Attempt | Route:
         """Verify what is connected already, and is the attempt's from now on.  Safe to cancel."""
         return await self._attempts.over(target, candidate, stream)
+
+    async def candidates(self, target: KeyHash, within: float) -> list[Candidate]:
+        """All that is found within so many seconds and may be dialled, in order of arrival."""
+        found: list[Candidate] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within), aclosing(_generator(self._search(target).candidates())) as candidates:
+                async for candidate in candidates:
+                    if len(found) < MOST_FOUND and self._attempts.refusal(candidate) is None:
+                        found.append(candidate)
+        return found
+
+    async def reach(self, target: KeyHash, candidate: Candidate, within: float) -> Route | None:
+        """A verified connection over `candidate` that speaks hardline/2; None where there is none after so many
+        seconds.  Safe to cancel."""
+        try:
+            async with asyncio.timeout(within):
+                ended = await self._attempts.make(target, candidate, 0.0)
+        except TimeoutError:
+            return None
+        if isinstance(ended, Attempt):
+            self._listener(target, Failed(ended))
+            return None
+        if ended.protocol != "hardline/2":
+            ended.tls.abort()
+            return None
+        return ended
 
     async def _next(self, dial: _Dial, search: Search, put_off: Collection[Endpoint]) -> Attempt | Route | None:
         """Start what may start, and wait for the next attempt to end; None when there will be no more."""

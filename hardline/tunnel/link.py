@@ -1,6 +1,6 @@
 """One label as seen from here: nobody there, being dialled, or reached by one path or several.
 
-    Link ─┬─ Path   new streams go by the best kind, then to the instance that has least to do
+    Link ─┬─ Path   new streams go by the best kind, then to the host that has least to do
           ├─ Path   full: not now
           └─ Path   drains: no new ones, and it ends with its last
 
@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from hardline import log
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.identity import Label
 from hardline.outcome import Outcome
-from hardline.routes import PathKind
+from hardline.routes import Endpoint, PathKind, Via
 from hardline.session.session import Session
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.originals import Greeted
@@ -28,27 +29,38 @@ from hardline.tunnel.originals import Greeted
 
 @dataclass(eq=False, slots=True)
 class Path:
-    """A session and the way it took; `title` and `instance` are the host's words, "" before its hello."""
+    """A session and the way it took.
+
+    `title`, `instance` and `own`, the ways on which it is reached, too, are the host's words, empty before its hello.
+    `turn` is when a stream took it last, in the count of its Link.  A `spare` one is beside another to the same host
+    (bundle.py).
+    """
 
     label: Label
     session: Session
     route: Route
     title: str = ""
     instance: str = ""
+    own: frozenset[Endpoint | Via] = frozenset()
+    turn: int = 0
+    spare: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)  # it may be over, or of no more use
     hello: Outcome = field(default_factory=Outcome)  # settled when the host has said it, or will not
     punched: Outcome = field(default_factory=Outcome)  # of one by a relay: settled when the try for it is over
     punching: str = ""  # why nothing came of that, for people
 
-    def greeted(self, title: str, instance: str) -> None:
+    def greeted(self, title: str, instance: str, own: Iterable[Endpoint | Via] = ()) -> None:
         """The host's hello came."""
         took = asyncio.get_running_loop().time() - self.session.opened_at
-        self.title, self.instance = title, instance
+        self.title, self.instance, self.own = title, instance, frozenset(own)
         self.route = replace(self.route, steps=replace(self.route.steps, hello=took))
         self.hello.settle()
 
 
 Dial = asyncio.Task[Path | Greeted]
+
+IN_USE = 60.0  # seconds after the last stream that a link counts as used
+SPARE_WARM = 30.0  # seconds after its last stream that a spare session is kept
 
 
 class Link:
@@ -59,6 +71,7 @@ class Link:
         self.paths: list[Path] = []
         self.dialling: Dial | None = None
         self._keepwarm = keepwarm
+        self._turns = 0
 
     @property
     def is_over(self) -> bool:
@@ -68,15 +81,41 @@ class Link:
     def best(self) -> Path | None:
         """The path that a new stream takes.
 
-        One whose host has not said hello yet may still turn out to be none: it waits behind those that have.
+        One whose host has not said hello yet may still turn out to be none: it waits behind those that have, and one
+        that owes an answer behind those that do not.  Of several hosts that have as much to do it is each one's turn.
         """
         usable = [path for path in self.paths if path.session.usable]
         if len(usable) < 2:
             return usable[0] if usable else None
         load: Counter[str] = Counter()
+        turn: Counter[str] = Counter()
         for path in self.paths:
             load[path.instance] += path.session.open_streams
-        return min(usable, key=lambda path: (not path.session.greeted, path.route.candidate.kind, load[path.instance]))
+            turn[path.instance] = max(turn[path.instance], path.turn)
+        bundled = any(path.spare for path in usable)
+
+        def rank(path: Path) -> tuple[object, ...]:
+            session, instance, kind = path.session, path.instance, path.route.candidate.kind
+            # Several sessions that are no bundle: the first, so that the others can end.
+            streams = session.open_streams if bundled else 0
+            return not session.greeted, session.owes, kind, load[instance], turn[instance], streams
+
+        return min(usable, key=rank)
+
+    def took(self, path: Path) -> None:
+        """A new stream takes `path`."""
+        self._turns += 1
+        path.turn = self._turns
+
+    def has_as_good(self, path: Path) -> bool:
+        """Another path of as good a kind is in use: what worked there need not be forgotten for this one."""
+        kind = path.route.candidate.kind
+        others = (one for one in self.paths if one is not path and one.session.usable and one.session.greeted)
+        return any(one.route.candidate.kind <= kind for one in others)
+
+    def is_used(self, now: float) -> bool:
+        """Streams are open, or were a moment ago; `now` by the loop."""
+        return any(path.session.open_streams or now - path.session.last_used < IN_USE for path in self.paths)
 
     def goes_by_relay(self) -> bool:
         """What is opened now does."""
@@ -89,6 +128,9 @@ class Link:
         path.session.on_idle = path.news.set
         path.session.closed.add_done_callback(lambda _: self._is_closed(path))
 
+    def _is_spare(self, path: Path) -> bool:
+        return path.spare and any(not one.spare and one.instance == path.instance for one in self.paths)
+
     def _is_closed(self, path: Path) -> None:
         path.hello.settle(ConnectionLost("it ended before the host's hello"))
         path.punched.settle()
@@ -99,7 +141,8 @@ class Link:
         session, loop = path.session, asyncio.get_running_loop()
         while not session.closed.done():
             path.news.clear()
-            cold_at = (loop.time() if session.open_streams else session.last_used) + self._keepwarm
+            keepwarm = min(self._keepwarm, SPARE_WARM) if self._is_spare(path) else self._keepwarm
+            cold_at = (loop.time() if session.open_streams else session.last_used) + keepwarm
             if session.draining and not session.open_streams:
                 await session.aclose(ConnectionLost("it took no new streams, and its last one ended"))
             elif cold_at <= loop.time():

@@ -25,7 +25,7 @@ from hardline.tunnel.attempts import Route
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.link import Link, Path
 from hardline.tunnel.rounds import Rounds
-from hardline.tunnel.upgrade import HELLO_WITHIN, Upgrades, is_used
+from hardline.tunnel.upgrade import HELLO_WITHIN, Upgrades
 
 FOUND_BY = "punching"
 HOST_BEGINS_WITHIN = 15.0  # seconds; one that does not, does not punch
@@ -110,7 +110,7 @@ class PunchedPaths:
         loop = asyncio.get_running_loop()
         while link.goes_by_relay():
             wait = max(rounds.at, self._upgrades.rests_until(link.label.key_hash)) - loop.time()
-            if wait <= 0 and is_used(link):
+            if wait <= 0 and link.is_used(loop.time()):
                 return
             if await self._upgrades.network_changes(within=min(wait, LOOKS) if wait > 0 else LOOKS):
                 rounds.network_changed(loop.time())
@@ -118,17 +118,19 @@ class PunchedPaths:
     async def _come_again(self, link: Link, path: Path) -> None:
         """By the same relay from another port, since the last pair of ports is spent."""
         label = link.label
+        route = await self._dialer.reach(label.key_hash, path.route.candidate, HOST_BEGINS_WITHIN)
+        if route is None:
+            return
         try:
-            route = await self._dialer.again(label.key_hash, path.route.candidate)
             new = await self._begun(route, label)
-            await new.hello.within(HELLO_WITHIN)
-            if new.session.greeted:
-                path.session.go_away()
-            else:
-                await new.session.aclose(ConnectionLost("its host said no hello"))
         except HardlineError as failure:
             log.debug("punch.not_again", service=label.key_hash.short, reason=failure.message)
-            path.punched.settle()
+            return
+        await new.hello.within(HELLO_WITHIN)
+        if not new.session.greeted:
+            await new.session.aclose(ConnectionLost("its host said no hello"))
+        elif new.instance == path.instance:  # else it is another host's, which is one more to have
+            path.session.go_away()
 
     async def _take(self, link: Link, tcp: TcpStream, name: str) -> bool:
         """Whether what connected leads to the host, and is good."""

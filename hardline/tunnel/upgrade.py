@@ -24,7 +24,6 @@ from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.link import Link, Path
 
 PAUSES = (1.0, 5.0, 15.0, 60.0)  # seconds before each search, the last one again and again
-IN_USE = 60.0  # seconds after the last stream that a path counts as used
 HELLO_WITHIN = 5.0  # seconds
 SLOWER, AND = 2.0, 0.03  # times the relay's round trip, and seconds, that a direct one may have
 SOON, LATELY = 60.0, 600.0  # a session that ends so soon is no good one; two of them so lately
@@ -93,7 +92,7 @@ class Upgrades:
                 self._looking[link] = loop.time() + pause
                 if await self.network_changes(within=pause):
                     number = 0
-                if link.goes_by_relay() and is_used(link):
+                if link.goes_by_relay() and link.is_used(loop.time()):
                     await self._look(link, self._nearby if number else self._everywhere)
                     number += 1
         finally:
@@ -132,7 +131,8 @@ class Upgrades:
         session.closed.add_done_callback(lambda _: self._ended(key_hash, path, began))
         log.event("path.better", service=key_hash.short, via=path.route.candidate.via)
         for one in relayed:
-            one.session.go_away()
+            if one.instance == path.instance:  # another host's is kept for when this one is lost
+                one.session.go_away()
         return True
 
     def _ended(self, key_hash: KeyHash, path: Path, began: float) -> None:
@@ -148,12 +148,6 @@ class Upgrades:
         if len(trouble.lost) >= 2:
             trouble.until, trouble.rest = now + trouble.rest, min(2 * trouble.rest, RESTS_AT_MOST)
             trouble.lost.clear()
-
-
-def is_used(link: Link) -> bool:
-    """Somebody has opened something there of late."""
-    now = asyncio.get_running_loop().time()
-    return any(path.session.open_streams or now - path.session.last_used < IN_USE for path in link.paths)
 
 
 def _trip(path: Path) -> float:

@@ -26,7 +26,7 @@ from hardline.errors import (
 )
 from hardline.identity import KeyHash, Label
 from hardline.proof import VISITOR, Prover
-from hardline.routes import Endpoint, NoRoute, PathKind, Via
+from hardline.routes import Endpoint, NoRoute, PathKind, Via, parse_wan_hosts
 from hardline.session import hello
 from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StatusReader
@@ -37,9 +37,11 @@ from hardline.tasks import TaskSet
 from hardline.transport.sources import Source, source_of
 from hardline.tunnel.absence import Absences
 from hardline.tunnel.attempts import Route
+from hardline.tunnel.bundles import Bundles
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.link import Dial, Link, Path
 from hardline.tunnel.originals import Greeted, Originals
+from hardline.tunnel.pools import Pools
 from hardline.tunnel.punched import PunchedPaths, Punches
 from hardline.tunnel.upgrade import Upgrades
 from hardline.tunnel.visit import Visit, VisitRecord
@@ -74,6 +76,7 @@ class VisitorLimits:
     keepwarm: float = 600.0
     negative_cache: float = 5.0
     hello_timeout: float = 10.0
+    bundle: int = 4
 
 
 class Visitor:
@@ -98,6 +101,8 @@ class Visitor:
         self._dialer = dialer
         self._upgrades = Upgrades(dialer, nearby or dialer, self._begin_session)
         self._punched = PunchedPaths(punches, dialer, self._upgrades, self._begin_session) if punches else None
+        self._pools = Pools(dialer, nearby or dialer, self._begin_session, self._has_room)
+        self._bundles = Bundles(limits.bundle, dialer, self._begin_session, self._has_room)
         self._memory = memory
         self._limits = limits
         self._prover, self._changed = prover, changed
@@ -159,6 +164,8 @@ class Visitor:
         """This machine has `addresses` now: sessions by one that is gone end, and who was absent may be there."""
         self._absences.clear()
         self._upgrades.network_changed()
+        self._pools.network_changed()
+        self._bundles.network_changed()
         for path in self.paths:
             path.session.network_changed(addresses)
 
@@ -188,6 +195,9 @@ class Visitor:
     def _open(self, label: Label, path: Path, record: VisitRecord) -> Stream:
         if label in self._links:  # a refusal may have ended it already: the stream says so
             self._links.move_to_end(label)
+            link = self._links[label]
+            link.took(path)
+            self._bundle(link, path)
         record.candidate, record.protocol = path.route.candidate, path.route.protocol
         return path.session.open_stream()
 
@@ -281,7 +291,15 @@ class Visitor:
     async def _keep(self, link: Link, path: Path) -> None:
         await link.keep(path)
         self._drop_if_over(link)
+        self._improve(link)  # what is left may be another host's, by a relay
         self._changed()
+
+    def _bundle(self, link: Link, path: Path) -> None:
+        if self._bundles.wants(link, path):
+            self._tasks.start(self._bundles.watch(link, path.instance), f"bundle.{link.label.key_hash.short}")
+
+    def _has_room(self) -> bool:
+        return len(self.paths) < self._limits.sessions
 
     async def _make_room(self) -> None:
         paths = self.paths
@@ -330,11 +348,16 @@ class Visitor:
         session.start()
         asyncio.get_running_loop().call_later(self._limits.hello_timeout, self._give_up_silent, session)
         self._tasks.start(self._keep(link, path), f"warm.{label.key_hash.short}")
-        if kind is PathKind.RELAYED:
-            self._tasks.start(self._upgrades.improve(link), f"upgrade.{label.key_hash.short}")
-        if punched is not None:
-            self._tasks.start(punched.keep_trying(link), f"punch.{label.key_hash.short}")
+        self._improve(link)
         return path
+
+    def _improve(self, link: Link) -> None:
+        if not link.goes_by_relay():
+            return
+        if self._upgrades.next_look(link) is None:
+            self._tasks.start(self._upgrades.improve(link), f"upgrade.{link.label.key_hash.short}")
+        if self._punched is not None and self._punched.next_try(link) is None:
+            self._tasks.start(self._punched.keep_trying(link), f"punch.{link.label.key_hash.short}")
 
     def _give_up_silent(self, session: Session) -> None:
         if not session.greeted:
@@ -355,10 +378,16 @@ class Visitor:
                 raise ServiceFailed("wait", "")
             raise PeerError(f"the host refused: {answer.error}")
         self._put_off.pop(where, None)
-        path.greeted(clean_title(answer.title), answer.instance[:_INSTANCE])
+        own: list[Endpoint | Via] = [*parse_wan_hosts(answer.wan_hosts), *answer.via]
+        path.greeted(clean_title(answer.title), answer.instance[:_INSTANCE], own)
         self._changed()
-        remember = self._remember(path.label.key_hash, path.route, answer.wan_hosts, answer.title, answer.via)
-        self._tasks.start(remember, "remember")
+        link = self._link(path.label)
+        if self._pools.greeted(link, path):
+            self._tasks.start(self._pools.look_after(link), f"pool.{path.label.key_hash.short}")
+        self._bundle(link, path)
+        if not link.has_as_good(path):
+            remember = self._remember(path.label.key_hash, path.route, answer.wan_hosts, answer.title, answer.via)
+            self._tasks.start(remember, "remember")
 
     async def _remember(
         self, target: KeyHash, route: Route, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None

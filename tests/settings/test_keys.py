@@ -319,6 +319,7 @@ def test_every_key_of_the_daemon_is_read():
         stream_window = 1MB
         session_window = 2MB
         process_window = 3MB
+        bundle = 2
         max_sessions = 10
         max_streams = 11
         max_streams_per_source = 14
@@ -358,7 +359,7 @@ def test_every_key_of_the_daemon_is_read():
         ip_service="https://ip.example.org/",
     )
     assert settings.lan == of_node.LanSection(False, False, False, False)
-    assert settings.session == of_node.SessionSection(3600, 30, 5, MB, 2 * MB, 3 * MB, 10, 11, 14, 12, 13)
+    assert settings.session == of_node.SessionSection(3600, 30, 5, MB, 2 * MB, 3 * MB, 2, 10, 11, 14, 12, 13)
     assert settings.dial == of_node.DialSection(0.1, 20, 0)
     assert settings.door == of_node.DoorSection(5, 64 * KB, 3600)
     assert settings.dht == of_node.DhtSection(

@@ -192,8 +192,8 @@ def test_a_session_that_is_full_takes_streams_again_once_it_has_room(tmp_path):
 class Fake:
     """As much of a session as the choice among paths looks at."""
 
-    def __init__(self, streams: int = 0, usable: bool = True, greeted: bool = True) -> None:
-        self.open_streams, self.usable, self.greeted = streams, usable, greeted
+    def __init__(self, streams: int = 0, usable: bool = True, greeted: bool = True, owes: bool = False) -> None:
+        self.open_streams, self.usable, self.greeted, self.owes = streams, usable, greeted, owes
 
 
 @pytest.mark.parametrize(
@@ -209,6 +209,11 @@ class Fake:
         # Of several hosts of one certificate the one that has least to do, over all its paths.
         ([(PathKind.DIRECT, "a", Fake(3)), (PathKind.DIRECT, "b", Fake(2))], 1),
         ([(PathKind.DIRECT, "a", Fake(1)), (PathKind.DIRECT, "b", Fake(2)), (PathKind.LAN, "a", Fake(2, False))], 1),
+        # The best kind first, whoever has less to do; but none that does not answer while another one does.
+        ([(PathKind.RELAYED, "a", Fake()), (PathKind.DIRECT, "b", Fake(9))], 1),
+        ([(PathKind.DIRECT, "a", Fake(owes=True)), (PathKind.DIRECT, "b", Fake(9))], 1),
+        ([(PathKind.DIRECT, "a", Fake(owes=True)), (PathKind.RELAYED, "b", Fake(9))], 1),
+        ([(PathKind.DIRECT, "a", Fake(owes=True)), (PathKind.RELAYED, "", Fake(greeted=False))], 0),
         # Several sessions to one host: the first, so that the others can end.
         ([(PathKind.DIRECT, "a", Fake(5)), (PathKind.DIRECT, "a", Fake(0))], 0),
     ],

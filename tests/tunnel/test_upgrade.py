@@ -11,7 +11,7 @@ import pytest
 
 from hardline.errors import ConnectionLost
 from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
-from hardline.tunnel import upgrade
+from hardline.tunnel import pool, upgrade
 from hardline.tunnel.link import Path
 from tests.support.clock import run, since
 from tests.tunnel.pair import Pair, echo, eventually, pair
@@ -23,6 +23,11 @@ BY_RELAY, DIRECT = FoundBy("test", Trust.SIGNED), FoundBy("other", Trust.SIGNED)
 @pytest.fixture(autouse=True)
 def _loopback_is_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hardline.tunnel.attempts.refusal", lambda candidate, way_to: None)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_looks_for_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SOON", (1e6,))
 
 
 def relayed(both: Pair) -> None:

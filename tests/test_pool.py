@@ -1,0 +1,138 @@
+"""Three hosts with one certificate, real daemons on 127.0.0.1: requests are shared out, and go on where one is lost."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.node import Node
+from tests.support.programs import running_origin
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("one", "two", "three")
+AT_ONCE = 6
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[dict[str, Node]]:
+    """Each in front of a service that says its name."""
+    with ExitStack() as stack:
+        nodes: dict[str, Node] = {}
+        for name in NAMES:
+            origin = stack.enter_context(running_origin(name=name))
+            if nodes:
+                shutil.copytree(nodes["one"].services, tmp_path / name / "services")
+            node = nodes[name] = Node(tmp_path / name)
+            node.share("site", origin.port)
+            stack.enter_context(node)
+        assert len({node.label("site") for node in nodes.values()}) == 1
+        yield nodes
+
+
+@pytest.fixture
+def visitor(tmp_path: Path) -> Iterator[Node]:
+    with Node(tmp_path / "visitor") as node:
+        yield node
+
+
+class Requests:
+    """Requests for "/" by AT_ONCE at a time, each over a connection of its own."""
+
+    def __init__(self, visitor: Node, label: str) -> None:
+        self._port, self._host = visitor.localport, f"{label}.localhost:{visitor.localport}"
+
+    def one(self) -> str:
+        """Which host answered; raises what goes wrong."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        try:
+            connection.request("GET", "/", headers={"Host": self._host, "Connection": "close"})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            assert answer.status == 200, text
+            return text.strip().removeprefix("hello from ")
+        finally:
+            connection.close()
+
+    def many(self, count: int) -> Counter[str]:
+        """So many, each of which must go well."""
+        had: Counter[str] = Counter()
+
+        def some() -> None:
+            for _ in range(count // AT_ONCE):
+                had[self.one()] += 1
+
+        threads = [threading.Thread(target=some) for _ in range(AT_ONCE)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert had.total() == count, f"some failed: {had}"
+        return had
+
+    @contextmanager
+    def load(self) -> Iterator[None]:
+        """One after the other meanwhile, whatever becomes of them."""
+        over = threading.Event()
+
+        def some() -> None:
+            while not over.is_set():
+                try:
+                    self.one()
+                except (OSError, AssertionError, http.client.HTTPException):
+                    continue
+
+        threads = [threading.Thread(target=some) for _ in range(AT_ONCE)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+
+def has_sessions(visitor: Node, count: int) -> None:
+    def there() -> bool:
+        sessions = visitor.sessions("visiting")
+        return len(sessions) == count and all(one["kind"] == "LAN" for one in sessions)
+
+    wait_until(there, f"{count} sessions", 60, every=0.2)
+
+
+def test_requests_are_shared_out_and_go_on_where_one_is_lost(hosts: dict[str, Node], visitor: Node) -> None:
+    requests = Requests(visitor, hosts["one"].label("site"))
+    assert requests.one() in NAMES
+    has_sessions(visitor, 3)
+    before = {session["endpoint"]: session["received"] for session in visitor.sessions("visiting")}
+    had = requests.many(300)
+    assert set(had) == set(NAMES)
+    assert all(70 <= count <= 130 for count in had.values()), had
+    for session in visitor.sessions("visiting"):
+        assert session["received"] > before[session["endpoint"]]
+
+    with requests.load():
+        hosts["two"].kill()
+        has_sessions(visitor, 2)
+        assert "two" not in requests.many(60)
+    hosts["two"].start()
+    has_sessions(visitor, 3)
+    assert set(requests.many(60)) == set(NAMES)
+
+    with requests.load():
+        hosts["three"].signal(signal.SIGSTOP)
+        has_sessions(visitor, 2)
+        assert "three" not in requests.many(60)
+    hosts["three"].signal(signal.SIGCONT)
+    has_sessions(visitor, 3)
+    assert set(requests.many(60)) == set(NAMES)
