@@ -15,6 +15,7 @@ from hardline.session.session import CONTROL_STREAM
 from hardline.transport import tcp
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import Manner
+from hardline.tunnel import pool
 from hardline.tunnel.arrival import By
 from hardline.tunnel.link import Path
 from tests.support.clock import run
@@ -28,6 +29,11 @@ from tests.tunnel.test_upgrade import best, kinds
 def _loopback_is_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hardline.tunnel.attempts.refusal", lambda candidate, way_to: None)
     monkeypatch.setattr(plan, "_is_told", lambda one: one.host == "127.0.0.1")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_looks_for_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SOON", (1e6,))
 
 
 def rows(relay: Relayed) -> list[Path]:
