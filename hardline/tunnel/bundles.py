@@ -46,6 +46,8 @@ class Bundles:
         """A further stream takes `path`, or its host said hello: whether `watch` is to look after it from now on."""
         if self._most < 2 or not path.session.open_streams or _trip(path) < LONG:
             return False
+        if path.route.candidate.kind is PathKind.PUNCHED:
+            return False  # the routers let in that one connection
         return path.hello.done() and (link, path.instance) not in self._watched
 
     def network_changed(self) -> None:

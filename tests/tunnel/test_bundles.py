@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
 from hardline.errors import ConnectionLost
+from hardline.routes import PathKind
 from hardline.session.session import SessionLimits
 from hardline.tasks import TaskSet
 from hardline.tunnel import bundle, bundles
@@ -148,6 +150,22 @@ def test_a_far_host_has_one_session_where_that_is_set(tmp_path, long):
         async with pair(tmp_path, Service().serve, VisitorLimits(SessionLimits(), bundle=1)) as both:
             downloads = Downloads(both)
             await downloads.add(8)
+            await asyncio.sleep(20)
+            assert streams(both) == [8]
+            await downloads.stop()
+
+    run(story)
+
+
+def test_a_punched_path_has_one_session(tmp_path, long):
+    async def story():
+        async with pair(tmp_path, Service().serve, CALM) as both:
+            downloads = Downloads(both)
+            await downloads.add(1)
+            [path] = both.visitor.paths
+            candidate = replace(path.route.candidate, kind=PathKind.PUNCHED)
+            path.route = replace(path.route, candidate=candidate)
+            await downloads.add(7)
             await asyncio.sleep(20)
             assert streams(both) == [8]
             await downloads.stop()
