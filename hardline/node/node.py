@@ -35,6 +35,7 @@ from hardline.identity import KeyHash
 from hardline.node import rows
 from hardline.node.actions import Actions
 from hardline.node.asked import handlers
+from hardline.node.brought import Brought
 from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
@@ -53,7 +54,6 @@ from hardline.settings.node import NodeSettings
 from hardline.tasks import OnceAWhile, TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.transport.own import OwnListeners
-from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host
 from hardline.tunnel.local import LocalSite
@@ -61,9 +61,7 @@ from hardline.tunnel.serving import OURSELVES
 from hardline.tunnel.visitor import Visitor
 
 if TYPE_CHECKING:
-    from hardline.punch.hosting import Punched
     from hardline.punching import Punching
-    from hardline.relay.joins import Joined
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
 PEERS_SHOWN = 50
@@ -100,6 +98,7 @@ class Node:
         self._door: Door | None = None
         self._relaying: Relaying | None = None
         self._punching: Punching | None = None
+        self._brought = Brought(lambda: self._host, lambda: self._punching)
         self._door_listener: Listener | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
@@ -230,7 +229,7 @@ class Node:
             relays=lambda key_hash: self._relays.named(key_hash),
             reached=self._reach.said,
             own=self._own_listeners,
-            control=self._is_controlled,
+            control=self._brought.controlled,
             changed=self.changes.tell,
         )
         if self._settings.relay.punch:
@@ -242,13 +241,13 @@ class Node:
             services=lambda: self.offering.current,
             host=self._host.accepted,
             answers_to=self._host.answers_to,
-            joined=self._joined,
+            joined=self._brought.joined,
             changed=self._relays_changed,
             drains=self._relay_drains,
             port=lambda: self._p2p_port,
             told=self._reach.whereabouts.current,
             found=self._reach.dialled_changed,
-            busy=self._is_busy_by,
+            busy=self._brought.are_here_by,
             count=self._places.datadir / "relay-month.json",
             timeout=self._settings.session.hello_timeout,
             clock=time.time,
@@ -268,7 +267,7 @@ class Node:
         self._punching = Punching(
             lambda: sorted(self._addresses),
             self._open_to_all,
-            self._punched,
+            self._brought.punched,
             lambda name, take, seconds: self._relays.expected.expect(Verb.REVERSE, name, take, seconds),
         )
         self._closers.append(self._punching.aclose)
@@ -406,43 +405,18 @@ class Node:
         if self._relaying is not None:
             self._relaying.whereabouts_changed()
 
-    def _is_busy_by(self, relay: Endpoint) -> bool:
-        """Whether visitors are here whom it brought."""
-        between = _between(relay)
-        return any(guest.between == between for guest in self._host.guests)
-
     @property
     def _p2p_port(self) -> int:
         assert self._listener is not None, "relays are asked once it listens"
         return self._listener.port
 
     def _relay_drains(self, relay: Endpoint) -> None:
-        """Those who came by it go another way, where there is one; else they stay while it lasts."""
-        others = [
-            one for one in self._relays.used() if one.endpoint != relay and one.tested and one.state == "registered"
-        ]
-        if others or self._reach.whereabouts.current():
-            self._host.go_away_by(_between(relay))
-
-    def _joined(self, joined: Joined) -> None:
-        """A relay brought a visitor."""
-        between = _between(joined.relay)
-        arrival = Arrival(joined.tcp, joined.source, By.RELAY, joined.service, joined.name, between, joined.saw)
-        self._host.arrived(arrival)
-
-    def _is_controlled(self, session: Session, arrival: Arrival) -> None:
-        """A visitor whom a relay brought takes a control stream."""
-        if self._punching is not None and arrival.only is not None and arrival.saw is not None:
-            self._punching.hosts(session, arrival.only, arrival.tcp.local, arrival.saw, arrival.source)
+        known = bool(self._reach.whereabouts.current())
+        self._brought.drains(relay, self._relays.used(), known_elsewhere=known)
 
     def _open_to_all(self) -> list[Endpoint]:
         """Where somebody has seen that the world can connect to this node."""
         return [at for at, known_by in self._reach.whereabouts.explained().items() if known_by != OWN]
-
-    def _punched(self, punched: Punched) -> None:
-        """A visitor got through to us, whom a relay had brought before."""
-        arrival = Arrival(punched.tcp, punched.tcp.peer, By.PUNCH, punched.service, punched.name, once=punched.taken)
-        self._host.arrived(arrival)
 
     @property
     def _addresses(self) -> set[str]:
@@ -530,8 +504,3 @@ class Node:
     def _sessions(self) -> list[Session]:
         paths = self._visitor.paths if self._visitor else ()
         return [*(path.session for path in paths), *(one.session for one in self._host.guests if one.session)]
-
-
-def _between(relay: Endpoint) -> str:
-    """Who stands between this host and those whom a relay brings."""
-    return f"relay {relay}"

@@ -1,0 +1,61 @@
+"""Visitors whom somebody brings, rather than that they come by themselves: by relays, and through routers.
+
+RelayClient ──Joined──▶ ┐                                      ┌─▶ Punching: a way past the relay
+Punching ──Punched────▶ ┴─ Arrival ─▶ Host ─ control stream ───┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from hardline.routes import Endpoint
+from hardline.session.session import Session
+from hardline.tunnel.arrival import Arrival, By
+from hardline.tunnel.host import Host
+
+if TYPE_CHECKING:
+    from hardline.punch.hosting import Punched
+    from hardline.punching import Punching
+    from hardline.relay.joins import Joined
+    from hardline.relaying import UsedRelay
+
+
+class Brought:
+    """Those of one node; `host` and `punching` are looked up when somebody comes, None for no punching."""
+
+    def __init__(self, host: Callable[[], Host], punching: Callable[[], Punching | None]) -> None:
+        self._host, self._punching = host, punching
+
+    def joined(self, joined: Joined) -> None:
+        """A relay brought a visitor."""
+        between = _between(joined.relay)
+        arrival = Arrival(joined.tcp, joined.source, By.RELAY, joined.service, joined.name, between, joined.saw)
+        self._host().arrived(arrival)
+
+    def controlled(self, session: Session, arrival: Arrival) -> None:
+        """A visitor whom a relay brought takes a control stream."""
+        punching = self._punching()
+        if punching is not None and arrival.only is not None and arrival.saw is not None:
+            punching.hosts(session, arrival.only, arrival.tcp.local, arrival.saw, arrival.source)
+
+    def punched(self, punched: Punched) -> None:
+        """A visitor got through to us, whom a relay had brought before."""
+        arrival = Arrival(punched.tcp, punched.tcp.peer, By.PUNCH, punched.service, punched.name, once=punched.taken)
+        self._host().arrived(arrival)
+
+    def are_here_by(self, relay: Endpoint) -> bool:
+        """Whether visitors are here whom it brought."""
+        between = _between(relay)
+        return any(guest.between == between for guest in self._host().guests)
+
+    def drains(self, relay: Endpoint, used: Iterable[UsedRelay], *, known_elsewhere: bool) -> None:
+        """Those who came by it go another way, where there is one; else they stay while it lasts."""
+        others = [one for one in used if one.endpoint != relay and one.tested and one.state == "registered"]
+        if others or known_elsewhere:
+            self._host().go_away_by(_between(relay))
+
+
+def _between(relay: Endpoint) -> str:
+    """Who stands between this host and those whom a relay brings."""
+    return f"relay {relay}"
