@@ -24,7 +24,7 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"  dht       {_dht(status['outside']['dht'])}"
     for relay in status["relays"]["used"]:
         yield f"  relay     {_relay_used(relay)}"
-    if status["relays"]["nat"]:
+    if status["relays"].get("nat"):
         yield f"  router    {status['relays']['nat']}"
     if status["relays"]["served"]:
         yield f"  serves    {_relay_served(status['relays']['served'])}"
@@ -74,7 +74,7 @@ def relay_lines(status: dict[str, Any]) -> Iterator[str]:
             yield f"    its owner has to write  allow = {node['key_hash']}"
         if relay["contact"]:
             yield f"    its owner: {plain(relay['contact'])}"
-    if relays["nat"]:
+    if relays.get("nat"):
         yield f"the router before this computer: {relays['nat']}"
 
 
@@ -177,7 +177,7 @@ def _service(service: dict[str, Any]) -> Iterator[str]:
 
 def _session(session: dict[str, Any]) -> Iterator[str]:
     way = f"to {session['endpoint']}" if session["role"] == "visiting" else f"from {session['endpoint']}"
-    via = f"{_kind(session)}, found by {session['found_by']}" if session["found_by"] else "incoming"
+    via = f"{_kind(session)}, found by {session['found_by']}" if session["found_by"] else _incoming(session)
     how = f"{session['protocol']}, {via}{', takes no new streams' if session.get('draining') else ''}"
     yield f"  {session['role']} {plain(session['title']) or session['label']} {way} ({how})"
     for why in session.get("passed_over", ()):
@@ -186,7 +186,13 @@ def _session(session: dict[str, Any]) -> Iterator[str]:
         yield f"    looks for a better one in {session['next_look_s']:.0f} s"
     if session["sent"] is not None:
         moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
-        yield f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s"
+        trip = f", round trip {1000 * session['round_trip_s']:.0f} ms" if session.get("round_trip_s") else ""
+        yield f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s{trip}"
+
+
+def _incoming(session: dict[str, Any]) -> str:
+    by = {"RELAYED": " by a relay", "PUNCHED": " through the routers"}
+    return f"incoming{by.get(session.get('kind') or '', '')}"
 
 
 def _dht(dht: dict[str, Any] | None) -> str:
