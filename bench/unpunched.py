@@ -19,5 +19,5 @@ def _without_control(self: VisitorHello) -> bytes:
 
 
 if __name__ == "__main__":
-    VisitorHello.encode = _without_control  # type: ignore[assignment,method-assign]
+    VisitorHello.encode = _without_control  # type: ignore[method-assign]
     sys.exit(hardlined.main())
