@@ -153,7 +153,7 @@ def run(
 
 def _measure(contestant: Contestant, ms: int) -> dict[str, float]:
     door = contestant.files
-    link = load.median([_connect(contestant.site.host_address) for _ in range(5)])
+    link = load.median([connect(contestant.site.host_address) for _ in range(5)])
     new = load.median([load.first_byte(door) for _ in range(_CONNECTIONS)])
     one = load.streams(door, 1, _SECONDS)
     contestant.settle()
@@ -186,7 +186,7 @@ def _compare(figures: dict[str, dict[str, list[float | None]]], ms: int, number:
             mine.setdefault(key, [None] * rounds)[number] = ours / theirs
 
 
-def _connect(address: str) -> float:
+def connect(address: str) -> float:
     """Seconds until a TCP connection is refused: one round trip."""
     start = time.perf_counter()
     with socket.socket() as caller:

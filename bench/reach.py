@@ -109,7 +109,7 @@ def _found(place: Path, seen: dict[str, dict[str, float]]) -> None:
     with World() as world, running_origin(world.host) as origin:
         world.start_upnpd()
         host = Node(place / "host", at=world.host, settings=settings(upnp=True))
-        visitor = Node(place / "visitor", at=world.guest, settings=settings(more="[Session]\nkeepwarm = 0.2\n"))
+        visitor = Node(place / "visitor", at=world.guest, settings=settings(more="[Session]\nkeepwarm = 1\n"))
         names = ("cold", "warm", "flooded")
         for name in names:
             host.share(name, origin.port)

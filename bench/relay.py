@@ -1,8 +1,8 @@
-"""`--relay`: what passing bytes on costs a relay, beside nginx as a plain `stream` proxy.
+"""`--relay`: what passing bytes on costs a relay, beside nginx as a plain `stream` proxy; and visits by one.
 
     visitor ── relay ── host                   relay_host.py is the host, and reads a ClientHello in both cases
 
-Nobody does TLS here: a relay sees none of it, so neither does what is compared.
+At the cap and beside a crowd: relay_crowd.py.  Whole daemons, as root: relay_whole.py, and far away: relay_far.py.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import asyncio
 import contextlib
 import selectors
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from daemons import Broken, Daemon, ReadySocket, free_port
+import relay_crowd
+import relay_far
+import relay_whole
+from daemons import Broken
 from measures import Row
-from OpenSSL import SSL
-from origin import nginx_command, nginx_user
 from relay_host import ANSWER, ASKED
+from relay_nodes import impossible
+from relay_ways import Proxied, by_hardline, by_nginx
 
 from hardline.identity import utc_day
 from hardline.relay.handles import make_handle
 from hardline.relay.messages import Hello, Kind, Register, encode
 from hardline.relay.opening import CONTROL
 from hardline.relay.proofs import NODE, prove_registration
-from hardline.routes import Endpoint, RelayAddress
 from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
 from hardline.transport.tls import TlsStream
@@ -48,43 +48,32 @@ ROWS = (
     Row("pair", "memory for one of 1000 idle pairs", "kB", "less", "figure", 10.0),
     Row("node", f"memory for one of {NODES} nodes", "kB", "less", "figure", 60.0),
     Row("name", f"  and for each of {NAMES} names of theirs", "kB", "less", "figure", 3.0),
+    *relay_crowd.ROWS,
+    *relay_whole.ROWS,
+    *relay_far.ROWS,
 )
-
-
-class Proxied:
-    """A way to the host: where the visitor connects, which name he says, and whose processor time counts."""
-
-    def __init__(self, port: int, name: str, daemon: Daemon, relay: RelayAddress | None = None) -> None:
-        self.port, self.daemon, self.relay = port, daemon, relay
-        connection = SSL.Connection(visitor_context(), None)
-        connection.set_connect_state()
-        connection.set_tlsext_host_name((name if name != "-" else "0" * 40).encode())
-        with contextlib.suppress(SSL.WantReadError):
-            connection.do_handshake()
-        self._hello = connection.bio_read(65_536)
-
-    def connect(self, order: str, size: int = 0) -> socket.socket:
-        """Connected to the host, who does that from now on."""
-        made = socket.create_connection(("127.0.0.1", self.port), timeout=30)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        made.sendall(self._hello + order.encode() + size.to_bytes(8))
-        if made.recv(1) != b".":
-            raise Broken("the host did not answer")
-        return made
 
 
 def run(
     place: Path, stack: contextlib.ExitStack, rounds: int
 ) -> tuple[Sequence[Row], dict[str, dict[str, list[float | None]]], list[str]]:
     """All rounds; figures as the loopback's."""
-    nginx, direct = _nginx(place, stack)
-    ways = {"nginx": nginx, "hardline": _hardline(place / "free", stack, "")}
-    limited = _hardline(place / "limited", stack, "rate = 100GB\nrate_per_source = 100GB\nrate_per_pair = 100GB\n")
+    nginx, direct = by_nginx(place, stack)
+    ways = {"nginx": nginx, "hardline": by_hardline(place / "free", stack, "")}
+    limited = by_hardline(place / "limited", stack, "rate = 100GB\nrate_per_source = 100GB\nrate_per_pair = 100GB\n")
+    capped = by_hardline(place / "capped", stack, relay_crowd.LIMIT)
     figures: dict[str, dict[str, list[float | None]]] = {name: {} for name in (*ways, "direct")}
     errors: list[str] = []
 
     def note(name: str, key: str, number: int, value: float) -> None:
         figures[name].setdefault(key, [None] * rounds)[number] = value
+
+    def ours(what: str, measure: Callable[[], Mapping[str, float]], number: int) -> None:
+        try:
+            for key, value in measure().items():
+                note("hardline", key, number, value)
+        except (Broken, OSError, AssertionError) as failure:
+            errors.append(f"{what}, round {number + 1}: {str(failure)[:500]}")
 
     for number in range(rounds):
         for name, way in ways.items():
@@ -106,7 +95,21 @@ def run(
                 errors.append(f"{name}, round {number + 1}: {failure}")
         for key, measure in (("down", _download), ("up", _upload), ("small", _small), ("new", _new)):
             note("direct", key, number, measure(direct))
+        ours("at the cap", lambda: relay_crowd.capped(capped), number)
         print(f"round {number + 1} of {rounds}", flush=True)
+    ours("beside silent ones", lambda: relay_crowd.beside_silent(ways["hardline"]), 0)
+    if why := impossible():
+        print(f"whole daemons, and those far away: left out: {why}", flush=True)
+        return ROWS, figures, errors
+    with contextlib.ExitStack() as inner:
+        whole = relay_whole.Whole(place / "whole", inner)
+        for number in range(rounds):
+            ours("whole daemons", whole.measure, number)
+    with relay_far.Far(place / "far") as far:
+        for number in range(rounds):
+            ours("far away", lambda: far.measure(-(-relay_far.TRIES // rounds)), number)
+            print(f"far away, round {number + 1} of {rounds}", flush=True)
+        ours("tries", far.tried, 0)
     return ROWS, figures, errors
 
 
@@ -203,71 +206,3 @@ async def _registered(way: Proxied) -> tuple[float, float]:
     for tls in made:
         tls.abort()
     return (nodes - before) * 1e3 / NODES, (names - nodes) * 1e3 / NODES / NAMES
-
-
-def _host(place: Path, stack: contextlib.ExitStack, relay: str) -> tuple[int, str]:
-    """The host's port, and its name at the relay."""
-    port = free_port()
-    script = Path(__file__).with_name("relay_host.py")
-    process = subprocess.Popen([sys.executable, script, str(port), relay], stdout=subprocess.PIPE, text=True)
-    stack.callback(process.wait)
-    stack.callback(process.kill)
-    assert process.stdout is not None
-    if not (name := process.stdout.readline().strip()):
-        raise Broken("the host did not start")
-    return port, name
-
-
-def _nginx(place: Path, stack: contextlib.ExitStack) -> tuple[Proxied, Proxied]:
-    """By nginx, and to the same host without it."""
-    here = place / "nginx"
-    here.mkdir()
-    target, name = _host(here, stack, "")
-    port = free_port()
-    module = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
-    config = here / "nginx.conf"
-    config.write_text(
-        f"""{f"load_module {module};" if module.exists() else ""}
-{nginx_user()}
-daemon off;
-worker_processes 1;
-worker_rlimit_nofile 16384;
-pid {here}/nginx.pid;
-error_log {here}/nginx.err error;
-events {{ worker_connections 8192; }}
-stream {{
-  tcp_nodelay on;
-  proxy_buffer_size 64k;
-  proxy_timeout 1h;
-  server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass 127.0.0.1:{target}; }}
-}}
-"""
-    )
-    daemon = Daemon("nginx", nginx_command(here, config), here / "log")
-    stack.callback(daemon.stop)
-    daemon.wait_listening("127.0.0.1", port)
-    return Proxied(port, name, daemon), Proxied(target, name, daemon)
-
-
-def _hardline(here: Path, stack: contextlib.ExitStack, limits: str) -> Proxied:
-    here.mkdir()
-    (here / "services").mkdir()
-    port, ready = free_port(), ReadySocket(here / "ready")
-    config = here / "hardline.ini"
-    config.write_text(
-        f"[Node]\nbind = 127.0.0.1\nlocalport = 0\np2pport = {port}\n[LAN]\nenabled = no\n[DHT]\nenabled = no\n"
-        "[UPnP]\nenabled = no\n[Relay]\nenabled = yes\nallow = *\nmax_pairs = 100000\n"
-        "max_pairs_per_source = 100000\nnew_pairs = 10000\n"
-        f"max_per_address = 100000\nmax_per_network = 100000\nmax_registrations = 100000\n{limits}"
-    )
-    command = [sys.executable, "-m", "hardline.hardlined", "--config", str(config)]
-    command += ["--datadir", str(here / "data"), "--servicedir", str(here / "services")]
-    daemon = Daemon("relay", command, here / "log", ready.env)
-    stack.callback(daemon.stop)
-    ready.wait(daemon)
-    from hardline import certificates
-
-    node = certificates.load(here / "data" / "node.cert")
-    relay = RelayAddress(Endpoint("127.0.0.1", port), node.key_hash)
-    _, name = _host(here, stack, str(relay))
-    return Proxied(port, name, daemon, relay)

@@ -96,6 +96,7 @@ class Session:
         self._over = False
         self._ended_by: Exception | None = None  # the connection has; what had come is still being looked at
         self.failure: Exception | None = None
+        self.left = False  # this end ended it in order
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self.opened_at = self.last_used = self._loop.time()
         self.received = 0
@@ -209,6 +210,7 @@ class Session:
     async def aclose(self, failure: Exception | None = None) -> None:
         """End the session: what was sent still leaves if the peer reads; open streams are reset.  Idempotent."""
         if not self._over:
+            self.left = True
             self._yamux.go_away()
             self._end(failure or ConnectionLost("the session was closed"), orderly=True)
         await self._tls.aclose()

@@ -46,13 +46,6 @@ def gives_way(seats: Sequence[Seat[G]], newcomer: Networks) -> G | None:
     return seats[-max(may_leave)[-1]].guest if may_leave else None
 
 
-def waits_longest(waiting: Mapping[H, Networks]) -> H:
-    """Of `waiting`, in order of arrival, who leaves when they are too many."""
-    count = _Counted(waiting.values())
-    most = max(count.of(networks) for networks in waiting.values())
-    return next(one for one, networks in waiting.items() if count.of(networks) == most)
-
-
 def waits_beside(waiting: Mapping[H, str], newcomer: str) -> H | None:
     """Of `waiting`, all of one source, by address and in order of arrival, who leaves for one more.
 
@@ -63,6 +56,56 @@ def waits_beside(waiting: Mapping[H, str], newcomer: str) -> H | None:
     if most <= addresses[newcomer]:
         return None
     return next(one for one, address in waiting.items() if addresses[address] == most)
+
+
+class Crowd(Generic[H]):
+    """Those who wait, in order of arrival, counted as they come and go: a flood of them must not cost their number
+    each time."""
+
+    def __init__(self) -> None:
+        self._here: dict[H, Networks] = {}
+        self._widest, self._wider, self._source = (Counter[str]() for _ in range(3))
+        self._sizes = Counter[int]()  # how many of the widest networks have so many
+        self._most = 0  # of those
+
+    def __len__(self) -> int:
+        return len(self._here)
+
+    def add(self, one: H, networks: Networks) -> None:
+        """`one` is the last to come."""
+        self._here[one] = networks
+        widest, wider, source = networks
+        self._wider[wider] += 1
+        self._source[source] += 1
+        self._widest[widest] = size = self._widest[widest] + 1
+        self._sizes[size] += 1
+        self._sizes[size - 1] -= 1
+        self._most = max(self._most, size)
+
+    def discard(self, one: H) -> Networks | None:
+        """It has left; returns where it was from."""
+        if (networks := self._here.pop(one, None)) is None:
+            return None
+        for counter, network in zip((self._widest, self._wider, self._source), networks, strict=True):
+            counter[network] -= 1
+            if not counter[network]:
+                del counter[network]
+        size = self._widest[networks[0]]
+        self._sizes[size] += 1
+        self._sizes[size + 1] -= 1
+        if size + 1 == self._most and not self._sizes[self._most]:
+            self._most = size
+        return networks
+
+    def waits_longest(self) -> H:
+        """Who leaves when they are too many; there is somebody."""
+        most, found, highest = self._most, list[H](), (0, 0)
+        for one, (widest, wider, source) in self._here.items():
+            if self._widest[widest] == most and (count := (self._wider[wider], self._source[source])) > highest:
+                found, highest = [one], count
+                if count == (most, most):
+                    break  # nobody has more
+        return found[0]
 
 
 class _Counted:

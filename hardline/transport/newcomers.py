@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from hardline.transport.crowd import waits_beside, waits_longest
-from hardline.transport.sources import networks, source_of
+from hardline.transport.crowd import Crowd, waits_beside
+from hardline.transport.sources import networks
 
 C = TypeVar("C", bound=Hashable)
 
@@ -19,24 +19,30 @@ class Newcomers(Generic[C]):
 
     def __init__(self, most: int, of_a_source: int) -> None:
         self._most, self._of_a_source = most, of_a_source
-        self._here: dict[C, str] = {}  # their addresses, in order of arrival
+        self._here: Crowd[C] = Crowd()
+        self._of_source: dict[str, dict[C, str]] = {}  # their addresses, in order of arrival
 
     def come(self, connection: C, address: str) -> list[C]:
         """One more from `address`.  Returns who leaves: the newcomer itself when nobody of its source has more."""
-        leaving, source = list[C](), source_of(address)
-        beside = {other: host for other, host in self._here.items() if source_of(host) == source}
+        leaving, his = list[C](), networks(address)
+        beside = self._of_source.get(his[-1], {})
         if len(beside) >= self._of_a_source:
             if (one := waits_beside(beside, address)) is None:
                 return [connection]
             leaving.append(one)
-            del self._here[one]
+            self.known(one)
         if len(self._here) >= self._most:
-            one = waits_longest({other: networks(host) for other, host in self._here.items()})
+            one = self._here.waits_longest()
             leaving.append(one)
-            del self._here[one]
-        self._here[connection] = address
+            self.known(one)
+        self._here.add(connection, his)
+        self._of_source.setdefault(his[-1], {})[connection] = address
         return leaving
 
     def known(self, connection: C) -> None:
         """It has said who it is, or left."""
-        self._here.pop(connection, None)
+        if (his := self._here.discard(connection)) is not None:
+            beside = self._of_source[his[-1]]
+            del beside[connection]
+            if not beside:
+                del self._of_source[his[-1]]

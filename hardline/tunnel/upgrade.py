@@ -138,7 +138,7 @@ class Upgrades:
     def _ended(self, key_hash: KeyHash, path: Path, began: float) -> None:
         """A direct path is gone: one that broke soon is a reason to wait."""
         now = asyncio.get_running_loop().time()
-        if now - began > SOON or path.session.draining:
+        if now - began > SOON or path.session.draining or path.session.left:
             return
         trouble = self._troubles.setdefault(key_hash, _Trouble())
         self._troubles.move_to_end(key_hash)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.transport.crowd import Seat, gives_way, waits_beside, waits_longest
+from hardline.transport.crowd import Crowd, Seat, gives_way, waits_beside
 from hardline.transport.sources import networks
 
 pytestmark = pytest.mark.pure
@@ -66,8 +67,32 @@ def test_nobody_leaves_for_somebody_who_has_more(guests, newcomer):
 
 @pytest.mark.parametrize("kind", ["one address", "one /64", "one /56", "one /48"])
 def test_of_those_who_shake_hands_the_crowd_gives_way_and_in_it_who_waits_longest(kind):
-    waiting = {"honest": networks(HOME)} | {number: networks(ATTACKERS[kind](number)) for number in range(20)}
-    assert waits_longest(waiting) == 0
+    waiting: Crowd[object] = Crowd()
+    waiting.add("honest", networks(HOME))
+    for number in range(20):
+        waiting.add(number, networks(ATTACKERS[kind](number)))
+    assert waiting.waits_longest() == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2), st.booleans()), max_size=60))
+def test_who_has_most_is_who_would_have_if_all_were_counted_anew(events):
+    crowd: Crowd[int] = Crowd()
+    here: dict[int, tuple[str, ...]] = {}
+    for number, (widest, wider, source, leaves) in enumerate(events):
+        here[number] = networks(f"2001:db8:{widest}:{256 * wider + source:x}::1")
+        crowd.add(number, here[number])
+        if leaves:
+            gone = min(here)
+            del here[gone]
+            crowd.discard(gone)
+            crowd.discard(gone)
+        assert len(crowd) == len(here)
+        if here:
+            counts = [Counter(one[step] for one in here.values()) for step in range(3)]
+            of = {
+                one: [count[network] for count, network in zip(counts, his, strict=True)] for one, his in here.items()
+            }
+            assert crowd.waits_longest() == next(one for one in here if of[one] == max(of.values()))
 
 
 def test_within_one_network_who_has_many_connections_leaves_for_who_has_few():

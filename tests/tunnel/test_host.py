@@ -304,7 +304,7 @@ def _as_ipv6(address: str) -> tuple[str, str, str]:
 
 
 def test_of_one_network_that_shakes_too_many_hands_who_has_many_gives_way_to_who_has_none(tmp_path, monkeypatch):
-    monkeypatch.setattr("hardline.transport.newcomers.source_of", lambda address: "one network")
+    monkeypatch.setattr("hardline.transport.newcomers.networks", lambda address: ("one network",) * 3)
 
     async def story(house: House) -> None:
         async with contextlib.AsyncExitStack() as stack:

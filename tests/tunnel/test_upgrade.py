@@ -128,6 +128,25 @@ def test_a_path_that_is_much_slower_than_the_relay_is_no_better_one(tmp_path, mo
     run(story)
 
 
+def test_a_direct_path_that_nobody_used_any_more_is_no_reason_to_rest(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both, both.also_at("127.0.0.2") as there:
+            relayed(both)
+            by_relay = list(both.finding.also)
+            also_directly(both, there)
+            either = list(both.finding.also)
+            for _ in range(4):
+                both.finding.also = by_relay
+                await begun(both)
+                both.finding.also = either
+                direct = await best(both, PathKind.DIRECT)
+                await direct.session.aclose(ConnectionLost("not used for a while"))
+                await eventually(lambda path=direct: path not in both.visitor.paths, "it is gone")
+                await asyncio.gather(*(path.session.aclose() for path in both.visitor.paths))
+
+    run(story)
+
+
 def test_a_direct_path_that_breaks_twice_at_once_rests_and_a_change_of_network_ends_that(tmp_path):
     async def story():
         async with pair(tmp_path, echo) as both, both.also_at("127.0.0.2") as there:

@@ -1,0 +1,85 @@
+"""For `--relay`: 200 MB through whole daemons on one machine, by a relay and directly.
+
+    load ── visitor ══ TLS 1.3 ══ relay ══ host ── origin          load ── visitor ══ TLS 1.3 ══ host ── origin
+
+The visitor finds the one host by the relay, and the other one in its network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from daemons import Broken
+from lab import inside
+from load import Door, download, first_byte, median
+from measures import Row
+from origin import Origin
+from relay_nodes import Quiet
+
+from tests.support.node import free_port
+from tests.upnp.home import Box
+
+_HERE, _THERE = "11.22.33.10", "11.22.33.11"
+_BULK = 200_000_000
+_REPEATS = 3
+
+ROWS = (
+    Row("whole", "200 MB, whole daemons: by a relay", "MB/s", "more"),
+    Row("share", "  of the direct path's", "×", "more", "figure", 0.85),
+)
+
+
+class Whole:
+    """The daemons; they end with `stack`."""
+
+    def __init__(self, place: Path, stack: contextlib.ExitStack) -> None:
+        place.mkdir()
+        there, self._here = (Box(f"hlw{os.getpid():x}-{number}") for number in range(2))
+        for box in (there, self._here):
+            stack.callback(box.close)
+        there.ip(f"link add lan0 type veth peer name lan0 netns {self._here.namespace}")
+        for box, address in ((there, _THERE), (self._here, _HERE)):
+            box.ip("link set lan0 up", f"addr add {address}/24 brd + dev lan0", "route add default dev lan0")
+        with inside(there.namespace):
+            origin = Origin(place / "origin", _BULK)
+        stack.callback(origin.stop)
+
+        def run(name: str, more: str, at: Box = there, *, unpunched: bool = False) -> Quiet:
+            node = Quiet(place / name, at=at, settings=more, unpunched=unpunched)
+            node.localport, node.p2pport = free_port(), free_port()
+            return stack.enter_context(node)
+
+        far = "[LAN]\nenabled = no\n"
+        relay = run("relay", f"{far}[Relay]\nenabled = yes\nallow = *\n")
+        use = f"[Relay]\nuse = {relay.line(f'{_THERE}:{relay.p2pport}')}\n"
+        behind, near = run("behind", far + use), run("near", "")
+        there.run(
+            ["nft", "-f", "-"],
+            "add table inet shut; add chain inet shut in { type filter hook input priority filter; }\n"
+            f"add rule inet shut in iifname lan0 tcp dport {behind.p2pport} drop",
+        )
+        for host in (behind, near):
+            host.share("site", origin.files_port)
+        behind.is_reached()
+        self._visitor = run("visitor", use, self._here, unpunched=True)
+        self._labels = {"RELAYED": behind.label("site"), "LAN": near.label("site")}
+        for label in self._labels.values():
+            with inside(self._here.namespace):
+                first_byte(self._door(label))
+
+    def measure(self) -> dict[str, float]:
+        """One round."""
+        took = dict[str, list[float]]()
+        for _ in range(_REPEATS):
+            for kind, label in self._labels.items():
+                with inside(self._here.namespace):
+                    took.setdefault(kind, []).append(download(self._door(label), _BULK))
+                if (seen := self._visitor.visited(label)) != kind:
+                    raise Broken(f"visited by {seen} instead of {kind}")
+        relayed, direct = (median(took[kind]) for kind in self._labels)
+        return {"whole": _BULK / relayed / 1e6, "share": direct / relayed}
+
+    def _door(self, label: str) -> Door:
+        return Door(self._visitor.localport, f"{label}.localhost:{self._visitor.localport}")
