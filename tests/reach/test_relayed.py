@@ -49,6 +49,7 @@ def is_told(host: Node, names: int = 2) -> None:
 
 
 def test_a_host_that_nobody_can_reach_is_reached_by_its_relay(world: World, tmp_path: Path) -> None:
+    world.keep_apart()
     with relay_in(world, tmp_path / "relay") as (_, relay, use), running_origin(world.host) as origin:
         host = Node(tmp_path / "host", at=world.host, settings=settings(more=f"[Relay]\nuse = {use}\n"))
         visitor = Node(tmp_path / "visitor", at=world.guest, settings=settings())
@@ -112,6 +113,7 @@ def host_at(world: World, directory: Path, use: str, *, dht: bool = True) -> Nod
 @contextlib.contextmanager
 def two_relays(world: World, directory: Path) -> Iterator[tuple[dict[str, tuple[Box, Node]], Node, Node, str]]:
     """By address, with a host that both lead to, a visitor, and the label of the host's site."""
+    world.keep_apart()
     with (
         relay_in(world, directory / "first") as (box, first, use),
         relay_in(world, directory / "second", address=SECOND) as (other_box, second, also),
@@ -173,6 +175,7 @@ def test_a_relay_that_drains_fails_no_request(world: World, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_dead_direct_addresses_do_not_hold_a_relay_up(world: World, tmp_path: Path) -> None:
     """The record names an address that swallows everything; the relay is one stagger later."""
+    world.keep_apart()
     with relay_in(world, tmp_path / "relay") as (_, _, use), running_origin(world.host) as origin:
         dead = ", ".join(f"11.22.33.{number}:7008" for number in range(200, 204))
         more = f"[Node]\npublic = {dead}\n[Relay]\nuse = {use}\n"
@@ -217,6 +220,7 @@ def test_an_original_visits_by_a_relay_that_knows_the_services_own_name(world: W
 
 @pytest.mark.slow
 def test_a_slow_relay_cuts_nothing_and_one_at_two_ports_is_one(world: World, tmp_path: Path) -> None:
+    world.keep_apart()
     with (
         relay_in(world, tmp_path / "relay", more="rate = 20KB\nports = 443\n") as (_, _, use),
         running_origin(world.host) as origin,
