@@ -261,6 +261,7 @@ class RelayClient:
         """Raises ConnectionLost, also for a relay that does not read."""
         self._unread = self._unread + 1 if tls.blocked else 0
         if self._unread > MAX_UNREAD:
+            tls.abort()  # or who listens there would wait for a relay that will never hear of what is wanted
             raise ConnectionLost("the relay does not read")
         tls.put(encode(message))
 
