@@ -10,6 +10,7 @@ import pytest
 
 from tests.reach.world import World, is_published, path, settings
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.node import Node
 from tests.support.programs import curl, running_origin
 from tests.support.waiting import wait_until
@@ -158,6 +159,32 @@ def test_where_one_relay_dies_or_falls_silent_the_other_is_used_and_one_that_is_
             "the host says so",
             26,
         )
+
+
+@pytest.mark.slow
+def test_where_both_relays_die_and_one_comes_back_it_is_used(world: World, tmp_path: Path) -> None:
+    with two_relays(world, tmp_path) as (relays, host, visitor, label):
+        assert curl(visitor.url_of(label), at=world.guest).status == 200
+        for _, relay in relays.values():
+            relay.kill()
+        answer = curl(visitor.url_of(label), at=world.guest, limit=30)
+        assert answer.status in (502, 503, 504), "there is no way"
+        wait_until(
+            lambda: not [one for one in host.status()["relays"]["used"] if one["state"] == "registered"],
+            "status says that it is reached nowhere",
+            5,
+        )
+        _, second = relays[SECOND]
+        second.start()
+        began = beats()
+        wait_until(lambda: curl(visitor.url_of(label), at=world.guest, limit=30).status == 200, visitor.log[-3000:])
+        assert beats() - began < 15
+        assert path(visitor, label)[2] == f"{SECOND}:7008"
+        states = {one["endpoint"]: one["state"] for one in host.status()["relays"]["used"]}
+        assert states == {f"{RELAY}:7008": "connecting", f"{SECOND}:7008": "registered"}
+        before = second.status()["relays"]["served"]["passed"]
+        assert curl(visitor.url_of(label, "bytes/1000000"), at=world.guest).status == 200
+        assert second.status()["relays"]["served"]["passed"] - before > 1_000_000
 
 
 @pytest.mark.slow
