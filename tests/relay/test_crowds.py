@@ -17,6 +17,7 @@ from hardline.relay.opening import CONTROL
 from hardline.relay.parking import PARK
 from hardline.relay.registry import RegistryLimits
 from hardline.relay.server import RelayLimits
+from hardline.relay.wanted import Wanted
 from hardline.routes import RelayAddress
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
@@ -44,7 +45,7 @@ ROOM = RelayLimits(RegistryLimits(), pairs=300, pairs_per_source=1000, new_pairs
 
 @pytest.fixture
 def nothing_parked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardline.relay.client.MAX_PARKED", 0)
+    monkeypatch.setattr("hardline.relay.joins.MAX_PARKED", 0)
 
 
 @contextlib.asynccontextmanager
@@ -97,7 +98,7 @@ async def test_two_hundred_at_once_come_by_tokens_of_their_own_and_to_their_own_
 async def test_a_parked_token_is_good_once_for_its_own_purpose_and_a_guessed_one_never() -> None:
     async with running_relay() as relay, running_host(relay.address) as host:
         await until(lambda: relay.relay.describe().parked == PARK)
-        host.client._park = lambda tls, token: asyncio.sleep(0)  # from now on nobody comes with those it is given
+        host.client._joins.park = lambda at, tokens: None  # from now on nobody comes with those it is given
         visitor = await host.visit(relay.endpoint)
         [token] = relay.relay._parking._awaited
         for line in (encode_line(Verb.PARK, "0" * 32), encode_line(Verb.JOIN, token)):
@@ -115,7 +116,7 @@ async def test_a_parked_token_is_good_once_for_its_own_purpose_and_a_guessed_one
 async def test_what_one_host_has_ready_is_for_no_visitor_of_another() -> None:
     async with running_relay(ROOM) as relay, hosts_of(relay, 2) as (one, two):
         await until(lambda: relay.relay.describe().parked == 2 * PARK)
-        one.client._joins = 10_000  # it comes by what it has ready alone
+        one.client._joins._under_way = 10_000  # it comes by what it has ready alone
         for _ in range(2 * PARK + 1):
             await still_serves(relay, two)
         assert not one.joined
@@ -163,13 +164,29 @@ async def test_a_service_that_is_offered_and_withdrawn_again_and_again_is_there_
         assert relay.relay.describe().names == 2
 
 
+@in_loop
+async def test_a_host_of_many_services_tests_them_a_few_at_a_time(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    limits = RelayLimits(RegistryLimits(per_connection=200), pairs_per_source=1000, new_pairs=1000)
+    async with running_relay(limits, most=24) as relay:
+        host = RunningHost(relay.address)
+        host.also = [Wanted(host.key_hash, prover()) for _ in range(100)]
+        running = TASKS.start(host.client.run(), "host")
+        await until(lambda: host.client.tested == 101)
+        failed = [record for record in caplog.records if record.message == "relay.not_reached"]
+        assert not failed, "each of its visits got through at once"
+        running.cancel()
+        await asyncio.wait([running])
+        await host.aclose()
+
+
 @pytest.mark.parametrize("who", ["visitor", "host"])
 @in_loop
 async def test_who_breaks_off_is_heard_breaking_off(who: str) -> None:
     async with running_relay() as relay, running_host(relay.address) as host:
         host.answers = False
         kept: list[TcpStream] = []
-        host.client._joined = lambda joined: kept.append(joined.tcp)
+        host.client._joins._joined = lambda joined: kept.append(joined.tcp)
         visitor = await tcp.connect_any([relay.endpoint])
         await visitor.send(await first_flight(host))
         await until(lambda: bool(kept))
