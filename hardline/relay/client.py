@@ -56,6 +56,7 @@ PING_AFTER, PONG_WITHIN = 20.0, 3.0  # seconds of silence, ± 10 %; and for the 
 MAX_UNREAD = 1024  # lines for a relay that does not read
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 8.0  # seconds, ± 20 %
 TEST_AGAIN, TEST_AGAIN_AT_MOST = 2.0, 60.0  # seconds after a visit of our own that failed
+TESTS_AT_ONCE = 8  # visits of our own: a relay takes so many newcomers of one source and no more
 REPLACED_FOR = 300.0  # seconds: two that replace each other for ever would serve nobody
 LASTS = 60.0  # seconds after which a connection counts as one that worked
 RETRY_AT_LEAST, RETRY_AT_MOST = 5.0, 3600.0  # seconds, whatever a relay that refuses says
@@ -92,6 +93,7 @@ class RelayClient:
         self._as_visitor = visitor_context()
         self._connected = TaskSet("relay")  # for a connection's time
         self._joins = Joins(relay.endpoint, self._dialer, lambda number: self._registrations.get(number), joined)
+        self._testing = asyncio.Semaphore(TESTS_AT_ONCE)
         self._retry: asyncio.TimerHandle | None = None
         self._unread = 0  # lines that the relay did not read yet, at least
         self._registrations: dict[int, Registration] = {}
@@ -261,6 +263,7 @@ class RelayClient:
         """Raises ConnectionLost, also for a relay that does not read."""
         self._unread = self._unread + 1 if tls.blocked else 0
         if self._unread > MAX_UNREAD:
+            tls.abort()  # or who listens there would wait for a relay that will never hear of what is wanted
             raise ConnectionLost("the relay does not read")
         tls.put(encode(message))
 
@@ -353,7 +356,7 @@ class RelayClient:
         pause = TEST_AGAIN
         while self._tls is tls and one in self._registrations.values():
             try:
-                async with asyncio.timeout(JOIN_WITHIN):
+                async with self._testing, asyncio.timeout(JOIN_WITHIN):
                     stream = await self._dialer.connect()
                     said = one.joined_as or one.service.rolling(utc_day(self._clock()))
                     visit = await TlsStream.over(stream, self._as_visitor, said, target=one.service)

@@ -50,7 +50,8 @@ class RelayDialer:
             stream = await self._by(self._fallback)
             self._by_fallback = True
             return stream
-        self._at = stream.peer
+        if stream.peer.address is not None:  # one that is cut already is connected to nobody
+            self._at = stream.peer
         return stream
 
     async def _addresses(self) -> list[Endpoint]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,16 +95,28 @@ class Three:
 
 
 @contextlib.contextmanager
-def three(lab: Lab, directory: Path, visitor_has: str = "") -> Iterator[Three]:
-    """A relay on p, a host on a that is registered there, a visitor on b with these settings besides."""
+def three(
+    lab: Lab,
+    directory: Path,
+    visitor_has: str = "",
+    *,
+    hosts_env: Mapping[str, str] | None = None,
+    visitors_env: Mapping[str, str] | None = None,
+) -> Iterator[Three]:
+    """A relay on p, a host on a that is registered there, a visitor on b with these settings of [Relay] besides."""
     relay = Node(
         directory / "relay", at=lab.p, settings=settings(dht=False, more="[Relay]\nenabled = yes\nallow = *\n")
     )
     with relay, running_origin(lab.a) as origin:
         use = f"11.22.33.10:7008#{relay.status()['node']['key_hash']}"
         more = f"[Relay]\nuse = {use} named\n"
-        host = Node(directory / "host", at=lab.a, settings=settings(dht=False, more=more))
-        visitor = Node(directory / "visitor", at=lab.b, settings=settings(dht=False, more=more + visitor_has))
+        host = Node(directory / "host", at=lab.a, settings=settings(dht=False, more=more), env=hosts_env)
+        visitor = Node(
+            directory / "visitor",
+            at=lab.b,
+            settings=settings(dht=False, more=more + visitor_has),
+            env=visitors_env,
+        )
         host.share("site", origin.port)
         with host, visitor:
             wait_until(

@@ -10,6 +10,7 @@ import pytest
 
 from tests.reach.world import World, is_published, path, settings
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.node import Node
 from tests.support.programs import curl, running_origin
 from tests.support.waiting import wait_until
@@ -49,6 +50,7 @@ def is_told(host: Node, names: int = 2) -> None:
 
 
 def test_a_host_that_nobody_can_reach_is_reached_by_its_relay(world: World, tmp_path: Path) -> None:
+    world.keep_apart()
     with relay_in(world, tmp_path / "relay") as (_, relay, use), running_origin(world.host) as origin:
         host = Node(tmp_path / "host", at=world.host, settings=settings(more=f"[Relay]\nuse = {use}\n"))
         visitor = Node(tmp_path / "visitor", at=world.guest, settings=settings())
@@ -112,6 +114,7 @@ def host_at(world: World, directory: Path, use: str, *, dht: bool = True) -> Nod
 @contextlib.contextmanager
 def two_relays(world: World, directory: Path) -> Iterator[tuple[dict[str, tuple[Box, Node]], Node, Node, str]]:
     """By address, with a host that both lead to, a visitor, and the label of the host's site."""
+    world.keep_apart()
     with (
         relay_in(world, directory / "first") as (box, first, use),
         relay_in(world, directory / "second", address=SECOND) as (other_box, second, also),
@@ -159,6 +162,32 @@ def test_where_one_relay_dies_or_falls_silent_the_other_is_used_and_one_that_is_
 
 
 @pytest.mark.slow
+def test_where_both_relays_die_and_one_comes_back_it_is_used(world: World, tmp_path: Path) -> None:
+    with two_relays(world, tmp_path) as (relays, host, visitor, label):
+        assert curl(visitor.url_of(label), at=world.guest).status == 200
+        for _, relay in relays.values():
+            relay.kill()
+        answer = curl(visitor.url_of(label), at=world.guest, limit=30)
+        assert answer.status in (502, 503, 504), "there is no way"
+        wait_until(
+            lambda: not [one for one in host.status()["relays"]["used"] if one["state"] == "registered"],
+            "status says that it is reached nowhere",
+            5,
+        )
+        _, second = relays[SECOND]
+        second.start()
+        began = beats()
+        wait_until(lambda: curl(visitor.url_of(label), at=world.guest, limit=30).status == 200, visitor.log[-3000:])
+        assert beats() - began < 15
+        assert path(visitor, label)[2] == f"{SECOND}:7008"
+        states = {one["endpoint"]: one["state"] for one in host.status()["relays"]["used"]}
+        assert states == {f"{RELAY}:7008": "connecting", f"{SECOND}:7008": "registered"}
+        before = second.status()["relays"]["served"]["passed"]
+        assert curl(visitor.url_of(label, "bytes/1000000"), at=world.guest).status == 200
+        assert second.status()["relays"]["served"]["passed"] - before > 1_000_000
+
+
+@pytest.mark.slow
 def test_a_relay_that_drains_fails_no_request(world: World, tmp_path: Path) -> None:
     with two_relays(world, tmp_path) as (relays, host, visitor, label):
         first = relays[RELAY][1]
@@ -173,6 +202,7 @@ def test_a_relay_that_drains_fails_no_request(world: World, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_dead_direct_addresses_do_not_hold_a_relay_up(world: World, tmp_path: Path) -> None:
     """The record names an address that swallows everything; the relay is one stagger later."""
+    world.keep_apart()
     with relay_in(world, tmp_path / "relay") as (_, _, use), running_origin(world.host) as origin:
         dead = ", ".join(f"11.22.33.{number}:7008" for number in range(200, 204))
         more = f"[Node]\npublic = {dead}\n[Relay]\nuse = {use}\n"
@@ -217,6 +247,7 @@ def test_an_original_visits_by_a_relay_that_knows_the_services_own_name(world: W
 
 @pytest.mark.slow
 def test_a_slow_relay_cuts_nothing_and_one_at_two_ports_is_one(world: World, tmp_path: Path) -> None:
+    world.keep_apart()
     with (
         relay_in(world, tmp_path / "relay", more="rate = 20KB\nports = 443\n") as (_, _, use),
         running_origin(world.host) as origin,

@@ -24,7 +24,7 @@ from typing import Any
 
 from tests.support.node import Node
 from tests.support.waiting import wait_until
-from tests.upnp.home import HOST, LAN_6, NET_6, OTHER_PUBLIC, ROUTER, Box, Home
+from tests.upnp.home import HOST, LAN_6, NET_6, OTHER_PUBLIC, PUBLIC, ROUTER, Box, Home
 
 DHT, DHT_6 = "11.22.33.20", NET_6 + "20"
 PROXY = f"http://{DHT}:4180"
@@ -128,6 +128,10 @@ class World(Home):
     def forward(self, port: int) -> None:
         """A port of the home's router forwarded to the host by hand."""
         self.nft(f"add rule inet home mapped_in tcp dport {port} dnat ip to {HOST}:{port}")
+
+    def keep_apart(self) -> None:
+        """What the other home sends to this one's router vanishes, so that they meet nowhere but at a relay."""
+        self.away_router.run(["nft", "insert", "rule", "inet", "away", "forward", "ip", "daddr", PUBLIC, "drop"])
 
     def lengthen(self, round_trip: float) -> None:
         """Put a long wire between the other home and the internet."""

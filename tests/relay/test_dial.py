@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +14,7 @@ import pytest
 from hardline.errors import ConnectionLost, PeerError
 from hardline.relay.dial import RelayDialer, proxy_of_environment
 from hardline.routes import Endpoint
+from hardline.transport import tcp
 
 NOBODY = Endpoint("127.0.0.1", 1)
 
@@ -110,3 +114,26 @@ def test_a_proxy_that_does_not_let_us_through_is_named(answer: bytes, why: str) 
 )
 def test_the_environments_proxy(environment: dict[str, str], expected: Endpoint | None) -> None:
     assert proxy_of_environment(environment) == expected
+
+
+def test_a_connection_that_is_cut_at_once_does_not_become_where_the_relay_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            real = tcp.over_socket
+
+            async def late(raw: socket.socket) -> tcp.TcpStream:
+                there, _ = listener.accept()
+                there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                there.close()
+                select.select([raw], [], [], 10)
+                return await real(raw)
+
+            dialer = RelayDialer(Endpoint(*listener.getsockname()))
+            with monkeypatch.context() as cut:
+                cut.setattr(tcp, "over_socket", late)
+                (await dialer.connect()).abort()
+            stream = await dialer.connect()
+            assert stream.peer == Endpoint(*listener.getsockname())
+            stream.abort()
+
+    asyncio.run(story())

@@ -676,7 +676,8 @@ def test_whatever_a_relay_says_again_and_again_costs_its_host_little(said: bytes
         running = TASKS.start(host.client.run(), "host")
         await asyncio.sleep(1.0)
         assert len(kept) <= 100, "connections"
-        assert len(host.client._tasks) + len(host.client._connected) <= 80, "tasks"
+        joins = host.client._joins
+        assert len(joins._tasks) + len(joins._parking) + len(host.client._connected) <= 80, "tasks"
         assert host.changes <= 4
         running.cancel()
         await asyncio.wait([running])

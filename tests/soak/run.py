@@ -32,9 +32,10 @@ from tests.soak.faults import Course, Fault, faults_of
 from tests.soak.ledger import Outcome
 from tests.soak.people import People
 from tests.soak.table import report
-from tests.soak.town import Resident, Town, faketime_library
+from tests.soak.town import Resident, Town
 from tests.soak.vitals import LogWatch, Vitals
 from tests.soak.web import HANG_LIMIT
+from tests.support import faketime
 
 WARM_UP = 20.0  # seconds of traffic without faults before the first quiet moment
 BETWEEN_FAULTS = (0.5, 7.0)
@@ -265,12 +266,12 @@ def main() -> int:
         return 2
     signal.signal(signal.SIGTERM, _told_to_end)
     print(f"soak of {options.time:g} s, seed {options.seed}, hang limit {HANG_LIMIT:g} s", flush=True)
-    faketime = faketime_library()
-    if faketime is None:
+    preloaded = faketime.library()
+    if preloaded is None:
         print("no libfaketime: clocks do not jump in this run", flush=True)
     try:
         with working_directory() as directory, Lab() as lab:
-            town = Town(lab, directory, faketime)
+            town = Town(lab, directory, preloaded)
             with town.living():
                 soak = Soak(town, options.seed, options.time)
                 before = processor_time(town)

@@ -22,6 +22,7 @@ from pathlib import Path
 from tests.netns.lab import Lab, Machine
 from tests.soak.ledger import DOOR, Ledger, Window
 from tests.soak.plan import FILE, Shared, file_of
+from tests.support.faketime import Clock
 from tests.support.node import Node
 from tests.support.programs import RunningOrigin
 from tests.support.waiting import wait_until
@@ -70,8 +71,8 @@ class Resident:
 
     def __init__(self, machine: Machine, directory: Path, faketime: Path | None) -> None:
         self.name, self.machine = machine.name, machine
-        self.clock_file = directory / "clock"
-        self.node = Node(directory, at=machine, env=_clock(self.clock_file, faketime))
+        self._clock = Clock(directory / "clock", faketime)
+        self.node = Node(directory, at=machine, env=self._clock.env)
         self.set_clock("+0")
         self.origins: dict[str, list[RunningOrigin | Nginx]] = {}
         self.frozen = False
@@ -82,9 +83,7 @@ class Resident:
 
     def set_clock(self, offset: str) -> None:
         """How far its clock is off, as libfaketime writes it; a running daemon sees it within a second."""
-        draft = self.clock_file.with_suffix(".draft")
-        draft.write_text(f"{offset}\n")
-        draft.rename(self.clock_file)
+        self._clock.set(offset)
 
     def stop_in_order(self) -> None:
         """SIGTERM; AssertionError when it does not end well."""
@@ -217,20 +216,3 @@ class Town:
                 origin = RunningOrigin(host.machine, name, 0)
                 host.origins[name].append(origin)
                 origin.start()
-
-
-def faketime_library() -> Path | None:
-    """libfaketime, where it is installed."""
-    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
-
-
-def _clock(file: Path, library: Path | None) -> dict[str, str]:
-    if library is None:
-        return {}
-    return {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }
