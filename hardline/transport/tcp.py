@@ -385,6 +385,9 @@ def _begun(address: Endpoint, manner: Manner) -> tuple[socket.socket, int]:
             share(raw)
         if manner.local is not None:
             raw.bind((manner.local.host, manner.local.port))
+        elif manner.shares:
+            # The kernel gives one port to several that are connected without this, also to some that share with nobody.
+            raw.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 0))
         if manner.knocks and hasattr(socket, "TCP_SYNCNT"):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, max(1, manner.knocks - 1))
         # The first call says that it is under way, the second one how it ended, if it did.
