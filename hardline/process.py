@@ -32,7 +32,7 @@ from hardline.tasks import TaskSet
 from hardline.transport.native import ENGINE, why_not
 
 _DESCRIPTORS = 10_240  # where the limit of all is none: what macOS allows a process
-_LEAST, _ULIMIT = 64, "ulimit -n  says how many one program may have"
+_LEAST, _ULIMIT = 96, "ulimit -n  says how many one program may have"
 _PATIENCE = 5.0  # seconds that the end of the process waits for threads
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 

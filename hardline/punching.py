@@ -8,12 +8,12 @@ Visitor ─ its control stream ─▶ VisitorPunches ─┘                     
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from hardline.addresses import Kind, kind_of, parse
 from hardline.identity import KeyHash
 from hardline.punch.hosting import Half, HostPunches, Punched
-from hardline.punch.visiting import VisitorPunches, Wish
+from hardline.punch.visiting import Expects, Here, VisitorPunches, Wish
 from hardline.relay.lines import Verb, encode_line
 from hardline.routes import Endpoint
 from hardline.session.session import Session
@@ -28,40 +28,42 @@ CALL_WITHIN = 4.0  # seconds
 class Punching:
     """One node's.
 
-    `addresses` are those of this machine, `open_at` where the world can connect to it; `deliver` gets visitors whom
-    nobody stands between any more; `expect` has those who call here and say a name brought to a callback, for so many
-    seconds.
+    `addresses` are those of this machine that it may be reached at, `open_at` where the world can connect to it,
+    `seen_at` the addresses that others have seen it at; `deliver` gets visitors whom nobody stands between any more;
+    `expect` and `forget` are for those who call here, by the name that they say.
     """
 
     def __init__(
         self,
-        addresses: Callable[[], Sequence[str]],
+        addresses: Callable[[], Iterable[str]],
         open_at: Callable[[], Sequence[Endpoint]],
+        seen_at: Callable[[], Collection[str]],
         deliver: Callable[[Punched], None],
-        expect: Callable[[str, Callable[[TcpStream], None], float], None],
+        expect: Expects,
+        forget: Callable[[str], None],
     ) -> None:
         def sixes() -> list[str]:
-            found = [(text, parse(text)) for text in addresses()]
+            found = [(text, parse(text)) for text in sorted(addresses())]
             return [text for text, one in found if one is not None and one.version == 6 and kind_of(one) is Kind.PUBLIC]
 
         self._host = HostPunches(sixes, way_to, deliver, _call)
-        self._visitor = VisitorPunches(sixes, open_at, way_to, expect)
+        self._visitor = VisitorPunches(Here(sixes, open_at, seen_at, way_to), expect, forget)
 
-    def hosts(self, session: Session, service: KeyHash, local: Endpoint, seen: Endpoint, other: Endpoint) -> None:
-        """A visitor's `session` goes by a relay: our end begins at `local` and is `seen` there, the visitor's at
-        `other`."""
-        self._host.begin(session, service, Half(local, seen, other))
+    def hosts(self, session: Session, service: KeyHash, half: Half) -> None:
+        """A visitor's `session` goes by a relay, and he takes a control stream."""
+        self._host.begin(session, service, half)
 
     def visits(
         self,
         stream: Stream,
+        host: KeyHash,
         local: Endpoint,
         wanted: Callable[[frozenset[str]], bool],
         take: Callable[[TcpStream, str], Awaitable[bool]],
-        over: Callable[[str], None],
+        over: Callable[[str, bool], None],
     ) -> None:
         """As tunnel.punched.Punches."""
-        self._visitor.begin(stream, Wish(local, wanted, take, over))
+        self._visitor.begin(stream, Wish(str(host), local, wanted, take, over))
 
     async def aclose(self) -> None:
         """End all that is under way."""

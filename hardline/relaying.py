@@ -194,6 +194,11 @@ class Relaying:
         found = self._uses.nat if self._uses is not None else None
         return None if found is None else found.value
 
+    def seen_at(self) -> set[str]:
+        """The addresses at which relays see this node now."""
+        clients = self._uses.clients if self._uses is not None else ()
+        return {client.seen.host for client in clients if client.seen is not None}
+
     def named(self, service: KeyHash) -> tuple[Endpoint, ...]:
         """The relays at which a service is found by its own name now."""
         return self._uses.named(service) if self._uses is not None else ()

@@ -179,11 +179,12 @@ def _session(session: dict[str, Any]) -> Iterator[str]:
     way = f"to {session['endpoint']}" if session["role"] == "visiting" else f"from {session['endpoint']}"
     via = f"{_kind(session)}, found by {session['found_by']}" if session["found_by"] else _incoming(session)
     how = f"{session['protocol']}, {via}{', takes no new streams' if session.get('draining') else ''}"
+    how += ", one more connection to the same host" if session.get("spare") else ""
     yield f"  {session['role']} {plain(session['title']) or session['label']} {way} ({how})"
     for why in session.get("passed_over", ()):
         yield f"    no better path: {plain(why)}"
-    if session.get("next_look_s") is not None:
-        yield f"    looks for a better one in {session['next_look_s']:.0f} s"
+    if (look := session.get("next_look_s")) is not None:
+        yield f"    looks for a better one {f'in {look:.0f} s' if look else 'now'}"
     if session["sent"] is not None:
         moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
         trip = f", round trip {1000 * session['round_trip_s']:.0f} ms" if session.get("round_trip_s") else ""

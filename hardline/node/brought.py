@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from hardline.punch.hosting import Half
 from hardline.routes import Endpoint
 from hardline.session.session import Session
+from hardline.transport.sources import source_of
 from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.host import Host
 
@@ -37,11 +39,20 @@ class Brought:
         """A visitor whom a relay brought takes a control stream."""
         punching = self._punching()
         if punching is not None and arrival.only is not None and arrival.saw is not None:
-            punching.hosts(session, arrival.only, arrival.tcp.local, arrival.saw, arrival.source)
+            whose = f"{arrival.between} {source_of(arrival.source.host)}"
+            punching.hosts(session, arrival.only, Half(arrival.tcp.local, arrival.saw, arrival.source, whose))
 
     def punched(self, punched: Punched) -> None:
         """A visitor got through to us, whom a relay had brought before."""
-        arrival = Arrival(punched.tcp, punched.tcp.peer, By.PUNCH, punched.service, punched.name, once=punched.taken)
+        arrival = Arrival(
+            punched.tcp,
+            punched.tcp.peer,
+            By.PUNCH,
+            punched.service,
+            punched.name,
+            once=punched.taken,
+            for_whom=punched.whose,
+        )
         self._host().arrived(arrival)
 
     def are_here_by(self, relay: Endpoint) -> bool:

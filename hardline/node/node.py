@@ -24,6 +24,7 @@ from hardline.cache.sites import Sites
 from hardline.control import ControlServer
 from hardline.discovery.answering import LanService
 from hardline.discovery.dnssd import DnsSd
+from hardline.discovery.interfaces import limited
 from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
@@ -80,7 +81,7 @@ class Node:
     """
 
     def __init__(self, settings: NodeSettings, places: Places, *, control: bool = True) -> None:
-        self._settings = settings
+        self._settings, self._notes = settings, settings.notes
         self._places = places
         self._tasks = TaskSet("node")
         self.changes = Changes()
@@ -159,6 +160,7 @@ class Node:
 
     def settings_changed(self, now: NodeSettings) -> None:
         """Take up what of the settings can change while this runs (LIVE)."""
+        self._notes = now.notes
         self._relays.access_changed(now.relay)
 
     async def stop(self) -> None:
@@ -265,10 +267,12 @@ class Node:
         from hardline.relay.lines import Verb
 
         self._punching = Punching(
-            lambda: sorted(self._addresses),
+            lambda: {one.address for one in limited(self._reach.addresses, self._settings.node.bind)},
             self._open_to_all,
+            self._seen_at,
             self._brought.punched,
             lambda name, take, seconds: self._relays.expected.expect(Verb.REVERSE, name, take, seconds),
+            lambda name: self._relays.expected.forget(Verb.REVERSE, name),
         )
         self._closers.append(self._punching.aclose)
 
@@ -414,6 +418,10 @@ class Node:
         known = bool(self._reach.whereabouts.current())
         self._brought.drains(relay, self._relays.used(), known_elsewhere=known)
 
+    def _seen_at(self) -> set[str]:
+        """The addresses at which routers, relays or visitors see this node."""
+        return {at.host for at in self._reach.whereabouts.current()} | self._relays.seen_at()
+
     def _open_to_all(self) -> list[Endpoint]:
         """Where somebody has seen that the world can connect to this node."""
         return [at for at, known_by in self._reach.whereabouts.explained().items() if known_by != OWN]
@@ -463,7 +471,7 @@ class Node:
             visits=tuple(map(rows.visit, self._visitor.recent)),
             unreached=tuple(rows.unreached(label, one.attempts, one.reasons) for label, one in tried.items()),
             process=rows.held(task.get_name() for task in asyncio.all_tasks()),
-            notes=tuple(self._settings.notes),
+            notes=tuple(self._notes),
         )
 
     async def _service_states(self) -> tuple[ServiceState, ...]:

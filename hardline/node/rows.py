@@ -177,6 +177,7 @@ def _ago(seconds: float) -> str:
 def visiting(path: Path, now: float, next_look: float | None) -> SessionState:
     """A session to a host; `now`, and when a better path is looked for, are the event loop's times."""
     candidate, session = path.route.candidate, path.session
+    may_be_better = candidate.kind in (PathKind.PUNCHED, PathKind.RELAYED)
     times = {step: took if took is None else round(took, 6) for step, took in asdict(path.route.steps).items()}
     return SessionState(
         role="visiting",
@@ -198,7 +199,7 @@ def visiting(path: Path, now: float, next_look: float | None) -> SessionState:
         spare=path.spare,
         passed_over=(*path.route.passed_over, *filter(None, [path.punching])),
         steps_s=StepTimes(**times),
-        next_look_s=None if next_look is None else round(max(0.0, next_look - now), 3),
+        next_look_s=None if next_look is None or not may_be_better else round(max(0.0, next_look - now), 3),
     )
 
 

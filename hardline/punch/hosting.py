@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from hardline import log
 from hardline.addresses import Address, Way
-from hardline.allowance import Allowance
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash
 from hardline.outcome import Outcome
+from hardline.punch.limits import Tries
 from hardline.punch.messages import Again, Go, Punch, Stop, Why
-from hardline.punch.plan import Ours, is_beside, reversals, targets
+from hardline.punch.plan import Ours, reversals, targets
 from hardline.punch.ports import Ports
 from hardline.punch.talk import Talk
 from hardline.routes import Endpoint
@@ -30,28 +30,32 @@ from hardline.transport.tcp import TcpStream
 FIRST_AFTER = 0.02  # seconds: the visitor's first answer leaves before
 ANSWER_WITHIN = 5.0  # seconds
 AGAIN_AFTER = 10.0  # seconds between tries in one session
-MOST_A_MINUTE = 30  # tries of this host
 MOST_AT_ONCE = 16
-MOST_TOLD_6 = 2  # IPv6 addresses that are named
 
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """Our half of a relayed connection: where it begins here, where the relay sees it, and where it sees the other."""
+    """Our half of a relayed connection: where it begins here, where the relay sees it, and where it sees the other;
+    and `whose` visitor it is, as he is counted."""
 
     local: Endpoint
     seen: Endpoint
     other: Endpoint
+    whose: str
 
 
 @dataclass(frozen=True, slots=True)
 class Punched:
-    """A connection with a visitor of `service`, who says `name`; `taken` is settled once he was let in."""
+    """A connection with a visitor of `service`, who says `name`; `taken` is settled once he was let in.
+
+    Until then it counts for whoever's try it is: the address may be anybody's.
+    """
 
     tcp: TcpStream
     service: KeyHash
     name: str
     taken: Outcome
+    whose: str
 
 
 class HostPunches:
@@ -71,7 +75,7 @@ class HostPunches:
         self._addresses_6, self._way_to = addresses_6, way_to
         self._deliver, self._call = deliver, call
         self._tasks = TaskSet("punches")
-        self._allowed = Allowance(MOST_A_MINUTE, MOST_A_MINUTE / 60)
+        self._tries = Tries()
         self._under_way = 0
 
     def begin(self, session: Session, service: KeyHash, half: Half) -> None:
@@ -92,7 +96,9 @@ class HostPunches:
         try:
             while True:
                 number, began = number + 1, loop.time()
-                if self._under_way < MOST_AT_ONCE and self._allowed.take("", began):
+                if self._under_way >= MOST_AT_ONCE or not self._tries.may_begin(half.whose, began):
+                    await talk.say(Stop(number, Why.OFF))
+                else:
                     self._under_way += 1
                     try:
                         await self._try(talk, number, service, half)
@@ -107,11 +113,11 @@ class HostPunches:
             talk.close()
 
     async def _try(self, talk: Talk, number: int, service: KeyHash, half: Half) -> None:
-        loop, name, sixes = asyncio.get_running_loop(), secrets.token_hex(20), self._addresses_6()[:MOST_TOLD_6]
-        ports = Ports.open(half.local, also_6=bool(sixes))
+        loop, name, beside = asyncio.get_running_loop(), secrets.token_hex(20), half.other.host == half.seen.host
+        ports = Ports.open(half.local, next(iter(self._addresses_6()), ""))
         try:
-            at = (*(Endpoint(one, ports.port(6)) for one in sixes if ":" not in half.local.host), half.seen)
-            lan = (half.local,) if is_beside([half.other], half.seen) else ()
+            at = (*(one for one in ports.six if one != half.local), half.seen)
+            lan = (half.local,) if beside else ()
             asked = loop.time()
             await talk.say(Punch(number, at, lan, name=name, you=half.other))
             async with asyncio.timeout(ANSWER_WITHIN):
@@ -123,15 +129,16 @@ class HostPunches:
             taken = Outcome()
 
             def opened(tcp: TcpStream) -> None:
-                self._deliver(Punched(tcp, service, name, taken))
+                self._deliver(Punched(tcp, service, name, taken, half.whose))
 
             calls = TaskSet("punches")
             try:
-                for endpoint in reversals(theirs, half.other):
+                now = loop.time()
+                for endpoint in self._tries.allowed(reversals(theirs, half.other, self._way_to), now):
                     calls.start(self._reverse(endpoint, name, opened), f"call.{endpoint}", expects=Exception)
                 await asyncio.sleep(took / 2)
-                whom = targets(theirs, Ours(half.seen, ports.families), self._way_to)
-                await ports.punch(whom, opened, taken)
+                whom = targets(theirs, Ours(ports.families, beside), self._way_to)
+                await ports.punch(self._tries.allowed(whom, now), opened, taken)
             finally:
                 await calls.aclose()
         finally:

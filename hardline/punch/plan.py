@@ -1,7 +1,7 @@
 """Whom a try connects to, and how often, without I/O.
 
-    what the other side says, and where both are seen ──▶ targets: at most 4, one of each address
-                                                          Patience: at most 6 packets that knock at one of them
+    what the other side says ──▶ targets: at most 4, one of each address
+                                 Patience: at most 6 packets that knock at one of them
 
 What the other side and the relay say is only their word: nobody who did not ask for it may be knocked at much, and
 no machine of our own network because of what somebody else calls it.  Source: docs/PROTOCOL.md, section 10.2.
@@ -9,14 +9,15 @@ no machine of our own network because of what somebody else calls it.  Source: d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from hardline.addresses import Address, Kind, Way, kind_of, leads_to
+from hardline.addresses import Address, Kind, Way, kind_of, leads_to, refused
 from hardline.punch.messages import Punch
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint
 
 MOST_TARGETS = 4
+MOST_NEAR = 1  # in the own network
 MOST_REVERSED = 2
 MOST_KNOCKS = 6  # packets to one target
 FIRST_PAUSE, LONGEST_PAUSE = 0.04, 0.64  # seconds, the upper ends of what chance draws
@@ -25,36 +26,37 @@ _A_NETWORK_6 = 64  # bits: what one household has
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """Where we are: `seen` by the relay, and the families, 4 and 6, that we can connect from."""
+    """The families, 4 and 6, that we can connect from, and whether both sides are `beside` each other, behind one
+    address: not by what the other side says."""
 
-    seen: Endpoint | None
     families: frozenset[int]
+    beside: bool = False
 
 
 def targets(theirs: Punch, ours: Ours, way_to: Callable[[Address], Way]) -> tuple[Endpoint, ...]:
     """Whom to connect to: by IPv6 first, then in the network that both are in, then where the world sees them."""
-    far = [one for one in theirs.at if _is_told(one)]
+    far = [one for one in theirs.at if _is_told(one, way_to)]
     wanted = [one for one in far if _family(one) == 6]
-    if is_beside(theirs.at, ours.seen):
-        wanted += [one for one in theirs.lan if _is_near(one, way_to)]
+    if ours.beside:
+        wanted += [one for one in theirs.lan if _is_near(one, way_to)][:MOST_NEAR]
     wanted += [one for one in far if _family(one) == 4]
     return _one_each((one for one in wanted if _family(one) in ours.families), MOST_TARGETS)
 
 
-def reversals(theirs: Punch, seen: Endpoint) -> tuple[Endpoint, ...]:
+def reversals(theirs: Punch, seen: Endpoint, way_to: Callable[[Address], Way]) -> tuple[Endpoint, ...]:
     """At which of those that are open to everybody to call the visitor: only where he is `seen`, or in the same /64."""
-    return _one_each((one for one in theirs.open if _is_told(one) and _is_of(one, seen)), MOST_REVERSED)
+    return _one_each((one for one in theirs.open if _is_told(one, way_to) and _is_of(one, seen)), MOST_REVERSED)
 
 
-def is_beside(at: Sequence[Endpoint], seen: Endpoint | None) -> bool:
-    """Whether who is seen `at` these is behind the same address as who is `seen` there."""
-    return seen is not None and any(one.host == seen.host for one in at)
+def _is_told(one: Endpoint, way_to: Callable[[Address], Way]) -> bool:
+    """The world can send there, it is not this machine, and nothing that waits for others is at such a port.
 
-
-def _is_told(one: Endpoint) -> bool:
-    """The world can send there, and nothing that waits for others is at such a port."""
+    No address in the clothes of another: each would be one more target of the same machine.
+    """
     address = one.address
-    return address is not None and kind_of(leads_to(address)) is Kind.PUBLIC and _is_high(one)
+    if address is None or kind_of(address) is not Kind.PUBLIC or leads_to(address) != address or not _is_high(one):
+        return False
+    return refused(address, way_to(address)) is None
 
 
 def _is_near(one: Endpoint, way_to: Callable[[Address], Way]) -> bool:

@@ -25,7 +25,6 @@ WINDOW = 4.0  # seconds
 MOST_ACCEPTED = 4  # connections in one try: anybody may find the port
 
 _BACKLOG = 8
-_ANY_6 = "::"
 
 
 class Ports:
@@ -36,16 +35,17 @@ class Ports:
         self._local: dict[int, Endpoint] = {}
 
     @classmethod
-    def open(cls, local: Endpoint, *, also_6: bool) -> Ports:
-        """Listen at `local`, where a connection that shares its port comes from, and by IPv6 at any port.
+    def open(cls, local: Endpoint, six: str = "") -> Ports:
+        """Listen at `local`, where a connection that shares its port comes from, and at any port of the IPv6 address
+        `six`.
 
         Raises OSError.
         """
         ports = cls()
         try:
             ports._listen(local)
-            if also_6 and 6 not in ports.families:
-                ports._listen(Endpoint(_ANY_6, 0))
+            if six and 6 not in ports.families:
+                ports._listen(Endpoint(six, 0))
         except BaseException:
             ports.close()
             raise
@@ -56,9 +56,10 @@ class Ports:
         """4, 6."""
         return frozenset(self._local)
 
-    def port(self, family: int) -> int:
-        """The one of that family; 0 where there is none."""
-        return self._local[family].port if family in self._local else 0
+    @property
+    def six(self) -> tuple[Endpoint, ...]:
+        """The one of IPv6, where there is one."""
+        return (self._local[6],) if 6 in self._local else ()
 
     def close(self) -> None:
         """Listen no more.  Idempotent."""

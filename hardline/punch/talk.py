@@ -6,6 +6,7 @@ Source: docs/PROTOCOL.md, section 10.1.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from hardline.allowance import Allowance
 from hardline.errors import ConnectionLost, PeerError
@@ -13,6 +14,7 @@ from hardline.punch.messages import Message, encode, parse
 from hardline.session.messages import Lines
 from hardline.session.stream import Stream
 
+SAY_WITHIN = 5.0  # seconds
 AT_ONCE, PER_SECOND = 64, 2  # lines that the other end may send
 
 
@@ -24,8 +26,9 @@ class Talk:
         self._said = Allowance(AT_ONCE, PER_SECOND)
 
     async def say(self, message: Message) -> None:
-        """Raises ConnectionLost."""
-        await self._stream.send(encode(message))
+        """Raises ConnectionLost, TimeoutError where the other end does not read."""
+        async with asyncio.timeout(SAY_WITHIN):
+            await self._stream.send(encode(message))
 
     async def next(self) -> Message:
         """The next message that is known here.  Raises PeerError, ConnectionLost.  Safe to cancel."""
@@ -39,6 +42,13 @@ class Talk:
                 self._lines.feed(data)
             else:
                 raise ConnectionLost("the control stream ended")
+
+    def when_over(self, tell: Callable[[], object]) -> None:
+        """Have `tell` called when the stream is gone, once."""
+        if self._stream.gone:
+            tell()
+        else:
+            self._stream.when_gone = tell
 
     def close(self) -> None:
         """There is nothing more to say."""

@@ -25,6 +25,7 @@ from hardline.relay.handles import handle_of
 from hardline.relay.joins import JOIN_WITHIN, Joined, Joins, said_address
 from hardline.relay.messages import (
     Bye,
+    Dialled,
     Drain,
     Hello,
     Invite,
@@ -161,7 +162,7 @@ class RelayClient:
                 except TimeoutError:
                     problem = "no answer"
                 except (OSError, HardlineError) as failure:
-                    problem = str(failure).lower() if isinstance(failure, HardlineError) else _in_words(failure)
+                    problem = _in_words(failure)
                     wait = failure.wait if isinstance(failure, _Later) else 0.0
                 if self.need is not None and self.need.is_over:
                     self._is_left("" if self.need.rests else problem)
@@ -292,6 +293,8 @@ class RelayClient:
                 self._joins.park(tls.peer, tokens)
             case Ping(value):
                 self._say(tls, Pong(value))
+            case Dialled(name) if self.need is not None:
+                self.need.dialled(name)
             case Drain() if self.state == "draining":
                 pass
             case Drain():
@@ -405,5 +408,7 @@ class _Later(HardlineError):
         self.wait = wait
 
 
-def _in_words(failure: OSError) -> str:
-    return (failure.strerror or str(failure)).lower()
+def _in_words(failure: OSError | HardlineError) -> str:
+    """For people, within a sentence: only the beginning is small, since names of settings are not."""
+    said = failure.strerror or str(failure) if isinstance(failure, OSError) else str(failure)
+    return said[:1].lower() + said[1:]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class Need:
         self._relay, self._host = relay, host
         self._askings = Askings()
         self._changed = asyncio.Event()
+        self._dialled = ""
         self._saw: Endpoint | None = None  # of this connection; None where a dial would prove nothing
         self.registers = True  # on this connection
         self.reached: Endpoint | None = None  # where the relay has reached this host
@@ -145,6 +147,12 @@ class Need:
         port = port_to_ask(self._host.told(), saw.host, self._host.port())
         at = Endpoint(saw.host, port)
         came = may_be_dialled(port) and await self._comes(port, say)
+        if came is None:
+            # Somebody else at this address asked within the minute, or the relay has too much to do: nothing is known.
+            self._askings.change(_now() + random.random())
+            if self._askings.needed is None:
+                self._askings.needed = True
+            return self._askings.needed is False
         self._found(at if came else None)
         needed = not (came and await self._is_told(at))
         if needed is not self._askings.needed:
@@ -153,7 +161,12 @@ class Need:
         self._askings.needed = needed
         return not needed
 
-    async def _comes(self, port: int, say: Callable[[Message], None]) -> bool:
+    def dialled(self, name: str) -> None:
+        """The relay says that it dials, or does not want to: either way it has taken that up."""
+        self._dialled = name
+
+    async def _comes(self, port: int, say: Callable[[Message], None]) -> bool | None:
+        """Whether the relay gets through; None where it did not even say that it tries."""
         name = secrets.token_hex(16)
         came: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -168,7 +181,7 @@ class Need:
             async with asyncio.timeout(COMES_WITHIN):
                 return await came
         except TimeoutError:
-            return False
+            return False if self._dialled == name else None
         finally:
             self._host.expected.forget(Verb.PROBE, name)
 

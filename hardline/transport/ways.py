@@ -16,8 +16,7 @@ import struct
 import sys
 from collections.abc import Iterator
 
-import ifaddr
-
+from hardline import machine
 from hardline.addresses import Address, Way, unmapped
 
 _REQUEST, _GETROUTE, _ERROR = 1, 26, 2
@@ -91,10 +90,8 @@ def by_source(address: Address) -> Way:
 
 
 def _attached() -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    for adapter in ifaddr.get_adapters():
-        for one in adapter.ips:
-            text = one.ip if isinstance(one.ip, str) else one.ip[0]
-            yield ipaddress.ip_network(f"{text.partition('%')[0]}/{one.network_prefix}", strict=False)
+    for held in machine.addresses():  # which needs no netlink either
+        yield ipaddress.ip_network(f"{held.address}/{held.prefix}", strict=False)
 
 
 def _source(address: str) -> str | None:

@@ -39,3 +39,4 @@ class Arrival:
     between: str = ""
     saw: Endpoint | None = None
     once: Outcome | None = None
+    for_whom: str = ""

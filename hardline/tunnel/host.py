@@ -140,8 +140,9 @@ class Host:
 
     def arrived(self, arrival: Arrival) -> None:
         """Somebody is here, and has not said yet who he is."""
-        newcomers = self._brought if arrival.between else self._newcomers
-        for leaving in newcomers.come(arrival.tcp, arrival.between or arrival.source.host):
+        whose = arrival.between or arrival.for_whom
+        newcomers = self._brought if whose else self._newcomers
+        for leaving in newcomers.come(arrival.tcp, whose or arrival.source.host):
             if leaving is arrival.tcp:
                 log.debug("visitor.refused", endpoint=arrival.source, reason="max_handshakes_per_source")
             leaving.abort()

@@ -48,6 +48,8 @@ class Path:
     hello: Outcome = field(default_factory=Outcome)  # settled when the host has said it, or will not
     punched: Outcome = field(default_factory=Outcome)  # of one by a relay: settled when the try for it is over
     punching: str = ""  # why nothing came of that, for people
+    was_tried: bool = True  # or there was no room for it
+    slowest: float = 0.0  # seconds that its round trip may have, as long as it is to be better than others; 0 for any
 
     def greeted(self, title: str, instance: str, own: Iterable[Endpoint | Via] = ()) -> None:
         """The host's hello came."""

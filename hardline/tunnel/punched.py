@@ -29,6 +29,7 @@ from hardline.tunnel.upgrade import HELLO_WITHIN, Upgrades
 
 FOUND_BY = "punching"
 HOST_BEGINS_WITHIN = 15.0  # seconds; one that does not, does not punch
+WAITS_FOR_A_PLACE = 75.0  # seconds more, where other tries of this visitor are under way
 _REMEMBERED = 256
 LOOKS = 60.0  # seconds, at most, until it is looked again whether a session is used, and there
 
@@ -39,12 +40,13 @@ class Punches(Protocol):
     def __call__(
         self,
         stream: Stream,
+        host: KeyHash,
         local: Endpoint,
         wanted: Callable[[frozenset[str]], bool],
         take: Callable[[TcpStream, str], Awaitable[bool]],
-        over: Callable[[str], None],
+        over: Callable[[str, bool], None],
     ) -> None:
-        """The host has opened the control stream of a session whose connection to the relay begins at `local`.
+        """The `host` has opened the control stream of a session whose connection to the relay begins at `local`.
 
         `wanted`, `take` and `over` are as in punch.visiting.Wish.
         """
@@ -58,27 +60,36 @@ class PunchedPaths:
         self, punches: Punches, dialer: Dialer, upgrades: Upgrades, begin: Callable[[Route, Label], Awaitable[Path]]
     ) -> None:
         self._punches, self._dialer, self._upgrades, self._begin = punches, dialer, upgrades, begin
-        self._trying: dict[Link, Rounds] = {}
+        self._trying: dict[Link, float | None] = {}  # and when the next try begins, None while one is under way
+        self._rounds: OrderedDict[KeyHash, Rounds] = OrderedDict()
         self._seen: OrderedDict[KeyHash, frozenset[str]] = OrderedDict()  # at which addresses, in the last try
 
     def next_try(self, link: Link) -> float | None:
-        """When the next round begins, by the loop; None where none will."""
-        rounds = self._trying.get(link)
-        return rounds.at if rounds is not None else None
+        """When the next try begins, by the loop; None where none will, and while one is under way."""
+        return self._trying.get(link)
+
+    def tries(self, link: Link) -> bool:
+        """`keep_trying` runs for it."""
+        return link in self._trying
 
     def controlled(self, link: Link, path: Path, stream: Stream) -> None:
         """The host of `path`, which goes by a relay, has opened its control stream."""
 
         def wanted(seen: frozenset[str]) -> bool:
-            now = asyncio.get_running_loop().time()
-            self._are_seen(link.label.key_hash, seen)
-            return link.goes_by_relay() and self._upgrades.rests_until(link.label.key_hash) <= now
+            now, key_hash = asyncio.get_running_loop().time(), link.label.key_hash
+            self._are_seen(key_hash, seen)
+            rests = self._upgrades.rests_until(key_hash) > now
+            return link.goes_by_relay() and not rests and self._rounds_with(key_hash).takes(now)
 
-        def over(why: str) -> None:
-            path.punching = why
+        def over(why: str, tried: bool) -> None:
+            if not path.punched.done():
+                path.punching, path.was_tried = why, tried
             path.punched.settle()
 
-        self._punches(stream, path.route.local, wanted, lambda tcp, name: self._take(link, tcp, name), over)
+        def take(tcp: TcpStream, name: str) -> Awaitable[bool]:
+            return self._take(link, path, tcp, name)
+
+        self._punches(stream, link.label.key_hash, path.route.local, wanted, take, over)
 
     def _are_seen(self, key_hash: KeyHash, seen: frozenset[str]) -> None:
         """A router that has another address than in the last try is another one: what was bad may be good now."""
@@ -93,14 +104,20 @@ class PunchedPaths:
         """As long as `link` goes by a relay, and the host punches.  One of these for a link is enough."""
         if link in self._trying:
             return
-        loop = asyncio.get_running_loop()
-        rounds = self._trying[link] = Rounds(loop.time())
+        loop, rounds = asyncio.get_running_loop(), self._rounds_with(link.label.key_hash)
+        self._trying[link] = None
         try:
             while (path := link.best()) is not None and path.route.candidate.kind is PathKind.RELAYED:
-                if not await path.punched.within(HOST_BEGINS_WITHIN) or not link.goes_by_relay():
+                if not await path.punched.within(HOST_BEGINS_WITHIN) and not path.punching:
+                    path.punching = "punching: the host has not begun it"
+                if not await path.punched.within(WAITS_FOR_A_PLACE) or not link.goes_by_relay():
                     return
-                rounds.lost(loop.time())
+                if path.was_tried:
+                    rounds.lost(loop.time())
+                else:
+                    rounds.busy(loop.time())
                 await self._until_due(link, rounds)
+                self._trying[link] = None
                 if link.goes_by_relay():
                     await self._come_again(link, path)
         finally:
@@ -109,7 +126,8 @@ class PunchedPaths:
     async def _until_due(self, link: Link, rounds: Rounds) -> None:
         loop = asyncio.get_running_loop()
         while link.goes_by_relay():
-            wait = max(rounds.at, self._upgrades.rests_until(link.label.key_hash)) - loop.time()
+            due = self._trying[link] = max(rounds.at, self._upgrades.rests_until(link.label.key_hash))
+            wait = due - loop.time()
             if wait <= 0 and link.is_used(loop.time()):
                 return
             if await self._upgrades.network_changes(within=min(wait, LOOKS) if wait > 0 else LOOKS):
@@ -132,15 +150,29 @@ class PunchedPaths:
         elif new.instance == path.instance:  # else it is another host's, which is one more to have
             path.session.go_away()
 
-    async def _take(self, link: Link, tcp: TcpStream, name: str) -> bool:
+    async def _take(self, link: Link, relayed: Path, tcp: TcpStream, name: str) -> bool:
         """Whether what connected leads to the host, and is good."""
         label = link.label
+        if tcp.peer.host == relayed.session.tls.peer.host:
+            tcp.abort()  # the relay poses as the host's router: it would stay between, and nobody would know
+            return False
         candidate = Candidate(tcp.peer, PathKind.PUNCHED, FoundBy(FOUND_BY, Trust.SIGNED), Handle(name))
         made = await self._dialer.over(label.key_hash, candidate, tcp)
         if isinstance(made, Attempt):
             log.debug("punch.failed", service=label.key_hash.short, endpoint=candidate.endpoint, reason=made.failure)
             return False
-        return await self._upgrades.is_good(link, await self._begun(made, label))
+        if not await self._upgrades.is_good(link, await self._begun(made, label)):
+            return False
+        self._rounds_with(label.key_hash).won()
+        return True
+
+    def _rounds_with(self, key_hash: KeyHash) -> Rounds:
+        """Those with one host, whichever session they are for."""
+        rounds = self._rounds.setdefault(key_hash, Rounds())
+        self._rounds.move_to_end(key_hash)
+        while len(self._rounds) > _REMEMBERED:
+            self._rounds.popitem(last=False)
+        return rounds
 
     async def _begun(self, route: Route, label: Label) -> Path:
         try:

@@ -12,37 +12,51 @@ from collections import deque
 
 TRIES = 3  # of a round
 PAUSES = (60.0, 300.0, 900.0, 3600.0)  # seconds between rounds, the last one again and again
+BUSY = 60.0  # seconds until it is asked again where there was no room for a try
 MOST_AN_HOUR = 8  # rounds
 _HOUR = 3600.0
 
 
 class Rounds:
-    """Those of one visitor with one host; the first try begins by itself at `now`, seconds on any monotonic clock."""
+    """Those of one visitor with one host; times are seconds on any monotonic clock."""
 
-    def __init__(self, now: float) -> None:
-        self.at = now
+    def __init__(self) -> None:
+        self.at = 0.0
         self._tries, self._paused = 0, 0
-        self._begun = deque([now])
+        self._begun: deque[float] = deque()
+
+    def takes(self, now: float) -> bool:
+        """The host begins a try, which begins a round where none is under way: whether there may be one."""
+        if self._tries:
+            return True
+        while self._begun and now - self._begun[0] >= _HOUR:
+            self._begun.popleft()
+        if len(self._begun) >= MOST_AN_HOUR:
+            self.at = self._begun[0] + _HOUR
+            return False
+        self._begun.append(now)
+        self._tries = 1
+        return True
 
     def lost(self, now: float) -> None:
         """A try came to nothing."""
-        self._tries += 1
-        if self._tries < TRIES:
+        if 0 < self._tries < TRIES:
+            self._tries += 1
             self.at = now
             return
-        self._next(now + PAUSES[min(self._paused, len(PAUSES) - 1)])
+        self._tries = 0
+        self.at = max(self.at, now + PAUSES[min(self._paused, len(PAUSES) - 1)])
         self._paused += 1
+
+    def won(self) -> None:
+        """A path came of it: when that is gone, it begins anew."""
+        self._tries = self._paused = 0
+
+    def busy(self, now: float) -> None:
+        """There was no room for a try."""
+        self.at = max(self.at, now + BUSY)
 
     def network_changed(self, now: float) -> None:
         """What did not work may work now."""
-        self._paused = 0
-        self._next(now)
-
-    def _next(self, at: float) -> None:
-        """A round begins then, or as soon as there may be one."""
-        while self._begun and at - self._begun[0] >= _HOUR:
-            self._begun.popleft()
-        if len(self._begun) >= MOST_AN_HOUR:
-            at = self._begun.popleft() + _HOUR
-        self._tries, self.at = 0, at
-        self._begun.append(at)
+        self._tries = self._paused = 0
+        self.at = now

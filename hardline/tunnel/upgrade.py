@@ -28,6 +28,9 @@ HELLO_WITHIN = 5.0  # seconds
 SLOWER, AND = 2.0, 0.03  # times the relay's round trip, and seconds, that a direct one may have
 SOON, LATELY = 60.0, 600.0  # a session that ends so soon is no good one; two of them so lately
 RESTS, RESTS_AT_MOST = 600.0, 7200.0  # seconds, doubled each time
+PUNCHED_PAUSE = 300.0  # seconds between searches while a path is punched: it is as good as any, but for whose it is
+FORGIVES_AFTER = 3600.0  # seconds
+_NOT_THE_BEST = (PathKind.PUNCHED, PathKind.RELAYED)
 _REMEMBERED = 256
 
 
@@ -37,6 +40,7 @@ class _Trouble:
     def __init__(self) -> None:
         self.lost: list[float] = []
         self.rest, self.until = RESTS, 0.0
+        self.forgiven = -FORGIVES_AFTER
 
 
 class Upgrades:
@@ -61,8 +65,11 @@ class Upgrades:
         return trouble.until if trouble is not None else 0.0
 
     def forgive(self, key_hash: KeyHash) -> None:
-        """How paths to it ended says nothing of those to come."""
-        self._troubles.pop(key_hash, None)
+        """How paths to it ended says nothing of those to come, as far as others say: that is believed once an hour."""
+        now, trouble = asyncio.get_running_loop().time(), self._troubles.get(key_hash)
+        if trouble is not None and now >= trouble.forgiven + FORGIVES_AFTER:
+            trouble.lost.clear()
+            trouble.until, trouble.forgiven = 0.0, now
 
     async def network_changes(self, *, within: float) -> bool:
         """Wait for that, so many seconds at most; whether it did."""
@@ -86,22 +93,26 @@ class Upgrades:
         loop, number = asyncio.get_running_loop(), 0
         self._looking[link] = loop.time()
         try:
-            while link.goes_by_relay():
-                pause = PAUSES[min(number, len(PAUSES) - 1)]
+            while (best := link.best()) is not None and best.route.candidate.kind in _NOT_THE_BEST:
+                kind = best.route.candidate.kind
+                pause = PAUSES[min(number, len(PAUSES) - 1)] if kind is PathKind.RELAYED else PUNCHED_PAUSE
                 pause = max(pause, self.rests_until(link.label.key_hash) - loop.time())
                 self._looking[link] = loop.time() + pause
                 if await self.network_changes(within=pause):
                     number = 0
-                if link.goes_by_relay() and link.is_used(loop.time()):
-                    await self._look(link, self._nearby if number else self._everywhere)
+                if best.slowest and _trip(best) > 2 * best.slowest:
+                    best.session.go_away()  # it was quick while it was looked at
+                elif (now := link.best()) is not None and link.is_used(loop.time()):
+                    await self._look(link, self._nearby if number else self._everywhere, now.route.candidate.kind)
                     number += 1
         finally:
             del self._looking[link]
 
-    async def _look(self, link: Link, dialer: Dialer) -> None:
+    async def _look(self, link: Link, dialer: Dialer, kind: PathKind) -> None:
+        """Look for something better than that kind."""
         label = link.label
         try:
-            async with aclosing(dialer.routes(label.key_hash, better_than=PathKind.RELAYED)) as routes:
+            async with aclosing(dialer.routes(label.key_hash, better_than=kind)) as routes:
                 async for route in routes:
                     if route.protocol != "hardline/2":
                         route.tls.abort()
@@ -120,17 +131,19 @@ class Upgrades:
         """Whether the direct `path` does what the relayed one did; then that one takes no new streams."""
         session, loop = path.session, asyncio.get_running_loop()
         await path.hello.within(HELLO_WITHIN)
-        relayed = [one for one in link.paths if one.route.candidate.kind is PathKind.RELAYED]
+        kind = path.route.candidate.kind
+        worse = [one for one in link.paths if one.route.candidate.kind > max(kind, PathKind.DIRECT)]
         if not session.greeted:
             await session.aclose(ConnectionLost("no better path: its host said no hello"))
             return False
-        if _trip(path) > SLOWER * min(map(_trip, relayed), default=_trip(path)) + AND:
-            await session.aclose(ConnectionLost("no better path: it is much slower than the relay"))
+        path.slowest = SLOWER * min(map(_trip, worse)) + AND if worse else 0.0
+        if worse and _trip(path) > path.slowest:
+            await session.aclose(ConnectionLost("no better path: it is much slower"))
             return False
         began, key_hash = loop.time(), link.label.key_hash
         session.closed.add_done_callback(lambda _: self._ended(key_hash, path, began))
         log.event("path.better", service=key_hash.short, via=path.route.candidate.via)
-        for one in relayed:
+        for one in worse:
             if one.instance == path.instance:  # another host's is kept for when this one is lost
                 one.session.go_away()
         return True

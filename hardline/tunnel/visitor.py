@@ -343,6 +343,8 @@ class Visitor:
             patience=RELAYED_PATIENCE if kind is PathKind.RELAYED else 0.0,
         )
         path = Path(label, session, route)
+        if kind is PathKind.RELAYED and punched is None:
+            path.punching = "punching: turned off here ([Relay] punch)"
         link.add(path)
         self._changed()
         session.start()
@@ -356,7 +358,7 @@ class Visitor:
             return
         if self._upgrades.next_look(link) is None:
             self._tasks.start(self._upgrades.improve(link), f"upgrade.{link.label.key_hash.short}")
-        if self._punched is not None and self._punched.next_try(link) is None:
+        if self._punched is not None and not self._punched.tries(link):
             self._tasks.start(self._punched.keep_trying(link), f"punch.{link.label.key_hash.short}")
 
     def _give_up_silent(self, session: Session) -> None:

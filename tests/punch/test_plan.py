@@ -17,7 +17,7 @@ BOTH = frozenset({4, 6})
 WE, THEY = Endpoint("11.22.33.101", 40_022), Endpoint("11.22.33.102", 51_234)
 SIX, OTHER_SIX = Endpoint("2a0e:b107::9", 52_000), Endpoint("2a0e:b107:0:1::9", 52_000)
 NEAR = Endpoint("192.168.1.5", 40_022)
-HERE = Ours(WE, BOTH)
+HERE, BESIDE = Ours(BOTH), Ours(BOTH, beside=True)
 
 
 def attached(address: Address) -> Way:
@@ -30,16 +30,15 @@ def whom(theirs: Punch, ours: Ours = HERE) -> list[Endpoint]:
 
 def test_by_ipv6_first_then_in_the_own_network_then_where_the_world_sees_them() -> None:
     theirs = Punch(1, at=(Endpoint(WE.host, 51_234), SIX), lan=(NEAR,))
-    assert whom(theirs) == [SIX, NEAR, Endpoint(WE.host, 51_234)]
+    assert whom(theirs, BESIDE) == [SIX, NEAR, Endpoint(WE.host, 51_234)]
 
 
-def test_a_private_address_counts_only_where_both_are_seen_at_one_and_it_is_attached() -> None:
-    beside, elsewhere = Endpoint(WE.host, 51_234), THEY
-    assert NEAR in whom(Punch(1, at=(beside,), lan=(NEAR,)))
-    assert NEAR not in whom(Punch(1, at=(elsewhere,), lan=(NEAR,)))
-    assert NEAR not in whom(Punch(1, at=(beside,), lan=(NEAR,)), Ours(None, BOTH))
-    by_default = targets(Punch(1, at=(beside,), lan=(NEAR,)), Ours(WE, BOTH), lambda address: Way.DEFAULT)
-    assert NEAR not in by_default
+def test_a_private_address_counts_only_where_both_are_beside_each_other_and_it_is_attached() -> None:
+    theirs = Punch(1, at=(Endpoint(WE.host, 51_234),), lan=(NEAR, Endpoint("192.168.1.6", 40_022)))
+    assert NEAR in whom(theirs, BESIDE)
+    assert len(whom(theirs, BESIDE)) == 2, "one of a network"
+    assert NEAR not in whom(theirs), "that the other side says so is not enough"
+    assert NEAR not in targets(theirs, BESIDE, lambda address: Way.DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +51,15 @@ def test_a_private_address_counts_only_where_both_are_seen_at_one_and_it_is_atta
 )
 def test_nothing_private_and_no_port_that_waits_for_others_is_connected_to(bad: str) -> None:
     assert whom(Punch(1, at=(Endpoint.parse(bad),))) == []
-    assert reversals(Punch(1, open=(Endpoint.parse(bad),)), Endpoint.parse(bad)) == ()
+    assert reversals(Punch(1, open=(Endpoint.parse(bad),)), Endpoint.parse(bad), attached) == ()
+
+
+def test_this_machine_itself_is_nobody_to_meet() -> None:
+    def here(address: Address) -> Way:
+        return Way.HERE
+
+    assert targets(Punch(1, at=(THEY, SIX)), HERE, here) == ()
+    assert reversals(Punch(1, open=(THEY,)), THEY, here) == ()
 
 
 def test_443_is_a_port_that_others_may_name() -> None:
@@ -67,16 +74,16 @@ def test_one_port_of_an_address_and_four_addresses() -> None:
 
 
 def test_only_families_that_we_have_a_port_of() -> None:
-    assert whom(Punch(1, at=(SIX, THEY)), Ours(WE, frozenset({4}))) == [THEY]
+    assert whom(Punch(1, at=(SIX, THEY)), Ours(frozenset({4}))) == [THEY]
 
 
 def test_a_visitor_is_called_only_where_he_is_seen() -> None:
     there, elsewhere = Endpoint(THEY.host, 7008), Endpoint("11.22.33.150", 7008)
-    assert reversals(Punch(1, open=(elsewhere, there)), THEY) == (there,)
-    assert reversals(Punch(1, open=(Endpoint("2a0e:b107::77", 7008), OTHER_SIX)), SIX) == (
+    assert reversals(Punch(1, open=(elsewhere, there)), THEY, attached) == (there,)
+    assert reversals(Punch(1, open=(Endpoint("2a0e:b107::77", 7008), OTHER_SIX)), SIX, attached) == (
         Endpoint("2a0e:b107::77", 7008),
     )
-    assert reversals(Punch(1, open=(SIX,)), THEY) == ()
+    assert reversals(Punch(1, open=(SIX,)), THEY, attached) == ()
 
 
 @given(st.lists(st.floats(0, 4), max_size=10), st.floats(0, 1))

@@ -1,6 +1,6 @@
 """A pair of tests/tunnel/pair.py whose only way to each other is a relay, and who punch: all on loopback.
 
-    visitor ──▶ 127.0.0.1 │ carried │ ◀── the host's own connection ──▶ Host, as a relay would bring it
+    visitor ──▶ 127.0.0.2 │ carried │ ◀── the host's own connection ──▶ Host, as a relay would bring it
 
 What the relay sees is what is there, or `lies`.  Nobody is public on loopback: who uses this has the rules of
 plan.py that refuse it switched off.
@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from hardline.punch.hosting import Punched
+from hardline.punch.hosting import Half, Punched
 from hardline.punching import Punching
 from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
 from hardline.session.session import Session, SessionLimits
@@ -25,6 +25,7 @@ from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.visitor import Visitor, VisitorLimits
 from tests.tunnel.pair import Pair, echo, pair
 
+RELAY = "127.0.0.2"  # not where anybody else is: what connects from there is the relay
 BY_RELAY = FoundBy("relay", Trust.SIGNED)
 
 
@@ -39,18 +40,35 @@ class Relayed:
         self.open_at: list[Endpoint] = []
         self.expected: dict[str, Callable[[TcpStream], None]] = {}
         self._tasks = TaskSet("relay")
-        self.punching = Punching(list, lambda: self.open_at, self._punched, self._expect)
+        self.seen_at: set[str] = set()
+        self.punching = Punching(
+            list,
+            lambda: self.open_at,
+            lambda: self.seen_at,
+            self._punched,
+            self._expect,
+            lambda name: self.expected.pop(name, None),
+        )
 
     def _expect(self, name: str, take: Callable[[TcpStream], None], seconds: float) -> None:
         self.expected[name] = take
 
     def _punched(self, punched: Punched) -> None:
-        arrival = Arrival(punched.tcp, punched.tcp.peer, By.PUNCH, punched.service, punched.name, once=punched.taken)
+        arrival = Arrival(
+            punched.tcp,
+            punched.tcp.peer,
+            By.PUNCH,
+            punched.service,
+            punched.name,
+            once=punched.taken,
+            for_whom=punched.whose,
+        )
         self.both.host.arrived(arrival)
 
     def controlled(self, session: Session, arrival: Arrival) -> None:
         assert arrival.saw is not None
-        self.punching.hosts(session, self.both.service.key_hash, arrival.tcp.local, arrival.saw, arrival.source)
+        half = Half(arrival.tcp.local, arrival.saw, arrival.source, f"relay {arrival.source.host}")
+        self.punching.hosts(session, self.both.service.key_hash, half)
 
     def accepted(self, visitor: TcpStream) -> None:
         self._tasks.start(self._join(visitor), "join")
@@ -90,9 +108,9 @@ async def relayed(directory: Path, limits: VisitorLimits | None = None) -> Async
             both.visitor._dialer, both.memory, limits or VisitorLimits(SessionLimits()), punches=relay.punching.visits
         )
         both.host._control = relay.controlled
-        listener = await Listener.open(["127.0.0.1"], 0, relay.accepted, what="relay")
+        listener = await Listener.open([RELAY], 0, relay.accepted, what="relay")
         both.finding.endpoints = []
-        both.finding.also = [Candidate(Endpoint("127.0.0.1", listener.port), PathKind.RELAYED, BY_RELAY)]
+        both.finding.also = [Candidate(Endpoint(RELAY, listener.port), PathKind.RELAYED, BY_RELAY)]
         try:
             yield relay
         finally:

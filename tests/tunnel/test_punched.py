@@ -28,7 +28,7 @@ from tests.tunnel.test_upgrade import best, kinds
 @pytest.fixture(autouse=True)
 def _loopback_is_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hardline.tunnel.attempts.refusal", lambda candidate, way_to: None)
-    monkeypatch.setattr(plan, "_is_told", lambda one: one.host == "127.0.0.1")
+    monkeypatch.setattr(plan, "_is_told", lambda one, way_to: one.host == "127.0.0.1")
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +145,7 @@ def test_a_try_that_failed_is_made_again_by_another_connection_and_ever_more_rar
         async def story():
             async with relayed(tmp_path) as relay:
                 visit = await begun(relay.both)
-                for after, joined in ((30, 3), (60, 6), (310, 9), (910, 12), (1800, 12), (2000, 15)):
+                for after, joined in ((30, 3), (60, 6), (330, 9), (930, 12), (1800, 12), (2000, 15)):
                     for _ in range(-(-after // 300)):
                         await asyncio.sleep(after / -(-after // 300))
                         (await begun(relay.both)).pipe.abort()
@@ -155,7 +155,7 @@ def test_a_try_that_failed_is_made_again_by_another_connection_and_ever_more_rar
                     assert len(alive) == 1
                 assert relay.both.visitor.next_look(relay.both.service.label) is not None
                 blocked.undo()
-                monkeypatch.setattr(plan, "_is_told", lambda one: one.host == "127.0.0.1")
+                monkeypatch.setattr(plan, "_is_told", lambda one, way_to: one.host == "127.0.0.1")
                 relay.both.visitor.network_changed({"127.0.0.1"})
                 await best(relay.both, PathKind.PUNCHED)
                 await echoed(visit, b"still here")
@@ -253,7 +253,7 @@ def test_a_visitor_who_talks_nonsense_is_not_heard_and_his_streams_are(tmp_path,
     async def story():
         async with relayed(tmp_path) as relay:
 
-            def talk(stream, local, wanted, take, over):
+            def talk(stream, host, local, wanted, take, over):
                 async def answer():
                     await stream.receive()
                     await stream.send(json.dumps(said).encode() + b"\n")
@@ -294,8 +294,8 @@ def test_a_name_is_good_for_one(tmp_path):
             came: asyncio.Future = asyncio.get_running_loop().create_future()
             listener = await Listener.open(["127.0.0.1"], 0, came.set_result, what="again")
             stream = await tcp.connect_any([Endpoint("127.0.0.1", listener.port)])
-            relay._punched(hosting.Punched(await came, punched.service, punched.name, punched.taken))
-            assert not await relay.both.visitor._punched._take(link, stream, punched.name)
+            relay._punched(hosting.Punched(await came, punched.service, punched.name, punched.taken, "x"))
+            assert not await relay.both.visitor._punched._take(link, link.paths[0], stream, punched.name)
             await asyncio.sleep(1)
             assert len(relay.both.host.guests) <= before
             await listener.aclose()
