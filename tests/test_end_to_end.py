@@ -631,7 +631,7 @@ def test_too_few_descriptors_are_a_clear_error(tmp_path: Path) -> None:
     code, log = refused(Node(tmp_path / "node", before=["prlimit", "--nofile=16:16"]))
     assert code == 1
     assert "hardlined: error: cannot start: 16 open files are too few\n" in log
-    assert "64 are the least" in log
+    assert "96 are the least" in log
 
 
 def test_an_answer_that_ends_with_its_connection_is_cut_when_the_visitors_daemon_is_killed(

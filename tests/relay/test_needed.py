@@ -249,6 +249,24 @@ async def test_one_that_is_about_to_leave_stays_where_it_is_not_reached_any_more
 
 
 @in_loop
+async def test_where_the_relay_does_not_even_answer_nothing_is_learnt(
+    hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else at this address has asked within the minute."""
+    async with dialling_relay() as relay, asking(relay) as host:
+        await until(lambda: host.client.state == "not needed")
+        reached = host.need.reached
+        assert reached is not None
+        monkeypatch.setattr("hardline.relay.needed.COMES_WITHIN", 0.1)
+        monkeypatch.setattr("hardline.relay.dialback.EVERY", 1000.0)
+        for _ in range(3):
+            host.need.whereabouts_changed()
+            await asyncio.sleep(0.3)
+        assert host.client.state == "not needed"
+        assert host.need.reached == reached
+
+
+@in_loop
 async def test_after_a_change_of_network_it_is_registered_until_it_may_ask(
     hurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

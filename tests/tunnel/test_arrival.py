@@ -11,8 +11,10 @@ import pytest
 
 from hardline.errors import PasswordRefused, ServiceFailed
 from hardline.identity import KeyHash, Label
+from hardline.outcome import Outcome
 from hardline.routes import Endpoint, NoRoute
 from hardline.transport.listener import Listener
+from hardline.transport.tcp import connect_any
 from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.guesses import ALLOWED
 from tests.tunnel.pair import Pair, echo, pair
@@ -105,3 +107,31 @@ def test_what_was_brought_for_one_service_is_served_as_that_or_not_at_all(tmp_pa
             await visit.answered()
 
     run(right)
+
+
+def test_whom_a_try_brings_takes_no_place_from_those_who_really_are_there(tmp_path):
+    """It may name anybody's open port: a host that connects there must not take him for somebody who floods it."""
+
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            sources = list[str]()
+            real = both.host._newcomers.come
+            both.host._newcomers.come = lambda tcp, source: (sources.append(source), real(tcp, source))[1]
+
+            def arrived(tcp):
+                key_hash = both.service.key_hash
+                arrival = Arrival(tcp, tcp.peer, By.PUNCH, key_hash, once=Outcome(), for_whom="relay 203.0.113.7")
+                both.host.arrived(arrival)
+
+            listener = await Listener.open(["127.0.0.1"], 0, arrived, what="punched")
+            silent = [await connect_any([Endpoint("127.0.0.1", listener.port)]) for _ in range(40)]
+            await asyncio.sleep(0.1)
+            assert sources == []
+            visit = await both.visitor.visit(both.service.label, b"x")
+            await visit.answered()
+            assert sources == ["127.0.0.1"]
+            for one in silent:
+                one.abort()
+            await listener.aclose()
+
+    run(story)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from hardline.errors import ConnectionLost
-from hardline.punch import hosting, plan, ports
+from hardline.punch import hosting, limits, plan, ports
+from hardline.punch.messages import Go, Punch
+from hardline.punch.visiting import _Place
 from hardline.relay.lines import Verb, encode_line
 from hardline.routes import Endpoint, PathKind
 from hardline.session.session import CONTROL_STREAM
+from hardline.session.stream import Stream
 from hardline.transport import tcp
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import Manner
-from hardline.tunnel import pool
+from hardline.tunnel import pool, upgrade
 from hardline.tunnel.arrival import By
 from hardline.tunnel.link import Path
 from tests.support.clock import run
 from tests.tunnel.pair import eventually
-from tests.tunnel.relayed import Relayed, relayed
+from tests.tunnel.relayed import RELAY, Relayed, relayed
 from tests.tunnel.test_link import begun, echoed
 from tests.tunnel.test_upgrade import best, kinds
 
@@ -301,3 +306,259 @@ def test_a_name_is_good_for_one(tmp_path):
             await listener.aclose()
 
     run(story)
+
+
+def attempts(monkeypatch: pytest.MonkeyPatch) -> list[Endpoint]:
+    """Whom tries connect to, in order; nobody answers."""
+    knocked: list[Endpoint] = []
+    real = tcp.connected_socket
+
+    async def counted(addresses, manner=tcp.AS_USUAL):
+        if manner.local is None:
+            return await real(addresses, manner)
+        knocked.extend(addresses)
+        raise ConnectionRefusedError(111, "refused")
+
+    monkeypatch.setattr(tcp, "connected_socket", counted)
+    return knocked
+
+
+def a_host_that(say: Callable[[hosting.Talk, int, hosting.Half], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """In place of HostPunches._try: this host says what it likes."""
+
+    async def told(self, talk, number, service, half):
+        await say(talk, number, half)
+
+    return told
+
+
+def test_a_host_does_not_have_a_visitor_look_for_others_in_his_network(tmp_path, monkeypatch):
+    """It says that both are behind one router; only somebody else can know that."""
+    monkeypatch.setattr(plan, "_is_near", lambda one, way_to: True)
+    knocked, answers = attempts(monkeypatch), []
+    victim = Endpoint("192.168.77.9", 8080)
+
+    async def scan(talk, number, half):
+        await talk.say(Punch(number, (half.other,), (victim,), name="ab" * 20, you=half.other))
+        answers.append(await talk.next())
+        await talk.say(Go(number))
+        await asyncio.sleep(6)
+
+    monkeypatch.setattr(hosting.HostPunches, "_try", a_host_that(scan))
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            await begun(relay.both)
+            await eventually(lambda: rows(relay)[0].punched.done(), "it is over")
+            assert victim not in knocked
+            assert [answer.lan for answer in answers] == [()], "and nobody is told where he is in it"
+            await asyncio.gather(*(path.session.aclose() for path in rows(relay)))
+            relay.seen_at.add("127.0.0.1")  # his own relay says so, too
+            await begun(relay.both)
+            await eventually(lambda: victim in knocked, "then it may be true")
+
+    run(story)
+
+
+def test_a_visitor_does_not_have_a_host_look_for_others_in_its_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "_is_near", lambda one, way_to: True)
+    knocked = attempts(monkeypatch)
+    victim = Endpoint("192.168.77.9", 8080)
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            relay.lies = lambda seen, other: (seen, Endpoint("127.0.0.9", 4000))
+
+            def talk(stream, host, local, wanted, take, over):
+                async def answer():
+                    talk = hosting.Talk(stream)
+                    theirs = await talk.next()
+                    await talk.say(Punch(theirs.number, theirs.at, (victim,)))
+                    await talk.next()
+
+                relay._tasks.start(answer(), "answer")
+
+            relay.both.visitor._punched._punches = talk
+            await begun(relay.both)
+            await asyncio.sleep(8)
+            assert knocked
+            assert victim not in knocked
+
+    run(story)
+
+
+def test_a_host_has_a_visitor_knock_at_somebody_only_so_often(tmp_path, monkeypatch):
+    knocked = attempts(monkeypatch)
+    victim = Endpoint("127.0.0.1", 4000)
+    told = 0
+
+    async def again_and_again(talk, number, half):
+        nonlocal told
+        while True:
+            told += 1
+            await talk.say(Punch(told, (victim,), name="ab" * 20, you=half.other))
+            if isinstance(await talk.next(), Punch):
+                await talk.say(Go(told))
+            await asyncio.sleep(1)
+
+    monkeypatch.setattr(hosting.HostPunches, "_try", a_host_that(again_and_again))
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            visit = await begun(relay.both)
+            for _ in range(10):
+                await asyncio.sleep(60)
+                (await begun(relay.both)).pipe.abort()
+            assert told > 100
+            assert len(knocked) <= limits.AT_ONE[0] * plan.MOST_KNOCKS
+            await echoed(visit, b"still here")
+
+    run(story)
+
+
+def test_visitors_who_do_not_read_keep_no_place_from_others(tmp_path, monkeypatch):
+    """A line that cannot be said is given up, and with it the try."""
+    monkeypatch.setattr(hosting, "MOST_AT_ONCE", 1)
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            real = Stream.send
+
+            async def stuck(self: Stream, data: bytes) -> None:
+                await (asyncio.sleep(1e6) if self.number == CONTROL_STREAM else real(self, data))
+
+            monkeypatch.setattr(Stream, "send", stuck)
+            await begun(relay.both)
+            await asyncio.sleep(30)
+            assert relay.punching._host._under_way == 0
+
+    run(story)
+
+
+def test_one_source_does_not_take_all_tries_of_a_host(tmp_path):
+    async def story():
+        async with relayed(tmp_path) as relay:
+            tries = relay.punching._host._tries
+            loop = asyncio.get_running_loop()
+            begun_by_one = sum(tries.may_begin("relay 11.22.33.44", loop.time()) for _ in range(100))
+            assert begun_by_one == limits.OF_ONE[0] < limits.OF_ALL[0]
+
+    run(story)
+
+
+def test_who_finds_no_place_asks_again_and_gets_one(tmp_path):
+    async def story():
+        async with relayed(tmp_path) as relay:
+            busy = [
+                _Place("one", relay.punching._visitor._under_way),
+                _Place("two", relay.punching._visitor._under_way),
+            ]
+            await begun(relay.both)
+            await asyncio.sleep(5)
+            assert set(kinds(relay.both)) == {PathKind.RELAYED}
+            assert relay.joined == 1, "no try is lost, and no connection made for it"
+            for place in busy:
+                place.leave()
+            await best(relay.both, PathKind.PUNCHED)
+            assert relay.joined == 1
+
+    run(story)
+
+
+def test_a_host_without_room_says_so_and_is_asked_again(tmp_path, monkeypatch):
+    async def story():
+        async with relayed(tmp_path) as relay:
+            with monkeypatch.context() as full:
+                full.setattr(hosting, "MOST_AT_ONCE", 0)
+                await begun(relay.both)
+                await eventually(lambda: rows(relay)[0].punched.done(), "it says so")
+                assert "no room" in rows(relay)[0].punching
+            for _ in range(3):
+                await asyncio.sleep(30)
+                await begun(relay.both)
+            await best(relay.both, PathKind.PUNCHED)
+
+    run(story)
+
+
+def test_a_relay_that_poses_as_the_hosts_router_is_not_taken_for_it(tmp_path):
+    async def story():
+        async with relayed(tmp_path) as relay:
+            await begun(relay.both)
+            [path] = rows(relay)
+            link = relay.both.visitor._links[relay.both.service.label]
+            came: asyncio.Future = asyncio.get_running_loop().create_future()
+            listener = await Listener.open([RELAY], 0, came.set_result, what="relay")
+            stream = await tcp.connect_any([Endpoint(RELAY, listener.port)])
+            assert not await relay.both.visitor._punched._take(link, path, stream, "ab" * 20)
+            await listener.aclose()
+
+    run(story)
+
+
+def test_a_relay_that_says_something_new_each_time_has_nobody_flap_for_ever(tmp_path):
+    async def story():
+        async with relayed(tmp_path) as relay:
+            punched, number = 0, itertools.count(2)
+            seen = [frozenset({f"11.22.33.{next(number)}"}) for _ in range(40)]
+            paths, upgrades = relay.both.visitor._punched, relay.both.visitor._upgrades
+            for one in seen:
+                key_hash = relay.both.service.key_hash
+                paths._are_seen(key_hash, one)
+                if upgrades.rests_until(key_hash) > asyncio.get_running_loop().time():
+                    continue
+                await begun(relay.both)
+                path = await best(relay.both, PathKind.PUNCHED)
+                punched += 1
+                path.session.abort(ConnectionLost("cut"))
+                await eventually(lambda path=path: path not in rows(relay), "it is gone")
+                await asyncio.gather(*(path.session.aclose() for path in rows(relay)))
+            assert punched <= 4
+
+    run(story)
+
+
+def test_a_punched_path_that_became_slow_is_left(tmp_path, monkeypatch):
+    async def story():
+        async with relayed(tmp_path) as relay:
+            await begun(relay.both)
+            path = await best(relay.both, PathKind.PUNCHED)
+            assert path.slowest > 0
+            monkeypatch.setattr(upgrade, "_trip", lambda path: 10.0)
+            for _ in range(8):
+                await asyncio.sleep(50)
+                (await begun(relay.both)).pipe.abort()
+            assert path.session.draining or path not in rows(relay)
+
+    run(story)
+
+
+def test_nobody_who_calls_after_a_try_is_taken(tmp_path, monkeypatch):
+    async def nothing(self, targets, opened, enough):
+        await asyncio.sleep(ports.WINDOW)
+
+    monkeypatch.setattr(ports.Ports, "punch", nothing)
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            relay.open_at = [Endpoint("127.0.0.1", 9)]
+            await begun(relay.both)
+            await eventually(lambda: relay.expected, "somebody is expected")
+            [take] = relay.expected.values()
+            await eventually(lambda: rows(relay)[0].punched.done(), "it is over")
+            assert not relay.expected
+            came: asyncio.Future = asyncio.get_running_loop().create_future()
+            listener = await Listener.open(["127.0.0.1"], 0, came.set_result, what="late")
+            stream = await tcp.connect_any([Endpoint("127.0.0.1", listener.port)])
+            take(await came)
+            assert await stream_ends(stream)
+            await listener.aclose()
+
+    run(story)
+
+
+async def stream_ends(stream: tcp.TcpStream) -> bool:
+    try:
+        return not await stream.receive()
+    except ConnectionLost:
+        return True
