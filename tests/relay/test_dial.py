@@ -23,7 +23,10 @@ NOBODY = Endpoint("127.0.0.1", 1)
 async def server(answer: bytes, heard: list[bytes], behind: bytes = b"") -> AsyncIterator[Endpoint]:
     """Answers a head, and says what is `behind` it."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         heard.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(answer + behind)
         await writer.drain()
@@ -34,6 +37,9 @@ async def server(answer: bytes, heard: list[bytes], behind: bytes = b"") -> Asyn
         yield Endpoint(*listening.sockets[0].getsockname()[:2])
     finally:
         listening.close()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 def test_what_the_relay_says_behind_the_proxys_head_is_the_relays() -> None:
@@ -135,5 +141,6 @@ def test_a_connection_that_is_cut_at_once_does_not_become_where_the_relay_is(mon
             stream = await dialer.connect()
             assert stream.peer == Endpoint(*listener.getsockname())
             stream.abort()
+            await asyncio.sleep(0)
 
     asyncio.run(story())

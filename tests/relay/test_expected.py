@@ -30,9 +30,11 @@ class Door:
     listener: Listener
     host: list[TcpStream] = field(default_factory=list)
     taken: list[TcpStream] = field(default_factory=list)
+    visitors: list[TcpStream] = field(default_factory=list)
 
     async def come(self, said: bytes = b"") -> TcpStream:
         stream = await tcp.connect_any([Endpoint("127.0.0.1", self.listener.port)])
+        self.visitors.append(stream)
         if said:
             await stream.send(said)
         return stream
@@ -55,9 +57,10 @@ async def door(*, most: int = 64, timeout: float = 100.0) -> AsyncIterator[Door]
         yield found[0]
     finally:
         expected.close()
-        for stream in (*found[0].host, *found[0].taken):
+        for stream in (*found[0].host, *found[0].taken, *found[0].visitors):
             stream.abort()
         await listener.aclose()
+        await asyncio.sleep(0)
 
 
 async def ends(stream: TcpStream) -> None:
