@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hardline.door.responses import page, page_kind, response, sentence
+from hardline.door.visits import way, why_not_better
 from hardline.http.look import escaped, shown
 
 _NOTHING_SHARED = "Nothing yet. Share what listens on a port of this computer:"
@@ -21,20 +22,22 @@ def home_page(
     services: Sequence[Row] | None,
     offers: Sequence[Row],
     outside: Row,
+    visits: Sequence[Row] = (),
     *,
     html: bool,
     head_only: bool = False,
 ) -> bytes:
-    """This node's own page: its services (rows of status.describe_services), and what the LAN offers.
+    """This node's own page: its services (rows of status.describe_services), what the LAN offers, and what is visited.
 
     `services` is None for who is not to see them.  An offer has `title`, `label`, `url` and `source`; `outside` is
-    what status.describe_outside returns.
+    what status.describe_outside returns; `visits` are rows of status' sessions, with the `url` of each.
     """
-    body = _home_html(services, offers, outside) if html else _home_text(services, offers, outside)
+    make = _home_html if html else _home_text
+    body = make(services, offers, outside, visits)
     return response(200, body, kind=page_kind(html), head_only=head_only)
 
 
-def _home_html(services: Sequence[Row] | None, offers: Sequence[Row], outside: Row) -> str:
+def _home_html(services: Sequence[Row] | None, offers: Sequence[Row], outside: Row, visits: Sequence[Row]) -> str:
     own = "".join(_service_card(row) for row in services or ())
     lan = "".join(
         f'<li><a href="{escaped(_said(row, "url"))}"><bdi>{escaped(_title(row))}</bdi></a>'
@@ -53,8 +56,20 @@ def _home_html(services: Sequence[Row] | None, offers: Sequence[Row], outside: R
         "hardline",
         f"<h1>hardline</h1><h2>Shared by this computer</h2>{f'<ul class=cards>{own}</ul>{beyond}' if own else hint}"
         f"<h2>On this network</h2>{f'<ul class=cards>{lan}</ul>' if lan else quiet}"
+        f"{_visits_html(visits)}"
         '<footer><a href="/">Look again</a></footer>',
     )
+
+
+def _visits_html(visits: Sequence[Row]) -> str:
+    cards = "".join(
+        f'<li><a href="{escaped(_said(row, "url"))}"><bdi>{escaped(_title(row))}</bdi></a>'
+        f"<p class=dim>{escaped(sentence(way(row)))}</p>"
+        + "".join(f"<p class=dim>{escaped(sentence(why))}</p>" for why in why_not_better(row))
+        + f"<p class='mono dim'>{escaped(_said(row, 'label'))}</p></li>"
+        for row in visits
+    )
+    return f"<h2>Visited from here</h2><ul class=cards>{cards}</ul>" if cards else ""
 
 
 def _service_card(row: Row) -> str:
@@ -70,7 +85,7 @@ def _service_card(row: Row) -> str:
     return f"<li>{card}</li>"
 
 
-def _home_text(services: Sequence[Row] | None, offers: Sequence[Row], outside: Row) -> str:
+def _home_text(services: Sequence[Row] | None, offers: Sequence[Row], outside: Row, visits: Sequence[Row]) -> str:
     lines = ["Shared by this computer:", ""]
     for row in services or ():
         lines.append(f"  {shown(_title(row))}")
@@ -89,6 +104,10 @@ def _home_text(services: Sequence[Row] | None, offers: Sequence[Row], outside: R
     for row in offers:
         lines += [f"  {shown(_title(row))}", f"    {_said(row, 'url')}", f"    at {shown(_said(row, 'source'))}"]
     lines += [] if offers else [f"  {_NOTHING_OFFERED}"]
+    lines += ["", "Visited from here:", ""] if visits else []
+    for row in visits:
+        lines += [f"  {shown(_title(row))}", f"    {_said(row, 'url')}", f"    {shown(sentence(way(row)))}"]
+        lines += [f"    {shown(sentence(why))}" for why in why_not_better(row)]
     return "\n".join(lines) + "\n"
 
 

@@ -42,7 +42,7 @@ from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
 from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
 from hardline.node.offering import Offering
-from hardline.node.snapshot import Itself, ServiceState, Snapshot, to_object
+from hardline.node.snapshot import Itself, ServiceState, SessionState, Snapshot, to_object
 from hardline.peers.remembered import Remembered
 from hardline.places import Places
 from hardline.reach import Reach
@@ -463,7 +463,7 @@ class Node:
             ),
             services=await self._service_states(),
             sessions=(
-                *(rows.visiting(path, now, self._visitor.next_look(path.label)) for path in self._visitor.paths),
+                *self._visiting(),
                 *(rows.visiting_original(original, now) for original in self._visitor.originals.open),
                 *(rows.hosting(guest, services, clock) for guest in self._host.guests),
             ),
@@ -493,7 +493,14 @@ class Node:
         offers = [to_object(offer) for offer in await self._home_offers.get()]
         states = [to_object(state) for state in await self._service_states()] if ours else None
         outside = to_object(rows.outside(self._reach.describe(), self._relays.used()))
-        return home.home_page(states, offers, outside, html=html, head_only=head_only)
+        visits = [rows.visited(session, self._door_port) for session in self._visiting()] if ours else []
+        return home.home_page(states, offers, outside, visits, html=html, head_only=head_only)
+
+    def _visiting(self) -> list[SessionState]:
+        """The sessions that visits go by."""
+        assert self._visitor is not None, "it is opened before the door"
+        now, next_look = asyncio.get_running_loop().time(), self._visitor.next_look
+        return [rows.visiting(path, now, next_look(path.label)) for path in self._visitor.paths]
 
     # The end.
 

@@ -26,6 +26,7 @@ from hardline.node.snapshot import (
     Told,
     Unreached,
     VisitState,
+    to_object,
 )
 from hardline.reach import WayHere
 from hardline.relaying import UsedRelay
@@ -201,6 +202,11 @@ def visiting(path: Path, now: float, next_look: float | None) -> SessionState:
         steps_s=StepTimes(**times),
         next_look_s=None if next_look is None or not may_be_better else round(max(0.0, next_look - now), 3),
     )
+
+
+def visited(session: SessionState, port: int) -> Facts:
+    """One that visits go by, for the page; it is at the door's `port`."""
+    return {**to_object(session), "url": url_of(Label.parse(session.label), port)}
 
 
 def visiting_original(original: OpenOriginal, now: float) -> SessionState:

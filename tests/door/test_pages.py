@@ -358,3 +358,30 @@ def test_hostile_words_are_words(text):
 @given(st.text(st.characters(codec=None), min_size=1, max_size=60))
 def test_any_words_are_words(text):
     check_harmless(text)
+
+
+VISIT = {
+    "title": "Wiki <b>of others</b>",
+    "url": "http://ab.localhost:7009/",
+    "label": "ab",
+    "kind": "RELAYED",
+    "endpoint": "203.0.113.9:7008",
+    "round_trip_s": 0.1049,
+    "draining": False,
+    "passed_over": ["punching: nothing came through from 11.22.33.44"],
+    "next_look_s": 40.2,
+}
+
+
+@pytest.mark.parametrize("html", [True, False])
+def test_the_home_page_says_by_which_way_each_host_is_visited_and_why_by_no_better_one(html):
+    body = parsed(home_page(SERVICES, OFFERS, OUTSIDE, [VISIT], html=html))[2]
+    assert "By a relay, 203.0.113.9:7008, there and back in 105 ms." in body
+    assert "Punching: nothing came through from 11.22.33.44." in body
+    assert "Looks for a better way in 40 s." in body
+    assert "<b>" not in body or not html
+    punched = VISIT | {"kind": "PUNCHED", "passed_over": [], "next_look_s": 0.0, "draining": True}
+    body = parsed(home_page(SERVICES, OFFERS, OUTSIDE, [punched], html=html))[2]
+    assert "Straight, through the routers of both, 203.0.113.9:7008, there and back in 105 ms, ends with what" in body
+    assert "Looks for a better way now." in body
+    assert "Visited from here" not in parsed(home_page(SERVICES, OFFERS, OUTSIDE, html=html))[2]
