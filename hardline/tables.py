@@ -65,9 +65,14 @@ def relay_lines(status: dict[str, Any]) -> Iterator[str]:
         yield "who wants to be reached by it writes into hardline.ini"
         yield "  [Relay]"
         yield f"  use = {where}#{node['key_hash']}"
+        for also in sorted({at.rpartition(":")[2] for at in node["p2p"]} - {port}, key=int):
+            yield f"  use = {where.rpartition(':')[0]}:{also}#{node['key_hash']}"
     else:
         yield "this node is no relay ([Relay] enabled = yes makes it one)"
-    yield "this host is reached by" if relays["used"] else "this host uses no relay (hardline relay --use LINE does)"
+    for note in status["notes"]:
+        if note.startswith("[Relay]"):
+            yield f"note: {plain(note)}"
+    yield "relays of this host" if relays["used"] else "this host uses no relay (hardline relay --use LINE does)"
     for relay in relays["used"]:
         yield f"  {_relay_used(relay)}"
         if relay["state"] == "refused" and "does not serve" in str(relay["problem"]):
