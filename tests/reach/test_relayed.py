@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -325,3 +327,58 @@ def test_a_relay_that_is_needed_no_more_is_left_and_visitors_come_directly(world
         is_published(host, "site", f"{PUBLIC}:7008")
         # Who remembers the relay may still come by it, and hears of the new address there.
         wait_until(lambda: directly(world, visitor, label), f"visits are direct:\n{visitor.log[-3000:]}", every=0.2)
+
+
+@pytest.mark.slow
+def test_two_hosts_with_one_certificate_are_shared_out_by_a_relay_and_one_is_enough(
+    world: World, tmp_path: Path
+) -> None:
+    """Both behind routers that let nobody in, known to the visitor by the relay alone."""
+    world.keep_apart()
+    with (
+        relay_in(world, tmp_path / "relay") as (_, relay, use),
+        running_origin(world.host, name="one") as one,
+        running_origin(world.neighbour, name="two") as two,
+    ):
+        hosts = [
+            Node(tmp_path / "one", at=world.host, settings=settings(dht=False, more=f"[Relay]\nuse = {use} named\n"))
+        ]
+        hosts[0].share("site", one.port)
+        with hosts[0]:
+            shutil.copytree(hosts[0].services, tmp_path / "two" / "services")
+            hosts.append(
+                Node(
+                    tmp_path / "two",
+                    at=world.neighbour,
+                    settings=settings(dht=False, more=f"[Relay]\nuse = {use} named\n"),
+                )
+            )
+            hosts[1].share("site", two.port)
+            visitor = Node(
+                tmp_path / "visitor", at=world.guest, settings=settings(dht=False, more=f"[Relay]\nuse = {use} named\n")
+            )
+            with hosts[1], visitor:
+                for host in hosts:
+                    is_told(host, names=3)
+                label = hosts[0].label("site")
+                assert hosts[1].label("site") == label
+
+                def answered_by() -> str:
+                    answer = curl(visitor.url_of(label), at=world.guest, limit=30)
+                    assert answer.status == 200, visitor.log[-3000:]
+                    return answer.text.strip().removeprefix("hello from ")
+
+                answered: set[str] = set()
+                wait_until(lambda: answered.add(answered_by()) or answered == {"one", "two"}, "both serve", every=0.3)
+                counts = Counter(answered_by() for _ in range(40))
+                assert min(counts["one"], counts["two"]) >= 10, counts
+                before = relay.status()["relays"]["served"]["passed"]
+                hosts[1].kill()
+                wait_until(
+                    lambda: len({one["instance"] for one in visitor.sessions("visiting")}) == 1,
+                    "it is missed",
+                    every=0.3,
+                )
+                assert Counter(answered_by() for _ in range(10)) == Counter({"one": 10})
+                assert {session["kind"] for session in visitor.sessions("visiting")} == {"RELAYED"}
+                assert relay.status()["relays"]["served"]["passed"] > before
