@@ -87,8 +87,8 @@ class Pools:
         return pool
 
     def _lost(self, link: Link, path: Path) -> None:
-        if not path.session.draining and (anew := self._looking.get(link)) is not None:
-            anew.set()
+        if (anew := self._looking.get(link)) is not None and not (path.session.draining and _live(link)):
+            anew.set()  # somebody is missed, or nobody is left to look after
 
     async def _look(self, link: Link, dialer: Dialer) -> None:
         loop, pool = asyncio.get_running_loop(), self._pool(link)

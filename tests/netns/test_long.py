@@ -67,6 +67,7 @@ def downloads(lan: Lan) -> Iterator[list[str]]:
             thread.join()
 
 
+@pytest.mark.full
 def test_downloads_at_once_from_far_away_get_further_sessions(lan: Lan) -> None:
     with far(lan.host_machine):
         wait_until(lambda: lan.curl().status == 200, "the host is reached")

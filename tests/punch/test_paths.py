@@ -75,6 +75,7 @@ def test_a_path_that_dies_is_left_for_the_relay_and_comes_back(tmp_path: Path) -
         all_three.is_visited("PUNCHED")
 
 
+@pytest.mark.full
 def test_a_new_address_of_either_router_is_a_reason_to_meet_anew(tmp_path: Path) -> None:
     with Lab() as lab, three(lab, tmp_path) as all_three:
         goes_directly(all_three, "PUNCHED")

@@ -22,6 +22,7 @@ from hardline.tunnel.host import Host, HostLimits
 from hardline.tunnel.visitor import VisitorLimits
 from tests.support.clock import run, settled, since
 from tests.tunnel.pair import Pair, echo, eventually, pair
+from tests.tunnel.test_link import begun
 
 CALM = VisitorLimits(SessionLimits())
 
@@ -299,5 +300,28 @@ def test_a_relay_that_shares_out_is_asked_until_it_brings_nobody_new(tmp_path):
             assert dialled == 4
             assert len(both.visitor.paths) == 3
             await listener.aclose()
+
+    run(story)
+
+
+def test_nobody_looks_for_others_where_nobody_is_visited_any_more(tmp_path):
+    def looking() -> int:
+        return sum("visitor.pool" in task.get_name() for task in asyncio.all_tasks())
+
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            for drained in (True, False):
+                visit = await begun(both)
+                await asyncio.sleep(30)
+                assert looking() == 1
+                visit.pipe.abort()
+                for path in both.visitor.paths:
+                    if drained:
+                        path.session.go_away()
+                    else:
+                        path.session.abort(ConnectionLost("gone"))
+                await eventually(lambda: not both.visitor.paths, "the session is over")
+                await settled()
+                assert not looking()
 
     run(story)
