@@ -12,9 +12,9 @@ from hardline.allowance import Allowance
 from hardline.routes import Endpoint
 
 _HOUR = 3600.0
-OF_ONE = 24, 24 / _HOUR  # tries with one peer: three rounds at once, and no more in an hour than eight rounds have
+OF_ONE = 26, 26 / _HOUR  # tries with one peer: more than the eight rounds of an hour have
 OF_ALL = 30, 0.5  # tries of this node with all of them
-AT_ONE = 24, 24 / _HOUR  # the same for one address
+AT_ONE = 60, 60 / _HOUR  # the same for one address, which may be a carrier's and many people's
 
 
 class Tries:

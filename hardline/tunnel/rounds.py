@@ -49,8 +49,10 @@ class Rounds:
         self._paused += 1
 
     def won(self) -> None:
-        """A path came of it: when that is gone, it begins anew."""
+        """A path came of it: when that is gone, it begins anew, and what came to something counts for nothing."""
         self._tries = self._paused = 0
+        if self._begun:
+            self._begun.pop()
 
     def busy(self, now: float) -> None:
         """There was no room for a try."""
