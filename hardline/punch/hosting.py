@@ -17,7 +17,7 @@ from hardline.addresses import Address, Way
 from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash
 from hardline.outcome import Outcome
-from hardline.punch.limits import Tries
+from hardline.punch.limits import OF_A_SOURCE, Tries
 from hardline.punch.messages import Again, Go, Punch, Stop, Why
 from hardline.punch.plan import Ours, reversals, targets
 from hardline.punch.ports import Ports
@@ -75,7 +75,7 @@ class HostPunches:
         self._addresses_6, self._way_to = addresses_6, way_to
         self._deliver, self._call = deliver, call
         self._tasks = TaskSet("punches")
-        self._tries = Tries()
+        self._tries = Tries(OF_A_SOURCE)
         self._under_way = 0
 
     def begin(self, session: Session, service: KeyHash, half: Half) -> None:

@@ -12,16 +12,20 @@ from hardline.allowance import Allowance
 from hardline.routes import Endpoint
 
 _HOUR = 3600.0
-OF_ONE = 26, 26 / _HOUR  # tries with one peer: more than the eight rounds of an hour have
+OF_A_HOST = 26, 26 / _HOUR  # tries that a visitor has with one: more than the eight rounds of an hour have
+OF_A_SOURCE = 12, 0.1  # tries that a host has with those of one source, who may be a whole office
 OF_ALL = 30, 0.5  # tries of this node with all of them
 AT_ONE = 60, 60 / _HOUR  # the same for one address, which may be a carrier's and many people's
 
 
 class Tries:
-    """Those of one node, as host or as visitor.  `now` is seconds on any monotonic clock."""
+    """Those of one node, as host or as visitor: so many `of_one`, at once and in a second.
 
-    def __init__(self) -> None:
-        self._with, self._all, self._at = Allowance(*OF_ONE), Allowance(*OF_ALL), Allowance(*AT_ONE)
+    `now` is seconds on any monotonic clock.
+    """
+
+    def __init__(self, of_one: tuple[float, float]) -> None:
+        self._with, self._all, self._at = Allowance(*of_one), Allowance(*OF_ALL), Allowance(*AT_ONE)
 
     def may_begin(self, peer: str, now: float) -> bool:
         """One more with `peer`."""

@@ -16,7 +16,7 @@ from hardline import log
 from hardline.addresses import Address, Way
 from hardline.errors import HardlineError, PeerError
 from hardline.outcome import Outcome
-from hardline.punch.limits import Tries
+from hardline.punch.limits import OF_A_HOST, Tries
 from hardline.punch.messages import Again, Go, Punch, Stop, Why
 from hardline.punch.plan import Ours, targets
 from hardline.punch.ports import WINDOW, Ports
@@ -75,7 +75,7 @@ class VisitorPunches:
     def __init__(self, here: Here, expect: Expects, forget: Callable[[str], None]) -> None:
         self._here, self._expect, self._forget = here, expect, forget
         self._tasks = TaskSet("punches")
-        self._tries = Tries()
+        self._tries = Tries(OF_A_HOST)
         self._under_way: set[_Place] = set()
 
     def begin(self, stream: Stream, wish: Wish) -> None:

@@ -441,7 +441,7 @@ def test_one_source_does_not_take_all_tries_of_a_host(tmp_path):
             tries = relay.punching._host._tries
             loop = asyncio.get_running_loop()
             begun_by_one = sum(tries.may_begin("relay 11.22.33.44", loop.time()) for _ in range(100))
-            assert begun_by_one == limits.OF_ONE[0] < limits.OF_ALL[0]
+            assert begun_by_one == limits.OF_A_SOURCE[0] < limits.OF_ALL[0]
 
     run(story)
 
