@@ -13,7 +13,7 @@ from hardline.routes import Endpoint
 
 _HOUR = 3600.0
 OF_A_HOST = 26, 26 / _HOUR  # tries that a visitor has with one: more than the eight rounds of an hour have
-OF_A_SOURCE = 12, 0.1  # tries that a host has with those of one source, who may be a whole office
+OF_A_SOURCE = 20, 0.2  # tries that a host has with those of one source, who may be a whole office
 OF_ALL = 30, 0.5  # tries of this node with all of them
 AT_ONE = 60, 60 / _HOUR  # the same for one address, which may be a carrier's and many people's
 

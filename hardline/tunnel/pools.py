@@ -99,7 +99,7 @@ class Pools:
         found, dials = await dialer.candidates(link.label.key_hash, SEARCH), 0
         for candidate in pool.worth_a_dial(found, _held(link), loop.time()):
             another = True
-            while another and dials < MAX_DIALS and not self._is_full(link):
+            while another and dials < MAX_DIALS and _live(link) and not self._is_full(link):
                 dials += 1
                 another = await self._ask(link, dialer, candidate) and is_shared(candidate)
         pool.looked(loop.time())
@@ -125,8 +125,9 @@ class Pools:
             self._pool(link).refused(candidate, asyncio.get_running_loop().time())
             await path.session.aclose(ConnectionLost("another host said no hello"))
             return False
-        same = [one.route.candidate.kind for one in _live(link) if one is not path and one.instance == path.instance]
-        if same and min(same) <= candidate.kind:
+        others = [one for one in _live(link) if one is not path]
+        same = [one.route.candidate.kind for one in others if one.instance == path.instance]
+        if not others or (same and min(same) <= candidate.kind):
             path.session.go_away()
             return False
         hosts = len({one.instance for one in _live(link)})

@@ -325,3 +325,27 @@ def test_nobody_looks_for_others_where_nobody_is_visited_any_more(tmp_path):
                 assert not looking()
 
     run(story)
+
+
+def test_a_session_that_ends_while_others_are_looked_for_is_not_looked_for_a_pool_of(tmp_path, dials, monkeypatch):
+    """Nobody visits any more: what is found then is nobody's further host."""
+
+    async def story():
+        async with pool(tmp_path, 1) as (both, _):
+            real = both.visitor._dialer.candidates
+
+            async def late(target, within):
+                found = await real(target, within)
+                for path in both.visitor.paths:
+                    await path.session.aclose(ConnectionLost("not used for a while"))
+                await eventually(lambda: not both.visitor.paths, "the session is over")
+                return found
+
+            monkeypatch.setattr(both.visitor._dialer, "candidates", late)
+            await get(both)
+            before = len(dials)
+            await asyncio.sleep(10)
+            assert len(dials) == before
+            assert not both.visitor.paths
+
+    run(story)
