@@ -58,7 +58,8 @@ def test_titles_are_text_whatever_they_say(world: World, page: Page, complaints:
     world.host.share("turned", world.site.port, title=f"holiday{OVERRIDE}gpj.exe")
     goto(page, world.home)
     assert page.title() == "hardline"
-    assert page.get_by_role("link", name=TITLE, exact=True).get_attribute("href") == world.url()
+    links = page.get_by_role("link", name=TITLE, exact=True)  # offered here, and perhaps visited from here
+    assert {links.nth(index).get_attribute("href") for index in range(links.count())} == {world.url()}
     assert page.get_by_role("link", name="holidaygpj.exe", exact=True).is_visible()
     assert page.evaluate("document.querySelectorAll('script').length") == 0
     assert complaints.seen == []
