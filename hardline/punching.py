@@ -1,8 +1,10 @@
 """A node's part in getting through routers, its own and others': as host, and as visitor.
 
-Host ─ a session by a relay ─▶ HostPunches ─┐                         ┌─▶ Host.arrived
-                                            ├─ 4 s, at the same time ─┤
-Visitor ─ its control stream ─▶ VisitorPunches ─┘                     └─▶ Visitor: a better path
+    Host ──── a session by a relay ─▶ HostPunches ────┐                         ┌─▶ Host.arrived
+                                                      ├─ 4 s, at the same time ─┤
+    Visitor ─ its control stream ───▶ VisitorPunches ─┘                         └─▶ Visitor: a better path
+
+Source: docs/PROTOCOL.md, section 10.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Visitors whom somebody brings, rather than that they come by themselves: by relays, and through routers.
 
-RelayClient ──Joined──▶ ┐                                      ┌─▶ Punching: a way past the relay
-Punching ──Punched────▶ ┴─ Arrival ─▶ Host ─ control stream ───┘
+    RelayClient ──Joined───▶ ┐                                      ┌─▶ Punching: a way past the relay
+    Punching ─────Punched──▶ ┴─ Arrival ─▶ Host ─ control stream ───┘
+
+Source: docs/PROTOCOL.md, sections 9.4 and 10.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from hardline.punch.hosting import Half
 from hardline.routes import Endpoint
 from hardline.session.session import Session
 from hardline.transport.sources import source_of
@@ -39,6 +40,8 @@ class Brought:
         """A visitor whom a relay brought takes a control stream."""
         punching = self._punching()
         if punching is not None and arrival.only is not None and arrival.saw is not None:
+            from hardline.punch.hosting import Half
+
             whose = f"{arrival.between} {source_of(arrival.source.host)}"
             punching.hosts(session, arrival.only, Half(arrival.tcp.local, arrival.saw, arrival.source, whose))
 

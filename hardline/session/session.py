@@ -376,7 +376,7 @@ class Session:
         if stream is not None:
             self._holding.dropped(stream)
             self._outbox.forget(stream)
-            if number != CONTROL_STREAM:
+            if _is_use(number):
                 if self._accept is not None:
                     self.source.streams -= 1
                 self.last_used = self._loop.time()
@@ -400,7 +400,7 @@ class Session:
         streams = list(self._streams.values())
         self._streams.clear()
         if self._accept is not None:
-            self.source.streams -= sum(stream.number != CONTROL_STREAM for stream in streams)
+            self.source.streams -= sum(_is_use(stream.number) for stream in streams)
         for stream in streams:
             stream.fail(failure if isinstance(failure, HardlineError) else ConnectionLost(str(failure)))
         self._yamux.release()
@@ -411,3 +411,8 @@ class Session:
             self._tls.abort()
         if not self.closed.done():
             self.closed.set_result(None)
+
+
+def _is_use(number: int) -> bool:
+    """It is a visitor's stream: what a host opens keeps no session that nobody uses."""
+    return number % 2 == 1

@@ -28,7 +28,8 @@ class Arrival:
     """A TCP connection; `source` is whom it counts for, which is not the other end of the socket where somebody stands
     between: that is `between`, and the source is its word, as is `saw`, where it sees our end.  With `only`, it is
     served as that service or not at all, and `name` is what its visitor calls that; `once` is settled when one who said
-    it was let in, and then nobody else is.
+    it was let in, and then nobody else is.  Until it is known who it is, it counts `for_whom`, where that is not the
+    source.
     """
 
     tcp: TcpStream

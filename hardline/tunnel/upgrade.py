@@ -1,6 +1,8 @@
-"""A better path than by a relay, looked for as long as one goes by it; and the way back when that did not last.
+"""A better path than by a relay or through routers, looked for as long as one goes so; and the way back when that did
+not last.
 
     relayed ─ 1 s ─▶ search everywhere ─ 5, 15, 60, 60 … s ─▶ search nearby and by memory ─▶ a direct session
+    punched ── 5, 10, 15 … min ──────────────────────────────────▶ search nearby and by memory ─▶ a direct session
     a direct session that said hello, and is not much slower ─▶ the relayed one takes no new streams, and ends
 
 Streams that are open stay where they are.  A host that two direct sessions to have broken within a minute of their
@@ -87,7 +89,10 @@ class Upgrades:
         again.set()
 
     async def improve(self, link: Link) -> None:
-        """Look for a better path as long as `link` goes by a relay.  One of these for a link is enough."""
+        """Look for a better path as long as `link` goes by a relay, or by a path that was punched.
+
+        One of these for a link is enough.
+        """
         if link in self._looking:
             return
         loop, number = asyncio.get_running_loop(), 0

@@ -13,10 +13,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from hardline.punch.hosting import Half, Punched
+from hardline.node.brought import Brought
 from hardline.punching import Punching
 from hardline.routes import Candidate, Endpoint, FoundBy, PathKind, Trust
-from hardline.session.session import Session, SessionLimits
+from hardline.session.session import SessionLimits
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.listener import Listener
@@ -40,35 +40,20 @@ class Relayed:
         self.open_at: list[Endpoint] = []
         self.expected: dict[str, Callable[[TcpStream], None]] = {}
         self._tasks = TaskSet("relay")
+        self.brought = Brought(lambda: both.host, lambda: self.punching)
+        self.deliver = self.brought.punched
         self.seen_at: set[str] = set()
         self.punching = Punching(
             list,
             lambda: self.open_at,
             lambda: self.seen_at,
-            self._punched,
+            lambda punched: self.deliver(punched),
             self._expect,
             lambda name: self.expected.pop(name, None),
         )
 
     def _expect(self, name: str, take: Callable[[TcpStream], None], seconds: float) -> None:
         self.expected[name] = take
-
-    def _punched(self, punched: Punched) -> None:
-        arrival = Arrival(
-            punched.tcp,
-            punched.tcp.peer,
-            By.PUNCH,
-            punched.service,
-            punched.name,
-            once=punched.taken,
-            for_whom=punched.whose,
-        )
-        self.both.host.arrived(arrival)
-
-    def controlled(self, session: Session, arrival: Arrival) -> None:
-        assert arrival.saw is not None
-        half = Half(arrival.tcp.local, arrival.saw, arrival.source, f"relay {arrival.source.host}")
-        self.punching.hosts(session, self.both.service.key_hash, half)
 
     def accepted(self, visitor: TcpStream) -> None:
         self._tasks.start(self._join(visitor), "join")
@@ -107,7 +92,7 @@ async def relayed(directory: Path, limits: VisitorLimits | None = None) -> Async
         both.visitor = Visitor(
             both.visitor._dialer, both.memory, limits or VisitorLimits(SessionLimits()), punches=relay.punching.visits
         )
-        both.host._control = relay.controlled
+        both.host._control = relay.brought.controlled
         listener = await Listener.open([RELAY], 0, relay.accepted, what="relay")
         both.finding.endpoints = []
         both.finding.also = [Candidate(Endpoint(RELAY, listener.port), PathKind.RELAYED, BY_RELAY)]

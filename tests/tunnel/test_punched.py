@@ -23,7 +23,7 @@ from hardline.transport.tcp import Manner
 from hardline.tunnel import pool, upgrade
 from hardline.tunnel.arrival import By
 from hardline.tunnel.link import Path
-from tests.support.clock import run
+from tests.support.clock import run, settled
 from tests.tunnel.pair import eventually
 from tests.tunnel.relayed import RELAY, Relayed, relayed
 from tests.tunnel.test_link import begun, echoed
@@ -283,13 +283,12 @@ def test_a_name_is_good_for_one(tmp_path):
     async def story():
         async with relayed(tmp_path) as relay:
             delivered = []
-            real = relay._punched
 
             def keep(punched):
                 delivered.append(punched)
-                real(punched)
+                relay.brought.punched(punched)
 
-            relay.punching._host._deliver = keep
+            relay.deliver = keep
             await begun(relay.both)
             await best(relay.both, PathKind.PUNCHED)
             [punched] = delivered
@@ -299,7 +298,7 @@ def test_a_name_is_good_for_one(tmp_path):
             came: asyncio.Future = asyncio.get_running_loop().create_future()
             listener = await Listener.open(["127.0.0.1"], 0, came.set_result, what="again")
             stream = await tcp.connect_any([Endpoint("127.0.0.1", listener.port)])
-            relay._punched(hosting.Punched(await came, punched.service, punched.name, punched.taken, "x"))
+            relay.brought.punched(hosting.Punched(await came, punched.service, punched.name, punched.taken, "x"))
             assert not await relay.both.visitor._punched._take(link, link.paths[0], stream, punched.name)
             await asyncio.sleep(1)
             assert len(relay.both.host.guests) <= before
@@ -562,3 +561,26 @@ async def stream_ends(stream: tcp.TcpStream) -> bool:
         return not await stream.receive()
     except ConnectionLost:
         return True
+
+
+def test_a_host_that_opens_streams_keeps_no_session_that_nobody_uses(tmp_path):
+    """Only what its visitor opens is use; all but the first are reset, and that one counts for nothing."""
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            relay.lies = lambda seen, other: (Endpoint("192.168.1.5", 4000), Endpoint("192.168.1.6", 4000))
+            (await begun(relay.both)).pipe.abort()
+            await asyncio.sleep(20)
+            [path] = [one for one in rows(relay) if one.session.usable]
+            [guest] = [one for one in relay.both.host.guests if one.session.usable]
+            guest.session._streams[CONTROL_STREAM].abort()
+            await settled()
+            before = path.session.last_used
+            for _ in range(5):
+                guest.session.open_control()
+                guest.session._outbox.schedule()
+                await asyncio.sleep(5)
+            assert path.session.last_used == before
+            assert path.session.open_streams == 0
+
+    run(story)

@@ -6,6 +6,7 @@ The relay is the host itself at another address: what is looked at here is which
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -128,20 +129,27 @@ def test_a_path_that_is_much_slower_than_the_relay_is_no_better_one(tmp_path, mo
     run(story)
 
 
+async def two_ways(both: Pair, there: Endpoint, times: int) -> AsyncIterator[Path]:
+    """So many visits that begin by the relay; each is yielded with its direct path, and gone when the next begins."""
+    relayed(both)
+    by_relay = list(both.finding.also)
+    also_directly(both, there)
+    either = list(both.finding.also)
+    for _ in range(times):
+        both.finding.also = by_relay
+        await begun(both)
+        both.finding.also = either
+        direct = await best(both, PathKind.DIRECT)
+        yield direct
+        await eventually(lambda path=direct: path not in both.visitor.paths, "it is gone")
+    both.finding.also = by_relay
+
+
 def test_a_direct_path_that_nobody_used_any_more_is_no_reason_to_rest(tmp_path):
     async def story():
         async with pair(tmp_path, echo) as both, both.also_at("127.0.0.2") as there:
-            relayed(both)
-            by_relay = list(both.finding.also)
-            also_directly(both, there)
-            either = list(both.finding.also)
-            for _ in range(4):
-                both.finding.also = by_relay
-                await begun(both)
-                both.finding.also = either
-                direct = await best(both, PathKind.DIRECT)
+            async for direct in two_ways(both, there, 4):
                 await direct.session.aclose(ConnectionLost("not used for a while"))
-                await eventually(lambda path=direct: path not in both.visitor.paths, "it is gone")
                 await asyncio.gather(*(path.session.aclose() for path in both.visitor.paths))
 
     run(story)
@@ -150,21 +158,11 @@ def test_a_direct_path_that_nobody_used_any_more_is_no_reason_to_rest(tmp_path):
 def test_a_direct_path_that_breaks_twice_at_once_rests_and_a_change_of_network_ends_that(tmp_path):
     async def story():
         async with pair(tmp_path, echo) as both, both.also_at("127.0.0.2") as there:
-            relayed(both)
-            by_relay = list(both.finding.also)
-            also_directly(both, there)
-            either = list(both.finding.also)
-            for _ in range(2):
-                both.finding.also = by_relay
-                await begun(both)
-                both.finding.also = either
-                direct = await best(both, PathKind.DIRECT)
+            async for direct in two_ways(both, there, 2):
                 await asyncio.sleep(10)
                 direct.session.abort(ConnectionLost("a router forgot it"))
-                await eventually(lambda path=direct: path not in both.visitor.paths, "it is gone")
-            both.finding.also = by_relay
             await begun(both)
-            both.finding.also = either
+            also_directly(both, there)
             await asyncio.sleep(50)
             await begun(both)
             await asyncio.sleep(50)
