@@ -60,9 +60,12 @@ def read_all(pipe: Pipe) -> None:
 
 def await_stream(pipe: Pipe) -> None:
     """Until the visitor has opened its first stream: a frame for one that is not there would end the session."""
-    header = b""
-    while len(header) < 12:
-        header += pipe.recv(12 - len(header))
+    stream = 0
+    while not stream:  # a ping comes first, of a visitor whose stream may still be under way
+        header = b""
+        while len(header) < 12:
+            header += pipe.recv(12 - len(header))
+        stream = int.from_bytes(header[4:8])
 
 
 def behave(kind: str, pipe: Pipe) -> None:
