@@ -235,7 +235,7 @@ class Relaying:
                 client.relay.endpoint,
                 client.relay.key_hash,
                 client.state,
-                client.problem,
+                client.problem or ("this firewall passes only TLS: joins go inside TLS" if client.inside_tls else ""),
                 client.since,
                 client.registered,
                 client.tested,

@@ -93,7 +93,7 @@ class RelayClient:
         self._clock = clock
         self._as_visitor = visitor_context()
         self._connected = TaskSet("relay")  # for a connection's time
-        self._joins = Joins(relay.endpoint, self._dialer, lambda number: self._registrations.get(number), joined)
+        self._joins = Joins(relay, self._dialer, lambda number: self._registrations.get(number), joined, clock)
         self._testing = asyncio.Semaphore(TESTS_AT_ONCE)
         self._retry: asyncio.TimerHandle | None = None
         self._unread = 0  # lines that the relay did not read yet, at least
@@ -121,6 +121,11 @@ class RelayClient:
         if self.state != "registered":
             return []
         return [one for one in self._registrations.values() if one.tested and one.service == service]
+
+    @property
+    def inside_tls(self) -> bool:
+        """Whether joins go there inside TLS, because nothing else passes."""
+        return self._joins.inside_tls
 
     @property
     def seen(self) -> Endpoint | None:
@@ -183,6 +188,7 @@ class RelayClient:
     def network_changed(self) -> None:
         """This machine is in another network: the connection may be worth nothing now."""
         self._again.set()
+        self._joins.network_changed()
         if self.need is not None:
             self.need.network_changed()
         if self._tls is not None:

@@ -71,9 +71,10 @@ class Control:
         self._waiting = 0
         self._gone = False
 
-    def start(self) -> None:
-        """From now on it is heard."""
+    def start(self, said: bytes = b"") -> None:
+        """From now on it is heard; it has `said` something already."""
         self._tls.keep_alive()
+        self.plaintext_received(memoryview(said))
         self._tls.attach(self)
 
     @property

@@ -51,17 +51,7 @@ async def greet(stream: TcpStream, relay: KeyHash, clock: float) -> tuple[TlsStr
 
     Raises PeerError for who is not that relay, ConnectionLost; has no time limit.  Safe to cancel.
     """
-    over = TlsStream.over(
-        stream,
-        visitor_context(protocol=CONTROL.encode()),
-        relay.rolling(utc_day(clock)),
-        target=relay,
-        protocol=CONTROL.encode(),
-    )
-    try:
-        tls = await over
-    except PeerError as failure:
-        raise PeerError(_NOT_THERE if failure.message.endswith("not offered there") else str(failure)) from None
+    tls = await secured(stream, relay, clock)
     try:
         tls.put(encode(Hello()))
         heard = Heard(tls)
@@ -71,3 +61,18 @@ async def greet(stream: TcpStream, relay: KeyHash, clock: float) -> tuple[TlsStr
         tls.abort()
         raise
     return tls, heard, message
+
+
+async def secured(stream: TcpStream, relay: KeyHash, clock: float) -> TlsStream:
+    """TLS with that relay over `stream`, which is this call's; nothing has been said in it.  As `greet`."""
+    over = TlsStream.over(
+        stream,
+        visitor_context(protocol=CONTROL.encode()),
+        relay.rolling(utc_day(clock)),
+        target=relay,
+        protocol=CONTROL.encode(),
+    )
+    try:
+        return await over
+    except PeerError as failure:
+        raise PeerError(_NOT_THERE if failure.message.endswith("not offered there") else str(failure)) from None

@@ -33,6 +33,10 @@ class Parking:
             control.tokens = ()
             self._give(control, PARK)
 
+    def expects(self, token: str) -> bool:
+        """Whether one may be parked with it."""
+        return token in self._awaited
+
     def node_of(self, token: str) -> Control | None:
         """Who was given it; it is good once."""
         control = self._awaited.pop(token, None)

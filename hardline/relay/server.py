@@ -13,18 +13,19 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hardline import log
 from hardline.allowance import Allowance
 from hardline.deadlines import Deadlines
-from hardline.errors import HardlineError, PeerError
+from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.identity import KeyHash, utc_day
 from hardline.proof import Prover
 from hardline.relay.access import Access
 from hardline.relay.control import Control
 from hardline.relay.dialback import Dialbacks, is_outside
-from hardline.relay.lines import Line, Verb, encode_line
+from hardline.relay.inside import line_bytes, unwrapped
+from hardline.relay.lines import BEGINNING, Line, Verb, encode_line, read_line
 from hardline.relay.messages import (
     Bye,
     Dialback,
@@ -335,21 +336,55 @@ class Relay:
 
     async def _secure(self, tcp: TcpStream, source: str) -> None:
         peer = tcp.peer
+        tls: TlsStream | None = None
         try:
             async with asyncio.timeout(self._limits.hello_timeout):
                 tls = await TlsStream.over(tcp, self._context, names=self._names)
+                said = await self._said_first(tls)
+                if said.startswith(BEGINNING):
+                    self._is_gone(source)
+                    source = ""  # it counts as what it is from here on
+                    await self._line_inside(tls, said)
+                    return
         except BaseException as failure:
-            self._is_gone(source)
-            if not isinstance(failure, HardlineError | TimeoutError):
+            if source:
+                self._is_gone(source)
+            if tls is not None:
+                tls.abort()
+            if not isinstance(failure, HardlineError | OSError | TimeoutError):
                 raise
-            log.debug("relay.node_failed", endpoint=peer, reason=str(failure) or "no handshake in time")
+            log.debug("relay.node_failed", endpoint=peer, reason=str(failure) or "it said nothing in time")
             return
         control = Control(self, tls, source)
         self._controls.add(control)
         self._idle[control] = None
         self._silent.add(control)
         log.debug("relay.node_came", endpoint=peer)
-        control.start()
+        control.start(said)
+
+    async def _said_first(self, tls: TlsStream) -> bytes:
+        """Its first byte, or its first line and nothing behind that.  No JSON begins as a line of 9.4 does."""
+        said = await tls.receive(1)
+        if not said:
+            raise ConnectionLost("it left")
+        return await line_bytes(tls, said) if BEGINNING.startswith(said) else said
+
+    async def _line_inside(self, tls: TlsStream, said: bytes) -> None:
+        """A join inside TLS.  Sockets are made for what is expected only."""
+        line = read_line(said)
+        assert line is not None, "it was read to its end"
+        if not self._expects(line) or scarce(DESCRIPTORS_LEFT):
+            tls.put(encode_line(Verb.NO, "gone"))
+            tls.close_soon()
+            return
+        tls.keep_alive()
+        tcp = await unwrapped(tls)
+        self.line(tcp, replace(line, size=0))  # another one may have used its token meanwhile
+
+    def _expects(self, line: Line) -> bool:
+        return (line.verb is Verb.JOIN and line.rest in self._visitors) or (
+            line.verb is Verb.PARK and self._parking.expects(line.rest)
+        )
 
     def _is_gone(self, source: str) -> None:
         self._of_source[source] -= 1

@@ -209,6 +209,10 @@ class TlsStream(asyncio.BufferedProtocol):
 
     async def send_eof(self) -> None:
         """As ByteStream.send_eof, by TLS's close_notify, which in TLS 1.3 ends one direction only."""
+        self.end()
+
+    def end(self) -> None:
+        """As `send_eof`, which never waits."""
         if not self._closing:
             self._closing = True
             self._say_goodbye()
@@ -234,11 +238,11 @@ class TlsStream(asyncio.BufferedProtocol):
         """Cut the connection."""
         cut(self._transport_or_fail())
 
-    def keep_alive(self) -> None:
-        """Have the kernel ask now and then whether the other end is still there."""
+    def keep_alive(self, idle: int = 60) -> None:
+        """Have the kernel ask, after `idle` seconds of silence, whether the other end is still there."""
         raw = self._transport_or_fail().get_extra_info("socket")
         if raw is not None:
-            keep_alive(raw)
+            keep_alive(raw, idle=idle)
 
     @property
     def acknowledged(self) -> int | None:
