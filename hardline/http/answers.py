@@ -106,17 +106,8 @@ class Answers:
                 start = 0
         try:
             while start < size and not (self.lost or self.switched):
-                if self._left:
-                    step = min(self._left, size - start)
-                    self._left -= step
-                    start += step
-                    if not self._left:
-                        del self._asked[0]
-                elif self._chunks is not None:
-                    start = self._chunks.skip(data, start)
-                    if self._chunks.done:
-                        self._chunks = None
-                        del self._asked[0]
+                if self._left or self._chunks is not None:
+                    start = self._skip(data, start)
                 elif not self._asked:
                     self.surplus = True
                     raise PeerError("an answer to nothing")
@@ -127,6 +118,27 @@ class Answers:
                     heads += 1
         except PeerError:
             self.lost, self._head, self._left, self._chunks = True, b"", 0, None
+
+    def body(self, data: bytes, start: int) -> int:
+        """Take what belongs to the body of the answer that has begun; return where in `data` it ends."""
+        try:
+            return self._skip(data, start)
+        except PeerError:
+            self.lost, self._left, self._chunks = True, 0, None
+            return len(data)
+
+    def _skip(self, data: bytes | memoryview, start: int) -> int:
+        if self._chunks is None:
+            step = min(self._left, len(data) - start)
+            self._left -= step
+            if not self._left:
+                del self._asked[0]
+            return start + step
+        start = self._chunks.skip(data, start)
+        if self._chunks.done:
+            self._chunks = None
+            del self._asked[0]
+        return start
 
     def _expect(self, length: int) -> None:
         self._left = length

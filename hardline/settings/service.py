@@ -13,7 +13,18 @@ from pathlib import Path
 from hardline.settings import values
 from hardline.settings.ini import Ini, seen, setting
 from hardline.settings.local import SERVICE_HINT, LocalService
-from hardline.settings.units import DAY, MB, Unreadable, duration, number, or_none, parse_yes_no, size
+from hardline.settings.units import (
+    DAY,
+    MB,
+    Unreadable,
+    choice,
+    duration,
+    list_of,
+    number,
+    or_none,
+    parse_yes_no,
+    size,
+)
 from hardline.showable import clean_title
 
 EVERYONE = "everyone"
@@ -30,6 +41,7 @@ class ServiceSection:
     password: str | None = setting(None, values.password, secret=True)
     legacy: bool = setting(True, parse_yes_no)
     max_connections: int | None = setting(None, or_none(number(1, 1_000_000)))
+    proxy_protocol: str = setting("no", choice("no", "1", "2"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,21 @@ class AccessSection:
 
     use_dht: bool = setting(True, parse_yes_no, key="useDHT")
     clients: str = setting(EVERYONE, values.text, many=True)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSection:
+    """[HTTP]: a service that goes by a name of its own.  `changes` says whether anything is set."""
+
+    host: str = setting("", values.host_header)
+    origin: str = setting("", values.origin)
+    forwarded: str = setting("no", choice("no", "append", "strip"))
+    names: tuple[str, ...] = setting((), list_of(values.public_name), many=True)
+
+    @property
+    def changes(self) -> bool:
+        """Heads are not passed on as they come."""
+        return bool(self.host or self.origin or self.forwarded != "no")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +106,8 @@ class ServiceSettings:
     password: str | None = field(default=None, repr=False)
     legacy: bool = True
     max_connections: int | None = None
+    proxy_protocol: int = 0
+    http: HttpSection = HttpSection()
     access: AccessSection = AccessSection()
     cache: CacheSection = CacheSection()
     notes: tuple[str, ...] = ()
@@ -100,6 +129,7 @@ def parse_service(text: str, file: str) -> ServiceSettings:
     service = ini.section("Service", ServiceSection())
     info = ini.section("Info", InfoSection())
     access = ini.section("Access", AccessSection())
+    http = ini.section("HTTP", HttpSection())
     cache = ini.section("Cache", CacheSection())
     ini.refuse_the_rest()
 
@@ -117,6 +147,10 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         ini.notes.append("[Cache] has no effect without its key directory")
     if service.max_connections is not None and (target is None or cache.directory):
         ini.notes.append("[Service] max_connections has no effect with [Cache] directory")
+    if (http != HttpSection() or service.proxy_protocol != "no") and (target is None or cache.directory):
+        ini.notes.append("[HTTP] and [Service] proxy_protocol have no effect with [Cache] directory")
+    if http.names and not http.changes:
+        ini.notes.append("[HTTP] names has no effect without host, origin or forwarded")
     name = Path(file).name.removesuffix(".ini")
     return ServiceSettings(
         target=target,
@@ -126,6 +160,8 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         password=service.password,
         legacy=service.legacy,
         max_connections=service.max_connections,
+        proxy_protocol=0 if service.proxy_protocol == "no" else int(service.proxy_protocol),
+        http=http,
         access=access,
         cache=cache,
         notes=tuple(ini.notes),

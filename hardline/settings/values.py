@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from hardline.settings.units import Unreadable
 from hardline.showable import is_plain
 
 YOUR_ADDRESS = "YOUR-PUBLIC-ADDRESS"  # what stands where this program cannot know it
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@,\[\]]+)(?::([0-9]{1,5}))?\Z")
 
 
 def text(given: str) -> str:
@@ -116,6 +118,38 @@ def web_address(text: str) -> str:
 def web_address_or_empty(text: str) -> str:
     """The same, or nothing."""
     return web_address(text) if text else ""
+
+
+def host_header(text: str) -> str:
+    """What stands in a Host header: a name or an address, perhaps with a port; or nothing."""
+    if text and not _is_host(text):
+        raise Unreadable(
+            "a host, such as nas.lan or nas.lan:8080", hint="write it as it stands in the URL of the service"
+        )
+    return text
+
+
+def origin(text: str) -> str:
+    """A scheme, a host and perhaps a port; `keep`; or nothing."""
+    scheme, _, authority = text.partition("://")
+    if text and text != "keep" and not (scheme in ("http", "https") and _is_host(authority)):
+        raise Unreadable("an origin, such as https://nas.lan, or keep")
+    return text
+
+
+def public_name(text: str) -> str:
+    """A name that visitors have for a service, with or without its scheme."""
+    scheme, _, authority = text.rpartition("://")
+    if scheme not in ("", "http", "https") or not _is_host(authority):
+        raise Unreadable("names such as nas.example.org or https://nas.example.org")
+    return text
+
+
+def _is_host(text: str) -> bool:
+    match = _HOST.match(text)
+    with contextlib.suppress(Unreadable):
+        return match is not None and bool(host_of(match[1].strip("[]"))) and 0 < int(match[2] or 1) < 65_536
+    return False
 
 
 def password(text: str) -> str:

@@ -35,7 +35,7 @@ from hardline.transport.handshake import Names
 from hardline.transport.newcomers import Newcomers
 from hardline.transport.own import OwnListeners
 from hardline.transport.sources import source_of
-from hardline.transport.tcp import TcpStream
+from hardline.transport.tcp import TcpStream, local_address
 from hardline.transport.tls import TlsStream
 from hardline.tunnel.admission import Admitted, NotAdmitted, admit
 from hardline.tunnel.arrival import Arrival, By
@@ -44,7 +44,7 @@ from hardline.tunnel.guests import Guest, Guests
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.parting import LINGER
-from hardline.tunnel.serving import Serving
+from hardline.tunnel.serving import Came, Serving
 
 _MOST_REFUSED = 64  # visitors that are still to hear why they were refused
 _MOST_DROPPED = 1 << 20  # bytes that one of them may send meanwhile
@@ -257,7 +257,7 @@ class Host:
             if pipe is not None:
                 source = guest.whose
                 reached = format_wan_hosts([*self._whereabouts(), *self._relays(guest.key_hash)])
-                await self._serving.serve_legacy(pipe, guest.key_hash, source, reached)
+                await self._serving.serve_legacy(pipe, guest.key_hash, source, reached, _came(arrival))
             else:
                 assert guest.session is not None
                 await asyncio.shield(guest.session.closed)
@@ -347,7 +347,7 @@ class Host:
         if self._offered(key_hash).label != service.label:
             raise ConnectionLost("the password was changed")
         source = self._serving.source(guest.whose)
-        accept = self._serving.acceptor(key_hash, source)
+        accept = self._serving.acceptor(key_hash, source, _came(arrival))
         patience = RELAYED_PATIENCE if guest.between else 0.0
         guest.session = Session(
             tls, self._limits.session, client=False, accept=accept, source=source, patience=patience
@@ -368,6 +368,14 @@ class Host:
             raise PasswordRefused(refused.sentence)
         self.guests.make_room(guest)
         return pipe
+
+
+def _came(arrival: Arrival) -> Came:
+    """What a service may be told of whence it was visited."""
+    if arrival.between:
+        return Came()
+    address = local_address(transport := arrival.tcp.transport)
+    return Came(arrival.source, Endpoint(address, transport.get_extra_info("sockname")[1]) if address else None)
 
 
 async def _until_read(tls: TlsStream) -> None:

@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Awaitable
 from typing import Protocol
 
 from hardline.errors import ServiceFailed
@@ -62,19 +63,22 @@ class LocalSite(Protocol):
         ...
 
 
-async def open_local(target: LocalService, resolver: Resolver | None = None) -> TcpStream:
-    """Connect to the local service.  Raises ServiceFailed, its kind one of the status line's, its detail of DETAILS."""
+async def open_local(target: LocalService, resolver: Resolver | None = None, *, first: bytes = b"") -> TcpStream:
+    """Connect to the local service, which gets `first` before all else, TLS too.
+
+    Raises ServiceFailed, its kind one of the status line's, its detail of DETAILS.
+    """
     if scarce(KEPT_FROM_SERVICES):
         raise ServiceFailed("limit", _ERRNO[errno.EMFILE])
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             match target.kind:
                 case "tcp":
-                    return await tcp.connect(Endpoint(target.host, target.port), resolver=resolver)
+                    return await _greeted(tcp.connect(Endpoint(target.host, target.port), resolver=resolver), first)
                 case "unix":
-                    return await tcp.connect_unix(target.path)
+                    return await _greeted(tcp.connect_unix(target.path), first)
                 case "https":
-                    return await _connect_https(target, resolver or Resolver.of_services())
+                    return await _connect_https(target, resolver or Resolver.of_services(), first)
     except TimeoutError:
         raise ServiceFailed("timeout", _TIMEOUT) from None
     except ssl.SSLError as failure:
@@ -101,10 +105,19 @@ def open_at_once(target: LocalService) -> socket.socket | None:
     return raw
 
 
-async def _connect_https(target: LocalService, resolver: Resolver) -> TcpStream:
+async def _greeted(connecting: Awaitable[TcpStream], first: bytes) -> TcpStream:
+    local = await connecting
+    if first:
+        local.transport.write(first)
+    return local
+
+
+async def _connect_https(target: LocalService, resolver: Resolver, first: bytes) -> TcpStream:
     context = await service_context(verify=target.verify)
     raw = await tcp.connected_socket(await resolver.addresses(Endpoint(target.host, target.port)))
     try:
+        if first:
+            await asyncio.get_running_loop().sock_sendall(raw, first)
         async with handshakes(target):
             _, stream = await asyncio.get_running_loop().create_connection(
                 TcpStream, sock=raw, ssl=context, server_hostname=target.host

@@ -13,16 +13,20 @@ import contextlib
 import functools
 import socket
 from collections.abc import Callable, Iterable
-from weakref import WeakValueDictionary
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from hardline import log
+from hardline import log, proxyprotocol
 from hardline.errors import ConnectionLost, HardlineError, ServiceFailed
+from hardline.http.rewriting import Rewriting
+from hardline.http.virtualhost import VirtualHost, client_of
 from hardline.identity import KeyHash
+from hardline.routes import Endpoint
 from hardline.session import hello
 from hardline.session.joint import Joint
 from hardline.session.legacy import LegacyPipe
 from hardline.session.status import StreamStatus
-from hardline.session.stream import Stream
+from hardline.session.stream import Multiplexer, Stream
 from hardline.settings.directory import Service
 from hardline.tasks import TaskSet
 from hardline.transport.own import OwnListeners
@@ -32,11 +36,20 @@ from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_at_once, open_local
 from hardline.tunnel.places import Place, Places
 from hardline.tunnel.pump import carry
+from hardline.tunnel.renamed import Renamed
 
 OURSELVES = "hardlined itself listens there"
 
 _REACHED = StreamStatus().encode()
 _LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """By which addresses a visitor came; `client` is None where somebody stands between, whose word it would be."""
+
+    client: Endpoint | None = None
+    reached: Endpoint | None = None
 
 
 class Serving:
@@ -59,6 +72,7 @@ class Serving:
         self._services: dict[KeyHash, Service] = {}
         self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
         self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
+        self._came: WeakKeyDictionary[Multiplexer, Came] = WeakKeyDictionary()  # to services that are told
         self._places: dict[KeyHash, Places] = {}  # of services that take only so many connections
 
     def replace(self, services: Iterable[Service]) -> None:
@@ -85,7 +99,7 @@ class Serving:
             source = self._sources[name] = Source(name)
         return source
 
-    def acceptor(self, key_hash: KeyHash, source: Source) -> Callable[[Stream], None]:
+    def acceptor(self, key_hash: KeyHash, source: Source, came: Came = Came()) -> Callable[[Stream], None]:
         """What takes the streams of a session of `source` with a service."""
         entrance = self._entrance(key_hash, source)
 
@@ -93,18 +107,22 @@ class Serving:
             if source.streams > self._streams_per_source:
                 _refuse(stream, StreamStatus("limit", "too many connections from one network"))
             else:
+                if self._wants_more_than_bytes(key_hash):
+                    self._came[stream.session] = came
                 stream.when_gone = functools.partial(entrance.left, stream)
                 entrance.came(stream)
 
         return accept
 
-    async def serve_legacy(self, pipe: LegacyPipe, key_hash: KeyHash, source: str, wan_hosts: str) -> None:
+    async def serve_legacy(
+        self, pipe: LegacyPipe, key_hash: KeyHash, source: str, wan_hosts: str, came: Came = Came()
+    ) -> None:
         """Carry one connection of hardline/1 to its service, until both have ended."""
         place = self._place(key_hash, source, "hardline/1")
         try:
             if place is not None:
                 await place.wait(CONNECT_TIMEOUT)
-            await self._carry_legacy(pipe, key_hash, wan_hosts)
+            await self._carry_legacy(pipe, key_hash, wan_hosts, came)
         except ServiceFailed as failure:
             log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
         finally:
@@ -114,13 +132,13 @@ class Serving:
             finally:
                 await pipe.aclose()
 
-    async def _carry_legacy(self, pipe: LegacyPipe, key_hash: KeyHash, wan_hosts: str) -> None:
-        local = await self._open_local(key_hash)
+    async def _carry_legacy(self, pipe: LegacyPipe, key_hash: KeyHash, wan_hosts: str, came: Came) -> None:
+        local = await self._open_local(key_hash, came)
         if not isinstance(local, TcpStream):
             local = await local.connect()
         try:
             await pipe.send(hello.LegacyHostLine(wan_hosts).encode())
-            await carry(pipe, local, ends_with_local=True)
+            await carry(pipe, self._renamed(key_hash, local, came) or local, ends_with_local=True)
         except HardlineError:
             local.abort()
 
@@ -147,6 +165,8 @@ class Serving:
         target = service.settings.target if service is not None else None
         if target is None or key_hash in self._places or self._site(key_hash) is not None:
             return None
+        if self._wants_more_than_bytes(key_hash):
+            return None
         if self._own is not None and self._own.listens_at(target.port):
             return None
         return open_at_once(target)
@@ -171,13 +191,16 @@ class Serving:
             if place is not None:
                 leaving.callback(place.leave)
             try:
-                local = await self._reach(key_hash, stream, place, entrance)
-                if isinstance(local, TcpStream):
-                    await self._join(stream, local, place)
-                    leaving.pop_all()
-                else:
+                came = self._came.get(stream.session, Came())
+                local = await self._reach(key_hash, stream, place, entrance, came)
+                if not isinstance(local, TcpStream):
                     await stream.send_lazily(_REACHED)
                     await local.serve(stream)
+                elif (renamed := self._renamed(key_hash, local, came)) is not None:
+                    await _carry_renamed(stream, renamed)
+                else:
+                    await self._join(stream, local, place)
+                    leaving.pop_all()
             except ServiceFailed as failure:
                 if place is not None:
                     place.leave()  # not only when the visitor has read why
@@ -213,7 +236,7 @@ class Serving:
         return None if places is None else places.take(source, visitor)
 
     async def _reach(
-        self, key_hash: KeyHash, stream: Stream, place: Place | None, entrance: Entrance[Stream]
+        self, key_hash: KeyHash, stream: Stream, place: Place | None, entrance: Entrance[Stream], came: Came
     ) -> TcpStream | LocalSite:
         """What answers `stream`, when it is its turn.  Raises ServiceFailed, ConnectionLost when it was taken back."""
         with contextlib.ExitStack() as on_its_way:
@@ -224,9 +247,9 @@ class Serving:
                 await place.wait(CONNECT_TIMEOUT)
             if stream.gone:
                 raise ConnectionLost("the visitor took it back")
-            return await self._open_local(key_hash)
+            return await self._open_local(key_hash, came)
 
-    async def _open_local(self, key_hash: KeyHash) -> TcpStream | LocalSite:
+    async def _open_local(self, key_hash: KeyHash, came: Came) -> TcpStream | LocalSite:
         """What answers for a service.  Raises ServiceFailed."""
         service = self._services.get(key_hash)
         if service is None:
@@ -238,7 +261,33 @@ class Serving:
             await site.ready()
             return site
         assert target is not None, "what has no target has a site"
-        return await open_local(target)
+        version = service.settings.proxy_protocol
+        first = proxyprotocol.header(version, came.client, came.reached) if version else b""
+        return await open_local(target, first=first)
+
+    def _wants_more_than_bytes(self, key_hash: KeyHash) -> bool:
+        """Whether its service asks for another name, or to be told who comes."""
+        service = self._services.get(key_hash)
+        return service is not None and (service.settings.http.changes or service.settings.proxy_protocol != 0)
+
+    def _renamed(self, key_hash: KeyHash, local: TcpStream, came: Came) -> Renamed | None:
+        """`local`, where the service goes by a name of its own."""
+        service = self._services.get(key_hash)
+        if service is None or not service.settings.http.changes:
+            return None
+        target = service.settings.target
+        scheme = "https" if target is not None and target.kind == "https" else "http"
+        client = client_of(came.client.host, came.client.port) if came.client is not None else "unknown"
+        return Renamed(local, Rewriting(VirtualHost(key_hash, service.settings.http, scheme), client))
+
+
+async def _carry_renamed(stream: Stream, local: Renamed) -> None:
+    try:
+        await stream.send_lazily(_REACHED)
+    except BaseException:
+        local.abort()
+        raise
+    await carry(stream, local)
 
 
 async def _say_why(stream: Stream, status: StreamStatus) -> None:

@@ -1,0 +1,114 @@
+"""A service's socket whose requests and answers go by another name (http/rewriting.py), for whoever carries bytes.
+
+    the visitor's pipe ── send ──▶ Rewriting.asked ──▶ the service
+    the visitor's pipe ◀─ receive ◀─ Rewriting.heard ◀── the service
+
+What is no request that all parsers read alike does not reach the service: the visitor is answered 400 once he has the
+answers to what he asked before, and that is the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from hardline.errors import ConnectionLost
+from hardline.http.head import BadHead
+from hardline.http.rewriting import Rewriting
+from hardline.streams import DEFAULT_RECEIVE
+from hardline.transport.tcp import TcpStream
+
+
+class Renamed:
+    """A ByteStream over `service`."""
+
+    def __init__(self, service: TcpStream, talk: Rewriting) -> None:
+        self._service, self._talk = service, talk
+        self._heard = asyncio.Event()
+        self._over = False  # the service has said all, or wants no more
+        self._refused = False
+
+    async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
+        """As ByteStream.receive."""
+        talk = self._talk
+        while not self._refused:
+            if talk.failure is not None and talk.whole:
+                return self._refuse(talk.failure)
+            try:
+                data = await self._service.receive(max_bytes)
+            except ConnectionLost:
+                self._end()
+                if talk.failure is not None and (talk.whole or talk.untold):
+                    return self._refuse(talk.failure)
+                raise
+            passed = talk.heard(data) if data else talk.rest()
+            self._heard.set()
+            if not data:
+                self._end()
+                if talk.failure is not None and not passed and (talk.whole or talk.untold):
+                    return self._refuse(talk.failure)
+                return passed
+            if passed:
+                return passed
+        return b""
+
+    async def send(self, data: bytes) -> None:
+        """As ByteStream.send; a service that wants no more has it thrown away: what it says still counts."""
+        while not self._over:
+            passed, data = self._talk.asked(data), b""
+            if passed:
+                try:
+                    await self._service.send(passed)
+                except ConnectionLost:
+                    self._end()
+            if self._talk.failure is not None:
+                await self._break_off()
+            elif self._talk.waits:
+                self._heard.clear()
+                await self._heard.wait()
+                continue
+            return
+
+    async def send_eof(self) -> None:
+        """As ByteStream.send_eof."""
+        if not self._over:
+            await self._service.send_eof()
+
+    async def aclose(self) -> None:
+        """As ByteStream.aclose."""
+        self._end()
+        await self._service.aclose()
+
+    def abort(self) -> None:
+        """Cut the service's connection."""
+        self._end()
+        self._service.abort()
+
+    async def _break_off(self) -> None:
+        """Nothing more is for the service; what it was asked before, it may answer."""
+        self._over = True
+        if self._talk.whole or self._talk.untold:
+            self._service.abort()  # wakes who receives
+        else:
+            await self._service.send_eof()
+
+    def _refuse(self, bad: BadHead) -> bytes:
+        self._refused = True
+        self._end()
+        self._service.abort()
+        return _answer(bad)
+
+    def _end(self) -> None:
+        self._over = True
+        self._heard.set()
+
+
+_REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large", 501: "Not Implemented"}
+
+
+def _answer(bad: BadHead) -> bytes:
+    body = f"the host did not pass this on: {bad.message}\n".encode()
+    reason = _REASONS.get(bad.status, "HTTP Version Not Supported")
+    return (
+        f"HTTP/1.1 {bad.status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+    ).encode() + body
