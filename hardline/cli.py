@@ -55,6 +55,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             _share(options)
         case "remove":
             _remove(options)
+        case "key":
+            _show_key(options)
         case "fileserver":
             _serve_directory(options)
         case "pac":
@@ -155,6 +157,11 @@ def _add_relay(parser: terminal.Parser) -> None:
     parser.add_argument("--config", type=terminal.whole_path, metavar="FILE", help="the daemon's settings file")
 
 
+def _add_key(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("address", nargs="?", metavar="ADDRESS", help="of a service; none: the node's own key")
+
+
 def _as_typed(path: str) -> str:
     terminal.whole_path(path)
     return path
@@ -171,6 +178,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "lan": ("what the local network offers", _add_json),
     "status": ("services, sessions and the paths they use", _add_json),
     "relay": ("the relay that this node is, and those by which it is reached", _add_relay),
+    "key": ("print the key by which a host knows this visitor, or a relay this node", _add_key),
     "fileserver": ("serve a directory on this machine, without any tunnel", _add_fileserver),
     "pac": ("print the proxy file for programs that do not know *.localhost", _add_pac),
     "version": ("print the version", lambda parser: None),
@@ -254,6 +262,15 @@ def _remove(options: argparse.Namespace) -> None:
 
     removed = _ask(options, "remove", name=options.name)
     write(f"removed {plain(removed['name'])}; its certificate stays: share the same again, and its URL comes back")
+
+
+def _show_key(options: argparse.Namespace) -> None:
+    if options.address is None:
+        write(_ask(options, "status")["node"]["key_hash"])
+        _talk("the owner of a relay pastes it there: [Relay] allow in hardline.ini")
+        return
+    write(_ask(options, "key", address=options.address)["key"])
+    _talk("whoever shares the service pastes it into NAME.ini.clients there, with clients = invited in NAME.ini")
 
 
 def _use_relay(options: argparse.Namespace) -> None:

@@ -122,6 +122,15 @@ def utc_day(now: float) -> int:
     return int(now // SECONDS_PER_DAY)
 
 
+def label_of(address: str) -> Label:
+    """The label of `address`: itself, or what stands before `.localhost` in a URL or host name.
+
+    Raises BadKeyHash or BadLabel saying what is wrong.
+    """
+    host = re.split(r"[/?#:]", address.strip().partition("://")[2] or address.strip(), maxsplit=1)[0]
+    return Label.parse(host.lower().removesuffix(".").removesuffix(".localhost").rpartition(".")[2])
+
+
 def _blake2b_256(data: bytes) -> bytes:
     return blake2b(data, digest_size=32, encoder=RawEncoder)
 

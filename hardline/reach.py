@@ -285,7 +285,7 @@ class Reach:
         from hardline.dht.publisher import Published
 
         return [
-            Published(service.identity, service.settings.legacy)
+            Published(service.identity, service.legacy)
             for service in self._services()
             if service.settings.access.use_dht
         ]

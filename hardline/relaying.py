@@ -289,7 +289,7 @@ def _offered(service: Service) -> Offered:
     pem, prover = service.identity.private_key_pem, None
     with contextlib.suppress(CannotSign):
         prover = Prover(service.identity.der, signing_key(pem))
-    return Offered(service.key_hash, pem, prover, service.settings.legacy)
+    return Offered(service.key_hash, pem, prover, service.legacy)
 
 
 def access(settings: RelaySection) -> Access:

@@ -259,7 +259,7 @@ def test_a_broken_file_does_not_stop_the_others_at_start(tmp_path: Path, origin:
         assert "bad.ini" in broken["file"]
 
 
-def test_a_service_for_some_only_is_served_to_nobody_by_any_way_until_that_can_be_enforced(
+def test_a_service_that_does_not_say_for_whom_it_is_is_served_to_nobody_by_any_way(
     host: Node, visitor: Node, origin: RunningOrigin, tmp_path: Path
 ) -> None:
     label = host.label("site")
@@ -275,7 +275,7 @@ def test_a_service_for_some_only_is_served_to_nobody_by_any_way_until_that_can_b
         assert label not in newcomer.hardline("lan").stdout
     shown = host.hardline("status").stdout
     assert "[site: closed]" in shown
-    assert "not served: who may visit cannot be enforced yet" in shown
+    assert "not served: [Access] clients is 'anna', expected everyone or invited" in shown
     host.stop()
     host.start()
     assert host.service("site", "closed"), "nor after a start"
@@ -283,6 +283,49 @@ def test_a_service_for_some_only_is_served_to_nobody_by_any_way_until_that_can_b
     host.share("site", origin.port)
     # Known as absent for a moment: who asks then waits a little, not until the dial behind it is over.
     wait_until(lambda: curl(visitor.url_of(label)).status == 200, "it is served again")
+
+
+def test_a_service_for_invited_visitors_lets_in_whom_its_owner_lists_and_nobody_else(
+    host: Node, visitor: Node, origin: RunningOrigin, tmp_path: Path
+) -> None:
+    label = host.label("site")
+    ini, clients = host.services / "site.ini", host.services / "site.ini.clients"
+    assert curl(visitor.url_of(label)).status == 200
+    host.write("site", f"{ini.read_text()}[Access]\nclients = invited\n")
+    wait_until(lambda: not visitor.sessions("visiting"), "who was there is not on the list, and is cut")
+    origin.kill()
+    refused = curl(visitor.url_of(label))
+    assert refused.status == 403
+    assert b"hardline key" in refused.body, "which says so before anybody asks the service"
+    assert hardline_1_answers(host.p2pport, label) == b"", "nor is it shown to originals"
+    assert label not in visitor.hardline("lan").stdout
+
+    key = visitor.hardline("key", host.url_of(label)).stdout.strip()
+    assert visitor.hardline("key", label).stdout.strip() == key
+    node_key = visitor.hardline("key").stdout.strip()
+    assert len({key, node_key, label}) == 3
+    assert curl(visitor.url_of(label)).status == 403, "a key that the owner does not know opens nothing"
+    wait_until(lambda: f"client={key}" in host.log, "it is in the log, ready to paste")
+    origin.start()  # which nobody who was refused has missed
+    assert curl(host.url_of(label)).status == 200, "the owner's own computer needs no invitation"
+
+    clients.write_text(f"{key} the visitor of this test\n")
+    wait_until(lambda: curl(visitor.url_of(label)).status == 200, "who is on the list is let in")
+    [guest] = [each for each in host.sessions("hosting") if each.get("client") == key]
+    assert guest["protocol"] == "hardline/2"
+    with Node(tmp_path / "stranger") as stranger:
+        assert curl(stranger.url_of(label)).status == 403
+        stranger.hardline("key", label)
+        assert curl(stranger.url_of(label)).status == 403
+    visitor.stop()
+    visitor.start()
+    assert curl(visitor.url_of(label)).status == 200, "the key is kept"
+
+    clients.write_text("# nobody\n")
+    wait_until(lambda: not visitor.sessions("visiting"), "taken out, he is cut")
+    assert curl(visitor.url_of(label)).status == 403
+    wrong = visitor.hardline("key", "nonsense")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
 
 
 def hardline_1_answers(port: int, key_hash: str) -> bytes:

@@ -108,7 +108,7 @@ def not_let_in(refused: AccessRefused) -> Problem:
         403,
         "The host did not let you in",
         f"The host was found and is the right one, but {refused.message}.",
-        ("Ask whoever shares the service for an invitation.",),
+        ("Ask whoever shares it: hardline key ADDRESS  prints here what they add to NAME.ini.clients there.",),
     )
 
 

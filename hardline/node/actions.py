@@ -12,8 +12,8 @@ from typing import Protocol
 
 from hardline.cache.own import OwnFiles
 from hardline.discovery.offers import Offer
-from hardline.errors import ConfigError, HardlineError, WrongArgument
-from hardline.identity import Label
+from hardline.errors import ConfigError, HardlineError, PeerError, WrongArgument
+from hardline.identity import KeyHash, Label, label_of
 from hardline.node.changes import Changes
 from hardline.node.offering import Offering
 from hardline.node.rows import target_of, url_of
@@ -40,7 +40,7 @@ class Actions:
     """The actions of one node.
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
-    `drain_relay` has the relay of this node take nobody new;
+    `drain_relay` has the relay of this node take nobody new; `make_key` finds or makes the key for a host;
     `runs` says whether there is anybody to ask.
     """
 
@@ -57,6 +57,7 @@ class Actions:
         door_port: Callable[[], int],
         snapshot: Callable[[], Awaitable[Snapshot]],
         drain_relay: Callable[[int], None],
+        make_key: Callable[[KeyHash], Awaitable[KeyHash]],
         runs: Callable[[], bool],
     ) -> None:
         self._directory, self._offering = servicedir, offering
@@ -64,6 +65,7 @@ class Actions:
         self._changes = changes
         self._served, self._near, self._door_port = served, near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
+        self._make_key = make_key
 
     async def snapshot(self) -> Snapshot:
         """The node as it is now."""
@@ -101,6 +103,18 @@ class Actions:
         """Have the relay of this node take nobody new; nodes go elsewhere in so many seconds.  Raises ConfigError."""
         self._check_running()
         self._drain_relay(seconds)
+
+    async def key_for(self, address: str) -> str:
+        """The key hash by which the host of `address` (a label, or a URL with one) can know this node as a visitor.
+
+        From now on visits there show it.  Raises WrongArgument, ConfigError.
+        """
+        self._check_running()
+        try:
+            label = label_of(address)
+        except PeerError as wrong:
+            raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
+        return str(await self._make_key(label.key_hash))
 
     async def browse(self, wait: float) -> tuple[LanOffer, ...]:
         """What others on the LAN list, after waiting `wait` seconds for their answers."""

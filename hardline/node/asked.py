@@ -34,6 +34,9 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         await actions.drain_relay(seconds if type(seconds) is int and 0 <= seconds <= _LONGEST_DRAIN else _USUAL_DRAIN)
         return {}
 
+    async def key(request: Mapping[str, Json]) -> Json:
+        return {"key": await actions.key_for(_text(request, "address"))}
+
     def once_ready(handler: Handler) -> Handler:
         async def answer(request: Mapping[str, Json]) -> object:
             await ready.wait()
@@ -42,7 +45,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
-    named["drain_relay"] = drain_relay
+    named |= {"drain_relay": drain_relay, "key": key}
     return {name: once_ready(handler) for name, handler in named.items()}
 
 

@@ -43,6 +43,7 @@ from hardline.node.draining import drain
 from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
 from hardline.node.offering import Offering
 from hardline.node.snapshot import Itself, ServiceState, SessionState, Snapshot, to_object
+from hardline.peers.keys import ClientKeys
 from hardline.peers.remembered import Remembered
 from hardline.places import Places
 from hardline.reach import Reach
@@ -99,6 +100,7 @@ class Node:
         self._door: Door | None = None
         self._relaying: Relaying | None = None
         self._punching: Punching | None = None
+        self._keys = ClientKeys(places.datadir / "keys")
         self._brought = Brought(lambda: self._host, lambda: self._punching)
         self._door_listener: Listener | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
@@ -115,6 +117,7 @@ class Node:
             door_port=lambda: self._door_port,
             snapshot=self._snapshot,
             drain_relay=lambda seconds: self._relays.drain(seconds),
+            make_key=lambda host: self._keys.make(host),
             runs=self._ready.is_set,
         )
         self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
@@ -314,6 +317,7 @@ class Node:
 
     async def _open_visitor(self, limits: SessionLimits) -> None:
         settings = self._settings
+        await self._keys.load()
         dialer, nearby = (
             Dialer(
                 finders.search,
@@ -330,6 +334,7 @@ class Node:
             self._remembered,
             visitor_limits(settings, limits),
             nearby=nearby,
+            prover=lambda key_hash: self._host.prover(key_hash) or self._keys.prover(key_hash),
             punches=self._punching.visits if self._punching is not None else None,
             changed=self.changes.tell,
         )
@@ -348,7 +353,7 @@ class Node:
 
     def _lan_services(self) -> list[LanService]:
         return [
-            LanService(service.label, service.title, service.settings.listed, service.settings.legacy)
+            LanService(service.label, service.title, service.listed, service.legacy)
             for service in self.offering.current
         ]
 

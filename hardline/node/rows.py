@@ -44,7 +44,7 @@ from hardline.tunnel.visit import VisitRecord
 if TYPE_CHECKING:
     from hardline.relay.server import RelayState
 
-CLOSED_HINT = "to let everybody in who has the address, remove clients from [Access]"
+CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
 _KINDS = {By.RELAY: PathKind.RELAYED.name, By.PUNCH: PathKind.PUNCHED.name}
 _WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address
 _KIND_OF_WORK = re.compile(r"[A-Za-z -]+(\.[A-Za-z -]+)*")
@@ -97,7 +97,7 @@ def _offered(service: Service, door_port: int, said: Facts | None, now: float, s
         label=str(service.label),
         url=url_of(service.label, door_port),
         target=target_of(service),
-        listed=service.settings.listed,
+        listed=service.listed,
         notes=tuple(service.settings.notes),
         dht=said,
         announced=sentence or announcement(said, wanted=service.settings.access.use_dht, now=now),
@@ -253,6 +253,7 @@ def hosting(guest: Guest, services: Iterable[Service], clock: float) -> SessionS
         received=session.received if session else None,
         round_trip_s=round(session.round_trip, 6) if session else None,
         since_s=round(clock - guest.since, 3),
+        client=str(guest.client) if guest.client else None,
     )
 
 

@@ -150,6 +150,7 @@ class SessionState:
     passed_over: tuple[str, ...] | None = field(default=None, metadata=_ABSENT)
     steps_s: StepTimes | None = field(default=None, metadata=_ABSENT)
     next_look_s: float | None = field(default=None, metadata=_ABSENT)
+    client: str | None = field(default=None, metadata=_ABSENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from hardline.transport.resolver import Resolver
 from hardline.transport.tcp import TcpStream
 from hardline.transport.ways import way_to
 
-COMES_WITHIN = 6.0  # seconds
+COMES_WITHIN = 6.0  # seconds until the relay says that it dials, and from then until it has
 WITHDRAWN_WITHIN = 60.0  # seconds until nobody is told any more of what was told
 LOOKS_AGAIN = 2.0  # seconds, whether visitors are left
 RESOLVED_WITHIN = 3.0  # seconds, a name of [Node] public
@@ -69,7 +69,7 @@ class Need:
         self._relay, self._host = relay, host
         self._askings = Askings()
         self._changed = asyncio.Event()
-        self._dialled = ""
+        self._dialled, self._dialled_at = "", 0.0
         self._saw: Endpoint | None = None  # of this connection; None where a dial would prove nothing
         self.registers = True  # on this connection
         self.reached: Endpoint | None = None  # where the relay has reached this host
@@ -163,7 +163,7 @@ class Need:
 
     def dialled(self, name: str) -> None:
         """The relay says that it dials, or does not want to: either way it has taken that up."""
-        self._dialled = name
+        self._dialled, self._dialled_at = name, _now()
 
     async def _comes(self, port: int, say: Callable[[Message], None]) -> bool | None:
         """Whether the relay gets through; None where it did not even say that it tries."""
@@ -175,12 +175,14 @@ class Need:
                 came.set_result(not self._host.is_here(tcp.peer.host))
             tcp.close()
 
-        self._host.expected.expect(Verb.PROBE, name, take, COMES_WITHIN)
+        self._host.expected.expect(Verb.PROBE, name, take, 2 * COMES_WITHIN)
         try:
             say(Dialback(port, name))
-            async with asyncio.timeout(COMES_WITHIN):
-                return await came
-        except TimeoutError:
+            await asyncio.wait([came], timeout=COMES_WITHIN)
+            if not came.done() and self._dialled == name:  # which may have taken a slow relay most of that time
+                await asyncio.wait([came], timeout=max(self._dialled_at + COMES_WITHIN - _now(), 0))
+            if came.done():
+                return came.result()
             return False if self._dialled == name else None
         finally:
             self._host.expected.forget(Verb.PROBE, name)

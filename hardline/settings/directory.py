@@ -18,7 +18,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -27,13 +27,15 @@ from types import MappingProxyType
 from hardline import log
 from hardline.certificates import Identity, beside, load_or_create
 from hardline.errors import ConfigError, HardlineError
-from hardline.files import hint_for, make_private, read_small
+from hardline.files import hint_for, make_private, read_small, why
 from hardline.identity import KeyHash, Label
+from hardline.settings.clients import Clients, parse_clients
 from hardline.settings.service import ServiceSettings, parse_service
 from hardline.settings.units import KB, format_size
 from hardline.showable import as_escapes, is_plain
 
 MAX_FILE = 64 * KB
+_MAX_CLIENTS_FILE = 1024 * KB
 MAX_SERVICES = 1000
 MAX_NAME = 64
 _MAX_ENTRIES = 8 * MAX_SERVICES  # an INI file has three files beside it, and a few may be the owner's notes
@@ -47,12 +49,13 @@ Stamps = frozenset[tuple[str, int, int, int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that can be offered."""
+    """A service that can be offered; to `clients` alone where that is not None."""
 
     name: str
     settings: ServiceSettings
     identity: Identity
     file: Path | None  # None: it was shared by the program itself
+    clients: frozenset[KeyHash] | None = None
 
     @property
     def key_hash(self) -> KeyHash:
@@ -69,6 +72,20 @@ class Service:
     def title(self) -> str:
         """What people read."""
         return self.settings.title
+
+    @property
+    def listed(self) -> bool:
+        """Whether it is shown to whoever asks the LAN."""
+        return self.settings.listed and self.clients is None
+
+    @property
+    def legacy(self) -> bool:
+        """Whether it speaks hardline/1, which cannot tell who visits."""
+        return self.settings.legacy and self.clients is None
+
+    def lets_in(self, client: KeyHash | None) -> bool:
+        """Whether who has proven to be `client` may visit; whoever has the service's own key may."""
+        return self.clients is None or client in self.clients or client == self.key_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +261,22 @@ class ServiceDirectory:
             raise ConfigError(message, hint="name the file with letters and digits")
         settings = parse_service(read_ini(file), os.fspath(file))
         certificate = self.path / (settings.certfile or f"{name}.ini.cert")
-        return Service(name, settings, load_or_create(certificate), file)
+        identity = load_or_create(certificate)
+        if not settings.for_invited:
+            return Service(name, settings, identity, file)
+        clients = _clients(self.path / f"{name}.ini.clients")
+        settings = replace(settings, notes=(*settings.notes, *clients.notes))
+        return Service(name, settings, identity, file, clients.allowed)
+
+
+def _clients(file: Path) -> Clients:
+    """Whom the file names.  What cannot be read names nobody: who was taken out of it must not stay in."""
+    try:
+        return parse_clients(read_small(file, _MAX_CLIENTS_FILE).data.decode("utf-8-sig", "replace"), file.name)
+    except FileNotFoundError:
+        return Clients(notes=(f"{file.name} is missing, so nobody may visit: it is for what `hardline key` prints",))
+    except OSError as failure:
+        return Clients(notes=(f"{file.name}: {why(failure)}, so nobody may visit",))
 
 
 def _load_what_watches() -> None:

@@ -27,7 +27,7 @@ from hardline.settings.units import (
 )
 from hardline.showable import clean_title
 
-EVERYONE = "everyone"
+EVERYONE, INVITED = "everyone", "invited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,14 @@ class ServiceSettings:
     @property
     def closed(self) -> str:
         """Why this must not be served to anybody; "" when it may."""
-        if self.access.clients.lower() == EVERYONE:
+        if self.access.clients.lower() in (EVERYONE, INVITED):
             return ""
-        return "not served: who may visit cannot be enforced yet"
+        return f"not served: [Access] clients is {self.access.clients[:60]!r}, expected {EVERYONE} or {INVITED}"
+
+    @property
+    def for_invited(self) -> bool:
+        """Whether only those may visit whom the file NAME.ini.clients names."""
+        return self.access.clients.lower() == INVITED
 
 
 def parse_service(text: str, file: str) -> ServiceSettings:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from hardline.identity import KeyHash, Label
 from hardline.tunnel.guesses import Guesses
@@ -19,6 +20,7 @@ class Refusal(enum.Enum):
     """Refusal somebody is refused: the word in the host's answer."""
 
     PASSWORD = "password"
+    ACCESS = "access"
     WAIT = "wait"
 
 
@@ -38,13 +40,25 @@ class NotAdmitted:
     untold: int = 0
 
 
+class Admits(Protocol):
+    """A service, as far as it says who may visit (settings.directory.Service)."""
+
+    @property
+    def label(self) -> Label: ...
+    def lets_in(self, client: KeyHash | None) -> bool: ...
+
+
 def admit(
-    label: Label, given: str, networks: Sequence[str], client: KeyHash | None, guesses: Guesses, now: float
+    service: Admits, given: str, networks: Sequence[str], client: KeyHash | None, guesses: Guesses, now: float
 ) -> Admitted | NotAdmitted:
-    """Judge who gives the password `given` to the service of `label`, from `networks` (transport.sources.around).
+    """Judge who gives the password `given` to `service`, from `networks` (transport.sources.around).
 
     `client` is who he has proven to be; `guesses`, on the clock of `now`, is told of what he gave.
     """
+    label = service.label
+    if not service.lets_in(client):
+        who = "a visitor whose key is not in its list" if client else "a visitor who does not say who he is"
+        return NotAdmitted(Refusal.ACCESS, f"for invited visitors only: {who}")
     if not label.password:
         return Admitted(client)
     if wait := guesses.wait(label, networks, now):

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from OpenSSL import SSL
 
 from hardline import log
-from hardline.errors import ConnectionLost, HardlineError, PasswordRefused, PeerError
+from hardline.errors import AccessRefused, ConnectionLost, HardlineError, PasswordRefused, PeerError
 from hardline.identity import EarlierVersion, KeyHash, Label, instance_name, utc_day
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, Via, format_wan_hosts
@@ -37,7 +36,7 @@ from hardline.transport.own import OwnListeners
 from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream, local_address
 from hardline.transport.tls import TlsStream
-from hardline.tunnel.admission import Admitted, NotAdmitted, admit
+from hardline.tunnel.admission import Admitted, NotAdmitted, Refusal, admit
 from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.guesses import TELL_EVERY, Guesses
 from hardline.tunnel.guests import Guest, Guests
@@ -45,10 +44,11 @@ from hardline.tunnel.local import LocalSite
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.parting import LINGER
 from hardline.tunnel.serving import Came, Serving
+from hardline.tunnel.told import ToldOnce
 
 _MOST_REFUSED = 64  # visitors that are still to hear why they were refused
 _MOST_DROPPED = 1 << 20  # bytes that one of them may send meanwhile
-_MAX_OUTDATED = 256  # sources that the log tells of within TELL_EVERY
+_MOST_TOLD = 256  # sources, or clients, that the log tells of within TELL_EVERY
 OLD_PASSWORD = 600.0  # seconds that what was opened with a password goes on after it was changed
 
 
@@ -107,7 +107,7 @@ class Host:
         # Apart from the others, and all of a relay are of one source: whence they come is its word.
         self._brought: Newcomers[TcpStream] = Newcomers(limits.handshakes, limits.handshakes // 2)
         self._guesses = Guesses()
-        self._outdated: OrderedDict[str, float] = OrderedDict()  # sources, and when it was told last
+        self._outdated, self._unknown = ToldOnce(TELL_EVERY, _MOST_TOLD), ToldOnce(TELL_EVERY, _MOST_TOLD)
         self._telling: dict[Label, asyncio.TimerHandle] = {}
         self.guests = Guests(limits.sessions, clock, changed)
 
@@ -116,6 +116,7 @@ class Host:
 
         Whoever is connected to one that is gone is cut.  Whoever gave a password that it has no more opens nothing new,
         and is cut after OLD_PASSWORD: a download may come to its end, and a kept connection serves nobody for ever.
+        Whoever is let in no more is cut: that is what his name was taken out for.
         """
         before, self._services = self._services, {service.label.key_hash: service for service in services}
         self._provers, self._contexts = self._usable(self._provers), self._usable_by_originals(self._contexts)
@@ -125,6 +126,9 @@ class Host:
             was, now = before.get(guest.key_hash), self._services.get(guest.key_hash)
             if now is None:
                 self._tasks.start(guest.cut("the service was removed"), "removed")
+            elif not now.lets_in(guest.client):
+                log.event("access.ended", service=guest.key_hash.short, client=guest.client)
+                self._tasks.start(guest.cut("the owner lets this visitor in no more"), "uninvited")
             elif was is not None and was.label != now.label:
                 if guest.session is not None:
                     guest.session.go_away()
@@ -153,6 +157,10 @@ class Host:
     def answers_to(self, server_name: str) -> bool:
         """Whether a visitor who says `server_name` is served here."""
         return self._server_names.find(server_name, utc_day(self._clock())) is not None
+
+    def prover(self, key_hash: KeyHash) -> Prover | None:
+        """Who proves to be the service of `key_hash`, where it is served here."""
+        return self._provers.get(key_hash)
 
     def go_away(self) -> None:
         """Take no new streams; those that are open go on."""
@@ -195,7 +203,7 @@ class Host:
         """The contexts of the services that speak hardline/1."""
         contexts = {}
         for key_hash, service in self._services.items():
-            if not service.settings.legacy:
+            if not service.legacy:
                 continue
             try:
                 contexts[key_hash] = before.get(key_hash) or server_context(
@@ -239,7 +247,8 @@ class Host:
             if isinstance(failure, EarlierVersion):
                 self._tell_of_version(arrival.source, failure)
             log.debug("visitor.failed", endpoint=arrival.source, reason=reason)
-            if tls is not None and not (isinstance(failure, PasswordRefused) and self._hears_why(tls)):
+            refused = isinstance(failure, (PasswordRefused, AccessRefused))
+            if tls is not None and not (refused and self._hears_why(tls)):
                 await tls.aclose()
             return
         except BaseException:
@@ -285,23 +294,25 @@ class Host:
     def _admit(self, guest: Guest, service: Service, password: str, client: KeyHash | None) -> NotAdmitted | None:
         """Let him in, or say why not."""
         now, where = asyncio.get_running_loop().time(), guest.guesses_as
-        match admit(service.label, password, where, client, self._guesses, now):
+        match admit(service, password, where, client, self._guesses, now):
             case Admitted(client):
                 guest.client = client
                 return None
             case NotAdmitted() as refused:
+                if client is not None and refused.why is Refusal.ACCESS:
+                    self._tell_of_unknown(service, client, now)
                 self._tell_of_guesses(service.label, refused.untold)
                 return refused
 
     def _tell_of_version(self, source: Endpoint, failure: EarlierVersion) -> None:
         """Log it, once in a while for a source."""
-        now, name = asyncio.get_running_loop().time(), source_of(source.host)
-        while self._outdated and now - next(iter(self._outdated.values())) >= TELL_EVERY:
-            self._outdated.popitem(last=False)
-        if name in self._outdated or len(self._outdated) >= _MAX_OUTDATED:
-            return
-        self._outdated[name] = now
-        log.event("visitor.outdated", service=failure.service.short, endpoint=source, hint="update hardline there")
+        if self._outdated.is_due(source_of(source.host), asyncio.get_running_loop().time()):
+            log.event("visitor.outdated", service=failure.service.short, endpoint=source, hint="update hardline there")
+
+    def _tell_of_unknown(self, service: Service, client: KeyHash, now: float) -> None:
+        """Log who was not let in, as it would be pasted into the list."""
+        if self._unknown.is_due(str(client), now):
+            log.event("access.refused", service=service.name, client=client, file=f"{service.name}.ini.clients")
 
     def _tell_of_guesses(self, label: Label, count: int) -> None:
         """Log that `count` were wrong, and in an hour how many have been since."""
@@ -332,7 +343,7 @@ class Host:
             client = theirs.client.key_hash
         if refused := self._admit(guest, service, theirs.password, client):
             await tls.send(hello.HostRefusal(refused.why.value).encode())
-            raise PasswordRefused(refused.sentence)
+            raise _refusal(refused)
         self.guests.make_room(guest)
         if arrival.once is not None:
             if arrival.once.done():
@@ -344,8 +355,9 @@ class Host:
         instance = instance_name(self._instance, key_hash)
         via = tuple(self._via(key_hash))
         await tls.send(hello.HostHello(self._wan_hosts(), service.title, instance, via).encode())
-        if self._offered(key_hash).label != service.label:
-            raise ConnectionLost("the password was changed")
+        offered = self._offered(key_hash)
+        if offered.label != service.label or not offered.lets_in(client):
+            raise ConnectionLost("who may visit was changed")
         source = self._serving.source(guest.whose)
         accept = self._serving.acceptor(key_hash, source, _came(arrival))
         patience = RELAYED_PATIENCE if guest.between else 0.0
@@ -365,7 +377,7 @@ class Host:
         # An original that wants no password does not look at the line either.
         password = hello.LegacyVisitorLine.parse(line).password if service.label.password else ""
         if refused := self._admit(guest, service, password, None):
-            raise PasswordRefused(refused.sentence)
+            raise _refusal(refused)
         self.guests.make_room(guest)
         return pipe
 
@@ -376,6 +388,11 @@ def _came(arrival: Arrival) -> Came:
         return Came()
     address = local_address(transport := arrival.tcp.transport)
     return Came(arrival.source, Endpoint(address, transport.get_extra_info("sockname")[1]) if address else None)
+
+
+def _refusal(refused: NotAdmitted) -> HardlineError:
+    kind = AccessRefused if refused.why is Refusal.ACCESS else PasswordRefused
+    return kind(refused.sentence)
 
 
 async def _until_read(tls: TlsStream) -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardline.errors import ConfigError
+from hardline.identity import KeyHash
 from hardline.settings.directory import MAX_SERVICES, Service, ServiceDirectory, read_ini
 from hardline.settings.ini import quoted
 from hardline.settings.local import LocalService
@@ -272,7 +273,55 @@ def test_the_log_tells_once_that_a_service_is_closed(tmp_path, caplog):
     directory.load()
     [record] = caplog.records
     assert (record.levelname, record.getMessage(), record.fields["service"]) == ("WARNING", "service.closed", "blog")
-    assert "cannot be enforced" in record.fields["reason"]
+    assert "expected everyone or invited" in record.fields["reason"]
+
+
+INVITED = PLAIN + "[Access]\nclients = invited\n"
+ANNA, BEN = KeyHash(b"a" * 20), KeyHash(b"b" * 20)
+
+
+def test_those_may_visit_whom_the_file_names(tmp_path):
+    put(tmp_path, "blog", INVITED)
+    (tmp_path / "blog.ini.clients").write_text(f"# who\n\n{ANNA} Anna, since May\n  {str(BEN).upper()}\n")
+    blog = loaded(tmp_path).services["blog"]
+    assert blog.clients == {ANNA, BEN}
+    assert not blog.settings.notes
+    assert [blog.lets_in(one) for one in (ANNA, blog.key_hash, KeyHash(bytes(20)), None)] == [True, True, False, False]
+    assert (blog.listed, blog.legacy) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (None, "blog.ini.clients is missing"),
+        (b"", "names nobody"),
+        (b"# nobody yet\n", "names nobody"),
+        (b"anna\n", "blog.ini.clients:1: expected a key hash first"),
+        (b"\xff\xfe\x00", "blog.ini.clients:1: expected a key hash first"),
+        (b"x" * 2_000_000, "so nobody may visit"),
+    ],
+)
+def test_a_list_that_cannot_be_read_lets_nobody_in_and_says_so(tmp_path, text, note):
+    put(tmp_path, "blog", INVITED)
+    (tmp_path / "blog.ini.clients").write_text(f"{ANNA}\n")
+    directory = loaded(tmp_path)
+    assert directory.services["blog"].lets_in(ANNA)
+    (tmp_path / "blog.ini.clients").unlink()
+    if text is not None:
+        (tmp_path / "blog.ini.clients").write_bytes(text)
+    directory.reload()
+    blog = directory.services["blog"]
+    assert blog.clients == frozenset()
+    assert any(note in each for each in blog.settings.notes)
+
+
+def test_a_bad_line_keeps_nobody_else_out_and_many_are_a_few_notes(tmp_path):
+    put(tmp_path, "blog", INVITED)
+    (tmp_path / "blog.ini.clients").write_text("anna\n" * 1000 + f"{BEN} Ben\n")
+    blog = loaded(tmp_path).services["blog"]
+    assert blog.clients == {BEN}
+    assert len(blog.settings.notes) == 6
+    assert "995 more" in blog.settings.notes[-1]
 
 
 def test_what_was_handed_out_cannot_be_changed(tmp_path):

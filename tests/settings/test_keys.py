@@ -92,10 +92,16 @@ def test_everyone_is_let_in_where_nobody_is_chosen(clients):
     assert not service("[Service]", "service = a").closed
 
 
-@pytest.mark.parametrize("clients", ["invited", "anna", "", "everyone, but ben", "*", "anna\n  ben", "none"])
-def test_a_service_for_some_only_is_served_to_nobody(clients):
+@pytest.mark.parametrize("clients", ["anna", "", "everyone, but ben", "*", "anna\n  ben", "none"])
+def test_a_service_for_nobody_knows_whom_is_served_to_nobody(clients):
     closed = service("[Service]", "service = a", "[Access]", f"clients = {clients}").closed
-    assert closed == "not served: who may visit cannot be enforced yet"
+    assert closed.startswith("not served: [Access] clients is ")
+    assert closed.endswith("expected everyone or invited")
+
+
+def test_a_service_for_invited_visitors_says_so():
+    settings = service("[Service]", "service = a", "[Access]", "clients = Invited")
+    assert (settings.for_invited, settings.closed) == (True, "")
 
 
 def test_a_limit_of_connections_says_where_it_has_no_effect():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from hardline.identity import KeyHash, Label
@@ -11,9 +13,22 @@ from hardline.tunnel.guesses import ALLOWED, TELL_AFTER, Guesses
 
 pytestmark = pytest.mark.pure
 
-OPEN = Label(KeyHash.parse("a946e7a560289417a2711f5b9686624852dd469b"))
-CLOSED = Label(OPEN.key_hash, "sesame")
-ANNA = KeyHash(bytes(20))
+
+@dataclass(frozen=True)
+class Wiki:
+    """A service that lets in `clients`, None: everybody."""
+
+    label: Label
+    clients: frozenset[KeyHash] | None = None
+
+    def lets_in(self, client: KeyHash | None) -> bool:
+        return self.clients is None or client in self.clients
+
+
+KEY_HASH = KeyHash.parse("a946e7a560289417a2711f5b9686624852dd469b")
+ANNA, BEN = KeyHash(bytes(20)), KeyHash(b"b" * 20)
+OPEN, CLOSED = Wiki(Label(KEY_HASH)), Wiki(Label(KEY_HASH, "sesame"))
+INVITED = Wiki(CLOSED.label, frozenset({ANNA}))
 HERE, THERE = around("192.0.2.1"), around("198.51.100.7")
 
 
@@ -28,6 +43,23 @@ def test_the_right_password_comes_in_and_a_wrong_one_does_not_whoever_he_is():
         refused = admit(CLOSED, "open", HERE, client, Guesses(), 0.0)
         assert isinstance(refused, NotAdmitted)
         assert (refused.why, refused.why.value) == (Refusal.PASSWORD, "password")
+
+
+@pytest.mark.parametrize("client", [None, BEN])
+@pytest.mark.parametrize("given", ["sesame", "wrong"])
+def test_who_is_not_invited_is_refused_whatever_he_gives_and_learns_nothing_of_the_password(client, given):
+    guesses = Guesses()
+    for _ in range(100):
+        refused = admit(INVITED, given, HERE, client, guesses, 0.0)
+        assert isinstance(refused, NotAdmitted)
+        assert (refused.why.value, refused.untold) == ("access", 0)
+    assert admit(INVITED, "sesame", HERE, ANNA, guesses, 0.0) == Admitted(ANNA), "nor does it count as a guess"
+
+
+def test_who_is_invited_needs_the_password_as_well():
+    refused = admit(INVITED, "wrong", HERE, ANNA, Guesses(), 0.0)
+    assert isinstance(refused, NotAdmitted)
+    assert refused.why is Refusal.PASSWORD
 
 
 def test_who_guesses_has_to_wait_and_others_do_not():
