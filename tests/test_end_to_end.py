@@ -305,7 +305,7 @@ def test_a_service_for_invited_visitors_lets_in_whom_its_owner_lists_and_nobody_
     node_key = visitor.hardline("key").stdout.strip()
     assert len({key, node_key, label}) == 3
     assert curl(visitor.url_of(label)).status == 403, "a key that the owner does not know opens nothing"
-    wait_until(lambda: f"client={key}" in host.log, "it is in the log, ready to paste")
+    wait_until(lambda: f"site.ini.clients: {key}" in host.log, "it is in the log, ready to paste")
     origin.start()  # which nobody who was refused has missed
     assert curl(host.url_of(label)).status == 200, "the owner's own computer needs no invitation"
 

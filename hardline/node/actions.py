@@ -12,7 +12,7 @@ from typing import Protocol
 
 from hardline.cache.own import OwnFiles
 from hardline.discovery.offers import Offer
-from hardline.errors import ConfigError, HardlineError, PeerError, WrongArgument
+from hardline.errors import BadKeyHash, BadLabel, ConfigError, HardlineError, WrongArgument
 from hardline.identity import KeyHash, Label, label_of
 from hardline.node.changes import Changes
 from hardline.node.offering import Offering
@@ -112,7 +112,7 @@ class Actions:
         self._check_running()
         try:
             label = label_of(address)
-        except PeerError as wrong:
+        except (BadKeyHash, BadLabel) as wrong:
             raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
         return str(await self._make_key(label.key_hash))
 

@@ -127,7 +127,7 @@ class Host:
             if now is None:
                 self._tasks.start(guest.cut("the service was removed"), "removed")
             elif not now.lets_in(guest.client):
-                log.event("access.ended", service=guest.key_hash.short, client=guest.client)
+                log.event("access.ended", service=guest.key_hash.short, client=guest.client and guest.client.short)
                 self._tasks.start(guest.cut("the owner lets this visitor in no more"), "uninvited")
             elif was is not None and was.label != now.label:
                 if guest.session is not None:
@@ -312,7 +312,9 @@ class Host:
     def _tell_of_unknown(self, service: Service, client: KeyHash, now: float) -> None:
         """Log who was not let in, as it would be pasted into the list."""
         if self._unknown.is_due(str(client), now):
-            log.event("access.refused", service=service.name, client=client, file=f"{service.name}.ini.clients")
+            # A visitor's key hash opens nothing by itself: only who has the key can use it.
+            hint = f"to let this visitor in, add the line to {service.name}.ini.clients: {client}"
+            log.event("access.refused", service=service.name, client=client.short, hint=log.Public(hint))
 
     def _tell_of_guesses(self, label: Label, count: int) -> None:
         """Log that `count` were wrong, and in an hour how many have been since."""
