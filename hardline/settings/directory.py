@@ -234,7 +234,7 @@ class ServiceDirectory:
             except HardlineError as failure:
                 failures[name] = failure
                 if name in last:
-                    found[name] = last[name]
+                    found[name] = self._still(last[name])
 
         # A certificate belongs to the file that had it first, so that a new file never takes over a service.
         owners: dict[KeyHash, str] = {}
@@ -264,9 +264,16 @@ class ServiceDirectory:
         identity = load_or_create(certificate)
         if not settings.for_invited:
             return Service(name, settings, identity, file)
-        clients = _clients(self.path / f"{name}.ini.clients")
+        clients = self._clients(name)
         settings = replace(settings, notes=(*settings.notes, *clients.notes))
         return Service(name, settings, identity, file, clients.allowed)
+
+    def _still(self, service: Service) -> Service:
+        """A service whose file is broken, as it was, for those who may visit it now."""
+        return service if service.clients is None else replace(service, clients=self._clients(service.name).allowed)
+
+    def _clients(self, name: str) -> Clients:
+        return _clients(self.path / f"{name}.ini.clients")
 
 
 def _clients(file: Path) -> Clients:

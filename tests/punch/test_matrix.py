@@ -39,7 +39,7 @@ pytestmark = [
 SIZE = 2_000_000
 BESIDE = 100_000  # bytes that may pass the relay meanwhile, none of them the download's
 LONG = 8.0  # seconds by which a try has come and gone, the first one starts with the session
-BY_DEFAULT = {("port", "port"), ("full", "symm"), ("symm", "port"), ("port+rst", "port+rst")}
+BY_DEFAULT = {("port", "port"), ("full", "symm"), ("port+rst", "port+rst")}
 OTHERS = (("remap+icmp", "port+rst"), ("port", "port+icmp"), ("addr+rst", "symm+rst"))
 
 

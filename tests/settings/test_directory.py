@@ -315,6 +315,17 @@ def test_a_list_that_cannot_be_read_lets_nobody_in_and_says_so(tmp_path, text, n
     assert any(note in each for each in blog.settings.notes)
 
 
+def test_who_is_taken_out_is_out_also_while_the_settings_are_broken(tmp_path):
+    file = put(tmp_path, "blog", INVITED)
+    (tmp_path / "blog.ini.clients").write_text(f"{ANNA}\n{BEN}\n")
+    directory = loaded(tmp_path)
+    break_syntax(file)
+    (tmp_path / "blog.ini.clients").write_text(f"{BEN}\n")
+    directory.reload()
+    assert directory.problems["blog"].still_serving
+    assert directory.services["blog"].clients == {BEN}
+
+
 def test_a_bad_line_keeps_nobody_else_out_and_many_are_a_few_notes(tmp_path):
     put(tmp_path, "blog", INVITED)
     (tmp_path / "blog.ini.clients").write_text("anna\n" * 1000 + f"{BEN} Ben\n")
