@@ -30,6 +30,7 @@ from hardline.settings.directory import read_ini
 from hardline.settings.node import NodeSettings, changed_keys, parse_node
 from hardline.tasks import TaskSet
 from hardline.transport.native import ENGINE, why_not
+from hardline.watchdog import feed_watchdog, watchdog_interval
 
 _DESCRIPTORS = 10_240  # where the limit of all is none: what macOS allows a process
 _LEAST, _ULIMIT = 96, "ulimit -n  says how many one program may have"
@@ -174,6 +175,8 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
                 log.event("service.offered", title=service.title, service=service.key_hash.short)
             tasks.start(keep_small(), "memory")
             tasks.start(_keep_told(node), "status")
+            if (interval := watchdog_interval(os.environ, os.getpid())) is not None:
+                tasks.start(feed_watchdog(interval), "watchdog")
             tasks.start(_keep_reading(reload, node, settings, read_again), "settings")
         await told_to_stop
         starting.cancel()
