@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 
@@ -155,7 +156,8 @@ def test_strangers_that_say_nothing_in_it_leave_nothing_behind() -> None:
             before = len(os.listdir("/proc/self/fd"))
             silent = [await control(relay) for _ in range(20)]
             for half in silent[:10]:
-                await half.send(b"HARDLINE-JO")
+                with contextlib.suppress(ConnectionLost):  # on a slow machine its time is up
+                    await half.send(b"HARDLINE-JO")
             for one in silent:
                 with pytest.raises(ConnectionLost):
                     await read_to_end(one)
