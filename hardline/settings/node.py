@@ -34,6 +34,7 @@ from hardline.settings.units import (
     parse_yes_no,
     size,
 )
+from hardline.showable import as_escapes
 
 _LATER = re.compile(r"(Gateway|Peer:.*\S.*)\Z")
 
@@ -261,7 +262,7 @@ def _check_forwards(ini: Ini, settings: NodeSettings) -> None:
     for name, forward in settings.forwards.items():
         section = ini.section_of("Forward", name)
         if forward.label is None:
-            ini.fail(section, "label", f"label is missing, expected that of the service that {name} leads to")
+            ini.fail(section, "label", "label is missing, expected that of the service that the port leads to")
         if forward.listen is None:
             ini.fail(section, "listen", "listen is missing, expected ADDRESS:PORT, such as 127.0.0.1:2222")
         if forward.listen.port in taken:
@@ -271,7 +272,9 @@ def _check_forwards(ini: Ini, settings: NodeSettings) -> None:
         listened.add(forward.listen)
         address = forward.listen.address
         if address is None or kind_of(address) is not Kind.LOOPBACK:
-            ini.notes.append(f"[{section}] listen: whoever can connect to {forward.listen} reaches this service")
+            ini.notes.append(
+                f"[{as_escapes(section)}] listen: whoever can connect to {forward.listen} reaches this service"
+            )
 
 
 def _check_windows(ini: Ini, session: SessionSection) -> None:

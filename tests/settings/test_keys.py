@@ -517,6 +517,8 @@ def test_forwards_are_found_by_their_names():
 def test_a_forward_beyond_loopback_is_as_it_is_written_with_a_note():
     [note] = parse_node(FORWARD.format("ssh", "0.0.0.0:2222"), "").notes
     assert note.startswith("[Forward:ssh] listen: whoever can connect to 0.0.0.0:2222")
+    [note] = parse_node(FORWARD.format("\x1b[2J", "0.0.0.0:2222"), "").notes
+    assert note.isprintable()
 
 
 @pytest.mark.parametrize(
