@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hardline.cache.own import OwnFiles
+    from hardline.identity import Label
 
 _ANOTHER_VERSION = "the hardlined that runs is of another version"
 _RESTART = "restart it"
@@ -59,6 +60,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             _show_key(options)
         case "fileserver":
             _serve_directory(options)
+        case "nc":
+            _connect(options)
         case "pac":
             _write_proxy_file(options)
     return 0
@@ -141,6 +144,11 @@ def _add_fileserver(parser: terminal.Parser) -> None:
     parser.add_argument("--yes", action="store_true", help="a home directory, too")
 
 
+def _add_nc(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("label", type=_label, metavar="LABEL", help="what stands before .localhost in its URL, or all")
+
+
 def _add_pac(parser: terminal.Parser) -> None:
     parser.add_argument("file", nargs="?", type=_as_typed, metavar="FILE", help="write it there, and print its address")
     parser.add_argument(
@@ -180,6 +188,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "relay": ("the relay that this node is, and those by which it is reached", _add_relay),
     "key": ("print the key by which a host knows this visitor, or a relay this node", _add_key),
     "fileserver": ("serve a directory on this machine, without any tunnel", _add_fileserver),
+    "nc": ("connect stdin and stdout with a service: ssh -o ProxyCommand='hardline nc LABEL'", _add_nc),
     "pac": ("print the proxy file for programs that do not know *.localhost", _add_pac),
     "version": ("print the version", lambda parser: None),
     "help": ("explain a command", _add_help),
@@ -194,6 +203,16 @@ def _port(text: str, least: int = 0) -> int:
 
 def _local_port(text: str) -> int:
     return _port(text, least=1)
+
+
+def _label(text: str) -> Label:
+    from hardline.errors import HardlineError
+    from hardline.identity import label_of
+
+    try:
+        return label_of(text)
+    except HardlineError as failure:
+        raise argparse.ArgumentTypeError(failure.message) from None
 
 
 def _host_name(text: str) -> str:
@@ -346,6 +365,17 @@ def _serve_directory(options: argparse.Namespace) -> None:
             ready=lambda url: _tell_url(options.directory, url),
         )
     )
+
+
+def _connect(options: argparse.Namespace) -> None:
+    doors = _ask(options, "status")["node"]["door"]
+    from hardline.errors import ConfigError
+    from hardline.netcat import connect
+    from hardline.routes import Endpoint
+
+    if not doors:
+        raise ConfigError("the daemon has no door", hint="set [Node] localport")
+    connect(Endpoint.parse(doors[0]), options.label)
 
 
 def _write_proxy_file(options: argparse.Namespace) -> None:
