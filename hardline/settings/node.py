@@ -8,13 +8,15 @@ table for users.  A key whose part is not built yet is read and checked like any
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
 from hardline.identity import KeyHash
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint, RelayAddress
 from hardline.settings import values
+from hardline.settings.gateway import GatewaySection, NamedSection, parse_gateway
 from hardline.settings.ini import Ini, setting
 from hardline.settings.units import (
     DAY,
@@ -33,7 +35,7 @@ from hardline.settings.units import (
     size,
 )
 
-_LATER = re.compile(r"(Gateway|Peer:.*\S.*|Forward:.*\S.*)\Z")
+_LATER = re.compile(r"(Peer:.*\S.*|Forward:.*\S.*)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,8 @@ class NodeSettings:
     dht: DhtSection = DhtSection()
     upnp: UpnpSection = UpnpSection()
     relay: RelaySection = RelaySection()
+    gateway: GatewaySection = GatewaySection()
+    named: Mapping[str, NamedSection] = field(default_factory=dict)
     log: LogSection = LogSection()
     notes: tuple[str, ...] = ()
 
@@ -173,6 +177,7 @@ def parse_node(text: str, file: str) -> NodeSettings:
     Raises ConfigError for the first mistake.
     """
     ini = Ini(text, file)
+    gateway, named = parse_gateway(ini)
     settings = NodeSettings(
         node=ini.section("Node", NodeSection()),
         lan=ini.section("LAN", LanSection()),
@@ -182,11 +187,14 @@ def parse_node(text: str, file: str) -> NodeSettings:
         dht=ini.section("DHT", DhtSection()),
         upnp=ini.section("UPnP", UpnpSection()),
         relay=ini.section("Relay", RelaySection()),
+        gateway=gateway,
+        named=named,
         log=ini.section("Log", LogSection()),
     )
     ini.refuse_the_rest(_LATER)
     _check_ports(ini, settings.node)
     _check_relay(ini, settings)
+    _check_gateway(ini, settings)
     _check_windows(ini, settings.session)
     beside = Path(file).parent
     node = replace(
@@ -203,6 +211,9 @@ def changed_keys(before: NodeSettings, now: NodeSettings) -> list[str]:
     for section in fields(NodeSettings):
         old, new = getattr(before, section.name), getattr(now, section.name)
         if section.name == "notes" or old == new:
+            continue
+        if section.name == "named":
+            changed += [f"[Gateway:{name}]" for name in {**old, **new} if old.get(name) != new.get(name)]
             continue
         title = (type(new).__doc__ or "").partition(":")[0]
         changed += [
@@ -233,6 +244,13 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
         ini.notes.append("[Relay] when has no effect without use")
     if settings.relay.enabled and not settings.relay.allow:
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
+
+
+def _check_gateway(ini: Ini, settings: NodeSettings) -> None:
+    taken = (settings.node.localport, settings.node.p2pport, *(settings.relay.ports if settings.relay.enabled else ()))
+    for at in settings.gateway.listen:
+        if at.port in taken:
+            ini.fail("Gateway", "listen", f"port {at.port} is used already, expected another than localport, p2pport")
 
 
 def _check_windows(ini: Ini, session: SessionSection) -> None:
