@@ -2,7 +2,6 @@
 
     Host: nas.example.org, /a                     ──▶ service nas, /a
     Host: example.org, /servers/nas/a             ──▶ service nas, /a, behind the prefix /servers/nas
-    Host: example.org, /scraper/v1/…              ──▶ what programs with a key ask
     Host: example.org, /                          ──▶ the list
     Host: some.where.else                         ──▶ Elsewhere: a name that somebody else pointed here
 
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 
 from hardline.errors import HardlineError
 
-SERVERS, SCRAPER = "/servers/", "/scraper/"
+SERVERS = "/servers/"
 _MAX_HOST = 512
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^\s:@/\\?#\[\],]+)(:[0-9]{0,5})?\Z")
 

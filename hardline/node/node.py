@@ -103,6 +103,7 @@ class Node:
         self._keys = ClientKeys(places.datadir / "keys")
         self._brought = Brought(lambda: self._host, lambda: self._punching)
         self._door_listener: Listener | None = None
+        self._gateway_listeners: list[Listener] = []
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
@@ -152,6 +153,8 @@ class Node:
         await self._open_host(limits)
         await self._open_finders()
         await self._open_visitor(limits)
+        if settings.gateway.listen:
+            await self._open_gateway()
         await self._reach.start()
         self._relays.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
@@ -349,6 +352,18 @@ class Node:
         self._closers.append(self._door_listener.aclose)
         log.event("door.listening", at=" ".join(map(str, self._door_listener.endpoints)))
 
+    async def _open_gateway(self) -> None:
+        from hardline.gateway.server import Gateway
+
+        assert self._visitor is not None, "it is opened first"
+        gateway = Gateway(self._settings.gateway, self._settings.named, self._visitor)
+        self._closers.append(gateway.aclose)
+        for at in self._settings.gateway.listen:
+            listener = await Listener.open((at.host,), at.port, gateway.accepted, what="[Gateway] listen", resets=True)
+            self._gateway_listeners.append(listener)
+            self._closers.append(listener.aclose)
+            log.event("gateway.listening", at=" ".join(map(str, listener.endpoints)))
+
     # What is offered.
 
     def _lan_services(self) -> list[LanService]:
@@ -437,7 +452,7 @@ class Node:
 
     def _listening(self) -> list[Endpoint]:
         """Where others connect, and where browsers do."""
-        listeners = (self._listener, self._door_listener)
+        listeners = (self._listener, self._door_listener, *self._gateway_listeners)
         also = self._relaying.endpoints if self._relaying is not None else ()
         return [*(at for one in listeners if one for at in one.endpoints), *also]
 
@@ -511,7 +526,7 @@ class Node:
 
     async def _drain(self) -> None:
         """Take nothing new, and wait while bytes move."""
-        for listener in (self._listener, self._door_listener):
+        for listener in (self._listener, self._door_listener, *self._gateway_listeners):
             if listener is not None:
                 await listener.aclose()
         if self._relaying is not None:

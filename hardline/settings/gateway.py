@@ -15,7 +15,7 @@ from hardline.errors import BadKeyHash, BadLabel
 from hardline.identity import Label
 from hardline.routes import Endpoint
 from hardline.settings import values
-from hardline.settings.ini import NOT_BUILT, Ini, setting
+from hardline.settings.ini import Ini, setting
 from hardline.settings.units import (
     DAY,
     HOUR,
@@ -37,7 +37,8 @@ MAX_NAMES = 200  # services of a gateway
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _HASH = re.compile(r"[0-9a-f]{40}")
-_USER = re.compile(r"([A-Za-z0-9._@+-]{1,64}):(scrypt\$[0-9]{1,2}\$[A-Za-z0-9_-]{22}\$[A-Za-z0-9_-]{43})\Z")
+_USER_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
+_USER = re.compile(_USER_NAME.pattern.join("()") + r":(scrypt\$1[0-7]\$[A-Za-z0-9_-]{22}\$[A-Za-z0-9_-]{43})\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class User:
 
     name: str
     hashed: str
+
+
+def is_user_name(text: str) -> bool:
+    """Whether a user can be called so."""
+    return _USER_NAME.fullmatch(text) is not None
 
 
 def _listen(text: str) -> Endpoint:
@@ -112,7 +118,6 @@ class NamedSection:
     addresses: tuple[Network, ...] = setting((), list_of(_network), many=True)
     mixed: bool = setting(False, parse_yes_no)
     listed: bool = setting(True, parse_yes_no)
-    scrapers: bool = setting(False, parse_yes_no)
 
 
 def parse_gateway(ini: Ini) -> tuple[GatewaySection, Mapping[str, NamedSection]]:
@@ -122,8 +127,6 @@ def parse_gateway(ini: Ini) -> tuple[GatewaySection, Mapping[str, NamedSection]]
         _check_name(ini, name, section)
     if len(named) > MAX_NAMES:
         ini.fail("Gateway", "", f"there are {len(named)} sections [Gateway:NAME], expected at most {MAX_NAMES}")
-    if gateway.listen or named:
-        ini.notes.append(f"[Gateway] {NOT_BUILT}")
     if gateway.listen and not named:
         ini.notes.append("[Gateway] leads nowhere: no [Gateway:NAME] is there")
     if named and not gateway.listen:
