@@ -71,12 +71,17 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         host.share("two", two.port, password="sesame")
         host.share("dead", free_port())
         with host:
-            labels = [host.label(name) for name in ("one", "two", "dead")]
+            pile = directory / "pile"
+            (pile / "sub").mkdir(parents=True)
+            (pile / "a file.bin").write_bytes(bytes(range(256)) * 4)
+            assert not host.hardline("share", str(pile), "--name", "pile").returncode
+            labels = [host.label(name) for name in ("one", "two", "dead", "pile")]
             port = free_port()
             sections = {
                 "nas": f"label = {labels[0]}",
                 "wiki": f"label = {labels[1]}",
                 "dead": f"label = {labels[2]}",
+                "pile": f"label = {labels[3]}",
                 "away": f"label = {NOBODY}",
                 "private": f"label = {labels[0]}\nusers = {hashed('anna')}",
                 "far": f"label = {labels[0]}\naddresses = 192.0.2.0/24",
@@ -147,6 +152,21 @@ def test_behind_a_path_nothing_is_shared_but_files(town: Town) -> None:
     assert town.get("", "/servers/nas/sum", "-d", "x").status == 405
     assert town.get("", "/servers/together/sum", "-d", "x").json["length"] == 1
     assert town.get("", "/servers/nas").status == 308
+
+
+def test_files_behind_a_path(town: Town, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 4
+    assert 'href="a%20file.bin"' in town.get("", "/servers/pile/", "-H", "Accept: text/html").text.replace("./", "")
+    assert town.get("", "/servers/pile/a%20file.bin").body == data
+    part = town.get("", "/servers/pile/a%20file.bin", "-r", "100-199")
+    assert (part.status, part.body) == (206, data[100:200])
+    assert town.get("", "/servers/pile/a%20file.bin", "-r", "999999-").status == 416
+    there = town.get("", "/servers/pile/sub", "-i").text
+    assert "location: /servers/pile/sub/" in there.lower() or "location: sub/" in there.lower()
+    assert town.get("", "/servers/pile/sub/../../../etc/passwd", "--path-as-is").status == 404
+    (tmp_path / "got").write_bytes(data[:300])
+    assert town.get("", "/servers/pile/a%20file.bin", "-C", "-", "-o", tmp_path / "got").status == 206
+    assert (tmp_path / "got").read_bytes() == data
 
 
 def test_who_may(town: Town) -> None:
