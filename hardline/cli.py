@@ -58,6 +58,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             _remove(options)
         case "key":
             _show_key(options)
+        case "gateway":
+            _hash_password(options)
         case "fileserver":
             _serve_directory(options)
         case "nc":
@@ -170,6 +172,13 @@ def _add_key(parser: terminal.Parser) -> None:
     parser.add_argument("address", nargs="?", metavar="ADDRESS", help="of a service; none: the node's own key")
 
 
+def _add_gateway(parser: terminal.Parser) -> None:
+    parser.add_argument(
+        "do", choices=["user"], metavar="user", help="print the line of a user for [Gateway:NAME] users"
+    )
+    parser.add_argument("name", metavar="NAME", help="of the user; the password is asked for, or read from stdin")
+
+
 def _as_typed(path: str) -> str:
     terminal.whole_path(path)
     return path
@@ -187,6 +196,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "status": ("services, sessions and the paths they use", _add_json),
     "relay": ("the relay that this node is, and those by which it is reached", _add_relay),
     "key": ("print the key by which a host knows this visitor, or a relay this node", _add_key),
+    "gateway": ("hash the password of a user of the gateway", _add_gateway),
     "fileserver": ("serve a directory on this machine, without any tunnel", _add_fileserver),
     "nc": ("connect stdin and stdout with a service: ssh -o ProxyCommand='hardline nc LABEL'", _add_nc),
     "pac": ("print the proxy file for programs that do not know *.localhost", _add_pac),
@@ -290,6 +300,25 @@ def _show_key(options: argparse.Namespace) -> None:
         return
     write(_ask(options, "key", address=options.address)["key"])
     _talk("whoever shares the service pastes it into NAME.ini.clients there, with clients = invited in NAME.ini")
+
+
+def _hash_password(options: argparse.Namespace) -> None:
+    import getpass
+
+    from hardline.errors import WrongArgument
+    from hardline.gateway.users import LONGEST, hashed
+    from hardline.settings.gateway import is_user_name
+
+    if not is_user_name(options.name):
+        raise WrongArgument("a user's name has 1 to 64 letters, digits and . _ @ + -")
+    asked = sys.stdin.isatty()
+    password = getpass.getpass("password: ") if asked else sys.stdin.readline().removesuffix("\n")
+    if not 1 <= len(password.encode()) <= LONGEST:
+        raise WrongArgument(f"a password has 1 to {LONGEST} bytes")
+    if asked and getpass.getpass("again: ") != password:
+        raise WrongArgument("the two passwords differ")
+    write(f"{options.name}:{hashed(password)}")
+    _talk("goes into hardline.ini of the gateway: [Gateway:NAME] users = …, several with commas between them")
 
 
 def _use_relay(options: argparse.Namespace) -> None:

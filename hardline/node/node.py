@@ -105,6 +105,7 @@ class Node:
         self._brought = Brought(lambda: self._host, lambda: self._punching)
         self._door_listener: Listener | None = None
         self._forwards: list[Forward] = []
+        self._gateway_listeners: list[Listener] = []
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
@@ -156,6 +157,8 @@ class Node:
         await self._open_visitor(limits)
         if settings.forwards:
             await self._open_forwards()
+        if settings.gateway.listen:
+            await self._open_gateway()
         await self._reach.start()
         self._relays.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
@@ -369,6 +372,18 @@ class Node:
             self._forwards.append(forward)
             await forward.start()
 
+    async def _open_gateway(self) -> None:
+        from hardline.gateway.server import Gateway
+
+        assert self._visitor is not None, "it is opened first"
+        gateway = Gateway(self._settings.gateway, self._settings.named, self._visitor)
+        self._closers.append(gateway.aclose)
+        for at in self._settings.gateway.listen:
+            listener = await Listener.open((at.host,), at.port, gateway.accepted, what="[Gateway] listen", resets=True)
+            self._gateway_listeners.append(listener)
+            self._closers.append(listener.aclose)
+            log.event("gateway.listening", at=" ".join(map(str, listener.endpoints)))
+
     # What is offered.
 
     def _lan_services(self) -> list[LanService]:
@@ -457,7 +472,7 @@ class Node:
 
     def _listening(self) -> list[Endpoint]:
         """Where others connect, and where browsers do."""
-        listeners = (self._listener, self._door_listener)
+        listeners = (self._listener, self._door_listener, *self._gateway_listeners)
         also = self._relaying.endpoints if self._relaying is not None else ()
         forwards = (at for one in self._forwards for at in one.endpoints)
         return [*(at for one in listeners if one for at in one.endpoints), *also, *forwards]
@@ -533,7 +548,7 @@ class Node:
 
     async def _drain(self) -> None:
         """Take nothing new, and wait while bytes move."""
-        for listener in (self._listener, self._door_listener):
+        for listener in (self._listener, self._door_listener, *self._gateway_listeners):
             if listener is not None:
                 await listener.aclose()
         for forward in self._forwards:

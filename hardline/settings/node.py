@@ -17,6 +17,7 @@ from hardline.addresses import Kind, kind_of
 from hardline.identity import KeyHash, Label
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint, RelayAddress
 from hardline.settings import values
+from hardline.settings.gateway import GatewaySection, NamedSection, parse_gateway
 from hardline.settings.ini import Ini, setting
 from hardline.settings.units import (
     DAY,
@@ -36,7 +37,8 @@ from hardline.settings.units import (
 )
 from hardline.showable import as_escapes
 
-_LATER = re.compile(r"(Gateway|Peer:.*\S.*)\Z")
+_LATER = re.compile(r"(Peer:.*\S.*)\Z")
+_BY_NAME = {"forwards": "Forward", "named": "Gateway"}  # the settings that are sections with names
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,8 @@ class NodeSettings:
     upnp: UpnpSection = UpnpSection()
     relay: RelaySection = RelaySection()
     forwards: Mapping[str, ForwardSection] = field(default_factory=dict)  # by NAME
+    gateway: GatewaySection = GatewaySection()
+    named: Mapping[str, NamedSection] = field(default_factory=dict)
     log: LogSection = LogSection()
     notes: tuple[str, ...] = ()
 
@@ -186,6 +190,7 @@ def parse_node(text: str, file: str) -> NodeSettings:
     Raises ConfigError for the first mistake.
     """
     ini = Ini(text, file)
+    gateway, named = parse_gateway(ini)
     settings = NodeSettings(
         node=ini.section("Node", NodeSection()),
         lan=ini.section("LAN", LanSection()),
@@ -196,11 +201,14 @@ def parse_node(text: str, file: str) -> NodeSettings:
         upnp=ini.section("UPnP", UpnpSection()),
         relay=ini.section("Relay", RelaySection()),
         forwards=ini.named("Forward", ForwardSection()),
+        gateway=gateway,
+        named=named,
         log=ini.section("Log", LogSection()),
     )
     ini.refuse_the_rest(_LATER)
     _check_ports(ini, settings.node)
     _check_relay(ini, settings)
+    _check_gateway(ini, settings)
     _check_windows(ini, settings.session)
     _check_forwards(ini, settings)
     beside = Path(file).parent
@@ -219,8 +227,9 @@ def changed_keys(before: NodeSettings, now: NodeSettings) -> list[str]:
         old, new = getattr(before, section.name), getattr(now, section.name)
         if section.name == "notes" or old == new:
             continue
-        if section.name == "forwards":
-            changed += [f"[Forward:{name}]" for name in {**old, **new} if old.get(name) != new.get(name)]
+        if section.name in _BY_NAME:
+            kind = _BY_NAME[section.name]
+            changed += [f"[{kind}:{name}]" for name in {**old, **new} if old.get(name) != new.get(name)]
             continue
         title = (type(new).__doc__ or "").partition(":")[0]
         changed += [
@@ -275,6 +284,13 @@ def _check_forwards(ini: Ini, settings: NodeSettings) -> None:
             ini.notes.append(
                 f"[{as_escapes(section)}] listen: whoever can connect to {forward.listen} reaches this service"
             )
+
+
+def _check_gateway(ini: Ini, settings: NodeSettings) -> None:
+    taken = (settings.node.localport, settings.node.p2pport, *(settings.relay.ports if settings.relay.enabled else ()))
+    for at in settings.gateway.listen:
+        if at.port in taken:
+            ini.fail("Gateway", "listen", f"port {at.port} is used already, expected another than localport, p2pport")
 
 
 def _check_windows(ini: Ini, session: SessionSection) -> None:

@@ -386,12 +386,8 @@ def test_a_public_port_that_no_visitor_dials_is_a_note():
 
 
 def test_keys_and_sections_whose_part_is_not_built_yet_leave_a_note_each():
-    text = (
-        "[DHT]\nbootstrap = a:1\n[UPnP]\nlease = 1h\n[Gateway]\nanything = goes\n"
-        "[Peer:anna]\n[Node]\np2pport = 1\n[Peer:otto]"
-    )
+    text = "[DHT]\nbootstrap = a:1\n[UPnP]\nlease = 1h\n[Peer:anna]\n[Node]\np2pport = 1\n[Peer:otto]"
     assert parse_node(text, "").notes == (
-        "[Gateway] has no effect yet",
         "[Peer:anna] has no effect yet",
         "[Peer:otto] has no effect yet",
     )
