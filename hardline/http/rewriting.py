@@ -5,7 +5,9 @@
 
 Every head is found to the letter of the grammar (head.py, bodies.py), or the connection ends there: `failure`.  After a
 request that offers an Upgrade nothing passes until its answer has begun; behind 101 bytes are not looked at.
-Answers that nobody can follow go on as they come, and nothing is asked behind them.  Source: RFC 9112, sections 2.2, 6 and 9.3; RFC 9110, section 7.8.
+Answers that nobody can follow go on as they come, and nothing is asked behind them.
+
+Source: RFC 9112, sections 2.2, 6 and 9.3; RFC 9110, section 7.8.
 """
 
 from __future__ import annotations
