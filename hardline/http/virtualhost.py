@@ -21,6 +21,7 @@ from hardline.http.head import BadHead, Form, Head
 from hardline.identity import KeyHash, Label
 
 APPEND, STRIP = "append", "strip"
+_FOR_ALL = frozenset((b"host", b"origin", b"referer", b"forwarded"))
 KEEP = "keep"
 
 _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~!$&'()*+;=-]+)(?::(?P<port>[0-9]{0,5}))?\Z")
@@ -127,6 +128,11 @@ class VirtualHost:
                         kept.append(line if host == head.host else name + b": " + host.encode("latin-1"))
                 case b"origin" | b"referer" if own is not None and not self._keeps_origin:
                     kept.append(name + b": " + self._renamed(value.strip(b" \t").decode("latin-1"), own))
+                case b"connection" if _FOR_ALL.intersection(
+                    value.lower().replace(b" ", b"").replace(b"\t", b"").split(b",")
+                ):
+                    # A proxy behind the service's name would drop what is said here (RFC 9110, section 7.6.1).
+                    raise BadHead(400, "Connection names a field that is for whoever answers")
                 case _:
                     kept.append(line)
         return b"\r\n".join([*self._claims(kept, head.host, client), b"", b""]), Asked(own)

@@ -290,6 +290,13 @@ def test_a_setting_that_cannot_be_meant_is_an_error_with_its_line(line):
     assert wrong.value.line == 4
 
 
+@pytest.mark.parametrize("connection", ["Forwarded", "close,\tforwarded", "keep-alive, HOST", "origin"])
+def test_nobody_has_a_proxy_behind_drop_what_is_said_here(connection):
+    with pytest.raises(BadHead):
+        asked(HttpSection(host="nas.lan", forwarded="append"), f"Host: {OWN}", f"Connection: {connection}")
+    assert asked(NAS, f"Host: {OWN}", "Connection: close, x-mine")
+
+
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: http://nas.lan/there\r\nContent-Length: 0\r\n\r\n"
 
 
