@@ -128,9 +128,7 @@ class VirtualHost:
                         kept.append(line if host == head.host else name + b": " + host.encode("latin-1"))
                 case b"origin" | b"referer" if own is not None and not self._keeps_origin:
                     kept.append(name + b": " + self._renamed(value.strip(b" \t").decode("latin-1"), own))
-                case b"connection" if _FOR_ALL.intersection(
-                    value.lower().replace(b" ", b"").replace(b"\t", b"").split(b",")
-                ):
+                case b"connection" if _FOR_ALL.intersection(map(bytes.strip, value.lower().split(b","))):
                     # A proxy behind the service's name would drop what is said here (RFC 9110, section 7.6.1).
                     raise BadHead(400, "Connection names a field that is for whoever answers")
                 case _:
