@@ -12,12 +12,12 @@ and addresses, which are nobody's name.  Source: RFC 9110, sections 7.2 and 15.5
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from hardline.errors import HardlineError
+from hardline.http.hosts import is_address
 
 SERVERS = "/servers/"
 _MAX_HOST = 512
@@ -55,7 +55,7 @@ class Names:
             if name.endswith(f".{domain}"):
                 first = name[: -len(domain) - 1]
                 return Place(target, first) if first in self._names else None
-        if name != "localhost" and not _is_address(name):
+        if name != "localhost" and not is_address(name):
             raise Elsewhere("this host is none of this gateway's")
         return self._behind_prefix(target)
 
@@ -79,11 +79,3 @@ def _name_in(host: str) -> str:
     if match is None:
         raise Elsewhere("the Host of this request is none")
     return match["name"].lower().removesuffix(".")
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True

@@ -12,12 +12,12 @@ apart by Host and Origin, and goes on to.  Source: RFC 9110, sections 7.2, 10.1.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Protocol
 
 from hardline.errors import BadKeyHash, BadLabel
 from hardline.http.head import BadHead, Form, Head
+from hardline.http.hosts import is_address
 from hardline.identity import KeyHash, Label
 
 APPEND, STRIP = "append", "strip"
@@ -71,7 +71,7 @@ class Names:
         if match is None:
             return None
         name = match["name"].lower().removesuffix(".")
-        if name == "localhost" or _is_address(name) or self._is_label(name):
+        if name == "localhost" or is_address(name) or self._is_label(name):
             return f"http://{host}"
         return None
 
@@ -194,7 +194,7 @@ class VirtualHost:
 
 def client_of(address: str, port: int) -> str:
     """Who asks, for RFC 7239, section 6: an address with its port, or `unknown`."""
-    if not _is_address(address := address.partition("%")[0]):
+    if not is_address(address := address.partition("%")[0]):
         return "unknown"
     return f'"[{address}]:{port}"' if ":" in address else f'"{address}:{port}"'
 
@@ -210,14 +210,6 @@ def _normal(scheme: str, authority: str) -> tuple[str, str, int]:
     if match is None:
         return scheme.lower(), authority, -1
     return scheme.lower(), match["name"].lower().removesuffix("."), int(match["port"] or _PORTS[scheme.lower()])
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
 
 
 def _claims(line: bytes) -> bool:
