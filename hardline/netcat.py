@@ -2,14 +2,17 @@
 
     stdin ─▶ CONNECT LABEL.localhost at the daemon's door ─▶ the service ─▶ stdout      each direction ends by itself
 
-Where stdin is a terminal, the service's end is the end: nobody should have to press Ctrl-D to a service that has gone.
+Where stdin and stdout are pipes, as they are for ssh, the kernel moves the bytes.  Where stdin is a terminal, the
+service's end is the end: nobody should have to press Ctrl-D to a service that has gone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
+import stat
 import threading
 
 from hardline.errors import HardlineError
@@ -18,6 +21,7 @@ from hardline.routes import Endpoint
 from hardline.showable import plain
 
 _MOST = 65_536  # bytes that are read in one go; and of an answer that says why not
+_AT_ONCE = 1 << 20  # bytes that the kernel moves in one go, and that a pipe is to hold
 _STDIN, _STDOUT = 0, 1
 
 
@@ -60,16 +64,31 @@ def _ask(service: socket.socket, label: Label) -> bytes:
 
 def _send(service: socket.socket) -> None:
     with contextlib.suppress(OSError):  # a cut: whoever receives is told
-        while data := os.read(_STDIN, _MOST):
-            service.sendall(data)
+        _move(_STDIN, service.fileno(), pipe=_STDIN)
     with contextlib.suppress(OSError):
         service.shutdown(socket.SHUT_WR)
 
 
 def _show(service: socket.socket, said: bytes) -> None:
-    while said or (said := service.recv(_MOST)):
-        while said:
-            said = said[os.write(_STDOUT, said) :]
+    _write(_STDOUT, said)
+    _move(service.fileno(), _STDOUT, pipe=_STDOUT)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDOUT)  # whoever reads it sees the end
     os.close(nowhere)
+
+
+def _move(source: int, sink: int, *, pipe: int) -> None:
+    """Carry bytes until there are no more; `pipe` is the one of both that may be a pipe.  Raises OSError."""
+    if hasattr(os, "splice") and stat.S_ISFIFO(os.fstat(pipe).st_mode):
+        with contextlib.suppress(OSError):  # the user may have as many large pipes as he may
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _AT_ONCE)
+        while os.splice(source, sink, _AT_ONCE):
+            pass
+        return
+    while data := os.read(source, _MOST):
+        _write(sink, data)
+
+
+def _write(sink: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(sink, data) :]
