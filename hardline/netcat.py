@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import socket
 import stat
 import threading
@@ -37,6 +38,7 @@ def connect(door: Endpoint, label: Label) -> None:
     with service:
         try:
             begun = _ask(service, label)
+            service.setblocking(False)
             sending = threading.Thread(target=_send, args=(service,), daemon=True)
             sending.start()
             _show(service, begun)
@@ -64,31 +66,64 @@ def _ask(service: socket.socket, label: Label) -> bytes:
 
 def _send(service: socket.socket) -> None:
     with contextlib.suppress(OSError):  # a cut: whoever receives is told
-        _move(_STDIN, service.fileno(), pipe=_STDIN)
+        to, by_kernel = service.fileno(), _is_pipe(_STDIN)
+        said, room = _poll(_STDIN, select.POLLIN), _poll(to, select.POLLOUT)
+        while True:
+            said.poll()
+            if by_kernel:
+                room.poll()
+                with contextlib.suppress(BlockingIOError):
+                    if not os.splice(_STDIN, to, _AT_ONCE):
+                        break
+            elif data := os.read(_STDIN, _MOST):
+                _write(to, data, room)
+            else:
+                break
     with contextlib.suppress(OSError):
         service.shutdown(socket.SHUT_WR)
 
 
 def _show(service: socket.socket, said: bytes) -> None:
-    _write(_STDOUT, said)
-    _move(service.fileno(), _STDOUT, pipe=_STDOUT)
+    origin, by_kernel = service.fileno(), _is_pipe(_STDOUT)
+    there, room = _poll(origin, select.POLLIN), _poll(_STDOUT, select.POLLOUT)
+    _write(_STDOUT, said, room)
+    while True:
+        there.poll()
+        if by_kernel:
+            room.poll()
+            with contextlib.suppress(BlockingIOError):
+                if not os.splice(origin, _STDOUT, _AT_ONCE):
+                    break
+        elif data := os.read(origin, _MOST):
+            _write(_STDOUT, data, room)
+        else:
+            break
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDOUT)  # whoever reads it sees the end
     os.close(nowhere)
 
 
-def _move(source: int, sink: int, *, pipe: int) -> None:
-    """Carry bytes until there are no more; `pipe` is the one of both that may be a pipe.  Raises OSError."""
-    if hasattr(os, "splice") and stat.S_ISFIFO(os.fstat(pipe).st_mode):
-        with contextlib.suppress(OSError):  # the user may have as many large pipes as he may
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _AT_ONCE)
-        while os.splice(source, sink, _AT_ONCE):
-            pass
-        return
-    while data := os.read(source, _MOST):
-        _write(sink, data)
+def _is_pipe(descriptor: int) -> bool:
+    """Whether the kernel can move bytes between it and a socket; it is made as large as the user may have it.
+
+    The kernel holds a pipe while it waits for the socket, and whoever is at the pipe's other end hangs in it even if he
+    does not want to wait.  So it must never have to: the socket does not block, and is waited for before.
+    """
+    if not hasattr(os, "splice") or not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        return False
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _AT_ONCE)
+    return True
 
 
-def _write(sink: int, data: bytes) -> None:
+def _poll(descriptor: int, event: int) -> select.poll:
+    ready = select.poll()
+    ready.register(descriptor, event)
+    return ready
+
+
+def _write(sink: int, data: bytes, room: select.poll) -> None:
     while data:
-        data = data[os.write(sink, data) :]
+        room.poll()
+        with contextlib.suppress(BlockingIOError):
+            data = data[os.write(sink, data) :]
