@@ -70,15 +70,15 @@ def _send(service: socket.socket) -> None:
         said, room = _poll(_STDIN, select.POLLIN), _poll(to, select.POLLOUT)
         while True:
             said.poll()
-            if by_kernel:
-                room.poll()
-                with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(BlockingIOError):
+                if by_kernel:
+                    room.poll()
                     if not os.splice(_STDIN, to, _AT_ONCE):
                         break
-            elif data := os.read(_STDIN, _MOST):
-                _write(to, data, room)
-            else:
-                break
+                elif data := os.read(_STDIN, _MOST):
+                    _write(to, data, room)
+                else:
+                    break
     with contextlib.suppress(OSError):
         service.shutdown(socket.SHUT_WR)
 
@@ -89,15 +89,15 @@ def _show(service: socket.socket, said: bytes) -> None:
     _write(_STDOUT, said, room)
     while True:
         there.poll()
-        if by_kernel:
-            room.poll()
-            with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(BlockingIOError):
+            if by_kernel:
+                room.poll()
                 if not os.splice(origin, _STDOUT, _AT_ONCE):
                     break
-        elif data := os.read(origin, _MOST):
-            _write(_STDOUT, data, room)
-        else:
-            break
+            elif data := os.read(origin, _MOST):
+                _write(_STDOUT, data, room)
+            else:
+                break
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDOUT)  # whoever reads it sees the end
     os.close(nowhere)
