@@ -157,6 +157,7 @@ def _add_forward(parser: terminal.Parser) -> None:
     _add_datadir(parser)
     parser.add_argument("label", type=_label, metavar="LABEL", help="what stands before .localhost in its URL, or all")
     parser.add_argument("port", type=_port, metavar="PORT", help="of this computer, on 127.0.0.1; 0: any free one")
+    parser.add_argument("--pages", action="store_true", help="pages of other sites in a browser may connect, too")
 
 
 def _add_pac(parser: terminal.Parser) -> None:
@@ -421,9 +422,8 @@ def _forward(options: argparse.Namespace) -> None:
     from hardline.errors import HardlineError
     from hardline.showable import plain
 
-    with contextlib.closing(
-        follow(_datadir(options), "forward", address=str(options.label), port=options.port)
-    ) as news:
+    asked = {"address": str(options.label), "port": options.port, "pages": options.pages}
+    with contextlib.closing(follow(_datadir(options), "forward", **asked)) as news:
         write(next(news)["listen"])
         sys.stdout.flush()
         _talk("leads there until Ctrl-C; every program of this computer can connect")

@@ -33,8 +33,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node
 class Forwarding:
     """The command, while it runs."""
 
-    def __init__(self, node: Node, label: str, port: int | str) -> None:
-        words = [str(SCRIPTS / "hardline"), "--datadir", str(node.data), "forward", label, str(port)]
+    def __init__(self, node: Node, label: str, port: int, *more: str) -> None:
+        words = [str(SCRIPTS / "hardline"), "--datadir", str(node.data), "forward", *more, label, str(port)]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def listens(self) -> int:
@@ -59,8 +59,8 @@ class Forwarding:
 
 
 @contextlib.contextmanager
-def forwarding(node: Node, label: str, port: int | str = 0) -> Iterator[Forwarding]:
-    one = Forwarding(node, label, port)
+def forwarding(node: Node, label: str, port: int = 0, *more: str) -> Iterator[Forwarding]:
+    one = Forwarding(node, label, port, *more)
     try:
         yield one
     finally:
@@ -111,6 +111,21 @@ def test_the_port_leads_there_until_the_command_ends_however(nodes: tuple[Node, 
         assert code == (130 if end is signal.SIGINT else -end)
         wait_until(lambda: is_closed(port), "the port is closed")
         assert visitor.status()["forwards"] == []
+
+
+def test_pages_of_other_sites_get_through_only_where_that_was_asked_for(nodes: tuple[Node, Node]) -> None:
+    host, visitor = nodes
+    page = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nSec-Fetch-Site: cross-site\r\n\r\n"
+    with forwarding(visitor, host.label("echo")) as command:
+        with connected(command.listens()) as one:
+            one.sendall(page)
+            with pytest.raises(ConnectionResetError):
+                everything(one)
+        assert "--pages lets it in" in command.says("another site")
+    with forwarding(visitor, host.label("echo"), 0, "--pages") as command, connected(command.listens()) as one:
+        one.sendall(page)
+        one.shutdown(socket.SHUT_WR)
+        assert everything(one) == b"hello\n" + page[::-1]
 
 
 def test_a_port_of_its_own_choice_and_several_at_once(nodes: tuple[Node, Node]) -> None:

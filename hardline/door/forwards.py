@@ -48,5 +48,6 @@ class Forward(LocalPort):
         except TimeoutError:
             raise HardlineError(f"no answer after {ANSWER_TIMEOUT:g} s") from None
         if guard is not None and guard.over:
-            return HardlineError("a web page of another site asked, and was refused (pages = yes lets it in)")
+            lets_in = "pages = yes" if self.name else "--pages"
+            return HardlineError(f"a web page of another site asked, and was refused ({lets_in} lets it in)")
         return None

@@ -74,7 +74,7 @@ class Actions:
         snapshot: Callable[[], Awaitable[Snapshot]],
         drain_relay: Callable[[int], None],
         make_key: Callable[[KeyHash], Awaitable[KeyHash]],
-        open_port: Callable[[Label, int], Awaitable[OpenPort]],
+        open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
         runs: Callable[[], bool],
     ) -> None:
         self._directory, self._offering = servicedir, offering
@@ -129,13 +129,13 @@ class Actions:
         self._check_running()
         return str(await self._make_key(_label(address).key_hash))
 
-    async def forward(self, address: str, port: int) -> OpenPort:
+    async def forward(self, address: str, port: int, *, pages: bool = False) -> OpenPort:
         """Lead a port of 127.0.0.1, 0 for any free one, to the service of `address` until what is returned is closed.
 
-        Raises WrongArgument, ConfigError where the port cannot be had.
+        With `pages`, those of other sites get through.  Raises WrongArgument, ConfigError where the port cannot be had.
         """
         self._check_running()
-        return await self._open_port(_label(address), port)
+        return await self._open_port(_label(address), port, pages)
 
     async def browse(self, wait: float) -> tuple[LanOffer, ...]:
         """What others on the LAN list, after waiting `wait` seconds for their answers."""

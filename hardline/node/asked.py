@@ -43,7 +43,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         port = request.get("port")
         if type(port) is not int or not 0 <= port <= _MAX_PORT:
             raise WrongArgument("the port is none", hint=f"a number from 0 to {_MAX_PORT}")
-        opened = await actions.forward(_text(request, "address"), port)
+        opened = await actions.forward(_text(request, "address"), port, pages=request.get("pages") is True)
         return Held({"listen": str(opened.listen)}, opened.failures(), opened.aclose)
 
     def once_ready(handler: Handler) -> Handler:

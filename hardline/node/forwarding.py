@@ -62,7 +62,7 @@ class Forwarding:
             self.socks = SocksProxy(socks.listen, socks.max_connections, socks.clients, known, self._carrier)
             await self.socks.start()
 
-    async def add(self, label: Label, port: int) -> Forward:
+    async def add(self, label: Label, port: int, *, pages: bool) -> Forward:
         """One more, on loopback, until it is closed; port 0 is any free one.  Its host is looked for meanwhile.
 
         Raises ConfigError where the port cannot be had.
@@ -72,7 +72,8 @@ class Forwarding:
                 f"port {port} is hardlined's own already",
                 hint="choose another; `hardline status` lists those that it has",
             )
-        forward = Forward("", label, Endpoint(_HERE, port), MOST, self._carrier, patience=self._patience)
+        parts = "", label, Endpoint(_HERE, port), MOST, self._carrier
+        forward = Forward(*parts, patience=self._patience, pages=pages)
         await forward.begin()
         self._forwards = [*self.forwards, forward]
         self._tasks.start(self._look_for(forward), "look")

@@ -369,8 +369,8 @@ class Node:
             self._closers.append(self._forwarding.aclose)
         return self._forwarding
 
-    async def _open_port(self, label: Label, port: int) -> Forward:
-        return await self._ports().add(label, port)
+    async def _open_port(self, label: Label, port: int, pages: bool) -> Forward:
+        return await self._ports().add(label, port, pages=pages)
 
     async def _open_gateway(self) -> None:
         from hardline.gateway.server import Gateway
