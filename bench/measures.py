@@ -38,7 +38,7 @@ class Sizes:
     cold_bytes: int = 50_000_000  # that a hundred ask for at once
     crowd_repeats: int = 5
     copied_bytes: int = 100_000_000  # by scp
-    copies: int = 7  # each way
+    copies: int = 11  # by each
     suite: bool = True  # whether there is time for the public cache suite
 
 
