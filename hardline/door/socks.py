@@ -10,14 +10,17 @@ Source: RFC 1928, sections 3 to 6; RFC 6761, section 6.3 (localhost).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from ipaddress import IPv4Network, IPv6Network
 from typing import NewType
 
+from hardline.addresses import Kind, kind_of, unmapped
 from hardline.errors import AccessRefused, BadKeyHash, BadLabel, HardlineError, PasswordRefused, ServiceFailed
 from hardline.identity import Label
-from hardline.routes import NoRoute
+from hardline.routes import Endpoint, NoRoute
 
+Network = IPv4Network | IPv6Network
 Name = NewType("Name", bytes)  # as it was asked for
 
 MAX_SIZE = 2 + 255 + 4 + 1 + 255 + 2  # bytes of all that a client says at most
@@ -104,6 +107,14 @@ class Opening:
             raise Refused(message, answer + Reply.ADDRESS_NOT_SUPPORTED.encode())
         self.name = Name(bytes(data[5:end]))
         del data[: end + 2]
+
+
+def may_connect(peer: Endpoint, networks: Sequence[Network]) -> bool:
+    """Whether a program at `peer` may speak here: one of this computer, or of one of the `networks`."""
+    if (address := peer.address) is None:
+        return False
+    address = unmapped(address)
+    return kind_of(address) is Kind.LOOPBACK or any(address in network for network in networks)
 
 
 def label_named(name: Name, known: Mapping[str, Label]) -> Label:

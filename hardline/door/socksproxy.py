@@ -10,52 +10,46 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network
 
-from hardline.addresses import Kind, kind_of, unmapped
 from hardline.door.carrier import ANSWER_TIMEOUT, Carrier
 from hardline.door.localport import LocalPort
-from hardline.door.socks import Opening, Refused, Reply, label_named, reply_to
+from hardline.door.socks import Network, Opening, Refused, Reply, label_named, may_connect, reply_to
 from hardline.errors import HardlineError
 from hardline.identity import Label
 from hardline.routes import Endpoint
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.parting import part
 
-HEAD_TIMEOUT = 10.0  # seconds until a request must be whole
-
 
 class SocksProxy(LocalPort):
-    """Listens at `listen`; `known` are names that lead to labels, `clients` the networks whose programs may connect."""
+    """Listens at `listen`; `known` are names that lead to labels, `clients` the networks whose programs may connect.
+
+    A request must be whole within `patience` seconds.
+    """
 
     def __init__(
         self,
         listen: Endpoint,
         most: int,
-        clients: Sequence[IPv4Network | IPv6Network],
+        clients: Sequence[Network],
         known: Mapping[str, Label],
         carrier: Carrier,
+        *,
+        patience: float,
     ) -> None:
-        super().__init__("[SOCKS] listen", listen, most, self._connect, self._may_connect)
-        self._clients_of, self._known = clients, known
-        self._carrier = carrier
-
-    def _may_connect(self, peer: Endpoint) -> bool:
-        if (address := peer.address) is None:
-            return False
-        address = unmapped(address)
-        return kind_of(address) is Kind.LOOPBACK or any(address in network for network in self._clients_of)
+        super().__init__("[SOCKS] listen", listen, most, self._connect, lambda peer: may_connect(peer, clients))
+        self._known, self._carrier, self._patience = known, carrier, patience
 
     async def _connect(self, client: TcpStream) -> HardlineError | None:
         try:
-            async with asyncio.timeout(HEAD_TIMEOUT):
+            async with asyncio.timeout(self._patience):
                 opening = await _opened(client)
             if opening is None:
                 return None
             assert opening.name is not None, "it was read whole"
             await self._carry(client, label_named(opening.name, self._known), opening.early)
         except TimeoutError:
-            raise HardlineError(f"no whole request came within {HEAD_TIMEOUT:g} s") from None
+            raise HardlineError(f"no whole request came within {self._patience:g} s") from None
         except Refused as refused:
             if not refused.answer:
                 raise

@@ -51,15 +51,16 @@ class Forwarding:
             assert one.label is not None, "the settings were read"
             if one.listen is None:
                 continue
-            parts = name, one.label, one.listen, one.max_connections, self._carrier
-            forward = Forward(*parts, patience=self._patience, pages=one.pages)
+            of_one = name, one.label, one.listen, one.max_connections, self._carrier
+            forward = Forward(*of_one, patience=self._patience, pages=one.pages)
             self._forwards.append(forward)
             await forward.start()
         if (socks := self._settings.socks).listen is not None:
             from hardline.door.socksproxy import SocksProxy
 
             known = {name.lower(): one.label for name, one in self._settings.forwards.items() if one.label is not None}
-            self.socks = SocksProxy(socks.listen, socks.max_connections, socks.clients, known, self._carrier)
+            parts = socks.listen, socks.max_connections, socks.clients, known, self._carrier
+            self.socks = SocksProxy(*parts, patience=self._patience)
             await self.socks.start()
 
     async def add(self, label: Label, port: int, *, pages: bool) -> Forward:

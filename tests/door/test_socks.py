@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.door.socks import MAX_SIZE, Opening, Refused, Reply, label_named, reply_to
+from hardline.door.socks import MAX_SIZE, Opening, Refused, Reply, label_named, may_connect, reply_to
 from hardline.errors import ConnectionLost, PasswordRefused, ServiceFailed
 from hardline.identity import KeyHash, Label
+from hardline.routes import Endpoint
 
 pytestmark = pytest.mark.pure
 
@@ -124,6 +127,25 @@ def test_a_name_that_leads_to_nothing_is_refused_without_being_repeated(name, re
     assert refused.value.answer == reply.encode()
     if len(name) > 4:
         assert name.decode("utf-8", "replace").partition(".")[0] not in refused.value.message.split()
+
+
+@pytest.mark.parametrize(
+    ("host", "may"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.168.1.7", True),
+        ("::ffff:192.168.1.7", True),
+        ("2001:db8::1", True),
+        ("192.168.2.7", False),
+        ("2001:db8::2", False),
+        ("11.22.33.44", False),
+    ],
+)
+def test_who_may_connect(host, may):
+    networks = ip_network("192.168.1.0/24"), ip_network("2001:db8::1")
+    assert may_connect(Endpoint(host, 50_000), networks) is may
 
 
 def test_why_a_service_was_not_reached_has_a_reply():
