@@ -150,7 +150,7 @@ def _add_fileserver(parser: terminal.Parser) -> None:
 
 def _add_nc(parser: terminal.Parser) -> None:
     _add_datadir(parser)
-    parser.add_argument("label", type=_label, metavar="LABEL", help="what stands before .localhost in its URL, or all")
+    parser.add_argument("label", metavar="LABEL", help="what stands before .localhost in its URL, or all")
 
 
 def _add_forward(parser: terminal.Parser) -> None:
@@ -407,14 +407,10 @@ def _serve_directory(options: argparse.Namespace) -> None:
 
 
 def _connect(options: argparse.Namespace) -> None:
-    doors = _ask(options, "status")["node"]["door"]
-    from hardline.errors import ConfigError
+    found = _ask(options, "door", address=options.label)  # which knows labels, too: ssh waits for all that is loaded
     from hardline.netcat import connect
-    from hardline.routes import Endpoint
 
-    if not doors:
-        raise ConfigError("the daemon has no door", hint="set [Node] localport")
-    connect(Endpoint.parse(doors[0]), options.label)
+    connect(found["door"], found["host"])
 
 
 def _forward(options: argparse.Namespace) -> None:

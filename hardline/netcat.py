@@ -17,8 +17,6 @@ import stat
 import threading
 
 from hardline.errors import HardlineError
-from hardline.identity import Label
-from hardline.routes import Endpoint
 from hardline.showable import plain
 
 _MOST = 65_536  # bytes that are read in one go; and of an answer that says why not
@@ -26,18 +24,20 @@ _AT_ONCE = 1 << 20  # bytes that the kernel moves in one go, and that a pipe is 
 _STDIN, _STDOUT = 0, 1
 
 
-def connect(door: Endpoint, label: Label) -> None:
-    """Carry stdin and stdout until both directions have ended.
+def connect(door: str, host: str) -> None:
+    """Carry stdin and stdout to `host`, a name below .localhost, by the `door` at ADDRESS:PORT, until both directions
+    have ended.
 
     Raises HardlineError where the service cannot be reached, or the connection is cut.
     """
+    address, _, port = door.rpartition(":")
     try:
-        service = socket.create_connection((door.host, door.port))
+        service = socket.create_connection((address.strip("[]"), int(port)))
     except OSError as failure:
         raise HardlineError(f"the door at {door} cannot be reached: {failure.strerror}") from None
     with service:
         try:
-            begun = _ask(service, label)
+            begun = _ask(service, f"{host}:80")
             service.setblocking(False)
             sending = threading.Thread(target=_send, args=(service,), daemon=True)
             sending.start()
@@ -48,9 +48,8 @@ def connect(door: Endpoint, label: Label) -> None:
             sending.join()
 
 
-def _ask(service: socket.socket, label: Label) -> bytes:
+def _ask(service: socket.socket, host: str) -> bytes:
     """Have the door connect us; what the service has said already."""
-    host = f"{label}.localhost:80"
     service.sendall(f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
     answer = bytearray()
     while b"\r\n\r\n" not in answer and len(answer) < _MOST and (data := service.recv(_MOST)):

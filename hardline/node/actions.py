@@ -129,6 +129,16 @@ class Actions:
         self._check_running()
         return str(await self._make_key(_label(address).key_hash))
 
+    async def door_to(self, address: str) -> tuple[str, str]:
+        """Where this node's door is, and the host to ask for there to reach the service of `address`.
+
+        Raises WrongArgument, ConfigError where there is no door.
+        """
+        label, doors = _label(address), (await self.snapshot()).node.door
+        if not doors:
+            raise ConfigError("the daemon has no door", hint="set [Node] localport")
+        return doors[0], f"{label}.localhost"
+
     async def forward(self, address: str, port: int, *, pages: bool = False) -> OpenPort:
         """Lead a port of 127.0.0.1, 0 for any free one, to the service of `address` until what is returned is closed.
 

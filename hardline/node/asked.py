@@ -39,6 +39,10 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     async def key(request: Mapping[str, Json]) -> Json:
         return {"key": await actions.key_for(_text(request, "address"))}
 
+    async def door(request: Mapping[str, Json]) -> Json:
+        at, host = await actions.door_to(_text(request, "address"))
+        return {"door": at, "host": host}
+
     async def forward(request: Mapping[str, Json]) -> Held:
         port = request.get("port")
         if type(port) is not int or not 0 <= port <= _MAX_PORT:
@@ -54,7 +58,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
-    named |= {"drain_relay": drain_relay, "key": key, "forward": forward}
+    named |= {"drain_relay": drain_relay, "key": key, "door": door, "forward": forward}
     return {name: once_ready(handler) for name, handler in named.items()}
 
 
