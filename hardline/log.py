@@ -18,6 +18,7 @@ PER_SECOND in the long run; the next line that is kept says how many were not:
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -30,6 +31,7 @@ from hardline.showable import is_plain
 
 _LABEL = re.compile(r"(?<![0-9A-Za-z])(?:[0-9A-Za-z]{0,23}-)?([0-9A-Fa-f]{8})[0-9A-Fa-f]{32}(?![0-9A-Za-z])")
 _URL = re.compile(r"((?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,20}://)(?:[^/?#@\s]*@)?([^/?#\s'\"]*)[^\s'\"]*")
+_SHORT = 128  # characters of a value that is known again
 _TARGETS = frozenset(("path", "target"))  # fields with the target of a request
 
 _logger = logging.getLogger("hardline")
@@ -64,7 +66,10 @@ def warning(name: str, /, **fields: object) -> None:
 def access(**fields: object) -> None:
     """Write what a client asked and got; None fields are left out.  All are written: the owner wants to count them."""
     if _accesses.isEnabledFor(logging.INFO):
-        _accesses.info("gateway.access", extra={"fields": {k: v for k, v in fields.items() if v is not None}})
+        # Made here, since logging would look for who called, for every request.
+        record = logging.LogRecord(_accesses.name, logging.INFO, "", 0, "gateway.access", None, None)
+        record.fields = {key: value for key, value in fields.items() if value is not None}
+        _accesses.handle(record)
 
 
 def set_up(level: str = "info", style: str = "text", clock: Callable[[], float] = time.monotonic) -> None:
@@ -111,8 +116,8 @@ class _Lines:
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        pairs = " ".join(f"{key}={_quoted(value)}" for key, value in _told(record).items())
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        pairs = " ".join([_pair(key, value) for key, value in _fields(record).items()])
+        clock = _clock(int(record.created))
         return f"{clock} {record.levelname:<7} {record.getMessage():<20} {pairs}".rstrip()
 
 
@@ -120,6 +125,23 @@ class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         head = {"time": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
         return json.dumps(head | _told(record))
+
+
+@functools.lru_cache(2)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
+def _pair(key: str, value: object) -> str:
+    if type(value) is str and len(value) <= _SHORT:
+        return _short_pair(key, value)
+    return f"{key}={_quoted(_without_secrets(key, value))}"
+
+
+@functools.lru_cache(512)
+def _short_pair(key: str, value: str) -> str:
+    """The same line comes again and again with another number in it."""
+    return f"{key}={_quoted(_without_secrets(key, value))}"
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
