@@ -18,12 +18,14 @@ PER_SECOND in the long run; the next line that is kept says how many were not:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
 import re
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +37,7 @@ _SHORT = 128  # characters of a value that is known again
 _TARGETS = frozenset(("path", "target"))  # fields with the target of a request
 
 _logger = logging.getLogger("hardline")
-_accesses = logging.getLogger("hardline.access")
+_access_line: Callable[[float, Mapping[str, object]], str] | None = None  # where they are written
 
 
 class Public(str):
@@ -65,25 +67,24 @@ def warning(name: str, /, **fields: object) -> None:
 
 def access(**fields: object) -> None:
     """Write what a client asked and got; None fields are left out.  All are written: the owner wants to count them."""
-    if _accesses.isEnabledFor(logging.INFO):
-        # Made here, since logging would look for who called, for every request.
-        record = logging.LogRecord(_accesses.name, logging.INFO, "", 0, "gateway.access", None, None)
-        record.fields = {key: value for key, value in fields.items() if value is not None}
-        _accesses.handle(record)
+    if _access_line is not None:
+        line = _access_line(time.time(), {key: value for key, value in fields.items() if value is not None})
+        with contextlib.suppress(OSError, ValueError):  # as logging: nobody is served less because nobody reads it
+            sys.stderr.write(f"{line}\n")
 
 
 def set_up(level: str = "info", style: str = "text", clock: Callable[[], float] = time.monotonic) -> None:
     """Send events to stderr, as text or as JSON lines.  `clock` is seconds on any monotonic clock."""
+    global _access_line
     handler = logging.StreamHandler()
     handler.addFilter(_Bound(clock))
     handler.setFormatter(_Json() if style == "json" else _Text())
     _logger.handlers[:] = [handler]
-    unbound = logging.StreamHandler()
-    unbound.setFormatter(handler.formatter)
-    _accesses.handlers[:] = [unbound]
-    _accesses.propagate = False
     _logger.propagate = False
     _logger.setLevel(level.upper())
+    # Not by logging, which does for each line more than the rest of a request costs.
+    line = functools.partial(_json if style == "json" else _text, "INFO", "gateway.access")
+    _access_line = line if _logger.isEnabledFor(logging.INFO) else None
 
 
 class _Bound:
@@ -116,15 +117,22 @@ class _Lines:
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        pairs = " ".join([_pair(key, value) for key, value in _fields(record).items()])
-        clock = _clock(int(record.created))
-        return f"{clock} {record.levelname:<7} {record.getMessage():<20} {pairs}".rstrip()
+        return _text(record.levelname, record.getMessage(), record.created, _fields(record))
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        head = {"time": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
-        return json.dumps(head | _told(record))
+        return _json(record.levelname, record.getMessage(), record.created, _fields(record))
+
+
+def _text(level: str, event: str, when: float, fields: Mapping[str, object]) -> str:
+    pairs = " ".join([_pair(key, value) for key, value in fields.items()])
+    return f"{_clock(int(when))} {level:<7} {event:<20} {pairs}".rstrip()
+
+
+def _json(level: str, event: str, when: float, fields: Mapping[str, object]) -> str:
+    told = {key: _without_secrets(key, value) for key, value in fields.items()}
+    return json.dumps({"time": round(when, 3), "level": level.lower(), "event": event} | told)
 
 
 @functools.lru_cache(2)
@@ -135,6 +143,8 @@ def _clock(second: int) -> str:
 def _pair(key: str, value: object) -> str:
     if type(value) is str and len(value) <= _SHORT:
         return _short_pair(key, value)
+    if type(value) is int:
+        return f"{key}={value}"
     return f"{key}={_quoted(_without_secrets(key, value))}"
 
 
@@ -146,11 +156,6 @@ def _short_pair(key: str, value: str) -> str:
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return getattr(record, "fields", {})
-
-
-def _told(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields, without what nobody is to read in a log."""
-    return {key: _without_secrets(key, value) for key, value in _fields(record).items()}
 
 
 def _without_secrets(key: str, value: object) -> object:

@@ -37,7 +37,7 @@ _KEEPS = b"Connection: keep-alive\r\n"
 _END = re.compile(rb"\n\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
-_LENGTH = re.compile(r"[0-9]{1,18}\Z")
+_LENGTH = re.compile(rb"[0-9]{1,18}\Z")
 _HOP_BY_HOP = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"upgrade", b"te", b"proxy-authenticate"))
 # Where services share an origin, what one says would be the others', too.
 _OF_AN_ORIGIN = frozenset(
@@ -105,16 +105,19 @@ class AnswerReader:
 
     def feed(self, data: bytes) -> Answer | None:
         """Take bytes, perhaps none; return the next head once it is whole.  Raises PeerError."""
-        searched = max(len(self._held) - 2, 0)
+        searched = max(len(self._held) - 3, 0)
         self._held += data
+        if (found := _as_it_came(self._held, searched)) is not None:
+            plain, self._held = found
+            return plain
         if not _may_be_answer(self._held):
             raise PeerError("what it says is no HTTP/1.1")
-        found = _END.search(self._held, searched)
-        if (found.end() if found else len(self._held)) > MAX_HEAD:
+        end = _END.search(self._held, searched)
+        if (end.end() if end else len(self._held)) > MAX_HEAD:
             raise PeerError(f"the head of its answer is larger than {MAX_HEAD} bytes")
-        if found is None:
+        if end is None:
             return None
-        head, self._held = self._held[: found.end()], self._held[found.end() :]
+        head, self._held = self._held[: end.end()], self._held[end.end() :]
         return _read(head)
 
 
@@ -151,33 +154,30 @@ def _may_be_answer(data: bytes) -> bool:
     return b"HTTP/1."[: len(data)] == data[:7]
 
 
-def _read(head: bytes) -> Answer:
-    return _as_it_came(head) or _read_slowly(head)
-
-
-def _as_it_came(head: bytes) -> Answer | None:
-    """One that is plain; None for any other."""
-    found = _PLAIN.fullmatch(head)
+def _as_it_came(data: bytes, searched: int) -> tuple[Answer, bytes] | None:
+    """One that is whole and plain, and what is behind it; None for any other.  Its end is looked for from there on."""
+    end = data.find(b"\r\n\r\n", searched) + 4
+    found = _PLAIN.fullmatch(data, 0, end) if 4 <= end <= MAX_HEAD else None
     if found is None:
         return None
     length, chunked, start, lines = None, False, found.start(3), found[3]
-    for watched in _WATCHED.finditer(head, start - 1):
+    for watched in _WATCHED.finditer(data, start - 1, end):
         name, value = watched[1].lower(), watched[2].rstrip(b" \t")
-        if length is None and not chunked and name == b"content-length" and _LENGTH.match(value.decode("latin-1")):
+        if length is None and not chunked and name == b"content-length" and _LENGTH.match(value):
             length = int(value)
-        elif length is None and not chunked and name == b"transfer-encoding" and value.lower() == b"chunked":
-            chunked = True
         elif name == b"connection" and value.lower() == b"keep-alive" and len(lines) == len(found[3]):
             lines = lines[: watched.start() + 1 - start] + lines[watched.end() + 1 - start :]
+        elif length is None and not chunked and name == b"transfer-encoding" and value.lower() == b"chunked":
+            chunked = True
         else:
             return None
     status = int(found[1])
     if chunked and status == 204:
         return None
-    return Answer(status, found[2] or b"", lines, length, chunked, closes=False, plain=True)
+    return Answer(status, found[2] or b"", lines, length, chunked, False, True), data[end:]
 
 
-def _read_slowly(head: bytes) -> Answer:
+def _read(head: bytes) -> Answer:
     first, *lines = _LINE_END.split(_FOLD.sub(b" ", head))[:-2]
     status = _STATUS.match(first)
     if status is None or not all(_FIELD.match(line) for line in lines):
@@ -191,7 +191,7 @@ def _read_slowly(head: bytes) -> Answer:
         or (codings and (codings[0].lower() != "chunked" or status[1] == b"0"))
     ):
         raise PeerError("the length of its answer can be understood in two ways")
-    if len(set(lengths)) > 1 or (lengths and not _LENGTH.match(lengths[0])):
+    if len(set(lengths)) > 1 or (lengths and not _LENGTH.match(lengths[0].encode("latin-1"))):
         raise PeerError("its answer has a length that is none, or two that differ")
     if len(lengths) > 1:
         fields = [field for field in fields if field[0] != b"content-length"]

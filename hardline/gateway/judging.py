@@ -5,12 +5,13 @@ where does it lead? ──▶ addresses ──▶ users ──▶ methods ──
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from hardline.errors import HardlineError, LimitReached
 from hardline.gateway.clients import is_in
 from hardline.gateway.exchange import Sent
+from hardline.gateway.heads import Known
 from hardline.gateway.listing import Listing
 from hardline.gateway.names import Elsewhere, Names, Place
 from hardline.gateway.pages import Page
@@ -46,19 +47,20 @@ class Refused(HardlineError):
 
 @dataclass(slots=True)
 class Asked:
-    """A request, and what is known of it: `section` is its service's, None for a page of the gateway's own.
-
-    `written` is of heads.Read.
-    """
+    """A request, and what is known of it: `section` is its service's, None for a page of the gateway's own."""
 
     head: Head
-    fields: list[Field]
+    known: Known
     asker: Asker
     sent: Sent
     place: Place
     began: float
     section: NamedSection | None = None
-    written: dict[Hashable, bytes] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> list[Field]:
+        """Those of its head."""
+        return self.known.fields
 
     @property
     def apart(self) -> bool:

@@ -2,6 +2,7 @@
 
     asked ──▶ kept, and may be repeated? ──▶ that stream ──▶ dead? ──┐
                 └──────────────────────────────────────────▶ a new one ──▶ exchange ──▶ kept, or closed
+                     quick.py had asked the kept one already ──▶ go_on ──┘
 
 A stream to a service is kept for this client and this name alone, as long as both want it: nothing is shared between
 clients.  What cannot be repeated never goes by a kept stream, which may be dead without anybody knowing.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from hardline.deadlines import Limit
 from hardline.errors import ConnectionLost, HardlineError, PeerError
@@ -36,77 +38,126 @@ _OF_AN_ORIGIN = frozenset((b"cookie", b"cookie2", b"authorization"))
 _OF_A_USER, _NOTHING = frozenset((b"authorization",)), frozenset[bytes]()
 
 
+@dataclass(slots=True)
+class Asking:
+    """One exchange: `first` is what the service gets first, `said` what it has said, `given` what of an answer that was
+    looked at the client has not got."""
+
+    asked: Asked
+    upgrade: bytes
+    first: bytes
+    answering: Answering
+    said: bytes = b""
+    given: bytes = b""
+
+    @property
+    def repeatable(self) -> bool:
+        """It may be asked twice, and all of it is in `first`."""
+        head = self.asked.head
+        return head.repeatable and head.content_length is None and not head.chunked
+
+
 class Services:
     """Those of `client`, whose task's time is in `limit`.  `answered` is told of each request, its status and how many
-    bytes its answer's body had."""
+    bytes its answer's body had.
+
+    `kept` is a stream and the name of its service; `closes` says whether the client's connection ends with the answer.
+    """
 
     def __init__(self, client: TcpStream, limit: Limit, answered: Callable[[Asked, int, int], None]) -> None:
         self._client, self._limit, self._answered = client, limit, answered
-        self._kept: tuple[str, Visit] | None = None
+        self.kept: tuple[str, Visit] | None = None
+        self.closes = False
         self._open: Stream | None = None  # that a client waits for
-        self._closes = False  # the client's connection ends with the answer
+
+    def asking(self, asked: Asked) -> Asking:
+        """The exchange that begins with `asked`."""
+        upgrade = b"" if asked.apart or not asked.head.upgrades else upgrade_of(asked.head, asked.fields)
+        written = functools.partial(self._written, asked, upgrade)
+        return Asking(asked, upgrade, _first(asked, upgrade), Answering(asked.head.method, written))
 
     async def serve(self, shared: Shared, asked: Asked) -> bool:
         """Pass a request on and its answer back; whether the client may ask for more.
 
         Raises Refused where nothing of an answer came, and whatever cuts one that has begun.
         """
-        head, sent, section = asked.head, asked.sent, asked.section
-        assert section is not None, "it was judged, and leads to a service"
-        assert section.label is not None, "the settings were checked"
-        upgrade = b"" if asked.apart else upgrade_of(head, asked.fields)
-        first = _first(asked, upgrade)
+        asking = self.asking(asked)
         try:
-            first += sent.begin()
+            asking.first += asked.sent.begin()
         except PeerError as failure:
             raise Refused(pages.bad_head(400, failure.message)) from None
-        repeatable = head.repeatable and sent.body.done and head.content_length is None and not head.chunked
-        visit = self._take_kept(asked.place.name) if repeatable else None
-        if self._kept is not None:
-            await self.aclose()
+        visit = self.take_kept(asked.place.name) if asking.repeatable else None
+        await self.aclose()
         if visit is not None:
             try:
-                await _send(visit, first)
-                return await self._exchanged(shared.settings, asked, visit, b"", upgrade, again=True)
+                await visit.pipe.send(asking.first)
+            except ConnectionLost:
+                await visit.pipe.aclose()
+                visit = None
+        return await self.go_on(shared, asking, visit)
+
+    async def go_on(
+        self, shared: Shared, asking: Asking, visit: Visit | None, failure: Exception | None = None
+    ) -> bool:
+        """The same for what a kept stream, `visit`, was asked already; `failure` is why it says nothing more."""
+        name, section = asking.asked.place.name, asking.asked.section
+        assert section is not None, "it was judged, and leads to a service"
+        assert section.label is not None, "the settings were checked"
+        if visit is not None:
+            try:
+                return await self._exchanged(shared, asking, visit, failure, again=True)
             except _Dead:
                 pass  # nothing of an answer came: it is asked once more
         try:
             with self._limit(_OPEN_TIMEOUT):
-                visit, said = await open_visit(shared.visitor, section.label, first, repeatable=repeatable)
-        except (HardlineError, TimeoutError) as failure:
-            raise Refused(pages.why_not(asked.place.name, failure)) from None
-        shared.listing.reached(asked.place.name)
-        return await self._exchanged(shared.settings, asked, visit, said, upgrade)
+                visit, asking.said = await open_visit(
+                    shared.visitor, section.label, asking.first, repeatable=asking.repeatable
+                )
+        except (HardlineError, TimeoutError) as why:
+            raise Refused(pages.why_not(name, why)) from None
+        shared.listing.reached(name)
+        return await self._exchanged(shared, asking, visit, None)
+
+    def take_kept(self, name: str) -> Visit | None:
+        """The stream that is kept, where it may be asked for that service; it is the caller's."""
+        if self.kept is None or self.kept[0] != name:
+            return None
+        visit = self.kept[1]
+        if isinstance(visit.pipe, Stream) and (visit.pipe.gone or visit.pipe.ended):
+            return None
+        self.kept = None
+        return visit
 
     async def aclose(self) -> None:
         """Nothing is kept any more."""
-        kept, self._kept = self._kept, None
+        kept, self.kept = self.kept, None
         if kept is not None:
             await kept[1].pipe.aclose()
 
     async def _exchanged(
-        self, limits: GatewaySection, asked: Asked, visit: Visit, said: bytes, upgrade: bytes, *, again: bool = False
+        self, shared: Shared, asking: Asking, visit: Visit, failure: Exception | None, *, again: bool = False
     ) -> bool:
         """Carry the rest of a request and its answer.  Raises _Dead with `again`, where a kept stream says nothing."""
-        sent, client = asked.sent, self._client
-        answering = Answering(asked.head.method, functools.partial(self._written, asked, upgrade))
-        keep = False
+        asked, answering, client = asking.asked, asking.answering, self._client
+        sent, keep = asked.sent, False
         try:
-            await self._carried(limits, asked, visit.pipe, answering, said)
+            if failure is not None:
+                raise failure
+            await self._carried(shared.settings, asking, visit.pipe)
             visit.record.status = "ok"
             if keep := answering.keeps and sent.body.done:
-                self._kept = asked.place.name, visit
-            return not self._closes
-        except (HardlineError, TimeoutError) as failure:
+                self.kept = asked.place.name, visit
+            return not self.closes
+        except (HardlineError, TimeoutError) as why:
             gone = client.transport.is_closing() or client.ended
-            if again and not (answering.heard or gone) and isinstance(failure, ConnectionLost):
+            if again and not (answering.heard or gone) and isinstance(why, ConnectionLost):
                 raise _Dead("nobody answers there any more") from None
             if answering.begun or gone:
-                if isinstance(failure, HardlineError):
-                    visit.was_cut(failure)
+                if isinstance(why, HardlineError):
+                    visit.was_cut(why)
                 raise
-            visit.failed(failure)
-            page = pages.bad_head(400, sent.wrong.message) if sent.wrong else pages.why_not(asked.place.name, failure)
+            visit.failed(why)
+            page = pages.bad_head(400, sent.wrong.message) if sent.wrong else pages.why_not(asked.place.name, why)
             raise Refused(page) from None
         finally:
             self._open = None
@@ -115,11 +166,11 @@ class Services:
             if answering.status:
                 self._answered(asked, answering.status, answering.count)
 
-    async def _carried(
-        self, limits: GatewaySection, asked: Asked, pipe: ByteStream, answering: Answering, said: bytes
-    ) -> None:
+    async def _carried(self, limits: GatewaySection, asking: Asking, pipe: ByteStream) -> None:
+        asked, answering = asking.asked, asking.answering
         sent, client, uploads = asked.sent, self._client, TaskSet("gateway")
-        given = answering.take(said) if said else b""
+        given = asking.given + (answering.take(asking.said) if asking.said else b"")
+        asking.said = asking.given = b""
         if isinstance(pipe, Stream):
             if sent.body.done:
                 self._open = pipe
@@ -138,12 +189,10 @@ class Services:
                 if early:
                     await pipe.send(early)
                 await carry(pipe, client, limits.idle_timeout)
-            elif answering.whole:
-                return
-            elif isinstance(pipe, Stream):
+            elif not answering.whole and isinstance(pipe, Stream):
                 self._open = None
                 await _joined(Carrying(pipe, client, sent, answering), answering, limits)
-            else:
+            elif not answering.whole:
                 await self._copied(pipe, answering, limits)
         finally:
             if len(uploads):
@@ -185,8 +234,8 @@ class Services:
         if answer.status == 101 and not (upgrade and asked.sent.body.done):
             raise PeerError("it switched without being asked to")
         ends = answer.status == 101 or answer.body(asked.head.method) is None
-        self._closes = ends or not asked.sent.body.done or wants_close(asked.head, asked.fields)
-        return _for(asked, answer, close=self._closes)
+        self.closes = ends or not asked.sent.body.done or wants_close(asked.head, asked.fields)
+        return _for(asked, answer, close=self.closes)
 
     def _heard(self, client: TcpStream) -> None:
         """While it waits for an answer, the client has said more, or has gone: then nobody answers for it any more."""
@@ -195,15 +244,6 @@ class Services:
                 self._open.abort()
             else:
                 client.when_heard(self._heard, client.heard_size)
-
-    def _take_kept(self, name: str) -> Visit | None:
-        if self._kept is None or self._kept[0] != name:
-            return None
-        visit = self._kept[1]
-        if isinstance(visit.pipe, Stream) and (visit.pipe.gone or visit.pipe.ended):
-            return None
-        self._kept = None
-        return visit
 
 
 class _Dead(HardlineError):
@@ -215,25 +255,17 @@ def _first(asked: Asked, upgrade: bytes) -> bytes:
     head, asker, place, section = asked.head, asked.asker, asked.place, asked.section
     dropped = _OF_AN_ORIGIN if asked.apart else _OF_A_USER if section is not None and section.users else _NOTHING
     made_with = place.prefix, upgrade, asker.user, asker.trusted, dropped
-    behind = asked.written.get(made_with)
+    behind = asked.known.written.get(made_with)
     if behind is None:
         behind = behind_first(head.host, asked.fields, asker, prefix=place.prefix, upgrade=upgrade, dropped=dropped)
-        asked.written.clear()
-        asked.written[made_with] = behind
+        asked.known.written.clear()
+        asked.known.written[made_with] = behind
     return f"{head.method} {place.target} HTTP/{head.version}\r\n".encode("latin-1") + behind
 
 
 def _for(asked: Asked, answer: Answer, *, close: bool) -> bytes:
     hosts = (asked.head.host.lower(),) if asked.place.prefix else ()
     return for_client(answer, close=close, prefix=asked.place.prefix, shared=asked.apart, hosts=hosts)
-
-
-async def _send(visit: Visit, first: bytes) -> None:
-    try:
-        await visit.pipe.send(first)
-    except ConnectionLost as failure:
-        await visit.pipe.aclose()
-        raise _Dead(failure.message) from None
 
 
 async def _joined(carrying: Carrying, answering: Answering, limits: GatewaySection) -> None:

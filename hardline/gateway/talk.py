@@ -7,6 +7,7 @@ head ──▶ place ──▶ may this client? ──▶ its service ──▶ 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from hardline import log
 from hardline.deadlines import Limit
@@ -14,10 +15,11 @@ from hardline.errors import HardlineError
 from hardline.gateway import pages
 from hardline.gateway.clients import client_of, is_in
 from hardline.gateway.exchange import Sent
-from hardline.gateway.heads import Heads, Read
+from hardline.gateway.heads import Heads, Known
 from hardline.gateway.judging import Asked, Refused, Shared, judge
 from hardline.gateway.names import Place
 from hardline.gateway.pages import Page
+from hardline.gateway.quick import Quick, note
 from hardline.gateway.requests import Asker, values, wants_close
 from hardline.gateway.service import Services
 from hardline.http.bodies import Body
@@ -39,6 +41,7 @@ class Talk:
         """Serve it to its end.  Never raises but when it is cancelled."""
         client, self._limit = self._client, Limit()
         self._services = Services(client, self._limit, self._log)
+        self._quick = Quick(lambda: self._shared, client, self._heads, self._services, self._limit, self._log)
         try:
             patience = self._limits.head_timeout
             while await self._one(patience):
@@ -57,6 +60,14 @@ class Talk:
 
     async def _one(self, patience: float) -> bool:
         """Serve one request; whether another may follow."""
+        if self._services.kept is not None and not self._held:
+            try:
+                odd = await self._quick.until_odd()
+            except TimeoutError:
+                return False
+            if odd is not None:
+                going_on = self._services.go_on(self._shared, odd.asking, odd.visit, odd.failure)
+                return await self._passed(odd.asking.asked, going_on)
         try:
             read = await self._head(patience)
         except BadHead as bad:
@@ -64,18 +75,26 @@ class Talk:
             return False
         if read is None:
             return False
-        asked = self._asked(read)
+        asked = self._asked(*read)
         try:
             await judge(self._shared, asked)
-            if asked.section is None:
-                return await self._answer(asked, await self._list(asked), 200)
-            again = await self._services.serve(self._shared, asked)
+        except Refused as refused:
+            return await self._answer(asked, refused.page, refused.page.status)
+        if asked.section is None:
+            return await self._answer(asked, await self._list(asked), 200)
+        note(self._shared, asked)
+        return await self._passed(asked, self._services.serve(self._shared, asked))
+
+    async def _passed(self, asked: Asked, passing: Awaitable[bool]) -> bool:
+        """What its service answers, or why it did not."""
+        try:
+            again = await passing
         except Refused as refused:
             return await self._answer(asked, refused.page, refused.page.status)
         self._held = asked.sent.leftover
         return again
 
-    async def _head(self, patience: float) -> Read | None:
+    async def _head(self, patience: float) -> tuple[Head, Known] | None:
         """The next head; None where the client has ended, or says nothing for `patience` seconds.
 
         What came behind it is held.
@@ -100,14 +119,14 @@ class Talk:
                 raise BadHead(408, "the head of the request did not come in time") from None
             return None
 
-    def _asked(self, read: Read) -> Asked:
-        head, fields, peer, behind = read.head, read.fields, self._peer, self._held
+    def _asked(self, head: Head, known: Known) -> Asked:
+        peer, behind = self._peer, self._held
         trusted = is_in(peer.host, self._limits.trusted)
-        forwarded_for = values(fields, b"x-forwarded-for") if trusted else ()
+        forwarded_for = values(known.fields, b"x-forwarded-for") if trusted else ()
         client = client_of(peer.host, forwarded_for, self._limits.trusted) if forwarded_for else peer.host
         sent = Sent(Body(head.content_length or 0, chunked=head.chunked), behind)
         began = asyncio.get_running_loop().time()
-        return Asked(head, fields, Asker(peer, client, trusted), sent, Place(head.target), began, written=read.written)
+        return Asked(head, known, Asker(peer, client, trusted), sent, Place(head.target), began)
 
     # What this gateway answers itself.
 
