@@ -68,7 +68,7 @@ def warning(name: str, /, **fields: object) -> None:
 def access(**fields: object) -> None:
     """Write what a client asked and got; None fields are left out.  All are written: the owner wants to count them."""
     if _access_line is not None:
-        line = _access_line(time.time(), {key: value for key, value in fields.items() if value is not None})
+        line = _access_line(time.time(), fields)
         with contextlib.suppress(OSError, ValueError):  # as logging: nobody is served less because nobody reads it
             sys.stderr.write(f"{line}\n")
 
@@ -126,12 +126,12 @@ class _Json(logging.Formatter):
 
 
 def _text(level: str, event: str, when: float, fields: Mapping[str, object]) -> str:
-    pairs = " ".join([_pair(key, value) for key, value in fields.items()])
+    pairs = " ".join([_pair(key, value) for key, value in fields.items() if value is not None])
     return f"{_clock(int(when))} {level:<7} {event:<20} {pairs}".rstrip()
 
 
 def _json(level: str, event: str, when: float, fields: Mapping[str, object]) -> str:
-    told = {key: _without_secrets(key, value) for key, value in fields.items()}
+    told = {key: _without_secrets(key, value) for key, value in fields.items() if value is not None}
     return json.dumps({"time": round(when, 3), "level": level.lower(), "event": event} | told)
 
 
@@ -145,6 +145,8 @@ def _pair(key: str, value: object) -> str:
         return _short_pair(key, value)
     if type(value) is int:
         return f"{key}={value}"
+    if type(value) is float:
+        return f"{key}={value:.3f}"
     return f"{key}={_quoted(_without_secrets(key, value))}"
 
 
@@ -168,7 +170,7 @@ def _without_secrets(key: str, value: object) -> object:
 
 
 def _quoted(value: object) -> str:
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    text = str(value)
     # A peer's words must not be able to forge a field or a line of the log.
     if not is_plain(text):
         return json.dumps(text)

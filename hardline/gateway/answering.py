@@ -10,20 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hardline.gateway.answers import Answer, AnswerReader
+from hardline.gateway.answers import Answer, AnswerReader, Last
 from hardline.http.bodies import Body
 
 _ALL = 1 << 40  # bytes: nobody has to look at any
 
 
 class Answering:
-    """The answer to a request of `method`.  `status` is 0 until its head is there; `count` are bytes of its body."""
+    """The answer to a request of `method`.  `status` is 0 until its head is there; `count` are bytes of its body.
+
+    `written` makes what the client gets of a head, and is told whether what follows ends with its stream; `last` is of
+    answers.AnswerReader.
+    """
 
     __slots__ = ("_body", "_method", "_reader", "_written", "begun", "count", "keeps", "status", "whole")
 
-    def __init__(self, method: str, written: Callable[[Answer], bytes]) -> None:
+    def __init__(self, method: str, written: Callable[[Answer, bool], bytes], last: Last | None = None) -> None:
         self._method, self._written = method, written
-        self._reader = AnswerReader()
+        self._reader = AnswerReader(last)
         self._body: Body | None = None
         self.status = self.count = 0
         self.begun = False  # there is something for the client
@@ -46,9 +50,11 @@ class Answering:
             return data[: self.skip(data)]
         heads = b""
         while (answer := self._reader.feed(data)) is not None:
-            heads += self._written(answer)
+            final = not answer.interim
+            self._body = answer.body(self._method) if final and answer.status != 101 else None
+            heads += self._written(answer, final and self._body is None)
             self.begun = self.begun or bool(heads)
-            if not answer.interim:
+            if final:
                 return heads + self._behind(answer)
             data = b""
         return heads
@@ -83,6 +89,5 @@ class Answering:
         rest, self.status = self._reader.leftover, answer.status
         if answer.status == 101:
             return rest
-        self._body = answer.body(self._method)
         self.keeps = self._body is not None and not answer.closes
         return rest[: self.skip(rest)]

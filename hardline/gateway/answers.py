@@ -33,6 +33,7 @@ _WATCHED = re.compile(  # in front of a field is a line's end
     rb"\n((?i:content-length|transfer-encoding|connection|keep-alive|set-cookie|upgrade|te|proxy-connection"
     rb"|proxy-authenticate)):[ \t]*+([^\r]*+)\r"
 )
+_WORTH_KNOWING = 1024  # bytes of a head that is kept to be known again
 _KEEPS = b"Connection: keep-alive\r\n"
 _END = re.compile(rb"\n\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
@@ -87,11 +88,23 @@ class Answer:
         return Body(self.length) if self.length is not None else None
 
 
+class Last:
+    """The plain head that a service said last to a client: most are the same again, within a second."""
+
+    __slots__ = ("answer", "head")
+
+    def __init__(self) -> None:
+        self.head = b""
+        self.answer: Answer | None = None
+
+
 class AnswerReader:
     """Feed it what the service says until there is an Answer; `leftover` came behind its head."""
 
-    def __init__(self) -> None:
-        self._held = b""
+    __slots__ = ("_held", "_last")
+
+    def __init__(self, last: Last | None = None) -> None:
+        self._held, self._last = b"", last
 
     @property
     def begun(self) -> bool:
@@ -105,19 +118,26 @@ class AnswerReader:
 
     def feed(self, data: bytes) -> Answer | None:
         """Take bytes, perhaps none; return the next head once it is whole.  Raises PeerError."""
+        last = self._last
+        if last is not None and last.answer is not None and not self._held and data.startswith(last.head):
+            self._held = data[len(last.head) :]
+            return last.answer
         searched = max(len(self._held) - 3, 0)
         self._held += data
-        if (found := _as_it_came(self._held, searched)) is not None:
-            plain, self._held = found
-            return plain
+        if (plain := _as_it_came(self._held, searched)) is not None:
+            answer, end = plain
+            if last is not None and end <= _WORTH_KNOWING:
+                last.head, last.answer = self._held[:end], answer
+            self._held = self._held[end:]
+            return answer
         if not _may_be_answer(self._held):
             raise PeerError("what it says is no HTTP/1.1")
-        end = _END.search(self._held, searched)
-        if (end.end() if end else len(self._held)) > MAX_HEAD:
+        found = _END.search(self._held, searched)
+        if (found.end() if found else len(self._held)) > MAX_HEAD:
             raise PeerError(f"the head of its answer is larger than {MAX_HEAD} bytes")
-        if end is None:
+        if found is None:
             return None
-        head, self._held = self._held[: end.end()], self._held[end.end() :]
+        head, self._held = self._held[: found.end()], self._held[found.end() :]
         return _read(head)
 
 
@@ -154,8 +174,8 @@ def _may_be_answer(data: bytes) -> bool:
     return b"HTTP/1."[: len(data)] == data[:7]
 
 
-def _as_it_came(data: bytes, searched: int) -> tuple[Answer, bytes] | None:
-    """One that is whole and plain, and what is behind it; None for any other.  Its end is looked for from there on."""
+def _as_it_came(data: bytes, searched: int) -> tuple[Answer, int] | None:
+    """One that is whole and plain, and its end, which is looked for from there on; None for any other."""
     end = data.find(b"\r\n\r\n", searched) + 4
     found = _PLAIN.fullmatch(data, 0, end) if 4 <= end <= MAX_HEAD else None
     if found is None:
@@ -174,7 +194,7 @@ def _as_it_came(data: bytes, searched: int) -> tuple[Answer, bytes] | None:
     status = int(found[1])
     if chunked and status == 204:
         return None
-    return Answer(status, found[2] or b"", lines, length, chunked, False, True), data[end:]
+    return Answer(status, found[2] or b"", lines, length, chunked, False, True), end
 
 
 def _read(head: bytes) -> Answer:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 
-from hardline.gateway.requests import Field, fields_of
+from hardline.gateway.requests import Field, fields_of, wants_close
 from hardline.http.head import Form, Head, read_head
 
 _MOST = 2  # that are known of a connection: thousands of clients may each have some
@@ -25,13 +25,14 @@ _FIRST = re.compile(rb"(?!CONNECT )([!#$%&'*+\-.^_`|~0-9A-Za-z]++) (/[\x21-\x7e\
 class Known:
     """What follows the first line: its `fields`, and what its readers keep of it.
 
-    `written` is what was made of the fields, by what it was made with; `judged` whatever is true of all its requests.
+    `closes`: the client's connection ends with the answer.  `written` is what was made of the fields, by what it was
+    made with; `judged` whatever is true of all its requests.
     """
 
-    __slots__ = ("fields", "head", "judged", "written")
+    __slots__ = ("closes", "fields", "head", "judged", "written")
 
     def __init__(self, head: Head, fields: list[Field]) -> None:
-        self.head, self.fields = head, fields
+        self.head, self.fields, self.closes = head, fields, wants_close(head, fields)
         self.written: dict[Hashable, bytes] = {}
         self.judged: object = None
 

@@ -19,7 +19,7 @@ from hardline.gateway.exchange import Sent
 from hardline.gateway.heads import Heads, Known
 from hardline.gateway.judging import Asked, Shared
 from hardline.gateway.names import Place
-from hardline.gateway.requests import Asker, wants_close
+from hardline.gateway.requests import Asker
 from hardline.gateway.service import Asking, Services
 from hardline.http.bodies import Body
 from hardline.http.head import Head
@@ -56,7 +56,7 @@ def note(shared: Shared, asked: Asked) -> None:
         section is not None
         and not (place.prefix or section.users or head.upgrades or head.chunked)
         and head.content_length is None
-        and not wants_close(head, asked.fields)
+        and not asked.known.closes
     ):
         asked.known.judged = Judged(shared, asked.asker, place.name, section)
 

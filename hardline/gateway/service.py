@@ -19,10 +19,10 @@ from hardline.deadlines import Limit
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.gateway import pages
 from hardline.gateway.answering import Answering
-from hardline.gateway.answers import Answer, for_client
+from hardline.gateway.answers import Answer, Last, for_client
 from hardline.gateway.exchange import TOO_EARLY, Carrying
 from hardline.gateway.judging import Asked, Refused, Shared
-from hardline.gateway.requests import behind_first, upgrade_of, wants_close
+from hardline.gateway.requests import behind_first, upgrade_of
 from hardline.session.stream import Stream
 from hardline.settings.gateway import GatewaySection
 from hardline.streams import ByteStream
@@ -68,13 +68,14 @@ class Services:
         self._client, self._limit, self._answered = client, limit, answered
         self.kept: tuple[str, Visit] | None = None
         self.closes = False
+        self._last = Last()
         self._open: Stream | None = None  # that a client waits for
 
     def asking(self, asked: Asked) -> Asking:
         """The exchange that begins with `asked`."""
         upgrade = b"" if asked.apart or not asked.head.upgrades else upgrade_of(asked.head, asked.fields)
         written = functools.partial(self._written, asked, upgrade)
-        return Asking(asked, upgrade, _first(asked, upgrade), Answering(asked.head.method, written))
+        return Asking(asked, upgrade, _first(asked, upgrade), Answering(asked.head.method, written, self._last))
 
     async def serve(self, shared: Shared, asked: Asked) -> bool:
         """Pass a request on and its answer back; whether the client may ask for more.
@@ -227,14 +228,13 @@ class Services:
         with self._limit(limits.idle_timeout):
             await self._client.send(data)
 
-    def _written(self, asked: Asked, upgrade: bytes, answer: Answer) -> bytes:
+    def _written(self, asked: Asked, upgrade: bytes, answer: Answer, ends: bool) -> bytes:
         """The head as the client gets it."""
         if answer.interim:
             return _for(asked, answer, close=False) if asked.head.version == "1.1" else b""
         if answer.status == 101 and not (upgrade and asked.sent.body.done):
             raise PeerError("it switched without being asked to")
-        ends = answer.status == 101 or answer.body(asked.head.method) is None
-        self.closes = ends or not asked.sent.body.done or wants_close(asked.head, asked.fields)
+        self.closes = ends or not asked.sent.body.done or asked.known.closes
         return _for(asked, answer, close=self.closes)
 
     def _heard(self, client: TcpStream) -> None:

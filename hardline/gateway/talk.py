@@ -20,7 +20,7 @@ from hardline.gateway.judging import Asked, Refused, Shared, judge
 from hardline.gateway.names import Place
 from hardline.gateway.pages import Page
 from hardline.gateway.quick import Quick, note
-from hardline.gateway.requests import Asker, values, wants_close
+from hardline.gateway.requests import Asker, values
 from hardline.gateway.service import Services
 from hardline.http.bodies import Body
 from hardline.http.head import BadHead, Head, head_end
@@ -149,7 +149,7 @@ class Talk:
         return pages.rendered(page, html=html, head_only=head is not None and head.method == "HEAD", close=close)
 
     def _closes(self, asked: Asked) -> bool:
-        return not asked.sent.body.done or wants_close(asked.head, asked.fields)
+        return not asked.sent.body.done or asked.known.closes
 
     def _log(self, asked: Asked, status: int, count: int) -> None:
         if self._limits.access_log:

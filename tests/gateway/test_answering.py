@@ -18,7 +18,7 @@ CHUNKS = b"3\r\nabc\r\n0\r\n\r\n"
 
 
 def answering(method: str = "GET") -> Answering:
-    return Answering(method, lambda answer: for_client(answer, close=False))
+    return Answering(method, lambda answer, ends: for_client(answer, close=ends))
 
 
 def behind(said: bytes) -> bytes:
@@ -74,7 +74,7 @@ def test_heads_before_the_last_one_pass_and_are_no_answer():
 
 
 def test_a_client_that_is_told_nothing_of_them_has_got_nothing():
-    def written(answer: Answer) -> bytes:
+    def written(answer: Answer, ends: bool) -> bytes:
         return b"" if answer.interim else for_client(answer, close=True)
 
     one = Answering("GET", written)

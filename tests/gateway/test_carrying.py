@@ -55,7 +55,7 @@ class Ends:
     tasks: TaskSet
 
     def carrying(self, sent: Body, *, head: bytes = b"") -> tuple[Carrying, Sent, Answering]:
-        answering = Answering("GET", lambda answer: for_client(answer, close=False))
+        answering = Answering("GET", lambda answer, ends: for_client(answer, close=ends))
         if head:
             answering.take(head)
         body = Sent(sent, b"")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.errors import PeerError
-from hardline.gateway.answers import Answer, AnswerReader, for_client
+from hardline.gateway.answers import Answer, AnswerReader, Last, for_client
 from hardline.gateway.heads import Heads, Known
 from hardline.gateway.requests import fields_of
 from hardline.http.head import BadHead
@@ -90,3 +90,17 @@ def test_most_answers_are_plain():
     )
     assert answer is not None
     assert answer.plain
+
+
+def test_an_answer_that_comes_again_is_read_as_if_it_was_the_first():
+    last = Last()
+    for length in (5, 5, 7, 5):
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
+        for said in (head + b"12345", head[:-2]):
+            reader = AnswerReader(last)
+            answer = reader.feed(said)
+            assert (answer and answer.length) == (length if said.endswith(b"5") else None)
+            assert reader.leftover == (b"12345" if answer else said)
+    reader = AnswerReader(last)
+    assert reader.feed(b"HTTP/1.1 103 Early Hints\r\n\r\n").status == 103
+    assert reader.feed(head).length == 5
