@@ -96,7 +96,8 @@ def run(
     for name in ("hardline", "door"):
         try:
             note(name, "flat", 0, _flat(town, ways[name], sizes))
-            note(name, "sockets", 0, _sockets(town, ways[name].doors["live"]))
+            if name == "hardline":  # the others would find room in what these have left
+                note(name, "sockets", 0, _sockets(town, ways[name].doors["live"]))
         except (Broken, OSError) as failure:
             errors.append(f"{name}: memory: {failure}")
     return ROWS, figures, errors

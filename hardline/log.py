@@ -126,7 +126,13 @@ class _Json(logging.Formatter):
 
 
 def _text(level: str, event: str, when: float, fields: Mapping[str, object]) -> str:
-    pairs = " ".join([_pair(key, value) for key, value in fields.items() if value is not None])
+    pairs = " ".join(
+        [
+            _short_pair(key, value) if type(value) is str and len(value) <= _SHORT else _pair(key, value)
+            for key, value in fields.items()
+            if value is not None
+        ]
+    )
     return f"{_clock(int(when))} {level:<7} {event:<20} {pairs}".rstrip()
 
 
@@ -141,8 +147,6 @@ def _clock(second: int) -> str:
 
 
 def _pair(key: str, value: object) -> str:
-    if type(value) is str and len(value) <= _SHORT:
-        return _short_pair(key, value)
     if type(value) is int:
         return f"{key}={value}"
     if type(value) is float:

@@ -29,6 +29,8 @@ from hardline.transport.outlet import push
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.visit import Visit
 
+_NO_BODY = Body(0)  # nothing is ever taken from it
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -158,7 +160,7 @@ class Quick:
         return True
 
     def _asked(self, head: Head, known: Known, judged: Judged) -> Asked:
-        place, sent = Place(head.target, judged.name), Sent(Body(0), b"")
+        place, sent = Place(head.target, judged.name), Sent(_NO_BODY, b"")
         return Asked(head, known, judged.asker, sent, place, self._loop.time(), judged.section)
 
     # What the stream tells.
