@@ -79,7 +79,8 @@ class Quick:
         self._current = current
         self._client, self._heads, self._services = client, heads, services
         self._limit, self._answered = limit, answered
-        self._fd = client.transport.get_extra_info("socket").fileno()
+        raw = client.transport.get_extra_info("socket")
+        self._fd = raw.fileno() if raw is not None else -1
         self._loop = asyncio.get_running_loop()
         self._woken: asyncio.Future[None] | None = None
         self._asking: Asking | None = None

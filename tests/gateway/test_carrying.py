@@ -19,6 +19,7 @@ from hardline.gateway.exchange import Carrying, Sent
 from hardline.http.bodies import Body
 from hardline.session.stream import Stream
 from hardline.tasks import TaskSet
+from hardline.transport.native import ENGINE
 from hardline.transport.tcp import TcpStream
 from tests.support.check_byte_stream import read_exactly
 from tests.support.pairs import session_pair, tcp_pair
@@ -44,6 +45,16 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None
     return runner
 
 
+class Counting(Carrying):
+    """Counts what went past it."""
+
+    went_by = 0
+
+    def carried(self, announced: int, written: int) -> None:
+        self.went_by += written
+        super().carried(announced, written)
+
+
 @dataclass
 class Ends:
     """`client` asks, `ours` is the gateway's end of its connection; `stream` is ours, `service` the other end of it."""
@@ -59,7 +70,7 @@ class Ends:
         if head:
             answering.take(head)
         body = Sent(sent, b"")
-        return Carrying(self.stream, self.ours, body, answering), body, answering
+        return Counting(self.stream, self.ours, body, answering), body, answering
 
     async def both_are_free(self) -> None:
         """Each still carries what its owner says, both ways."""
@@ -110,6 +121,9 @@ def test_a_download_comes_whole_and_both_are_free_again(run, kind):
             assert same(got, body)
             await carrying.done
             assert (answering.keeps, answering.count) == (True, len(body))
+            if ENGINE == "native":
+                assert isinstance(carrying, Counting)
+                assert carrying.went_by > (BIG // 2 if kind == "counted" else 0)
             await four.both_are_free()
 
     run(story)
