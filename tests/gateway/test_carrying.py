@@ -214,9 +214,9 @@ def test_a_client_that_asks_without_end_is_read_no_more(run):
 def test_a_slow_reader_holds_the_service_back_and_then_gets_the_rest(run):
     async def story() -> None:
         async with ends() as four:
-            size = 40 * BIG
+            size = 15 * BIG
             carrying, _, answering = four.carrying(Body(0), head=told(size))
-            sending = four.tasks.start(in_pieces(four.service, DATA * 40), "beside")
+            sending = four.tasks.start(in_pieces(four.service, DATA * 15), "beside")
             before = -1
             while before != answering.count:
                 before = answering.count
@@ -224,9 +224,9 @@ def test_a_slow_reader_holds_the_service_back_and_then_gets_the_rest(run):
             assert 0 < before < size
             assert not sending.done()
             got = hashlib.sha256()
-            for _ in range(40):
+            for _ in range(15):
                 got.update(await read_exactly(four.client, BIG))
-            assert got.digest() == hashlib.sha256(DATA * 40).digest()
+            assert got.digest() == hashlib.sha256(DATA * 15).digest()
             await carrying.done
             await four.both_are_free()
 
@@ -247,6 +247,8 @@ def test_an_answer_that_is_whole_while_its_client_is_behind_leaves_the_rest_to_t
             more = four.tasks.start(four.ours.send(b"behind it"), "beside")
             await asyncio.sleep(0.1)
             assert not more.done(), "who sends more waits until there is room"
+            raw = four.client.transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             assert same(await read_exactly(four.client, size + 9), DATA[:size] + b"behind it")
             await more
             await four.both_are_free()
