@@ -182,10 +182,12 @@ def _add_key(parser: terminal.Parser) -> None:
 
 
 def _add_gateway(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
     does = parser.add_subparsers(dest="do", metavar="user|key", required=True, parser_class=terminal.Parser)
     user = does.add_parser("user", help="print the line of a user for [Gateway:NAME] users")
     user.add_argument("name", metavar="NAME", help="of the user; the password is asked for, or read from stdin")
     key = does.add_parser("key", help="keys for programs that collect (scrapers)")
+    _add_datadir(key)
     acts = key.add_subparsers(dest="act", metavar="add|list|remove", required=True, parser_class=terminal.Parser)
     add = acts.add_parser("add", help="make a key, and print it")
     _add_datadir(add)

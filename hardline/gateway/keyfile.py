@@ -111,8 +111,16 @@ def _write(path: Path, text: str) -> None:
             replace_whole(path, text.encode())
         else:
             write_new(path, text.encode(), 0o600)
+            _give_to_owner(path)
     except OSError as failure:
         raise ConfigError(why(failure), file=str(path), hint=hint_for(failure)) from None
+
+
+def _give_to_owner(path: Path) -> None:
+    """What root makes for a daemon of another user is that user's, who could not read it else."""
+    directory = path.parent.stat()
+    if not os.geteuid() and directory.st_uid:
+        os.chown(path, directory.st_uid, directory.st_gid)
 
 
 @contextlib.contextmanager
@@ -126,6 +134,7 @@ def _changing(datadir: Path) -> Iterator[Path]:
     except OSError as failure:
         raise ConfigError(why(failure), file=str(datadir), hint=hint_for(failure)) from None
     try:
+        _give_to_owner(datadir / _LOCK_NAME)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield datadir / FILE_NAME
     finally:
