@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hardline.cache.own import OwnFiles
+    from hardline.identity import Label
 
 _ANOTHER_VERSION = "the hardlined that runs is of another version"
 _RESTART = "restart it"
@@ -57,8 +58,12 @@ def _run(arguments: Sequence[str] | None) -> int:
             _remove(options)
         case "key":
             _show_key(options)
+        case "gateway":
+            _hash_password(options)
         case "fileserver":
             _serve_directory(options)
+        case "nc":
+            _connect(options)
         case "pac":
             _write_proxy_file(options)
     return 0
@@ -141,6 +146,11 @@ def _add_fileserver(parser: terminal.Parser) -> None:
     parser.add_argument("--yes", action="store_true", help="a home directory, too")
 
 
+def _add_nc(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("label", type=_label, metavar="LABEL", help="what stands before .localhost in its URL, or all")
+
+
 def _add_pac(parser: terminal.Parser) -> None:
     parser.add_argument("file", nargs="?", type=_as_typed, metavar="FILE", help="write it there, and print its address")
     parser.add_argument(
@@ -162,6 +172,13 @@ def _add_key(parser: terminal.Parser) -> None:
     parser.add_argument("address", nargs="?", metavar="ADDRESS", help="of a service; none: the node's own key")
 
 
+def _add_gateway(parser: terminal.Parser) -> None:
+    parser.add_argument(
+        "do", choices=["user"], metavar="user", help="print the line of a user for [Gateway:NAME] users"
+    )
+    parser.add_argument("name", metavar="NAME", help="of the user; the password is asked for, or read from stdin")
+
+
 def _as_typed(path: str) -> str:
     terminal.whole_path(path)
     return path
@@ -179,7 +196,9 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "status": ("services, sessions and the paths they use", _add_json),
     "relay": ("the relay that this node is, and those by which it is reached", _add_relay),
     "key": ("print the key by which a host knows this visitor, or a relay this node", _add_key),
+    "gateway": ("hash the password of a user of the gateway", _add_gateway),
     "fileserver": ("serve a directory on this machine, without any tunnel", _add_fileserver),
+    "nc": ("connect stdin and stdout with a service: ssh -o ProxyCommand='hardline nc LABEL'", _add_nc),
     "pac": ("print the proxy file for programs that do not know *.localhost", _add_pac),
     "version": ("print the version", lambda parser: None),
     "help": ("explain a command", _add_help),
@@ -194,6 +213,16 @@ def _port(text: str, least: int = 0) -> int:
 
 def _local_port(text: str) -> int:
     return _port(text, least=1)
+
+
+def _label(text: str) -> Label:
+    from hardline.errors import HardlineError
+    from hardline.identity import label_of
+
+    try:
+        return label_of(text)
+    except HardlineError as failure:
+        raise argparse.ArgumentTypeError(failure.message) from None
 
 
 def _host_name(text: str) -> str:
@@ -273,6 +302,25 @@ def _show_key(options: argparse.Namespace) -> None:
     _talk("whoever shares the service pastes it into NAME.ini.clients there, with clients = invited in NAME.ini")
 
 
+def _hash_password(options: argparse.Namespace) -> None:
+    import getpass
+
+    from hardline.errors import WrongArgument
+    from hardline.gateway.users import LONGEST, hashed
+    from hardline.settings.gateway import is_user_name
+
+    if not is_user_name(options.name):
+        raise WrongArgument("a user's name has 1 to 64 letters, digits and . _ @ + -")
+    asked = sys.stdin.isatty()
+    password = getpass.getpass("password: ") if asked else sys.stdin.readline().removesuffix("\n")
+    if not 1 <= len(password.encode()) <= LONGEST:
+        raise WrongArgument(f"a password has 1 to {LONGEST} bytes")
+    if asked and getpass.getpass("again: ") != password:
+        raise WrongArgument("the two passwords differ")
+    write(f"{options.name}:{hashed(password)}")
+    _talk("goes into hardline.ini of the gateway: [Gateway:NAME] users = …, several with commas between them")
+
+
 def _use_relay(options: argparse.Namespace) -> None:
     from pathlib import Path
 
@@ -346,6 +394,17 @@ def _serve_directory(options: argparse.Namespace) -> None:
             ready=lambda url: _tell_url(options.directory, url),
         )
     )
+
+
+def _connect(options: argparse.Namespace) -> None:
+    doors = _ask(options, "status")["node"]["door"]
+    from hardline.errors import ConfigError
+    from hardline.netcat import connect
+    from hardline.routes import Endpoint
+
+    if not doors:
+        raise ConfigError("the daemon has no door", hint="set [Node] localport")
+    connect(Endpoint.parse(doors[0]), options.label)
 
 
 def _write_proxy_file(options: argparse.Namespace) -> None:

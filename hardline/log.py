@@ -33,6 +33,7 @@ _URL = re.compile(r"((?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,20}://)(?:[^/?#
 _TARGETS = frozenset(("path", "target"))  # fields with the target of a request
 
 _logger = logging.getLogger("hardline")
+_accesses = logging.getLogger("hardline.access")
 
 
 class Public(str):
@@ -60,12 +61,22 @@ def warning(name: str, /, **fields: object) -> None:
     event(name, level=logging.WARNING, **fields)
 
 
+def access(**fields: object) -> None:
+    """Write what a client asked and got; None fields are left out.  All are written: the owner wants to count them."""
+    if _accesses.isEnabledFor(logging.INFO):
+        _accesses.info("gateway.access", extra={"fields": {k: v for k, v in fields.items() if v is not None}})
+
+
 def set_up(level: str = "info", style: str = "text", clock: Callable[[], float] = time.monotonic) -> None:
     """Send events to stderr, as text or as JSON lines.  `clock` is seconds on any monotonic clock."""
     handler = logging.StreamHandler()
     handler.addFilter(_Bound(clock))
     handler.setFormatter(_Json() if style == "json" else _Text())
     _logger.handlers[:] = [handler]
+    unbound = logging.StreamHandler()
+    unbound.setFormatter(handler.formatter)
+    _accesses.handlers[:] = [unbound]
+    _accesses.propagate = False
     _logger.propagate = False
     _logger.setLevel(level.upper())
 

@@ -32,6 +32,11 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"  note      {plain(note)}"
     for service in status["services"]:
         yield from _service(service)
+    if status.get("forwards"):
+        yield "\nforwards"
+    for forward in status.get("forwards", ()):
+        problem = f"  {plain(forward['problem'])}" if forward["problem"] else ""
+        yield f"  {plain(forward['name'])}  {forward['listen']} → {forward['label']}  {forward['open']} open{problem}"
     if status["sessions"]:
         yield "\nsessions"
     for session in status["sessions"]:

@@ -23,8 +23,8 @@ LAN = InterfaceAddress("eth0", 2, "192.168.1.7", 24)
 PUBLIC_4 = InterfaceAddress("eth0", 2, "11.22.33.7", 24)
 PUBLIC_6 = InterfaceAddress("eth0", 2, "2a01:db::7", 64)
 BY_6, BY_4 = Endpoint("2a01:db::7", 7008), Endpoint("11.22.33.7", 7008)
-WIKI = SimpleNamespace(identity="wiki", settings=SimpleNamespace(legacy=True, access=SimpleNamespace(use_dht=True)))
-HIDDEN = SimpleNamespace(identity="diary", settings=SimpleNamespace(legacy=True, access=SimpleNamespace(use_dht=False)))
+WIKI = SimpleNamespace(identity="wiki", legacy=True, settings=SimpleNamespace(access=SimpleNamespace(use_dht=True)))
+HIDDEN = SimpleNamespace(identity="diary", legacy=True, settings=SimpleNamespace(access=SimpleNamespace(use_dht=False)))
 FORWARD = (
     "forward TCP port 7008 on the router to this computer, "
     "then write [Node] public = YOUR-PUBLIC-ADDRESS:7008 into hardline.ini"

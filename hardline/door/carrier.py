@@ -113,19 +113,29 @@ class Carrier:
     async def _connect(
         self, browser: TcpStream, head: Head, label: Label, early: bytes, limit: asyncio.Timeout
     ) -> None:
+        await self.tunnel(browser, label, limit, early, _CONNECTED)
+
+    async def tunnel(
+        self, client: TcpStream, label: Label, limit: asyncio.Timeout, early: bytes = b"", news: bytes = b""
+    ) -> None:
+        """Carry whatever `client` says, which began with `early`; `news` is for it, once the service was reached.
+
+        `limit` and what is raised are as in `carry`.
+        """
         visit, begun = await open_visit(self._visitor, label, early, repeatable=not early)
         visit.record.status = "ok"
         limit.reschedule(None)
         try:
-            await browser.send(_CONNECTED + begun)
-            whole = await self._tunnel(browser, visit)
+            if news or begun:
+                await client.send(news + begun)
+            whole = await self._tunnel(client, visit)
         except ConnectionLost as failure:
             visit.was_cut(failure)
             whole = False
         finally:
             await visit.pipe.aclose()
         if whole is not None:
-            await part(browser, whole=whole)
+            await part(client, whole=whole)
 
     async def _tunnel(self, browser: TcpStream, visit: Visit) -> bool | None:
         """Carry whatever is said.  Whether it ended in order; None when the browser's socket is done with.

@@ -207,7 +207,7 @@ class Conversation:
         return ours
 
     def _note(self, head: Head, data: bytes, at: int, end: int) -> None:
-        kind = UPGRADE if head.upgrades else HEAD if head.method == "HEAD" else PLAIN
+        kind = HEAD if head.method == "HEAD" else UPGRADE if head.upgrades else PLAIN
         self._answers.asked(kind)
         body = Body(head.content_length or 0, chunked=head.chunked)
         if not body.done:

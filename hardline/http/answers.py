@@ -20,7 +20,7 @@ _MAX_HEAD = 65_536
 _WORTH_KNOWING = 2048  # bytes of a head that is kept to be known again
 _LOOK = 4096  # bytes in which nearly every head ends
 _HEADS = 128  # in one delivery that are followed; thousands of empty ones fit into it
-_LINES = 256  # the same between chunks
+_LINES = 256  # the same between chunks, where nothing else is said
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _HEAD = re.compile(
@@ -51,7 +51,8 @@ class Answers:
     something else now; `decided`: the last UPGRADE was answered, one way or the other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_lines: float = _LINES) -> None:
+        self._most_lines = most_lines
         self._asked: list[Asked] = []  # few: a deque is 760 bytes, also while nobody asks anything
         self._head = b""
         self._left = 0  # bytes of a body whose length was told
@@ -187,6 +188,6 @@ class Answers:
                 self._known, self._known_length = head[:end], int(value)
             self._expect(int(value))
         elif len(name) != _LENGTH_NAME and value.lower() == b"chunked":
-            self._chunks = Body(0, chunked=True, most_lines=_LINES)
+            self._chunks = Body(0, chunked=True, most_lines=self._most_lines)
         else:
             raise PeerError("an answer whose end cannot be known")

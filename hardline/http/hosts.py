@@ -45,7 +45,7 @@ class Hosts:
             return True
         if self._port not in (None, int(match["port"] or _HTTP_PORT)):
             return False
-        return name in self._own or (self._any_address and _is_address(name))
+        return name in self._own or (self._any_address and is_address(name))
 
 
 def is_name(text: str) -> bool:
@@ -54,7 +54,8 @@ def is_name(text: str) -> bool:
     return match is not None and match["name"] == text
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
+    """Whether a Host names an IP address, one of IPv6 in brackets."""
     try:
         ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:

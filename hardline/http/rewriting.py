@@ -5,11 +5,14 @@
 
 Every head is found to the letter of the grammar (head.py, bodies.py), or the connection ends there: `failure`.  After a
 request that offers an Upgrade nothing passes until its answer has begun; behind 101 bytes are not looked at.
-Answers that nobody can follow go on as they come.  Source: RFC 9112, sections 2.2, 6 and 9.3; RFC 9110, section 7.8.
+Answers that nobody can follow go on as they come, and nothing is asked behind them.
+
+Source: RFC 9112, sections 2.2, 6 and 9.3; RFC 9110, section 7.8.
 """
 
 from __future__ import annotations
 
+import math
 import re
 
 from hardline.errors import PeerError
@@ -18,7 +21,7 @@ from hardline.http.bodies import Body
 from hardline.http.head import BadHead, head_end, read_head
 from hardline.http.virtualhost import Asked, VirtualHost
 
-MAX_HEAD = 262_144
+MAX_HEAD = 65_536  # bytes; as many streams as a source may have can each hold one that never ends
 
 _AT_ONCE = 64  # requests that may wait for their answers
 _MAX_ANSWER_HEAD = 65_536
@@ -30,7 +33,7 @@ class Rewriting:
 
     def __init__(self, host: VirtualHost, client: str) -> None:
         self._host, self._client = host, client
-        self._answers = Answers()
+        self._answers = Answers(math.inf)  # an answer that is lost takes the names of those behind it with it
         self._asked: list[Asked] = []  # of those that wait for an answer
         self._body: Body | None = None
         self._held = b""  # of requests
@@ -41,7 +44,13 @@ class Rewriting:
     @property
     def waits(self) -> bool:
         """Nothing more can pass before the service has said more."""
-        return not self._answers.switched and (not self._answers.decided or self._answers.waiting >= _AT_ONCE)
+        answers = self._answers
+        return not (answers.switched or answers.lost) and (not answers.decided or answers.waiting >= _AT_ONCE)
+
+    @property
+    def switched(self) -> bool:
+        """The connection speaks something else than HTTP now."""
+        return self._answers.switched
 
     @property
     def whole(self) -> bool:
@@ -68,6 +77,9 @@ class Rewriting:
                     if self._body.done:
                         self._body = None
                 elif self.waits:
+                    break
+                elif self._answers.lost:  # whatever is asked now, its answer could not be told from that one
+                    self.failure = BadHead(400, "the answer to what was asked before has no end that is known")
                     break
                 elif (end := self._take_head(data, at, seen, passed)) < 0:
                     self._searched = len(data) - at
@@ -128,7 +140,7 @@ class Rewriting:
         changed, asked = self._host.request(head, data[start:end], self._client)
         passed.append(changed)
         self._asked.append(asked)
-        self._answers.asked(UPGRADE if head.upgrades else HEAD if head.method == "HEAD" else PLAIN)
+        self._answers.asked(HEAD if head.method == "HEAD" else UPGRADE if head.upgrades else PLAIN)
         body = Body(head.content_length or 0, chunked=head.chunked)
         self._body = None if body.done else body
         return end

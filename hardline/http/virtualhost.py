@@ -12,15 +12,16 @@ apart by Host and Origin, and goes on to.  Source: RFC 9110, sections 7.2, 10.1.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Protocol
 
 from hardline.errors import BadKeyHash, BadLabel
 from hardline.http.head import BadHead, Form, Head
+from hardline.http.hosts import is_address
 from hardline.identity import KeyHash, Label
 
 APPEND, STRIP = "append", "strip"
+_FOR_ALL = frozenset((b"host", b"origin", b"referer", b"forwarded"))
 KEEP = "keep"
 
 _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~!$&'()*+;=-]+)(?::(?P<port>[0-9]{0,5}))?\Z")
@@ -70,7 +71,7 @@ class Names:
         if match is None:
             return None
         name = match["name"].lower().removesuffix(".")
-        if name == "localhost" or _is_address(name) or self._is_label(name):
+        if name == "localhost" or is_address(name) or self._is_label(name):
             return f"http://{host}"
         return None
 
@@ -127,6 +128,9 @@ class VirtualHost:
                         kept.append(line if host == head.host else name + b": " + host.encode("latin-1"))
                 case b"origin" | b"referer" if own is not None and not self._keeps_origin:
                     kept.append(name + b": " + self._renamed(value.strip(b" \t").decode("latin-1"), own))
+                case b"connection" if _FOR_ALL.intersection(map(bytes.strip, value.lower().split(b","))):
+                    # A proxy behind the service's name would drop what is said here (RFC 9110, section 7.6.1).
+                    raise BadHead(400, "Connection names a field that is for whoever answers")
                 case _:
                     kept.append(line)
         return b"\r\n".join([*self._claims(kept, head.host, client), b"", b""]), Asked(own)
@@ -190,7 +194,7 @@ class VirtualHost:
 
 def client_of(address: str, port: int) -> str:
     """Who asks, for RFC 7239, section 6: an address with its port, or `unknown`."""
-    if not _is_address(address := address.partition("%")[0]):
+    if not is_address(address := address.partition("%")[0]):
         return "unknown"
     return f'"[{address}]:{port}"' if ":" in address else f'"{address}:{port}"'
 
@@ -206,14 +210,6 @@ def _normal(scheme: str, authority: str) -> tuple[str, str, int]:
     if match is None:
         return scheme.lower(), authority, -1
     return scheme.lower(), match["name"].lower().removesuffix("."), int(match["port"] or _PORTS[scheme.lower()])
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
 
 
 def _claims(line: bytes) -> bool:

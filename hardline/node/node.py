@@ -63,6 +63,7 @@ from hardline.tunnel.serving import OURSELVES
 from hardline.tunnel.visitor import Visitor
 
 if TYPE_CHECKING:
+    from hardline.door.forwards import Forward
     from hardline.punching import Punching
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
@@ -103,6 +104,8 @@ class Node:
         self._keys = ClientKeys(places.datadir / "keys")
         self._brought = Brought(lambda: self._host, lambda: self._punching)
         self._door_listener: Listener | None = None
+        self._forwards: list[Forward] = []
+        self._gateway_listeners: list[Listener] = []
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
@@ -152,6 +155,10 @@ class Node:
         await self._open_host(limits)
         await self._open_finders()
         await self._open_visitor(limits)
+        if settings.forwards:
+            await self._open_forwards()
+        if settings.gateway.listen:
+            await self._open_gateway()
         await self._reach.start()
         self._relays.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
@@ -184,6 +191,7 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
+        self._forwards = []
         for close in reversed(closers):
             try:
                 await close()
@@ -349,6 +357,33 @@ class Node:
         self._closers.append(self._door_listener.aclose)
         log.event("door.listening", at=" ".join(map(str, self._door_listener.endpoints)))
 
+    async def _open_forwards(self) -> None:
+        from hardline.door.carrier import Carrier
+        from hardline.door.forwards import Forward
+
+        assert self._visitor is not None, "it is opened first"
+        limits = door_limits(self._settings)
+        carrier = Carrier(self._visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
+        for name, one in self._settings.forwards.items():
+            assert one.label is not None, "the settings were read"
+            assert one.listen is not None
+            forward = Forward(name, one.label, one.listen, one.max_connections, carrier)
+            self._closers.append(forward.aclose)
+            self._forwards.append(forward)
+            await forward.start()
+
+    async def _open_gateway(self) -> None:
+        from hardline.gateway.server import Gateway
+
+        assert self._visitor is not None, "it is opened first"
+        gateway = Gateway(self._settings.gateway, self._settings.named, self._visitor)
+        self._closers.append(gateway.aclose)
+        for at in self._settings.gateway.listen:
+            listener = await Listener.open((at.host,), at.port, gateway.accepted, what="[Gateway] listen", resets=True)
+            self._gateway_listeners.append(listener)
+            self._closers.append(listener.aclose)
+            log.event("gateway.listening", at=" ".join(map(str, listener.endpoints)))
+
     # What is offered.
 
     def _lan_services(self) -> list[LanService]:
@@ -437,9 +472,10 @@ class Node:
 
     def _listening(self) -> list[Endpoint]:
         """Where others connect, and where browsers do."""
-        listeners = (self._listener, self._door_listener)
+        listeners = (self._listener, self._door_listener, *self._gateway_listeners)
         also = self._relaying.endpoints if self._relaying is not None else ()
-        return [*(at for one in listeners if one for at in one.endpoints), *also]
+        forwards = (at for one in self._forwards for at in one.endpoints)
+        return [*(at for one in listeners if one for at in one.endpoints), *also, *forwards]
 
     @property
     def _door_port(self) -> int:
@@ -475,6 +511,7 @@ class Node:
             peers=tuple(rows.peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)),
             visits=tuple(map(rows.visit, self._visitor.recent)),
             unreached=tuple(rows.unreached(label, one.attempts, one.reasons) for label, one in tried.items()),
+            forwards=tuple(map(rows.forward, self._forwards)),
             process=rows.held(task.get_name() for task in asyncio.all_tasks()),
             notes=tuple(self._notes),
         )
@@ -511,9 +548,11 @@ class Node:
 
     async def _drain(self) -> None:
         """Take nothing new, and wait while bytes move."""
-        for listener in (self._listener, self._door_listener):
+        for listener in (self._listener, self._door_listener, *self._gateway_listeners):
             if listener is not None:
                 await listener.aclose()
+        for forward in self._forwards:
+            await forward.stop_accepting()
         if self._relaying is not None:
             await self._relaying.stop_accepting()
         if self._visitor is None:

@@ -13,6 +13,7 @@ from hardline.identity import KeyHash, Label
 from hardline.node.snapshot import (
     AttemptState,
     Facts,
+    ForwardState,
     Offered,
     Outside,
     Peer,
@@ -42,6 +43,7 @@ from hardline.tunnel.originals import OpenOriginal
 from hardline.tunnel.visit import VisitRecord
 
 if TYPE_CHECKING:
+    from hardline.door.forwards import Forward
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
@@ -290,6 +292,11 @@ def visit(record: VisitRecord) -> VisitState:
         endpoint=str(candidate.endpoint) if candidate else None,
         protocol=record.protocol or None,
     )
+
+
+def forward(one: Forward) -> ForwardState:
+    """A port that leads to somebody's service, at this moment."""
+    return ForwardState(one.name, str(one.listen), str(one.label), one.open, one.problem or None)
 
 
 def unreached(label: Label, attempts: Iterable[Attempt], reasons: Iterable[str]) -> Unreached:

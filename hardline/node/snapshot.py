@@ -206,6 +206,17 @@ class Unreached:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardState:
+    """A port here that leads to somebody's service; `open` connections."""
+
+    name: str
+    listen: str
+    label: str
+    open: int
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessState:
     """What the process holds at this moment, and which engine carries its bytes; whoever looks for leaks compares two
     quiet moments."""
@@ -230,6 +241,7 @@ class Snapshot:
     peers: tuple[Peer, ...]
     visits: tuple[VisitState, ...]
     unreached: tuple[Unreached, ...]
+    forwards: tuple[ForwardState, ...]
     process: ProcessState
     notes: tuple[str, ...]
 

@@ -82,7 +82,7 @@ class Joins:
     @property
     def inside_tls(self) -> bool:
         """Whether they go there inside TLS, because nothing else passes."""
-        return self._way.inside
+        return self._way.only_tls
 
     def invited(self, at: Endpoint, invite: Invite) -> None:
         """The relay, which is `at` that address, has a visitor."""
@@ -109,7 +109,7 @@ class Joins:
         await self._parking.aclose()
         self._parked.clear()
         self._looking = False
-        self._way.parted()
+        self._way.parted(_now())
         if self._way.inside:
             self._look_later()
 
@@ -150,7 +150,7 @@ class Joins:
                     raise  # it was there, and was forgotten on the way
                 self._unanswered(inside=inside)
                 return False
-            self._way.answered(inside=inside)
+            self._answered(inside=inside)
             if line.verb is not Verb.GO:
                 raise PeerError("a parked join was not taken")
             go = parse_go(line.rest)
@@ -191,7 +191,7 @@ class Joins:
                 except ConnectionLost:
                     self._unanswered(inside=inside)
                     return False
-            self._way.answered(inside=inside)
+            self._answered(inside=inside)
             if line.verb is not Verb.OK:
                 raise PeerError("the visitor has left")
             taken, stream = stream, None
@@ -217,11 +217,14 @@ class Joins:
 
     # Which way.
 
+    def _answered(self, *, inside: bool) -> None:
+        if self._way.answered(inside=inside):
+            log.event("relay.only_tls", relay=self._relay, reason="this firewall passes only TLS")
+
     def _unanswered(self, *, inside: bool) -> None:
-        if not self._way.unanswered(inside=inside):
+        if not self._way.unanswered(inside=inside, now=_now()):
             return
         if self._way.inside:
-            log.event("relay.only_tls", relay=self._relay, reason="this firewall passes only TLS")
             self._look_later()
         # What was parked in the other way may be silent for ever.
         for token, task in tuple(self._parked.items()):

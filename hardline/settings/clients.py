@@ -8,6 +8,7 @@ A line that cannot be read lets nobody in, and keeps nobody else out.  Source: d
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from hardline.errors import BadKeyHash
@@ -15,6 +16,8 @@ from hardline.identity import KeyHash
 
 MAX_CLIENTS = 10_000
 _MAX_NOTES = 5
+_MAX_LINES = 2 * MAX_CLIENTS
+_LINE_END = re.compile(r"\r\n?|\n")  # and nothing else: what is pasted behind # may have line ends of other kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,10 @@ class Clients:
 def parse_clients(text: str, name: str) -> Clients:
     """Read the file `name`: a key hash a line, then whatever its owner likes; # begins a comment."""
     allowed, notes = set[KeyHash](), list[str]()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_LINE_END.split(text), 1):
+        if number > _MAX_LINES:
+            notes.append(f"{name}: more than {_MAX_LINES} lines; those behind are not read")
+            break
         words = line.split(maxsplit=1)
         if not words or words[0].startswith("#"):
             continue

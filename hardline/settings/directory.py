@@ -245,7 +245,7 @@ class ServiceDirectory:
                 failures[name] = ConfigError(
                     f"{service.file}: has the same certificate as {owner}.ini", hint=_how_to_part(service, found[owner])
                 )
-                service = last.get(name, service)
+                service = self._still(last[name]) if name in last else service
                 if owners.setdefault(service.key_hash, name) != name:
                     continue
             services[name] = service

@@ -147,6 +147,10 @@ class Ini:
             found[name] = self.section(section, default)
         return found
 
+    def section_of(self, kind: str, name: str) -> str:
+        """How the section that `named` found is written."""
+        return next(one for one in self._known if one.startswith(f"{kind}:") and one[len(kind) + 1 :].strip() == name)
+
     def refuse_the_rest(self, later: re.Pattern[str] | None = None) -> None:
         """Fail for a key or section that nobody asked for; a section that matches `later` leaves a note."""
         for name, key in self._unknown:

@@ -8,13 +8,16 @@ table for users.  A key whose part is not built yet is read and checked like any
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
-from hardline.identity import KeyHash
+from hardline.addresses import Kind, kind_of
+from hardline.identity import KeyHash, Label
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint, RelayAddress
 from hardline.settings import values
+from hardline.settings.gateway import GatewaySection, NamedSection, parse_gateway
 from hardline.settings.ini import Ini, setting
 from hardline.settings.units import (
     DAY,
@@ -32,8 +35,10 @@ from hardline.settings.units import (
     parse_yes_no,
     size,
 )
+from hardline.showable import as_escapes
 
-_LATER = re.compile(r"(Gateway|Peer:.*\S.*|Forward:.*\S.*)\Z")
+_LATER = re.compile(r"(Peer:.*\S.*)\Z")
+_BY_NAME = {"forwards": "Forward", "named": "Gateway"}  # the settings that are sections with names
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,15 @@ class RelaySection:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardSection:
+    """[Forward:NAME]: a port here that leads to somebody's service.  Without the first two there is none."""
+
+    label: Label | None = setting(None, values.label, secret=True)
+    listen: Endpoint | None = setting(None, values.listening)
+    max_connections: int = setting(256, number(1, 1_000_000))
+
+
+@dataclass(frozen=True, slots=True)
 class LogSection:
     """[Log]: how much is said and in which form."""
 
@@ -165,6 +179,9 @@ class NodeSettings:
     dht: DhtSection = DhtSection()
     upnp: UpnpSection = UpnpSection()
     relay: RelaySection = RelaySection()
+    forwards: Mapping[str, ForwardSection] = field(default_factory=dict)  # by NAME
+    gateway: GatewaySection = GatewaySection()
+    named: Mapping[str, NamedSection] = field(default_factory=dict)
     log: LogSection = LogSection()
     notes: tuple[str, ...] = ()
 
@@ -175,6 +192,7 @@ def parse_node(text: str, file: str) -> NodeSettings:
     Raises ConfigError for the first mistake.
     """
     ini = Ini(text, file)
+    gateway, named = parse_gateway(ini)
     settings = NodeSettings(
         node=ini.section("Node", NodeSection()),
         lan=ini.section("LAN", LanSection()),
@@ -184,12 +202,17 @@ def parse_node(text: str, file: str) -> NodeSettings:
         dht=ini.section("DHT", DhtSection()),
         upnp=ini.section("UPnP", UpnpSection()),
         relay=ini.section("Relay", RelaySection()),
+        forwards=ini.named("Forward", ForwardSection()),
+        gateway=gateway,
+        named=named,
         log=ini.section("Log", LogSection()),
     )
     ini.refuse_the_rest(_LATER)
     _check_ports(ini, settings.node)
     _check_relay(ini, settings)
+    _check_gateway(ini, settings)
     _check_windows(ini, settings.session)
+    _check_forwards(ini, settings)
     beside = Path(file).parent
     node = replace(
         settings.node,
@@ -205,6 +228,10 @@ def changed_keys(before: NodeSettings, now: NodeSettings) -> list[str]:
     for section in fields(NodeSettings):
         old, new = getattr(before, section.name), getattr(now, section.name)
         if section.name == "notes" or old == new:
+            continue
+        if section.name in _BY_NAME:
+            kind = _BY_NAME[section.name]
+            changed += [f"[{kind}:{name}]" for name in {**old, **new} if old.get(name) != new.get(name)]
             continue
         title = (type(new).__doc__ or "").partition(":")[0]
         changed += [
@@ -240,6 +267,37 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
         ini.notes.append("[Relay] when has no effect without use")
     if settings.relay.enabled and not settings.relay.allow:
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
+
+
+def _check_forwards(ini: Ini, settings: NodeSettings) -> None:
+    taken = {
+        port: f"port {port} is hardline's own" for port in (settings.node.localport, settings.node.p2pport) if port
+    }
+    taken |= {port: f"port {port} is one of [Relay] ports" for port in settings.relay.ports}
+    listened: set[Endpoint] = set()
+    for name, forward in settings.forwards.items():
+        section = ini.section_of("Forward", name)
+        if forward.label is None:
+            ini.fail(section, "label", "label is missing, expected that of the service that the port leads to")
+        if forward.listen is None:
+            ini.fail(section, "listen", "listen is missing, expected ADDRESS:PORT, such as 127.0.0.1:2222")
+        if forward.listen.port in taken:
+            ini.fail(section, "listen", f"{taken[forward.listen.port]}, expected another one")
+        if forward.listen in listened:
+            ini.fail(section, "listen", f"another forward listens on {forward.listen}, expected a port of its own")
+        listened.add(forward.listen)
+        address = forward.listen.address
+        if address is None or kind_of(address) is not Kind.LOOPBACK:
+            ini.notes.append(
+                f"[{as_escapes(section)}] listen: whoever can connect to {forward.listen} reaches this service"
+            )
+
+
+def _check_gateway(ini: Ini, settings: NodeSettings) -> None:
+    taken = (settings.node.localport, settings.node.p2pport, *(settings.relay.ports if settings.relay.enabled else ()))
+    for at in settings.gateway.listen:
+        if at.port in taken:
+            ini.fail("Gateway", "listen", f"port {at.port} is used already, expected another than localport, p2pport")
 
 
 def _check_windows(ini: Ini, session: SessionSection) -> None:

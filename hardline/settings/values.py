@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hardline.errors import BadKeyHash, BadLabel, PeerError
-from hardline.identity import FREE_TEXT_SIGNS, MAX_OWN_FREE_TEXT, KeyHash, Label
+from hardline.identity import FREE_TEXT_SIGNS, MAX_OWN_FREE_TEXT, KeyHash, Label, label_of
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint, RelayAddress
 from hardline.settings.local import host_of
 from hardline.settings.units import Unreadable
@@ -55,6 +55,26 @@ def endpoint(text: str) -> Endpoint:
         return Endpoint.parse(text)
     except PeerError:
         raise Unreadable("host:port, such as 203.0.113.9:7008 or [2001:db8::9]:7008") from None
+
+
+def listening(text: str) -> Endpoint | None:
+    """An address of this computer and a port to listen on there."""
+    expected = Unreadable("ADDRESS:PORT, such as 127.0.0.1:2222 or [::1]:2222")
+    try:
+        found = Endpoint.parse(text)
+    except PeerError:
+        raise expected from None
+    if found.address is None or not found.port:
+        raise expected
+    return found
+
+
+def label(text: str) -> Label | None:
+    """What stands before .localhost in the service's URL; the whole URL will do."""
+    try:
+        return label_of(text)
+    except (BadKeyHash, BadLabel):
+        raise Unreadable("the address of a service", hint="copy what stands before .localhost in its URL") from None
 
 
 def proxy(text: str) -> Endpoint | None:

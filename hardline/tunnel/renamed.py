@@ -24,7 +24,8 @@ class Renamed:
     def __init__(self, service: TcpStream, talk: Rewriting) -> None:
         self._service, self._talk = service, talk
         self._heard = asyncio.Event()
-        self._over = False  # the service has said all, or wants no more
+        self._ended = False  # the service has said all
+        self._over = False  # it wants no more
         self._refused = False
 
     async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
@@ -41,9 +42,9 @@ class Renamed:
                     return self._refuse(talk.failure)
                 raise
             passed = talk.heard(data) if data else talk.rest()
+            self._ended = not data
             self._heard.set()
             if not data:
-                self._end()
                 if talk.failure is not None and not passed and (talk.whole or talk.untold):
                     return self._refuse(talk.failure)
                 return passed
@@ -62,7 +63,7 @@ class Renamed:
                     self._end()
             if self._talk.failure is not None:
                 await self._break_off()
-            elif self._talk.waits:
+            elif self._talk.waits and not self._ended:
                 self._heard.clear()
                 await self._heard.wait()
                 continue

@@ -144,6 +144,11 @@ class Visitor:
             record.status = type(failure).__name__
             raise
 
+    async def reach(self, label: Label) -> None:
+        """Have a session with the host of `label`, by which a visit would begin at once.  Raises as `visit` does."""
+        if not self.is_warm(label):
+            await self._dial_shared(label)
+
     def visit_at_once(self, label: Label, first: bytes) -> Visit | None:
         """As `visit`, where a session is there and nothing has to be waited for; else None, and nothing was done."""
         path = self._best(label)

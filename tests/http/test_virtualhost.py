@@ -288,3 +288,40 @@ def test_a_setting_that_cannot_be_meant_is_an_error_with_its_line(line):
     with pytest.raises(ConfigError) as wrong:
         parse_service(f"[Service]\nservice=localhost\n[HTTP]\n{line}", "a.ini")
     assert wrong.value.line == 4
+
+
+@pytest.mark.parametrize("connection", ["Forwarded", "close,\tforwarded", "keep-alive, HOST", "origin"])
+def test_nobody_has_a_proxy_behind_drop_what_is_said_here(connection):
+    with pytest.raises(BadHead):
+        asked(HttpSection(host="nas.lan", forwarded="append"), f"Host: {OWN}", f"Connection: {connection}")
+    assert asked(NAS, f"Host: {OWN}", "Connection: close, x-mine")
+
+
+REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: http://nas.lan/there\r\nContent-Length: 0\r\n\r\n"
+
+
+def test_an_answer_of_many_small_chunks_is_followed_to_its_end():
+    one = talk()
+    one.asked(LATER + LATER)
+    chunks = b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n"
+    passed = one.heard(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + REDIRECT)
+    assert passed.endswith(REDIRECT.replace(b"nas.lan", OWN.encode()))
+    assert one.whole
+
+
+def test_a_head_request_that_would_upgrade_has_an_answer_without_a_body():
+    one = talk()
+    one.asked(UPGRADE.replace(b"GET", b"HEAD"))
+    one.heard(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
+    assert one.asked(LATER)
+    assert one.heard(REDIRECT) == REDIRECT.replace(b"nas.lan", OWN.encode())
+
+
+def test_behind_an_answer_whose_end_nobody_knows_nothing_more_is_asked():
+    one = talk()
+    one.asked(LATER)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx"
+    assert one.heard(answer) == answer
+    assert one.asked(LATER) == b""
+    assert one.failure is not None, "the connection ends: who asks makes another one"
+    assert not one.whole, "and no answer is put where the end of another may be"

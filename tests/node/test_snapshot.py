@@ -55,6 +55,7 @@ def whole() -> Snapshot:
         peers=(),
         visits=(),
         unreached=(),
+        forwards=(),
         process=ProcessState({"other": 1}, None, "native", None),
         notes=("a note",),
     )
@@ -82,6 +83,7 @@ def test_the_whole_is_one_json_object_with_the_keys_of_the_document():
             "peers",
             "visits",
             "unreached",
+            "forwards",
             "process",
             "notes",
         )

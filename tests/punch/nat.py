@@ -6,6 +6,7 @@
     port    …; only from endpoints that something was sent to: Linux' own masquerade
     remap   port, but the port outside is another one than inside
     symm    another port for each connection
+    tls     port, but only TLS gets out: TCP to port 443 whose first bytes are a ClientHello; the rest is dropped
 
     +rst      what nobody asked for is answered by RST       +hairpin   the home reaches its own ports from inside by
     +icmp     …, by "port unreachable"                                  the public address, too
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import Self
 
 TYPES = ("none", "full", "addr", "port", "remap", "symm")
+ONLY_TLS = "tls"
 _OPTIONS = frozenset({"rst", "icmp", "hairpin"})
 
 _UNASKED = 'iifname "wan" meta nfproto ipv4 fib daddr type local meta l4proto tcp'
@@ -28,6 +30,11 @@ _OUT = 'oifname "wan" meta nfproto ipv4'
 _TURNED = 'iifname "lan" oifname "lan" ct status dnat meta l4proto tcp'
 _KNOWN_PORT = "ip saddr . tcp sport map @outside"
 _OTHER_PORT = "random,fully-random"
+
+# Of the first bytes that a client sends; a packet without any matches neither.
+_UNJUDGED = 'iifname "lan" meta l4proto tcp ct direction original ct mark 0'
+_HANDSHAKE = "@ih,0,16 0x1603"
+_CLIENT_HELLO = "@ih,40,8 0x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class Nat:
     def parse(cls, text: str) -> Self:
         """ "port", "remap+hairpin+rst"."""
         first, *options = text.split("+")
-        assert first in TYPES, text
+        assert first in (*TYPES, ONLY_TLS), text
         assert _OPTIONS.issuperset(options), text
         assert first not in ("none", "symm") or "hairpin" not in options, f"{text}: its ports cannot be known"
         return cls(first, frozenset(options))
@@ -101,11 +108,22 @@ table inet nat {{
     def _forward(self) -> list[str]:
         four = "accept" if self.type == "none" else "drop"
         return [
+            *self._only_tls(),
             "ct state established,related accept",
             'iifname "wan" ct status dnat accept',
             f'iifname "wan" meta nfproto ipv4 {four}',
             'iifname "wan" meta l4proto icmpv6 accept',
             *self._refuse('iifname "wan"'),
+        ]
+
+    def _only_tls(self) -> list[str]:
+        if self.type != ONLY_TLS:
+            return []
+        return [
+            f"{_UNJUDGED} {_HANDSHAKE} {_CLIENT_HELLO} ct mark set 1",
+            *self._refuse('iifname "lan" tcp dport != 443'),
+            *self._refuse(f"{_UNJUDGED} @ih,0,8 >= 0"),
+            'iifname "lan" meta l4proto != tcp drop',
         ]
 
     def _input(self) -> list[str]:

@@ -100,15 +100,20 @@ def three(
     directory: Path,
     visitor_has: str = "",
     *,
+    port: int = 7008,
     hosts_env: Mapping[str, str] | None = None,
     visitors_env: Mapping[str, str] | None = None,
 ) -> Iterator[Three]:
-    """A relay on p, a host on a that is registered there, a visitor on b with these settings of [Relay] besides."""
+    """A relay on p, a host on a that is registered there, a visitor on b with these settings of [Relay] besides.
+
+    The relay is used by `port`, where it listens besides 7008.
+    """
+    also = f"ports = {port}\n" if port != 7008 else ""
     relay = Node(
-        directory / "relay", at=lab.p, settings=settings(dht=False, more="[Relay]\nenabled = yes\nallow = *\n")
+        directory / "relay", at=lab.p, settings=settings(dht=False, more=f"[Relay]\nenabled = yes\nallow = *\n{also}")
     )
     with relay, running_origin(lab.a) as origin:
-        use = f"11.22.33.10:7008#{relay.status()['node']['key_hash']}"
+        use = f"11.22.33.10:{port}#{relay.status()['node']['key_hash']}"
         more = f"[Relay]\nuse = {use} named\n"
         host = Node(directory / "host", at=lab.a, settings=settings(dht=False, more=more), env=hosts_env)
         visitor = Node(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.punch.lab import Lab
-from tests.punch.test_matrix import BESIDE, three
+from tests.punch.test_matrix import BESIDE, Three, three
 from tests.punch.test_paths import sessions
 from tests.support import needs
 from tests.support.beats import beats
@@ -73,7 +73,14 @@ def endings(box: Box) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.mark.parametrize(("punch", "kind"), [("no", "RELAYED"), ("yes", "PUNCHED")])
 def test_ends_and_resets_arrive_as_they_were_made(tmp_path: Path, punch: str, kind: str) -> None:
-    with Lab() as lab, three(lab, tmp_path, f"punch = {punch}\n") as all_three, endings(lab.a) as service:
+    with Lab() as lab, three(lab, tmp_path, f"punch = {punch}\n") as all_three:
+        ends_and_resets_arrive(all_three, kind)
+
+
+def ends_and_resets_arrive(all_three: Three, kind: str) -> None:
+    """By a path of this kind, from either side, at a service of their own."""
+    lab = all_three.lab
+    with endings(lab.a) as service:
         assert service.stdout is not None
         all_three.host.share("endings", int(service.stdout.readline()))
         label = all_three.host.label("endings")

@@ -326,6 +326,25 @@ def test_who_is_taken_out_is_out_also_while_the_settings_are_broken(tmp_path):
     assert directory.services["blog"].clients == {BEN}
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u0085", "\f", "\x1c"])
+def test_a_remark_stays_a_remark_whatever_is_in_it(tmp_path, end):
+    put(tmp_path, "blog", INVITED)
+    (tmp_path / "blog.ini.clients").write_text(f"# Ben said:{end}{BEN}\n{ANNA} and{end}{BEN}\r\n")
+    assert loaded(tmp_path).services["blog"].clients == {ANNA}
+
+
+def test_who_is_taken_out_is_out_also_while_another_service_has_the_same_certificate(tmp_path):
+    put(tmp_path, "a")
+    put(tmp_path, "b", INVITED)
+    (tmp_path / "b.ini.clients").write_text(f"{ANNA}\n")
+    directory = loaded(tmp_path)
+    put(tmp_path, "b", INVITED.replace("[Access]", "certfile = a.ini.cert\n[Access]"))
+    (tmp_path / "b.ini.clients").write_text("")
+    directory.reload()
+    assert directory.problems["b"].still_serving
+    assert directory.services["b"].clients == frozenset()
+
+
 def test_a_bad_line_keeps_nobody_else_out_and_many_are_a_few_notes(tmp_path):
     put(tmp_path, "blog", INVITED)
     (tmp_path / "blog.ini.clients").write_text("anna\n" * 1000 + f"{BEN} Ben\n")

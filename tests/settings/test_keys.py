@@ -386,14 +386,9 @@ def test_a_public_port_that_no_visitor_dials_is_a_note():
 
 
 def test_keys_and_sections_whose_part_is_not_built_yet_leave_a_note_each():
-    text = (
-        "[DHT]\nbootstrap = a:1\n[UPnP]\nlease = 1h\n[Gateway]\nanything = goes\n"
-        "[Peer:anna]\n[Node]\np2pport = 1\n[Forward:mail]\n[Peer:otto]"
-    )
+    text = "[DHT]\nbootstrap = a:1\n[UPnP]\nlease = 1h\n[Peer:anna]\n[Node]\np2pport = 1\n[Peer:otto]"
     assert parse_node(text, "").notes == (
-        "[Gateway] has no effect yet",
         "[Peer:anna] has no effect yet",
-        "[Forward:mail] has no effect yet",
         "[Peer:otto] has no effect yet",
     )
 
@@ -500,3 +495,43 @@ def test_changed_keys_are_named_as_they_are_written():
 def test_who_takes_part_in_punching_is_his_own_to_say():
     assert parse_node("", "").relay.punch
     assert not parse_node("[Relay]\npunch = no\n", "").relay.punch
+
+
+FORWARD = "[Forward:{}]\nlabel = " + "0" * 40 + "\nlisten = {}\n"
+
+
+def test_forwards_are_found_by_their_names():
+    settings = parse_node(FORWARD.format("ssh", "127.0.0.1:2222") + FORWARD.format("db", "[::1]:2222"), "")
+    assert {name: str(one.listen) for name, one in settings.forwards.items()} == {
+        "ssh": "127.0.0.1:2222",
+        "db": "[::1]:2222",
+    }
+    assert settings.notes == ()
+    assert changed_keys(NodeSettings(), settings) == ["[Forward:ssh]", "[Forward:db]"]
+
+
+def test_a_forward_beyond_loopback_is_as_it_is_written_with_a_note():
+    [note] = parse_node(FORWARD.format("ssh", "0.0.0.0:2222"), "").notes
+    assert note.startswith("[Forward:ssh] listen: whoever can connect to 0.0.0.0:2222")
+    [note] = parse_node(FORWARD.format("\x1b[2J", "0.0.0.0:2222"), "").notes
+    assert note.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "wrong"),
+    [
+        ("[Forward:a]\nlisten = 127.0.0.1:1", "label", "label is missing"),
+        ("[Forward:a]\nlabel = " + "0" * 40, "listen", "listen is missing"),
+        (FORWARD.format("a", "127.0.0.1"), "listen", "expected ADDRESS:PORT"),
+        (FORWARD.format("a", "localhost:1"), "listen", "expected ADDRESS:PORT"),
+        (FORWARD.format("a", "127.0.0.1:7009"), "listen", "hardline's own"),
+        (FORWARD.format("a", "[::1]:1") + FORWARD.format("b", "[::1]:1"), "listen", "another forward"),
+        ("[Forward:a]\nlabel = secret\nlisten = 127.0.0.1:1", "label", "the address of a service"),
+    ],
+)
+def test_what_a_forward_cannot_be(text, key, wrong):
+    with pytest.raises(ConfigError) as failure:
+        parse_node(text, "hardline.ini")
+    assert failure.value.key == key
+    assert wrong in failure.value.message
+    assert "secret" not in failure.value.message

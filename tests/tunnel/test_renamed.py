@@ -166,6 +166,32 @@ def test_after_an_upgrade_bytes_pass_both_ways_untouched(tmp_path):
     asyncio.run(story())
 
 
+def test_what_is_sent_behind_the_end_of_what_the_service_says_arrives_whole(tmp_path):
+    """A program that was upgraded to may have said all, and still listen."""
+
+    async def story() -> None:
+        came: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def listens(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+            writer.write_eof()
+            came.set_result(await reader.read())
+            writer.close()
+
+        said = random.Random(2).randbytes(1_000_000)
+        async with pair(tmp_path, listens) as both:
+            both.retarget(http=NAS)
+            head = get(both).replace(b"\r\n\r\n", b"\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+            async with visiting(both, head) as (pipe, got):
+                await to_end(pipe, got)
+                await pipe.send(said)
+                await pipe.send_eof()
+                assert hashlib.sha256(await came).digest() == hashlib.sha256(said).digest()
+
+    asyncio.run(story())
+
+
 def test_the_header_of_the_proxy_protocol_comes_first_and_names_the_visitor(tmp_path):
     async def story() -> None:
         async with pair(tmp_path, echo) as both:

@@ -1,0 +1,1 @@
+"""Services for plain browsers, under the names that the owner of this node gives them."""

@@ -1,0 +1,81 @@
+"""Where a request leads: by its Host, or by the beginning of its path; without I/O.
+
+    Host: nas.example.org, /a                     ──▶ service nas, /a
+    Host: example.org, /servers/nas/a             ──▶ service nas, /a, behind the prefix /servers/nas
+    Host: example.org, /                          ──▶ the list
+    Host: some.where.else                         ──▶ Elsewhere: a name that somebody else pointed here
+
+Every request is judged by its own Host, whatever its connection carried before.  A page of the internet whose name was
+pointed at this computer (DNS rebinding) must not read what this network may: only names of the owner's are answered,
+and addresses, which are nobody's name.  Source: RFC 9110, sections 7.2 and 15.5.20 (421).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from hardline.errors import HardlineError
+from hardline.http.hosts import is_address
+
+SERVERS = "/servers/"
+_MAX_HOST = 512
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^\s:@/\\?#\[\],]+)(:[0-9]{0,5})?\Z")
+
+
+class Elsewhere(HardlineError):
+    """A host that is not ours to answer for (421)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a request is for: the service `name`, or a page of the gateway's own where that is "".
+
+    `target` is the request's as that gets it, `prefix` what was taken from its beginning.
+    """
+
+    target: str
+    name: str = ""
+    prefix: str = ""
+
+
+class Names:
+    """The names of the services, below `domains` and behind SERVERS."""
+
+    def __init__(self, names: Collection[str], domains: Sequence[str]) -> None:
+        self._names, self._domains = frozenset(names), tuple(domains)
+
+    def place(self, host: str, target: str) -> Place | None:
+        """Where it leads; None where there is nothing.  Raises Elsewhere."""
+        name = _name_in(host)
+        for domain in self._domains:
+            if name == domain:
+                return self._behind_prefix(target)
+            if name.endswith(f".{domain}"):
+                first = name[: -len(domain) - 1]
+                return Place(target, first) if first in self._names else None
+        if name != "localhost" and not is_address(name):
+            raise Elsewhere("this host is none of this gateway's")
+        return self._behind_prefix(target)
+
+    def address(self, name: str, host: str) -> str:
+        """Where a browser at `host` finds the service: a URL, or a path here where it has no host of its own."""
+        at, colon, port = host.rpartition(":") if host.rpartition(":")[2].isdigit() else (host, "", "")
+        at = at.lower().removesuffix(".")
+        return f"//{name}.{at}{colon}{port}/" if at in self._domains else f"{SERVERS}{name}/"
+
+    def _behind_prefix(self, target: str) -> Place | None:
+        if not target.startswith(SERVERS):
+            return Place(target)
+        name, slash, rest = target.removeprefix(SERVERS).partition("/")
+        if name not in self._names:
+            return None
+        return Place(f"/{rest}" if slash else "", name, f"{SERVERS}{name}")
+
+
+def _name_in(host: str) -> str:
+    match = _HOST.match(host) if len(host) <= _MAX_HOST and host.isascii() and host.isprintable() else None
+    if match is None:
+        raise Elsewhere("the Host of this request is none")
+    return match["name"].lower().removesuffix(".")

@@ -1,0 +1,102 @@
+"""`hardline nc`: stdin and stdout as a connection to a service, through two whole daemons."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import needs
+from tests.support.node import SCRIPTS, Node, free_port
+from tests.support.rawtcp import greets_then_echoes_after_the_end, never_stops, serving
+from tests.support.waiting import wait_until
+
+LIMIT = 60
+NOBODY = "0" * 40
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
+    """A host that shares a service that answers after the end and one that never stops, and a visitor."""
+    host = Node(tmp_path / "host")
+    with serving(greets_then_echoes_after_the_end) as echo, serving(never_stops) as endless:
+        host.share("echo", echo)
+        host.share("endless", endless)
+        with host, Node(tmp_path / "visitor") as visitor:
+            yield host, visitor
+
+
+def command(node: Node, address: str) -> list[str]:
+    return [str(SCRIPTS / "hardline"), "--datadir", str(node.data), "nc", address]
+
+
+def nc(node: Node, address: str, said: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command(node, address), input=said, capture_output=True, timeout=LIMIT, check=False)
+
+
+def test_what_the_service_answers_after_the_end_arrives_whole(nodes: tuple[Node, Node]) -> None:
+    host, visitor = nodes
+    said = os.urandom(3_000_000)
+    for address in (host.label("echo"), host.url("echo")):
+        done = nc(visitor, address, said)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout == b"hello\n" + said[::-1]
+    visit = visitor.last_visit(host.label("echo"))
+    assert (visit["via"], visit["protocol"], visit["status"]) == ("LAN", "hardline/2", "ok")
+
+
+def test_a_host_that_is_killed_is_a_cut_and_then_cannot_be_reached(nodes: tuple[Node, Node]) -> None:
+    host, visitor = nodes
+    label = host.label("endless")
+    with subprocess.Popen(command(visitor, label), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as one:
+        assert one.stdout is not None
+        assert len(one.stdout.read(1 << 20)) == 1 << 20
+        host.kill()
+        one.stdout.read()
+        assert one.wait(LIMIT) == 1
+    done = nc(visitor, label, b"x")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"hardline: error: ")
+
+
+def test_what_is_no_address_is_a_wrong_argument_and_without_a_daemon_it_is_3(tmp_path: Path) -> None:
+    node = Node(tmp_path / "none")
+    assert nc(node, "nobody", b"").returncode == 2
+    assert nc(node, NOBODY, b"").returncode == 3
+
+
+@needs.tools("ssh", "sshd", "ssh-keygen")
+@needs.root()
+def test_ssh_goes_by_it(tmp_path: Path) -> None:
+    sshd, port = shutil.which("sshd"), free_port()
+    assert sshd is not None
+    for key in ("host_key", "user_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / key], check=True)
+    (tmp_path / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host_key\nStrictModes no\nPidFile none\n"
+        f"AuthorizedKeysFile {tmp_path}/user_key.pub\nPermitRootLogin yes\nUsePAM no\n"
+    )
+    Path("/run/sshd").mkdir(exist_ok=True)
+    with (tmp_path / "sshd.log").open("wb") as log:
+        server = subprocess.Popen([sshd, "-D", "-e", "-f", tmp_path / "sshd_config"], stderr=log)
+    try:
+        wait_until(lambda: "listening" in (tmp_path / "sshd.log").read_text(), "sshd listens")
+        with Node(tmp_path / "host") as host, Node(tmp_path / "visitor") as visitor:
+            host.share("shell", port)
+            words = ["ssh", "-F", "none", "-i", tmp_path / "user_key", "-o", "StrictHostKeyChecking=no"]
+            words += ["-o", f"UserKnownHostsFile={tmp_path}/known", "-o", "BatchMode=yes"]
+            words += ["-o", f"ProxyCommand={shlex.join(command(visitor, host.label('shell')))}"]
+            words += [f"{getpass.getuser()}@nas", "rev; exit 7"]
+            said = b"ab" * 500_000 + b"\n"
+            done = subprocess.run(words, input=said, capture_output=True, timeout=LIMIT, check=False)
+            assert (done.returncode, done.stdout) == (7, b"ba" * 500_000 + b"\n"), done.stderr
+            assert visitor.last_visit(host.label("shell"))["via"] == "LAN"
+    finally:
+        server.terminate()
+        server.wait()
