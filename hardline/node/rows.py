@@ -72,7 +72,7 @@ def service_states(
     announced: Callable[[KeyHash], Facts | None],
     now: float,
     troubles: Mapping[str, str],
-    public: Callable[[KeyHash], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
+    public: Callable[[Service], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
 ) -> tuple[ServiceState, ...]:
     """Every service, and every file that cannot be understood.
 
@@ -92,7 +92,7 @@ def service_states(
             problem, hint = wrong.message, wrong.hint
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
         if offered is not None and service is not None:
-            at, not_at = public(service.key_hash)
+            at, not_at = public(service)
             offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at))
         rows.append(ServiceState(name, state, problem, hint, None if file is None else str(file), offered))
     return tuple(rows)

@@ -142,6 +142,7 @@ class RelaySection:
     max_per_network: int = setting(1024, number(1, 1_000_000))
     max_names: int = setting(64, number(1, 10_000))
     max_pairs: int = setting(64, number(1, 100_000))
+    max_pairs_per_port: int = setting(256, number(1, 100_000))
     max_pairs_per_source: int = setting(256, number(1, 100_000))
     new_pairs: int = setting(20, number(1, 10_000))
     rate: int = setting(0, size(0, 1 << 40))
@@ -265,7 +266,7 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
         ini.notes.append("[Relay] allow, ports and public_ports have no effect without enabled = yes")
     if settings.relay.when != "always" and not settings.relay.use:
         ini.notes.append("[Relay] when has no effect without use")
-    if settings.relay.enabled and not settings.relay.allow:
+    if settings.relay.enabled and not (settings.relay.allow or settings.relay.public_allow):
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hardline.routes import Endpoint
 from hardline.settings import values
 from hardline.settings.ini import Ini, seen, setting
 from hardline.settings.local import SERVICE_HINT, LocalService
@@ -49,6 +50,7 @@ class PublicSection:
     """[Public]: a TCP port at relays by which anybody comes, without hardline.  None: no; 0: any port."""
 
     port: int | None = setting(None, values.public_port)
+    relay: tuple[Endpoint, ...] = setting((), list_of(values.endpoint), many=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class ServiceSettings:
     max_connections: int | None = None
     proxy_protocol: int = 0
     public_port: int | None = None
+    public_relays: tuple[Endpoint, ...] = ()
     http: HttpSection = HttpSection()
     access: AccessSection = AccessSection()
     cache: CacheSection = CacheSection()
@@ -169,6 +172,8 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         ini.fail("Public", "port", "a public port leads to a service, expected one without [Cache] directory")
     if public.port is not None and access.clients.lower() != EVERYONE:
         ini.fail("Public", "port", f"anybody may come by a public port, expected [Access] clients = {EVERYONE}")
+    if public.relay and public.port is None:
+        ini.notes.append("[Public] relay has no effect without port")
     if public.port is not None and service.password:
         ini.notes.append("[Service] password is not asked of those who come by [Public] port")
     name = Path(file).name.removesuffix(".ini")
@@ -182,6 +187,7 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         max_connections=service.max_connections,
         proxy_protocol=0 if service.proxy_protocol == "no" else int(service.proxy_protocol),
         public_port=public.port,
+        public_relays=public.relay,
         http=http,
         access=access,
         cache=cache,
