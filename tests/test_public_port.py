@@ -42,14 +42,23 @@ def free_range(count: int) -> range:
 
 
 def pair(
-    directory: Path, ports: range, *, may: bool = True, more: str = "", bind: str = "127.0.0.1"
+    directory: Path, ports: range, *, may: bool = True, more: str = "", bind: tuple[str, ...] = ("127.0.0.1",)
 ) -> tuple[Node, Node]:
-    """A relay that has these, and a host that uses it at `bind`; neither runs yet."""
+    """A relay that has these, and a host that uses it; neither runs yet."""
     allowed = f"public_allow = {Node(directory / 'host').key_hash}\n" if may else "allow = *\n"
     has = f"[Relay]\nenabled = yes\npublic_ports = {ports[0]}-{ports[-1]}\n{allowed}{more}"
-    relay = Node(directory / "relay", settings=has, bind=(bind,))
-    at = f"[{bind}]" if ":" in bind else bind
-    return relay, Node(directory / "host", settings=f"[Relay]\nuse = {at}:{relay.p2pport}#{relay.key_hash}\n")
+    relay = Node(directory / "relay", settings=has, bind=bind)
+    use = f"127.0.0.1:{relay.p2pport}#{relay.key_hash}"
+    return relay, Node(directory / "host", settings=f"[Relay]\nuse = {use}\n")
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
+    """A relay with as many ports as the tests want that have services of their own there, and a host, both running."""
+    bind = ("127.0.0.1", "::1") if socket.has_ipv6 else ("127.0.0.1",)
+    relay, host = pair(tmp_path_factory.mktemp("public"), free_range(8), more="new_pairs = 1000\n", bind=bind)
+    with relay, host:
+        yield relay, host
 
 
 def share(host: Node, name: str, target: str, port: str = "yes", more: str = "") -> None:
@@ -125,7 +134,8 @@ def test_row_60_curl_reaches_it_and_again_after_a_restart_of_either(tmp_path: Pa
 
 @needs.tools("ssh", "sshd", "ssh-keygen")
 @needs.root()
-def test_row_58_sshd_greets_first_and_ssh_works(tmp_path: Path) -> None:
+def test_row_58_sshd_greets_first_and_ssh_works(tmp_path: Path, together: tuple[Node, Node]) -> None:
+    relay, host = together
     sshd, listens = shutil.which("sshd"), free_port()
     assert sshd is not None
     for key in ("host_key", "user_key"):
@@ -139,19 +149,17 @@ def test_row_58_sshd_greets_first_and_ssh_works(tmp_path: Path) -> None:
         server = subprocess.Popen([sshd, "-D", "-e", "-f", tmp_path / "sshd_config"], stderr=log)
     try:
         wait_until(lambda: "listening" in (tmp_path / "sshd.log").read_text(), "sshd listens")
-        relay, host = pair(tmp_path, free_range(1))
         share(host, "shell", f"127.0.0.1:{listens}")
-        with relay, host:
-            port = public_port(relay, host, "shell")
-            with connected(port) as silent:
-                assert exactly(silent, 8) == b"SSH-2.0-"
-            words = ["ssh", "-F", "none", "-p", str(port), "-i", tmp_path / "user_key", "-o", "BatchMode=yes"]
-            words += ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={tmp_path}/known"]
-            words += [f"{getpass.getuser()}@127.0.0.1", "rev; exit 7"]
-            said = b"ab" * 500_000 + b"\n"
-            done = subprocess.run(words, input=said, capture_output=True, timeout=LIMIT, check=False)
-            assert (done.returncode, done.stdout) == (7, b"ba" * 500_000 + b"\n"), done.stderr
-            assert relay.status()["relays"]["served"]["passed"] > len(said), "it went by the relay"
+        port = public_port(relay, host, "shell")
+        with connected(port) as silent:
+            assert exactly(silent, 8) == b"SSH-2.0-"
+        words = ["ssh", "-F", "none", "-p", str(port), "-i", tmp_path / "user_key", "-o", "BatchMode=yes"]
+        words += ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={tmp_path}/known"]
+        words += [f"{getpass.getuser()}@127.0.0.1", "rev; exit 7"]
+        said, before = b"ab" * 500_000 + b"\n", relay.status()["relays"]["served"]["passed"]
+        done = subprocess.run(words, input=said, capture_output=True, timeout=LIMIT, check=False)
+        assert (done.returncode, done.stdout) == (7, b"ba" * 500_000 + b"\n"), done.stderr
+        assert relay.status()["relays"]["served"]["passed"] - before > 2 * len(said), "it went by the relay"
     finally:
         server.terminate()
         server.wait()
@@ -181,8 +189,10 @@ def test_rows_59_61_a_pool_of_two_is_full_for_the_third_until_one_is_given_back(
             other.bind(("127.0.0.1", ports[0]))
 
 
-def test_rows_62_64_what_is_said_at_once_and_before_an_end_arrives_whole_and_in_order(tmp_path: Path) -> None:
-    relay, host = pair(tmp_path, free_range(2))
+def test_rows_62_64_what_is_said_at_once_and_before_an_end_arrives_whole_and_in_order(
+    together: tuple[Node, Node],
+) -> None:
+    relay, host = together
     said, begin = random.Random(1).randbytes(3 * MB), threading.Event()
 
     def digests_late(client: socket.socket) -> None:
@@ -192,7 +202,7 @@ def test_rows_62_64_what_is_said_at_once_and_before_an_end_arrives_whole_and_in_
             digest.update(data)
         client.sendall(digest.hexdigest().encode())
 
-    with serving(digests_late) as late, serving(greets_then_echoes_after_the_end) as echo, relay, host:
+    with serving(digests_late) as late, serving(greets_then_echoes_after_the_end) as echo:
         share(host, "late", f"127.0.0.1:{late}")
         share(host, "echo", f"127.0.0.1:{echo}")
         with connected(public_port(relay, host, "late")) as one:
@@ -209,14 +219,14 @@ def test_rows_62_64_what_is_said_at_once_and_before_an_end_arrives_whole_and_in_
             assert socat(at, words) == b"hello\n" + words[::-1]
 
 
-def test_row_62_a_service_that_does_not_read_costs_its_relay_nothing(tmp_path: Path) -> None:
-    relay, host = pair(tmp_path, free_range(1))
+def test_row_62_a_service_that_does_not_read_costs_its_relay_nothing(together: tuple[Node, Node]) -> None:
+    relay, host = together
     over = threading.Event()
 
     def stalls(client: socket.socket) -> None:
         over.wait(LIMIT)
 
-    with serving(stalls) as stalled, relay, host:
+    with serving(stalls) as stalled:
         share(host, "stalled", f"127.0.0.1:{stalled}")
         with connected(public_port(relay, host, "stalled")) as pusher:
             pusher.sendall(bytes(65_536))
@@ -234,9 +244,9 @@ def test_row_62_a_service_that_does_not_read_costs_its_relay_nothing(tmp_path: P
         assert after[1] - before[1] < 4 * MB
 
 
-def test_row_63_two_hundred_at_once_each_hear_their_own(tmp_path: Path) -> None:
-    relay, host = pair(tmp_path, free_range(1), more="new_pairs = 1000\n")
-    together = threading.Barrier(200)
+def test_row_63_two_hundred_at_once_each_hear_their_own(together: tuple[Node, Node]) -> None:
+    relay, host = together
+    all_here = threading.Barrier(200)
 
     def talk(number: int) -> bool:
         said = f"{number:04}|".encode() * 2000
@@ -244,14 +254,14 @@ def test_row_63_two_hundred_at_once_each_hear_their_own(tmp_path: Path) -> None:
             with connected(port) as one:
                 if exactly(one, 6) != b"hello\n":
                     continue  # its host did not come in time: this machine is busy
-                together.wait(LIMIT)
+                all_here.wait(LIMIT)
                 one.sendall(said)
                 one.shutdown(socket.SHUT_WR)
                 return everything(one) == said[::-1]
 
-    with serving(greets_then_echoes_after_the_end) as echo, relay, host:
-        share(host, "echo", f"127.0.0.1:{echo}")
-        port = public_port(relay, host, "echo")
+    with serving(greets_then_echoes_after_the_end) as echo:
+        share(host, "crowd", f"127.0.0.1:{echo}")
+        port = public_port(relay, host, "crowd")
         with ThreadPoolExecutor(200) as pool:
             assert all(pool.map(talk, range(200)))
         wait_until(lambda: relay.status()["relays"]["served"]["pairs"] == 0, "nobody is left")
@@ -315,18 +325,17 @@ def test_row_67_its_port_is_released_within_a_minute(tmp_path: Path) -> None:
         assert curl(f"http://127.0.0.1:{ports[0]}/").status == 200
 
 
-def test_row_69_by_ipv6(tmp_path: Path) -> None:
+def test_row_69_by_ipv6(together: tuple[Node, Node]) -> None:
     if not socket.has_ipv6:
         needs.cannot("IPv6")
-    relay, host = pair(tmp_path, free_range(2), bind="::1")
-    with running_origin() as origin, serving(greets_then_echoes_after_the_end) as echo, relay, host:
-        share(host, "site", f"http://127.0.0.1:{origin.port}")
-        at = public_port(relay, host, "site")
-        answer = curl(f"http://[::1]:{at}/", "-6")
+    relay, host = together
+    with running_origin() as origin, serving(greets_then_echoes_after_the_end) as echo:
+        share(host, "six", f"http://127.0.0.1:{origin.port}")
+        answer = curl(f"http://[::1]:{public_port(relay, host, 'six')}/", "-6")
         assert (answer.status, answer.text) == (200, "hello from the origin\n")
-        share(host, "echo", f"127.0.0.1:{echo}")
-        at = public_port(relay, host, "echo")
-        assert socat(f"TCP6:[::1]:{at}", b"abc") == b"hello\ncba"
+        share(host, "six", f"127.0.0.1:{echo}")
+        wait_until(lambda: host.serves("six")["target"].endswith(f":{echo}"), "it leads elsewhere")
+        assert socat(f"TCP6:[::1]:{public_port(relay, host, 'six')}", b"abc") == b"hello\ncba"
 
 
 NGINX = """
@@ -362,9 +371,9 @@ def nginx(directory: Path) -> Iterator[int]:
 
 
 @needs.root()
-def test_a_service_that_asks_is_told_who_comes(tmp_path: Path) -> None:
-    relay, host = pair(tmp_path, free_range(3))
-    with nginx(tmp_path / "nginx") as port, relay, host:
+def test_a_service_that_asks_is_told_who_comes(tmp_path: Path, together: tuple[Node, Node]) -> None:
+    relay, host = together
+    with nginx(tmp_path / "nginx") as port:
         for name, more in (
             ("one", "proxy_protocol = 1\n"),
             ("two", "proxy_protocol = 2\n"),
