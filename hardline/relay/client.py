@@ -266,16 +266,17 @@ class RelayClient:
             )
             if not over.is_set():
                 return
+            over.clear()
+            if self._wants_port():
+                need.registers = False
+                with contextlib.suppress(ConnectionLost):  # who listens there hears of it, too
+                    self._register(tls)
+                if self.state != _NOT_NEEDED:
+                    self._becomes(_NOT_NEEDED)
+                await need.connects(unless=lambda: not self._wants_port())
             if not self._wants_port():
                 tls.close_soon()
                 return
-            over.clear()
-            need.registers = False
-            with contextlib.suppress(ConnectionLost):  # who listens there hears of it, too
-                self._register(tls)
-            if self.state != _NOT_NEEDED:
-                self._becomes(_NOT_NEEDED)
-            await need.connects(unless=lambda: not self._wants_port())
             need.begin(self.saw, stands=True)
 
     def _wants_port(self) -> bool:
@@ -311,6 +312,8 @@ class RelayClient:
             case Welcome() if self._greeted:
                 raise PeerError("the relay says welcome once more")
             case Welcome() if not self._said_who and self._wants_port():
+                if self.need is not None:
+                    self.need.begin(message.saw, stands=True)
                 self._say_who(tls)
             case Welcome():
                 self._greeted = True
