@@ -216,6 +216,7 @@ class RelayClient:
     def _forget(self) -> None:
         self._dialer.forget()
         self._registrations.clear()
+        self._refused_ports.clear()
         self._greeted = self._said_who = False
 
     def _is_lost(self, problem: str, *, refused: bool) -> None:
@@ -329,11 +330,13 @@ class RelayClient:
                 if name != one.name:
                     raise PeerError("the relay registered another name")
                 if one.public:
-                    one.port, one.registered = Endpoint.parse(at).port, True
+                    port = Endpoint.parse(at).port
+                    if not one.registered:
+                        log.event("relay.port", relay=self.relay.endpoint, service=one.service.short, port=port)
+                    one.port, one.registered = port, True
                     self._refused_ports.pop(one.service, None)
                     if self.need is None or self.need.registers:
                         self._is_served()
-                    log.event("relay.port", relay=self.relay.endpoint, service=one.service.short, port=one.port)
                 elif not one.registered:
                     self._is_registered(tls, one)
             case Refused(number, why, retry) if number in self._registrations:
@@ -438,11 +441,13 @@ class RelayClient:
             self._say_who(tls)
             return
         wait = min(max(float(retry), RETRY_AT_LEAST), RETRY_AT_MOST)
+        told = one.public and self._refused_ports.get(one.service) is why
         if one.public:
             self._refused_ports[one.service] = why
         elif why is Why.ALLOW:
             raise _Later("the relay does not serve this node", wait)
-        log.event("relay.refused", relay=self.relay.endpoint, service=one.service.short, reason=why.value)
+        if not told:
+            log.event("relay.refused", relay=self.relay.endpoint, service=one.service.short, reason=why.value)
         self._becomes(self.state, f"the relay refused a service: {why.value}")
         if self._retry is None:
             self._retry = asyncio.get_running_loop().call_later(wait, self._try_again)

@@ -224,7 +224,9 @@ class Joins:
             stream = await unwrapped(stream)  # nothing but TLS gets out there, so nobody punches from its port
         elif self._dialer.through is None:  # what a proxy has made says nothing of where we are
             seen = said_address(saw)
-        public = Endpoint(at.host, one.port) if one.public else None
+        public = None
+        if one.public:
+            public = Endpoint(at.host if self._dialer.through is None else self._relay.host, one.port)
         self._joined(Joined(stream, claimed, one.service, one.joined_as, self._relay, seen, public))
 
     async def _connected(self, *, inside: bool) -> TcpStream | TlsStream:
