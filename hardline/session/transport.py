@@ -26,11 +26,17 @@ class StreamTransport(asyncio.Transport):
     """Owns the stream.  `done` is set once nothing is left of the connection.
 
     `ended` is called when the visitor has sent its last byte: its answers may still be on their way.  `held` tells how
-    many bytes the protocol has taken and keeps.
+    many bytes the protocol has taken and keeps; `piece` how many it may get before it can pause again, None for any
+    number.
     """
 
     def __init__(
-        self, stream: Stream, protocol: asyncio.Protocol, ended: Callable[[], None], held: Callable[[], int]
+        self,
+        stream: Stream,
+        protocol: asyncio.Protocol,
+        ended: Callable[[], None],
+        held: Callable[[], int],
+        piece: Callable[[], int] | None = None,
     ) -> None:
         super().__init__({"peername": None, "source": stream.session.source.name})
         self._stream = stream
@@ -41,6 +47,7 @@ class StreamTransport(asyncio.Transport):
         self._outgoing = memoryview(b"")  # what the session did not take yet
         self._behind = bytearray()  # what was written after that
         self._incoming = bytearray()  # what the protocol did not take yet
+        self._piece = piece
         self._held, self._pushed = held, 0  # bytes that the protocol has, and no credit was given for
         self._ended = self._told_ended = False  # the visitor's direction
         self._read_paused = self._write_paused = False
@@ -128,6 +135,9 @@ class StreamTransport(asyncio.Transport):
             self._discard(len(data))
         elif self._read_paused or self._incoming:
             self._incoming += data
+        elif self._piece is not None and len(data) > self._piece():
+            self._incoming += data
+            self._deliver()
         else:
             self._push(bytes(data))
 
@@ -162,8 +172,9 @@ class StreamTransport(asyncio.Transport):
 
     def _deliver(self) -> None:
         while self._incoming and not self._read_paused and not self._closing:
-            piece = bytes(self._incoming[:_PIECE])
-            del self._incoming[:_PIECE]
+            size = self._piece() if self._piece is not None else _PIECE
+            piece = bytes(self._incoming[:size])
+            del self._incoming[:size]
             self._push(piece)
         if self._ended and not self._incoming and not self._lost:
             if self._closing:
