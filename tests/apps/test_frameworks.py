@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -25,7 +26,11 @@ from tests.support.programs import CUT, curl
 from tests.support.size import FULL
 from tests.support.waiting import wait_until
 
-pytestmark = needs.tools("curl")
+pytestmark = [
+    needs.tools("curl"),
+    # Django leaves the file that it puts a body into to the interpreter.
+    pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning"),
+]
 
 UPLOAD = 200_000_000 if FULL else 20_000_000
 
@@ -226,6 +231,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     with running_node(directory / "host") as (host, loop), Node(directory / "visitor") as visitor:
         shared = {name: loop.run(host.share(app(), name=name)) for name, app in APPS.items()}
         yield Town(host, loop, visitor, {name: str(one.label) for name, one in shared.items()})
+    gc.collect()
     assert stopped.is_set(), "the end of a node is the end of its applications"
 
 
