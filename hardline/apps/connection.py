@@ -32,7 +32,7 @@ MAX_FIELDS = 256
 HEAD_TIME = 10.0  # seconds from a head's first byte to its last, as at the browser's door
 SILENCE = 60.0  # seconds without a word of an answer, from when its visitor has ended its own direction
 # Bytes between two looks whether the application is behind: few where each could be a request, or a message.
-_IN_HEAD, _IN_BODY, _IN_MESSAGES = 2_048, 65_536, 16_384
+_IN_HEAD, _IN_BODY, _IN_MESSAGES = 2_048, 262_144, 16_384
 
 _MALFORMED = 400, "This is no HTTP request"
 _LATE = 408, "The head of this request did not come to its end in time"
@@ -154,14 +154,19 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self._answering is None and self._is_over:
             self.transport.close()
-        elif isinstance(self.transport, StreamTransport):
-            self.transport.settle()
+        else:
+            self._settle()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
         super()._start_asgi_task(cycle, functools.partial(self._answer, cycle, app))
 
     async def _answer(self, cycle: RequestResponseCycle, app: Any, scope: Any, receive: Any, send: Any) -> None:
+        async def taken() -> Any:
+            message = await receive()
+            self._settle()
+            return message
+
         async def checked(message: Any) -> None:
             if cycle.disconnected:
                 raise VisitorGone("the visitor is gone")
@@ -172,7 +177,7 @@ class Connection(HttpToolsProtocol):
             await send(message)
 
         try:
-            result = await app(scope, receive, checked)
+            result = await app(scope, taken, checked)
         except asyncio.CancelledError:
             self.transport.abort()
             return None
@@ -193,6 +198,11 @@ class Connection(HttpToolsProtocol):
         return result  # type: ignore[no-any-return]  # uvicorn closes where it is anything
 
     # How it works.
+
+    def _settle(self) -> None:
+        """What the application has taken has credit."""
+        if isinstance(self.transport, StreamTransport):
+            self.transport.settle()
 
     def _refuse(self, why: tuple[int, str]) -> None:
         """What came is no request, or no end of one."""

@@ -1,6 +1,7 @@
 """An ASGI or WSGI application as what answers for a service.
 
-    stream ─▶ AppSite ─▶ Connection ─▶ app        start: its lifespan begins · retire: what is under way is answered
+    stream ─▶ AppTransport ─▶ Connection ─▶ app      start: its lifespan begins
+                                                     retire: what is under way is answered
 
 It is called in the node's event loop, a WSGI application in threads.  No socket lies in between, but for visitors of
 hardline/1, which have no streams.
@@ -19,11 +20,11 @@ from uvicorn.config import Config
 from hardline.apps.connection import Connection
 from hardline.apps.kinds import AsgiApp, Kind, Receive, Scope, Send
 from hardline.apps.lifespan import Lifespan
+from hardline.apps.transport import AppTransport
 from hardline.apps.websockets import State, WebSocket
 from hardline.apps.wsgi import Wsgi
 from hardline.errors import ConnectionLost, ServiceFailed
 from hardline.session.stream import Stream
-from hardline.session.transport import StreamTransport
 from hardline.transport.tcp import TcpStream
 
 REMOVED = "the service was removed"
@@ -41,7 +42,7 @@ class AppSite:
         self._lifespan = Lifespan(asgi, name) if kind is Kind.ASGI else None
         self._config = _config(asgi, websockets=kind is Kind.ASGI)
         self._state = _DatedState(name)
-        self._transports: set[StreamTransport] = set()
+        self._transports: set[AppTransport] = set()
         self._ending = False
 
     async def start(self) -> None:
@@ -59,7 +60,7 @@ class AppSite:
         if self._ending:
             raise ConnectionLost(REMOVED)
         connection = self._connection()
-        transport = StreamTransport(stream, connection, _nothing, lambda: connection.held, lambda: connection.piece)
+        transport = AppTransport(stream, connection, _nothing, lambda: connection.held, lambda: connection.piece)
         self._transports.add(transport)
         try:
             await transport.done

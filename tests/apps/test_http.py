@@ -316,7 +316,7 @@ def test_an_application_that_does_not_read_is_not_sent_more():
             await asyncio.sleep(0.3)
             assert not sending.done()
             [transport], [connection] = site._transports, site._state.connections
-            assert connection.held + len(transport._incoming) < 600 * KB
+            assert connection.held + transport._incoming.size < 600 * KB
             go_on.set()
             assert (await answer(stream))[1].startswith(b"8000000 ")
             await sending
