@@ -69,7 +69,10 @@ class SharedApp:
 
 
 class InProcess:
-    """Those of one node.  `directory` has their keys, `served` are the services that visitors are served now."""
+    """Those of one node.  `directory` has their keys, `served` are the services that visitors are served now.
+
+    `check_loop` raises where it is called in another event loop than the node's.
+    """
 
     def __init__(
         self,
@@ -78,9 +81,10 @@ class InProcess:
         changes: Changes,
         served: Callable[[], Sequence[Service]],
         url: Callable[[Label], str],
+        check_loop: Callable[[], None],
     ) -> None:
         self._directory, self._offering, self._changes = directory, offering, changes
-        self._served, self._url = served, url
+        self._served, self._url, self._check_loop = served, url, check_loop
         self._sites: dict[KeyHash, OwnSite] = {}
         self._ending = False
 
@@ -153,6 +157,7 @@ class InProcess:
         return load_or_create(self._directory / f"{name}.cert")
 
     async def _remove(self, key_hash: KeyHash, site: OwnSite, grace: float) -> None:
+        self._check_loop()
         if self._sites.get(key_hash) is not site:
             await site.aclose()
             return

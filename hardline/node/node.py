@@ -267,6 +267,7 @@ class Node:
                 self.changes,
                 lambda: self._served,
                 lambda label: url_of(label, self._door_port),
+                self._check_loop,
             )
             self._closers.append(self._in_process.aclose)  # the first that ends: answers under way are still carried
         return await self._in_process.share(
