@@ -27,6 +27,8 @@ _MOST_DISCARDED = 64 << 20  # bytes of what it still says meanwhile
 class HandlerSite:
     """`handler`, which is called once for each connection, in the node's event loop."""
 
+    end_grace = 0.0  # seconds at the node's end, which has waited while bytes moved
+
     def __init__(self, name: str, handler: Handler) -> None:
         self._name, self._handler = name, handler
         self._tasks = TaskSet("handler")

@@ -29,12 +29,16 @@ from hardline.transport.tcp import TcpStream
 
 REMOVED = "the service was removed"
 _KEEP_ALIVE = 75  # seconds without a request
+QUIET = 1.0  # seconds that what was said last has to arrive
+_LOOK_EVERY = 0.02
 _SHUTDOWN = 10.0  # seconds for an application's own shutdown
 _AT_LAST = 1.0  # seconds for what is still under way when its visitors are gone
 
 
 class AppSite:
     """`app`, which is of `kind` ASGI or WSGI; one of WSGI has `threads`.  `start` it first, `aclose` it at last."""
+
+    end_grace = 10.0  # seconds that answers under way have at the node's end: they may take long without a byte
 
     def __init__(self, name: str, app: Any, kind: Kind, threads: int) -> None:
         self._name = name
@@ -87,12 +91,20 @@ class AppSite:
         return stream
 
     async def retire(self, grace: float) -> None:
-        """Take nothing new, and wait `grace` seconds for the answers under way; WebSockets are told to go elsewhere."""
+        """Take nothing new, and wait `grace` seconds for the answers under way; WebSockets are told to go elsewhere.
+
+        Who has his answer has QUIET seconds more: a browser ends what it keeps only when it uses it again.
+        """
         self._ending = True
-        for connection in list(self._state.connections):
+        loop = asyncio.get_running_loop()
+        connections, deadline, quiet_since = self._state.connections, loop.time() + grace, loop.time()
+        for connection in list(connections):
             connection.shutdown()
-        if under_way := [transport.done for transport in self._transports]:
-            await asyncio.wait(under_way, timeout=grace)
+        tasks = self._state.tasks  # also what an application does behind its answers
+        while (connections or tasks) and loop.time() < min(deadline, quiet_since + QUIET):
+            if tasks or any(_owes(connection.transport) for connection in connections):
+                quiet_since = loop.time()
+            await asyncio.sleep(_LOOK_EVERY)
 
     async def aclose(self) -> None:
         """Cut what is still under way, and have the application shut down.  Idempotent."""
@@ -157,6 +169,11 @@ def _config(app: AsgiApp, *, websockets: bool) -> Config:
 
 async def _unloaded(scope: Scope, receive: Receive, send: Send) -> None:
     raise AssertionError("it stands for the application until uvicorn is set up")
+
+
+def _owes(transport: asyncio.Transport) -> bool:
+    """Something of an answer is still to be said there."""
+    return not transport.is_closing() or transport.get_write_buffer_size() > 0
 
 
 def _nothing() -> None:

@@ -39,6 +39,8 @@ _EXTRA = "pip install 'hardline-tunnel[app]'"
 class OwnSite(Protocol):
     """What answers for a service of the program's own: a LocalSite with a beginning and an end."""
 
+    end_grace: float
+
     async def start(self) -> None: ...
     async def ready(self) -> None: ...
     async def serve(self, stream: Stream) -> None: ...
@@ -143,7 +145,7 @@ class InProcess:
         """End all: answers under way have a moment."""
         self._ending = True
         self._changes.tell()
-        await asyncio.gather(*(site.retire(GRACE) for site in self._sites.values()))
+        await asyncio.gather(*(site.retire(site.end_grace) for site in self._sites.values()))
         sites, self._sites = list(self._sites.items()), {}
         for key_hash, _ in sites:
             self._offering.withdraw(key_hash)
