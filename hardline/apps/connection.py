@@ -239,6 +239,12 @@ class Connection(HttpToolsProtocol):
             self._timer = None
 
 
+def misses() -> str:
+    """What this file goes by, and uvicorn as it is installed has not; "" for nothing."""
+    wanted = ("_start_asgi_task", "on_headers_complete", "on_response_complete", "handle_websocket_upgrade")
+    return next((name for name in wanted if not hasattr(HttpToolsProtocol, name)), "")
+
+
 def _part(cycle: RequestResponseCycle) -> None:
     """Tell the application that its visitor is gone, however it waits for him."""
     cycle.disconnected = True

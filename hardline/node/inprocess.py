@@ -194,8 +194,11 @@ async def _site(name: str, app: object, kind: Kind, threads: int) -> OwnSite:
 
 
 def _app_site(name: str, app: object, kind: Kind, threads: int) -> OwnSite:
+    from hardline.apps.connection import misses
     from hardline.apps.site import AppSite
 
+    if missing := misses():
+        raise HardlineError(f"this version of uvicorn cannot be used: it has no {missing}", hint=_EXTRA)
     return AppSite(name, app, kind, threads)
 
 

@@ -235,6 +235,17 @@ def test_what_is_not_installed_is_said(tmp_path, monkeypatch):
     run(story)
 
 
+def test_a_uvicorn_that_is_made_otherwise_inside_is_refused(tmp_path, monkeypatch):
+    monkeypatch.delattr("uvicorn.protocols.http.httptools_impl.HttpToolsProtocol._start_asgi_task")
+
+    async def story():
+        async with node(tmp_path) as one:
+            with pytest.raises(HardlineError, match="version of uvicorn"):
+                await one.share(bar)
+
+    run(story)
+
+
 def test_the_end_of_a_node_answers_what_is_under_way_and_shuts_applications_down(tmp_path):
     said = []
     began = asyncio.Event()
