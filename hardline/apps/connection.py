@@ -8,7 +8,8 @@ uvicorn speaks HTTP, and here is what it leaves to a proxy before it, and cannot
 - a head has an end, in bytes, fields and seconds; what is kept unread is told, so that it has no credit;
 - an answer that breaks off is a cut, and never looks like its end;
 - a visitor that has ended its own direction may still wait for its answer, unless it owes the rest of its request;
-- whoever sends to a visitor that is gone is told so, rather than that it goes on for ever.
+- whoever sends to a visitor that is gone is told so, rather than that it goes on for ever;
+- a request that wishes for another protocol, and does not get it, has its body all the same.
 
 Source: RFC 9112, sections 6 to 9; RFC 6585, section 5; asgi.readthedocs.io, "HTTP & WebSocket ASGI Message Format".
 """
@@ -17,8 +18,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 from typing import Any
 
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -54,6 +57,8 @@ class Connection(HttpToolsProtocol):
         self._answering: RequestResponseCycle | None = None
         self._progress = self._unfinished = self._said = 0
         self._is_in_head = self._is_in_body = self._is_over = self._is_upgraded = False
+        self._read = self._once_more = b""  # what is being read, and what then
+        self._ignores_upgrade = False
         self._timer: asyncio.TimerHandle | None = None
         self._broken = _MALFORMED
 
@@ -85,7 +90,11 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         progress = self._progress
-        super().data_received(data)
+        self._once_more = data
+        while self._once_more:
+            self._read, self._once_more = self._once_more, b""
+            super().data_received(self._read)
+        self._read = b""
         if self._progress != progress:
             self._unfinished = 0
             return
@@ -127,7 +136,12 @@ class Connection(HttpToolsProtocol):
         if len(self.headers) > MAX_FIELDS:
             self._broken = _TOO_LARGE
             raise ValueError("too many fields")  # uvicorn calls send_400_response
-        super().on_headers_complete()
+        wishes = self.parser.should_upgrade() and not self._should_upgrade()
+        if wishes and self._ignores_upgrade:
+            raise ValueError("it is no request: CONNECT")
+        self._ignores_upgrade = wishes
+        if not wishes:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._progress += 1
@@ -136,7 +150,8 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._progress += 1
         self._is_in_body = False
-        super().on_message_complete()
+        if not self._ignores_upgrade:
+            super().on_message_complete()
 
     # What uvicorn does with that.
 
@@ -145,6 +160,21 @@ class Connection(HttpToolsProtocol):
         self._stop_timer()
         self._unset_keepalive_if_required()
         super().handle_websocket_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called while HttpParserUpgrade is handled, which says where the head ends.
+
+        The parser takes a head that wishes for another protocol as the last of HTTP, whatever body it announces: that
+        would be lost, or be the next request (Java's clients wish for HTTP/2 in each).
+        """
+        upgrade = sys.exc_info()[1]
+        assert isinstance(upgrade, HttpParserUpgrade)
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % field for field in _without_upgrade(self.headers)]
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        self._once_more = b"\r\n".join([*lines, b"", b""]) + self._read[upgrade.args[0] :]
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._broken)
@@ -181,7 +211,7 @@ class Connection(HttpToolsProtocol):
         except asyncio.CancelledError:
             self.transport.abort()
             return None
-        except Exception as failure:
+        except BaseException as failure:
             if cycle.disconnected:
                 log.debug("app.left", service=self._service, reason=repr(failure)[:200])
                 return None
@@ -239,9 +269,24 @@ class Connection(HttpToolsProtocol):
             self._timer = None
 
 
+def _without_upgrade(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The fields of a request that stays HTTP/1.1 (RFC 9110, section 7.8)."""
+    kept = []
+    for name, value in headers:
+        if name == b"connection":
+            tokens = [token.strip() for token in value.split(b",")]
+            value = b", ".join(one for one in tokens if one.lower() not in (b"upgrade", b"http2-settings"))
+        if name not in (b"upgrade", b"http2-settings") and (value or name != b"connection"):
+            kept.append((name, value))
+    return kept
+
+
 def misses() -> str:
     """What this file goes by, and uvicorn as it is installed has not; "" for nothing."""
-    wanted = ("_start_asgi_task", "on_headers_complete", "on_response_complete", "handle_websocket_upgrade")
+    wanted = [
+        *("_start_asgi_task", "on_headers_complete", "on_response_complete", "handle_websocket_upgrade"),
+        *("_should_upgrade", "_unsupported_upgrade_warning"),
+    ]
     return next((name for name in wanted if not hasattr(HttpToolsProtocol, name)), "")
 
 

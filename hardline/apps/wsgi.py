@@ -1,10 +1,11 @@
 """A WSGI application as an ASGI one: each request in a thread, as many at once as there are threads.
 
-    scope ──▶ environ ──▶ thread: app(environ, start_response) ──▶ chunk ──▶ send
+    scope ──▶ environ ──▶ thread: app(environ, start_response) ──▶ AHEAD ──▶ send
                             └ wsgi.input.read ◀── receive: what the visitor sends, as it comes
 
-Nothing is kept whole, neither a body nor an answer: a thread waits for the visitor, who waits for it.  A request that
-breaks off raises in the application's `read`, and does not look like its end; an answer that breaks off is a cut.
+A body of at most SMALL bytes is there before a thread is taken, and a thread is AHEAD bytes before its visitor: who is
+slow keeps a thread only with what is larger.  Nothing else is kept whole.  A request that breaks off raises in the
+application's `read`, and does not look like its end; an answer that breaks off is a cut.
 Source: PEP 3333.
 """
 
@@ -15,82 +16,140 @@ import concurrent.futures
 import io
 import math
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hardline.apps.environ import environ_of, has_body
 from hardline.apps.kinds import Message, Receive, Scope, Send, WsgiApp
 from hardline.disks import Disk
+from hardline.tasks import TaskSet
 
-THREADS = 16
+SMALL = 65_536  # bytes
+AHEAD = 65_536  # bytes
 _READ_AHEAD = 65_536  # bytes
+_GONE = "the visitor is gone"
 
 
 class Wsgi:
     """`app`, as app(scope, receive, send).  It has `threads`; who finds none free waits."""
 
-    def __init__(self, app: WsgiApp, name: str, threads: int = THREADS) -> None:
-        self._app = app
-        self._threads = Disk(name, threads=threads, patience=math.inf)
+    def __init__(self, app: WsgiApp, name: str, threads: int) -> None:
+        self._app, self._name = app, name
+        self._threads = Disk(name, threads=threads, patience=math.inf)  # as for disks: one that hangs is not waited for
+        self._tasks = TaskSet("wsgi")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = _Call(self._app, environ_of(scope), asyncio.get_running_loop(), receive, send)
-        try:
-            rest = await self._threads.run_long(call.run)
-            await call.said()
-            for message in rest:
-                await send(message)
-        finally:
-            call.leave()
-
-
-class _Call:
-    """One request.  `run` is called in a thread, all else in the event loop."""
-
-    def __init__(
-        self, app: WsgiApp, environ: dict[str, Any], loop: asyncio.AbstractEventLoop, receive: Receive, send: Send
-    ) -> None:
-        self._app, self._loop, self._send = app, loop, send
-        self._gone = False
-        self._under_way: concurrent.futures.Future[Any] | None = None
-        self._head: Message | None = None  # until it is sent
-        self._began = False
-        self._left: int | None = None  # bytes of the answer that are still to come, where it says how many
-        body = _Body(lambda: self._in_loop(receive)) if has_body(environ) else None
-        self._environ = environ | {
+        environ = environ_of(scope)
+        loop, whole = asyncio.get_running_loop(), None
+        if not has_body(environ):
+            whole = b""
+        elif "HTTP_TRANSFER_ENCODING" not in environ and int(environ["CONTENT_LENGTH"]) <= SMALL:
+            whole = await _whole(receive)
+            if whole is None:
+                return  # it is torn, and nobody has to know of it
+        answer = _Answer(loop)
+        body = _Body(lambda: answer.ask(receive)) if whole is None else None
+        environ |= {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO() if body is None else io.BufferedReader(body, _READ_AHEAD),
+            "wsgi.input": io.BytesIO(whole or b"") if body is None else io.BufferedReader(body, _READ_AHEAD),
             "wsgi.input_terminated": True,
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
         }
+        thread = self._tasks.start(
+            self._threads.run_long(lambda: answer.run(self._app, environ)), self._name, expects=Exception
+        )
+        thread.add_done_callback(lambda _: answer.news.set())
+        try:
+            while not thread.done() or answer.messages:
+                while answer.messages:
+                    message = answer.messages.popleft()
+                    await send(message)
+                    answer.sent(len(message.get("body", b"")))
+                if not thread.done():
+                    await answer.news.wait()
+                    answer.news.clear()
+            for message in thread.result():
+                await send(message)
+        finally:
+            answer.leave()
+            thread.cancel()
+
+
+async def _whole(receive: Receive) -> bytes | None:
+    """A body; None for one that breaks off."""
+    pieces, more = [], True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+class _Answer:
+    """One.  `run`, and what it calls, is in a thread; all else in the event loop, which `news` wakes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.messages: deque[Message] = deque()
+        self.news = asyncio.Event()
+        self._loop = loop
+        self._room = threading.Condition()
+        self._waiting = 0  # bytes that are not sent yet
+        self._gone = False
+        self._asking: concurrent.futures.Future[Any] | None = None
+        self._head: Message | None = None  # until it is sent
+        self._began = False
+        self._left: int | None = None  # bytes that are still to come, where the head says how many
+
+    def sent(self, count: int) -> None:
+        """So many bytes are."""
+        with self._room:
+            self._waiting -= count
+            self._room.notify()
 
     def leave(self) -> None:
         """Nobody is there any more: a thread that waits for the visitor does so no longer."""
-        self._gone = True
-        if self._under_way is not None:
-            self._under_way.cancel()
+        with self._room:
+            self._gone = True
+            self._room.notify()
+            asking = self._asking
+        if asking is not None:
+            asking.cancel()
 
-    async def said(self) -> None:
-        """Wait for what was sent while nobody waited for it."""
-        if self._under_way is not None:
-            await asyncio.wrap_future(self._under_way)
-
-    def run(self) -> list[Message]:
-        """Call the application, and send what it says; returns what is still to be sent."""
+    def run(self, app: WsgiApp, environ: dict[str, Any]) -> list[Message]:
+        """Call the application, and have sent what it says; returns what is still to be sent."""
         if self._gone:
-            raise ConnectionResetError("the visitor is gone")
-        answer = self._app(self._environ, self._start_response)
+            raise ConnectionResetError(_GONE)
+        answer = app(environ, self._start_response)
         try:
-            return self._answer(answer)
+            return self._say(answer)
         finally:
             if (close := getattr(answer, "close", None)) is not None:
                 close()
 
-    def _answer(self, answer: Iterable[bytes]) -> list[Message]:
+    def ask(self, receive: Receive) -> Any:
+        """What `receive` says.  Raises ConnectionResetError when the visitor is gone."""
+
+        async def received() -> Any:
+            return await receive()
+
+        with self._room:
+            if self._gone:
+                raise ConnectionResetError(_GONE)
+            self._asking = asking = asyncio.run_coroutine_threadsafe(received(), self._loop)
+        try:
+            return asking.result()
+        except concurrent.futures.CancelledError:
+            raise ConnectionResetError(_GONE) from None
+
+    def _say(self, answer: Iterable[bytes]) -> list[Message]:
         if isinstance(answer, list | tuple) and not self._began:
             whole = b"".join(answer)
             return [self._take_head(len(whole)), _body(whole)]
@@ -133,44 +192,16 @@ class _Call:
         if self._left is not None:
             self._left -= len(chunk)
         messages.append(_body(bytes(chunk), more=self._left != 0))
-        self._wait_for_last()
-        self._start(self._forward(messages))
-        if self._left != 0:
-            self._wait_for_last()  # what is not the last waits until there is room for more
+        with self._room:
+            self._room.wait_for(lambda: self._gone or self._waiting < AHEAD)
+            if self._gone:
+                raise ConnectionResetError(_GONE)
+            self._waiting += len(chunk)
+            self._loop.call_soon_threadsafe(self._put, messages)  # which leaves while the next one is being made
 
-    async def _forward(self, messages: list[Message]) -> None:
-        for message in messages:
-            await self._send(message)
-
-    def _in_loop(self, receive: Receive) -> Any:
-        async def received() -> Any:
-            return await receive()
-
-        self._wait_for_last()
-        self._start(received())
-        return self._wait_for_last()
-
-    def _start(self, work: Coroutine[Any, Any, Any]) -> None:
-        if self._gone:
-            work.close()
-            raise ConnectionResetError("the visitor is gone")
-        self._under_way = under_way = asyncio.run_coroutine_threadsafe(work, self._loop)
-        if self._is_left():
-            under_way.cancel()
-
-    def _is_left(self) -> bool:
-        """Whether the loop has left meanwhile, which may not have seen what was just begun."""
-        return self._gone
-
-    def _wait_for_last(self) -> Any:
-        if self._under_way is None:
-            return None
-        try:
-            return self._under_way.result()
-        except concurrent.futures.CancelledError:
-            raise ConnectionResetError("the visitor is gone") from None
-        finally:
-            self._under_way = None
+    def _put(self, messages: list[Message]) -> None:
+        self.messages += messages
+        self.news.set()
 
 
 class _Body(io.RawIOBase):

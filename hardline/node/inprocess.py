@@ -31,6 +31,7 @@ from hardline.settings.units import Unreadable
 from hardline.showable import as_escapes, clean_title
 from hardline.transport.tcp import TcpStream
 
+MOST_THREADS = 1000
 GRACE = 10.0  # seconds for answers under way
 _NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_NAME}}}\Z")
 _EXTRA = "pip install 'hardline-tunnel[app]'"
@@ -109,6 +110,8 @@ class InProcess:
                 f"{as_escapes(str(name)[:60])} is no name for a service",
                 hint=f"1 to {MAX_NAME} letters, digits, - and _",
             )
+        if not 1 <= threads <= MOST_THREADS:
+            raise WrongArgument(f"threads is {threads}, expected 1 to {MOST_THREADS}")
         settings = ServiceSettings(
             target=None,
             title=clean_title(title or name),

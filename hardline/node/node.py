@@ -689,4 +689,5 @@ class Node:
 def _places(datadir: Path | str | None) -> Places:
     if datadir is None:
         raise ConfigError("a node needs a place for its keys", hint="Node(datadir=…), or Node(settings, Places(…))")
-    return Places(Path(datadir) / "services", Path(datadir))
+    place = Path(datadir).absolute()
+    return Places(place / "services", place)

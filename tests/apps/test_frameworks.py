@@ -7,6 +7,7 @@ import gc
 import hashlib
 import json
 import os
+import queue
 import socket
 import subprocess
 import threading
@@ -37,7 +38,7 @@ UPLOAD = 200_000_000 if FULL else 20_000_000
 
 def starlette() -> Any:
     from starlette.applications import Starlette
-    from starlette.requests import Request
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
     from starlette.routing import Route, WebSocketRoute
 
@@ -46,9 +47,14 @@ def starlette() -> Any:
 
     async def total(request: Request) -> Any:
         digest, length = hashlib.sha256(), 0
-        async for piece in request.stream():
-            digest.update(piece)
-            length += len(piece)
+        try:
+            async for piece in request.stream():
+                digest.update(piece)
+                length += len(piece)
+                begun.set()
+        except ClientDisconnect:
+            torn.put(length)
+            raise
         return JSONResponse({"length": length, "sha256": digest.hexdigest()})
 
     async def events(request: Request) -> Any:
@@ -91,7 +97,8 @@ def starlette() -> Any:
     )
 
 
-stopped = threading.Event()
+stopped, begun = threading.Event(), threading.Event()
+torn: queue.Queue[int] = queue.Queue()  # how much came of an upload that broke off
 
 
 def fastapi() -> Any:
@@ -124,9 +131,14 @@ def flask() -> Any:
     @app.post("/sum")
     def total() -> dict[str, Any]:
         digest, length = hashlib.sha256(), 0
-        while piece := request.stream.read(65_536):
-            digest.update(piece)
-            length += len(piece)
+        try:
+            while piece := request.stream.read(65_536):
+                digest.update(piece)
+                length += len(piece)
+                begun.set()
+        except OSError:
+            torn.put(length)
+            raise
         return {"length": length, "sha256": digest.hexdigest()}
 
     @app.get("/events")
@@ -259,6 +271,21 @@ def test_a_large_upload_arrives_whole(town: Town, name: str, how: list[str], tmp
     (tmp_path / "up").write_bytes(data)
     answer = curl(town.url(name, "sum"), "-T", tmp_path / "up", "-X", "POST", *how)
     assert json.loads(answer.text) == {"length": UPLOAD, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+@pytest.mark.parametrize("how", [[], ["-H", "Transfer-Encoding: chunked"]])
+@pytest.mark.parametrize("name", ["starlette", "flask"])
+def test_an_upload_that_is_broken_off_does_not_look_whole(
+    town: Town, name: str, how: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "up").write_bytes(bytes(UPLOAD))
+    begun.clear()
+    fixed = ["curl", "-qsS", "--noproxy", "*", "-X", "POST", "--limit-rate", "3M", "-T", tmp_path / "up"]
+    with subprocess.Popen([*fixed, *how, town.url(name, "sum")], stderr=subprocess.DEVNULL) as uploading:
+        assert begun.wait(60)
+        uploading.kill()
+    assert 0 < torn.get(timeout=60) < UPLOAD
+    assert torn.empty()
 
 
 @pytest.mark.parametrize("coding", ["", "?length"])

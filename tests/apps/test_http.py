@@ -442,3 +442,39 @@ def test_a_site_that_retires_answers_what_is_under_way_and_takes_nothing_new():
             await retiring
 
     run(story)
+
+
+@pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"TLS/1.0"])
+def test_an_upgrade_that_is_not_made_is_a_request_like_any_other(upgrade):
+    def wsgi(environ, start_response):
+        start_response("200 OK", [])
+        return [environ["PATH_INFO"].encode() + environ["wsgi.input"].read()]
+
+    async def story():
+        async with served(wsgi) as (open_stream, _):
+            fields = b"Host: a\r\nConnection: Upgrade\r\nUpgrade: %b\r\n" % upgrade
+            stream = open_stream()
+            await stream.send(b"GET /1 HTTP/1.1\r\n%b\r\n" % fields)
+            assert (await answer(stream))[1] == b"/1"
+            await stream.send(b"GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            whole = await read_all(stream)
+            assert not whole or whole.endswith(b"/2"), "the next one is answered, or its connection has ended"
+            await stream.aclose()
+            stream = open_stream()
+            first = b"POST /3 HTTP/1.1\r\n%bContent-Length: 23\r\n\r\nGET /x HTTP/1.1\r\na: b\r\n" % fields
+            second = b"POST /4 HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" % fields
+            rest = b""
+            await stream.send(first + second)
+            for expected in (b"/3GET /x HTTP/1.1\r\na: b\r\n", b"/4abc"):
+                _, body, rest = await answer(stream, rest)
+                assert body == expected
+            for cut in range(1, len(first), 7):
+                await stream.send(first[:cut])
+                await asyncio.sleep(0)
+                await stream.send(first[cut:])
+                assert (await answer(stream))[1] == b"/3GET /x HTTP/1.1\r\na: b\r\n"
+            await stream.send(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await read_all(stream)).startswith(b"HTTP/1.1 400")
+            await stream.aclose()
+
+    run(story)

@@ -178,6 +178,38 @@ def test_who_leaves_an_endless_answer_gives_its_thread_back_and_the_iterable_is_
     assert threading.main_thread() not in closed
 
 
+def test_who_is_slow_with_little_keeps_no_thread():
+    page = b"x" * 60_000
+
+    def pages(environ, start_response):
+        environ["wsgi.input"].read()
+        start_response("200 OK", TEXT)
+        yield page
+
+    async def story():
+        async with served(pages, SessionLimits(stream_window=512 * 1024)) as (open_stream, site):
+            slow = [open_stream() for _ in range(20)]  # five times as many as there are threads
+            for stream in slow[:10]:
+                await stream.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nnot all")
+            for stream in slow[10:]:
+                for _ in range(8):  # more than its window
+                    await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await until(lambda: len(site._state.connections) == 20)
+            quick = open_stream()
+            for _ in range(10):
+                await quick.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert (await answer(quick))[1] == page
+            for stream in slow[10:]:
+                rest = b""
+                for _ in range(8):
+                    _, body, rest = await answer(stream, rest)
+                    assert body == page
+            for stream in (*slow, quick):
+                stream.abort()
+
+    run(story)
+
+
 def test_more_requests_than_threads_wait_their_turn_and_all_are_answered():
     at_once, most, lock = 0, 0, threading.Lock()
 

@@ -191,6 +191,8 @@ def test_a_name_that_is_none_is_refused(tmp_path, name):
         async with node(tmp_path) as one:
             with pytest.raises(WrongArgument, match="no name for a service"):
                 await one.share(bar, name=name)
+            with pytest.raises(WrongArgument, match="threads is 0"):
+                await one.share(bar, threads=0)
             with pytest.raises(WrongArgument, match="password"):
                 await one.share(bar, password="a-b")
         assert not (tmp_path / "apps").exists()
