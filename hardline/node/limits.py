@@ -23,7 +23,8 @@ def unheard(settings: NodeSettings) -> NodeSettings:
     listening = {
         "[Relay] enabled": settings.relay.enabled,
         "[Gateway] listen": settings.gateway.listen,
-        "[Forward:NAME]": settings.forwards,
+        "[Forward:NAME] listen": any(one.listen is not None for one in settings.forwards.values()),
+        "[SOCKS] listen": settings.socks.listen is not None,
     }
     for key, is_set in listening.items():
         if is_set:

@@ -481,6 +481,8 @@ class Node:
         return self._forwarding
 
     async def _open_port(self, label: Label, port: int, pages: bool) -> Forward:
+        if not self._listens:
+            raise ConfigError("this node listens nowhere", hint="start it without listen=False, or use its open()")
         return await self._ports().add(label, port, pages=pages)
 
     async def _open_gateway(self) -> None:

@@ -418,6 +418,7 @@ def test_what_needs_a_port_is_refused_without_one(tmp_path):
     for wrong, key in (
         ("[Relay]\nenabled = yes\n", "Relay"),
         ("[Gateway]\nlisten = 127.0.0.1:8080\n", "Gateway"),
+        ("[SOCKS]\nlisten = 127.0.0.1:1080\n", "SOCKS"),
         (f"[Forward:x]\nlabel = {'0' * 40}\nlisten = 127.0.0.1:2222\n", "Forward"),
     ):
         with pytest.raises(ConfigError, match=f"{key}.* needs a port"):
