@@ -51,6 +51,8 @@ def kind_of(app: object, said: str = "") -> Kind:
             raise WrongArgument(f"interface is {said[:20]!r}, expected asgi, wsgi or stream")
         return Kind(said)
     kind = _BY_ARGUMENTS.get(_arguments(app))
+    if kind is Kind.STREAM and not any(map(inspect.iscoroutinefunction, (app, type(app).__call__))):
+        kind = None
     if kind is None:
         raise WrongArgument(f"cannot tell what kind of application {_name(app)} is", hint=f"{_HINT}, or say interface=")
     return kind

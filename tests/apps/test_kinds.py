@@ -21,6 +21,10 @@ def wsgi(environ, start_response): ...
 async def handler(stream): ...
 
 
+class Handler:
+    async def __call__(self, stream): ...
+
+
 class Asgi:
     async def __call__(self, scope, receive, send): ...
 
@@ -42,6 +46,8 @@ class Wsgi:
         (Wsgi(), Kind.WSGI),
         (Wsgi().app, Kind.WSGI),
         (handler, Kind.STREAM),
+        (functools.partial(lambda a, b: None, 1), None),
+        (Handler(), Kind.STREAM),
         (lambda: None, None),
         (lambda *all_of_it: None, None),
         (lambda a, b, c, d: None, None),
