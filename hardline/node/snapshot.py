@@ -267,6 +267,37 @@ class GatewayState:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkState:
+    """A link that is kept warm: `up`, `down` or `asleep`; `reason` is why it is down, or was last.
+
+    What its socket really has is None while there is no session; sizes in bytes.
+    """
+
+    name: str
+    label: str
+    state: str
+    since: float
+    reason: str | None
+    attempts: int
+    listen: str | None
+    open: int
+    streams: int
+    kind: str | None
+    endpoint: str | None
+    round_trip_s: float | None
+    ping_interval_s: float
+    idle_timeout_s: float
+    connect_interval_s: float
+    max_streams: int
+    stream_window: int
+    session_window: int
+    nodelay: bool | None
+    send_buffer: int | None
+    receive_buffer: int | None
+    congestion: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessState:
     """What the process holds at this moment, and which engine carries its bytes; whoever looks for leaks compares two
     quiet moments."""
@@ -294,6 +325,7 @@ class Snapshot:
     forwards: tuple[ForwardState, ...]
     socks: SocksState | None
     gateway: GatewayState | None
+    links: tuple[LinkState, ...]
     process: ProcessState
     notes: tuple[str, ...]
 

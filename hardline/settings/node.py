@@ -1,13 +1,12 @@
 """The node's own file: hardline.ini → NodeSettings, or ConfigError(file, line, key, hint).
 
 One line of a class below is one key: its name, its default and the rule that reads it.  docs/SETTINGS.md is the same
-table for users.  A key whose part is not built yet is read and checked like any other and leaves a sentence in `notes`.
+table for users.
 """
 
 # ruff: noqa: RUF009  `setting` makes a dataclasses.field
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
@@ -19,6 +18,7 @@ from hardline.settings import values
 from hardline.settings.forwards import ForwardSection, SocksSection, check_forwards
 from hardline.settings.gateway import GatewaySection, NamedSection, parse_gateway
 from hardline.settings.ini import Ini, setting
+from hardline.settings.peers import PeerSection, check_peers, congestion, parse_peers
 from hardline.settings.units import (
     DAY,
     GB,
@@ -36,8 +36,7 @@ from hardline.settings.units import (
     size,
 )
 
-_LATER = re.compile(r"(Peer:.*\S.*)\Z")
-_BY_NAME = {"forwards": "Forward", "named": "Gateway"}  # the settings that are sections with names
+_BY_NAME = {"forwards": "Forward", "named": "Gateway", "peers": "Peer"}  # the settings that are sections with names
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,7 @@ class SessionSection:
     max_streams_per_source: int = setting(1000, number(1, 1_000_000))
     max_handshakes_per_source: int = setting(16, number(1, 1_000_000))
     hello_timeout: float = setting(10.0, duration(0.1, 10 * MINUTE))
+    congestion: str = setting("", congestion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,7 @@ class NodeSettings:
     socks: SocksSection = SocksSection()
     gateway: GatewaySection = GatewaySection()
     named: Mapping[str, NamedSection] = field(default_factory=dict)
+    peers: Mapping[str, PeerSection] = field(default_factory=dict)
     log: LogSection = LogSection()
     notes: tuple[str, ...] = ()
 
@@ -198,14 +199,16 @@ def parse_node(text: str, file: str = "") -> NodeSettings:
         socks=ini.section("SOCKS", SocksSection()),
         gateway=gateway,
         named=named,
+        peers=parse_peers(ini),
         log=ini.section("Log", LogSection()),
     )
-    ini.refuse_the_rest(_LATER)
+    ini.refuse_the_rest()
     _check_ports(ini, settings.node)
     _check_relay(ini, settings)
     _check_gateway(ini, settings)
     _check_windows(ini, settings.session)
     _check_forwards(ini, settings)
+    _check_peers(ini, settings)
     beside = Path(file).parent
     node = replace(
         settings.node,
@@ -268,6 +271,19 @@ def _check_forwards(ini: Ini, settings: NodeSettings) -> None:
     }
     taken |= {port: f"port {port} is one of [Relay] ports" for port in settings.relay.ports}
     check_forwards(ini, settings.forwards, settings.socks, taken)
+
+
+def _check_peers(ini: Ini, settings: NodeSettings) -> None:
+    taken = {port: "hardline's own" for port in (settings.node.localport, settings.node.p2pport) if port}
+    taken |= dict.fromkeys(settings.relay.ports, "one of [Relay] ports")
+    listened = {one.listen: f"[Forward:{name}]" for name, one in settings.forwards.items() if one.listen}
+    listened |= {settings.socks.listen: "[SOCKS]"} if settings.socks.listen else {}
+    listened |= dict.fromkeys(settings.gateway.listen, "[Gateway]")
+    session = settings.session
+    check_peers(
+        *(ini, settings.peers, taken, listened),
+        windows=(session.stream_window, session.session_window, session.process_window),
+    )
 
 
 def _check_gateway(ini: Ini, settings: NodeSettings) -> None:
