@@ -143,6 +143,8 @@ def _mine(service: dict[str, Any], sessions: list[dict[str, Any]]) -> tuple[str,
     words.append("listed" if service["listed"] else "not listed")
     if visitors:
         words.append(f"{visitors} visitor{'' if visitors == 1 else 's'}")
+    words += [f"public at {at}" for at in service.get("public", ())]
+    words += [f"no public port at {why}" for why in service.get("not_public", ())]
     return name, plain(service["target"]), ", ".join(words), service["url"]
 
 

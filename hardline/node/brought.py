@@ -32,6 +32,9 @@ class Brought:
 
     def joined(self, joined: Joined) -> None:
         """A relay brought a visitor."""
+        if joined.public:
+            self._host().public(joined.tcp, joined.service, joined.source)
+            return
         between = _between(joined.relay)
         arrival = Arrival(joined.tcp, joined.source, By.RELAY, joined.service, joined.name, between, joined.saw)
         self._host().arrived(arrival)

@@ -522,7 +522,7 @@ class Node:
         troubles = {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
         announced = self._reach.describe_service
         known = self.offering.known, self.offering.problems
-        return rows.service_states(*known, self._door_port, announced, time.time(), troubles)
+        return rows.service_states(*known, self._door_port, announced, time.time(), troubles, self._relays.public)
 
     async def _trouble(self, service: Service) -> str:
         """What is wrong with a service whose file is right."""

@@ -102,6 +102,8 @@ class Offered:
     notes: tuple[str, ...]
     dht: Facts | None
     announced: str
+    public: tuple[str, ...] = ()
+    not_public: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from hardline.relay.messages import (
     Drain,
     Hello,
     Invite,
+    Kind,
     Leave,
     Message,
     Ping,
@@ -98,6 +99,7 @@ class RelayClient:
         self._retry: asyncio.TimerHandle | None = None
         self._unread = 0  # lines that the relay did not read yet, at least
         self._registrations: dict[int, Registration] = {}
+        self._refused_ports: dict[KeyHash, Why] = {}
         self._next = 1
         self._tls: TlsStream | None = None
         self._again = asyncio.Event()  # do not wait for the next attempt
@@ -122,6 +124,13 @@ class RelayClient:
             return []
         return [one for one in self._registrations.values() if one.tested and one.service == service]
 
+    def port_of(self, service: KeyHash) -> int | Why | None:
+        """The public port that a service has there, or why it has none; None where that is not known."""
+        for one in self._registrations.values():
+            if one.public and one.registered and one.service == service:
+                return one.port
+        return self._refused_ports.get(service)
+
     @property
     def inside_tls(self) -> bool:
         """Whether joins go there inside TLS, because nothing else passes."""
@@ -134,8 +143,8 @@ class RelayClient:
 
     @property
     def registered(self) -> int:
-        """How many names are."""
-        return sum(one.registered for one in self._registrations.values())
+        """How many names are: public ports are not found by name."""
+        return sum(one.registered and not one.public for one in self._registrations.values())
 
     @property
     def tested(self) -> int:
@@ -278,6 +287,8 @@ class RelayClient:
         match message:
             case Welcome() if self._greeted:
                 raise PeerError("the relay says welcome once more")
+            case Welcome() if not self._said_who and any(one.kind is Kind.PORT for one in self._wanted()):
+                self._say_who(tls)
             case Welcome():
                 self._greeted = True
                 self.saw, self.contact = message.saw, message.contact
@@ -286,10 +297,15 @@ class RelayClient:
                     self.need.begin(message.saw)
                 if self.need is None or self.need.registers:
                     self._is_needed(tls)
-            case Registered(number, name) if (one := self._registrations.get(number)) is not None:
+            case Registered(number, name, at) if (one := self._registrations.get(number)) is not None:
                 if name != one.name:
                     raise PeerError("the relay registered another name")
-                if not one.registered:
+                if one.public:
+                    one.port, one.registered = Endpoint.parse(at).port, True
+                    self._refused_ports.pop(one.service, None)
+                    self._is_served()
+                    log.event("relay.port", relay=self.relay.endpoint, service=one.service.short, port=one.port)
+                elif not one.registered:
                     self._is_registered(tls, one)
             case Refused(number, why, retry) if number in self._registrations:
                 self._is_refused(tls, self._registrations.pop(number), why, retry)
@@ -331,7 +347,7 @@ class RelayClient:
                 number, self._next = self._next, self._next % 0x7FFFFFFF + 1
                 self._registrations[number] = Registration(one, name)
                 proof = prove_registration(one.prover, tls.exporter(NODE))
-                register = Register(number, one.kind, proof, instance=one.instance, legacy=one.legacy)
+                register = Register(number, one.kind, proof, instance=one.instance, legacy=one.legacy, port=one.port)
                 self._say(tls, register)
         if not wanted and self.state != _NOT_NEEDED:
             self._becomes("registered")
@@ -355,6 +371,9 @@ class RelayClient:
     def _is_registered(self, tls: TlsStream, one: Registration) -> None:
         one.registered = True
         self._connected.start(self._test(tls, one), "test")
+        self._is_served()
+
+    def _is_served(self) -> None:
         if self.state not in ("draining", _NOT_NEEDED):
             if self.state != "registered":
                 log.event("relay.registered", relay=self.relay.endpoint)
@@ -385,18 +404,23 @@ class RelayClient:
     def _is_refused(self, tls: TlsStream, one: Registration, why: Why, retry: int) -> None:
         if why is Why.ALLOW and not self._said_who:
             # Without it a relay that serves everybody never learns who comes.
-            self._said_who = True
             self._registrations.clear()
             self._greeted = False
-            self._say(tls, Hello(self._me().prove(NODE, tls.exporter(NODE))))
+            self._say_who(tls)
             return
         wait = min(max(float(retry), RETRY_AT_LEAST), RETRY_AT_MOST)
-        if why is Why.ALLOW:
+        if one.public:
+            self._refused_ports[one.service] = why
+        elif why is Why.ALLOW:
             raise _Later("the relay does not serve this node", wait)
         log.event("relay.refused", relay=self.relay.endpoint, service=one.service.short, reason=why.value)
         self._becomes(self.state, f"the relay refused a service: {why.value}")
         if self._retry is None:
             self._retry = asyncio.get_running_loop().call_later(wait, self._try_again)
+
+    def _say_who(self, tls: TlsStream) -> None:
+        self._said_who = True
+        self._say(tls, Hello(self._me().prove(NODE, tls.exporter(NODE))))
 
     def _try_again(self) -> None:
         self._retry = None

@@ -43,7 +43,8 @@ TRIES = 3  # of one token: twice as it is, and inside TLS
 @dataclass(frozen=True, slots=True)
 class Joined:
     """A visitor's connection that a relay brought: whence it says that he comes, for which service, and which handle he
-    says, empty where he says what he would say anywhere; `saw` is where the relay sees our end, None if it did not."""
+    says, empty where he says what he would say anywhere; `saw` is where the relay sees our end, None if it did not;
+    a `public` one came by a public port and speaks what the service speaks."""
 
     tcp: TcpStream
     source: Endpoint
@@ -51,6 +52,7 @@ class Joined:
     name: str
     relay: Endpoint
     saw: Endpoint | None = None
+    public: bool = False
 
 
 class Joins:
@@ -207,7 +209,7 @@ class Joins:
             stream = await unwrapped(stream)  # nothing but TLS gets out there, so nobody punches from its port
         elif self._dialer.through is None:  # what a proxy has made says nothing of where we are
             seen = said_address(saw)
-        self._joined(Joined(stream, claimed, one.service, one.joined_as, self._relay, seen))
+        self._joined(Joined(stream, claimed, one.service, one.joined_as, self._relay, seen, one.public))
 
     async def _connected(self, *, inside: bool) -> TcpStream | TlsStream:
         stream = await self._dialer.connect()

@@ -17,9 +17,9 @@ from hardline.identity import KeyHash, instance_name, utc_day
 from hardline.proof import Prover
 from hardline.relay.client import RelayClient
 from hardline.relay.dial import RelayDialer, proxy_of_environment
-from hardline.relay.handles import make_handle, periods
+from hardline.relay.handles import make_handle, make_port_name, periods
 from hardline.relay.joins import Joined
-from hardline.relay.messages import Kind
+from hardline.relay.messages import Kind, Why
 from hardline.relay.nat import Nat
 from hardline.relay.router import RouterWatch
 from hardline.relay.wanted import Wanted
@@ -31,15 +31,21 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN = 3600.0  # seconds: handles change once in many days
 
+_FOR_EVER = -1  # in place of a period
+
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A service; `prover` holds its own key, None for a kind of key that signs nothing here."""
+    """A service; `prover` holds its own key, None for a kind of key that signs nothing here.
+
+    `public_port` is the one that it wants, 0 for any, None for none.
+    """
 
     key_hash: KeyHash
     private_key_pem: bytes = field(repr=False)
     prover: Prover | None
     legacy: bool
+    public_port: int | None = None
 
 
 class RelayUses:
@@ -101,6 +107,12 @@ class RelayUses:
         """The relays at which `service` is found by its own name now."""
         return tuple(client.relay.endpoint for client in self.clients if client.is_named(service))
 
+    def public(self, service: KeyHash) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+        """Where anybody reaches `service`, and why not, of each relay that refuses it a port."""
+        found = [(client.endpoints[0], client.port_of(service)) for client in self.clients]
+        ports = tuple(Endpoint(at.host, port) for at, port in found if isinstance(port, int))
+        return ports, tuple(f"{at}: {why.value}" for at, why in found if isinstance(why, Why))
+
     @property
     def nat(self) -> Nat | None:
         """What kind of router is before this node; None where that is not known yet."""
@@ -144,7 +156,7 @@ class RelayUses:
     def _wanted(self, relay: RelayAddress) -> list[Wanted]:
         """The names of everything that is offered, at one relay."""
         services, now, at = self._services(), periods(utc_day(self._clock())), relay.key_hash
-        keys = {(at, service.key_hash, period) for service in services for period in now}
+        keys = {(at, service.key_hash, period) for service in services for period in (*now, _FOR_EVER)}
         for key in [key for key in self._made if key[0] == at and key not in keys]:
             del self._made[key]
         wanted = list[Wanted]()
@@ -154,6 +166,11 @@ class RelayUses:
                 if key not in self._made:
                     self._made[key] = make_handle(service.private_key_pem, self._instance, at, period)
                 wanted.append(Wanted(service.key_hash, self._made[key]))
+            if service.public_port is not None:
+                key = at, service.key_hash, _FOR_EVER
+                if key not in self._made:
+                    self._made[key] = make_port_name(service.private_key_pem, self._instance, at)
+                wanted.append(Wanted(service.key_hash, self._made[key], Kind.PORT, port=service.public_port))
             if relay.named and service.prover is not None:
                 instance = instance_name(self._instance, service.key_hash)
                 wanted.append(Wanted(service.key_hash, service.prover, Kind.NAMED, instance, service.legacy))

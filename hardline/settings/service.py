@@ -45,6 +45,13 @@ class ServiceSection:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicSection:
+    """[Public]: a TCP port at relays by which anybody comes, without hardline.  None: no; 0: any port."""
+
+    port: int | None = setting(None, values.public_port)
+
+
+@dataclass(frozen=True, slots=True)
 class InfoSection:
     """[Info]: what people see."""
 
@@ -107,6 +114,7 @@ class ServiceSettings:
     legacy: bool = True
     max_connections: int | None = None
     proxy_protocol: int = 0
+    public_port: int | None = None
     http: HttpSection = HttpSection()
     access: AccessSection = AccessSection()
     cache: CacheSection = CacheSection()
@@ -136,6 +144,7 @@ def parse_service(text: str, file: str) -> ServiceSettings:
     access = ini.section("Access", AccessSection())
     http = ini.section("HTTP", HttpSection())
     cache = ini.section("Cache", CacheSection())
+    public = ini.section("Public", PublicSection())
     ini.refuse_the_rest()
 
     target = None
@@ -156,6 +165,12 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         ini.notes.append("[HTTP] and [Service] proxy_protocol have no effect with [Cache] directory")
     if http.names and not http.changes:
         ini.notes.append("[HTTP] names has no effect without host, origin or forwarded")
+    if public.port is not None and (target is None or cache.directory):
+        ini.fail("Public", "port", "a public port leads to a service, expected one without [Cache] directory")
+    if public.port is not None and access.clients.lower() != EVERYONE:
+        ini.fail("Public", "port", f"anybody may come by a public port, expected [Access] clients = {EVERYONE}")
+    if public.port is not None and service.password:
+        ini.notes.append("[Service] password is not asked of those who come by [Public] port")
     name = Path(file).name.removesuffix(".ini")
     return ServiceSettings(
         target=target,
@@ -166,6 +181,7 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         legacy=service.legacy,
         max_connections=service.max_connections,
         proxy_protocol=0 if service.proxy_protocol == "no" else int(service.proxy_protocol),
+        public_port=public.port,
         http=http,
         access=access,
         cache=cache,

@@ -154,6 +154,10 @@ class Host:
                 return
         self._tasks.start(self._welcome(arrival, newcomers), "welcome")
 
+    def public(self, tcp: TcpStream, key_hash: KeyHash, source: Endpoint) -> None:
+        """Somebody came by a public port, from `source` as a relay says: he is joined with the service as he is."""
+        self._serving.public(tcp, key_hash, source_of(source.host))
+
     def answers_to(self, server_name: str) -> bool:
         """Whether a visitor who says `server_name` is served here."""
         return self._server_names.find(server_name, utc_day(self._clock())) is not None

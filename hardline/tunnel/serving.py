@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import functools
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -40,6 +41,7 @@ from hardline.tunnel.renamed import Renamed
 
 OURSELVES = "hardlined itself listens there"
 
+PUBLIC, PUBLIC_OF_A_SOURCE = 1024, 256  # visitors by public ports at once
 _REACHED = StreamStatus().encode()
 _LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
 
@@ -73,6 +75,7 @@ class Serving:
         self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
         self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
         self._came: WeakKeyDictionary[Multiplexer, Came] = WeakKeyDictionary()  # to services that are told
+        self._public: Counter[str] = Counter()  # visitors by public ports, of each source
         self._places: dict[KeyHash, Places] = {}  # of services that take only so many connections
 
     def replace(self, services: Iterable[Service]) -> None:
@@ -131,6 +134,43 @@ class Serving:
                     place.leave()
             finally:
                 await pipe.aclose()
+
+    def public(self, tcp: TcpStream, key_hash: KeyHash, source: str) -> None:
+        """Join one who came by a public port with the service, where its owner wants that.
+
+        `source` is a relay's word, which bounds how many there are of it, and no service is told.
+        """
+        service = self._services.get(key_hash)
+        if service is None or service.settings.public_port is None:
+            tcp.close()
+        elif self._public.total() >= PUBLIC or self._public[source] >= PUBLIC_OF_A_SOURCE:
+            log.debug("visitor.refused", service=key_hash.short, reason="too many by public ports")
+            tcp.close()
+        else:
+            self._public[source] += 1
+            self._tasks.start(self._serve_public(tcp, key_hash, source), "public")
+
+    async def _serve_public(self, tcp: TcpStream, key_hash: KeyHash, source: str) -> None:
+        place: Place | None = None
+        try:
+            place = self._place(key_hash, source, "public")
+            if place is not None:
+                await place.wait(CONNECT_TIMEOUT)
+            local = await self._open_local(key_hash, Came())
+            if not isinstance(local, TcpStream):
+                local = await local.connect()
+            await carry(tcp, self._renamed(key_hash, local, Came()) or local)
+        except ServiceFailed as failure:
+            log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
+        except (HardlineError, TimeoutError):
+            pass  # either side may leave at any time, and the other has seen the cut
+        finally:
+            if place is not None:
+                place.leave()
+            self._public[source] -= 1
+            if not self._public[source]:
+                del self._public[source]
+            tcp.abort()
 
     async def _carry_legacy(self, pipe: LegacyPipe, key_hash: KeyHash, wan_hosts: str, came: Came) -> None:
         local = await self._open_local(key_hash, came)
