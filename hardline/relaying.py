@@ -302,17 +302,24 @@ class Relaying:
         if self._ports is not None:
             await self._ports.aclose()
 
+    def domain(self, service: KeyHash, name: str) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+        """The relays that bring visitors of a public name to a service, and of the others why they do not."""
+        return self._uses.domain(service, name) if self._uses is not None else ((), ())
+
     def _offered(self) -> list[Offered]:
-        return [_offered(one) for one in self._services()]
+        services = self._services()
+        owners = {one.settings.public.name: one for one in reversed(services)}  # of services with one name, the first
+        return [_offered(one, named=owners[one.settings.public.name] is one) for one in services]
 
 
-def _offered(service: Service) -> Offered:
+def _offered(service: Service, *, named: bool) -> Offered:
     from hardline.relay.uses import Offered
 
     pem, prover = service.identity.private_key_pem, None
     with contextlib.suppress(CannotSign):
         prover = Prover(service.identity.der, signing_key(pem))
-    return Offered(service.key_hash, pem, prover, service.legacy, service.settings.public_port)
+    name = service.settings.public.name if named else ""
+    return Offered(service.key_hash, pem, prover, service.legacy, service.settings.public_port, name)
 
 
 def access(settings: RelaySection) -> Access:
@@ -320,7 +327,13 @@ def access(settings: RelaySection) -> Access:
     from hardline.relay.access import Access
 
     allowed = frozenset(one for one in settings.allow if one is not None)
-    return Access(allowed, None in settings.allow, frozenset(settings.deny), frozenset(settings.public_allow))
+    return Access(
+        allow=allowed,
+        everybody=None in settings.allow,
+        deny=frozenset(settings.deny),
+        ports=frozenset(settings.public_allow),
+        domains=dict(settings.domains),
+    )
 
 
 def _limits(settings: RelaySection, timeout: float) -> RelayLimits:

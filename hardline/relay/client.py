@@ -99,7 +99,7 @@ class RelayClient:
         self._retry: asyncio.TimerHandle | None = None
         self._unread = 0  # lines that the relay did not read yet, at least
         self._registrations: dict[int, Registration] = {}
-        self._refused_ports: dict[KeyHash, Why] = {}
+        self._refused: dict[tuple[KeyHash, str], Why] = {}  # public ports, and domains by name
         self._next = 1
         self._tls: TlsStream | None = None
         self._again = asyncio.Event()  # do not wait for the next attempt
@@ -129,7 +129,12 @@ class RelayClient:
         for one in self._registrations.values():
             if one.public and one.registered and one.service == service:
                 return one.port
-        return self._refused_ports.get(service)
+        return self._refused.get((service, ""))
+
+    def has_domain(self, service: KeyHash, domain: str) -> bool | Why:
+        """Whether visitors of a domain are brought to a service by it, or why not; False where that is not known."""
+        found = (one for one in self._registrations.values() if one.domain == domain and one.service == service)
+        return any(one.registered for one in found) or self._refused.get((service, domain), False)
 
     @property
     def inside_tls(self) -> bool:
@@ -143,8 +148,8 @@ class RelayClient:
 
     @property
     def registered(self) -> int:
-        """How many names are: public ports are not found by name."""
-        return sum(one.registered and not one.public for one in self._registrations.values())
+        """How many names are by which services are visited."""
+        return sum(one.registered and one.by_name for one in self._registrations.values())
 
     @property
     def tested(self) -> int:
@@ -287,7 +292,7 @@ class RelayClient:
         match message:
             case Welcome() if self._greeted:
                 raise PeerError("the relay says welcome once more")
-            case Welcome() if not self._said_who and any(one.kind is Kind.PORT for one in self._wanted()):
+            case Welcome() if not self._said_who and any(one.kind in _BY_LIST for one in self._wanted()):
                 self._say_who(tls)
             case Welcome():
                 self._greeted = True
@@ -302,9 +307,15 @@ class RelayClient:
                     raise PeerError("the relay registered another name")
                 if one.public:
                     one.port, one.registered = Endpoint.parse(at).port, True
-                    self._refused_ports.pop(one.service, None)
+                    self._refused.pop((one.service, ""), None)
                     self._is_served()
                     log.event("relay.port", relay=self.relay.endpoint, service=one.service.short, port=one.port)
+                elif one.domain:
+                    one.registered = True
+                    self._refused.pop((one.service, one.domain), None)
+                    self._is_served()
+                    log.event("relay.domain", relay=self.relay.endpoint, name=one.domain)
+                    self._changed()
                 elif not one.registered:
                     self._is_registered(tls, one)
             case Refused(number, why, retry) if number in self._registrations:
@@ -347,8 +358,7 @@ class RelayClient:
                 number, self._next = self._next, self._next % 0x7FFFFFFF + 1
                 self._registrations[number] = Registration(one, name)
                 proof = prove_registration(one.prover, tls.exporter(NODE))
-                register = Register(number, one.kind, proof, instance=one.instance, legacy=one.legacy, port=one.port)
-                self._say(tls, register)
+                self._say(tls, Register(number, one.kind, proof, one.domain, one.instance, one.legacy, one.port))
         if not wanted and self.state != _NOT_NEEDED:
             self._becomes("registered")
         if gone:
@@ -409,8 +419,8 @@ class RelayClient:
             self._say_who(tls)
             return
         wait = min(max(float(retry), RETRY_AT_LEAST), RETRY_AT_MOST)
-        if one.public:
-            self._refused_ports[one.service] = why
+        if one.public or one.domain:
+            self._refused[one.service, one.domain] = why
         elif why is Why.ALLOW:
             raise _Later("the relay does not serve this node", wait)
         log.event("relay.refused", relay=self.relay.endpoint, service=one.service.short, reason=why.value)
@@ -428,6 +438,7 @@ class RelayClient:
 
 
 _NOT_NEEDED = "not needed"
+_BY_LIST = (Kind.PORT, Kind.DOMAIN)  # whose nodes the relay's owner names
 
 
 class _Later(HardlineError):

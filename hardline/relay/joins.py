@@ -44,7 +44,8 @@ TRIES = 3  # of one token: twice as it is, and inside TLS
 class Joined:
     """A visitor's connection that a relay brought: whence it says that he comes, for which service, and which handle he
     says, empty where he says what he would say anywhere; `saw` is where the relay sees our end, None if it did not;
-    a `public` one came by a public port and speaks what the service speaks."""
+    a `public` one came by a public port and speaks what the service speaks, and who came by a `domain` TLS.
+    """
 
     tcp: TcpStream
     source: Endpoint
@@ -53,6 +54,7 @@ class Joined:
     relay: Endpoint
     saw: Endpoint | None = None
     public: bool = False
+    domain: str = ""
 
 
 class Joins:
@@ -209,7 +211,7 @@ class Joins:
             stream = await unwrapped(stream)  # nothing but TLS gets out there, so nobody punches from its port
         elif self._dialer.through is None:  # what a proxy has made says nothing of where we are
             seen = said_address(saw)
-        self._joined(Joined(stream, claimed, one.service, one.joined_as, self._relay, seen, one.public))
+        self._joined(Joined(stream, claimed, one.service, one.joined_as, self._relay, seen, one.public, one.domain))
 
     async def _connected(self, *, inside: bool) -> TcpStream | TlsStream:
         stream = await self._dialer.connect()

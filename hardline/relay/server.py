@@ -78,6 +78,7 @@ TELL_UNKNOWN_EVERY = 600.0  # seconds between two lines of the log about one nod
 _MAX_TOLD = 1024
 
 _PORT = "port:"  # no server name has a colon
+_LISTED = (Kind.PORT, Kind.DOMAIN)  # only for nodes that the owner names, and shut at once
 
 UNRECOGNIZED_NAME, INTERNAL_ERROR = 112, 80  # RFC 8446, section 6
 
@@ -183,9 +184,9 @@ class Relay:
                 self._cut(name)
         for control in self._controls:
             for one in self._registry.held_by(control):
-                if one.kind is Kind.PORT and not access.may_have_port(control.node):
+                if one.kind in _LISTED and not self._may_have(control.node, one.kind, one.name):
                     self._unregister(control, one.number)
-                    self._refuse(control, one.number, Why.ALLOW)
+                    self._refuse(control, one.number, _not_listed(one.kind))
 
     def has(self, name: str) -> bool:
         """Whether `name` is registered."""
@@ -411,26 +412,32 @@ class Relay:
         today = utc_day(self._clock())
         return self._name if server_name in {self._name.rolling(today + off) for off in (-1, 0, 1)} else None
 
+    def _may_have(self, node: KeyHash | None, kind: Kind, name: str) -> bool:
+        """Whether `node` may register that."""
+        if kind is Kind.PORT:
+            return self._access.may_have_port(node)
+        if kind is Kind.DOMAIN:
+            return self._access.may_have_domain(node, name)
+        return self._access.serves(node)
+
     def _register(self, control: Control, asked: Register) -> None:
         is_port = asked.kind is Kind.PORT
         if is_port and self._ports is None:
             self._refuse(control, asked.number, Why.PORTS)
             return
-        if not (self._access.may_have_port if is_port else self._access.serves)(control.node):
+        if not self._may_have(control.node, asked.kind, asked.domain):
             if control.node is None:
                 control.say(Refused(asked.number, Why.ALLOW, RETRY))  # it comes back and says who it is
                 return
-            self._tell_unknown(control.node, "public_allow" if is_port else "allow")
-            self._refuse(control, asked.number, Why.ALLOW)
-            return
-        if asked.kind is Kind.DOMAIN:
-            self._refuse(control, asked.number, Why.VERSION)
+            key = {Kind.PORT: "public_allow =", Kind.DOMAIN: f"domains = {asked.domain}"}.get(asked.kind, "allow =")
+            self._tell_unknown(control.node, key)
+            self._refuse(control, asked.number, _not_listed(asked.kind))
             return
         if not self._may_prove(control):
             self._refuse(control, asked.number, Why.RATE)
             return
         key_hash = check_registration(asked.proof, control.tls.exporter(NODE))
-        name, at = _pool_of(asked.kind, str(key_hash)), ""
+        name, at = asked.domain or _pool_of(asked.kind, str(key_hash)), ""
         one = Registration(control, asked.number, asked.kind, name, asked.instance)
         if is_port and self._ports is not None:
             port = self._ports.lease(str(key_hash), asked.port)
@@ -462,11 +469,11 @@ class Relay:
         return self._proofs.take(control.source, asyncio.get_running_loop().time())
 
     def _unregister(self, control: Control, number: int) -> None:
-        """A handle's pairs may go on for a while; a public port is to be shut now."""
+        """A handle's pairs may go on for a while; a public port, or a domain, is to be shut now."""
         if (found := self._registry.unregister(control, number)) is None:
             return
         self._lose(found)
-        if found.kind is Kind.PORT:
+        if found.kind in _LISTED:
             self._orphans.discard(found.name)
             self._nobody_came_back(found.name)
         if not self._registry.held_by(control):
@@ -499,7 +506,7 @@ class Relay:
         self._unknown[node] = now
         if len(self._unknown) > _MAX_TOLD:
             del self._unknown[next(iter(self._unknown))]
-        hint = "[Relay] deny names it" if node in self._access.deny else f"[Relay] {key} = {node}"
+        hint = "[Relay] deny names it" if node in self._access.deny else f"[Relay] {key} {node}"
         log.event("relay.node_unknown", node=node.short, hint=log.Public(hint))
 
     def _is_silent(self, control: Control) -> None:
@@ -665,6 +672,10 @@ class Relay:
 def _pool_of(kind: Kind, name: str) -> str:
     """What it is registered as: a port shares a pool with nothing else."""
     return _PORT + name if kind is Kind.PORT else name
+
+
+def _not_listed(kind: Kind) -> Why:
+    return Why.DOMAINS if kind is Kind.DOMAIN else Why.ALLOW
 
 
 def refuse(tcp: TcpStream, alert: int) -> None:

@@ -68,14 +68,16 @@ def _domain(text: str) -> str:
     return name
 
 
-def _network(text: str) -> Network:
+def network(text: str) -> Network:
+    """Addresses of clients."""
     try:
         return ipaddress.ip_network(text)
     except ValueError:
         raise Unreadable("addresses or networks, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32") from None
 
 
-def _user(text: str) -> User:
+def user(text: str) -> User:
+    """Somebody and his password."""
     found = _USER.match(text)
     if found is None:
         raise Unreadable("lines that begin with a name", hint="`hardline gateway user NAME` asks for a password")
@@ -98,7 +100,7 @@ class GatewaySection:
 
     listen: tuple[Endpoint, ...] = setting((), list_of(_listen), many=True)
     domain: tuple[str, ...] = setting((), list_of(_domain), many=True)
-    trusted: tuple[Network, ...] = setting((), list_of(_network), many=True)
+    trusted: tuple[Network, ...] = setting((), list_of(network), many=True)
     access_log: bool = setting(True, parse_yes_no)
     head_timeout: float = setting(10.0, duration(0.1, HOUR))
     max_head: int = setting(32 * KB, size(KB, MB))
@@ -114,8 +116,8 @@ class NamedSection:
     """[Gateway:NAME]: one service under its public name.  `users` and `addresses` (): everybody."""
 
     label: Label | None = setting(None, _label, secret=True)
-    users: tuple[User, ...] = setting((), list_of(_user), many=True, secret=True)
-    addresses: tuple[Network, ...] = setting((), list_of(_network), many=True)
+    users: tuple[User, ...] = setting((), list_of(user), many=True, secret=True)
+    addresses: tuple[Network, ...] = setting((), list_of(network), many=True)
     mixed: bool = setting(False, parse_yes_no)
     listed: bool = setting(True, parse_yes_no)
 

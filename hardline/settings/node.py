@@ -136,6 +136,7 @@ class RelaySection:
     deny: tuple[KeyHash, ...] = setting((), list_of(values.denied_node), many=True)
     public_ports: range = setting(range(0), values.port_range)
     public_allow: tuple[KeyHash, ...] = setting((), list_of(values.named_node), many=True)
+    domains: tuple[tuple[str, KeyHash], ...] = setting((), list_of(values.domain_of_node), many=True)
     contact: str = setting("", values.contact)
     max_registrations: int = setting(10_000, number(1, 1_000_000))
     max_per_address: int = setting(256, number(1, 1_000_000))
@@ -157,6 +158,15 @@ class ForwardSection:
     label: Label | None = setting(None, values.label, secret=True)
     listen: Endpoint | None = setting(None, values.listening)
     max_connections: int = setting(256, number(1, 1_000_000))
+
+
+@dataclass(frozen=True, slots=True)
+class AcmeSection:
+    """[ACME]: who certifies the names of [Public] name.  `trust` None: its own certificate is checked as usual."""
+
+    directory: str = setting("https://acme-v02.api.letsencrypt.org/directory", values.web_address)
+    contact: str = setting("", values.mail_address)
+    trust: Path | None = setting(None, values.path, tabs=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +192,7 @@ class NodeSettings:
     forwards: Mapping[str, ForwardSection] = field(default_factory=dict)  # by NAME
     gateway: GatewaySection = GatewaySection()
     named: Mapping[str, NamedSection] = field(default_factory=dict)
+    acme: AcmeSection = AcmeSection()
     log: LogSection = LogSection()
     notes: tuple[str, ...] = ()
 
@@ -205,6 +216,7 @@ def parse_node(text: str, file: str) -> NodeSettings:
         forwards=ini.named("Forward", ForwardSection()),
         gateway=gateway,
         named=named,
+        acme=ini.section("ACME", AcmeSection()),
         log=ini.section("Log", LogSection()),
     )
     ini.refuse_the_rest(_LATER)
@@ -219,7 +231,8 @@ def parse_node(text: str, file: str) -> NodeSettings:
         servicedir=settings.node.servicedir and beside / settings.node.servicedir,
         datadir=settings.node.datadir and beside / settings.node.datadir,
     )
-    return replace(settings, node=node, notes=tuple(ini.notes))
+    acme = replace(settings.acme, trust=settings.acme.trust and beside / settings.acme.trust)
+    return replace(settings, node=node, acme=acme, notes=tuple(ini.notes))
 
 
 def changed_keys(before: NodeSettings, now: NodeSettings) -> list[str]:
@@ -261,11 +274,17 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
             ini.fail("Relay", "public_ports", f"port {port} is used already, expected a range without it")
     if bool(settings.relay.public_ports) != bool(settings.relay.public_allow):
         ini.notes.append("[Relay] public_ports and public_allow have no effect without each other")
-    if not settings.relay.enabled and (settings.relay.allow or settings.relay.ports or settings.relay.public_ports):
-        ini.notes.append("[Relay] allow, ports and public_ports have no effect without enabled = yes")
+    names = [name for name, _ in settings.relay.domains]
+    for name in names:
+        if names.count(name) > 1:
+            ini.fail("Relay", "domains", f"{name} stands there twice, expected one node for each name")
+    if not settings.relay.enabled and (
+        settings.relay.allow or settings.relay.ports or settings.relay.public_ports or names
+    ):
+        ini.notes.append("[Relay] allow, ports, public_ports and domains have no effect without enabled = yes")
     if settings.relay.when != "always" and not settings.relay.use:
         ini.notes.append("[Relay] when has no effect without use")
-    if settings.relay.enabled and not settings.relay.allow:
+    if settings.relay.enabled and not (settings.relay.allow or names or settings.relay.public_allow):
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
 
 
