@@ -145,7 +145,19 @@ def _mine(service: dict[str, Any], sessions: list[dict[str, Any]]) -> tuple[str,
         words.append(f"{visitors} visitor{'' if visitors == 1 else 's'}")
     words += [f"public at {at}" for at in service.get("public", ())]
     words += [f"no public port at {why}" for why in service.get("not_public", ())]
+    if named := service.get("https"):
+        words.append(f"https://{named['name']}" + ("" if named["state"] == "serving" else f" {named['state']}"))
     return name, plain(service["target"]), ", ".join(words), service["url"]
+
+
+def _https(named: dict[str, Any] | None) -> Iterator[str]:
+    if not named:
+        return
+    until = time.strftime("%Y-%m-%d", time.localtime(named["until"]))
+    said = f"certificate until {until}" if named["state"] == "serving" else named["state"]
+    yield f"  https://{named['name']}  {said}" + (f": {plain(named['problem'])}" if named["problem"] else "")
+    if named["again"]:
+        yield f"    again at {time.strftime('%Y-%m-%d %H:%M', time.localtime(named['again']))}"
 
 
 def _key_hash(service: dict[str, Any]) -> str:
@@ -178,6 +190,7 @@ def _service(service: dict[str, Any]) -> Iterator[str]:
     yield f"\n{plain(service.get('title') or service['name'])}  [{plain(service['name'])}: {service['state']}]"
     if "url" in service:
         yield f"  {service['url']}  →  {plain(service['target'])}"
+        yield from _https(service.get("https"))
         yield f"  {plain(service['announced'])}"
     if service["problem"]:
         yield f"  problem: {plain(service['problem'])}"

@@ -25,13 +25,21 @@ if TYPE_CHECKING:
 
 
 class Brought:
-    """Those of one node; `host` and `punching` are looked up when somebody comes, None for no punching."""
+    """Those of one node.
 
-    def __init__(self, host: Callable[[], Host], punching: Callable[[], Punching | None]) -> None:
-        self._host, self._punching = host, punching
+    `host` and `punching` are looked up when somebody comes, None for no punching; `named` gets who comes by a domain.
+    """
+
+    def __init__(
+        self, host: Callable[[], Host], punching: Callable[[], Punching | None], named: Callable[[Joined], None]
+    ) -> None:
+        self._host, self._punching, self._named = host, punching, named
 
     def joined(self, joined: Joined) -> None:
         """A relay brought a visitor."""
+        if joined.domain:
+            self._named(joined)
+            return
         if joined.public:
             self._host().public(joined.tcp, joined.service, joined.source)
             return

@@ -64,14 +64,16 @@ from hardline.tunnel.visitor import Visitor
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
+    from hardline.https.server import Https
     from hardline.punching import Punching
+    from hardline.relay.joins import Joined
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
 PEERS_SHOWN = 50
 BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
 
-LIVE = ("[Relay] allow", "[Relay] deny")  # settings that can change while it runs
+LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] domains")  # settings that can change while it runs
 
 _USUAL_DOOR = 7009
 
@@ -102,7 +104,8 @@ class Node:
         self._relaying: Relaying | None = None
         self._punching: Punching | None = None
         self._keys = ClientKeys(places.datadir / "keys")
-        self._brought = Brought(lambda: self._host, lambda: self._punching)
+        self._brought = Brought(lambda: self._host, lambda: self._punching, self._came_by_name)
+        self._https: Https | None = None
         self._door_listener: Listener | None = None
         self._forwards: list[Forward] = []
         self._gateway_listeners: list[Listener] = []
@@ -191,7 +194,7 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._forwards = []
+        self._forwards, self._https = [], None
         for close in reversed(closers):
             try:
                 await close()
@@ -384,6 +387,26 @@ class Node:
             self._closers.append(listener.aclose)
             log.event("gateway.listening", at=" ".join(map(str, listener.endpoints)))
 
+    async def _open_https(self) -> None:
+        from hardline.https.server import Https
+
+        self._https = Https(
+            self._settings.acme,
+            self._places.datadir / "https",
+            self._host,
+            relays=lambda service, name: self._relays.domain(service, name),
+            clock=time.time,
+            timeout=self._settings.session.hello_timeout,
+            changed=self.changes.tell,
+        )
+        self._closers.append(self._https.aclose)
+
+    def _came_by_name(self, joined: Joined) -> None:
+        if self._https is not None:
+            self._https.arrived(joined.tcp, joined.service, joined.source, joined.domain)
+        else:
+            joined.tcp.abort()
+
     # What is offered.
 
     def _lan_services(self) -> list[LanService]:
@@ -418,6 +441,10 @@ class Node:
         await asyncio.to_thread(self._own_files.also, [*own, *filter(None, [self._places.config])])
         self._sites.replace(services)
         self._host.replace(services)
+        if self._https is None and any(service.settings.public.name for service in services):
+            await self._open_https()
+        if self._https is not None:
+            self._https.replace(services)
         self._served = services
 
     # This machine.
@@ -443,6 +470,8 @@ class Node:
     def _relays_changed(self) -> None:
         """By which relays this host is reached, is another."""
         self._reach.relays_changed()
+        if self._https is not None:
+            self._https.relays_changed()
         self.changes.tell()
 
     def _whereabouts_changed(self) -> None:
@@ -522,7 +551,9 @@ class Node:
         troubles = {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
         announced = self._reach.describe_service
         known = self.offering.known, self.offering.problems
-        return rows.service_states(*known, self._door_port, announced, time.time(), troubles, self._relays.public)
+        named = self._https.describe if self._https is not None else lambda service: None
+        public = self._relays.public
+        return rows.service_states(*known, self._door_port, announced, time.time(), troubles, public, named)
 
     async def _trouble(self, service: Service) -> str:
         """What is wrong with a service whose file is right."""

@@ -14,6 +14,7 @@ from hardline.node.snapshot import (
     AttemptState,
     Facts,
     ForwardState,
+    NamedState,
     Offered,
     Outside,
     Peer,
@@ -44,6 +45,7 @@ from hardline.tunnel.visit import VisitRecord
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
+    from hardline.https.server import PublicName
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
@@ -73,12 +75,13 @@ def service_states(
     now: float,
     troubles: Mapping[str, str],
     public: Callable[[KeyHash], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
+    named: Callable[[Service], PublicName | None] = lambda service: None,
 ) -> tuple[ServiceState, ...]:
     """Every service, and every file that cannot be understood.
 
     `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970; `troubles` is what
     keeps services of a name from answering although their files are right; `public` says at which public ports of
-    relays one is reached, and why not.
+    relays one is reached, and why not; `named` is what became of its public name.
     """
     rows = []
     for name in sorted({*services, *problems}):
@@ -93,7 +96,8 @@ def service_states(
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
         if offered is not None and service is not None:
             at, not_at = public(service.key_hash)
-            offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at))
+            https = NamedState(**asdict(found)) if (found := named(service)) is not None else None
+            offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at), https=https)
         rows.append(ServiceState(name, state, problem, hint, None if file is None else str(file), offered))
     return tuple(rows)
 

@@ -17,6 +17,7 @@ from OpenSSL import SSL
 
 from hardline import log
 from hardline.errors import AccessRefused, ConnectionLost, HardlineError, PasswordRefused, PeerError
+from hardline.http.virtualhost import VirtualHost
 from hardline.identity import EarlierVersion, KeyHash, Label, instance_name, utc_day
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, Via, format_wan_hosts
@@ -26,6 +27,7 @@ from hardline.session.session import Session, SessionLimits
 from hardline.session.watch import RELAYED_PATIENCE
 from hardline.settings.directory import Service
 from hardline.signatures import CannotSign, signing_key
+from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport import psk
 from hardline.transport.contexts import front_context, server_context
@@ -43,6 +45,7 @@ from hardline.tunnel.guests import Guest, Guests
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.parting import LINGER
+from hardline.tunnel.pump import Local
 from hardline.tunnel.serving import Came, Serving
 from hardline.tunnel.told import ToldOnce
 
@@ -157,6 +160,16 @@ class Host:
     def public(self, tcp: TcpStream, key_hash: KeyHash, source: Endpoint) -> None:
         """Somebody came by a public port, from `source` as a relay says: he is joined with the service as he is."""
         self._serving.public(tcp, key_hash, source_of(source.host))
+
+    async def join(
+        self, pipe: ByteStream, key_hash: KeyHash, source: str, first: bytes, over: Callable[[TcpStream], Local]
+    ) -> None:
+        """As Serving.join, for whoever came by a public name and was let in."""
+        await self._serving.join(pipe, key_hash, source, first, over)
+
+    def virtual_host(self, key_hash: KeyHash) -> VirtualHost | None:
+        """As Serving.virtual_host."""
+        return self._serving.virtual_host(key_hash)
 
     def answers_to(self, server_name: str) -> bool:
         """Whether a visitor who says `server_name` is served here."""

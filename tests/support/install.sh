@@ -37,6 +37,7 @@ need miniupnpd miniupnpd miniupnpd-nftables
 need bindfs bindfs
 need fusermount3 fuse3
 need chromium chromium
+need pebble pebble
 need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 
 [ -n "$missing" ] || exit 0
