@@ -1,14 +1,17 @@
-"""For `--relay`: 200 MB through whole daemons on one machine, by a relay and directly.
+"""For `--relay`: 200 MB through whole daemons on one machine, by a relay and directly; and by a public name.
 
     load ── visitor ══ TLS 1.3 ══ relay ══ host ── origin          load ── visitor ══ TLS 1.3 ══ host ── origin
+    curl ══ HTTPS ══ relay ══ host ── origin
 
-The visitor finds the one host by the relay, and the other one in its network.
+The visitor finds the one host by the relay, and the other one in its network.  The certificate is Pebble's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 from daemons import Broken
@@ -18,16 +21,22 @@ from measures import Row
 from origin import Origin
 from relay_nodes import Quiet
 
+from hardline.certificates import load_or_create
+from tests.https.pebble import running_pebble
 from tests.support.node import free_port
+from tests.support.waiting import wait_until
 from tests.upnp.home import Box
 
 _HERE, _THERE = "11.22.33.10", "11.22.33.11"
 _BULK = 200_000_000
 _REPEATS = 3
+_NAME = "nas.example.org"
 
 ROWS = (
     Row("whole", "200 MB, whole daemons: by a relay", "MB/s", "more"),
     Row("share", "  of the direct path's", "×", "more", "figure", 0.85),
+    Row("https", "  by a public name, as HTTPS", "MB/s", "more"),
+    Row("named", "    of that by a relay", "×", "more", "figure", 0.9),
 )
 
 
@@ -51,10 +60,15 @@ class Whole:
             node.localport, node.p2pport = free_port(), free_port()
             return stack.enter_context(node)
 
-        far = "[LAN]\nenabled = no\n"
-        relay = run("relay", f"{far}[Relay]\nenabled = yes\nallow = *\n")
+        far, port, trusted = "[LAN]\nenabled = no\n", free_port(), ""
+        (data := place / "behind" / "data").mkdir(parents=True)
+        domain = f"ports = {port}\ndomains = {_NAME} {load_or_create(data / 'node.cert').key_hash}\n"
+        relay = run("relay", f"{far}[Relay]\nenabled = yes\nallow = *\n{domain}")
         use = f"[Relay]\nuse = {relay.line(f'{_THERE}:{relay.p2pport}')}\n"
-        behind, near = run("behind", far + use), run("near", "")
+        if shutil.which("pebble"):
+            pebble = stack.enter_context(running_pebble(place / "pebble", port, at=there, address=_THERE, names=_THERE))
+            trusted, self._roots = pebble.settings, pebble.roots
+        behind, near = run("behind", far + use + trusted), run("near", "")
         there.run(
             ["nft", "-f", "-"],
             "add table inet shut; add chain inet shut in { type filter hook input priority filter; }\n"
@@ -63,6 +77,11 @@ class Whole:
         for host in (behind, near):
             host.share("site", origin.files_port)
         behind.is_reached()
+        self._port = port if trusted else 0
+        if trusted:
+            public = f"[Public]\nname = {_NAME}\n"
+            behind.write("named", f"[Service]\nservice = 127.0.0.1\nport = {origin.files_port}\n{public}")
+            wait_until(lambda: "certificate until" in behind.hardline("status").stdout, "it has a certificate")
         self._visitor = run("visitor", use, self._here, unpunched=True)
         self._labels = {"RELAYED": behind.label("site"), "LAN": near.label("site")}
         for label in self._labels.values():
@@ -78,8 +97,24 @@ class Whole:
                     took.setdefault(kind, []).append(download(self._door(label), _BULK))
                 if (seen := self._visitor.visited(label)) != kind:
                     raise Broken(f"visited by {seen} instead of {kind}")
+            if self._port:
+                took.setdefault("HTTPS", []).append(self._by_name())
         relayed, direct = (median(took[kind]) for kind in self._labels)
-        return {"whole": _BULK / relayed / 1e6, "share": direct / relayed}
+        figures = {"whole": _BULK / relayed / 1e6, "share": direct / relayed}
+        if self._port:
+            figures |= {"https": _BULK / (named := median(took["HTTPS"])) / 1e6, "named": relayed / named}
+        return figures
+
+    def _by_name(self) -> float:
+        """Seconds, connection included, by curl's own clock."""
+        to = ["--cacert", str(self._roots), "--resolve", f"{_NAME}:{self._port}:{_THERE}"]
+        said = ["-sS", "-o", "/dev/null", "-w", "%{size_download} %{time_total}"]
+        command = ["curl", "-q", *to, *said, f"https://{_NAME}:{self._port}/bulk"]
+        done = subprocess.run(self._here.wrap(command), capture_output=True, text=True, check=False)
+        size, _, seconds = done.stdout.partition(" ")
+        if size != str(_BULK):
+            raise Broken(f"curl got {size} bytes: {done.stderr}")
+        return float(seconds)
 
     def _door(self, label: str) -> Door:
         return Door(self._visitor.localport, f"{label}.localhost:{self._visitor.localport}")
