@@ -91,7 +91,7 @@ class Keeper:
         """Have a certificate, and have it renewed."""
         key = await self._key()
         found = await asyncio.to_thread(self._store.certificate, self.name, key)
-        if found is not None and found.ends > self._clock():
+        if found is not None:  # of one that is over browsers say so, which tells more than none
             self._serve(found, key)
         while True:
             await self._until_wanted()
@@ -124,8 +124,6 @@ class Keeper:
         """Seconds until it is to be renewed; 0 where there is none."""
         if (now := self._certificate) is None:
             return 0.0
-        if self._clock() >= now.ends:
-            self._stop_serving()
         suggested = await self._suggested(now)
         return renew_at(now.begins, now.ends, suggested) - self._clock()
 
@@ -160,16 +158,10 @@ class Keeper:
         self._asked_at = self._suggestion = None
         self._becomes(Kept("serving", until=found.ends))
 
-    def _stop_serving(self) -> None:
-        """A certificate that is over helps nobody: browsers would warn of it."""
-        if self.context is not None:
-            self.context = None
-            self._becomes(Kept("refused", self.kept.problem or "its certificate is over"))
-
     async def _refused(self, failure: HardlineError) -> None:
         wait = pause_after(self._failures) * random.uniform(0.9, 1.1)
         log.warning("https.refused", name=self.name, reason=failure.message, hint=failure.hint or None, again_s=wait)
-        state = "serving" if self.context is not None else "refused"
+        state = "serving" if self.kept.until > self._clock() else "refused"
         self._becomes(Kept(state, failure.message, self.kept.until, self._clock() + wait))
         failures, until = self._failures, self._clock() + wait
         while self._failures == failures and (left := until - self._clock()) > 0:

@@ -23,7 +23,7 @@ from tests.https.pebble import Pebble, running_pebble
 from tests.support import needs
 from tests.support.node import Node, free_port
 from tests.support.origin import digest_of_bytes
-from tests.support.programs import Answer, RunningOrigin, curl, running_origin
+from tests.support.programs import Answer, Download, RunningOrigin, curl, running_origin
 from tests.support.waiting import wait_until
 
 pytestmark = [needs.tools("curl", "pebble", "pebble-challtestsrv", "openssl")]
@@ -221,3 +221,28 @@ def test_after_a_restart_there_is_nothing_to_wait_for(town: Town) -> None:
     wait_until(lambda: town.get("nas").status == 200, "it is served again")
     town.is_certified("nas")
     assert town.pebble.log.read_text().count("to validations") == looked
+
+
+@pytest.mark.full
+def test_a_renewal_cuts_nobody(tmp_path: Path) -> None:
+    (tmp_path / "host" / "data").mkdir(parents=True)
+    with running_town(tmp_path, life=30) as town:
+        town.host.write("nas", public("nas", town.origin.port))
+        town.is_certified("nas")
+        first, until = serial(town), float(str(town.https("nas")["until"]))
+        url, trusted = f"https://nas.example.org:{town.port}/bytes/6000000", ("--cacert", town.pebble.roots)
+        resolved = ("--resolve", f"nas.example.org:{town.port}:127.0.0.1")
+        with Download(url, tmp_path / "got", *trusted, *resolved, "--limit-rate", "200k") as download:
+            download.has_received(100_000)
+            wait_until(lambda: float(str(town.https("nas")["until"])) > until, "it is renewed", 60)
+            assert serial(town) != first
+            assert download.running
+            assert download.exit_code() == 0
+        assert hashlib.sha256((tmp_path / "got").read_bytes()).hexdigest() == digest_of_bytes(6_000_000)
+
+
+def serial(town: Town) -> str:
+    with town.connect("nas") as client:
+        certificate = client.getpeercert()
+        assert certificate is not None
+        return str(certificate["serialNumber"])
