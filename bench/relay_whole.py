@@ -1,7 +1,7 @@
-"""For `--relay`: 200 MB through whole daemons on one machine, by a relay and directly; and by a public name.
+"""For `--relay`: 200 MB through whole daemons on one machine: by a relay, directly, by a public port, by a public name.
 
     load ── visitor ══ TLS 1.3 ══ relay ══ host ── origin          load ── visitor ══ TLS 1.3 ══ host ── origin
-    curl ══ HTTPS ══ relay ══ host ── origin
+    load ───────────────────────── relay ── host ── origin          curl ══ HTTPS ══ relay ══ host ── origin
 
 The visitor finds the one host by the relay, and the other one in its network.  The certificate is Pebble's.
 """
@@ -21,7 +21,6 @@ from measures import Row
 from origin import Origin
 from relay_nodes import Quiet
 
-from hardline.certificates import load_or_create
 from tests.https.pebble import running_pebble
 from tests.support.node import free_port
 from tests.support.waiting import wait_until
@@ -31,10 +30,13 @@ _HERE, _THERE = "11.22.33.10", "11.22.33.11"
 _BULK = 200_000_000
 _REPEATS = 3
 _NAME = "nas.example.org"
+_PUBLIC_PORT = 20_007
 
 ROWS = (
     Row("whole", "200 MB, whole daemons: by a relay", "MB/s", "more"),
     Row("share", "  of the direct path's", "×", "more", "figure", 0.85),
+    Row("public", "  by a public port of the relay", "MB/s", "more"),
+    Row("of_relayed", "  of the relayed path's", "×", "more", "figure", 0.9),
     Row("https", "  by a public name, as HTTPS", "MB/s", "more"),
     Row("named", "    of that by a relay", "×", "more", "figure", 0.9),
 )
@@ -61,9 +63,10 @@ class Whole:
             return stack.enter_context(node)
 
         far, port, trusted = "[LAN]\nenabled = no\n", free_port(), ""
-        (data := place / "behind" / "data").mkdir(parents=True)
-        domain = f"ports = {port}\ndomains = {_NAME} {load_or_create(data / 'node.cert').key_hash}\n"
-        relay = run("relay", f"{far}[Relay]\nenabled = yes\nallow = *\n{domain}")
+        self._public, may = _PUBLIC_PORT, Quiet(place / "behind").key_hash
+        named = f"allow = *\npublic_ports = {self._public}\npublic_allow = {may}\n"
+        named += f"ports = {port}\ndomains = {_NAME} {may}\n"
+        relay = run("relay", f"{far}[Relay]\nenabled = yes\n{named}")
         use = f"[Relay]\nuse = {relay.line(f'{_THERE}:{relay.p2pport}')}\n"
         if shutil.which("pebble"):
             pebble = stack.enter_context(running_pebble(place / "pebble", port, at=there, address=_THERE, names=_THERE))
@@ -76,11 +79,15 @@ class Whole:
         )
         for host in (behind, near):
             host.share("site", origin.files_port)
+        public = f"[Service]\nservice = http://127.0.0.1:{origin.files_port}\n[Public]\nport = {self._public}\n"
         behind.is_reached()
+        behind.write("public", public)
+        behind.is_public()
         self._port = port if trusted else 0
         if trusted:
-            public = f"[Public]\nname = {_NAME}\n"
-            behind.write("named", f"[Service]\nservice = 127.0.0.1\nport = {origin.files_port}\n{public}")
+            behind.write(
+                "named", f"[Service]\nservice = 127.0.0.1\nport = {origin.files_port}\n[Public]\nname = {_NAME}\n"
+            )
             wait_until(lambda: "certificate until" in behind.hardline("status").stdout, "it has a certificate")
         self._visitor = run("visitor", use, self._here, unpunched=True)
         self._labels = {"RELAYED": behind.label("site"), "LAN": near.label("site")}
@@ -97,10 +104,19 @@ class Whole:
                     took.setdefault(kind, []).append(download(self._door(label), _BULK))
                 if (seen := self._visitor.visited(label)) != kind:
                     raise Broken(f"visited by {seen} instead of {kind}")
+            with inside(self._here.namespace):
+                at = Door(self._public, "nobody.example", _THERE)
+                took.setdefault("public", []).append(download(at, _BULK))
             if self._port:
                 took.setdefault("HTTPS", []).append(self._by_name())
         relayed, direct = (median(took[kind]) for kind in self._labels)
-        figures = {"whole": _BULK / relayed / 1e6, "share": direct / relayed}
+        public = median(took["public"])
+        figures = {
+            "whole": _BULK / relayed / 1e6,
+            "share": direct / relayed,
+            "public": _BULK / public / 1e6,
+            "of_relayed": relayed / public,
+        }
         if self._port:
             figures |= {"https": _BULK / (named := median(took["HTTPS"])) / 1e6, "named": relayed / named}
         return figures

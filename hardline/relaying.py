@@ -185,7 +185,10 @@ class Relaying:
         if self.relay is not None:
             everybody = None in self._settings.allow
             also = " ".join(map(str, self.endpoints)) or None
-            log.event("relay.serving", allow="everybody" if everybody else len(self._settings.allow), also_at=also)
+            allowed = "everybody" if everybody else len({*self._settings.allow, *self._settings.public_allow})
+            ports = self._settings.public_ports
+            told = f"{ports[0]}-{ports[-1]}" if ports else None
+            log.event("relay.serving", allow=allowed, also_at=also, public_ports=told)
 
     def start(self) -> None:
         """Register at the relays of others, and count what passes the own one."""
@@ -196,8 +199,13 @@ class Relaying:
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """Where the relay listens besides the P2P port."""
+        """Where nodes and their visitors find the relay besides the P2P port."""
         return [at for listener in self._listeners for at in listener.endpoints]
+
+    @property
+    def listens_at(self) -> list[Endpoint]:
+        """The same, and its public ports."""
+        return self.endpoints + (self._ports.endpoints if self._ports is not None else [])
 
     def via(self, service: KeyHash) -> tuple[Via, ...]:
         """By which relays a service is reached now."""
@@ -260,9 +268,13 @@ class Relaying:
             for client in (self._uses.clients if self._uses is not None else ())
         )
 
-    def public(self, service: KeyHash) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+    def public(self, service: Service) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
         """At which public ports of relays a service is reached, and of the other relays why it is not."""
-        return self._uses.public(service) if self._uses is not None else ((), ())
+        if service.settings.public_port is None:
+            return (), ()
+        if self._uses is None:
+            return (), ("[Relay] use names no relay",)
+        return self._uses.public(_offered(service))
 
     @property
     def passed_this_month(self) -> int:
@@ -312,14 +324,15 @@ class Relaying:
         return [_offered(one, named=owners[one.settings.public.name] is one) for one in services]
 
 
-def _offered(service: Service, *, named: bool) -> Offered:
+def _offered(service: Service, *, named: bool = True) -> Offered:
     from hardline.relay.uses import Offered
 
     pem, prover = service.identity.private_key_pem, None
     with contextlib.suppress(CannotSign):
         prover = Prover(service.identity.der, signing_key(pem))
-    name = service.settings.public.name if named else ""
-    return Offered(service.key_hash, pem, prover, service.legacy, service.settings.public_port, name)
+    settings, name = service.settings, service.settings.public.name if named else ""
+    asked = settings.public_port, settings.public_relays, name
+    return Offered(service.key_hash, pem, prover, service.legacy, *asked)
 
 
 def access(settings: RelaySection) -> Access:
@@ -347,6 +360,7 @@ def _limits(settings: RelaySection, timeout: float) -> RelayLimits:
         ),
         pairs=settings.max_pairs,
         pairs_per_source=settings.max_pairs_per_source,
+        pairs_of_port=settings.max_pairs_per_port,
         new_pairs=settings.new_pairs,
         rates=RateLimits(settings.rate, settings.rate_per_source, settings.rate_per_pair),
         hello_timeout=timeout,

@@ -24,12 +24,13 @@ from hardline.gateway.clients import is_in
 from hardline.gateway.users import Users
 from hardline.http.head import BadHead
 from hardline.http.rewriting import Rewriting
+from hardline.http.virtualhost import client_of
 from hardline.https.guard import Guard, wants_a_password
 from hardline.https.keeper import Keeper
 from hardline.identity import KeyHash
 from hardline.relay.clienthello import ClientHello, read_client_hello
 from hardline.relay.firstbytes import FirstBytes
-from hardline.routes import Endpoint
+from hardline.relay.joins import Joined
 from hardline.settings.service import PublicSection
 from hardline.tasks import TaskSet
 from hardline.transport.contexts import ACME_TLS, HTTP_1_1
@@ -38,6 +39,7 @@ from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from hardline.tunnel.host import Host
 from hardline.tunnel.renamed import Renamed, answer_of
+from hardline.tunnel.serving import Came
 
 MOST, OF_A_SOURCE = 1024, 256  # connections at once
 NEWCOMERS = 512  # whose ClientHello is not there yet
@@ -67,6 +69,7 @@ class Front:
         self._tasks = TaskSet("https")
         self._users = Users(asyncio.get_running_loop().time)
         self._here: Counter[str] = Counter()  # by source, as relays say
+        self._named_by: dict[asyncio.Task[None], Named] = {}
         self._coming: FirstBytes[ClientHello] = FirstBytes(
             read_client_hello, most=NEWCOMERS, of_a_source=NEWCOMERS, timeout=timeout
         )
@@ -74,21 +77,30 @@ class Front:
     def __len__(self) -> int:
         return self._here.total()
 
-    def arrived(self, tcp: TcpStream, service: KeyHash, source: Endpoint, name: str) -> None:
-        """A relay brought somebody who asked for `name`, which leads to `service`; `source` is its word."""
-        named = self._find(name)
-        if named is None or named.service != service:
-            tcp.abort()
+    def arrived(self, joined: Joined) -> None:
+        """A relay brought somebody who asked for a domain of this host."""
+        named = self._find(joined.domain)
+        if named is None or named.service != joined.service:
+            joined.tcp.abort()
             return
-        self._coming.accepted(tcp, lambda tcp, hello: self._said(tcp, hello, name, source), source.host)
+        came = Came(joined.source, joined.public)
+        self._coming.accepted(
+            joined.tcp, lambda tcp, hello: self._said(tcp, hello, joined.domain, came), joined.source.host
+        )
+
+    def names_changed(self) -> None:
+        """Who came by a name that leads elsewhere now, or is for others, is cut."""
+        for task, named in tuple(self._named_by.items()):
+            if self._find(named.name) is not named:
+                task.cancel()
 
     async def aclose(self) -> None:
         """End everything."""
         self._coming.close()
         await self._tasks.aclose()
 
-    def _said(self, tcp: TcpStream, hello: ClientHello, name: str, source: Endpoint) -> None:
-        named, whose = self._find(name), source_of(source.host)
+    def _said(self, tcp: TcpStream, hello: ClientHello, name: str, came: Came) -> None:
+        named, whose = self._find(name), source_of(_host(came))
         if named is None or hello.server_name != name:
             _refuse(tcp, UNRECOGNIZED_NAME)
         elif ACME_TLS in hello.protocols:
@@ -102,7 +114,9 @@ class Front:
             _refuse(tcp, INTERNAL_ERROR)
         else:
             self._here[whose] += 1
-            self._tasks.start(self._serve(tcp, context, named, source, whose), "serve")
+            task = self._tasks.start(self._serve(tcp, context, named, came, whose), "serve")
+            self._named_by[task] = named
+            task.add_done_callback(self._named_by.pop)
 
     # A certificate authority.
 
@@ -124,12 +138,12 @@ class Front:
 
     # Browsers.
 
-    async def _serve(self, tcp: TcpStream, context: SSL.Context, named: Named, source: Endpoint, whose: str) -> None:
+    async def _serve(self, tcp: TcpStream, context: SSL.Context, named: Named, came: Came, whose: str) -> None:
         tls: TlsStream | None = None
         try:
             async with asyncio.timeout(self._timeout):
                 tls = await TlsStream.over(tcp, context)
-            await self._talk(tls, named, source, whose)
+            await self._talk(tls, named, came, whose)
         except (HardlineError, TimeoutError) as failure:
             log.debug("https.cut", name=named.name, reason=str(failure) or "nothing was said in time")
         finally:
@@ -139,9 +153,9 @@ class Front:
             if tls is not None:
                 tls.abort()
 
-    async def _talk(self, tls: TlsStream, named: Named, source: Endpoint, whose: str) -> None:
+    async def _talk(self, tls: TlsStream, named: Named, came: Came, whose: str) -> None:
         public = named.public
-        if public.addresses and not is_in(source.host, public.addresses):
+        if public.addresses and not is_in(_host(came), public.addresses):
             async with asyncio.timeout(HEAD_WITHIN):
                 await tls.receive()
             await _answer(tls, BadHead(403, "it is not for this address"))
@@ -151,14 +165,14 @@ class Front:
         judge: Callable[[], Awaitable[None]] | None = None
         if public.users or named.allowance is not None:
             guard = Guard(named.name, users=bool(public.users), may_ask=lambda: self._may_ask(named, whose), host=host)
-            talk, judge = Rewriting(guard, "unknown"), lambda: self._judge(guard, named, source)
+            talk, judge = Rewriting(guard, _named(came)), lambda: self._judge(guard, named, _host(came))
         elif host is not None:
-            talk = Rewriting(host, "unknown")
+            talk = Rewriting(host, _named(came))
         try:
             async with asyncio.timeout(HEAD_WITHIN):
                 first = await _first(tls, talk, judge)
             await self._host.join(
-                tls, named.service, whose, first, lambda local: Renamed(local, talk, judge) if talk else local
+                tls, named.service, whose, came, first, lambda local: Renamed(local, talk, judge) if talk else local
             )
         except BadHead as bad:
             await _answer(tls, bad)
@@ -170,9 +184,9 @@ class Front:
     def _may_ask(self, named: Named, whose: str) -> bool:
         return named.allowance is None or named.allowance.take(whose, asyncio.get_running_loop().time())
 
-    async def _judge(self, guard: Guard, named: Named, source: Endpoint) -> None:
+    async def _judge(self, guard: Guard, named: Named, source: str) -> None:
         try:
-            user = await self._users.user(named.name, named.public.users, guard.asks, source.host)
+            user = await self._users.user(named.name, named.public.users, guard.asks, source)
         except LimitReached as failure:
             guard.judged(BadHead(429, failure.message, fields=("Retry-After: 60",)))
         else:
@@ -204,6 +218,18 @@ async def _answer(tls: TlsStream, bad: BadHead) -> None:
     async with asyncio.timeout(LINGER):
         while dropped < _MOST_DROPPED and (data := await tls.receive()):
             dropped += len(data)
+
+
+def _host(came: Came) -> str:
+    """Whence he comes, by the relay's word."""
+    assert came.client is not None, "a relay said so"
+    return came.client.host
+
+
+def _named(came: Came) -> str:
+    """The same, for RFC 7239."""
+    assert came.client is not None, "a relay said so"
+    return client_of(came.client.host, came.client.port)
 
 
 def _refuse(tcp: TcpStream, alert: int) -> None:

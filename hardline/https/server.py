@@ -91,6 +91,7 @@ class Https:
                 known = self._name(service, known.keeper if known is not None else self._keeper(public.name))
                 known.keeper.forgive()
             self._named[public.name] = known
+        self._front.names_changed()
         for name in before.keys() - self._named.keys():
             self._keeping.pop(name).cancel()
         for name, one in self._named.items():

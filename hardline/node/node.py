@@ -73,7 +73,12 @@ PEERS_SHOWN = 50
 BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
 
-LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] domains")  # settings that can change while it runs
+LIVE = (
+    "[Relay] allow",
+    "[Relay] deny",
+    "[Relay] public_allow",
+    "[Relay] domains",
+)  # settings that can change while it runs
 
 _USUAL_DOOR = 7009
 
@@ -269,7 +274,7 @@ class Node:
             clock=time.time,
         )
         await self._serve()
-        self._closers += [self._host.aclose, relaying.aclose]
+        self._closers += [self._host.aclose, self._brought.aclose, relaying.aclose]
         self._listener = await Listener.open(self._bind, self._settings.node.p2pport, relaying.accepted, what="p2pport")
         self._closers.append(self._listener.aclose)
         await relaying.open(self._bind)
@@ -403,7 +408,7 @@ class Node:
 
     def _came_by_name(self, joined: Joined) -> None:
         if self._https is not None:
-            self._https.arrived(joined.tcp, joined.service, joined.source, joined.domain)
+            self._https.arrived(joined)
         else:
             joined.tcp.abort()
 
@@ -421,6 +426,7 @@ class Node:
     async def _follow_offering(self) -> None:
         async for _ in self.offering.watch():
             await self._serve()
+            self._brought.services_changed()
             self._reach.services_changed()
             self._relays.services_changed()
             self.changes.tell()
@@ -502,7 +508,7 @@ class Node:
     def _listening(self) -> list[Endpoint]:
         """Where others connect, and where browsers do."""
         listeners = (self._listener, self._door_listener, *self._gateway_listeners)
-        also = self._relaying.endpoints if self._relaying is not None else ()
+        also = self._relaying.listens_at if self._relaying is not None else ()
         forwards = (at for one in self._forwards for at in one.endpoints)
         return [*(at for one in listeners if one for at in one.endpoints), *also, *forwards]
 
@@ -589,7 +595,7 @@ class Node:
         if self._visitor is None:
             return
         self._host.go_away()
-        await drain(self._sessions)
+        await drain(lambda: [*self._sessions(), *self._brought.moving])
 
     def _sessions(self) -> list[Session]:
         paths = self._visitor.paths if self._visitor else ()

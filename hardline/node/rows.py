@@ -74,7 +74,7 @@ def service_states(
     announced: Callable[[KeyHash], Facts | None],
     now: float,
     troubles: Mapping[str, str],
-    public: Callable[[KeyHash], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
+    public: Callable[[Service], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
     named: Callable[[Service], PublicName | None] = lambda service: None,
 ) -> tuple[ServiceState, ...]:
     """Every service, and every file that cannot be understood.
@@ -95,7 +95,7 @@ def service_states(
             problem, hint = wrong.message, wrong.hint
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
         if offered is not None and service is not None:
-            at, not_at = public(service.key_hash)
+            at, not_at = public(service)
             https = NamedState(**asdict(found)) if (found := named(service)) is not None else None
             offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at), https=https)
         rows.append(ServiceState(name, state, problem, hint, None if file is None else str(file), offered))

@@ -79,6 +79,7 @@ class RelayServed:
     draining: bool
     used_up: bool
     this_month: int
+    public_ports: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,8 @@ class RelayClient:
     def services_changed(self) -> None:
         """Others are wanted than before, or under other names."""
         self._again.set()
+        if self.need is not None:
+            self.need.look_again()
         if self._greeted and self._tls is not None:
             with contextlib.suppress(ConnectionLost):  # who reads there hears of it, too
                 self._register(self._tls)
@@ -173,7 +175,7 @@ class RelayClient:
                     await self._again.wait()
                     self._again.clear()
                 if self.need is not None:
-                    await self.need.connects()
+                    await self.need.connects(unless=self._wants_listed)
                 began, wait = loop.time(), 0.0
                 try:
                     await self._once()
@@ -248,13 +250,7 @@ class RelayClient:
                 self._heard(tls, welcome)
                 limit.reschedule(None)
             if self.need is not None:
-                asking = self.need.run(
-                    lambda message: self._say(tls, message),
-                    register=lambda: self._is_needed(tls),
-                    withdraw=self._is_not_needed,
-                    end=tls.close_soon,
-                )
-                self._connected.start(asking, "need")
+                self._connected.start(self._ask(tls, self.need), "need")
             await self._listen(tls, lines)
         finally:
             self._tls = self.local = None
@@ -262,6 +258,33 @@ class RelayClient:
                 tls.abort()
             await self._connected.aclose()
             await self._joins.part()
+
+    async def _ask(self, tls: TlsStream, need: Need) -> None:
+        """Whether the relay is needed.  For a public port the connection stays even where it is not."""
+        over = asyncio.Event()
+        while True:
+            await need.run(
+                lambda message: self._say(tls, message),
+                register=lambda: self._is_needed(tls),
+                withdraw=self._is_not_needed,
+                end=over.set,
+            )
+            if not over.is_set():
+                return
+            if not self._wants_listed():
+                tls.close_soon()
+                return
+            over.clear()
+            need.registers = False
+            with contextlib.suppress(ConnectionLost):  # who listens there hears of it, too
+                self._register(tls)
+            if self.state != _NOT_NEEDED:
+                self._becomes(_NOT_NEEDED)
+            await need.connects(unless=lambda: not self._wants_listed())
+            need.begin(self.saw, stands=True)
+
+    def _wants_listed(self) -> bool:
+        return any(one.kind in _BY_LIST for one in self._wanted())
 
     async def _listen(self, tls: TlsStream, lines: Heard) -> None:
         asked = 0
@@ -292,23 +315,26 @@ class RelayClient:
         match message:
             case Welcome() if self._greeted:
                 raise PeerError("the relay says welcome once more")
-            case Welcome() if not self._said_who and any(one.kind in _BY_LIST for one in self._wanted()):
+            case Welcome() if not self._said_who and self._wants_listed():
                 self._say_who(tls)
             case Welcome():
                 self._greeted = True
                 self.saw, self.contact = message.saw, message.contact
                 self._greets()
                 if self.need is not None:
-                    self.need.begin(message.saw)
+                    self.need.begin(message.saw, stands=self._wants_listed())
                 if self.need is None or self.need.registers:
                     self._is_needed(tls)
+                else:
+                    self._register(tls)
             case Registered(number, name, at) if (one := self._registrations.get(number)) is not None:
                 if name != one.name:
                     raise PeerError("the relay registered another name")
                 if one.public:
                     one.port, one.registered = Endpoint.parse(at).port, True
                     self._refused.pop((one.service, ""), None)
-                    self._is_served()
+                    if self.need is None or self.need.registers:
+                        self._is_served()
                     log.event("relay.port", relay=self.relay.endpoint, service=one.service.short, port=one.port)
                 elif one.domain:
                     one.registered = True
@@ -345,9 +371,9 @@ class RelayClient:
     # Registrations.
 
     def _register(self, tls: TlsStream) -> None:
-        if self.need is not None and not self.need.registers:
-            return
-        wanted = {handle_of(one.prover): one for one in self._wanted()}
+        # Nobody reaches a public port in another way than by the relay that has it.
+        all_of_them = self.need is None or self.need.registers
+        wanted = {handle_of(one.prover): one for one in self._wanted() if all_of_them or one.kind in _BY_LIST}
         gone = [number for number, one in self._registrations.items() if not one.is_still(wanted.get(one.name))]
         for number in gone:
             del self._registrations[number]
@@ -359,7 +385,7 @@ class RelayClient:
                 self._registrations[number] = Registration(one, name)
                 proof = prove_registration(one.prover, tls.exporter(NODE))
                 self._say(tls, Register(number, one.kind, proof, one.domain, one.instance, one.legacy, one.port))
-        if not wanted and self.state != _NOT_NEEDED:
+        if not wanted and all_of_them and self.state != _NOT_NEEDED:
             self._becomes("registered")
         if gone:
             self._changed()

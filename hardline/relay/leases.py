@@ -9,7 +9,24 @@ Source: docs/PROTOCOL.md, section 9.3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+
+from hardline.errors import PeerError
+from hardline.session.hello import parse_object
+
+_NAME = re.compile(r"[0-9a-f]{40}\Z")
+
+
+def read_owners(data: bytes) -> dict[str, int]:
+    """Names and their ports, in the order of a file that Leases' `owners` went into.  Raises PeerError.
+
+    What is no name, or no port, is left out.
+    """
+    kept = parse_object(data).get("ports")
+    if not isinstance(kept, dict):
+        raise PeerError("there are no ports in it")
+    return {name: port for name, port in kept.items() if _NAME.match(name) and type(port) is int and 0 < port < 65_536}
 
 
 class Leases:
@@ -31,6 +48,11 @@ class Leases:
     def owners(self) -> dict[str, int]:
         """Names and their ports, also of those that are away, the longest unused first: for a file."""
         return dict(self._owned)
+
+    @property
+    def leased(self) -> int:
+        """How many are somebody's now."""
+        return len(self._leased)
 
     def lease(self, name: str, wanted: int = 0) -> int | None:
         """The port of `name` from now on; `wanted` is the one that it should be, 0 for any.

@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hardline import log
+from hardline.errors import PeerError
 from hardline.files import read_small, replace_whole
-from hardline.relay.leases import Leases
+from hardline.relay.leases import Leases, read_owners
+from hardline.routes import Endpoint
 from hardline.tasks import TaskSet
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
@@ -33,7 +35,17 @@ class Ports:
         self._listeners: list[Listener] = []
         self._tasks = TaskSet("ports")
         self._saved: dict[str, int] = {}
-        self._saving = False
+        self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def leased(self) -> int:
+        """How many are somebody's now."""
+        return self._leases.leased
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where it listens."""
+        return [at for listener in self._listeners for at in listener.endpoints]
 
     async def open(self, addresses: Sequence[str], public: Callable[[TcpStream, str], None]) -> None:
         """Listen on all of them; `public` gets who comes, and whose port it is.  Raises ConfigError."""
@@ -70,30 +82,26 @@ class Ports:
     async def aclose(self) -> None:
         """Keep what there is, and listen no more."""
         await self.stop_accepting()
-        await self._tasks.aclose()
-        await asyncio.to_thread(self._save, self._leases.owners)
+        self._changed()
+        if self._keeping is not None:  # not cancelled: two writers of one file would spoil it
+            await asyncio.wait([self._keeping])
 
     def _changed(self) -> None:
-        if not self._saving:
-            self._saving = True
-            self._tasks.start(self._keep(), "keep")
+        """Kept at once, for a relay that is killed: who comes back is to have his port."""
+        if self._keeping is None or self._keeping.done():
+            self._keeping = self._tasks.start(self._keep(), "keep")
 
     async def _keep(self) -> None:
-        """Also for a relay that is killed: who comes back is to have his port."""
-        try:
-            while list((owners := self._leases.owners).items()) != list(self._saved.items()):
-                await asyncio.to_thread(self._save, owners)
-                self._saved = owners
-        finally:
-            self._saving = False
+        while list((owners := self._leases.owners).items()) != list(self._saved.items()):
+            await asyncio.to_thread(self._save, owners)
+            self._saved = owners
 
     def _load(self) -> dict[str, int]:
         try:
-            kept = json.loads(read_small(self._file, _MAX_FILE).data)
-            return {name: port for name, port in kept["ports"].items() if type(port) is int}
+            return read_owners(read_small(self._file, _MAX_FILE).data)
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as failure:
+        except (OSError, PeerError) as failure:
             log.warning("relay.ports_lost", file=self._file, reason=str(failure))
         return {}
 

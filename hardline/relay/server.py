@@ -74,6 +74,7 @@ DESCRIPTORS_LEFT = 4 * KEPT  # for all that is no visit: control connections, jo
 MAX_PARKED_TRIES = 2  # for one visitor: a host that ends them does not want him
 MAX_WAITING = 1024  # visitors that wait
 RETRY = 60  # seconds after which another attempt at what is full makes sense
+PORT_RETRY = 15  # the same for a public port, which is free again when somebody stops wanting his
 TELL_UNKNOWN_EVERY = 600.0  # seconds between two lines of the log about one node that is not allowed
 _MAX_TOLD = 1024
 
@@ -89,6 +90,7 @@ class RelayLimits:
 
     registry: RegistryLimits = field(default_factory=RegistryLimits)
     pairs: int = 64  # of one name
+    pairs_of_port: int = 256  # of a public one: there each of a visitor's connections is a pair, not each visitor
     pairs_per_source: int = 256
     new_pairs: int = 20
     rates: RateLimits = field(default_factory=RateLimits)
@@ -108,6 +110,7 @@ class RelayState:
     refused: dict[str, int]
     draining: bool
     used_up: bool
+    public_ports: int  # that are leased
 
 
 @dataclass(eq=False, slots=True)
@@ -209,6 +212,7 @@ class Relay:
             refused=dict(sorted(self._refusals.items())),
             draining=self._draining,
             used_up=self._used_up,
+            public_ports=self._ports.leased if self._ports is not None else 0,
         )
 
     def used_up(self, over: bool) -> None:
@@ -495,7 +499,7 @@ class Relay:
 
     def _refuse(self, control: Control, number: int, why: Why) -> None:
         self._refusals[why] += 1
-        control.say(Refused(number, why, RETRY))
+        control.say(Refused(number, why, PORT_RETRY if why is Why.PORTS else RETRY))
 
     def _tell_unknown(self, node: KeyHash | None, key: str) -> None:
         """An owner is to be able to allow it: the line that does is what the log says."""
@@ -519,7 +523,8 @@ class Relay:
         """Why a visitor of `name` is not taken now."""
         if self._draining or self._used_up:
             return "drain" if self._draining else "monthly"
-        if self._busy.get(name, 0) >= self._limits.pairs:
+        most = self._limits.pairs_of_port if name.startswith(_PORT) else self._limits.pairs
+        if self._busy.get(name, 0) >= most:
             return "pairs"
         if self._busy_of.get(source, 0) >= self._limits.pairs_per_source:
             return "pairs_per_source"

@@ -33,12 +33,19 @@ _LOOK_AGAIN = 3600.0  # seconds: handles change once in many days
 
 _FOR_EVER = -1  # in place of a period
 
+_NO_PORT = {
+    Why.ALLOW: "its owner has to write this node's key hash into [Relay] public_allow there",
+    Why.PORTS: "it has none, none is left, or the wanted one is another's",
+    Why.VERSION: "its hardline is too old for public ports",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Offered:
     """A service; `prover` holds its own key, None for a kind of key that signs nothing here.
 
-    `public_port` is the one that it wants, 0 for any, None for none; `domain` is what browsers ask for, "" for none.
+    `public_port` is the one that it wants, 0 for any, None for none; `public_relays` are those that are asked, none
+    for all; `domain` is what browsers ask for, "" for none.
     """
 
     key_hash: KeyHash
@@ -46,7 +53,16 @@ class Offered:
     prover: Prover | None
     legacy: bool
     public_port: int | None = None
+    public_relays: tuple[Endpoint, ...] = ()
     domain: str = ""
+
+    def is_public_at(self, relay: Sequence[Endpoint]) -> bool:
+        """Whether it wants a port of the relay that is at these endpoints."""
+        return self.public_port is not None and self.asks(relay)
+
+    def asks(self, relay: Sequence[Endpoint]) -> bool:
+        """Whether the relay that is at these endpoints is asked for what it wants for everybody."""
+        return not self.public_relays or any(at in self.public_relays for at in relay)
 
 
 class RelayUses:
@@ -84,7 +100,7 @@ class RelayUses:
                 RelayClient(
                     relay,
                     me,
-                    lambda relay=relay: self._wanted(relay),  # type: ignore[misc]
+                    lambda relay=relay, at=endpoints: self._wanted(relay, at),  # type: ignore[misc]
                     joined,
                     changed,
                     clock=clock,
@@ -108,11 +124,23 @@ class RelayUses:
         """The relays at which `service` is found by its own name now."""
         return tuple(client.relay.endpoint for client in self.clients if client.is_named(service))
 
-    def public(self, service: KeyHash) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
-        """Where anybody reaches `service`, and why not, of each relay that refuses it a port."""
-        found = [(client.endpoints[0], client.port_of(service)) for client in self.clients]
-        ports = tuple(Endpoint(at.host, port) for at, port in found if isinstance(port, int))
-        return ports, tuple(f"{at}: {why.value}" for at, why in found if isinstance(why, Why))
+    def public(self, service: Offered) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+        """Where anybody reaches `service`, and of each relay that has no port for it why not, for people."""
+        ports, without = list[Endpoint](), list[str]()
+        for client in self.clients:
+            if not service.is_public_at(client.endpoints):
+                continue
+            at = client.endpoints[0]
+            match client.port_of(service.key_hash):
+                case Why() as why:
+                    without.append(f"{at}: {_NO_PORT.get(why, why.value)}")
+                case int(port):
+                    ports.append(Endpoint(at.host, port))
+                case None:
+                    without.append(f"{at}: {client.problem or 'not asked yet'}")
+        used = [at for client in self.clients for at in client.endpoints]
+        without += [f"{at}: [Relay] use does not name it" for at in service.public_relays if at not in used]
+        return tuple(ports), tuple(without)
 
     def domain(self, service: KeyHash, domain: str) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
         """The relays that bring visitors of `domain` to `service`, and why not, of each that refuses."""
@@ -160,8 +188,8 @@ class RelayUses:
             if client.need is not None:
                 client.need.whereabouts_changed()
 
-    def _wanted(self, relay: RelayAddress) -> list[Wanted]:
-        """The names of everything that is offered, at one relay."""
+    def _wanted(self, relay: RelayAddress, endpoints: Sequence[Endpoint]) -> list[Wanted]:
+        """The names of everything that is offered, at one relay, which is at these endpoints."""
         services, now, at = self._services(), periods(utc_day(self._clock())), relay.key_hash
         keys = {
             (at, service.key_hash, what)
@@ -173,9 +201,9 @@ class RelayUses:
         wanted = list[Wanted]()
         for service in services:
             wanted += [Wanted(service.key_hash, self._prover(at, service, period)) for period in now]
-            if (port := service.public_port) is not None:
+            if (port := service.public_port) is not None and service.is_public_at(endpoints):
                 wanted.append(Wanted(service.key_hash, self._prover(at, service, _FOR_EVER), Kind.PORT, port=port))
-            if domain := service.domain:
+            if (domain := service.domain) and service.asks(endpoints):
                 wanted.append(Wanted(service.key_hash, self._prover(at, service, domain), Kind.DOMAIN, domain=domain))
             if relay.named and service.prover is not None:
                 instance = instance_name(self._instance, service.key_hash)

@@ -143,6 +143,7 @@ class RelaySection:
     max_per_network: int = setting(1024, number(1, 1_000_000))
     max_names: int = setting(64, number(1, 10_000))
     max_pairs: int = setting(64, number(1, 100_000))
+    max_pairs_per_port: int = setting(256, number(1, 100_000))
     max_pairs_per_source: int = setting(256, number(1, 100_000))
     new_pairs: int = setting(20, number(1, 10_000))
     rate: int = setting(0, size(0, 1 << 40))

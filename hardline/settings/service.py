@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hardline.routes import Endpoint
 from hardline.settings import values
 from hardline.settings.gateway import Network, User, network, user
 from hardline.settings.ini import Ini, seen, setting
@@ -54,6 +55,7 @@ class PublicSection:
     """
 
     port: int | None = setting(None, values.public_port)
+    relay: tuple[Endpoint, ...] = setting((), list_of(values.endpoint), many=True)
     name: str = setting("", values.domain)
     users: tuple[User, ...] = setting((), list_of(user), many=True, secret=True)
     addresses: tuple[Network, ...] = setting((), list_of(network), many=True)
@@ -124,6 +126,7 @@ class ServiceSettings:
     max_connections: int | None = None
     proxy_protocol: int = 0
     public_port: int | None = None
+    public_relays: tuple[Endpoint, ...] = ()
     public: PublicSection = PublicSection()
     http: HttpSection = HttpSection()
     access: AccessSection = AccessSection()
@@ -179,6 +182,8 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         ini.fail("Public", "port", "a public port leads to a service, expected one without [Cache] directory")
     if public.port is not None and access.clients.lower() != EVERYONE:
         ini.fail("Public", "port", f"anybody may come by a public port, expected [Access] clients = {EVERYONE}")
+    if public.relay and public.port is None and not public.name:
+        ini.notes.append("[Public] relay has no effect without port or name")
     if public.port is not None and service.password:
         ini.notes.append("[Service] password is not asked of those who come by [Public] port")
     _check_name(ini, public, service, access)
@@ -193,6 +198,7 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         max_connections=service.max_connections,
         proxy_protocol=0 if service.proxy_protocol == "no" else int(service.proxy_protocol),
         public_port=public.port,
+        public_relays=public.relay,
         public=public,
         http=_by_its_public_name(http, public.name),
         access=access,

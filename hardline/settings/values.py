@@ -20,7 +20,7 @@ from hardline.showable import is_plain
 
 YOUR_ADDRESS = "YOUR-PUBLIC-ADDRESS"  # what stands where this program cannot know it
 _PART = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_PART}(?:\.{_PART})+\Z")
+_DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)(?!.*\.[0-9]+\Z){_PART}(?:\.{_PART})+\Z")
 _HASH = re.compile(r"[0-9a-f]{40}")
 _MAIL = re.compile(r"[!-~]{1,64}@[A-Za-z0-9.-]{1,190}\Z")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@,\[\]]+)(?::([0-9]{1,5}))?\Z")

@@ -46,7 +46,7 @@ from hardline.tunnel.local import LocalSite
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.parting import LINGER
 from hardline.tunnel.pump import Local
-from hardline.tunnel.serving import Came, Serving
+from hardline.tunnel.serving import Came, Reached, Serving
 from hardline.tunnel.told import ToldOnce
 
 _MOST_REFUSED = 64  # visitors that are still to hear why they were refused
@@ -157,15 +157,26 @@ class Host:
                 return
         self._tasks.start(self._welcome(arrival, newcomers), "welcome")
 
-    def public(self, tcp: TcpStream, key_hash: KeyHash, source: Endpoint) -> None:
-        """Somebody came by a public port, from `source` as a relay says: he is joined with the service as he is."""
-        self._serving.public(tcp, key_hash, source_of(source.host))
+    async def reach_public(self, key_hash: KeyHash, source: str, came: Came) -> Reached:
+        """As Serving.reach_public."""
+        return await self._serving.reach_public(key_hash, source, came)
+
+    def is_public(self, key_hash: KeyHash) -> bool:
+        """Whether its owner wants everybody to reach it."""
+        service = self._services.get(key_hash)
+        return service is not None and service.settings.public_port is not None
 
     async def join(
-        self, pipe: ByteStream, key_hash: KeyHash, source: str, first: bytes, over: Callable[[TcpStream], Local]
+        self,
+        pipe: ByteStream,
+        key_hash: KeyHash,
+        source: str,
+        came: Came,
+        first: bytes,
+        over: Callable[[TcpStream], Local],
     ) -> None:
         """As Serving.join, for whoever came by a public name and was let in."""
-        await self._serving.join(pipe, key_hash, source, first, over)
+        await self._serving.join(pipe, key_hash, source, came, first, over)
 
     def virtual_host(self, key_hash: KeyHash) -> VirtualHost | None:
         """As Serving.virtual_host."""

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import functools
 import socket
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -42,7 +41,6 @@ from hardline.tunnel.renamed import Renamed
 
 OURSELVES = "hardlined itself listens there"
 
-PUBLIC, PUBLIC_OF_A_SOURCE = 1024, 256  # visitors by public ports at once
 _REACHED = StreamStatus().encode()
 _LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
 
@@ -53,6 +51,23 @@ class Came:
 
     client: Endpoint | None = None
     reached: Endpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A service that answers somebody; `leave` when he is done with it.
+
+    `first` is what it is still to get before all that he says, None where `local` is no plain socket: then it has that.
+    """
+
+    local: TcpStream | Renamed
+    place: Place | None
+    first: bytes | None
+
+    def leave(self) -> None:
+        """Another may have the place."""
+        if self.place is not None:
+            self.place.leave()
 
 
 class Serving:
@@ -76,7 +91,6 @@ class Serving:
         self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
         self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
         self._came: WeakKeyDictionary[Multiplexer, Came] = WeakKeyDictionary()  # to services that are told
-        self._public: Counter[str] = Counter()  # visitors by public ports, of each source
         self._places: dict[KeyHash, Places] = {}  # of services that take only so many connections
 
     def replace(self, services: Iterable[Service]) -> None:
@@ -136,45 +150,40 @@ class Serving:
             finally:
                 await pipe.aclose()
 
-    def public(self, tcp: TcpStream, key_hash: KeyHash, source: str) -> None:
-        """Join one who came by a public port with the service, where its owner wants that.
+    async def reach_public(self, key_hash: KeyHash, source: str, came: Came) -> Reached:
+        """What a service answers one who comes by a public port of a relay, where its owner wants that; the caller's.
 
-        `source` is a relay's word, which bounds how many there are of it, and no service is told.
+        Raises ServiceFailed.
         """
         service = self._services.get(key_hash)
         if service is None or service.settings.public_port is None:
-            tcp.close()
-        elif self._public.total() >= PUBLIC or self._public[source] >= PUBLIC_OF_A_SOURCE:
-            log.debug("visitor.refused", service=key_hash.short, reason="too many by public ports")
-            tcp.close()
-        else:
-            self._public[source] += 1
-            self._tasks.start(self._serve_public(tcp, key_hash, source), "public")
-
-    async def _serve_public(self, tcp: TcpStream, key_hash: KeyHash, source: str) -> None:
-        place: Place | None = None
+            raise ServiceFailed("unavailable", "the service has no public port")
+        place = self._place(key_hash, source, "public port")
         try:
-            place = self._place(key_hash, source, "public")
             if place is not None:
                 await place.wait(CONNECT_TIMEOUT)
-            local = await self._open_local(key_hash, Came())
-            if not isinstance(local, TcpStream):
-                local = await local.connect()
-            await carry(tcp, self._renamed(key_hash, local, Came()) or local)
-        except ServiceFailed as failure:
-            log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
-        except (HardlineError, TimeoutError):
-            pass  # either side may leave at any time, and the other has seen the cut
-        finally:
+            target = service.settings.target
+            if target is not None and target.kind != "https" and not service.settings.http.changes:
+                first = self._first_words(service, came)
+                local = await self._open_local(key_hash, None)
+            else:
+                first = None
+                local = await self._open_local(key_hash, came)
+            assert isinstance(local, TcpStream), "what has a public port has a target"
+            return Reached(self._renamed(key_hash, local, came) or local, place, first)
+        except BaseException:
             if place is not None:
                 place.leave()
-            self._public[source] -= 1
-            if not self._public[source]:
-                del self._public[source]
-            tcp.abort()
+            raise
 
     async def join(
-        self, pipe: ByteStream, key_hash: KeyHash, source: str, first: bytes, over: Callable[[TcpStream], Local]
+        self,
+        pipe: ByteStream,
+        key_hash: KeyHash,
+        source: str,
+        came: Came,
+        first: bytes,
+        over: Callable[[TcpStream], Local],
     ) -> None:
         """Carry what a `pipe` says to a service, `first` before all else, and back, until both have ended.
 
@@ -184,7 +193,7 @@ class Serving:
         try:
             if place is not None:
                 await place.wait(CONNECT_TIMEOUT)
-            local = await self._open_local(key_hash, Came())
+            local = await self._open_local(key_hash, came)
             if not isinstance(local, TcpStream):
                 local = await local.connect()
             try:
@@ -314,8 +323,8 @@ class Serving:
                 raise ConnectionLost("the visitor took it back")
             return await self._open_local(key_hash, came)
 
-    async def _open_local(self, key_hash: KeyHash, came: Came) -> TcpStream | LocalSite:
-        """What answers for a service.  Raises ServiceFailed."""
+    async def _open_local(self, key_hash: KeyHash, came: Came | None) -> TcpStream | LocalSite:
+        """What answers for a service; None: it is not told yet who comes.  Raises ServiceFailed."""
         service = self._services.get(key_hash)
         if service is None:
             raise ServiceFailed("unavailable", "the service was removed")
@@ -326,9 +335,11 @@ class Serving:
             await site.ready()
             return site
         assert target is not None, "what has no target has a site"
+        return await open_local(target, first=self._first_words(service, came) if came is not None else b"")
+
+    def _first_words(self, service: Service, came: Came) -> bytes:
         version = service.settings.proxy_protocol
-        first = proxyprotocol.header(version, came.client, came.reached) if version else b""
-        return await open_local(target, first=first)
+        return proxyprotocol.header(version, came.client, came.reached) if version else b""
 
     def _wants_more_than_bytes(self, key_hash: KeyHash) -> bool:
         """Whether its service asks for another name, or to be told who comes."""

@@ -223,6 +223,22 @@ def test_after_a_restart_there_is_nothing_to_wait_for(town: Town) -> None:
     assert town.pebble.log.read_text().count("to validations") == looked
 
 
+def test_who_is_here_is_cut_when_the_name_is_for_others_now(town: Town) -> None:
+    with town.connect("far") as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: far.example.org\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 403")
+    town.host.write("far", public("far", town.origin.port))
+    wait_until(lambda: town.get("far").status == 200, "it is for all")
+    with town.connect("far") as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: far.example.org\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        town.host.write("far", public("far", town.origin.port, NAMES["far"]))
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            while client.recv(1000):
+                pass
+    assert town.get("far").status == 403
+
+
 @pytest.mark.full
 def test_a_renewal_cuts_nobody(tmp_path: Path) -> None:
     (tmp_path / "host" / "data").mkdir(parents=True)

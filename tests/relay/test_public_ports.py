@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from hardline.errors import HardlineError
+import pytest
+
+from hardline.errors import HardlineError, PeerError
 from hardline.identity import KeyHash
 from hardline.relay.access import Access
 from hardline.relay.client import RelayClient
-from hardline.relay.handles import make_port_name
+from hardline.relay.handles import handle_of, make_port_name
 from hardline.relay.joins import Joined
 from hardline.relay.messages import Kind, Why
 from hardline.relay.ports import Ports
@@ -25,6 +27,9 @@ from hardline.relay.server import RelayLimits
 from hardline.relay.wanted import Wanted
 from hardline.routes import RelayAddress
 from hardline.tasks import TaskSet
+from hardline.transport import tcp
+from hardline.transport.contexts import visitor_context
+from hardline.transport.tls import TlsStream
 from tests.relay.running import NOW, RunningRelay, in_loop, name_of, prover, running_host, running_relay, until
 
 LIMITS = RelayLimits(registry=RegistryLimits(), pairs=300, pairs_per_source=600, new_pairs=1000)
@@ -95,13 +100,16 @@ class PublicHost:
         self._tasks.start(self._serve(joined), "serve", expects=HardlineError)
 
     async def _serve(self, joined: Joined) -> None:
-        tcp = joined.tcp
-        await tcp.send(b"hello\n")
-        while data := await tcp.receive():
-            await tcp.send(data)
-        await tcp.send(b"bye\n")
-        await tcp.send_eof()
-        await tcp.aclose()
+        stream = joined.tcp
+        try:
+            await stream.send(b"hello\n")
+            while data := await stream.receive():
+                await stream.send(data)
+            await stream.send(b"bye\n")
+            await stream.send_eof()
+            await stream.aclose()
+        finally:
+            stream.abort()  # where the host ends before its visitor
 
 
 @contextlib.asynccontextmanager
@@ -229,10 +237,9 @@ async def test_many_at_once_each_get_their_own(tmp_path: Path) -> None:
         relay.relay.set_access(allowing(host))
         async with public_host(host):
             port = await host.has_port()
-            for some in range(0, 200, 40):  # a host makes 64 joins at once
-                said = [f"client {number}\n".encode() for number in range(some, some + 40)]
-                heard = await asyncio.gather(*(visit(port, one) for one in said))
-                assert heard == [b"hello\n" + one + b"bye\n" for one in said]
+            said = [f"client {number}\n".encode() for number in range(200)]
+            heard = await asyncio.gather(*(visit(port, one) for one in said))
+            assert heard == [b"hello\n" + one + b"bye\n" for one in said]
 
 
 @in_loop
@@ -267,3 +274,93 @@ async def test_a_reset_before_the_host_came_leaves_nobody_behind(tmp_path: Path)
                 raw.close()
             await until(lambda: not relay.relay.describe().waiting and not relay.relay.describe().pairs)
             assert await visit(port, b"x") == b"hello\nxbye\n"
+
+
+@in_loop
+async def test_a_host_that_is_away_keeps_its_port_for_a_while_and_its_visits_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hardline.relay.server.OUTLIVES", 0.5)
+    ports = free_ports(1)
+    async with relay_with_ports(tmp_path / "ports", ports, Access()) as relay:
+        host, other = PublicHost(relay.address, b"a"), PublicHost(relay.address, b"b")
+        relay.relay.set_access(allowing(host, other))
+        async with public_host(host):
+            reader, writer = await asyncio.open_connection("127.0.0.1", await host.has_port())
+            assert await reader.readline() == b"hello\n"
+            await host.stop()
+            await until(lambda: relay.relay.describe().nodes == 0)
+            assert await is_closed_at_once(ports[0])
+            writer.write(b"still there")
+            assert await reader.readexactly(11) == b"still there", "its connections are no control connection"
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+            await until(lambda: not relay.relay.describe().public_ports)
+        async with public_host(other):
+            assert await other.has_port() == ports[0]
+
+
+@in_loop
+async def test_more_than_a_host_joins_at_once_have_their_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardline.relay.joins.MAX_JOINS", 2)
+    ports = free_ports(1)
+    async with relay_with_ports(tmp_path / "ports", ports, Access()) as relay:
+        host = PublicHost(relay.address)
+        relay.relay.set_access(allowing(host))
+        async with public_host(host):
+            port = await host.has_port()
+            heard = await asyncio.gather(*(visit(port, b"%d" % number) for number in range(30)))
+            assert heard == [b"hello\n%dbye\n" % number for number in range(30)]
+
+
+@in_loop
+async def test_a_port_has_room_of_its_own(tmp_path: Path) -> None:
+    ports = free_ports(1)
+    limits = replace(LIMITS, pairs=1, pairs_of_port=2)
+    async with relay_with_ports(tmp_path / "ports", ports, Access(), limits) as relay:
+        host = PublicHost(relay.address)
+        relay.relay.set_access(allowing(host))
+        async with public_host(host):
+            port = await host.has_port()
+            there = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+            assert [await reader.readline() for reader, _ in there] == [b"hello\n"] * 2
+            assert await is_closed_at_once(port)
+            assert relay.relay.describe().refused["pairs"] == 1
+            there[0][1].close()
+            await until(lambda: relay.relay.describe().pairs == 1)
+            assert await visit(port, b"x") == b"hello\nxbye\n"
+            there[1][1].close()
+
+
+@in_loop
+async def test_nobody_says_his_way_to_a_port(tmp_path: Path) -> None:
+    async with (
+        relay_with_ports(tmp_path / "ports", free_ports(1), Access(everybody=True)) as relay,
+        public_host(PublicHost(relay.address)) as host,
+    ):
+        relay.relay.set_access(replace(allowing(host), everybody=True))
+        host.client.network_changed()
+        await host.has_port()
+        stream, name = await tcp.connect_any([relay.endpoint]), handle_of(host.wanted[0].prover)
+        with pytest.raises(PeerError):
+            await TlsStream.over(stream, visitor_context(), name, target=host.service)
+        assert not host.joined
+
+
+@pytest.mark.parametrize("kept", [b"{", b"[" * 100_000, b"x" * 200_000, b'{"ports":7}'])
+def test_a_file_that_cannot_be_read_counts_as_none(tmp_path: Path, kept: bytes) -> None:
+    ports = free_ports(1)
+    (tmp_path / "ports").write_bytes(kept)
+
+    @in_loop
+    async def story() -> None:
+        public = Ports(ports, tmp_path / "ports")
+        try:
+            await public.open(["127.0.0.1"], lambda tcp, name: tcp.close())
+            assert public.lease("0" * 40) == ports[0]
+        finally:
+            await public.aclose()
+        assert json.loads((tmp_path / "ports").read_text()) == {"ports": {"0" * 40: ports[0]}}
+
+    story()
