@@ -21,7 +21,6 @@ from acme.client import ClientNetwork, ClientV2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from josepy.errors import Error as BadJose
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
@@ -154,8 +153,10 @@ class Authority:
             raise NotIssued("the certificate authority did not answer in time") from None
         except requests.RequestException as failure:
             raise NotIssued(f"the certificate authority cannot be reached: {_cause(failure)}") from None
-        except (errors.Error, BadJose, ValueError, KeyError) as failure:
-            raise NotIssued(f"the certificate authority was not understood: {_line(failure)}") from None
+        except HardlineError:
+            raise
+        except Exception as failure:  # the library raises whatever Python does with what it did not expect
+            raise NotIssued(f"the certificate authority was not understood: {_unexpected(failure)}") from None
 
 
 class _BadNonce(Exception):
@@ -193,6 +194,13 @@ def _why_invalid(state: messages.AuthorizationResource) -> str:
 
 def _said(failure: messages.Error) -> str:
     return f"the certificate authority says: {_line(failure.detail or failure.title or failure.typ or 'no')}"
+
+
+def _unexpected(failure: Exception) -> str:
+    answer = failure.args[0] if failure.args else None
+    if isinstance(answer, requests.Response):
+        return f"it answered with status {answer.status_code}"
+    return _line(failure) or type(failure).__name__
 
 
 def _line(what: object) -> str:

@@ -70,12 +70,26 @@ class Front:
         self._users = Users(asyncio.get_running_loop().time)
         self._here: Counter[str] = Counter()  # by source, as relays say
         self._named_by: dict[asyncio.Task[None], Named] = {}
+        self._open: set[TlsStream] = set()
+        self._told = 0  # bytes, by those that have ended
         self._coming: FirstBytes[ClientHello] = FirstBytes(
             read_client_hello, most=NEWCOMERS, of_a_source=NEWCOMERS, timeout=timeout
         )
 
-    def __len__(self) -> int:
-        return self._here.total()
+    @property
+    def open_streams(self) -> int:
+        """How many browsers' connections are here."""
+        return len(self._open)
+
+    @property
+    def sent(self) -> int:
+        """Bytes that browsers were told, as they went out."""
+        return self._told + sum(tls.written for tls in self._open)
+
+    @property
+    def received(self) -> int:
+        """What they say is not counted."""
+        return 0
 
     def arrived(self, joined: Joined) -> None:
         """A relay brought somebody who asked for a domain of this host."""
@@ -103,14 +117,14 @@ class Front:
         named, whose = self._find(name), source_of(_host(came))
         if named is None or hello.server_name != name:
             _refuse(tcp, UNRECOGNIZED_NAME)
+        elif len(self._tasks) >= MOST or self._here[whose] >= OF_A_SOURCE:
+            log.debug("https.refused_visitor", name=name, reason="too many")
+            _refuse(tcp, INTERNAL_ERROR)
         elif ACME_TLS in hello.protocols:
             self._prove(tcp, named, hello)
         elif hello.protocols and HTTP_1_1 not in hello.protocols:
             _refuse(tcp, NO_PROTOCOL)
         elif (context := named.keeper.context) is None:
-            _refuse(tcp, INTERNAL_ERROR)
-        elif len(self) >= MOST or self._here[whose] >= OF_A_SOURCE:
-            log.debug("https.refused_visitor", name=name, reason="too many")
             _refuse(tcp, INTERNAL_ERROR)
         else:
             self._here[whose] += 1
@@ -143,6 +157,7 @@ class Front:
         try:
             async with asyncio.timeout(self._timeout):
                 tls = await TlsStream.over(tcp, context)
+            self._open.add(tls)
             await self._talk(tls, named, came, whose)
         except (HardlineError, TimeoutError) as failure:
             log.debug("https.cut", name=named.name, reason=str(failure) or "nothing was said in time")
@@ -151,6 +166,8 @@ class Front:
             if not self._here[whose]:
                 del self._here[whose]
             if tls is not None:
+                self._open.discard(tls)
+                self._told += tls.written
                 tls.abort()
 
     async def _talk(self, tls: TlsStream, named: Named, came: Came, whose: str) -> None:

@@ -74,6 +74,7 @@ class Https:
         self._issuer: Issuer | None = None
         self._front = Front(host, self._named.get, timeout)
         self.arrived = self._front.arrived
+        self.moving = self._front
 
     def replace(self, services: Iterable[Service]) -> None:
         """These are offered from now on."""

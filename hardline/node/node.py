@@ -595,7 +595,8 @@ class Node:
         if self._visitor is None:
             return
         self._host.go_away()
-        await drain(lambda: [*self._sessions(), *self._brought.moving])
+        named = [self._https.moving] if self._https is not None else []
+        await drain(lambda: [*self._sessions(), *self._brought.moving, *named])
 
     def _sessions(self) -> list[Session]:
         paths = self._visitor.paths if self._visitor else ()
