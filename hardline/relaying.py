@@ -32,6 +32,7 @@ from hardline.transport.tcp import TcpStream
 
 if TYPE_CHECKING:
     from hardline.relay.access import Access
+    from hardline.relay.dnsproof import DnsProofs
     from hardline.relay.expected import Expected
     from hardline.relay.joins import Joined
     from hardline.relay.monthly import Monthly
@@ -112,6 +113,9 @@ class Relaying:
                 from hardline.relay.ports import Ports
 
                 self._ports = Ports(settings.public_ports, count.with_name("relay-ports.json"))
+            dns: DnsProofs | None = None
+            if settings.domains_by_dns:
+                dns = _dns_proofs(settings.dns)
             self.relay = Relay(
                 me,
                 _limits(settings, timeout),
@@ -119,6 +123,7 @@ class Relaying:
                 clock=clock,
                 contact=settings.contact,
                 ports=self._ports,
+                dns=dns,
             )
             volume = self.relay.rates
             self._monthly = Monthly(count, settings.monthly, lambda: volume.volume, self.relay.used_up, clock)
@@ -333,6 +338,16 @@ def _offered(service: Service, *, named: bool = True) -> Offered:
     settings, name = service.settings, service.settings.public.name if named else ""
     asked = settings.public_port, settings.public_relays, name
     return Offered(service.key_hash, pem, prover, service.legacy, *asked)
+
+
+def _dns_proofs(server: Endpoint | None) -> DnsProofs:
+    from hardline.relay.dnsproof import DnsProofs, resolver_at
+
+    try:
+        return DnsProofs(resolver_at(server))
+    except ImportError:
+        hint = "pip install 'hardline-tunnel[https]'"
+        raise ConfigError("[Relay] domains_by_dns takes a library that is not installed", hint=hint) from None
 
 
 def access(settings: RelaySection) -> Access:

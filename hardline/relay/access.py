@@ -41,5 +41,11 @@ class Access:
         """Whether `node`, which has said who it is, may have `domain`."""
         if node is None or node in self.deny:
             return False
-        owner = self.domains.get(domain) or self.domains.get(f"*.{domain.partition('.')[2]}")
-        return owner == node
+        return self._owner(domain) == node
+
+    def may_prove_domain(self, node: KeyHash | None, domain: str) -> bool:
+        """Whether `node` may have `domain` if the DNS says so: no list gives it to anybody."""
+        return bool(domain) and node is not None and self.serves(node) and self._owner(domain) is None
+
+    def _owner(self, domain: str) -> KeyHash | None:
+        return self.domains.get(domain) or self.domains.get(f"*.{domain.partition('.')[2]}")

@@ -24,6 +24,7 @@ from hardline.proof import Prover
 from hardline.relay.access import Access
 from hardline.relay.control import Control
 from hardline.relay.dialback import Dialbacks, is_outside
+from hardline.relay.dnsproof import DnsProofs
 from hardline.relay.inside import line_bytes, unwrapped
 from hardline.relay.lines import BEGINNING, Line, Verb, encode_line, read_line
 from hardline.relay.messages import (
@@ -147,9 +148,10 @@ class Relay:
         at: Callable[[], Sequence[Endpoint]] = tuple,
         dials: Callable[[str], bool] = is_outside,
         ports: Ports | None = None,
+        dns: DnsProofs | None = None,
     ) -> None:
         self._me, self._name = me, KeyHash.of_certificate(me.certificate)
-        self._limits, self._access, self._ports = limits, access, ports
+        self._limits, self._access, self._ports, self._dns = limits, access, ports, dns
         self._clock, self._contact, self._at = clock, contact, at
         self._context = front_context(CONTROL.encode())
         self._names = Names(self._find_myself, lambda _: self._me)
@@ -421,13 +423,24 @@ class Relay:
         if kind is Kind.PORT:
             return self._access.may_have_port(node)
         if kind is Kind.DOMAIN:
-            return self._access.may_have_domain(node, name)
+            proven = self._dns is not None and self._dns.has(node, name)
+            access = self._access
+            return access.may_have_domain(node, name) or (proven and access.may_prove_domain(node, name))
         return self._access.serves(node)
 
-    def _register(self, control: Control, asked: Register) -> None:
+    async def _look_up(self, dns: DnsProofs, control: Control, asked: Register) -> None:
+        assert control.node is not None, "it has said who it is"
+        await dns.look(control.node, asked.domain)
+        if control in self._controls:
+            self._register(control, asked, looked=True)
+
+    def _register(self, control: Control, asked: Register, *, looked: bool = False) -> None:
         is_port = asked.kind is Kind.PORT
         if is_port and self._ports is None:
             self._refuse(control, asked.number, Why.PORTS)
+            return
+        if self._dns is not None and not looked and self._access.may_prove_domain(control.node, asked.domain):
+            self._tasks.start(self._look_up(self._dns, control, asked), "record")
             return
         if not self._may_have(control.node, asked.kind, asked.domain):
             if control.node is None:

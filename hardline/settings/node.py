@@ -137,6 +137,8 @@ class RelaySection:
     public_ports: range = setting(range(0), values.port_range)
     public_allow: tuple[KeyHash, ...] = setting((), list_of(values.named_node), many=True)
     domains: tuple[tuple[str, KeyHash], ...] = setting((), list_of(values.domain_of_node), many=True)
+    domains_by_dns: bool = setting(False, parse_yes_no)
+    dns: Endpoint | None = setting(None, values.listening)
     contact: str = setting("", values.contact)
     max_registrations: int = setting(10_000, number(1, 1_000_000))
     max_per_address: int = setting(256, number(1, 1_000_000))
