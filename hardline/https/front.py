@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from OpenSSL import SSL
 
@@ -24,7 +25,7 @@ from hardline.gateway.clients import is_in
 from hardline.gateway.users import Users
 from hardline.http.head import BadHead
 from hardline.http.rewriting import Rewriting
-from hardline.http.virtualhost import client_of
+from hardline.http.virtualhost import VirtualHost, client_of
 from hardline.https.guard import Guard, wants_a_password
 from hardline.https.keeper import Keeper
 from hardline.identity import KeyHash
@@ -32,12 +33,13 @@ from hardline.relay.clienthello import ClientHello, read_client_hello
 from hardline.relay.firstbytes import FirstBytes
 from hardline.relay.joins import Joined
 from hardline.settings.service import PublicSection
+from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.contexts import ACME_TLS, HTTP_1_1
 from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
-from hardline.tunnel.host import Host
+from hardline.tunnel.pump import Local
 from hardline.tunnel.renamed import Renamed, answer_of
 from hardline.tunnel.serving import Came
 
@@ -48,6 +50,21 @@ LINGER = 2.0  # seconds to read an answer of ours
 _MOST_DROPPED = 1 << 20  # bytes that may still come meanwhile
 
 UNRECOGNIZED_NAME, INTERNAL_ERROR, NO_PROTOCOL = 112, 80, 120  # RFC 8446, section 6; RFC 7301, section 3.2
+
+
+class Services(Protocol):
+    """tunnel.host.Host."""
+
+    def virtual_host(self, key_hash: KeyHash) -> VirtualHost | None: ...
+    async def join(
+        self,
+        pipe: ByteStream,
+        key_hash: KeyHash,
+        source: str,
+        came: Came,
+        first: bytes,
+        over: Callable[[TcpStream], Local],
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +81,7 @@ class Named:
 class Front:
     """All of a host's names.  `find` knows them."""
 
-    def __init__(self, host: Host, find: Callable[[str], Named | None], timeout: float) -> None:
+    def __init__(self, host: Services, find: Callable[[str], Named | None], timeout: float) -> None:
         self._host, self._find, self._timeout = host, find, timeout
         self._tasks = TaskSet("https")
         self._users = Users(asyncio.get_running_loop().time)
