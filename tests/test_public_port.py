@@ -56,7 +56,7 @@ def pair(
 def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
     """A relay with as many ports as the tests want that have services of their own there, and a host, both running."""
     bind = ("127.0.0.1", "::1") if socket.has_ipv6 else ("127.0.0.1",)
-    relay, host = pair(tmp_path_factory.mktemp("public"), free_range(8), more="new_pairs = 1000\n", bind=bind)
+    relay, host = pair(tmp_path_factory.mktemp("public"), free_range(12), more="new_pairs = 1000\n", bind=bind)
     with relay, host:
         yield relay, host
 

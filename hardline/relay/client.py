@@ -221,6 +221,7 @@ class RelayClient:
     def _forget(self) -> None:
         self._dialer.forget()
         self._registrations.clear()
+        self._refused_ports.clear()
         self._greeted = self._said_who = False
 
     def _is_lost(self, problem: str, *, refused: bool) -> None:
@@ -271,16 +272,17 @@ class RelayClient:
             )
             if not over.is_set():
                 return
+            over.clear()
+            if self._wants_listed():
+                need.registers = False
+                with contextlib.suppress(ConnectionLost):  # who listens there hears of it, too
+                    self._register(tls)
+                if self.state != _NOT_NEEDED:
+                    self._becomes(_NOT_NEEDED)
+                await need.connects(unless=lambda: not self._wants_listed())
             if not self._wants_listed():
                 tls.close_soon()
                 return
-            over.clear()
-            need.registers = False
-            with contextlib.suppress(ConnectionLost):  # who listens there hears of it, too
-                self._register(tls)
-            if self.state != _NOT_NEEDED:
-                self._becomes(_NOT_NEEDED)
-            await need.connects(unless=lambda: not self._wants_listed())
             need.begin(self.saw, stands=True)
 
     def _wants_listed(self) -> bool:
@@ -316,6 +318,8 @@ class RelayClient:
             case Welcome() if self._greeted:
                 raise PeerError("the relay says welcome once more")
             case Welcome() if not self._said_who and self._wants_listed():
+                if self.need is not None:
+                    self.need.begin(message.saw, stands=True)
                 self._say_who(tls)
             case Welcome():
                 self._greeted = True
@@ -331,16 +335,20 @@ class RelayClient:
                 if name != one.name:
                     raise PeerError("the relay registered another name")
                 if one.public:
-                    one.port, one.registered = Endpoint.parse(at).port, True
+                    port = Endpoint.parse(at).port
+                    if not one.registered:
+                        log.event("relay.port", relay=self.relay.endpoint, service=one.service.short, port=port)
+                    one.port, one.registered = port, True
                     self._refused.pop((one.service, ""), None)
                     if self.need is None or self.need.registers:
                         self._is_served()
-                    log.event("relay.port", relay=self.relay.endpoint, service=one.service.short, port=one.port)
                 elif one.domain:
+                    if not one.registered:
+                        log.event("relay.domain", relay=self.relay.endpoint, name=one.domain)
                     one.registered = True
                     self._refused.pop((one.service, one.domain), None)
-                    self._is_served()
-                    log.event("relay.domain", relay=self.relay.endpoint, name=one.domain)
+                    if self.need is None or self.need.registers:
+                        self._is_served()
                     self._changed()
                 elif not one.registered:
                     self._is_registered(tls, one)
@@ -445,11 +453,14 @@ class RelayClient:
             self._say_who(tls)
             return
         wait = min(max(float(retry), RETRY_AT_LEAST), RETRY_AT_MOST)
-        if one.public or one.domain:
+        listed = one.public or bool(one.domain)
+        told = listed and self._refused.get((one.service, one.domain)) is why
+        if listed:
             self._refused[one.service, one.domain] = why
         elif why is Why.ALLOW:
             raise _Later("the relay does not serve this node", wait)
-        log.event("relay.refused", relay=self.relay.endpoint, service=one.service.short, reason=why.value)
+        if not told:
+            log.event("relay.refused", relay=self.relay.endpoint, service=one.service.short, reason=why.value)
         self._becomes(self.state, f"the relay refused a service: {why.value}")
         if self._retry is None:
             self._retry = asyncio.get_running_loop().call_later(wait, self._try_again)

@@ -226,7 +226,8 @@ class Joins:
         elif self._dialer.through is None:  # what a proxy has made says nothing of where we are
             seen = said_address(saw)
         port = one.port if one.public else HTTPS if one.domain else 0
-        public = Endpoint(at.host, port) if port else None
+        where = at.host if self._dialer.through is None else self._relay.host
+        public = Endpoint(where, port) if port else None
         self._joined(Joined(stream, claimed, one.service, one.joined_as, self._relay, seen, public, one.domain))
 
     async def _connected(self, *, inside: bool) -> TcpStream | TlsStream:

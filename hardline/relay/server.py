@@ -59,9 +59,10 @@ from hardline.relay.registry import Registration, Registry, RegistryLimits
 from hardline.routes import Endpoint
 from hardline.tasks import TaskSet
 from hardline.transport.contexts import front_context
+from hardline.transport.crowd import Seat, gives_way
 from hardline.transport.descriptors import KEPT, scarce
 from hardline.transport.handshake import Names
-from hardline.transport.sources import source_of
+from hardline.transport.sources import networks, source_of
 from hardline.transport.tcp import TcpStream, keep_alive
 from hardline.transport.tls import TlsStream
 
@@ -163,7 +164,7 @@ class Relay:
         self._visitors: dict[str, _Visitor] = {}  # by token
         self._parking = Parking()
         self._dialbacks = Dialbacks(dials)
-        self._pairs: dict[str, set[Pair]] = {}  # by name
+        self._pairs: dict[str, dict[Pair, None]] = {}  # by name, in order of arrival
         self._busy: Counter[str] = Counter()  # visitors and pairs of each name
         self._busy_of: Counter[str] = Counter()  # and of each visitor's source
         self._named = NamedServices()
@@ -187,7 +188,7 @@ class Relay:
             control.end("it is not allowed any more")
             for name in names:
                 self._cut(name)
-        for control in self._controls:
+        for control in tuple(self._controls):
             for one in self._registry.held_by(control):
                 if one.kind in _LISTED and not self._may_have(control.node, one.kind, one.name):
                     self._unregister(control, one.number)
@@ -285,7 +286,7 @@ class Relay:
     def _wait(self, tcp: TcpStream, found: Registration[Control]) -> bool:
         """Have him wait for his host; False where there are too many."""
         name, source = found.name, source_of(tcp.peer.host)
-        if why := self._is_too_much(name, source):
+        if why := self._is_too_much(name, source, tcp.peer.host):
             self._refusals[why] += 1
             log.debug("relay.visitor_refused", endpoint=tcp.peer, reason=why)
             return False
@@ -532,12 +533,13 @@ class Relay:
 
     # Visitors.
 
-    def _is_too_much(self, name: str, source: str) -> str:
+    def _is_too_much(self, name: str, source: str, address: str) -> str:
         """Why a visitor of `name` is not taken now."""
         if self._draining or self._used_up:
             return "drain" if self._draining else "monthly"
-        most = self._limits.pairs_of_port if name.startswith(_PORT) else self._limits.pairs
-        if self._busy.get(name, 0) >= most:
+        is_port = name.startswith(_PORT)
+        is_full = self._busy.get(name, 0) >= (self._limits.pairs_of_port if is_port else self._limits.pairs)
+        if is_full and not is_port:
             return "pairs"
         if self._busy_of.get(source, 0) >= self._limits.pairs_per_source:
             return "pairs_per_source"
@@ -547,7 +549,24 @@ class Relay:
             return "descriptors"
         if not self._new_pairs.take(source, asyncio.get_running_loop().time()):
             return "new_pairs"
-        return ""
+        return "pairs" if is_full and not self._makes_room(name, address) else ""
+
+    def _makes_room(self, name: str, address: str) -> bool:
+        """A public port is nobody's secret: of those who are there, who has most gives way to others."""
+        waiting = [one for one in self._visitors.values() if one.registration.name == name]
+        seats: list[Seat[_Visitor | Pair]] = [
+            Seat(one, networks(one.source.partition("/")[0]), in_use=True, last_used=0.0)
+            for one in (*waiting, *self._pairs.get(name, ()))
+        ]
+        leaving = gives_way(seats, networks(address))
+        if leaving is None:
+            return False
+        self._refusals["gave_way"] += 1
+        if isinstance(leaving, Pair):
+            leaving.close(reset=True)
+        else:
+            self._turn_away(leaving)
+        return True
 
     def _listen_to(self, visitor: _Visitor) -> None:
         """He may leave before his host comes."""
@@ -663,7 +682,7 @@ class Relay:
             self._passed += pair.passed
             self._count_down(name, source)
             pairs = self._pairs[name]
-            pairs.discard(pair)
+            del pairs[pair]
             if not pairs:
                 del self._pairs[name]
 
@@ -671,7 +690,7 @@ class Relay:
         for one in (ours, theirs):
             keep_alive(one)
         pair = Pair(ours, theirs, source, self.rates, ended, first)
-        self._pairs.setdefault(name, set()).add(pair)
+        self._pairs.setdefault(name, {})[pair] = None
         pair.start()
 
     def _cut(self, name: str) -> None:

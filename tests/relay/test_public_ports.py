@@ -364,3 +364,36 @@ def test_a_file_that_cannot_be_read_counts_as_none(tmp_path: Path, kept: bytes) 
         assert json.loads((tmp_path / "ports").read_text()) == {"ports": {"0" * 40: ports[0]}}
 
     story()
+
+
+@in_loop
+async def test_who_has_most_of_a_full_port_gives_way_to_others(tmp_path: Path) -> None:
+    ports = free_ports(1)
+    async with relay_with_ports(tmp_path / "ports", ports, Access(), replace(LIMITS, pairs_of_port=3)) as relay:
+        host = PublicHost(relay.address)
+        relay.relay.set_access(allowing(host))
+
+        async def comes(source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+            assert await reader.readline() == b"hello\n"
+            return reader, writer
+
+        async with public_host(host):
+            port = await host.has_port()
+            greedy = [await comes("127.0.0.1") for _ in range(3)]
+            assert await is_closed_at_once(port), "one more of his own does not"
+            others = [await comes("127.0.0.2")]
+            with pytest.raises(ConnectionResetError):
+                await greedy[0][0].read()
+            others.append(await comes("127.0.0.3"))
+            with pytest.raises(ConnectionResetError):
+                await greedy[1][0].read()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.4", 0))
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b"", "nobody has more than he would"
+            for there, also in (greedy[2], *others):
+                also.write(b"x")
+                assert await there.readexactly(1) == b"x"
+            assert relay.relay.describe().refused["gave_way"] == 2
+            for _, one in (*greedy, *others, (reader, writer)):
+                one.close()
