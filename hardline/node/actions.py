@@ -6,7 +6,7 @@ Every action takes and returns plain values; a mistake is a HardlineError that s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from hardline.node.changes import Changes
 from hardline.node.offering import Offering
 from hardline.node.rows import target_of, url_of
 from hardline.node.snapshot import LanOffer, Removed, Shared, Snapshot
+from hardline.routes import Endpoint
 from hardline.settings.directory import Service
 from hardline.settings.units import Unreadable
 from hardline.settings.writing import bring_back, find_shared, local_service, remove_service, write_service
@@ -36,12 +37,27 @@ class Browses(Protocol):
         ...
 
 
+class OpenPort(Protocol):
+    """A port of this computer that leads to a service until it is closed (door.forwards)."""
+
+    @property
+    def listen(self) -> Endpoint: ...
+
+    def failures(self) -> AsyncIterator[str]:
+        """Why clients are not served, as it happens."""
+        ...
+
+    async def aclose(self) -> None:
+        """Cut every connection."""
+        ...
+
+
 class Actions:
     """The actions of one node.
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
-    `drain_relay` has the relay of this node take nobody new; `make_key` finds or makes the key for a host;
-    `runs` says whether there is anybody to ask.
+    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service; `make_key` finds or
+    makes the key for a host; `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -58,6 +74,7 @@ class Actions:
         snapshot: Callable[[], Awaitable[Snapshot]],
         drain_relay: Callable[[int], None],
         make_key: Callable[[KeyHash], Awaitable[KeyHash]],
+        open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
         runs: Callable[[], bool],
     ) -> None:
         self._directory, self._offering = servicedir, offering
@@ -65,7 +82,7 @@ class Actions:
         self._changes = changes
         self._served, self._near, self._door_port = served, near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
-        self._make_key = make_key
+        self._make_key, self._open_port = make_key, open_port
 
     async def snapshot(self) -> Snapshot:
         """The node as it is now."""
@@ -110,11 +127,25 @@ class Actions:
         From now on visits there show it.  Raises WrongArgument, ConfigError.
         """
         self._check_running()
-        try:
-            label = label_of(address)
-        except (BadKeyHash, BadLabel) as wrong:
-            raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
-        return str(await self._make_key(label.key_hash))
+        return str(await self._make_key(_label(address).key_hash))
+
+    async def door_to(self, address: str) -> tuple[str, str]:
+        """Where this node's door is, and the host to ask for there to reach the service of `address`.
+
+        Raises WrongArgument, ConfigError where there is no door.
+        """
+        label, doors = _label(address), (await self.snapshot()).node.door
+        if not doors:
+            raise ConfigError("the daemon has no door", hint="set [Node] localport")
+        return doors[0], f"{label}.localhost"
+
+    async def forward(self, address: str, port: int, *, pages: bool = False) -> OpenPort:
+        """Lead a port of 127.0.0.1, 0 for any free one, to the service of `address` until what is returned is closed.
+
+        With `pages`, those of other sites get through.  Raises WrongArgument, ConfigError where the port cannot be had.
+        """
+        self._check_running()
+        return await self._open_port(_label(address), port, pages)
 
     async def browse(self, wait: float) -> tuple[LanOffer, ...]:
         """What others on the LAN list, after waiting `wait` seconds for their answers."""
@@ -183,3 +214,10 @@ class Actions:
             raise ConfigError(
                 "the change was written, but the daemon has not taken it up yet", hint="look at its log"
             ) from None
+
+
+def _label(address: str) -> Label:
+    try:
+        return label_of(address)
+    except (BadKeyHash, BadLabel) as wrong:
+        raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from hardline.control import Handler
+from hardline.control import Handler, Held
+from hardline.errors import WrongArgument
 from hardline.node.actions import Actions
 from hardline.node.snapshot import Json, to_json
 
 _BROWSE_WAIT = 0.5  # seconds
+_MAX_PORT = 65_535
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
 
 
@@ -37,6 +39,17 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     async def key(request: Mapping[str, Json]) -> Json:
         return {"key": await actions.key_for(_text(request, "address"))}
 
+    async def door(request: Mapping[str, Json]) -> Json:
+        at, host = await actions.door_to(_text(request, "address"))
+        return {"door": at, "host": host}
+
+    async def forward(request: Mapping[str, Json]) -> Held:
+        port = request.get("port")
+        if type(port) is not int or not 0 <= port <= _MAX_PORT:
+            raise WrongArgument("the port is none", hint=f"a number from 0 to {_MAX_PORT}")
+        opened = await actions.forward(_text(request, "address"), port, pages=request.get("pages") is True)
+        return Held({"listen": str(opened.listen)}, opened.failures(), opened.aclose)
+
     def once_ready(handler: Handler) -> Handler:
         async def answer(request: Mapping[str, Json]) -> object:
             await ready.wait()
@@ -45,7 +58,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
-    named |= {"drain_relay": drain_relay, "key": key}
+    named |= {"drain_relay": drain_relay, "key": key, "door": door, "forward": forward}
     return {name: once_ready(handler) for name, handler in named.items()}
 
 

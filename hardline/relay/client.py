@@ -221,7 +221,7 @@ class RelayClient:
     def _forget(self) -> None:
         self._dialer.forget()
         self._registrations.clear()
-        self._refused_ports.clear()
+        self._refused.clear()
         self._greeted = self._said_who = False
 
     def _is_lost(self, problem: str, *, refused: bool) -> None:

@@ -69,7 +69,7 @@ def _domain(text: str) -> str:
 
 
 def network(text: str) -> Network:
-    """Addresses of clients."""
+    """An address or a network."""
     try:
         return ipaddress.ip_network(text)
     except ValueError:
