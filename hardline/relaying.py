@@ -66,7 +66,8 @@ class Relaying:
 
     `node` is who this node is, `instance` the secret that tells it from others with the same services; `services` are
     those offered now; `host` gets connections of its own visitors, `answers_to` tells their server names, `joined` gets
-    those that relays bring; `changed` is called when `via` is another, `drains` with a relay that is going to stop.
+    those that relays bring, `named` who asks this node, as a relay, for a domain of its own; `changed` is
+    called when `via` is another, `drains` with a relay that is going to stop.
 
     `port` is the one that others connect to, `told` what the world is told of where this node is, `busy` tells whether
     visitors are here by a relay; `found` is called when `reached` is another; `count` is the file that holds what the
@@ -83,6 +84,7 @@ class Relaying:
         host: Callable[[TcpStream], None],
         answers_to: Callable[[str], bool],
         joined: Callable[[Joined], None],
+        named: Callable[[TcpStream, str], bool],
         changed: Callable[[], None],
         drains: Callable[[Endpoint], None],
         port: Callable[[], int],
@@ -136,6 +138,7 @@ class Relaying:
                 most=NEWCOMERS,
                 of_a_source=OF_A_SOURCE,
                 timeout=timeout,
+                named=named,
             )
         others = [one for one in settings.use if one.key_hash != node.key_hash]
         for one in settings.use:
@@ -321,7 +324,8 @@ class Relaying:
 
     def domain(self, service: KeyHash, name: str) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
         """The relays that bring visitors of a public name to a service, and of the others why they do not."""
-        return self._uses.domain(service, name) if self._uses is not None else ((), ())
+        there, refused = self._uses.domain(service, name) if self._uses is not None else ((), ())
+        return (*self.endpoints, *there), refused  # a relay has the names of its own services without a list
 
     def _offered(self) -> list[Offered]:
         services = self._services()

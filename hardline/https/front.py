@@ -46,8 +46,8 @@ from hardline.tunnel.serving import Came
 MOST, OF_A_SOURCE = 1024, 256  # connections at once
 NEWCOMERS = 512  # whose ClientHello is not there yet
 HEAD_WITHIN = 30.0  # seconds for the first request: browsers connect ahead
-LINGER = 2.0  # seconds to read an answer of ours
-_MOST_DROPPED = 1 << 20  # bytes that may still come meanwhile
+LINGER = 10.0  # seconds to read an answer of ours
+_MOST_DROPPED = 1 << 26  # bytes that may still come meanwhile: an upload that is refused
 
 UNRECOGNIZED_NAME, INTERNAL_ERROR, NO_PROTOCOL = 112, 80, 120  # RFC 8446, section 6; RFC 7301, section 3.2
 

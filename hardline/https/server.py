@@ -19,10 +19,12 @@ from hardline.https.front import Front, Named
 from hardline.https.keeper import Issuer, Keeper
 from hardline.https.store import Store
 from hardline.identity import KeyHash
+from hardline.relay.joins import Joined
 from hardline.routes import Endpoint
 from hardline.settings.directory import Service
 from hardline.settings.node import AcmeSection
 from hardline.tasks import TaskSet, keep_running
+from hardline.transport.tcp import TcpStream
 from hardline.tunnel.host import Host
 
 BURST = 10  # seconds of `rate` that may come at once: a page has many parts
@@ -98,6 +100,13 @@ class Https:
         for name, one in self._named.items():
             if name not in self._keeping:
                 self._keeping[name] = self._tasks.start(keep_running(one.keeper.run, f"https.{name}"), "keep")
+
+    def came(self, tcp: TcpStream, name: str) -> bool:
+        """Somebody asks this node, which is a relay, for `name`: whether it is one of its own, and he is taken."""
+        if (named := self._named.get(name)) is None:
+            return False
+        self.arrived(Joined(tcp, tcp.peer, named.service, "", tcp.local, None, tcp.local, name))
+        return True
 
     def relays_changed(self) -> None:
         """Others than before bring visitors."""

@@ -265,6 +265,7 @@ class Node:
             host=self._host.accepted,
             answers_to=self._host.answers_to,
             joined=self._brought.joined,
+            named=lambda tcp, name: self._https is not None and self._https.came(tcp, name),
             changed=self._relays_changed,
             drains=self._relay_drains,
             port=lambda: self._p2p_port,
@@ -280,6 +281,8 @@ class Node:
         self._listener = await Listener.open(self._bind, self._settings.node.p2pport, relaying.accepted, what="p2pport")
         self._closers.append(self._listener.aclose)
         await relaying.open(self._bind)
+        if self._https is not None:
+            self._https.relays_changed()
         log.event("p2p.listening", at=" ".join(map(str, self._listener.endpoints)))
         self._closers.append(self._reach.aclose)
 

@@ -82,13 +82,11 @@ def running_town(directory: Path, life: int | None = None) -> Iterator[Town]:
     me = load_or_create(directory / "host" / "data" / "node.cert").key_hash
     port = free_port()
     domains = ", ".join(f"{name}.example.org {me}" for name in (*NAMES, "again"))
-    relay = Node(
-        directory / "relay", settings=f"[Relay]\nenabled = yes\nallow = {me}\nports = {port}\ndomains = {domains}\n"
-    )
+    being = f"[Relay]\nenabled = yes\nallow = {me}\nports = {port}\ndomains = {domains}\n"
     with (
-        relay,
         running_origin() as origin,
         running_pebble(directory / "pebble", port, **({"life": life} if life else {})) as pebble,
+        Node(directory / "relay", settings=being + pebble.settings) as relay,
     ):
         use = f"127.0.0.1:{relay.p2pport}#{relay.status()['node']['key_hash']}"
         host = Node(directory / "host", settings=f"[Relay]\nuse = {use}\n{pebble.settings}")
@@ -221,6 +219,16 @@ def test_after_a_restart_there_is_nothing_to_wait_for(town: Town) -> None:
     wait_until(lambda: town.get("nas").status == 200, "it is served again")
     town.is_certified("nas")
     assert town.pebble.log.read_text().count("to validations") == looked
+
+
+def test_a_relay_serves_names_of_its_own_without_a_list(town: Town) -> None:
+    town.relay.write("own", public("own", town.origin.port))
+    wait_until(lambda: (town.relay.service("own") or {}).get("https", {}).get("state") == "serving", town.relay.log)
+    told = town.get("own", "/echo").json
+    assert told["headers"]["host"] == f"own.example.org:{town.port}"
+    assert town.get("nas").status == 200
+    town.relay.write("own", "[Service]\nservice = 127.0.0.1\nport = 9\n")
+    wait_until(lambda: town.get("own").code == 35, "it is nobody's")
 
 
 def test_who_is_here_is_cut_when_the_name_is_for_others_now(town: Town) -> None:
