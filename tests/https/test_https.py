@@ -81,7 +81,7 @@ def hashed_for(name: str) -> str:
 def running_town(directory: Path, life: int | None = None) -> Iterator[Town]:
     me = load_or_create(directory / "host" / "data" / "node.cert").key_hash
     port = free_port()
-    domains = ", ".join(f"{name}.example.org {me}" for name in (*NAMES, "again"))
+    domains = ", ".join(f"{name}.example.org {me}" for name in (*NAMES, "again", "files"))
     being = f"[Relay]\nenabled = yes\nallow = {me}\nports = {port}\ndomains = {domains}\n"
     with (
         running_origin() as origin,
@@ -219,6 +219,15 @@ def test_after_a_restart_there_is_nothing_to_wait_for(town: Town) -> None:
     wait_until(lambda: town.get("nas").status == 200, "it is served again")
     town.is_certified("nas")
     assert town.pebble.log.read_text().count("to validations") == looked
+
+
+def test_files_have_a_name_too(town: Town, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(data := os.urandom(3_000_000))
+    text = f"[Service]\nservice =\n[Cache]\ndirectory = {tmp_path}\n[Public]\nname = files.example.org\n"
+    town.host.write("files", text)
+    town.is_certified("files")
+    assert town.get("files", "/a.bin").body == data
+    assert town.get("files", "/none").status == 404
 
 
 def test_a_relay_serves_names_of_its_own_without_a_list(town: Town) -> None:

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Error
 
 from hardline.certificates import load_or_create
+from hardline.gateway.users import hashed
 from tests.browser.chromium import goto, running_chromium
 from tests.https.pebble import running_pebble
 from tests.reach.curious import has_anywhere, memory_of
@@ -34,6 +36,7 @@ pytestmark = [
     ),
 ]
 
+PRIVATE, PASSWORD = "private.example.org", "correct horse"
 NAME, AUTHORITY = "nas.example.org", "11.22.33.40"
 MARKER, SAID_BACK = "marked-7c0ffee7", "hello from the origin"
 _SNIFFER = Path(__file__).with_name("sniffer.py")
@@ -51,7 +54,7 @@ def test_browsers_verify_it_and_the_relay_reads_nothing(world: World, tmp_path: 
     world.keep_apart()
     (tmp_path / "host" / "data").mkdir(parents=True)
     me = load_or_create(tmp_path / "host" / "data" / "node.cert").key_hash
-    domains = f"ports = 443\ndomains = {NAME} {me}\n"
+    domains = f"ports = 443\ndomains = {NAME} {me}, {PRIVATE} {me}\n"
     authority = world.machine("auth")
     world.plug(authority, world.internet, 40)
     with contextlib.ExitStack() as stack:
@@ -68,14 +71,18 @@ def test_browsers_verify_it_and_the_relay_reads_nothing(world: World, tmp_path: 
         origin = stack.enter_context(running_origin(world.host))
         more = f"[Relay]\nuse = {use}\n{pebble.settings}"
         host = stack.enter_context(Node(tmp_path / "host", at=world.host, settings=settings(dht=False, more=more)))
-        stack.enter_context(knows(world.visitor, {NAME: RELAY}))
+        stack.enter_context(knows(world.visitor, {NAME: RELAY, PRIVATE: RELAY}))
         host.write("nas", f"[Service]\nservice = 127.0.0.1\nport = {origin.port}\n[Public]\nname = {NAME}\n")
 
-        def is_certified() -> bool:
-            service = host.service("nas")
-            return service is not None and (service["https"] or {}).get("state") == "serving"
+        users = f"users = anna:{hashed(PASSWORD)}\n"
+        for_users = f"[Service]\nservice = 127.0.0.1\nport = {origin.port}\n[Public]\nname = {PRIVATE}\n{users}"
+        host.write("private", for_users)
 
-        wait_until(is_certified, f"it has a certificate:\n{host.log[-3000:]}")
+        def is_certified() -> bool:
+            services = [host.service(name) for name in ("nas", "private")]
+            return all(one is not None and (one["https"] or {}).get("state") == "serving" for one in services)
+
+        wait_until(is_certified, f"they have certificates:\n{host.log[-3000:]}")
 
         echoed = curl(
             f"https://{NAME}/echo?{MARKER}",
@@ -97,6 +104,13 @@ def test_browsers_verify_it_and_the_relay_reads_nothing(world: World, tmp_path: 
             assert security is not None
             assert security["subjectName"] == NAME or NAME in str(security)
             assert security["protocol"] == "TLS 1.3"
+            with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):
+                goto(page, f"https://{PRIVATE}/")
+            context = browser.new_context(http_credentials={"username": "anna", "password": PASSWORD})
+            for path in ("", "echo"):
+                answer = goto(context.new_page(), f"https://{PRIVATE}/{path}")
+                assert answer.status == 200
+            assert "authorization" not in answer.json()["headers"]
 
         wait_until(lambda: NAME.encode() in captured.read_bytes(), "what passed the relay was written down")
         seen = captured.read_bytes()
