@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 from hardline.identity import KeyHash, Label
 from hardline.node.snapshot import (
+    AccessState,
     AttemptState,
     Facts,
     ForwardState,
+    GatewayState,
+    HttpsState,
     NamedState,
     Offered,
     Outside,
@@ -47,6 +50,7 @@ from hardline.tunnel.visit import VisitRecord
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
     from hardline.door.localport import LocalPort
+    from hardline.gateway.server import Gateway
     from hardline.https.server import PublicName
     from hardline.relay.server import RelayState
 
@@ -98,7 +102,7 @@ def service_states(
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
         if offered is not None and service is not None:
             at, not_at = public(service)
-            https = NamedState(**asdict(found)) if (found := named(service)) is not None else None
+            https = HttpsState(**asdict(found)) if (found := named(service)) is not None else None
             offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at), https=https)
         rows.append(ServiceState(name, state, problem, hint, None if file is None else str(file), offered))
     return tuple(rows)
@@ -308,6 +312,37 @@ def forward(one: Forward) -> ForwardState:
 def socks(one: LocalPort | None) -> SocksState | None:
     """The port for SOCKS, at this moment; None where there is none."""
     return SocksState(str(one.listen), one.open, one.problem or None) if one is not None else None
+
+
+def gateway(one: Gateway, listen: Iterable[Endpoint], keys: int) -> GatewayState:
+    """What plain browsers reach, at this moment."""
+    shared = one.shared
+    asked = tuple(
+        AccessState(
+            when=round(access.when, 3),
+            client=access.client,
+            user=access.user or None,
+            key=access.key or None,
+            service=access.service or None,
+            method=access.method,
+            target=access.target,
+            status=access.status,
+            sent=access.sent,
+            took_s=round(access.took, 3),
+        )
+        for access in shared.accesses.last
+    )
+    named = tuple(_named(one, name, str(section.label)) for name, section in shared.named.items())
+    return GatewayState(tuple(map(str, listen)), one.clients, keys, named, asked)
+
+
+def _named(one: Gateway, name: str, label: str) -> NamedState:
+    online, seen = one.shared.listing.state(name)
+    counts = one.shared.accesses.counts
+    if (count := counts.get(name)) is None:
+        return NamedState(name, label, online, seen, {}, 0, 0.0)
+    by_class = {f"{hundreds}xx": number for hundreds, number in sorted(count.by_class.items())}
+    return NamedState(name, label, online, seen, by_class, count.sent, round(count.took, 3))
 
 
 def unreached(label: Label, attempts: Iterable[Attempt], reasons: Iterable[str]) -> Unreached:

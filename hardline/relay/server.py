@@ -92,7 +92,9 @@ class RelayLimits:
 
     registry: RegistryLimits = field(default_factory=RegistryLimits)
     pairs: int = 64  # of one name
-    pairs_of_port: int = 256  # of a public one: there each of a visitor's connections is a pair, not each visitor
+    pairs_of_port: int = (
+        256  # of a public one, or of a domain: there each of a visitor's connections is a pair, not each visitor
+    )
     pairs_per_source: int = 256
     new_pairs: int = 20
     rates: RateLimits = field(default_factory=RateLimits)
@@ -537,9 +539,9 @@ class Relay:
         """Why a visitor of `name` is not taken now."""
         if self._draining or self._used_up:
             return "drain" if self._draining else "monthly"
-        is_port = name.startswith(_PORT)
-        is_full = self._busy.get(name, 0) >= (self._limits.pairs_of_port if is_port else self._limits.pairs)
-        if is_full and not is_port:
+        is_public = name.startswith(_PORT) or "." in name  # a handle has no dot in it, and a domain has
+        is_full = self._busy.get(name, 0) >= (self._limits.pairs_of_port if is_public else self._limits.pairs)
+        if is_full and not is_public:
             return "pairs"
         if self._busy_of.get(source, 0) >= self._limits.pairs_per_source:
             return "pairs_per_source"
@@ -552,7 +554,7 @@ class Relay:
         return "pairs" if is_full and not self._makes_room(name, address) else ""
 
     def _makes_room(self, name: str, address: str) -> bool:
-        """A public port is nobody's secret: of those who are there, who has most gives way to others."""
+        """A public port or name is nobody's secret: of those who are there, who has most gives way to others."""
         waiting = [one for one in self._visitors.values() if one.registration.name == name]
         seats: list[Seat[_Visitor | Pair]] = [
             Seat(one, networks(one.source.partition("/")[0]), in_use=True, last_used=0.0)

@@ -31,6 +31,7 @@ from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
 from hardline.transport.tls import TlsStream
 from tests.relay.running import NOW, RunningRelay, in_loop, name_of, prover, running_host, running_relay, until
+from tests.relay.test_inside import OnlyTls
 
 LIMITS = RelayLimits(registry=RegistryLimits(), pairs=300, pairs_per_source=600, new_pairs=1000)
 
@@ -397,3 +398,21 @@ async def test_who_has_most_of_a_full_port_gives_way_to_others(tmp_path: Path) -
             assert relay.relay.describe().refused["gave_way"] == 2
             for _, one in (*greedy, *others, (reader, writer)):
                 one.close()
+
+
+@in_loop
+async def test_a_host_that_only_tls_gets_out_of_has_one_too(tmp_path: Path) -> None:
+    ports = free_ports(1)
+    async with relay_with_ports(tmp_path / "ports", ports, Access()) as relay:
+        firewall = OnlyTls(relay.endpoint)
+        host = PublicHost(RelayAddress(await firewall.open(), relay.address.key_hash))
+        relay.relay.set_access(allowing(host))
+        try:
+            async with public_host(host):
+                port = await host.has_port()
+                for said in (b"abc", bytes(1_000_000)):
+                    assert await visit(port, said) == b"hello\n" + said + b"bye\n"
+                assert host.client.inside_tls
+                assert firewall.refused == 2, "twice it was tried as it is"
+        finally:
+            await firewall.aclose()
