@@ -10,6 +10,8 @@ import re
 import socket
 import ssl
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -219,6 +221,24 @@ def test_after_a_restart_there_is_nothing_to_wait_for(town: Town) -> None:
     wait_until(lambda: town.get("nas").status == 200, "it is served again")
     town.is_certified("nas")
     assert town.pebble.log.read_text().count("to validations") == looked
+
+
+def test_of_two_services_with_one_name_the_first_has_it(town: Town) -> None:
+    town.host.write("zwin", public("nas", free_port()))
+    wait_until(lambda: town.https("zwin"), "it is read")
+    assert (town.https("zwin")["state"], town.https("zwin")["problem"]) == ("refused", "another service has this name")
+    assert town.get("nas").status == 200
+    (town.host.services / "zwin.ini").unlink()
+
+
+def test_what_is_off_is_not_loaded() -> None:
+    program = (
+        "import sys, hardline.node.node, hardline.relaying\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('acme', 'josepy', 'dns', 'requests')"
+        " or name.startswith('hardline.https')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_files_have_a_name_too(town: Town, tmp_path: Path) -> None:
