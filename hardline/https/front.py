@@ -36,7 +36,8 @@ from hardline.settings.service import PublicSection
 from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.contexts import ACME_TLS, HTTP_1_1
-from hardline.transport.sources import source_of
+from hardline.transport.crowd import Seat, gives_way
+from hardline.transport.sources import networks, source_of
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from hardline.tunnel.pump import Local
@@ -45,6 +46,7 @@ from hardline.tunnel.serving import Came
 
 MOST, OF_A_SOURCE = 1024, 256  # connections at once
 NEWCOMERS = 512  # whose ClientHello is not there yet
+MOST_PROOFS = 64  # connections of authorities: they look from several places
 HEAD_WITHIN = 30.0  # seconds for the first request: browsers connect ahead
 LINGER = 10.0  # seconds to read an answer of ours
 _MOST_DROPPED = 1 << 26  # bytes that may still come meanwhile: an upload that is refused
@@ -78,15 +80,42 @@ class Named:
     allowance: Allowance | None
 
 
-class Front:
-    """All of a host's names.  `find` knows them."""
+@dataclass(eq=False, slots=True)
+class _Visit:
+    """A connection, since `began`; whence he comes is the relay's word; he `talks` once his service got something."""
 
-    def __init__(self, host: Services, find: Callable[[str], Named | None], timeout: float) -> None:
-        self._host, self._find, self._timeout = host, find, timeout
+    tcp: TcpStream
+    named: Named
+    came: Came
+    began: float
+    talks: bool = False
+
+    @property
+    def address(self) -> str:
+        assert self.came.client is not None, "a relay said so"
+        return self.came.client.host
+
+    @property
+    def source(self) -> str:
+        return source_of(self.address)
+
+    @property
+    def client(self) -> str:
+        """For RFC 7239."""
+        assert self.came.client is not None, "a relay said so"
+        return client_of(self.came.client.host, self.came.client.port)
+
+
+class Front:
+    """All of a host's names.  `find` knows them; `most` connections are here at once."""
+
+    def __init__(self, host: Services, find: Callable[[str], Named | None], timeout: float, most: int = MOST) -> None:
+        self._host, self._find, self._timeout, self._most = host, find, timeout, most
         self._tasks = TaskSet("https")
         self._users = Users(asyncio.get_running_loop().time)
-        self._here: Counter[str] = Counter()  # by source, as relays say
-        self._named_by: dict[asyncio.Task[None], Named] = {}
+        self._here: Counter[str] = Counter()  # by source
+        self._visits: dict[asyncio.Task[None], _Visit] = {}
+        self._proofs = 0  # connections of authorities
         self._open: set[TlsStream] = set()
         self._told = 0  # bytes, by those that have ended
         self._coming: FirstBytes[ClientHello] = FirstBytes(
@@ -121,8 +150,8 @@ class Front:
 
     def names_changed(self) -> None:
         """Who came by a name that leads elsewhere now, or is for others, is cut."""
-        for task, named in tuple(self._named_by.items()):
-            if self._find(named.name) is not named:
+        for task, visit in tuple(self._visits.items()):
+            if self._find(visit.named.name) is not visit.named:
                 task.cancel()
 
     async def aclose(self) -> None:
@@ -131,65 +160,91 @@ class Front:
         await self._tasks.aclose()
 
     def _said(self, tcp: TcpStream, hello: ClientHello, name: str, came: Came) -> None:
-        named, whose = self._find(name), source_of(_host(came))
+        named = self._find(name)
         if named is None or hello.server_name != name:
             _refuse(tcp, UNRECOGNIZED_NAME)
-        elif len(self._tasks) >= MOST or self._here[whose] >= OF_A_SOURCE:
-            log.debug("https.refused_visitor", name=name, reason="too many")
-            _refuse(tcp, INTERNAL_ERROR)
-        elif ACME_TLS in hello.protocols:
+            return
+        visit = _Visit(tcp, named, came, asyncio.get_running_loop().time())
+        if ACME_TLS in hello.protocols:
             self._prove(tcp, named, hello)
         elif hello.protocols and HTTP_1_1 not in hello.protocols:
             _refuse(tcp, NO_PROTOCOL)
         elif (context := named.keeper.context) is None:
             _refuse(tcp, INTERNAL_ERROR)
+        elif not self._has_room(visit):
+            log.debug("https.refused_visitor", name=name, reason="too many")
+            _refuse(tcp, INTERNAL_ERROR)
         else:
-            self._here[whose] += 1
-            task = self._tasks.start(self._serve(tcp, context, named, came, whose), "serve")
-            self._named_by[task] = named
-            task.add_done_callback(self._named_by.pop)
+            self._here[visit.source] += 1
+            task = self._tasks.start(self._serve(visit, context), "serve")
+            self._visits[task] = visit
+            task.add_done_callback(self._is_over)
+
+    def _has_room(self, visit: _Visit) -> bool:
+        """Of those who are here, who has most gives way to others."""
+        if self._here[visit.source] >= OF_A_SOURCE:
+            return False
+        if len(self._visits) < self._most:
+            return True
+        seats = [
+            Seat(task, networks(one.address), in_use=one.talks, last_used=one.began)
+            for task, one in self._visits.items()
+        ]
+        leaving = gives_way(seats, networks(visit.address))
+        if leaving is not None:
+            leaving.cancel()
+        return leaving is not None
+
+    def _is_over(self, task: asyncio.Task[None]) -> None:
+        visit = self._visits.pop(task)
+        self._here[visit.source] -= 1
+        if not self._here[visit.source]:
+            del self._here[visit.source]
+        if task.cancelled():  # perhaps before it began
+            visit.tcp.abort()
 
     # A certificate authority.
 
     def _prove(self, tcp: TcpStream, named: Named, hello: ClientHello) -> None:
-        if named.keeper.proof is None or hello.protocols != (ACME_TLS,):
+        if named.keeper.proof is None or hello.protocols != (ACME_TLS,) or self._proofs >= MOST_PROOFS:
             _refuse(tcp, NO_PROTOCOL)
         else:
             self._tasks.start(self._show(tcp, named.keeper.proof), "prove")
 
     async def _show(self, tcp: TcpStream, proof: SSL.Context) -> None:
         """The handshake is all of it (RFC 8737, section 3)."""
+        self._proofs += 1
         try:
             async with asyncio.timeout(self._timeout):
                 tls = await TlsStream.over(tcp, proof)
             await tls.aclose()
         except (HardlineError, TimeoutError) as failure:
-            log.debug("https.not_shown", reason=str(failure) or "no answer in time")
+            log.debug("https.proof_left", reason=str(failure) or "no answer in time")
             tcp.abort()
+        finally:
+            self._proofs -= 1
 
     # Browsers.
 
-    async def _serve(self, tcp: TcpStream, context: SSL.Context, named: Named, came: Came, whose: str) -> None:
+    async def _serve(self, visit: _Visit, context: SSL.Context) -> None:
         tls: TlsStream | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                tls = await TlsStream.over(tcp, context)
+                tls = await TlsStream.over(visit.tcp, context)
             self._open.add(tls)
-            await self._talk(tls, named, came, whose)
+            await self._talk(tls, visit)
+            await tls.aclose()
         except (HardlineError, TimeoutError) as failure:
-            log.debug("https.cut", name=named.name, reason=str(failure) or "nothing was said in time")
+            log.debug("https.cut", name=visit.named.name, reason=str(failure) or "nothing was said in time")
+            visit.tcp.abort()
         finally:
-            self._here[whose] -= 1
-            if not self._here[whose]:
-                del self._here[whose]
             if tls is not None:
                 self._open.discard(tls)
                 self._told += tls.written
-                tls.abort()
 
-    async def _talk(self, tls: TlsStream, named: Named, came: Came, whose: str) -> None:
-        public = named.public
-        if public.addresses and not is_in(_host(came), public.addresses):
+    async def _talk(self, tls: TlsStream, visit: _Visit) -> None:
+        named, public = visit.named, visit.named.public
+        if public.addresses and not is_in(visit.address, public.addresses):
             async with asyncio.timeout(HEAD_WITHIN):
                 await tls.receive()
             await _answer(tls, BadHead(403, "it is not for this address"))
@@ -198,16 +253,16 @@ class Front:
         talk: Rewriting | None = None
         judge: Callable[[], Awaitable[None]] | None = None
         if public.users or named.allowance is not None:
-            guard = Guard(named.name, users=bool(public.users), may_ask=lambda: self._may_ask(named, whose), host=host)
-            talk, judge = Rewriting(guard, _named(came)), lambda: self._judge(guard, named, _host(came))
+            guard = Guard(named.name, users=bool(public.users), may_ask=lambda: self._may_ask(visit), host=host)
+            talk, judge = Rewriting(guard, visit.client), lambda: self._judge(guard, visit)
         elif host is not None:
-            talk = Rewriting(host, _named(came))
+            talk = Rewriting(host, visit.client)
         try:
             async with asyncio.timeout(HEAD_WITHIN):
                 first = await _first(tls, talk, judge)
-            await self._host.join(
-                tls, named.service, whose, came, first, lambda local: Renamed(local, talk, judge) if talk else local
-            )
+            visit.talks = True
+            over = (lambda local: Renamed(local, talk, judge)) if talk is not None else (lambda local: local)
+            await self._host.join(tls, named.service, visit.source, visit.came, first, over)
         except BadHead as bad:
             await _answer(tls, bad)
         except ServiceFailed as failure:
@@ -215,12 +270,14 @@ class Front:
             status = 504 if failure.kind == "timeout" else 503 if failure.kind in ("limit", "wait") else 502
             await _answer(tls, BadHead(status, "the service does not answer"))
 
-    def _may_ask(self, named: Named, whose: str) -> bool:
-        return named.allowance is None or named.allowance.take(whose, asyncio.get_running_loop().time())
+    def _may_ask(self, visit: _Visit) -> bool:
+        allowance = visit.named.allowance
+        return allowance is None or allowance.take(visit.source, asyncio.get_running_loop().time())
 
-    async def _judge(self, guard: Guard, named: Named, source: str) -> None:
+    async def _judge(self, guard: Guard, visit: _Visit) -> None:
+        named = visit.named
         try:
-            user = await self._users.user(named.name, named.public.users, guard.asks, source)
+            user = await self._users.user(named.name, named.public.users, guard.asks, visit.address)
         except LimitReached as failure:
             guard.judged(BadHead(429, failure.message, fields=("Retry-After: 60",)))
         else:
@@ -252,18 +309,6 @@ async def _answer(tls: TlsStream, bad: BadHead) -> None:
     async with asyncio.timeout(LINGER):
         while dropped < _MOST_DROPPED and (data := await tls.receive()):
             dropped += len(data)
-
-
-def _host(came: Came) -> str:
-    """Whence he comes, by the relay's word."""
-    assert came.client is not None, "a relay said so"
-    return came.client.host
-
-
-def _named(came: Came) -> str:
-    """The same, for RFC 7239."""
-    assert came.client is not None, "a relay said so"
-    return client_of(came.client.host, came.client.port)
 
 
 def _refuse(tcp: TcpStream, alert: int) -> None:

@@ -19,7 +19,7 @@ from hardline.allowance import Allowance
 from hardline.errors import ServiceFailed
 from hardline.http.virtualhost import VirtualHost
 from hardline.https.challenge import proof_certificate
-from hardline.https.front import OF_A_SOURCE, Front, Named
+from hardline.https.front import MOST, OF_A_SOURCE, Front, Named
 from hardline.https.keeper import Issuer, Keeper
 from hardline.https.store import Store
 from hardline.identity import KeyHash
@@ -101,7 +101,9 @@ class Fronted:
 
 
 @contextlib.asynccontextmanager
-async def fronted(directory: Path, public: PublicSection = FOR_ALL, timeout: float = 10.0) -> AsyncIterator[Fronted]:
+async def fronted(
+    directory: Path, public: PublicSection = FOR_ALL, timeout: float = 10.0, most: int = MOST
+) -> AsyncIterator[Fronted]:
     async def nobody() -> Issuer:
         raise AssertionError("nobody is asked")
 
@@ -109,7 +111,7 @@ async def fronted(directory: Path, public: PublicSection = FOR_ALL, timeout: flo
     keeper.context = browser_context(*a_certificate(NAME))
     allowance = Allowance(public.rate, public.rate) if public.rate else None
     named, service = Named(NAME, SERVICE, public, keeper, allowance), Service()
-    one = Front(service, {NAME: named, OTHER: named}.get, timeout)
+    one = Front(service, {NAME: named, OTHER: named}.get, timeout, most)
 
     def arrived(tcp: TcpStream) -> None:
         one.arrived(Joined(tcp, made.source, made.asked, "", RELAY, None, RELAY, made.domain))
@@ -201,6 +203,29 @@ async def test_one_network_gets_its_share_and_no_more(tmp_path: Path) -> None:
         await until(lambda: made.front.open_streams == 0)
         _, writer = await made.open()
         await ended(writer)
+
+
+@in_loop
+async def test_where_all_places_are_taken_who_has_most_gives_way(tmp_path: Path) -> None:
+    async with fronted(tmp_path, most=6) as made:
+        many = [await made.open() for _ in range(5)]
+        for _, writer in many[:4]:
+            writer.write(b"x")
+        for reader, _ in many[:4]:
+            assert await reader.readexactly(1) == b"x"
+        made.source = Endpoint("203.0.113.9", 1)
+        one = await made.open()
+        made.source = Endpoint("192.0.2.55", 1)
+        other = await made.open()
+        with contextlib.suppress(ConnectionError):
+            assert await many[4][0].read() == b"", "the one that says nothing"
+        for reader, writer in (one, other):
+            writer.write(b"y")
+            assert await reader.readexactly(1) == b"y"
+        made.source = CLIENT
+        assert "internal error" in await made.alert()
+        for _, writer in (*many, one, other):
+            await ended(writer)
 
 
 @in_loop

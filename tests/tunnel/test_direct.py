@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -33,6 +34,7 @@ class Joined:
     ) -> None:
         self.reader, self.writer, self.ended = reader, writer, ended
         self.directs: list[Direct] = []
+        self.port = 0
 
     async def over(self) -> Exception | None:
         await until(lambda: bool(self.ended))
@@ -67,7 +69,7 @@ async def joined(serve: Serve) -> AsyncIterator[Joined]:
     )
     try:
         one = Joined(reader, writer, ended)
-        one.directs = directs
+        one.directs, one.port = directs, listener.port
         yield one
     finally:
         writer.transport.abort()
@@ -214,3 +216,40 @@ async def test_a_service_that_reads_slowly_holds_back_the_client() -> None:
 
 
 _RESET = (1, 13, b"\1\0\0\0\0\0\0\0")  # SOL_SOCKET, SO_LINGER: on, for no time
+
+
+def ends_and_reads(port: int) -> int:
+    """A client that says that it has said all, and only then, and slowly, reads: how many bytes until the end."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing, got = ssl.MemoryBIO(), ssl.MemoryBIO(), 0
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=NAME)
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        for step in (tls.do_handshake, lambda: tls.write(b"all"), tls.unwrap):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                step()
+            while step == tls.do_handshake and tls.version() is None:
+                raw.sendall(outgoing.read())
+                incoming.write(raw.recv(65_536))
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    step()
+            raw.sendall(outgoing.read())
+        while data := raw.recv(65_536):
+            incoming.write(data)
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+                while piece := tls.read(65_536):
+                    got += len(piece)
+    return got
+
+
+@in_loop
+async def test_who_has_said_all_early_gets_the_whole_answer() -> None:
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.read() == b"all"
+        writer.write(bytes(5_000_000))
+        await writer.drain()
+        writer.close()
+
+    async with joined(answers) as client:
+        assert await asyncio.to_thread(ends_and_reads, client.port) == 5_000_000
