@@ -177,7 +177,19 @@ def _mine(service: dict[str, Any], sessions: list[dict[str, Any]]) -> tuple[str,
     words += [f"public at {plain(at)}" for at in service.get("public", ())]
     if service.get("not_public"):
         words.append("no public port everywhere" if service.get("public") else "no public port")
+    if named := service.get("https"):
+        words.append(f"https://{named['name']}" + ("" if named["state"] == "serving" else f" {named['state']}"))
     return name, plain(service["target"]), ", ".join(words), service["url"]
+
+
+def _https(named: dict[str, Any] | None) -> Iterator[str]:
+    if not named:
+        return
+    until = time.strftime("%Y-%m-%d", time.localtime(named["until"]))
+    said = f"certificate until {until}" if named["state"] == "serving" else named["state"]
+    yield f"  https://{named['name']}  {said}" + (f": {plain(named['problem'])}" if named["problem"] else "")
+    if named["again"]:
+        yield f"    again at {time.strftime('%Y-%m-%d %H:%M', time.localtime(named['again']))}"
 
 
 def _key_hash(service: dict[str, Any]) -> str:
@@ -214,6 +226,7 @@ def _service(service: dict[str, Any]) -> Iterator[str]:
             yield f"  public at {plain(at)}"
         for why in service.get("not_public", ()):
             yield f"  no public port at {plain(why)}"
+        yield from _https(service.get("https"))
         yield f"  {plain(service['announced'])}"
     if service["problem"]:
         yield f"  problem: {plain(service['problem'])}"

@@ -78,10 +78,12 @@ if TYPE_CHECKING:
     from hardline.door.forwards import Forward
     from hardline.gateway.linked import PeerLink
     from hardline.gateway.server import Gateway
+    from hardline.https.server import Https
     from hardline.node.forwarding import Forwarding
     from hardline.node.inprocess import InProcess, SharedApp
     from hardline.node.opened import OpenedStream
     from hardline.punching import Punching
+    from hardline.relay.joins import Joined
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
 PEERS_SHOWN = 50
@@ -89,7 +91,7 @@ BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
 
 # Settings that can change while it runs, besides the gateway's.
-LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] public_allow")
+LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] public_allow", "[Relay] domains")
 
 _USUAL_DOOR = 7009
 
@@ -141,7 +143,8 @@ class Node:
         self._relaying: Relaying | None = None
         self._punching: Punching | None = None
         self._keys = ClientKeys(places.datadir / "keys")
-        self._brought = Brought(lambda: self._host, lambda: self._punching)
+        self._brought = Brought(lambda: self._host, lambda: self._punching, self._came_by_name)
+        self._https: Https | None = None
         self._door_listener: Listener | None = None
         self._forwarding: Forwarding | None = None
         self._gateway: Gateway | None = None
@@ -243,7 +246,7 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._forwarding = self._gateway = self._in_process = None
+        self._forwarding = self._gateway = self._in_process = self._https = None
         self._links = []
         for close in reversed(closers):
             try:
@@ -393,6 +396,7 @@ class Node:
             host=self._host.accepted,
             answers_to=self._host.answers_to,
             joined=self._brought.joined,
+            named=lambda tcp, name: self._https is not None and self._https.came(tcp, name),
             changed=self._relays_changed,
             drains=self._relay_drains,
             port=lambda: self._p2p_port,
@@ -416,6 +420,8 @@ class Node:
         )
         self._closers.append(listener.aclose)
         await relaying.open(self._bind)
+        if self._https is not None:
+            self._https.relays_changed()
         log.event("p2p.listening", at=" ".join(map(str, listener.endpoints)))
 
     def _open_punching(self) -> None:
@@ -553,6 +559,26 @@ class Node:
                 self._closers.append(listener.aclose)
                 log.event("link.listening", link=name, at=" ".join(map(str, listener.endpoints)))
 
+    async def _open_https(self) -> None:
+        from hardline.https.server import Https
+
+        self._https = Https(
+            self._settings.acme,
+            self._places.datadir / "https",
+            self._host,
+            relays=lambda service, name: self._relays.domain(service, name),
+            clock=time.time,
+            timeout=self._settings.session.hello_timeout,
+            changed=self.changes.tell,
+        )
+        self._closers.append(self._https.aclose)
+
+    def _came_by_name(self, joined: Joined) -> None:
+        if self._https is not None:
+            self._https.arrived(joined)
+        else:
+            joined.tcp.abort()
+
     # What is offered.
 
     def _lan_services(self) -> list[LanService]:
@@ -588,6 +614,10 @@ class Node:
         await asyncio.to_thread(self._own_files.also, [*own, *filter(None, [self._places.config])])
         self._sites.replace(services)
         self._host.replace(services)
+        if self._https is None and any(service.settings.public.name for service in services):
+            await self._open_https()
+        if self._https is not None:
+            self._https.replace(services)
         self._served = services
 
     # This machine.
@@ -613,6 +643,8 @@ class Node:
     def _relays_changed(self) -> None:
         """By which relays this host is reached, is another."""
         self._reach.relays_changed()
+        if self._https is not None:
+            self._https.relays_changed()
         self.changes.tell()
 
     def _whereabouts_changed(self) -> None:
@@ -700,7 +732,9 @@ class Node:
         troubles = {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
         announced = self._reach.describe_service
         known = self.offering.known, self.offering.problems
-        return rows.service_states(*known, self._door_port, announced, time.time(), troubles, self._relays.public)
+        named = self._https.describe if self._https is not None else lambda service: None
+        public = self._relays.public
+        return rows.service_states(*known, self._door_port, announced, time.time(), troubles, public, named)
 
     async def _trouble(self, service: Service) -> str:
         """What is wrong with a service whose file is right."""
@@ -736,7 +770,8 @@ class Node:
         if self._visitor is None:
             return
         self._host.go_away()
-        await drain(lambda: [*self._sessions(), *self._brought.moving])
+        named = [self._https.moving] if self._https is not None else []
+        await drain(lambda: [*self._sessions(), *self._brought.moving, *named])
 
     def _sessions(self) -> list[Session]:
         paths = self._visitor.paths if self._visitor else ()

@@ -16,6 +16,7 @@ from hardline.node.snapshot import (
     Facts,
     ForwardState,
     GatewayState,
+    HttpsState,
     LinkState,
     NamedState,
     Offered,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from hardline.door.forwards import Forward
     from hardline.door.localport import LocalPort
     from hardline.gateway.server import Gateway
+    from hardline.https.server import PublicName
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
@@ -83,12 +85,13 @@ def service_states(
     now: float,
     troubles: Mapping[str, str],
     public: Callable[[Service], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
+    named: Callable[[Service], PublicName | None] = lambda service: None,
 ) -> tuple[ServiceState, ...]:
     """Every service, and every file that cannot be understood.
 
     `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970; `troubles` is what
     keeps services of a name from answering although their files are right; `public` says at which public ports of
-    relays one is reached, and why not.
+    relays one is reached, and why not; `named` is what became of its public name.
     """
     rows = []
     for name in sorted({*services, *problems}):
@@ -103,7 +106,8 @@ def service_states(
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
         if offered is not None and service is not None:
             at, not_at = public(service)
-            offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at))
+            https = HttpsState(**asdict(found)) if (found := named(service)) is not None else None
+            offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at), https=https)
         rows.append(ServiceState(name, state, problem, hint, None if file is None else str(file), offered))
     return tuple(rows)
 

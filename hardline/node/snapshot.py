@@ -92,6 +92,24 @@ class Relays:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpsState:
+    """A public name of a service: `waiting` for a relay, `asking` for a certificate, `serving` or `refused`.
+
+    `until` is when the certificate ends, `again` when another attempt is made, in seconds since 1970, 0 for never;
+    `account` is what this node is called by the authority; `relays` bring visitors, `refused` says which do not.
+    """
+
+    name: str
+    state: str
+    problem: str
+    until: float
+    again: float
+    account: str
+    relays: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Offered:
     """What is known of a service that can be understood; `file` is None for one without."""
 
@@ -105,6 +123,7 @@ class Offered:
     announced: str
     public: tuple[str, ...] = ()
     not_public: tuple[str, ...] = ()
+    https: HttpsState | None = None
 
 
 @dataclass(frozen=True, slots=True)

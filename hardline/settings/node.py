@@ -135,6 +135,9 @@ class RelaySection:
     deny: tuple[KeyHash, ...] = setting((), list_of(values.denied_node), many=True)
     public_ports: range = setting(range(0), values.port_range)
     public_allow: tuple[KeyHash, ...] = setting((), list_of(values.named_node), many=True)
+    domains: tuple[tuple[str, KeyHash], ...] = setting((), list_of(values.domain_of_node), many=True)
+    domains_by_dns: bool = setting(False, parse_yes_no)
+    dns: Endpoint | None = setting(None, values.listening)
     contact: str = setting("", values.contact)
     max_registrations: int = setting(10_000, number(1, 1_000_000))
     max_per_address: int = setting(256, number(1, 1_000_000))
@@ -148,6 +151,15 @@ class RelaySection:
     rate_per_source: int = setting(0, size(0, 1 << 40))
     rate_per_pair: int = setting(0, size(0, 1 << 40))
     monthly: int = setting(0, size(0, 1 << 60))
+
+
+@dataclass(frozen=True, slots=True)
+class AcmeSection:
+    """[ACME]: who certifies the names of [Public] name.  `trust` None: its own certificate is checked as usual."""
+
+    directory: str = setting("https://acme-v02.api.letsencrypt.org/directory", values.web_address)
+    contact: str = setting("", values.mail_address)
+    trust: Path | None = setting(None, values.path, tabs=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +187,7 @@ class NodeSettings:
     gateway: GatewaySection = GatewaySection()
     named: Mapping[str, NamedSection] = field(default_factory=dict)
     peers: Mapping[str, PeerSection] = field(default_factory=dict)
+    acme: AcmeSection = AcmeSection()
     log: LogSection = LogSection()
     notes: tuple[str, ...] = ()
 
@@ -200,6 +213,7 @@ def parse_node(text: str, file: str = "") -> NodeSettings:
         gateway=gateway,
         named=named,
         peers=parse_peers(ini),
+        acme=ini.section("ACME", AcmeSection()),
         log=ini.section("Log", LogSection()),
     )
     ini.refuse_the_rest()
@@ -215,7 +229,8 @@ def parse_node(text: str, file: str = "") -> NodeSettings:
         servicedir=settings.node.servicedir and beside / settings.node.servicedir,
         datadir=settings.node.datadir and beside / settings.node.datadir,
     )
-    return replace(settings, node=node, notes=tuple(ini.notes))
+    acme = replace(settings.acme, trust=settings.acme.trust and beside / settings.acme.trust)
+    return replace(settings, node=node, acme=acme, notes=tuple(ini.notes))
 
 
 def changed_keys(before: NodeSettings, now: NodeSettings) -> list[str]:
@@ -257,11 +272,17 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
             ini.fail("Relay", "public_ports", f"port {port} is used already, expected a range without it")
     if bool(settings.relay.public_ports) != bool(settings.relay.public_allow):
         ini.notes.append("[Relay] public_ports and public_allow have no effect without each other")
-    if not settings.relay.enabled and (settings.relay.allow or settings.relay.ports or settings.relay.public_ports):
-        ini.notes.append("[Relay] allow, ports and public_ports have no effect without enabled = yes")
+    names = [name for name, _ in settings.relay.domains]
+    for name in names:
+        if names.count(name) > 1:
+            ini.fail("Relay", "domains", f"{name} stands there twice, expected one node for each name")
+    if not settings.relay.enabled and (
+        settings.relay.allow or settings.relay.ports or settings.relay.public_ports or names
+    ):
+        ini.notes.append("[Relay] allow, ports, public_ports and domains have no effect without enabled = yes")
     if settings.relay.when != "always" and not settings.relay.use:
         ini.notes.append("[Relay] when has no effect without use")
-    if settings.relay.enabled and not (settings.relay.allow or settings.relay.public_allow):
+    if settings.relay.enabled and not (settings.relay.allow or names or settings.relay.public_allow):
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
 
 
