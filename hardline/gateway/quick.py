@@ -137,10 +137,13 @@ class Quick:
 
     def _ask(self, said: bytes) -> bool:
         """Pass on `said`, where it is one ordinary request; else nothing was done."""
-        if said.find(b"\r\n\r\n") != len(said) - 4 or (found := self._heads.known(said, len(said))) is None:
+        shared = self._current()
+        if said.find(b"\r\n\r\n") != len(said) - 4 or len(said) > shared.settings.max_head:
+            return False
+        if (found := self._heads.known(said, len(said))) is None:
             return False
         head, known = found
-        judged, shared = known.judged, self._current()
+        judged = known.judged
         if not isinstance(judged, Judged) or judged.shared is not shared or not head.repeatable:
             return False
         if (visit := self._services.take_kept(judged.name, judged.section)) is None:

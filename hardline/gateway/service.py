@@ -23,6 +23,7 @@ from hardline.gateway.answers import Answer, Last, for_client
 from hardline.gateway.exchange import TOO_EARLY, Carrying
 from hardline.gateway.judging import Asked, Refused, Shared
 from hardline.gateway.requests import Tells, behind_first, upgrade_of
+from hardline.session.legacy import LegacyPipe
 from hardline.session.stream import Stream
 from hardline.settings.gateway import GatewaySection, NamedSection
 from hardline.streams import ByteStream
@@ -122,11 +123,14 @@ class Services:
         return await self._exchanged(shared, asking, visit, None)
 
     def take_kept(self, name: str, section: NamedSection | None) -> Visit | None:
-        """The stream that is kept, where it may be asked for that service; it is the caller's."""
+        """The stream that is kept, where it may be asked for that service; it is the caller's.
+
+        What came behind the answer before would be taken for the next one, which may be for somebody else.
+        """
         if self.kept is None or self.kept[0] != name or section is None or self.kept[1].record.label != section.label:
             return None
         visit = self.kept[1]
-        if isinstance(visit.pipe, Stream) and (visit.pipe.gone or visit.pipe.ended):
+        if not (isinstance(visit.pipe, Stream | LegacyPipe) and visit.pipe.silent):
             return None
         self.kept = None
         return visit

@@ -33,6 +33,11 @@ class LegacyPipe:
         """The connection underneath."""
         return self._tls
 
+    @property
+    def silent(self) -> bool:
+        """It stands, and the other end has said nothing that was not received."""
+        return not self._early and self._tls.silent
+
     async def exchange(self, ours: bytes) -> bytes:
         """Send our line, in a record of its own, and return the other end's.
 

@@ -196,6 +196,11 @@ class Stream:
         """The peer's direction has ended, and we were told."""
         return self._inbox.ended
 
+    @property
+    def silent(self) -> bool:
+        """It stands, and the peer has said nothing that was not received."""
+        return self._inbox.silent and not self.gone
+
     def deliver(self, data: memoryview) -> None:
         """Data came from the peer."""
         if self._sink is not None:

@@ -97,6 +97,11 @@ class Inbox:
         return self._ended
 
     @property
+    def silent(self) -> bool:
+        """Who asks to receive has to wait: there are no bytes, and it has not ended."""
+        return not (self.size or self._ended)
+
+    @property
     def failure(self) -> Exception | None:
         """Why it ended, when not in order."""
         return self._failure

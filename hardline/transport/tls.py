@@ -193,6 +193,11 @@ class TlsStream(asyncio.BufferedProtocol):
         """The server name that the client asked for; "" for none."""
         return (self._engine.connection.get_servername() or b"").decode("ascii", "replace")
 
+    @property
+    def silent(self) -> bool:
+        """It stands, and the other end has said nothing that was not received."""
+        return self._inbox.silent
+
     async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
         """As ByteStream.receive."""
         return await self._inbox.receive(max_bytes)

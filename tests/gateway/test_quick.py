@@ -305,6 +305,36 @@ def test_what_a_service_says_unasked_is_nobodys_answer():
     clock.run(story)
 
 
+@pytest.mark.parametrize("more", ["", "Accept: text/html\r\n"])
+def test_what_came_behind_an_answer_before_anybody_looked_is_nobodys_answer_either(more):
+    async def story() -> None:
+        async with line() as one:
+            await one.ask("/first")
+            service = await one.service()
+            await asked(service)
+            await service.send(ANSWER)
+            await one.got()
+            await service.send(ANSWER.replace(b"ok", b"no"))
+            await asyncio.sleep(0.05)
+            await one.ask("/a", more=more)
+            other = await one.service()
+            assert await asked(other) == "/a"
+            await other.send(ANSWER)
+            assert b"no" not in await one.got()
+
+    clock.run(story)
+
+
+def test_a_head_that_is_too_large_is_none_although_its_fields_are_known():
+    async def story() -> None:
+        async with line(max_head=2000) as one:
+            await one.warm()
+            await one.ask("/" + 2000 * "a")
+            assert (await one.got(b"bytes.\n")).startswith(b"HTTP/1.1 431 ")
+
+    clock.run(story)
+
+
 def test_an_answer_that_closes_is_the_last_of_its_stream():
     async def story() -> None:
         async with line() as one:
