@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hardline.errors import PeerError
 from hardline.gateway.answers import Answer, AnswerReader, Last
 from hardline.http.bodies import Body
 
+MOST_INTERIM = 1000  # heads in front of the last one; who still works says so every few seconds at most
 _ALL = 1 << 40  # bytes: nobody has to look at any
 
 
@@ -23,13 +25,13 @@ class Answering:
     answers.AnswerReader.
     """
 
-    __slots__ = ("_body", "_method", "_reader", "_written", "begun", "count", "keeps", "status", "whole")
+    __slots__ = ("_body", "_interim", "_method", "_reader", "_written", "begun", "count", "keeps", "status", "whole")
 
     def __init__(self, method: str, written: Callable[[Answer, bool], bytes], last: Last | None = None) -> None:
         self._method, self._written = method, written
         self._reader = AnswerReader(last)
         self._body: Body | None = None
-        self.status = self.count = 0
+        self.status = self.count = self._interim = 0
         self.begun = False  # there is something for the client
         self.whole = False
         self.keeps = False  # its stream may be asked again
@@ -56,6 +58,9 @@ class Answering:
             self.begun = self.begun or bool(heads)
             if final:
                 return heads + self._behind(answer)
+            self._interim += 1
+            if self._interim > MOST_INTERIM:
+                raise PeerError("it says again and again that an answer will come")
             data = b""
         return heads
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.errors import PeerError
-from hardline.gateway.answering import Answering
+from hardline.gateway.answering import MOST_INTERIM, Answering
 from hardline.gateway.answers import Answer, for_client
 
 pytestmark = pytest.mark.pure
@@ -71,6 +71,24 @@ def test_heads_before_the_last_one_pass_and_are_no_answer():
     assert (one.begun, one.status) == (True, 0)
     assert one.take(b"OK\r\nContent-Length: 0\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
     assert one.whole
+
+
+@pytest.mark.parametrize("interim", [b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n", b"HTTP/1.1 100\n\n"])
+@pytest.mark.parametrize("said", [HEAD + b"12345", CHUNKED + CHUNKS, HEAD + b"\n\r\n\r\n"])
+def test_they_may_come_with_the_answer_wherever_all_is_cut(interim, said):
+    for cut in range(len(2 * interim + said)):
+        one, all_of_it = answering(), 2 * interim + said
+        got = one.take(all_of_it[:cut]) + one.take(all_of_it[cut:])
+        assert got.count(b"HTTP/1.1 1") == 2
+        assert got.endswith(said.partition(b"\r\n\r\n")[2])
+        assert (one.status, one.whole, one.keeps) == (200, True, True)
+
+
+def test_a_service_that_says_nothing_but_them_is_given_up():
+    one, said = answering(), MOST_INTERIM * b"HTTP/1.1 102 Processing\r\n\r\n"
+    one.take(said)
+    with pytest.raises(PeerError):
+        one.take(said)
 
 
 def test_a_client_that_is_told_nothing_of_them_has_got_nothing():
