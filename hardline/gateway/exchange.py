@@ -19,9 +19,10 @@ from hardline.session.inward import Inward
 from hardline.session.outward import Outward
 from hardline.session.stream import Stream
 from hardline.streams import ByteStream
-from hardline.transport.tcp import READ_AHEAD, TcpStream
+from hardline.transport.tcp import TcpStream
 
 GONE = "the client has gone"
+_BEHIND = 4096  # bytes that are read at once behind a request: what is asked next has to wait
 TOO_EARLY = "the service ended before its answer"
 
 
@@ -38,7 +39,7 @@ class Sent:
     @property
     def stopped(self) -> bool:
         """Nothing more is wanted of the client now: what it asks next waits with it."""
-        return self.wrong is not None or len(self.leftover) >= READ_AHEAD
+        return self.wrong is not None or bool(self.leftover)
 
     def begin(self) -> bytes:
         """What of the body is there.  Raises PeerError for chunks that are none."""
@@ -120,7 +121,8 @@ class Carrying(asyncio.BufferedProtocol):
     # What the event loop calls for the socket.
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._outward.get_buffer()
+        room = self._outward.get_buffer()
+        return room[:_BEHIND] if self._sent.body.done else room
 
     def buffer_updated(self, nbytes: int) -> None:
         self._moved += nbytes

@@ -31,6 +31,9 @@ from hardline.http.head import BadHead, Head, head_end
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.parting import part
 
+# Bytes that are taken of what a client says, which is cut anew for each request in it.
+_AT_ONCE = 8192
+
 
 class Talk:
     """The connection `client`; `current` is what all have in common at the moment, `clients` how many there are."""
@@ -139,7 +142,7 @@ class Talk:
                         if not searched:
                             self._limit.at_most(self._limits.head_timeout)
                         searched = max(len(data) - 3, 0)
-                    if not (more := await self._client.receive()):
+                    if not (more := await self._client.receive(_AT_ONCE)):
                         return None
                     data = data + more if data else more.lstrip(b"\r\n")
         except TimeoutError:
