@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from hardline.asking import SOCKET_NAME
+from hardline.settings.forwards import MOST
 from tests.support.node import SCRIPTS, Node, free_port
 from tests.support.rawtcp import LIMIT, everything, exactly, greets_then_echoes_after_the_end, never_stops, serving
 from tests.support.waiting import wait_until
@@ -187,3 +190,24 @@ def test_a_service_of_ours_behind_a_port_of_ours_is_refused_in_words(nodes: tupl
         found = visitor.service("again")
         assert found is not None
         assert "hardlined itself listens there" in found["problem"]
+
+
+def test_the_ports_that_are_held_are_bounded(nodes: tuple[Node, Node]) -> None:
+    host, visitor = nodes
+    before = len(visitor.status()["forwards"])
+    request = json.dumps({"do": "forward", "address": host.label("echo"), "port": 0}).encode() + b"\n"
+    with contextlib.ExitStack() as stack:
+
+        def held() -> dict[str, object]:
+            one = stack.enter_context(socket.socket(socket.AF_UNIX))
+            one.settimeout(LIMIT)
+            one.connect(str(visitor.data / SOCKET_NAME))
+            one.sendall(request)
+            return json.loads(one.recv(4096))  # type: ignore[no-any-return]
+
+        answers = [held() for _ in range(MOST - before + 1)]
+        assert all("ok" in one for one in answers[:-1])
+        assert "ports lead to services already" in str(answers[-1]["error"])
+    wait_until(lambda: len(visitor.status()["forwards"]) == before, "their end")
+    with forwarding(visitor, host.label("echo")) as one_more:
+        assert one_more.listens()

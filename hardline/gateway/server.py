@@ -23,6 +23,7 @@ from hardline.gateway.talk import Talk
 from hardline.gateway.users import Users
 from hardline.settings.gateway import GatewaySection, NamedSection
 from hardline.tasks import TaskSet
+from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.visitor import Visitor
 
@@ -73,8 +74,9 @@ class Gateway:
 
     def accepted(self, client: TcpStream) -> None:
         """A client connected: the listener's callback."""
-        settings, source = self.shared.settings, client.peer.host
-        crowded = self._from[source] >= settings.max_per_source and not is_in(source, settings.trusted)
+        settings, address = self.shared.settings, client.peer.host
+        source = source_of(address)
+        crowded = self._from[source] >= settings.max_per_source and not is_in(address, settings.trusted)
         if crowded or len(self._served) >= settings.max_connections:
             page = Page(503, NO_ROOM, self.shared.side, ("Retry-After: 5",))
             client.transport.write(rendered(page, html=False, head_only=False, close=True))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hardline.door.carrier import ANSWER_TIMEOUT, Carrier
 from hardline.door.forwards import Forward
 from hardline.door.localport import LocalPort
-from hardline.errors import ConfigError, HardlineError
+from hardline.errors import ConfigError, HardlineError, LimitReached
 from hardline.identity import Label
 from hardline.node.limits import door_limits
 from hardline.routes import Endpoint
@@ -66,8 +66,10 @@ class Forwarding:
     async def add(self, label: Label, port: int, *, pages: bool) -> Forward:
         """One more, on loopback, until it is closed; port 0 is any free one.  Its host is looked for meanwhile.
 
-        Raises ConfigError where the port cannot be had.
+        Raises ConfigError where the port cannot be had, LimitReached where there are MOST of them.
         """
+        if len(self.forwards) >= MOST:
+            raise LimitReached(f"{MOST} ports lead to services already", hint="end a `hardline forward` that runs")
         if port and self._taken(port):
             raise ConfigError(
                 f"port {port} is hardlined's own already",
@@ -75,8 +77,12 @@ class Forwarding:
             )
         parts = "", label, Endpoint(_HERE, port), MOST, self._carrier
         forward = Forward(*parts, patience=self._patience, pages=pages)
-        await forward.begin()
         self._forwards = [*self.forwards, forward]
+        try:
+            await forward.begin()
+        except BaseException:
+            self._forwards.remove(forward)
+            raise
         self._tasks.start(self._look_for(forward), "look")
         return forward
 
