@@ -161,7 +161,7 @@ def test_a_label_that_leads_nowhere_is_said_before_anybody_connects(nodes: tuple
     with forwarding(visitor, NOBODY) as command:
         port = command.listens()
         assert NOBODY not in command.says("no route to")
-        with connected(port) as one, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), connected(port) as one:
             everything(one)
     assert visitor.hardline("forward", "nas", "2222").returncode == 2
     assert visitor.hardline("forward", NOBODY, "65536").returncode == 2

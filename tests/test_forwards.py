@@ -51,6 +51,15 @@ def cut(one: socket.socket) -> bool:
     return False
 
 
+def is_cut_off(port: int) -> bool:
+    """Who connects there is reset, perhaps before it was told that it is connected."""
+    try:
+        with connected(port) as one:
+            return cut(one)
+    except ConnectionResetError:
+        return True
+
+
 def test_a_port_leads_to_a_service_that_speaks_first_and_answers_after_the_end(tmp_path: Path, host: Node) -> None:
     with forwarding(tmp_path, host.url("echo")) as (visitor, port):
         with connected(port) as one:
@@ -89,8 +98,7 @@ def test_a_host_that_is_killed_in_a_transfer_is_a_cut_and_who_comes_later_is_res
             assert exactly(one, MB) == b"x" * MB
             host.kill()
             assert cut(one)
-        with connected(port) as late:
-            assert cut(late)
+        assert is_cut_off(port)
         assert visitor.status()["forwards"][0]["problem"]
 
 
@@ -140,8 +148,7 @@ def test_a_page_of_another_site_gets_no_byte_through(tmp_path: Path) -> None:
 def test_more_than_max_connections_are_reset_and_the_others_go_on(tmp_path: Path, host: Node) -> None:
     with forwarding(tmp_path, host.label("echo"), "max_connections = 1\n") as (visitor, port), connected(port) as one:
         assert exactly(one, 6) == b"hello\n"
-        with connected(port) as other:
-            assert cut(other)
+        assert is_cut_off(port)
         assert "max_connections" in visitor.status()["forwards"][0]["problem"]
         one.shutdown(socket.SHUT_WR)
         assert everything(one) == b""
