@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _ANOTHER_VERSION = "the hardlined that runs is of another version"
 _RESTART = "restart it"
+_ANY_NAME = "an address, a name that you gave, a title, or the name of a service here"
 _LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
 
 
@@ -56,6 +57,12 @@ def _run(arguments: Sequence[str] | None) -> int:
             _share(options)
         case "remove":
             _remove(options)
+        case "open":
+            _open(options)
+        case "name":
+            _name(options)
+        case "forget":
+            _forget(options)
         case "key":
             _show_key(options)
         case "gateway":
@@ -126,6 +133,23 @@ def _add_remove(parser: terminal.Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="as `hardline ls` shows it")
 
 
+def _add_open(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("what", nargs="?", metavar="NAME", help=f"{_ANY_NAME}; none: this node's own page")
+    parser.add_argument("--print", action="store_true", help="print its URL instead")
+
+
+def _add_name(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("what", metavar="ADDRESS", help=_ANY_NAME)
+    parser.add_argument("name", metavar="NAME", help="nas makes it http://nas.localhost:7009/ here")
+
+
+def _add_forget(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help="that you gave; the service stays as it is")
+
+
 def _add_fileserver(parser: terminal.Parser) -> None:
     _add_datadir(parser)
     parser.add_argument("directory", type=_as_typed, metavar="DIR")
@@ -192,6 +216,9 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "share": ("share a service or a directory, and print its URL", _add_share),
     "remove": ("stop sharing a service; its certificate stays", _add_remove),
     "ls": ("what is shared here, what the network offers, which hosts are known", _add_json),
+    "open": ("open a service in the browser", _add_open),
+    "name": ("give a service a name of yours, on this computer only", _add_name),
+    "forget": ("forget a name that you gave", _add_forget),
     "lan": ("what the local network offers", _add_json),
     "status": ("services, sessions and the paths they use", _add_json),
     "relay": ("the relay that this node is, and those by which it is reached", _add_relay),
@@ -291,6 +318,56 @@ def _remove(options: argparse.Namespace) -> None:
 
     removed = _ask(options, "remove", name=options.name)
     write(f"removed {plain(removed['name'])}; its certificate stays: share the same again, and its URL comes back")
+
+
+def _open(options: argparse.Namespace) -> None:
+    if options.what is None:
+        url = _own_page(_ask(options, "status"))
+    else:
+        match = _ask(options, "find", what=options.what)
+        url = match["url"]
+        _talk(_who(match))
+    if options.print or not _browse(url):
+        write(url)
+
+
+def _own_page(status: Any) -> str:
+    from hardline.errors import ConfigError
+
+    if not (doors := status["node"]["door"]):
+        raise ConfigError("the daemon has no door", hint="set [Node] localport")
+    return f"http://localhost:{doors[0].rpartition(':')[2]}/"
+
+
+def _browse(url: str) -> bool:
+    """Have the user's browser show `url`; False where there is none, or none that is not of this terminal."""
+    import webbrowser
+
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return not isinstance(browser, webbrowser.GenericBrowser) and browser.open(url)
+
+
+def _who(match: Any) -> str:
+    from hardline.showable import plain
+
+    called = match["name"] or plain(match["title"]) or "(untitled)"
+    return f"{called}, {plain(match['how'])}: {match['key_hash'][:4]}…{match['key_hash'][-4:]}"
+
+
+def _name(options: argparse.Namespace) -> None:
+    match = _ask(options, "name", what=options.what, name=options.name)
+    write(match["url"])
+    _talk(
+        f"on this computer it is {match['name']} now: http://{match['name']}.localhost:{match['url'].rpartition(':')[2]}"
+    )
+
+
+def _forget(options: argparse.Namespace) -> None:
+    _ask(options, "forget", name=options.name)
+    _talk(f"nothing is called {options.name.lower()} any more")
 
 
 def _show_key(options: argparse.Namespace) -> None:

@@ -100,6 +100,12 @@ def ls_blocks(status: dict[str, Any], offers: list[dict[str, Any]]) -> dict[str,
     """`hardline ls --json`: what is ours, what the network offers, who else is known."""
     ours = {_key_hash(service) for service in status["services"]}
     known = [peer for peer in status["peers"] if peer["key_hash"] not in ours]
+    seen = {peer["key_hash"]: peer for peer in known}
+    names = {one["key_hash"]: one["name"] for one in status.get("names", ())}
+    known = [{**peer, "name": names.get(peer["key_hash"])} for peer in known]
+    known += [_never_seen(one) for one in status.get("names", ()) if one["key_hash"] not in ours | seen.keys()]
+    known.sort(key=lambda peer: (peer["name"] is None, peer["name"] or ""))
+    offers = [_beside_known(offer, seen, names) for offer in offers]
     return {"mine": status["services"], "network": offers, "known": known}
 
 
@@ -108,14 +114,50 @@ def ls_lines(blocks: dict[str, list[dict[str, Any]]], sessions: list[dict[str, A
     yield "MINE"
     yield from _table([_mine(service, sessions) for service in blocks["mine"]])
     yield "\nON THIS NETWORK"
-    yield from _table(
-        [(plain(each["title"]) or "(untitled)", f"at {each['source']}", each["url"]) for each in blocks["network"]]
-    )
+    yield from _table([_offer(each) for each in blocks["network"]])
     yield "\nKNOWN"
     # Of several paths to one host the one that takes new visits.
     leading = sorted(sessions, key=lambda session: not session.get("draining"))
     warm = {session["key_hash"]: session for session in leading if session["role"] == "visiting"}
     yield from _table([_known(peer, warm.get(peer["key_hash"]), now) for peer in blocks["known"]])
+
+
+def _never_seen(named: dict[str, Any]) -> dict[str, Any]:
+    """A row of `known` for what the user has named and nobody has visited."""
+    nothing: dict[str, Any] = {
+        "title": "",
+        "protocol": None,
+        "endpoint": None,
+        "via": None,
+        "kind": None,
+        "wan_hosts": [],
+    }
+    return {**nothing, **{key: named[key] for key in ("key_hash", "name")}, "first_seen": 0, "last_seen": 0}
+
+
+def _beside_known(offer: dict[str, Any], seen: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """An offer, with the user's `name` for it, and whose title or name it has without being that one (`unlike`).
+
+    Anybody on the network can list any title.
+    """
+    key_hash = _key_hash(offer)
+    called = offer["title"].casefold()
+    titles = [(other, str(peer["title"])) for other, peer in seen.items()]
+    like = [
+        names.get(other) or title
+        for other, title in (*titles, *names.items())
+        if called and title.casefold() == called and other != key_hash
+    ]
+    known = key_hash in seen or key_hash in names
+    return {**offer, "name": names.get(key_hash), "unlike": like[0] if like and not known else None}
+
+
+def _offer(offer: dict[str, Any]) -> tuple[str, str, str, str]:
+    if offer["unlike"]:
+        note = f"not the {plain(offer['unlike'])} you know"
+    else:
+        note = f"= {offer['name']}" if offer["name"] else ""
+    return plain(offer["title"]) or "(untitled)", f"at {offer['source']}", offer["url"], note
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -150,14 +192,14 @@ def _key_hash(service: dict[str, Any]) -> str:
     return str(service.get("label", "")).rpartition("-")[2]
 
 
-def _known(peer: dict[str, Any], warm: dict[str, Any] | None, now: float) -> tuple[str, str, str]:
+def _known(peer: dict[str, Any], warm: dict[str, Any] | None, now: float) -> tuple[str, str, str, str]:
     key_hash = peer["key_hash"]
-    if warm is None:
-        how = f"seen {_ago(now - peer['last_seen'])}"
-    else:
+    if warm is not None:
         trip = f" {1000 * warm['round_trip_s']:.0f} ms" if warm["round_trip_s"] else ""
         how = f"{_kind(warm)}{trip}"
-    return plain(peer["title"]) or "(untitled)", f"{key_hash[:4]}…{key_hash[-4:]}", how
+    else:
+        how = f"seen {_ago(now - peer['last_seen'])}" if peer["last_seen"] else "not visited yet"
+    return peer["name"] or "", plain(peer["title"]) or "(untitled)", f"{key_hash[:4]}…{key_hash[-4:]}", how
 
 
 def _kind(session: dict[str, Any]) -> str:

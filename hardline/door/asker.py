@@ -33,8 +33,21 @@ def is_part_of_elsewhere(head: bytes) -> bool:
         return _is_by_browser_for_elsewhere(first, told)
     if told[b"sec-fetch-site"] != b"cross-site":
         return False
+    return not _is_opened(told)
+
+
+def is_opened_here(head: bytes) -> bool:
+    """Whether a person typed the address, clicked on it in a page of the same site, or asks with a program."""
+    first, *lines = head.split(b"\r\n")
+    told = {name: value for name, value in map(_field, lines) if name in _TOLD or name in _OF_PROXIES}
+    if b"sec-fetch-site" not in told:
+        return b"origin" not in told and not _is_by_browser_for_elsewhere(first, told)
+    return _is_opened(told) and told[b"sec-fetch-site"] in (b"none", b"same-origin")
+
+
+def _is_opened(told: Mapping[bytes, bytes]) -> bool:
     opened = told.get(b"sec-fetch-mode") == b"navigate" and told.get(b"sec-fetch-dest") == b"document"
-    return not opened or told.get(b"sec-purpose", b"").startswith(b"prefetch")
+    return opened and not told.get(b"sec-purpose", b"").startswith(b"prefetch")
 
 
 def _is_by_browser_for_elsewhere(first: bytes, told: Mapping[bytes, bytes]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +16,10 @@ from hardline.discovery.offers import Offer
 from hardline.errors import BadKeyHash, BadLabel, ConfigError, HardlineError, WrongArgument
 from hardline.identity import KeyHash, Label, label_of
 from hardline.node.changes import Changes
+from hardline.node.known import Known
 from hardline.node.offering import Offering
 from hardline.node.rows import target_of, url_of
-from hardline.node.snapshot import LanOffer, Removed, Shared, Snapshot
+from hardline.node.snapshot import LanOffer, Match, Removed, Shared, Snapshot
 from hardline.settings.directory import Service
 from hardline.settings.units import Unreadable
 from hardline.settings.writing import bring_back, find_shared, local_service, remove_service, write_service
@@ -26,6 +28,7 @@ from hardline.transport.own import OwnListeners
 from hardline.tunnel.serving import OURSELVES
 
 _APPEAR_LIMIT = 10.0  # seconds
+_SHOWN = 10  # of what may be meant
 
 
 class Browses(Protocol):
@@ -40,8 +43,8 @@ class Actions:
     """The actions of one node.
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
-    `drain_relay` has the relay of this node take nobody new; `make_key` finds or makes the key for a host;
-    `runs` says whether there is anybody to ask.
+    `drain_relay` has the relay of this node take nobody new; `make_key` finds or makes the key for a host; `known` is
+    who is meant, and `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Actions:
         snapshot: Callable[[], Awaitable[Snapshot]],
         drain_relay: Callable[[int], None],
         make_key: Callable[[KeyHash], Awaitable[KeyHash]],
+        known: Known,
         runs: Callable[[], bool],
     ) -> None:
         self._directory, self._offering = servicedir, offering
@@ -65,7 +69,7 @@ class Actions:
         self._changes = changes
         self._served, self._near, self._door_port = served, near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
-        self._make_key = make_key
+        self._make_key, self._known = make_key, known
 
     async def snapshot(self) -> Snapshot:
         """The node as it is now."""
@@ -115,6 +119,29 @@ class Actions:
         except (BadKeyHash, BadLabel) as wrong:
             raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
         return str(await self._make_key(label.key_hash))
+
+    async def name(self, what: str, name: str) -> Match:
+        """Call `what` so from now on: an address, or what else is known.  Raises WrongArgument, ConfigError."""
+        match = await self.find(what)
+        given = await self._known.names.give(name, Label.parse(match.label))
+        return replace(match, name=given)
+
+    async def forget(self, name: str) -> str:
+        """Call nothing so any more; returns the label that it had.  Raises WrongArgument, ConfigError."""
+        self._check_running()
+        return str(await self._known.names.forget(name))
+
+    async def find(self, what: str) -> Match:
+        """The one service that `what` means.  Raises WrongArgument, saying what it may mean instead."""
+        self._check_running()
+        found = await self._known.matching(what)
+        if not found:
+            hint = "what is known: hardline ls; an address has 40 digits"
+            raise WrongArgument(f"nothing is known by {as_escapes(what[:60])!r}", hint=hint)
+        if len(found) > 1 or not self._known.is_sure(what, found[0]):
+            listed = "".join(f"\n  {one.label}  {one.title or '(untitled)'}, {one.how}" for one in found[:_SHOWN])
+            raise WrongArgument(f"{as_escapes(what[:60])} may be{listed}", hint="give the whole address")
+        return found[0]
 
     async def browse(self, wait: float) -> tuple[LanOffer, ...]:
         """What others on the LAN list, after waiting `wait` seconds for their answers."""

@@ -37,6 +37,15 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     async def key(request: Mapping[str, Json]) -> Json:
         return {"key": await actions.key_for(_text(request, "address"))}
 
+    async def find(request: Mapping[str, Json]) -> Json:
+        return to_json(await actions.find(_text(request, "what")))
+
+    async def name(request: Mapping[str, Json]) -> Json:
+        return to_json(await actions.name(_text(request, "what"), _text(request, "name")))
+
+    async def forget(request: Mapping[str, Json]) -> Json:
+        return {"label": await actions.forget(_text(request, "name"))}
+
     def once_ready(handler: Handler) -> Handler:
         async def answer(request: Mapping[str, Json]) -> object:
             await ready.wait()
@@ -45,7 +54,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
-    named |= {"drain_relay": drain_relay, "key": key}
+    named |= {"drain_relay": drain_relay, "key": key, "find": find, "name": name, "forget": forget}
     return {name: once_ready(handler) for name, handler in named.items()}
 
 

@@ -40,10 +40,12 @@ from hardline.node.brought import Brought
 from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
+from hardline.node.known import Known
 from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
 from hardline.node.offering import Offering
-from hardline.node.snapshot import Itself, ServiceState, SessionState, Snapshot, to_object
+from hardline.node.snapshot import Itself, Json, ServiceState, SessionState, Snapshot, to_object
 from hardline.peers.keys import ClientKeys
+from hardline.peers.names import Names
 from hardline.peers.remembered import Remembered
 from hardline.places import Places
 from hardline.reach import Reach
@@ -109,6 +111,15 @@ class Node:
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
+        self._names = Names(places.datadir / "names")
+        self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
+        self._known = Known(
+            self._names,
+            services=lambda: self.offering.current,
+            recent=lambda limit: self._remembered.recent(limit),
+            offers=self._home_offers.get,
+            door_port=lambda: self._door_port,
+        )
         self.actions = Actions(
             places.servicedir,
             self.offering,
@@ -121,9 +132,9 @@ class Node:
             snapshot=self._snapshot,
             drain_relay=lambda seconds: self._relays.drain(seconds),
             make_key=lambda host: self._keys.make(host),
+            known=self._known,
             runs=self._ready.is_set,
         )
-        self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
 
     async def __aenter__(self) -> Self:
         try:
@@ -326,6 +337,7 @@ class Node:
     async def _open_visitor(self, limits: SessionLimits) -> None:
         settings = self._settings
         await self._keys.load()
+        await self._names.load()
         dialer, nearby = (
             Dialer(
                 finders.search,
@@ -349,7 +361,7 @@ class Node:
         self._closers.append(visitor.aclose)
         if not settings.node.localport:
             return
-        self._door = door = Door(visitor, door_limits(settings), self._home_page)
+        self._door = door = Door(visitor, door_limits(settings), self._home_page, self._meant)
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
             DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport", resets=True
@@ -509,6 +521,7 @@ class Node:
                 *(rows.hosting(guest, services, clock) for guest in self._host.guests),
             ),
             peers=tuple(rows.peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)),
+            names=tuple(rows.named(*one, self._door_port) for one in self._names.all.items()),
             visits=tuple(map(rows.visit, self._visitor.recent)),
             unreached=tuple(rows.unreached(label, one.attempts, one.reasons) for label, one in tried.items()),
             forwards=tuple(map(rows.forward, self._forwards)),
@@ -537,6 +550,9 @@ class Node:
         outside = to_object(rows.outside(self._reach.describe(), self._relays.used()))
         visits = [rows.visited(session, self._door_port) for session in self._visiting()] if ours else []
         return home.home_page(states, offers, outside, visits, html=html, head_only=head_only)
+
+    async def _meant(self, text: str) -> list[dict[str, Json]]:
+        return [to_object(match) for match in await self._known.before_localhost(text)]
 
     def _visiting(self) -> list[SessionState]:
         """The sessions that visits go by."""

@@ -14,6 +14,7 @@ from hardline.node.snapshot import (
     AttemptState,
     Facts,
     ForwardState,
+    NamedPeer,
     Offered,
     Outside,
     Peer,
@@ -272,6 +273,11 @@ def peer(key_hash: KeyHash, host: RememberedHost) -> Peer:
         first_seen=host.first_seen,
         last_seen=host.last_seen,
     )
+
+
+def named(name: str, label: Label, door_port: int) -> NamedPeer:
+    """A service that the user has given a name."""
+    return NamedPeer(name=name, key_hash=str(label.key_hash), label=str(label), url=url_of(label, door_port))
 
 
 def visit(record: VisitRecord) -> VisitState:

@@ -169,6 +169,16 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedPeer:
+    """A service that the user of this computer has given a name; told to nobody else."""
+
+    name: str
+    key_hash: str
+    label: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class VisitState:
     """One of the last visits, and the path that it took."""
 
@@ -242,6 +252,7 @@ class Snapshot:
     forwards: tuple[ForwardState, ...]
     process: ProcessState
     notes: tuple[str, ...]
+    names: tuple[NamedPeer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +264,18 @@ class LanOffer:
     url: str
     source: str
     endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Something that is known here by what was asked for; `name` is the user's, `how` says why it is known."""
+
+    name: str | None
+    title: str
+    key_hash: str
+    label: str
+    url: str
+    how: str
 
 
 @dataclass(frozen=True, slots=True)

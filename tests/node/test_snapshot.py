@@ -86,6 +86,7 @@ def test_the_whole_is_one_json_object_with_the_keys_of_the_document():
             "forwards",
             "process",
             "notes",
+            "names",
         )
     ]
     assert said["outside"]["endpoints"] == [{"endpoint": "203.0.113.9:7008", "by": "the router"}]
