@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _ANOTHER_VERSION = "the hardlined that runs is of another version"
 _RESTART = "restart it"
+_OURS = "of a service here, as `hardline ls` shows it; or its title or address"
 _ANY_NAME = "an address, a name that you gave, a title, or the name of a service here"
 _LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
 
@@ -55,6 +56,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             _show(options)
         case "share":
             _share(options)
+        case "change" | "pause" | "resume":
+            _change(options)
         case "remove":
             _remove(options)
         case "open":
@@ -125,7 +128,28 @@ def _add_share(parser: terminal.Parser) -> None:
     parser.add_argument("target", metavar="TARGET", help="~/photos, 8000, nas:8080, https://192.168.1.5, unix:/run/app")
     parser.add_argument("--name", help="name of its file in the service directory")
     parser.add_argument("--title", help="what people read")
+    parser.add_argument("--unlisted", action="store_true", help="the network does not list it")
+    parser.add_argument("--invited", action="store_true", help="for those in NAME.ini.clients only")
     parser.add_argument("--yes", action="store_true", help="a home directory, too")
+
+
+def _add_change(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("target", nargs="?", metavar="TARGET", help="where it leads from now on, by the same URL")
+    parser.add_argument("--title", help="what people read; '' for its name")
+    listed = parser.add_mutually_exclusive_group()
+    listed.add_argument("--listed", action="store_true", default=None, help="the network lists it")
+    listed.add_argument("--unlisted", dest="listed", action="store_false", help="the network does not list it")
+    invited = parser.add_mutually_exclusive_group()
+    invited.add_argument("--invited", action="store_true", default=None, help="for those in NAME.ini.clients only")
+    invited.add_argument("--everyone", dest="invited", action="store_false", help="for everybody who has its address")
+    parser.add_argument("--yes", action="store_true", help="a home directory, too")
+
+
+def _add_pause(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
 
 
 def _add_remove(parser: terminal.Parser) -> None:
@@ -214,6 +238,9 @@ def _add_help(parser: terminal.Parser) -> None:
 
 _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "share": ("share a service or a directory, and print its URL", _add_share),
+    "change": ("change a service, and keep its URL", _add_change),
+    "pause": ("serve nobody for now: visitors who are there are cut", _add_pause),
+    "resume": ("serve again", _add_pause),
     "remove": ("stop sharing a service; its certificate stays", _add_remove),
     "ls": ("what is shared here, what the network offers, which hosts are known", _add_json),
     "open": ("open a service in the browser", _add_open),
@@ -318,6 +345,25 @@ def _remove(options: argparse.Namespace) -> None:
 
     removed = _ask(options, "remove", name=options.name)
     write(f"removed {plain(removed['name'])}; its certificate stays: share the same again, and its URL comes back")
+
+
+def _change(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+    from hardline.target import read_target, refuse_everything
+
+    if options.command != "change":
+        changed = _ask(options, "change", name=options.name, paused=options.command == "pause")
+        write(changed["url"])
+        _talk(f"{plain(changed['name'])} is {'paused' if options.command == 'pause' else 'served'}")
+        return
+    target = read_target(options.target) if options.target is not None else None
+    if target is not None and target.startswith("/") and not options.yes:
+        refuse_everything(target)
+    title: str | None = options.title
+    asked = {"title": title and title[:_LONGEST_TITLE], "listed": options.listed, "invited": options.invited}
+    changed = _ask(options, "change", name=options.name, target=target, **asked)
+    write(changed["url"])
+    _talk(f"{plain(changed['name'])}: {plain(changed['title'])} → {plain(changed['target'])}")
 
 
 def _open(options: argparse.Namespace) -> None:
@@ -427,7 +473,15 @@ def _share(options: argparse.Namespace) -> None:
     if target.startswith("/") and not options.yes:
         refuse_everything(target)
     title: str | None = options.title
-    shared = _ask(options, "share", target=target, name=options.name, title=title and title[:_LONGEST_TITLE])
+    shared = _ask(
+        options,
+        "share",
+        target=target,
+        name=options.name,
+        title=title and title[:_LONGEST_TITLE],
+        listed=not options.unlisted,
+        invited=options.invited,
+    )
     write(shared["url"])
     if not shared.keys() >= {"name", "title", "target", "file"}:
         _talk(f"{_ANOTHER_VERSION}: {_RESTART}")

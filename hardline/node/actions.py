@@ -6,6 +6,7 @@ Every action takes and returns plain values; a mistake is a HardlineError that s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,20 @@ from hardline.node.offering import Offering
 from hardline.node.rows import target_of, url_of
 from hardline.node.snapshot import LanOffer, Match, Removed, Shared, Snapshot
 from hardline.settings.directory import Service
+from hardline.settings.ini import quoted
+from hardline.settings.service import INVITED
 from hardline.settings.units import Unreadable
-from hardline.settings.writing import bring_back, find_shared, local_service, remove_service, write_service
-from hardline.showable import as_escapes
+from hardline.settings.writing import (
+    Change,
+    bring_back,
+    change_service,
+    find_shared,
+    local_service,
+    remove_service,
+    target_changes,
+    write_service,
+)
+from hardline.showable import as_escapes, clean_title
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.serving import OURSELVES
 
@@ -76,7 +88,9 @@ class Actions:
         self._check_running()
         return await self._snapshot()
 
-    async def share(self, target: str, title: str = "", name: str = "") -> Shared:
+    async def share(
+        self, target: str, title: str = "", name: str = "", *, listed: bool = True, invited: bool = False
+    ) -> Shared:
         """LanOffer `target` (a port, an address, a directory), and return once visitors are served.
 
         What is shared already stays as it is; what was shared once comes back with its URL.
@@ -84,20 +98,63 @@ class Actions:
         """
         self._check_running()
         await self._refuse_itself(target)
-        if not name and (service := await asyncio.to_thread(find_shared, self._offering.current, target)):
+        known = tuple(self._offering.known.values())
+        if not name and (service := await asyncio.to_thread(find_shared, known, target)):
+            if service.settings.access.paused:
+                return await self.change(service.name, paused=False)
             return self._shared(service, already=True)
         if back := await asyncio.to_thread(bring_back, self._directory, name or None, target):
             return await self._taken_up(back, back=True)
         is_path = target.startswith(("/", "unix:"))
         like = title or (Path(target).name if is_path else target.partition("://")[2].rstrip("/") or target)
         file = await asyncio.to_thread(
-            lambda: write_service(self._directory, name or None, target, title or None, like=like)
+            lambda: write_service(
+                self._directory, name or None, target, title or None, like=like, listed=listed, invited=invited
+            )
         )
         return await self._taken_up(file)
+
+    async def change(
+        self,
+        name: str,
+        target: str = "",
+        *,
+        title: str | None = None,
+        listed: bool | None = None,
+        invited: bool | None = None,
+        paused: bool | None = None,
+    ) -> Shared:
+        """Change what is said of the service of `name`, and keep its URL; visitors who are there stay, but for one that
+        is paused.  Raises WrongArgument, ConfigError."""
+        self._check_running()
+        service = await self._ours(name)
+        changes = list[Change]()
+        if target:
+            await self._refuse_itself(target)
+            changes += await asyncio.to_thread(target_changes, target)
+        if title is not None:
+            shown = clean_title(title)
+            changes.append(("Info", "title", quoted(shown) if shown else None))
+        if listed is not None:
+            changes.append(("Info", "listed", None if listed else "no"))
+        if invited is not None:
+            changes.append(("Access", "clients", INVITED if invited else None))
+        if paused is not None:
+            changes.append(("Access", "paused", "yes" if paused else None))
+        settings = await asyncio.to_thread(change_service, service, changes)
+
+        def is_taken_up() -> bool:
+            known = self._service(service.name)
+            return known is not None and replace(known.settings, notes=()) == replace(settings, notes=())
+
+        await self._until(is_taken_up)
+        return self._shared(self._offering.known[service.name])
 
     async def remove(self, name: str) -> Removed:
         """Stop sharing the service of `name`.  Raises WrongArgument, ConfigError."""
         self._check_running()
+        with contextlib.suppress(WrongArgument):  # the file of one that is broken has a name all the same
+            name = (await self._ours(name)).name
         file = await asyncio.to_thread(remove_service, self._directory, name)
         gone = file.name.removesuffix(".ini")
         await self._until(lambda: all(service.name != gone for service in self._served()))
@@ -156,6 +213,19 @@ class Actions:
     def _check_running(self) -> None:
         if not self._runs():
             raise HardlineError("this node does not run", hint="start it, and ask before it is stopped")
+
+    async def _ours(self, what: str) -> Service:
+        """The service of this node that `what` means.  Raises WrongArgument."""
+        known = self._offering.known
+        meant = {one.key_hash for one in await self._known.matching(what)}
+        found = [known[what]] if what in known else [one for one in known.values() if str(one.key_hash) in meant]
+        if len(found) != 1:
+            close = "".join(f"\n  {one.name}  {one.title}" for one in found[:_SHOWN])
+            message = (
+                f"{as_escapes(what[:60])!r} may be{close}" if found else f"no service here is {as_escapes(what[:60])!r}"
+            )
+            raise WrongArgument(message, hint="hardline ls  shows what there is")
+        return found[0]
 
     async def _refuse_itself(self, target: str) -> None:
         if target.startswith("/") and await asyncio.to_thread(self._own_files.is_ours, Path(target)):

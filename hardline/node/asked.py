@@ -21,7 +21,22 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
 
     async def share(request: Mapping[str, Json]) -> Json:
         target, title, name = (_text(request, key) for key in ("target", "title", "name"))
-        return to_json(await actions.share(target, title, name))
+        listed, invited = request.get("listed") is not False, request.get("invited") is True
+        return to_json(await actions.share(target, title, name, listed=listed, invited=invited))
+
+    async def change(request: Mapping[str, Json]) -> Json:
+        title = request.get("title")
+        listed, invited, paused = (_yes_or_no(request, key) for key in ("listed", "invited", "paused"))
+        return to_json(
+            await actions.change(
+                _text(request, "name"),
+                _text(request, "target"),
+                title=title if isinstance(title, str) else None,
+                listed=listed,
+                invited=invited,
+                paused=paused,
+            )
+        )
 
     async def remove(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.remove(_text(request, "name")))
@@ -54,8 +69,13 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
-    named |= {"drain_relay": drain_relay, "key": key, "find": find, "name": name, "forget": forget}
+    named |= {"drain_relay": drain_relay, "key": key, "change": change, "find": find, "name": name, "forget": forget}
     return {name: once_ready(handler) for name, handler in named.items()}
+
+
+def _yes_or_no(request: Mapping[str, Json], key: str) -> bool | None:
+    said = request.get(key)
+    return said if isinstance(said, bool) else None
 
 
 def _text(request: Mapping[str, Json], key: str) -> str:

@@ -115,7 +115,7 @@ class Node:
         self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
         self._known = Known(
             self._names,
-            services=lambda: self.offering.current,
+            services=lambda: self.offering.known.values(),
             recent=lambda limit: self._remembered.recent(limit),
             offers=self._home_offers.get,
             door_port=lambda: self._door_port,

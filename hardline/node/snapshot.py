@@ -106,7 +106,7 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """One service: `serving`, `stale` (it broke, its last good version is served), `broken` or `closed`."""
+    """One service: `serving`, `stale` (it broke, its last good version is served), `broken`, `closed` or `paused`."""
 
     name: str
     state: str

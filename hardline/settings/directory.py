@@ -383,7 +383,7 @@ def _tell(before: _Contents, now: _Contents) -> None:
             log.event("service.mended", service=name)
     for name, service in now.services.items():
         known = before.services.get(name)
-        closed = service.settings.closed
+        closed = "" if service.settings.access.paused else service.settings.closed
         if closed and (known is None or known.settings.closed != closed):
             log.warning("service.closed", service=name, reason=closed)
         if service.settings.notes and (known is None or known.settings.notes != service.settings.notes):
