@@ -1,6 +1,6 @@
 """One value of a settings file, written anew: everything else in it stays as it is, comments, too.
 
-    edited(text, "Info", "title", "Wiki")     the line `title = Wiki`, where the key was, or in its section, or at the end
+    edited(text, "Info", "title", "Wiki")     title = Wiki, where it was, or first in [Info], or at the end
     edited(text, "Info", "title", None)       without it
 
 Source: docs/SETTINGS.md, the syntax of files.
