@@ -60,6 +60,14 @@ def _run(arguments: Sequence[str] | None) -> int:
             _change(options)
         case "remove":
             _remove(options)
+        case "invite":
+            _invite(options)
+        case "accept":
+            _accept(options)
+        case "who":
+            _who_may(options)
+        case "revoke":
+            _revoke(options)
         case "open":
             _open(options)
         case "name":
@@ -157,6 +165,36 @@ def _add_remove(parser: terminal.Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="as `hardline ls` shows it")
 
 
+def _add_invite(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("--to", metavar="WHO", required=True, help="whom it is for, as you will read it")
+    parser.add_argument("--expires", type=_days, default=7.0, metavar="TIME", help="7d, 12h: until when (7d)")
+
+
+def _add_accept(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("link", nargs="?", metavar="LINK", help="of the invitation; none: it is read from stdin")
+
+
+def _add_who(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+
+
+def _add_revoke(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("who", metavar="WHO", help="as `hardline who` shows him, or the first digits of his key")
+
+
+def _days(text: str) -> float:
+    unit = {"d": 1.0, "h": 24.0, "m": 1440.0}.get(text[-1:])
+    if unit is None or not text[:-1].isascii() or not text[:-1].isdigit() or not int(text[:-1][:9]) > 0:
+        raise argparse.ArgumentTypeError(f"a time is {text[:60]!r}, expected a number with d, h or m: 7d")
+    return int(text[:-1][:9]) / unit
+
+
 def _add_open(parser: terminal.Parser) -> None:
     _add_datadir(parser)
     parser.add_argument("what", nargs="?", metavar="NAME", help=f"{_ANY_NAME}; none: this node's own page")
@@ -243,6 +281,10 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "resume": ("serve again", _add_pause),
     "remove": ("stop sharing a service; its certificate stays", _add_remove),
     "ls": ("what is shared here, what the network offers, which hosts are known", _add_json),
+    "invite": ("invite somebody to a service for invited visitors: prints a link", _add_invite),
+    "accept": ("accept an invitation", _add_accept),
+    "who": ("who may visit a service", _add_who),
+    "revoke": ("have somebody visit a service no more", _add_revoke),
     "open": ("open a service in the browser", _add_open),
     "name": ("give a service a name of yours, on this computer only", _add_name),
     "forget": ("forget a name that you gave", _add_forget),
@@ -364,6 +406,51 @@ def _change(options: argparse.Namespace) -> None:
     changed = _ask(options, "change", name=options.name, target=target, **asked)
     write(changed["url"])
     _talk(f"{plain(changed['name'])}: {plain(changed['title'])} → {plain(changed['target'])}")
+
+
+def _invite(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    made = _ask(options, "invite", name=options.name, who=options.to, days=options.expires)
+    write(made["link"])
+    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(made["until"]))
+    _talk(f"for {plain(made['who'])}, one computer, until {until}: send the link, and how to get hardline with it")
+    _talk("whoever opens it first is let in; hardline who  shows it, hardline revoke  takes it back")
+
+
+def _accept(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    link = options.link if options.link is not None else sys.stdin.readline().strip()
+    accepted = _ask(options, "accept", link=link)
+    write(accepted["url"])
+    if accepted["waits"] is not None:
+        _talk(f"accepted; it takes effect when its host can be reached: {plain(accepted['waits'])}")
+    else:
+        _talk(f"let in: {plain(accepted['title']) or '(untitled)'}; every user of this computer can open it")
+
+
+def _who_may(options: argparse.Namespace) -> None:
+    from hardline import tables
+
+    told = _ask(options, "who", name=options.name)
+    if options.json:
+        import json
+
+        write(json.dumps(told, indent=2))
+        return
+    for line in tables.who_lines(told, _ask(options, "status")["sessions"], time.time()):
+        write(line)
+
+
+def _revoke(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    gone = _ask(options, "revoke", name=options.name, who=options.who)
+    for row in gone:
+        _talk(f"{plain(row['who']) or row['key_hash'][:8]} may not visit any more")
+    if not gone:
+        _talk("the invitation is withdrawn")
 
 
 def _open(options: argparse.Namespace) -> None:

@@ -160,6 +160,27 @@ def _offer(offer: dict[str, Any]) -> tuple[str, str, str, str]:
     return plain(offer["title"]) or "(untitled)", f"at {offer['source']}", offer["url"], note
 
 
+def who_lines(told: dict[str, Any], sessions: list[dict[str, Any]], now: float) -> Iterator[str]:
+    """`hardline who`; `now` is seconds since 1970."""
+    if not told["for_invited"]:
+        yield f"everybody who has the address of {plain(told['name'])} may visit it"
+    here = {session.get("client"): session for session in sessions if session["role"] == "hosting"}
+    rows = []
+    for row in told["let_in"]:
+        session = here.get(row["key_hash"])
+        how = f"here, {_kind(session)}, {_size(session['sent'] or 0)} read" if session is not None else ""
+        key = f"{row['key_hash'][:4]}…{row['key_hash'][-4:]}"
+        rows.append((plain(row["who"]) or "(nobody's name)", f"since {row['since']}" if row["since"] else "", key, how))
+    for row in told["invited"]:
+        left = f"for {_span(row['until'] - now)} more" if row["state"] == "open" else "expired"
+        rows.append((plain(row["who"]), "invited", left, row["number"]))
+    yield from _table(rows)
+
+
+def _span(seconds: float) -> str:
+    return _ago(seconds).removesuffix(" ago").replace("just now", "a moment")
+
+
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     if not rows:
         yield "  nothing"

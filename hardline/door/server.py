@@ -208,6 +208,9 @@ class Door:
         elif path == "/":
             ours = await self._is_ours(browser)
             await _answer(browser, await self._home(head.accepts_html, head.method == "HEAD", ours))
+        elif path == pages.ACCEPT:
+            page = pages.invitation()
+            await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))
         elif path.startswith(pages.TRIED):
             page = await self._what_was_tried(browser, path.removeprefix(pages.TRIED))
             await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))

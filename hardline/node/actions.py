@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,37 @@ from typing import Protocol
 
 from hardline.cache.own import OwnFiles
 from hardline.discovery.offers import Offer
-from hardline.errors import BadKeyHash, BadLabel, ConfigError, HardlineError, WrongArgument
+from hardline.door.pages import ACCEPT
+from hardline.errors import (
+    BadKeyHash,
+    BadLabel,
+    ConfigError,
+    ConnectionLost,
+    HardlineError,
+    LimitReached,
+    ServiceFailed,
+    WrongArgument,
+)
 from hardline.identity import KeyHash, Label, label_of
 from hardline.node.changes import Changes
+from hardline.node.inviting import Inviting
 from hardline.node.known import Known
 from hardline.node.offering import Offering
 from hardline.node.rows import target_of, url_of
-from hardline.node.snapshot import LanOffer, Match, Removed, Shared, Snapshot
+from hardline.node.snapshot import (
+    AcceptedInvitation,
+    Invitation,
+    LanOffer,
+    LetIn,
+    Match,
+    Removed,
+    Shared,
+    Snapshot,
+    Visitors,
+)
+from hardline.peers.accepted import Accepted
+from hardline.peers.invites import Invites
+from hardline.routes import NoRoute
 from hardline.settings.directory import Service
 from hardline.settings.ini import quoted
 from hardline.settings.service import INVITED
@@ -37,9 +62,12 @@ from hardline.settings.writing import (
 )
 from hardline.showable import as_escapes, clean_title
 from hardline.transport.own import OwnListeners
+from hardline.tunnel.link import Path as GreetedPath
 from hardline.tunnel.serving import OURSELVES
 
+USUAL_PORT = 7009
 _APPEAR_LIMIT = 10.0  # seconds
+_SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _SHOWN = 10  # of what may be meant
 
 
@@ -56,7 +84,8 @@ class Actions:
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
     `drain_relay` has the relay of this node take nobody new; `make_key` finds or makes the key for a host; `known` is
-    who is meant, and `runs` says whether there is anybody to ask.
+    who is meant; `invites` were given and `accepted` are shown, and `greet` has a host say hello; `runs` says whether
+    there is anybody to ask.
     """
 
     def __init__(
@@ -74,6 +103,9 @@ class Actions:
         drain_relay: Callable[[int], None],
         make_key: Callable[[KeyHash], Awaitable[KeyHash]],
         known: Known,
+        invites: Invites,
+        accepted: Accepted,
+        greet: Callable[[Label], Awaitable[GreetedPath | None]],
         runs: Callable[[], bool],
     ) -> None:
         self._directory, self._offering = servicedir, offering
@@ -81,7 +113,17 @@ class Actions:
         self._changes = changes
         self._served, self._near, self._door_port = served, near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
-        self._make_key, self._known = make_key, known
+        self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
+        self._inviting = Inviting(
+            invites,
+            services=lambda: {service.key_hash: service for service in self._served()},
+            taken_up=self._until,
+        )
+
+    @property
+    def inviting(self) -> Inviting:
+        """What is given to people, and shown by them."""
+        return self._inviting
 
     async def snapshot(self) -> Snapshot:
         """The node as it is now."""
@@ -176,6 +218,39 @@ class Actions:
         except (BadKeyHash, BadLabel) as wrong:
             raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
         return str(await self._make_key(label.key_hash))
+
+    async def invite(self, name: str, who: str, days: float) -> Invitation:
+        """Invite `who` to the service of `name`, for so many days.  Raises WrongArgument, ConfigError."""
+        self._check_running()
+        service = await self._ours(name)
+        invite, secret = await self._inviting.invite(service, who, days)
+        link = f"http://localhost:{USUAL_PORT}{ACCEPT}#{service.label}.{secret}"
+        return Invitation(invite.number, service.name, service.title, invite.who, invite.until, link)
+
+    async def accept(self, link: str) -> AcceptedInvitation:
+        """Be let in where `link` invites to: at once, or when its host can be reached.  Raises HardlineError."""
+        self._check_running()
+        label, secret = _invitation(link)
+        await self._make_key(label.key_hash)
+        await self._accepted.accept(label.key_hash, secret)
+        try:
+            path = await self._greet(label)
+        except (NoRoute, ConnectionLost, ServiceFailed, LimitReached, TimeoutError) as failure:
+            reason = failure.message if isinstance(failure, HardlineError) else "it took too long"
+            return AcceptedInvitation(str(label), self._url(label), "", reason)
+        return AcceptedInvitation(str(label), self._url(label), path.title if path is not None else "", None)
+
+    async def who(self, name: str) -> Visitors:
+        """Who may visit the service of `name`, and who was invited.  Raises WrongArgument, ConfigError."""
+        self._check_running()
+        service = await self._ours(name)
+        let_in, invited = await self._inviting.who(service)
+        return Visitors(service.name, service.settings.for_invited, let_in, invited)
+
+    async def revoke(self, name: str, who: str) -> tuple[LetIn, ...]:
+        """Have `who` not visit the service of `name` any more.  Raises WrongArgument, ConfigError."""
+        self._check_running()
+        return await self._inviting.revoke(await self._ours(name), who)
 
     async def name(self, what: str, name: str) -> Match:
         """Call `what` so from now on: an address, or what else is known.  Raises WrongArgument, ConfigError."""
@@ -280,3 +355,15 @@ class Actions:
             raise ConfigError(
                 "the change was written, but the daemon has not taken it up yet", hint="look at its log"
             ) from None
+
+
+def _invitation(link: str) -> tuple[Label, str]:
+    """What a link, or what stands behind its #, invites to, and its secret."""
+    label, dot, secret = link.strip().rpartition("#")[2].rpartition(".")
+    try:
+        if not dot or not _SECRET.match(secret):
+            raise BadLabel("it does not end in the secret of an invitation")
+        return Label.parse(label), secret
+    except (BadKeyHash, BadLabel) as wrong:
+        hint = "copy the whole link again, to its end"
+        raise WrongArgument(f"this is no invitation: {wrong.message}", hint=hint) from None

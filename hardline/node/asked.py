@@ -10,6 +10,7 @@ from hardline.node.actions import Actions
 from hardline.node.snapshot import Json, to_json
 
 _BROWSE_WAIT = 0.5  # seconds
+_USUAL_DAYS = 7.0
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
 
 
@@ -52,6 +53,20 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     async def key(request: Mapping[str, Json]) -> Json:
         return {"key": await actions.key_for(_text(request, "address"))}
 
+    async def invite(request: Mapping[str, Json]) -> Json:
+        days = request.get("days")
+        days = float(days) if isinstance(days, int | float) and not isinstance(days, bool) else _USUAL_DAYS
+        return to_json(await actions.invite(_text(request, "name"), _text(request, "who"), days))
+
+    async def accept(request: Mapping[str, Json]) -> Json:
+        return to_json(await actions.accept(_text(request, "link")))
+
+    async def who(request: Mapping[str, Json]) -> Json:
+        return to_json(await actions.who(_text(request, "name")))
+
+    async def revoke(request: Mapping[str, Json]) -> Json:
+        return to_json(await actions.revoke(_text(request, "name"), _text(request, "who")))
+
     async def find(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.find(_text(request, "what")))
 
@@ -69,7 +84,8 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
-    named |= {"drain_relay": drain_relay, "key": key, "change": change, "find": find, "name": name, "forget": forget}
+    named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke}
+    named |= {"drain_relay": drain_relay, "key": key, "find": find, "name": name, "forget": forget}
     return {name: once_ready(handler) for name, handler in named.items()}
 
 

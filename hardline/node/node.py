@@ -32,7 +32,7 @@ from hardline.discovery.whereabouts import OWN
 from hardline.door import home
 from hardline.door.server import Door
 from hardline.errors import HardlineError
-from hardline.identity import KeyHash
+from hardline.identity import KeyHash, Label
 from hardline.node import rows
 from hardline.node.actions import Actions
 from hardline.node.asked import handlers
@@ -44,6 +44,8 @@ from hardline.node.known import Known
 from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
 from hardline.node.offering import Offering
 from hardline.node.snapshot import Itself, Json, ServiceState, SessionState, Snapshot, to_object
+from hardline.peers.accepted import Accepted
+from hardline.peers.invites import Invites
 from hardline.peers.keys import ClientKeys
 from hardline.peers.names import Names
 from hardline.peers.remembered import Remembered
@@ -60,6 +62,7 @@ from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host
+from hardline.tunnel.link import Path
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.serving import OURSELVES
 from hardline.tunnel.visitor import Visitor
@@ -76,6 +79,7 @@ HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page c
 LIVE = ("[Relay] allow", "[Relay] deny")  # settings that can change while it runs
 
 _USUAL_DOOR = 7009
+_GREETED_WITHIN = 20.0  # seconds
 
 
 class Node:
@@ -111,6 +115,7 @@ class Node:
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
+        self._accepted = Accepted(places.datadir / "keys")
         self._names = Names(places.datadir / "names")
         self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
         self._known = Known(
@@ -133,6 +138,9 @@ class Node:
             drain_relay=lambda seconds: self._relays.drain(seconds),
             make_key=lambda host: self._keys.make(host),
             known=self._known,
+            invites=Invites(places.datadir / "invites"),
+            accepted=self._accepted,
+            greet=self._greet,
             runs=self._ready.is_set,
         )
 
@@ -161,6 +169,7 @@ class Node:
         await control.open(datadir, listen=self._answers_control)
         self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
         await asyncio.to_thread(self._directory.load)
+        await self.actions.inviting.load()
 
         limits = session_limits(settings)
         await self._open_host(limits)
@@ -254,6 +263,7 @@ class Node:
             reached=self._reach.said,
             own=self._own_listeners,
             control=self._brought.controlled,
+            redeem=self.actions.inviting.redeem,
             changed=self.changes.tell,
         )
         if self._settings.relay.punch:
@@ -337,6 +347,7 @@ class Node:
     async def _open_visitor(self, limits: SessionLimits) -> None:
         settings = self._settings
         await self._keys.load()
+        await self._accepted.load()
         await self._names.load()
         dialer, nearby = (
             Dialer(
@@ -355,6 +366,7 @@ class Node:
             visitor_limits(settings, limits),
             nearby=nearby,
             prover=lambda key_hash: self._host.prover(key_hash) or self._keys.prover(key_hash),
+            invitations=self._accepted,
             punches=self._punching.visits if self._punching is not None else None,
             changed=self.changes.tell,
         )
@@ -550,6 +562,11 @@ class Node:
         outside = to_object(rows.outside(self._reach.describe(), self._relays.used()))
         visits = [rows.visited(session, self._door_port) for session in self._visiting()] if ours else []
         return home.home_page(states, offers, outside, visits, html=html, head_only=head_only)
+
+    async def _greet(self, label: Label) -> Path | None:
+        assert self._visitor is not None, "actions are there when it runs"
+        async with asyncio.timeout(_GREETED_WITHIN):
+            return await self._visitor.greet(label)
 
     async def _meant(self, text: str) -> list[dict[str, Json]]:
         return [to_object(match) for match in await self._known.before_localhost(text)]

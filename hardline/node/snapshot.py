@@ -279,6 +279,58 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class LetIn:
+    """Somebody who may visit a service for invited visitors; `since` and `invitation` where he came by one."""
+
+    key_hash: str
+    who: str
+    since: str | None
+    invitation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """An invitation that nobody has used: `open` or `expired`, `until` seconds since 1970."""
+
+    number: str
+    who: str
+    until: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visitors:
+    """Who may visit a service, and who was invited; without `for_invited` everybody who has its address may."""
+
+    name: str
+    for_invited: bool
+    let_in: tuple[LetIn, ...]
+    invited: tuple[Invited, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """One that was just given: `link` is for whom it is for, and is kept nowhere."""
+
+    number: str
+    name: str
+    title: str
+    who: str
+    until: int
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedInvitation:
+    """One that was accepted; `waits` says why its host has not seen it yet, None where it let us in."""
+
+    label: str
+    url: str
+    title: str
+    waits: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """What became of sharing; `already` it was, or it came `back` with the certificate that it had."""
 

@@ -134,7 +134,7 @@ class Link:
         return path.spare and any(not one.spare and one.instance == path.instance for one in self.paths)
 
     def _is_closed(self, path: Path) -> None:
-        path.hello.settle(ConnectionLost("it ended before the host's hello"))
+        path.hello.settle(path.session.failure or ConnectionLost("it ended before the host's hello"))
         path.punched.settle()
         path.news.set()
 
