@@ -2,7 +2,7 @@
 
 Results go to stdout and nothing else does (url=$(hardline share 8123)); talk and errors go to stderr.
 
-0  done      1  failed      2  wrong arguments      3  no daemon runs there      141  whoever read has gone
+0  done   1  failed   2  wrong arguments   3  no daemon runs there   4  not reachable   141  whoever read has gone
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _ANOTHER_VERSION = "the hardlined that runs is of another version"
 _RESTART = "restart it"
+_NOT_REACHABLE = 4
 _OURS = "of a service here, as `hardline ls` shows it; or its title or address"
 _ANY_NAME = "an address, a name that you gave, a title, or the name of a service here"
 _LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
@@ -60,6 +61,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             _change(options)
         case "remove":
             _remove(options)
+        case "ping":
+            return _ping(options)
         case "invite":
             _invite(options)
         case "accept":
@@ -163,6 +166,18 @@ def _add_pause(parser: terminal.Parser) -> None:
 def _add_remove(parser: terminal.Parser) -> None:
     _add_datadir(parser)
     parser.add_argument("name", metavar="NAME", help="as `hardline ls` shows it")
+
+
+def _add_ping(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("what", metavar="NAME", help=_ANY_NAME)
+    parser.add_argument("-c", dest="count", type=_count, default=1, metavar="N", help="how often, a second apart (1)")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= 10_000:
+        raise argparse.ArgumentTypeError(f"a count is {text[:60]!r}, expected a number from 1 to 10000")
+    return int(text)
 
 
 def _add_invite(parser: terminal.Parser) -> None:
@@ -281,6 +296,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "resume": ("serve again", _add_pause),
     "remove": ("stop sharing a service; its certificate stays", _add_remove),
     "ls": ("what is shared here, what the network offers, which hosts are known", _add_json),
+    "ping": ("see whether a host answers, and by which path", _add_ping),
     "invite": ("invite somebody to a service for invited visitors: prints a link", _add_invite),
     "accept": ("accept an invitation", _add_accept),
     "who": ("who may visit a service", _add_who),
@@ -406,6 +422,26 @@ def _change(options: argparse.Namespace) -> None:
     changed = _ask(options, "change", name=options.name, target=target, **asked)
     write(changed["url"])
     _talk(f"{plain(changed['name'])}: {plain(changed['title'])} → {plain(changed['target'])}")
+
+
+def _ping(options: argparse.Namespace) -> int:
+    from hardline import tables
+
+    failed = 0
+    for number in range(options.count):
+        if number:
+            time.sleep(1)
+        answer = _ask(options, "ping", what=options.what)
+        failed += "failure" in answer
+        if options.json:
+            import json
+
+            write(json.dumps(answer))
+        else:
+            for line in tables.ping_lines(options.what, answer):
+                write(line)
+        sys.stdout.flush()
+    return _NOT_REACHABLE if failed == options.count else 0
 
 
 def _invite(options: argparse.Namespace) -> None:

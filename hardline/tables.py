@@ -160,6 +160,17 @@ def _offer(offer: dict[str, Any]) -> tuple[str, str, str, str]:
     return plain(offer["title"]) or "(untitled)", f"at {offer['source']}", offer["url"], note
 
 
+def ping_lines(what: str, answer: dict[str, Any]) -> Iterator[str]:
+    """`hardline ping`, for one answer or none."""
+    if "failure" in answer:
+        yield f"{plain(what)}: not reachable: {plain(answer['failure'])}"
+        for line in answer["tried"]:
+            yield f"  {plain(line)}"
+        return
+    called = answer["name"] or plain(answer["title"]) or answer["label"][-40:][:8]
+    yield f"{called}: {1000 * answer['round_trip_s']:.0f} ms by {_kind(answer)} {answer['endpoint']}"
+
+
 def who_lines(told: dict[str, Any], sessions: list[dict[str, Any]], now: float) -> Iterator[str]:
     """`hardline who`; `now` is seconds since 1970."""
     if not told["for_invited"]:

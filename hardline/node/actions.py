@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -38,9 +38,11 @@ from hardline.node.snapshot import (
     LanOffer,
     LetIn,
     Match,
+    Pinged,
     Removed,
     Shared,
     Snapshot,
+    StepTimes,
     Visitors,
 )
 from hardline.peers.accepted import Accepted
@@ -68,6 +70,7 @@ from hardline.tunnel.serving import OURSELVES
 USUAL_PORT = 7009
 _APPEAR_LIMIT = 10.0  # seconds
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
+_ANSWERED_WITHIN = 10.0  # seconds
 _SHOWN = 10  # of what may be meant
 
 
@@ -257,6 +260,27 @@ class Actions:
         match = await self.find(what)
         given = await self._known.names.give(name, Label.parse(match.label))
         return replace(match, name=given)
+
+    async def ping(self, what: str) -> Pinged:
+        """Have the host of what is meant answer.  Raises WrongArgument, and NoRoute or what the host refuses with."""
+        match = await self.find(what)
+        label = Label.parse(match.label)
+        path = await self._greet(label)
+        if path is None:
+            raise HardlineError(f"{match.label} answers by hardline/1, which has no pings")
+        async with asyncio.timeout(_ANSWERED_WITHIN):
+            took = await path.session.measure()
+        candidate, title = path.route.candidate, path.title or match.title
+        return Pinged(
+            name=match.name,
+            title=title,
+            label=match.label,
+            kind=candidate.kind.name,
+            endpoint=str(candidate.endpoint),
+            found_by=candidate.found_by.name,
+            round_trip_s=round(took, 6),
+            steps_s=StepTimes(**asdict(path.route.steps)),
+        )
 
     async def forget(self, name: str) -> str:
         """Call nothing so any more; returns the label that it had.  Raises WrongArgument, ConfigError."""

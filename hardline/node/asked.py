@@ -6,8 +6,17 @@ import asyncio
 from collections.abc import Mapping
 
 from hardline.control import Handler
+from hardline.errors import (
+    AccessRefused,
+    ConnectionLost,
+    HardlineError,
+    PasswordRefused,
+    PeerError,
+    ServiceFailed,
+)
 from hardline.node.actions import Actions
 from hardline.node.snapshot import Json, to_json
+from hardline.routes import NoRoute
 
 _BROWSE_WAIT = 0.5  # seconds
 _USUAL_DAYS = 7.0
@@ -67,6 +76,18 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     async def revoke(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.revoke(_text(request, "name"), _text(request, "who")))
 
+    async def ping(request: Mapping[str, Json]) -> Json:
+        try:
+            return to_json(await actions.ping(_text(request, "what")))
+        except NoRoute as failure:
+            tried = [
+                f"{one.candidate.endpoint}, by {one.candidate.found_by.name}: {one.failure}" for one in failure.attempts
+            ]
+            return {"failure": failure.message, "tried": [*tried, *failure.reasons]}
+        except (AccessRefused, PasswordRefused, ConnectionLost, PeerError, ServiceFailed, TimeoutError) as failure:
+            reason = failure.message if isinstance(failure, HardlineError) else "it did not answer in time"
+            return {"failure": reason, "tried": []}
+
     async def find(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.find(_text(request, "what")))
 
@@ -84,7 +105,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
-    named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke}
+    named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"drain_relay": drain_relay, "key": key, "find": find, "name": name, "forget": forget}
     return {name: once_ready(handler) for name, handler in named.items()}
 

@@ -299,6 +299,20 @@ class Invited:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinged:
+    """An answer of a host: by which path, and how long it took, None where it speaks hardline/1, which has no pings."""
+
+    name: str | None
+    title: str
+    label: str
+    kind: str
+    endpoint: str
+    found_by: str
+    round_trip_s: float | None
+    steps_s: StepTimes
+
+
+@dataclass(frozen=True, slots=True)
 class Visitors:
     """Who may visit a service, and who was invited; without `for_invited` everybody who has its address may."""
 

@@ -124,6 +124,11 @@ class Session:
         """Seconds to the peer and back, by the last ping; 0 before the first answer."""
         return self._watch.round_trip
 
+    async def measure(self) -> float:
+        """Ask the peer for an answer, and return how long it took: seconds.  It may be long in coming."""
+        await self._watch.measure()
+        return self._watch.round_trip
+
     @property
     def sent(self) -> int:
         """Bytes of payload that left."""
