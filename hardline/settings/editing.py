@@ -3,6 +3,7 @@
     edited(text, "Info", "title", "Wiki")     title = Wiki, where it was, or first in [Info], or at the end
     edited(text, "Info", "title", None)       without it
 
+Where a key is, the one parser says that everything else reads the file by (ini.py).
 Source: docs/SETTINGS.md, the syntax of files.
 """
 
@@ -10,41 +11,47 @@ from __future__ import annotations
 
 import re
 
-_SECTION = re.compile(r"\[(?P<name>[^\]]*)\]")
-_KEY = re.compile(r"(?P<key>[^\s=:#;\[][^=:]*?)\s*[=:]")
+from hardline.settings.ini import Ini
+
+_LINES = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")  # as the parser has them: no other character ends a line
 
 
 def edited(text: str, section: str, key: str, value: str | None) -> str:
-    """`text` with `key` of `section` as `value`, which is one line as the file is to have it; None takes it away."""
-    lines = text.splitlines(keepends=True)
-    if lines and not lines[-1].endswith(("\n", "\r")):
-        lines[-1] += "\n"
-    line = [] if value is None else [f"{key} = {value}".rstrip() + "\n"]
-    start = next((at for at, one in enumerate(lines) if _section(one) == section), None)
-    if start is None:
-        return "".join(lines + (["\n"] if lines else []) + [f"[{section}]\n", *line]) if line else "".join(lines)
-    end = next((at for at in range(start + 1, len(lines)) if _section(lines[at]) is not None), len(lines))
-    there = next((at for at in range(start + 1, end) if _key(lines[at]) == key.lower()), None)
-    if there is None:
-        lines[start + 1 : start + 1] = line
-    else:
-        lines[there : _value_end(lines, there, end)] = line
+    """`text` with `key` of `section` as `value`, which is one line as the file is to have it; None takes it away.
+
+    Raises ConfigError where `text` cannot be understood.
+    """
+    ini, lines = Ini(text, ""), _LINES.findall(text)
+    ending = _ending(lines[0]) if lines and _ending(lines[0]) else "\n"
+    if lines and not _ending(lines[-1]):
+        lines[-1] += ending
+    line = "" if value is None else f"{key} = {value}".rstrip() + ending
+    if there := ini.line_of(section, key):
+        new = [_indent(lines[there - 1]) + line] if line else []
+        lines[there - 1 : _value_end(lines, there - 1)] = new
+    elif line and (start := ini.line_of(section)):
+        first = min((ini.line_of(section, one) for one in ini.keys(section)), default=0)
+        # A line that is further in than the one above it would go on with that one's value.
+        ended = [] if first or start == len(lines) or not _indent(lines[start]) else [ending]
+        lines[start:start] = [(_indent(lines[first - 1]) if first else "") + line, *ended]
+    elif line:
+        lines += [*([ending] if lines else []), f"[{section}]{ending}", line]
     return "".join(lines)
 
 
-def _section(line: str) -> str | None:
-    found = _SECTION.match(line)
-    return found["name"] if found else None
+def _ending(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
 
 
-def _key(line: str) -> str | None:
-    found = _KEY.match(line)
-    return found["key"].lower() if found else None
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())] if line.strip() else ""
 
 
-def _value_end(lines: list[str], start: int, end: int) -> int:
+def _value_end(lines: list[str], start: int) -> int:
     """Behind the lines in which the value of the key in line `start` goes on."""
     at = start + 1
-    while at < end and lines[at][:1] in " \t" and lines[at].strip():
+    while at < len(lines) and len(_indent(lines[at])) > len(_indent(lines[start])):
+        if lines[at].lstrip().startswith(("#", ";")):
+            break
         at += 1
     return at

@@ -225,9 +225,9 @@ def change_service(service: Service, changes: Iterable[Change]) -> ServiceSettin
     if (file := service.file) is None:
         raise ConfigError(f"{service.name} has no file: the program that shares it says how it is")
     before = text = read_ini(file)
-    for change in changes:
-        text = edited(text, *change)
     try:
+        for change in changes:
+            text = edited(text, *change)
         settings = parse_service(text, os.fspath(file))
     except ConfigError as wrong:
         hint = wrong.hint or "edit the file by hand"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import configparser
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardline.errors import ConfigError
 from hardline.settings.editing import edited
-from hardline.settings.ini import quoted
+from hardline.settings.ini import Ini, quoted
 from hardline.settings.service import parse_service
 from hardline.settings.units import Unreadable
 
@@ -70,3 +74,65 @@ def test_any_title_is_read_as_it_was_written(title: str) -> None:
         edited(edited(FILE, "Info", "title", value), "Info", "title", quoted("Old and longer")), "w.ini"
     )
     assert again.title == before.title == "Old and longer"
+
+
+ODD = st.lists(
+    st.sampled_from(
+        [
+            "[Info]",
+            "  [Info]",
+            "[Info] ; mine",
+            "useDHT = no",
+            "  useDHT = no",
+            "\tclients : everyone",
+            "clients=invited",
+        ]
+        + ["  and more", "    ", "", "  # note", "; note", "title = a\u2028[Access]", "title = b\x0cc", " listed = no"]
+    ),
+    max_size=9,
+)
+ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+
+
+@given(ODD, ENDS, st.sampled_from(["clients", "paused", "useDHT"]), st.sampled_from([None, "x"]))
+def test_any_file_says_the_same_but_for_what_was_changed(
+    lines: list[str], end: str, key: str, value: str | None
+) -> None:
+    text = end.join(["[Access]", *lines])
+    try:
+        before = said(text)
+    except ConfigError:
+        return
+    after = said(edited(text, "Access", key, value))
+    before.pop(("Access", key.lower()), None)
+    assert after.pop(("Access", key.lower()), None) == value
+    assert after == before
+
+
+def said(text: str) -> dict[tuple[str, str], str]:
+    read = configparser.RawConfigParser(strict=True, default_section="", empty_lines_in_values=False)
+    Ini(text, "")
+    read.read_file(io.StringIO(text, newline=None))
+    return {(name, key): value for name in read.sections() for key, value in read.items(name)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("[Access]\n  useDHT = no\n", "[Access]\n  clients = invited\n  useDHT = no\n"),
+        ("[Access]\n\tclients = everyone\n", "[Access]\n\tclients = invited\n"),
+        (
+            "[Access]\nclients = everyone\n  # mine\n  useDHT = no\n",
+            "[Access]\nclients = invited\n  # mine\n  useDHT = no\n",
+        ),
+        ("[Info]\r\nlisted = no\r\n", "[Info]\r\nlisted = no\r\n\r\n[Access]\r\nclients = invited\r\n"),
+        ("[Access] ; who\n", "[Access] ; who\nclients = invited\n"),
+    ],
+)
+def test_indents_comments_and_ends_of_lines_are_the_parsers(before: str, after: str) -> None:
+    assert edited(before, "Access", "clients", "invited") == after
+
+
+def test_what_cannot_be_understood_is_not_written_into() -> None:
+    with pytest.raises(ConfigError, match="second time"):
+        edited("[Info]\n[Info]\n", "Info", "title", "x")
