@@ -9,21 +9,27 @@ Source: docs/PROTOCOL.md, section 4.3; docs/SETTINGS.md, [Access] clients.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from hardline import log
-from hardline.errors import ConfigError, ConnectionLost, WrongArgument
+from hardline.errors import ConfigError, ConnectionLost, HardlineError, WrongArgument
 from hardline.files import hint_for, read_small, replace_whole, why
 from hardline.identity import KeyHash
 from hardline.node.snapshot import Invited, LetIn
 from hardline.peers.invites import Invite, Invites
 from hardline.session.hello import Verdict
-from hardline.settings.clients import MAX_CLIENTS, client_lines, with_client, without_clients
+from hardline.settings.clients import client_lines, parse_clients, with_client, without_clients
 from hardline.settings.directory import MAX_CLIENTS_FILE, Service
 from hardline.showable import is_plain, one_line
+from hardline.tasks import TaskSet
+
+T = TypeVar("T")
 
 LONGEST_DAYS = 366
 _DAY = 86_400
@@ -45,10 +51,21 @@ class Inviting:
     ) -> None:
         self._invites = invites
         self._services, self._taken_up = services, taken_up
+        self._tasks = TaskSet("inviting")
 
-    async def load(self) -> None:
-        """Read what was given before."""
+    async def aclose(self) -> None:
+        """Stop what is being written between two files."""
+        await self._tasks.aclose()
+
+    async def load(self, known: Iterable[Service]) -> None:
+        """Read what was given before, and see which of it got as far as the lists of these services."""
         await self._invites.load()
+        files = {str(service.key_hash): _list_of(service) for service in known if service.file is not None}
+        for invite in self._invites.all:
+            if invite.used_by and not invite.listed and (file := files.get(invite.service)):
+                with contextlib.suppress(ConfigError):
+                    if invite.used_by in map(str, dict(client_lines(await asyncio.to_thread(_read, file)))):
+                        await self._is_listed(invite, time.time())
 
     async def invite(self, service: Service, who: str, days: float) -> tuple[Invite, str]:
         """A new invitation, and its secret.  Raises WrongArgument, ConfigError."""
@@ -68,10 +85,13 @@ class Inviting:
     async def redeem(self, key_hash: KeyHash, client: KeyHash, secret: str) -> Verdict:
         """As tunnel.inviting.Redeem; what cannot be written down lets nobody in."""
         try:
-            return await self._redeem(key_hash, client, secret)
+            verdict = await self._to_its_end(self._redeem(key_hash, client, secret))
+            if verdict is Verdict.LET_IN:  # whoever of them wrote it down
+                await self._taken_up(lambda: self._is_let_in(key_hash, client))
         except ConfigError as failure:
             log.warning("access.failed", service=key_hash.short, reason=failure.message)
             raise ConnectionLost("the invitation could not be written down") from None
+        return verdict
 
     async def _redeem(self, key_hash: KeyHash, client: KeyHash, secret: str) -> Verdict:
         async with self._invites.changing:
@@ -82,21 +102,36 @@ class Inviting:
                 return Verdict.UNKNOWN
             file = _list_of(service)
             text = await asyncio.to_thread(_read, file)
-            clients = client_lines(text.lstrip("\ufeff"))
-            if client in dict(clients):
+            if client in dict(client_lines(text)):
                 return Verdict.LET_IN
-            if (verdict := invite.verdict(now)) is not Verdict.LET_IN:
+            if (verdict := invite.verdict(client, now)) is not Verdict.LET_IN:
                 return verdict
-            if len(clients) >= MAX_CLIENTS:
-                raise ConfigError(f"{MAX_CLIENTS} visitors are on its list", file=str(file))
-            # On the disk first: who is stopped between the two was not let in, and nobody is let in twice.
-            await self._invites.change(invite, now, used_by=client)
             since = time.strftime("%Y-%m-%d", time.localtime(now))
-            note = f"{invite.who}, since {since}, invitation {invite.number}"
-            await asyncio.to_thread(_write, file, with_client(text, client, note))
+            text = with_client(text, client, f"{invite.who}, since {since}, invitation {invite.number}")
+            if client not in parse_clients(text, file.name).allowed or len(_encoded(text)) > MAX_CLIENTS_FILE:
+                raise ConfigError("the list of visitors is full", file=str(file))
+            # On the disk before the list, so that nobody is let in twice, and once more behind it: whoever is taken off
+            # the list by hand does not come in again.
+            used = replace(invite, used_by=str(client))
+            await self._invites.change(used, now)
+            await asyncio.to_thread(_write, file, text)
+            await self._is_listed(used, now)
         log.event("access.invited", service=service.name, who=invite.who, client=client.short)
-        await self._taken_up(lambda: (now := self._services().get(key_hash)) is not None and now.lets_in(client))
         return Verdict.LET_IN
+
+    async def _is_listed(self, invite: Invite, now: float) -> None:
+        try:
+            await self._invites.change(replace(invite, listed=True), now)
+        except ConfigError as failure:  # he is in, and when this node starts next, it is seen again
+            log.warning("access.failed", service=invite.service, reason=failure.message)
+
+    def _is_let_in(self, key_hash: KeyHash, client: KeyHash) -> bool:
+        service = self._services().get(key_hash)
+        return service is not None and service.lets_in(client)
+
+    async def _to_its_end(self, work: Coroutine[None, None, T]) -> T:
+        """Whoever asked for it may be gone by then: what is half written would be written into by the next."""
+        return await asyncio.shield(self._tasks.start(work, "writing", expects=HardlineError))
 
     async def who(self, service: Service) -> tuple[tuple[LetIn, ...], tuple[Invited, ...]]:
         """Who may visit, and who was invited and has not come yet."""
@@ -107,38 +142,49 @@ class Inviting:
             for invite in self._invites.all
             if invite.service == str(service.key_hash) and not invite.used_by and not invite.withdrawn
         )
-        return tuple(_let_in(client, note) for client, note in client_lines(text.lstrip("\ufeff"))), tuple(waiting)
+        return tuple(_let_in(client, note) for client, note in client_lines(text)), tuple(waiting)
 
     async def revoke(self, service: Service, who: str) -> tuple[LetIn, ...]:
         """Have nobody called so, or whose key hash begins so, visit any more; returns who that was.
 
         What was given to him and not used is withdrawn.  Raises WrongArgument where nobody is meant, or several are.
         """
+        if not who.strip():
+            raise WrongArgument("who is it?", hint=f"hardline who {service.name}  shows who may visit")
+        gone = await self._to_its_end(self._revoke(service, who.strip()))
+        keys = {KeyHash.parse(row.key_hash) for row in gone} - {service.key_hash}
+        await self._taken_up(lambda: not self._keeps_in(service.key_hash, keys))
+        return gone
+
+    def _keeps_in(self, key_hash: KeyHash, keys: set[KeyHash]) -> bool:
+        """Whether its list still has any of them; one that is for everybody, or for nobody, has none."""
+        service = self._services().get(key_hash)
+        return service is not None and service.clients is not None and not service.clients.isdisjoint(keys)
+
+    async def _revoke(self, service: Service, who: str) -> tuple[LetIn, ...]:
         async with self._invites.changing:
             now, service_key = time.time(), str(service.key_hash)
-            file = _list_of(service)
-            text = await asyncio.to_thread(_read, file) if service.file is not None else ""
-            rows = [_let_in(client, note) for client, note in client_lines(text.lstrip("\ufeff"))]
-            gone = [row for row in rows if row.who.casefold() == who.strip().casefold()] or _by_digits(rows, who)
-            names = {who.strip().casefold(), *(row.who.casefold() for row in gone)}
+            file = _list_of(service) if service.file is not None else None
+            text = await asyncio.to_thread(_read, file) if file is not None else ""
+            rows = [_let_in(client, note) for client, note in client_lines(text)]
+            gone = [row for row in rows if row.who.casefold() == who.casefold()] or _by_digits(rows, who)
+            names = {who.casefold(), *(row.who.casefold() for row in gone)}
             numbers = {row.invitation for row in gone}
             withdrawn = [
                 invite
                 for invite in self._invites.all
                 if invite.service == service_key
                 and not invite.withdrawn
-                and (invite.who.casefold() in names or invite.number in numbers or invite.number == who.strip())
+                and (invite.who.casefold() in names or invite.number in numbers or invite.number == who)
             ]
             if not gone and not withdrawn:
                 hint = f"hardline who {service.name}  shows who may"
                 raise WrongArgument(f"nobody called {one_line(who, _MAX_WHO)!r} may visit {service.name}", hint=hint)
             for invite in withdrawn:
-                await self._invites.change(invite, now)
-            keys = {KeyHash.parse(row.key_hash) for row in gone}
-            if keys:
+                await self._invites.change(replace(invite, withdrawn=True), now)
+            if file is not None and gone:
+                keys = {KeyHash.parse(row.key_hash) for row in gone}
                 await asyncio.to_thread(_write, file, without_clients(text, keys))
-        if keys:
-            await self._taken_up(lambda: not any(map(self._services()[service.key_hash].lets_in, keys)))
         log.event("access.revoked", service=service.name, who=one_line(who, _MAX_WHO))
         return tuple(gone)
 
@@ -152,6 +198,7 @@ def _by_digits(rows: list[LetIn], text: str) -> list[LetIn]:
 
 
 def _let_in(client: KeyHash, note: str) -> LetIn:
+    note = note.encode("utf-8", "replace").decode()  # of a list that is no UTF-8
     found = _NOTE.match(note)
     who, since, number = (found["who"], found["since"], found["number"]) if found else (note, None, None)
     return LetIn(str(client), one_line(who, _MAX_WHO), since, number)
@@ -164,16 +211,19 @@ def _list_of(service: Service) -> Path:
 
 def _read(file: Path) -> str:
     try:
-        return read_small(file, MAX_CLIENTS_FILE).data.decode()
+        return read_small(file, MAX_CLIENTS_FILE).data.decode("utf-8-sig", "surrogateescape")
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as failure:
-        reason = why(failure) if isinstance(failure, OSError) else "it is no UTF-8"
-        raise ConfigError(f"the list of visitors cannot be read: {reason}", file=str(file)) from None
+    except OSError as failure:
+        raise ConfigError(f"the list of visitors cannot be read: {why(failure)}", file=str(file)) from None
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _write(file: Path, text: str) -> None:
     try:
-        replace_whole(file, text.encode())
+        replace_whole(file, _encoded(text))
     except OSError as failure:
         raise ConfigError(why(failure), file=str(file), hint=hint_for(failure)) from None

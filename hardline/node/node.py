@@ -169,7 +169,8 @@ class Node:
         await control.open(datadir, listen=self._answers_control)
         self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
         await asyncio.to_thread(self._directory.load)
-        await self.actions.inviting.load()
+        await self.actions.inviting.load(self.offering.known.values())
+        self._closers.append(self.actions.inviting.aclose)
 
         limits = session_limits(settings)
         await self._open_host(limits)

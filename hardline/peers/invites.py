@@ -3,7 +3,9 @@
     DATADIR/invites      JSON; of each its number, service, to whom, until when, what became of it, and a hash of what
                          the link holds: whoever reads the file can use none of them
 
-An invitation is used up on the disk before anybody is let in.  Source: docs/PROTOCOL.md, section 4.3.
+An invitation is used up on the disk before anybody is let in, and is `listed` behind that: who had used it, and was
+on no list yet when the machine went down, is let in by it again, and nobody else.
+Source: docs/PROTOCOL.md, section 4.3.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hardline import log
@@ -32,7 +34,8 @@ _LONGEST = 64  # letters of a secret: what is longer is none of ours
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """One: `number` names it to its owner; `until` is seconds since 1970; `used_by` is the key that came with it."""
+    """One: `number` names it to its owner; `until` is seconds since 1970; `used_by` is the key that came with it, and
+    `listed` says that it is on the list, or was."""
 
     number: str
     service: str
@@ -40,16 +43,19 @@ class Invite:
     digest: str
     until: int
     used_by: str = ""
+    listed: bool = False
     withdrawn: bool = False
 
     def is_open(self, now: float) -> bool:
         """It may be used."""
         return not self.used_by and not self.withdrawn and now < self.until
 
-    def verdict(self, now: float) -> Verdict:
-        """What becomes of who shows it."""
+    def verdict(self, client: KeyHash, now: float) -> Verdict:
+        """What becomes of `client`, who shows it."""
         if self.withdrawn:
             return Verdict.WITHDRAWN
+        if self.used_by == str(client) and not self.listed:
+            return Verdict.LET_IN
         if self.used_by:
             return Verdict.USED
         return Verdict.LET_IN if now < self.until else Verdict.EXPIRED
@@ -106,10 +112,9 @@ class Invites:
                 found = invite
         return found
 
-    async def change(self, invite: Invite, now: float, *, used_by: KeyHash | None = None) -> None:
-        """It was used, or else it is withdrawn.  Raises ConfigError; `changing` is held."""
-        changed = replace(invite, withdrawn=True) if used_by is None else replace(invite, used_by=str(used_by))
-        await self.write([changed if one.number == invite.number else one for one in self._invites], now)
+    async def change(self, changed: Invite, now: float) -> None:
+        """Have it be so from now on: the one with its number.  Raises ConfigError; `changing` is held."""
+        await self.write([changed if one.number == changed.number else one for one in self._invites], now)
 
     async def write(self, invites: Iterable[Invite], now: float) -> None:
         """Have these be all; of those that are not open the oldest are forgotten."""
@@ -118,7 +123,7 @@ class Invites:
         kept = list(invites)
         while len(kept) > _MAX_KEPT:
             kept.remove(next(one for one in kept if not one.is_open(now)))
-        data = json.dumps([asdict(one) for one in kept], indent=1).encode()
+        data = json.dumps([asdict(one) for one in kept], indent=1, ensure_ascii=False).encode()
         try:
             await asyncio.to_thread(replace_whole, self._file, data)
         except OSError as failure:
@@ -141,9 +146,11 @@ def _invite(row: object) -> Invite:
     if not isinstance(row, dict):
         raise ValueError("no invitation")
     texts = [row.get(key, "") for key in ("number", "service", "who", "digest", "used_by")]
-    until, withdrawn = row.get("until"), row.get("withdrawn")
-    if not all(isinstance(text, str) for text in texts) or type(until) is not int or not isinstance(withdrawn, bool):
+    until, listed, withdrawn = row.get("until"), row.get("listed"), row.get("withdrawn")
+    if not all(isinstance(text, str) for text in texts) or type(until) is not int:
+        raise ValueError("no invitation")
+    if not isinstance(listed, bool) or not isinstance(withdrawn, bool):
         raise ValueError("no invitation")
     number, service, who, digest, used_by = texts
     KeyHash.parse(service)
-    return Invite(number, service, who, digest, until, used_by, withdrawn)
+    return Invite(number, service, who, digest, until, used_by, listed, withdrawn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,12 @@ def test_a_secret_finds_its_own_invitation_and_is_kept_nowhere(tmp_path: Path) -
 
 def test_what_became_of_it_is_said_in_one_word() -> None:
     one = Invite("a1b2c3", str(SERVICE), "Anna", "", UNTIL)
-    used = Invite("a1b2c3", str(SERVICE), "Anna", "", UNTIL, used_by=str(ANNA))
+    begun = Invite("a1b2c3", str(SERVICE), "Anna", "", UNTIL, used_by=str(ANNA))
+    used = replace(begun, listed=True)
     gone = Invite("a1b2c3", str(SERVICE), "Anna", "", UNTIL, used_by=str(ANNA), withdrawn=True)
-    assert [each.verdict(NOW) for each in (one, used, gone)] == [Verdict.LET_IN, Verdict.USED, Verdict.WITHDRAWN]
-    assert one.verdict(UNTIL) is Verdict.EXPIRED
+    assert [each.verdict(ANNA, NOW) for each in (one, used, gone)] == [Verdict.LET_IN, Verdict.USED, Verdict.WITHDRAWN]
+    assert one.verdict(ANNA, UNTIL) is Verdict.EXPIRED
+    assert [begun.verdict(who, UNTIL) for who in (ANNA, OTHER)] == [Verdict.LET_IN, Verdict.USED]
     assert [each.is_open(NOW) for each in (one, used, gone)] == [True, False, False]
 
 

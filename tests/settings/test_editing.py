@@ -76,21 +76,22 @@ def test_any_title_is_read_as_it_was_written(title: str) -> None:
     assert again.title == before.title == "Old and longer"
 
 
-ODD = st.lists(
-    st.sampled_from(
-        [
-            "[Info]",
-            "  [Info]",
-            "[Info] ; mine",
-            "useDHT = no",
-            "  useDHT = no",
-            "\tclients : everyone",
-            "clients=invited",
-        ]
-        + ["  and more", "    ", "", "  # note", "; note", "title = a\u2028[Access]", "title = b\x0cc", " listed = no"]
-    ),
-    max_size=9,
-)
+LINES = """
+[Info]
+  [Info]
+[Info] ; mine
+useDHT = no
+  useDHT = no
+\tclients : everyone
+clients=invited
+  and more
+\x20
+  # note
+; note
+title = a\u2028[Access]
+title = b\x0cc
+ listed = no"""
+ODD = st.lists(st.sampled_from(LINES.split("\n")), max_size=9)
 ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 
 
