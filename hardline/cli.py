@@ -598,7 +598,7 @@ def _share(options: argparse.Namespace) -> None:
     title: str | None = options.title
     shared = _ask(
         options,
-        "share",
+        "share_for_fewer" if options.unlisted or options.invited else "share",
         target=target,
         name=options.name,
         title=title and title[:_LONGEST_TITLE],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.support.node import Node
+from hardline.control import ControlServer
+from tests.support.node import SCRIPTS, Node
 from tests.support.origin import digest_of_bytes
 from tests.support.programs import Download, RunningOrigin, curl, running_origin
 from tests.support.waiting import wait_until
@@ -114,3 +117,70 @@ def test_shared_unlisted_and_invited_from_the_beginning(there) -> None:
     row = host.service("secret")
     assert row is not None
     assert row["listed"] is False
+
+
+def test_shared_again_for_fewer_it_is_for_fewer_and_never_for_more(there) -> None:
+    host, visitor, one, _ = there
+    label, file = host.label("wiki"), host.services / "wiki.ini"
+
+    def is_for_fewer() -> bool:
+        row = host.service("wiki")
+        return row is not None and row["listed"] is False and "clients = invited\n" in file.read_text()
+
+    assert done(host, "share", str(one.port), "--unlisted", "--invited") == host.url_of(label)
+    assert is_for_fewer()
+    wait_until(lambda: curl(visitor.url_of(label)).status == 403, "nobody is on its list")
+    assert done(host, "share", str(one.port)) == host.url_of(label)
+    assert is_for_fewer()
+    done(host, "change", "wiki", "--everyone", "--listed")
+    done(host, "pause", "wiki")
+    done(host, "remove", "wiki")
+    assert done(host, "share", str(one.port), "--unlisted", "--invited") == host.url_of(label)
+    assert is_for_fewer()
+    assert "paused" not in file.read_text()
+    wait_until(lambda: curl(visitor.url_of(label)).status == 403, "nobody is on its list")
+
+
+def test_a_file_that_is_broken_is_meant_before_a_title(there) -> None:
+    host, *_ = there
+    (host.services / "Wiki.ini").write_text("nonsense")
+    wait_until(lambda: host.service("Wiki", "broken") is not None, "it is known to be broken")
+    for command in (("pause", "Wiki"), ("change", "Wiki", "--unlisted"), ("invite", "Wiki", "--to", "Anna")):
+        ran = host.hardline(*command)
+        assert ran.returncode == 2, command
+        assert "before any section" in ran.stderr
+    done(host, "remove", "Wiki")
+    assert not (host.services / "Wiki.ini").exists()
+    assert host.service("wiki", "serving") is not None
+
+
+def test_changes_at_once_are_all_written(there) -> None:
+    host, *_ = there
+    asked = [("pause", "wiki"), ("change", "wiki", "--title", "New"), ("change", "wiki", "--unlisted")]
+    with ThreadPoolExecutor() as pool:
+        for ran in pool.map(lambda words: host.hardline(*words), asked):
+            assert ran.returncode == 0, ran.stderr
+    text = (host.services / "wiki.ini").read_text()
+    assert ("paused = yes" in text, 'title = "New"' in text, "listed = no" in text) == (True, True, True)
+
+
+def test_an_earlier_hardlined_shares_nothing_with_everybody_that_was_for_few(tmp_path: Path) -> None:
+    heard = list[str]()
+
+    async def share(request: Mapping[str, object]) -> object:
+        heard.append(str(request["target"]))
+        return {"url": "http://x/"}
+
+    async def story() -> None:
+        server = ControlServer({"share": share})
+        await server.open(tmp_path)
+        command = SCRIPTS / "hardline", "--datadir", tmp_path, "share", "8000"
+        for few in ("--invited", "--unlisted"):
+            ran = await asyncio.create_subprocess_exec(*command, few, stderr=asyncio.subprocess.PIPE)
+            _, said = await ran.communicate()
+            assert ran.returncode == 1
+            assert b"version" in said
+        await server.aclose()
+
+    asyncio.run(story())
+    assert heard == []

@@ -68,6 +68,8 @@ from hardline.tunnel.link import Path as GreetedPath
 from hardline.tunnel.serving import OURSELVES
 
 USUAL_PORT = 7009
+_UNLISTED: Change = ("Info", "listed", "no")
+_FOR_INVITED: Change = ("Access", "clients", INVITED)
 _APPEAR_LIMIT = 10.0  # seconds
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 10.0  # seconds
@@ -111,7 +113,7 @@ class Actions:
         greet: Callable[[Label], Awaitable[GreetedPath | None]],
         runs: Callable[[], bool],
     ) -> None:
-        self._directory, self._offering = servicedir, offering
+        self._directory, self._offering, self._changing = servicedir, offering, asyncio.Lock()
         self._own_files, self._own_listeners = own_files, own_listeners
         self._changes = changes
         self._served, self._near, self._door_port = served, near, door_port
@@ -138,17 +140,22 @@ class Actions:
     ) -> Shared:
         """LanOffer `target` (a port, an address, a directory), and return once visitors are served.
 
-        What is shared already stays as it is; what was shared once comes back with its URL.
+        What is shared already stays as it is, and what was shared once comes back with its URL; for fewer people than
+        before where that is asked for, never for more.
         Raises WrongArgument, ConfigError.
         """
         self._check_running()
         await self._refuse_itself(target)
         known = tuple(self._offering.known.values())
         if not name and (service := await asyncio.to_thread(find_shared, known, target)):
-            if service.settings.access.paused:
-                return await self.change(service.name, paused=False)
+            settings = service.settings
+            if settings.access.paused or (invited and not settings.for_invited) or (settings.listed and not listed):
+                fewer = (None if listed else False), (invited or None)
+                changed = await self.change(service.name, listed=fewer[0], invited=fewer[1], paused=False)
+                return replace(changed, already=True)
             return self._shared(service, already=True)
-        if back := await asyncio.to_thread(bring_back, self._directory, name or None, target):
+        changes = [*([] if listed else [_UNLISTED]), *([_FOR_INVITED] if invited else [])]
+        if back := await asyncio.to_thread(bring_back, self._directory, name or None, target, changes):
             return await self._taken_up(back, back=True)
         is_path = target.startswith(("/", "unix:"))
         like = title or (Path(target).name if is_path else target.partition("://")[2].rstrip("/") or target)
@@ -181,18 +188,19 @@ class Actions:
             shown = clean_title(title)
             changes.append(("Info", "title", quoted(shown) if shown else None))
         if listed is not None:
-            changes.append(("Info", "listed", None if listed else "no"))
+            changes.append(("Info", "listed", None) if listed else _UNLISTED)
         if invited is not None:
-            changes.append(("Access", "clients", INVITED if invited else None))
+            changes.append(_FOR_INVITED if invited else ("Access", "clients", None))
         if paused is not None:
             changes.append(("Access", "paused", "yes" if paused else None))
-        settings = await asyncio.to_thread(change_service, service, changes)
+        async with self._changing:  # of two at once the later one begins with what the earlier one wrote
+            settings = replace(await asyncio.to_thread(change_service, service, changes), notes=())
 
-        def is_taken_up() -> bool:
-            known = self._service(service.name)
-            return known is not None and replace(known.settings, notes=()) == replace(settings, notes=())
+            def is_taken_up() -> bool:
+                known = self._service(service.name)
+                return known is not None and replace(known.settings, notes=()) == settings
 
-        await self._until(is_taken_up)
+            await self._until(is_taken_up)
         return self._shared(self._offering.known[service.name])
 
     async def remove(self, name: str) -> Removed:
@@ -316,6 +324,8 @@ class Actions:
     async def _ours(self, what: str) -> Service:
         """The service of this node that `what` means.  Raises WrongArgument."""
         known = self._offering.known
+        if what not in known and (problem := self._offering.problems.get(what)) is not None:
+            raise WrongArgument(f"{what} cannot be understood as it is: {problem.message}", hint=problem.hint)
         meant = {one.key_hash for one in await self._known.matching(what)}
         found = [known[what]] if what in known else [one for one in known.values() if str(one.key_hash) in meant]
         if len(found) != 1:

@@ -105,6 +105,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
+    named["share_for_fewer"] = share  # not known to an earlier hardlined, which would share it with everybody
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"drain_relay": drain_relay, "key": key, "find": find, "name": name, "forget": forget}
     return {name: once_ready(handler) for name, handler in named.items()}

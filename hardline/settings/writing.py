@@ -38,6 +38,7 @@ from hardline.showable import clean_title
 
 Change = tuple[str, str, str | None]  # section, key, and its value, None for none, as `editing.edited` has them
 
+_NOT_PAUSED: Change = ("Access", "paused", None)
 _REMOVED = ".ini.removed"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -90,8 +91,9 @@ def find_shared(services: Iterable[Service], target: str) -> Service | None:
     return next((one for one in services if _is_for(one.settings, target)), None)
 
 
-def bring_back(directory: Path, name: str | None, target: str) -> Path | None:
-    """Put back what `remove_service` put aside, if it was for the same `target`: as it was, under its old URL.
+def bring_back(directory: Path, name: str | None, target: str, changes: Iterable[Change] = ()) -> Path | None:
+    """Put back what `remove_service` put aside, if it was for the same `target`: as it was, but for `changes` and a
+    pause, under its old URL.
 
     With a `name` only what had that name, else what was put aside last.  None when there is no such file.
 
@@ -100,9 +102,16 @@ def bring_back(directory: Path, name: str | None, target: str) -> Path | None:
     for removed in _removed(directory, name and _safe_name(name)):
         file = removed.with_name(removed.name.removesuffix(".removed"))
         settings = _settings_of(removed, file)
-        if settings is None or settings.closed or not _is_for(settings, target) or os.path.lexists(file):
+        if settings is None or not _is_for(settings, target) or os.path.lexists(file):
+            continue
+        before = text = read_ini(removed)
+        for change in (*changes, _NOT_PAUSED):
+            text = edited(text, *change)
+        if parse_service(text, os.fspath(file)).closed:
             continue
         try:
+            if text != before:  # before anybody is served by it
+                replace_whole(removed, text.encode())
             rename_new(removed, file)
         except OSError as failure:
             message = f"cannot be made {file.name} again: {why(failure)}"
