@@ -22,6 +22,7 @@ MAX_NAMES = 1000
 LONGEST = 32
 _MAX_FILE = 262_144  # bytes: each name with a label that has the longest free text, and notes between them
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z")
+_LINE_END = re.compile(r"\r\n?|\n")
 _RESERVED = ("hardline", "localhost")
 _DIGITS = frozenset("0123456789abcdef-")
 
@@ -51,7 +52,7 @@ class Names:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._names: dict[str, Label] = {}
-        self._others: list[str] = []  # lines that are no names
+        self._lines: list[tuple[str | None, str]] = []  # as they are, each with the name that it gives
         self._unusable: HardlineError | None = None
         self._writing = asyncio.Lock()
 
@@ -69,25 +70,31 @@ class Names:
         return next((name for name, label in reversed(self._names.items()) if label.key_hash == key_hash), None)
 
     async def load(self) -> None:
-        """Read the file; one that cannot be read is in the log, and is not written over."""
-        self._names, self._others, self._unusable = {}, [], None
+        """Read the file; one that cannot be read is in the log, changes nothing, and is not written over."""
+        self._unusable = None
+        names, lines = dict[str, Label](), list[tuple[str | None, str]]()
         try:
-            text = (await asyncio.to_thread(read_small, self._file, _MAX_FILE)).data.decode()
+            text = (await asyncio.to_thread(read_small, self._file, _MAX_FILE)).data.decode("utf-8-sig")
         except FileNotFoundError:
-            return
+            text = ""
         except (OSError, UnicodeDecodeError) as failure:
             reason = why(failure) if isinstance(failure, OSError) else "it is no UTF-8"
             self._unusable = ConfigError(f"the names cannot be read: {reason}", file=str(self._file), hint="mend it")
             log.warning("names.unreadable", file=self._file, reason=reason)
             return
-        for number, line in enumerate(text.splitlines(), 1):
-            name, *rest = line.split(None, 1)[:2] or [""]
+        for number, line in enumerate(_LINE_END.split(text.removesuffix("\n")) if text else (), 1):
+            word, *rest = line.split(None, 1)[:2] or [""]
             try:
-                self._names[check_name(name)] = Label.parse("".join(rest).strip())
-            except (WrongArgument, BadKeyHash, BadLabel) as wrong:
-                self._others.append(line)
-                if name and not name.startswith("#"):
-                    log.warning("name.unusable", file=self._file, line=number, reason=wrong.message)
+                name, label = check_name(word), Label.parse("".join(rest).strip())
+                names.pop(name, None)  # the last line of a name counts, and is the newest
+                names[name] = label
+                lines.append((name, line))
+            except (WrongArgument, BadKeyHash, BadLabel):
+                lines.append((None, line))
+                if word and not word.startswith("#"):
+                    # What it says is not told: it may be an address, or most of one.
+                    log.warning("name.unusable", file=self._file, line=number, reason="expected a name and an address")
+        self._names, self._lines = names, lines
 
     async def give(self, text: str, label: Label) -> str:
         """Call `label` so; returns the name.  Raises WrongArgument where it is another one's, ConfigError."""
@@ -101,7 +108,7 @@ class Names:
                 )
             if there is None and len(self._names) >= MAX_NAMES:
                 raise ConfigError(f"there are {MAX_NAMES} names already", hint="hardline forget NAME")
-            await self._write({**{one: its for one, its in self._names.items() if one != name}, name: label})
+            await self._write(name, label)
         return name
 
     async def forget(self, text: str) -> Label:
@@ -111,15 +118,23 @@ class Names:
             await self.load()
             if (label := self._names.get(name)) is None:
                 raise WrongArgument(f"nothing is called {text[:60]!r}", hint="the names: hardline ls")
-            await self._write({one: its for one, its in self._names.items() if one != name})
+            await self._write(name, None)
         return label
 
-    async def _write(self, names: dict[str, Label]) -> None:
+    async def _write(self, name: str, label: Label | None) -> None:
+        """Have `name` be `label` alone, or nothing; every other line stays where it is."""
         if self._unusable is not None:
             raise self._unusable
-        lines = [*self._others, *(f"{name} {label}" for name, label in names.items())]
+        names = {one: its for one, its in self._names.items() if one != name}
+        lines = [(one, line) for one, line in self._lines if one != name]
+        if label is not None:
+            names[name] = label
+            lines.append((name, f"{name} {label}"))
+        data = "".join(f"{line}\n" for _, line in lines).encode()
+        if len(data) > _MAX_FILE:
+            raise ConfigError(f"it would have more than {_MAX_FILE} bytes", file=str(self._file), hint="shorten it")
         try:
-            await asyncio.to_thread(replace_whole, self._file, "".join(f"{line}\n" for line in lines).encode())
+            await asyncio.to_thread(replace_whole, self._file, data)
         except OSError as failure:
             raise ConfigError(why(failure), file=str(self._file), hint=hint_for(failure)) from None
-        self._names = names
+        self._names, self._lines = names, lines

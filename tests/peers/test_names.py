@@ -104,9 +104,58 @@ async def test_what_was_written_by_hand_stays(tmp_path: Path) -> None:
     with file.open("a") as appended:
         appended.write(f"office {ONE}\n")  # while the node runs
     await names.give("desk", ONE)
-    text = file.read_text()
-    assert all(line in text for line in ("# my places\n\nfiles bb89\n", f"office {ONE}\n", f"desk {ONE}\n"))
+    before = f"# my places\n\nnas   {ONE}\nfiles bb89\nhardline {OTHER}\n"
+    assert file.read_text() == f"{before}nas {OTHER} \noffice {ONE}\ndesk {ONE}\n"
     assert names.of(ONE.key_hash) == "desk", "the newest"
+    await names.forget("nas")
+    assert file.read_text() == f"{before}office {ONE}\ndesk {ONE}\n".replace(f"nas   {ONE}\n", "")
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
+@story
+async def test_files_of_other_editors_are_read(tmp_path: Path, end: str) -> None:
+    file = tmp_path / "names"
+    file.write_bytes(f"\ufeffnas {ONE}{end}# one\u2028files {OTHER}{end}desk\t{OTHER}".encode())
+    names = Names(file)
+    await names.load()
+    assert dict(names.all) == {"nas": ONE, "desk": OTHER}
+    await names.give("desk", OTHER)
+    assert file.read_text().splitlines()[0] == f"nas {ONE}"
+
+
+@story
+async def test_a_name_leads_somewhere_while_another_is_given(tmp_path: Path) -> None:
+    names = Names(tmp_path / "names")
+    await names.give("nas", ONE)
+    async with asyncio.TaskGroup() as group:
+        giving = group.create_task(names.give("desk", OTHER))
+        while not giving.done():
+            assert names.get("nas") == ONE
+            await asyncio.sleep(0)
+    (tmp_path / "names").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        await names.give("office", ONE)
+    assert names.get("nas") == ONE, "as it was when it could be read"
+
+
+@story
+async def test_a_line_that_is_wrong_puts_no_address_into_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "names").write_text(f"{ONE} nas\nnas {str(ONE)[:-1]}\nnas {ONE}x\nnas-{ONE}\n")
+    await Names(tmp_path / "names").load()
+    told = [str(record.__dict__["fields"]) for record in caplog.records]
+    assert len(told) == 4
+    assert not any(str(ONE)[:30] in fields for fields in told)
+
+
+@story
+async def test_a_file_that_would_be_too_big_to_be_read_is_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "names"
+    file.write_text("#" * 262_143 + "\n")
+    with pytest.raises(ConfigError, match="bytes"):
+        await Names(file).give("nas", ONE)
+    assert file.stat().st_size == 262_144
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"#" * 300_000])
