@@ -30,6 +30,7 @@ _RESTART = "restart it"
 _NOT_REACHABLE = 4
 _OURS = "of a service here, as `hardline ls` shows it; or its title or address"
 _ANY_NAME = "an address, a name that you gave, a title, or the name of a service here"
+_LONGEST_LINE = 4096
 _LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
 
 
@@ -457,13 +458,21 @@ def _invite(options: argparse.Namespace) -> None:
 def _accept(options: argparse.Namespace) -> None:
     from hardline.showable import plain
 
-    link = options.link if options.link is not None else sys.stdin.readline().strip()
+    link = options.link if options.link is not None else _line_of_stdin()
     accepted = _ask(options, "accept", link=link)
     write(accepted["url"])
     if accepted["waits"] is not None:
         _talk(f"accepted; it takes effect when its host can be reached: {plain(accepted['waits'])}")
     else:
         _talk(f"let in: {plain(accepted['title']) or '(untitled)'}; every user of this computer can open it")
+
+
+def _line_of_stdin() -> str:
+    if sys.stdin is None:  # it was closed
+        return ""
+    if sys.stdin.isatty():
+        _talk("paste the link:")
+    return sys.stdin.buffer.readline(_LONGEST_LINE).decode("utf-8", "replace").strip()
 
 
 def _who_may(options: argparse.Namespace) -> None:
@@ -491,12 +500,15 @@ def _revoke(options: argparse.Namespace) -> None:
 
 def _open(options: argparse.Namespace) -> None:
     if options.what is None:
-        url = _own_page(_ask(options, "status"))
+        url = told = _own_page(_ask(options, "status"))
     else:
         match = _ask(options, "find", what=options.what)
-        url = match["url"]
+        url = told = match["url"]
         _talk(_who(match))
-    if options.print or not _browse(url):
+        if match["how"] == "named":
+            # Every user of this computer sees what programs are started with, and a name is nobody's right to visit.
+            told = f"http://{match['name']}.localhost:{url.rstrip('/').rpartition(':')[2]}/"
+    if options.print or not _browse(told):
         write(url)
 
 
@@ -509,14 +521,16 @@ def _own_page(status: Any) -> str:
 
 
 def _browse(url: str) -> bool:
-    """Have the user's browser show `url`; False where there is none, or none that is not of this terminal."""
+    """Have the user's browser show `url`; False where there is none, or none but one of this terminal."""
     import webbrowser
 
     try:
         browser = webbrowser.get()
     except webbrowser.Error:
         return False
-    return not isinstance(browser, webbrowser.GenericBrowser) and browser.open(url)
+    # A plain GenericBrowser runs in this terminal; xdg-open and its kind are BackgroundBrowsers.
+    in_terminal = type(browser) is webbrowser.GenericBrowser and not os.environ.get("BROWSER")
+    return not in_terminal and browser.open(url)
 
 
 def _who(match: Any) -> str:

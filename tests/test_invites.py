@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.node import Node
+from tests.support.node import SCRIPTS, Node
 from tests.support.programs import Download, curl, running_origin
 from tests.support.waiting import wait_until
 
@@ -176,3 +177,17 @@ def test_the_list_keeps_what_its_owner_wrote(host: Node, tmp_path: Path) -> None
         said(host, "revoke", "photos", "1" * 8)
         said(host, "revoke", "photos", "Anna")
         assert file.read_bytes() == b"# friends\r\n\r\nnonsense\r\n"
+
+
+def test_a_link_is_read_from_stdin_if_there_is_one(host: Node, tmp_path: Path) -> None:
+    link = said(host, "invite", "photos", "--to", "Anna")
+    with Node(tmp_path / "anna") as anna:
+        command = f"{SCRIPTS / 'hardline'} --datadir {anna.data} accept"
+        for wrong in ("<&-", "</dev/null", "</dev/zero", r"<<<$'\xff'"):
+            ran = subprocess.run(["bash", "-c", f"{command} {wrong}"], capture_output=True, text=True, check=False)
+            assert (ran.returncode, ran.stdout) == (2, ""), wrong
+            assert ran.stderr.startswith("hardline: ")
+            assert "no invitation" in ran.stderr
+        ran = subprocess.run(command.split(), input=f"  {link}\r\n", capture_output=True, text=True, check=False)
+        assert ran.stdout.strip() == anna.url_of(host.label("photos"))
+        assert "let in: Photos" in ran.stderr

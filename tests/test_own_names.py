@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.support.node import Node
+from tests.support.node import SCRIPTS, Node
 from tests.support.programs import curl, running_origin
+from tests.support.waiting import wait_until
 
 
 class Answered(NamedTuple):
@@ -73,10 +75,14 @@ def test_a_name_leads_to_the_service_path_and_all(nodes: tuple[Node, Node]) -> N
         ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Origin: http://evil.example"),
         ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"),
         ("Sec-Fetch-Site: cross-site", *OPENED[1:], "Sec-Purpose: prefetch"),
+        ("Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: object"),
+        ("Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"),
+        ("Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"),
+        ("Sec-Fetch-Site: none", *OPENED[1:], "Sec-Purpose: prefetch;prerender"),
         ("Origin: http://evil.example", "Upgrade: websocket", "Connection: Upgrade"),
     ],
 )
-def test_a_part_of_another_sites_page_learns_nothing(nodes: tuple[Node, Node], fields: tuple[str, ...]) -> None:
+def test_a_part_of_a_page_learns_nothing(nodes: tuple[Node, Node], fields: tuple[str, ...]) -> None:
     host, visitor = nodes
     named(visitor, host.url("site"), "nas")
     there, not_there = (asked(visitor, name, "/", *fields) for name in ("nas", "nax"))
@@ -85,10 +91,11 @@ def test_a_part_of_another_sites_page_learns_nothing(nodes: tuple[Node, Node], f
     assert there.location is None
 
 
-def test_a_link_of_another_site_only_asks(nodes: tuple[Node, Node]) -> None:
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])  # nas.localhost:8080 is another program's
+def test_a_link_of_another_site_only_asks(nodes: tuple[Node, Node], site: str) -> None:
     host, visitor = nodes
     named(visitor, host.url("site"), "nas")
-    answer = asked(visitor, "nas", "/x", "Sec-Fetch-Site: cross-site", *OPENED[1:], "Accept: text/html")
+    answer = asked(visitor, "nas", "/x", f"Sec-Fetch-Site: {site}", *OPENED[1:], "Accept: text/html")
     assert answer.status == 300
     assert f'href="{visitor.url_of(host.label("site"))}x"' in answer.text
 
@@ -158,3 +165,29 @@ def test_names_are_there_after_a_restart_and_in_no_log(tmp_path: Path) -> None:
         visitor.start()
         assert asked(visitor, "nas").status == 302
         assert host.label("site") not in visitor.log
+
+
+@pytest.mark.parametrize("called", ["xdg-open", "BROWSER"])
+def test_a_browser_is_shown_it_and_a_name_keeps_the_address_out_of_the_list_of_processes(
+    nodes: tuple[Node, Node], tmp_path: Path, called: str
+) -> None:
+    host, visitor = nodes
+    named(visitor, host.url("site"), "nas")
+    got, program = tmp_path / "got", tmp_path / called
+    program.write_text(f'#!/bin/sh\necho "$@" > {got}.new\n/bin/mv {got}.new {got}\n')
+    program.chmod(0o700)
+    environment = {"PATH": str(tmp_path), "DISPLAY": ":0", **({"BROWSER": str(program)} if called == "BROWSER" else {})}
+    for what, url in (("NAS", f"http://nas.localhost:{visitor.localport}/"), (host.url("site"), None)):
+        got.unlink(missing_ok=True)
+        command = [SCRIPTS / "hardline", "--datadir", visitor.data, "open", what]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "")
+        wait_until(got.exists, "it was started")
+        assert got.read_text().strip() == (url or visitor.url_of(host.label("site")))
+    for terminal in ("w3m", "lynx", "links"):
+        program.unlink(missing_ok=True)
+        (tmp_path / terminal).symlink_to("/bin/false")
+    done = subprocess.run(
+        command, env={"PATH": str(tmp_path), "TERM": "x"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, visitor.url_of(host.label("site")))

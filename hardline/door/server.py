@@ -22,7 +22,7 @@ from types import MappingProxyType
 from hardline import log
 from hardline.deadlines import Deadlines
 from hardline.door import pac, pages
-from hardline.door.asker import Uninvited, is_opened_here, is_part_of_elsewhere
+from hardline.door.asker import Uninvited, is_opened, is_opened_here, is_part_of_elsewhere
 from hardline.door.carrier import ANSWER_TIMEOUT, Carrier, part_or_go_on
 from hardline.door.hostname import Misdirected, Named, check_own_port, route_host
 from hardline.door.responses import response
@@ -224,7 +224,7 @@ class Door:
         """Go where the user's name leads, or show what there is; who is no user of this node learns nothing."""
         asks = head.method in ("GET", "HEAD") and head.form is not Form.AUTHORITY
         meant: Sequence[Mapping[str, object]] = ()
-        if asks and not is_part_of_elsewhere(raw) and await self._is_ours(browser):
+        if asks and is_opened(raw) and await self._is_ours(browser):
             meant = await self._meant(named.name)
         target, head_only = head.target, head.method == "HEAD"
         if not meant:
