@@ -191,3 +191,23 @@ def test_a_browser_is_shown_it_and_a_name_keeps_the_address_out_of_the_list_of_p
         command, env={"PATH": str(tmp_path), "TERM": "x"}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, visitor.url_of(host.label("site")))
+
+
+def test_a_title_of_a_stranger_is_shown_and_not_taken(nodes: tuple[Node, Node], tmp_path: Path) -> None:
+    host, visitor = nodes
+    named(visitor, host.url("site"), "nas")
+    with running_origin() as origin, Node(tmp_path / "stranger") as stranger:
+        stranger.share("printer", origin.port, title="Our Printer \u00e9")
+        label = stranger.label("printer")
+        wait_until(lambda: label in visitor.hardline("lan").stdout, "it is offered")
+        for command in (("open", "--print"), ("ping",)):
+            shown = visitor.hardline(*command, "our printer \u00c9")
+            assert (shown.returncode, shown.stdout) == (2, ""), command
+            assert label in shown.stderr
+        assert visitor.hardline("name", "our printer \u00e9", "printer").returncode == 2
+        assert visitor.hardline("ping", label).returncode == 0
+        wait_until(lambda: visitor.hardline("open", "--print", "Our Printer \u00e9").returncode == 0, "it was visited")
+    title = host.service("site")
+    assert title is not None
+    named(host, host.url("site"), "mine")
+    assert host.hardline("change", title["title"], "--listed").returncode == 0, "named or not, it has its title"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 
 from hardline.door.which import NAMED
 from hardline.errors import BadKeyHash, BadLabel
@@ -21,6 +22,7 @@ from hardline.routes import RememberedHost
 from hardline.settings.directory import Service
 
 _DIGITS = re.compile(r"[0-9a-f]{8,40}\Z")
+_OFFERED = "offered by"
 _REMEMBERED = 1000  # hosts that are looked through
 
 
@@ -71,21 +73,28 @@ class Known:
         return tuple(one for one in everything if one.title.casefold() == text.casefold() and one.title)
 
     def is_sure(self, text: str, match: Match) -> bool:
-        """Not by its first digits only, which others can have, too, unless the user has named it."""
-        return match.how == NAMED or match.key_hash == text.lower() or not _DIGITS.match(text.lower())
+        """Not by its first digits only, nor by what a stranger of this network calls it, unless the user named it."""
+        if match.how == NAMED or match.key_hash == text.lower():
+            return True
+        return not _DIGITS.match(text.lower()) and not match.how.startswith(_OFFERED)
 
     async def _everything(self) -> tuple[Match, ...]:
-        """Each key hash once: the one that the user has named first."""
+        """Each key hash once, as it is known best, and with the title that who knows it best has for it."""
+        named = [self._match(label, "", NAMED, name) for name, label in reversed(tuple(self.names.all.items()))]
+        own = [self._match(service.label, service.title, "shared here") for service in self._services()]
+        visited = [
+            self._match(Label(key_hash), host.title, "visited before")
+            for key_hash, host in await self._recent(_REMEMBERED)
+        ]
+        offers = [
+            self._match(Label.parse(offer.label), offer.title, f"{_OFFERED} {offer.source}")
+            for offer in await self._offers()
+        ]
         found = dict[str, Match]()
-        for name, label in reversed(tuple(self.names.all.items())):
-            found.setdefault(str(label.key_hash), self._match(label, "", NAMED, name))
-        for service in self._services():
-            found.setdefault(str(service.key_hash), self._match(service.label, service.title, "shared here"))
-        for key_hash, host in await self._recent(_REMEMBERED):
-            found.setdefault(str(key_hash), self._match(Label(key_hash), host.title, "visited before"))
-        for offer in await self._offers():
-            label = Label.parse(offer.label)
-            found.setdefault(str(label.key_hash), self._match(label, offer.title, f"offered by {offer.source}"))
+        for one in (*named, *own, *visited, *offers):
+            best = found.setdefault(one.key_hash, one)
+            if not best.title:
+                found[one.key_hash] = replace(best, title=one.title)
         return tuple(found.values())
 
     def _match(self, label: Label, title: str, how: str, name: str | None = None) -> Match:
