@@ -249,7 +249,9 @@ class Actions:
         except (NoRoute, ConnectionLost, ServiceFailed, LimitReached, TimeoutError) as failure:
             reason = failure.message if isinstance(failure, HardlineError) else "it took too long"
             return AcceptedInvitation(str(label), self._url(label), "", reason)
-        return AcceptedInvitation(str(label), self._url(label), path.title if path is not None else "", None)
+        if path is None:
+            return AcceptedInvitation(str(label), self._url(label), "", "it answers by hardline/1, which has none")
+        return AcceptedInvitation(str(label), self._url(label), path.title, None)
 
     async def who(self, name: str) -> Visitors:
         """Who may visit the service of `name`, and who was invited.  Raises WrongArgument, ConfigError."""

@@ -53,9 +53,10 @@ class Accepted:
             raise ConfigError(why(failure), file=str(self._directory), hint=hint_for(failure)) from None
         self._secrets[host] = secret
 
-    def over(self, host: KeyHash) -> None:
-        """`host` has said what becomes of it."""
-        if self._secrets.pop(host, None) is not None:
+    def over(self, host: KeyHash, secret: str) -> None:
+        """`host` has said what becomes of `secret`; one that was accepted meanwhile is still to be shown."""
+        if secret and self._secrets.get(host) == secret:
+            del self._secrets[host]
             with contextlib.suppress(OSError):
                 (self._directory / f"{host}{_END}").unlink(missing_ok=True)
 
@@ -77,5 +78,5 @@ class Accepted:
             except BadKeyHash:
                 continue
             except (OSError, UnicodeDecodeError) as failure:
-                log.warning("invite.unreadable", file=self._directory / name, reason=str(failure))
+                log.warning("invite.unreadable", service=host.short, reason=str(failure))
         return found

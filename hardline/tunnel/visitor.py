@@ -62,7 +62,7 @@ class Invitations(Protocol):
     """What the user was given to be let in somewhere for the first time (peers.accepted)."""
 
     def secret(self, host: KeyHash) -> str: ...
-    def over(self, host: KeyHash) -> None: ...
+    def over(self, host: KeyHash, secret: str) -> None: ...
 
 
 class Memory(Protocol):
@@ -162,14 +162,20 @@ class Visitor:
 
         Raises as `visit` does, also what the host refuses with.
         """
-        path = self._best(label)
-        if path is None:
-            dialled = await self._dial_shared(label)
-            if isinstance(dialled, Greeted):
-                return None
-            path = dialled
-        await path.hello
-        return path
+        while True:
+            path = self._best(label)
+            if path is None:
+                dialled = await self._dial_shared(label)
+                if isinstance(dialled, Greeted):
+                    return None
+                path = dialled
+            try:
+                await path.hello
+            except AccessRefused:
+                if path.invite == self._invite(label.key_hash):
+                    raise
+            else:
+                return path
 
     def visit_at_once(self, label: Label, first: bytes) -> Visit | None:
         """As `visit`, where a session is there and nothing has to be waited for; else None, and nothing was done."""
@@ -345,7 +351,7 @@ class Visitor:
         client, invite = None, ""
         if (prover := self._prover(label.key_hash)) is not None:
             client = prover.prove(VISITOR, route.tls.exporter(VISITOR, label.key_hash))
-            invite = self._invitations.secret(label.key_hash) if self._invitations is not None else ""
+            invite = self._invite(label.key_hash)
         kind, punched = route.candidate.kind, self._punched if route.candidate.kind is PathKind.RELAYED else None
         reached = "" if kind is PathKind.PUNCHED else str(route.candidate.endpoint)
         ours = hello.VisitorHello(label.password, reached, client, invite, control=punched is not None)
@@ -370,7 +376,7 @@ class Visitor:
             source=source,
             patience=RELAYED_PATIENCE if kind is PathKind.RELAYED else 0.0,
         )
-        path = Path(label, session, route)
+        path = Path(label, session, route, invite=invite)
         if kind is PathKind.RELAYED and punched is None:
             path.punching = "punching: turned off here ([Relay] punch)"
         link.add(path)
@@ -380,6 +386,9 @@ class Visitor:
         self._tasks.start(self._keep(link, path), f"warm.{label.key_hash.short}")
         self._improve(link)
         return path
+
+    def _invite(self, host: KeyHash) -> str:
+        return self._invitations.secret(host) if self._invitations is not None else ""
 
     def _improve(self, link: Link) -> None:
         if not link.goes_by_relay():
@@ -399,7 +408,7 @@ class Visitor:
             if answer.error == hello.BAD_PASSWORD:
                 raise PasswordRefused("the host wants another text before the key hash")
             if answer.error == "invite" and self._invitations is not None:
-                self._invitations.over(path.label.key_hash)
+                self._invitations.over(path.label.key_hash, path.invite)
             if answer.error in ("access", "invite"):
                 raise AccessRefused(_INVITE.get(answer.why, "the owner of the service lets in whom he has invited"))
             if answer.error == hello.WAIT:
@@ -411,7 +420,7 @@ class Visitor:
             raise PeerError(f"the host refused: {answer.error}")
         self._put_off.pop(where, None)
         if self._invitations is not None:
-            self._invitations.over(path.label.key_hash)
+            self._invitations.over(path.label.key_hash, path.invite)
         own: list[Endpoint | Via] = [*parse_wan_hosts(answer.wan_hosts), *answer.via]
         path.greeted(clean_title(answer.title), answer.instance[:_INSTANCE], own)
         self._changed()
