@@ -85,12 +85,13 @@ def test_one_that_is_accepted_while_the_host_judges_another_is_shown_too(
     told(tmp_path, story, verdict)
 
 
-def test_one_that_the_host_does_not_know_is_shown_once_for_each_try(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verdict", [Verdict.UNKNOWN, Verdict.WITHDRAWN])
+def test_one_that_is_refused_is_shown_once_for_each_try(tmp_path: Path, verdict: Verdict) -> None:
     async def story(both: Pair, owner: Owner, accepted: Accepted) -> None:
         owner.answers.set()
         await accepted.accept(both.service.key_hash, OLD)
-        with pytest.raises(AccessRefused):
+        with pytest.raises(AccessRefused, match="withdrawn" if verdict is Verdict.WITHDRAWN else "whom he has invited"):
             await both.visitor.greet(both.service.label)
         assert owner.shown == [OLD]
 
-    told(tmp_path, story)
+    told(tmp_path, story, verdict)
