@@ -180,11 +180,17 @@ class Inviting:
             if not gone and not withdrawn:
                 hint = f"hardline who {service.name}  shows who may"
                 raise WrongArgument(f"nobody called {one_line(who, _MAX_WHO)!r} may visit {service.name}", hint=hint)
+            failed: ConfigError | None = None
             for invite in withdrawn:
-                await self._invites.change(replace(invite, withdrawn=True), now)
+                try:
+                    await self._invites.change(replace(invite, withdrawn=True), now)
+                except ConfigError as failure:  # he goes off the list all the same
+                    failed = failure
             if file is not None and gone:
                 keys = {KeyHash.parse(row.key_hash) for row in gone}
                 await asyncio.to_thread(_write, file, without_clients(text, keys))
+            if failed is not None:
+                raise failed
         log.event("access.revoked", service=service.name, who=one_line(who, _MAX_WHO))
         return tuple(gone)
 

@@ -234,3 +234,21 @@ def test_nobody_in_particular_is_not_revoked(tmp_path: Path) -> None:
             await owner.inviting.revoke(replace(owner.service, file=None), "Anna")
 
     told(tmp_path, story)
+
+
+def test_who_is_revoked_goes_though_his_invitation_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def story(owner: Owner) -> None:
+        await owner.shown(ANNA, await owner.invited())
+        with monkeypatch.context() as patched:
+            patched.setattr(invites, "replace_whole", full)
+            with pytest.raises(ConfigError, match="no space"):
+                await owner.inviting.revoke(owner.service, "Anna")
+        assert str(ANNA) not in owner.list.read_text()
+        await owner.inviting.revoke(owner.service, "Anna")
+
+    told(tmp_path, story)
