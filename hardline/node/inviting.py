@@ -107,14 +107,15 @@ class Inviting:
             if (verdict := invite.verdict(client, now)) is not Verdict.LET_IN:
                 return verdict
             since = time.strftime("%Y-%m-%d", time.localtime(now))
-            text = with_client(text, client, f"{invite.who}, since {since}, invitation {invite.number}")
+            note = f"{invite.who}, since {since}, invitation {invite.number}"
+            text = with_client(text, client, note)
             if client not in parse_clients(text, file.name).allowed or len(_encoded(text)) > MAX_CLIENTS_FILE:
                 raise ConfigError("the list of visitors is full", file=str(file))
             # On the disk before the list, so that nobody is let in twice, and once more behind it: whoever is taken off
             # the list by hand does not come in again.
             used = replace(invite, used_by=str(client))
             await self._invites.change(used, now)
-            await asyncio.to_thread(_write, file, text)
+            await asyncio.to_thread(_rewrite, file, lambda now: with_client(now, client, note))
             await self._is_listed(used, now)
         log.event("access.invited", service=service.name, who=invite.who, client=client.short)
         return Verdict.LET_IN
@@ -188,7 +189,7 @@ class Inviting:
                     failed = failure
             if file is not None and gone:
                 keys = {KeyHash.parse(row.key_hash) for row in gone}
-                await asyncio.to_thread(_write, file, without_clients(text, keys))
+                await asyncio.to_thread(_rewrite, file, lambda now: without_clients(now, keys))
             if failed is not None:
                 raise failed
         log.event("access.revoked", service=service.name, who=one_line(who, _MAX_WHO))
@@ -228,8 +229,9 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _write(file: Path, text: str) -> None:
+def _rewrite(file: Path, change: Callable[[str], str]) -> None:
+    """Have `file` be what `change` makes of it; it is read anew, since its owner may have edited it a moment ago."""
     try:
-        replace_whole(file, _encoded(text))
+        replace_whole(file, _encoded(change(_read(file))))
     except OSError as failure:
         raise ConfigError(why(failure), file=str(file), hint=hint_for(failure)) from None

@@ -252,3 +252,25 @@ def test_who_is_revoked_goes_though_his_invitation_cannot_be_written(
         await owner.inviting.revoke(owner.service, "Anna")
 
     told(tmp_path, story)
+
+
+def test_what_its_owner_writes_into_the_list_at_the_same_moment_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = invites.replace_whole
+
+    async def story(owner: Owner) -> None:
+        secret = await owner.invited()
+
+        def edited(file: Path, data: bytes) -> None:
+            write(file, data)
+            before = owner.list.read_text() if owner.list.exists() else ""
+            owner.list.write_text(f"{before}# edited\n")
+
+        monkeypatch.setattr(invites, "replace_whole", edited)
+        assert await owner.shown(ANNA, secret) is Verdict.LET_IN
+        assert owner.list.read_text().startswith("# edited\n")
+        await owner.inviting.revoke(owner.service, "Anna")
+        assert owner.list.read_text() == "# edited\n" * 3
+
+    told(tmp_path, story)
