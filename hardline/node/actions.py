@@ -87,8 +87,8 @@ class Actions:
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
     `drain_relay` has the relay of this node take nobody new; `make_key` finds or makes the key for a host; `known` is
-    who is meant; `invites` were given and `accepted` are shown, and `greet` has a host say hello; `runs` says whether
-    there is anybody to ask.
+    who is meant; `invites` were given and `accepted` are shown, and `greet` has a host say hello, for which
+    `wait_for_hosts` waits; `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class Actions:
         invites: Invites,
         accepted: Accepted,
         greet: Callable[[Label], Awaitable[GreetedPath | None]],
+        wait_for_hosts: Callable[[], None],
         runs: Callable[[], bool],
     ) -> None:
         self._directory, self._offering = servicedir, offering
@@ -117,6 +118,7 @@ class Actions:
         self._served, self._near, self._door_port = served, near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
+        self._wait_for_hosts = wait_for_hosts
         self._inviting = Inviting(
             invites,
             services=lambda: {service.key_hash: service for service in self._served()},
@@ -235,11 +237,12 @@ class Actions:
         self._check_running()
         label, secret = _invitation(link)
         await self._make_key(label.key_hash)
-        await self._accepted.accept(label.key_hash, secret)
+        await self._accepted.accept(label, secret)
         try:
             path = await self._greet(label)
         except (NoRoute, ConnectionLost, ServiceFailed, LimitReached, TimeoutError) as failure:
             reason = failure.message if isinstance(failure, HardlineError) else "it took too long"
+            self._wait_for_hosts()
             return AcceptedInvitation(str(label), self._url(label), "", reason)
         return AcceptedInvitation(str(label), self._url(label), path.title if path is not None else "", None)
 

@@ -44,6 +44,7 @@ from hardline.node.known import Known
 from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
 from hardline.node.offering import Offering
 from hardline.node.snapshot import Itself, Json, ServiceState, SessionState, Snapshot, to_object
+from hardline.node.waiting import WaitsForHosts
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
 from hardline.peers.keys import ClientKeys
@@ -116,6 +117,7 @@ class Node:
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
         self._accepted = Accepted(places.datadir / "keys")
+        self._waits = WaitsForHosts(self._accepted, self._greet, self._tasks)
         self._names = Names(places.datadir / "names")
         self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
         self._known = Known(
@@ -141,6 +143,7 @@ class Node:
             invites=Invites(places.datadir / "invites"),
             accepted=self._accepted,
             greet=self._greet,
+            wait_for_hosts=lambda: self._waits.start(),
             runs=self._ready.is_set,
         )
 
@@ -181,6 +184,7 @@ class Node:
             await self._open_gateway()
         await self._reach.start()
         self._relays.start()
+        self._waits.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
         for note in settings.notes:
