@@ -3,8 +3,8 @@
     load ──▶ visitor ══ TLS 1.3 ══▶ host ──▶ origin        each contestant in turn, round after round
 
 Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json (with --lab in
-results-lab-last.json, and so with --reach, --relay and --hostile).  Exit code 0: all was measured, whatever the
-verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps running.
+results-lab-last.json, and so with --reach, --relay, --gateway and --hostile).  Exit code 0: all was measured, whatever
+the verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps running.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import gateway
 import hostile
 import lab
 import load
@@ -49,6 +50,7 @@ HOSTILE_RESULTS = _HERE / "results-hostile-last.json"
 LAB_RESULTS = _HERE / "results-lab-last.json"
 REACH_RESULTS = _HERE / "results-reach-last.json"
 RELAY_RESULTS = _HERE / "results-relay-last.json"
+GATEWAY_RESULTS = _HERE / "results-gateway-last.json"
 _BESIDE = (
     "one session",
     "hardline-python",
@@ -56,6 +58,8 @@ _BESIDE = (
     "haproxy",
     "ssh",
     "original",
+    "door",
+    "straight",
     "direct",
 )  # hardline and nginx, in the table
 NAMES = (*EACH_ROUND, "memory", *ONCE)
@@ -164,6 +168,8 @@ def main() -> int:
             rows, figures, errors = reach.run(Path(place), stack, rounds, options.idle)
         elif options.relay:
             rows, figures, errors = relay.run(Path(place), stack, rounds)
+        elif options.gateway:
+            rows, figures, errors = gateway.run(Path(place), stack, sizes, rounds)
         else:
             rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
     others = [name for name in _BESIDE if name in figures]
@@ -175,7 +181,7 @@ def main() -> int:
     if lowest := table.above_the_floor(rows, figures):
         print(f"\n{lowest}")
     kept = {options.lab: LAB_RESULTS, options.reach: REACH_RESULTS, options.relay: RELAY_RESULTS}
-    _keep(kept.get(True, RESULTS), rows, figures, errors, rounds)
+    _keep((kept | {options.gateway: GATEWAY_RESULTS}).get(True, RESULTS), rows, figures, errors, rounds)
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
     return 1 if errors else 0
@@ -246,6 +252,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--original", action="store_true", help="also hardline 0.0.16, installed from PyPI (root)")
     parser.add_argument("--reach", action="store_true", help="instead: finding hosts anywhere (root, as the tests)")
     parser.add_argument("--relay", action="store_true", help="instead: what passing bytes on costs a relay")
+    parser.add_argument("--gateway", action="store_true", help="instead: plain browsers at a gateway, and at nginx")
     parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="with --reach: seconds of doing nothing")
     parser.add_argument(
         "--hostile",

@@ -85,6 +85,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             _serve_directory(options)
         case "nc":
             _connect(options)
+        case "forward":
+            _forward(options)
         case "pac":
             _write_proxy_file(options)
     return 0
@@ -249,7 +251,14 @@ def _add_fileserver(parser: terminal.Parser) -> None:
 
 def _add_nc(parser: terminal.Parser) -> None:
     _add_datadir(parser)
+    parser.add_argument("label", metavar="LABEL", help="what stands before .localhost in its URL, or all")
+
+
+def _add_forward(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
     parser.add_argument("label", type=_label, metavar="LABEL", help="what stands before .localhost in its URL, or all")
+    parser.add_argument("port", type=_port, metavar="PORT", help="of this computer, on 127.0.0.1; 0: any free one")
+    parser.add_argument("--pages", action="store_true", help="pages of other sites in a browser may connect, too")
 
 
 def _add_pac(parser: terminal.Parser) -> None:
@@ -311,6 +320,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "gateway": ("hash the password of a user of the gateway", _add_gateway),
     "fileserver": ("serve a directory on this machine, without any tunnel", _add_fileserver),
     "nc": ("connect stdin and stdout with a service: ssh -o ProxyCommand='hardline nc LABEL'", _add_nc),
+    "forward": ("lead a port of this computer to a service, until Ctrl-C", _add_forward),
     "pac": ("print the proxy file for programs that do not know *.localhost", _add_pac),
     "version": ("print the version", lambda parser: None),
     "help": ("explain a command", _add_help),
@@ -651,14 +661,25 @@ def _serve_directory(options: argparse.Namespace) -> None:
 
 
 def _connect(options: argparse.Namespace) -> None:
-    doors = _ask(options, "status")["node"]["door"]
-    from hardline.errors import ConfigError
+    found = _ask(options, "door", address=options.label)  # which knows labels, too: ssh waits for all that is loaded
     from hardline.netcat import connect
-    from hardline.routes import Endpoint
 
-    if not doors:
-        raise ConfigError("the daemon has no door", hint="set [Node] localport")
-    connect(Endpoint.parse(doors[0]), options.label)
+    connect(found["door"], found["host"])
+
+
+def _forward(options: argparse.Namespace) -> None:
+    from hardline.asking import follow
+    from hardline.errors import HardlineError
+    from hardline.showable import plain
+
+    asked = {"address": str(options.label), "port": options.port, "pages": options.pages}
+    with contextlib.closing(follow(_datadir(options), "forward", **asked)) as news:
+        write(next(news)["listen"])
+        sys.stdout.flush()
+        _talk("leads there until Ctrl-C; every program of this computer can connect")
+        for one in news:
+            _talk(plain(str(one)))
+    raise HardlineError("the hardlined has ended, and the port with it", hint="start it, and this command again")
 
 
 def _write_proxy_file(options: argparse.Namespace) -> None:

@@ -35,8 +35,10 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     if status.get("forwards"):
         yield "\nforwards"
     for forward in status.get("forwards", ()):
-        problem = f"  {plain(forward['problem'])}" if forward["problem"] else ""
-        yield f"  {plain(forward['name'])}  {forward['listen']} → {forward['label']}  {forward['open']} open{problem}"
+        name = plain(forward["name"]) or "hardline forward"
+        yield f"  {name}  {forward['listen']} → {forward['label']}  {_open(forward)}"
+    if socks := status.get("socks"):
+        yield f"\nsocks  {socks['listen']}  {_open(socks)}"
     if status["sessions"]:
         yield "\nsessions"
     for session in status["sessions"]:
@@ -55,6 +57,10 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(peer["last_seen"]))
         where = f"at {peer['endpoint']}, {peer['protocol']}" if peer["endpoint"] else "no address yet"
         yield f"  {plain(peer['title']) or peer['key_hash']}  {where}, last seen {seen}"
+
+
+def _open(port: dict[str, Any]) -> str:
+    return f"{port['open']} open  {plain(port['problem'] or '')}".rstrip()
 
 
 def relay_lines(status: dict[str, Any]) -> Iterator[str]:
@@ -168,7 +174,7 @@ def ping_lines(what: str, answer: dict[str, Any]) -> Iterator[str]:
             yield f"  {plain(line)}"
         return
     called = answer["name"] or plain(answer["title"]) or answer["label"][-40:][:8]
-    yield f"{called}: {1000 * answer['round_trip_s']:.0f} ms by {_kind(answer)} {answer['endpoint']}"
+    yield f"{called}: {1000 * answer['round_trip_s']:.1f} ms by {_kind(answer)} {answer['endpoint']}"
 
 
 def who_lines(told: dict[str, Any], sessions: list[dict[str, Any]], now: float) -> Iterator[str]:

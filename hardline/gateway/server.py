@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 
 from hardline.gateway.clients import is_in
+from hardline.gateway.judging import Shared
 from hardline.gateway.listing import Listing
 from hardline.gateway.names import Names
 from hardline.gateway.pages import Page, rendered
-from hardline.gateway.talk import Shared, Talk
+from hardline.gateway.talk import Talk
 from hardline.gateway.users import Users
 from hardline.settings.gateway import GatewaySection, NamedSection
 from hardline.tasks import TaskSet

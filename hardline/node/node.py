@@ -70,6 +70,7 @@ from hardline.tunnel.visitor import Visitor
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
+    from hardline.node.forwarding import Forwarding
     from hardline.punching import Punching
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
@@ -111,7 +112,7 @@ class Node:
         self._keys = ClientKeys(places.datadir / "keys")
         self._brought = Brought(lambda: self._host, lambda: self._punching)
         self._door_listener: Listener | None = None
-        self._forwards: list[Forward] = []
+        self._forwarding: Forwarding | None = None
         self._gateway_listeners: list[Listener] = []
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
@@ -144,6 +145,7 @@ class Node:
             accepted=self._accepted,
             greet=self._greet,
             wait_for_hosts=lambda: self._waits.start(),
+            open_port=self._open_port,
             runs=self._ready.is_set,
         )
 
@@ -178,8 +180,8 @@ class Node:
         await self._open_host(limits)
         await self._open_finders()
         await self._open_visitor(limits)
-        if settings.forwards:
-            await self._open_forwards()
+        if settings.forwards or settings.socks.listen is not None:
+            await self._ports().open()
         if settings.gateway.listen:
             await self._open_gateway()
         await self._reach.start()
@@ -215,7 +217,7 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._forwards = []
+        self._forwarding = None
         for close in reversed(closers):
             try:
                 await close()
@@ -385,20 +387,18 @@ class Node:
         self._closers.append(self._door_listener.aclose)
         log.event("door.listening", at=" ".join(map(str, self._door_listener.endpoints)))
 
-    async def _open_forwards(self) -> None:
-        from hardline.door.carrier import Carrier
-        from hardline.door.forwards import Forward
+    def _ports(self) -> Forwarding:
+        """What leads ports of this computer to services; made when it is first needed."""
+        if self._forwarding is None:
+            from hardline.node.forwarding import Forwarding
 
-        assert self._visitor is not None, "it is opened first"
-        limits = door_limits(self._settings)
-        carrier = Carrier(self._visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
-        for name, one in self._settings.forwards.items():
-            assert one.label is not None, "the settings were read"
-            assert one.listen is not None
-            forward = Forward(name, one.label, one.listen, one.max_connections, carrier)
-            self._closers.append(forward.aclose)
-            self._forwards.append(forward)
-            await forward.start()
+            assert self._visitor is not None, "it is opened first"
+            self._forwarding = Forwarding(self._settings, self._visitor, self._own_listeners.listens_at)
+            self._closers.append(self._forwarding.aclose)
+        return self._forwarding
+
+    async def _open_port(self, label: Label, port: int, pages: bool) -> Forward:
+        return await self._ports().add(label, port, pages=pages)
 
     async def _open_gateway(self) -> None:
         from hardline.gateway.server import Gateway
@@ -502,8 +502,8 @@ class Node:
         """Where others connect, and where browsers do."""
         listeners = (self._listener, self._door_listener, *self._gateway_listeners)
         also = self._relaying.endpoints if self._relaying is not None else ()
-        forwards = (at for one in self._forwards for at in one.endpoints)
-        return [*(at for one in listeners if one for at in one.endpoints), *also, *forwards]
+        forwarding = self._forwarding.endpoints if self._forwarding is not None else ()
+        return [*(at for one in listeners if one for at in one.endpoints), *also, *forwarding]
 
     @property
     def _door_port(self) -> int:
@@ -540,7 +540,8 @@ class Node:
             names=tuple(rows.named(*one, self._door_port) for one in self._names.all.items()),
             visits=tuple(map(rows.visit, self._visitor.recent)),
             unreached=tuple(rows.unreached(label, one.attempts, one.reasons) for label, one in tried.items()),
-            forwards=tuple(map(rows.forward, self._forwards)),
+            forwards=tuple(map(rows.forward, self._forwarding.forwards)) if self._forwarding is not None else (),
+            socks=rows.socks(self._forwarding.socks) if self._forwarding is not None else None,
             process=rows.held(task.get_name() for task in asyncio.all_tasks()),
             notes=tuple(self._notes),
         )
@@ -588,8 +589,8 @@ class Node:
         for listener in (self._listener, self._door_listener, *self._gateway_listeners):
             if listener is not None:
                 await listener.aclose()
-        for forward in self._forwards:
-            await forward.stop_accepting()
+        if self._forwarding is not None:
+            await self._forwarding.stop_accepting()
         if self._relaying is not None:
             await self._relaying.stop_accepting()
         if self._visitor is None:

@@ -24,6 +24,7 @@ from hardline.node.snapshot import (
     RelayUsed,
     ServiceState,
     SessionState,
+    SocksState,
     StepTimes,
     Told,
     Unreached,
@@ -45,6 +46,7 @@ from hardline.tunnel.visit import VisitRecord
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
+    from hardline.door.localport import LocalPort
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
@@ -301,6 +303,11 @@ def visit(record: VisitRecord) -> VisitState:
 def forward(one: Forward) -> ForwardState:
     """A port that leads to somebody's service, at this moment."""
     return ForwardState(one.name, str(one.listen), str(one.label), one.open, one.problem or None)
+
+
+def socks(one: LocalPort | None) -> SocksState | None:
+    """The port for SOCKS, at this moment; None where there is none."""
+    return SocksState(str(one.listen), one.open, one.problem or None) if one is not None else None
 
 
 def unreached(label: Label, attempts: Iterable[Attempt], reasons: Iterable[str]) -> Unreached:

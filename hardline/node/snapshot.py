@@ -215,11 +215,20 @@ class Unreached:
 
 @dataclass(frozen=True, slots=True)
 class ForwardState:
-    """A port here that leads to somebody's service; `open` connections."""
+    """A port here that leads to a service; `open` connections.  `name` is empty where a command asked for it."""
 
     name: str
     listen: str
     label: str
+    open: int
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SocksState:
+    """The port here for SOCKS; `open` connections."""
+
+    listen: str
     open: int
     problem: str | None
 
@@ -250,6 +259,7 @@ class Snapshot:
     visits: tuple[VisitState, ...]
     unreached: tuple[Unreached, ...]
     forwards: tuple[ForwardState, ...]
+    socks: SocksState | None
     process: ProcessState
     notes: tuple[str, ...]
     names: tuple[NamedPeer, ...] = ()

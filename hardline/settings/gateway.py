@@ -68,7 +68,8 @@ def _domain(text: str) -> str:
     return name
 
 
-def _network(text: str) -> Network:
+def network(text: str) -> Network:
+    """An address or a network."""
     try:
         return ipaddress.ip_network(text)
     except ValueError:
@@ -98,7 +99,7 @@ class GatewaySection:
 
     listen: tuple[Endpoint, ...] = setting((), list_of(_listen), many=True)
     domain: tuple[str, ...] = setting((), list_of(_domain), many=True)
-    trusted: tuple[Network, ...] = setting((), list_of(_network), many=True)
+    trusted: tuple[Network, ...] = setting((), list_of(network), many=True)
     access_log: bool = setting(True, parse_yes_no)
     head_timeout: float = setting(10.0, duration(0.1, HOUR))
     max_head: int = setting(32 * KB, size(KB, MB))
@@ -115,7 +116,7 @@ class NamedSection:
 
     label: Label | None = setting(None, _label, secret=True)
     users: tuple[User, ...] = setting((), list_of(_user), many=True, secret=True)
-    addresses: tuple[Network, ...] = setting((), list_of(_network), many=True)
+    addresses: tuple[Network, ...] = setting((), list_of(network), many=True)
     mixed: bool = setting(False, parse_yes_no)
     listed: bool = setting(True, parse_yes_no)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
-from hardline.addresses import Kind, kind_of
-from hardline.identity import KeyHash, Label
+from hardline.identity import KeyHash
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint, RelayAddress
 from hardline.settings import values
+from hardline.settings.forwards import ForwardSection, SocksSection, check_forwards
 from hardline.settings.gateway import GatewaySection, NamedSection, parse_gateway
 from hardline.settings.ini import Ini, setting
 from hardline.settings.units import (
@@ -35,7 +35,6 @@ from hardline.settings.units import (
     parse_yes_no,
     size,
 )
-from hardline.showable import as_escapes
 
 _LATER = re.compile(r"(Peer:.*\S.*)\Z")
 _BY_NAME = {"forwards": "Forward", "named": "Gateway"}  # the settings that are sections with names
@@ -149,15 +148,6 @@ class RelaySection:
 
 
 @dataclass(frozen=True, slots=True)
-class ForwardSection:
-    """[Forward:NAME]: a port here that leads to somebody's service.  Without the first two there is none."""
-
-    label: Label | None = setting(None, values.label, secret=True)
-    listen: Endpoint | None = setting(None, values.listening)
-    max_connections: int = setting(256, number(1, 1_000_000))
-
-
-@dataclass(frozen=True, slots=True)
 class LogSection:
     """[Log]: how much is said and in which form."""
 
@@ -178,6 +168,7 @@ class NodeSettings:
     upnp: UpnpSection = UpnpSection()
     relay: RelaySection = RelaySection()
     forwards: Mapping[str, ForwardSection] = field(default_factory=dict)  # by NAME
+    socks: SocksSection = SocksSection()
     gateway: GatewaySection = GatewaySection()
     named: Mapping[str, NamedSection] = field(default_factory=dict)
     log: LogSection = LogSection()
@@ -201,6 +192,7 @@ def parse_node(text: str, file: str) -> NodeSettings:
         upnp=ini.section("UPnP", UpnpSection()),
         relay=ini.section("Relay", RelaySection()),
         forwards=ini.named("Forward", ForwardSection()),
+        socks=ini.section("SOCKS", SocksSection()),
         gateway=gateway,
         named=named,
         log=ini.section("Log", LogSection()),
@@ -267,23 +259,7 @@ def _check_forwards(ini: Ini, settings: NodeSettings) -> None:
         port: f"port {port} is hardline's own" for port in (settings.node.localport, settings.node.p2pport) if port
     }
     taken |= {port: f"port {port} is one of [Relay] ports" for port in settings.relay.ports}
-    listened: set[Endpoint] = set()
-    for name, forward in settings.forwards.items():
-        section = ini.section_of("Forward", name)
-        if forward.label is None:
-            ini.fail(section, "label", "label is missing, expected that of the service that the port leads to")
-        if forward.listen is None:
-            ini.fail(section, "listen", "listen is missing, expected ADDRESS:PORT, such as 127.0.0.1:2222")
-        if forward.listen.port in taken:
-            ini.fail(section, "listen", f"{taken[forward.listen.port]}, expected another one")
-        if forward.listen in listened:
-            ini.fail(section, "listen", f"another forward listens on {forward.listen}, expected a port of its own")
-        listened.add(forward.listen)
-        address = forward.listen.address
-        if address is None or kind_of(address) is not Kind.LOOPBACK:
-            ini.notes.append(
-                f"[{as_escapes(section)}] listen: whoever can connect to {forward.listen} reaches this service"
-            )
+    check_forwards(ini, settings.forwards, settings.socks, taken)
 
 
 def _check_gateway(ini: Ini, settings: NodeSettings) -> None:

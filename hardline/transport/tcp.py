@@ -105,6 +105,11 @@ class TcpStream(asyncio.BufferedProtocol):
         """Nothing will come behind what is `heard`."""
         return self._inbox.ended
 
+    @property
+    def congested(self) -> bool:
+        """Who sends now waits until the other end has taken more."""
+        return self._room is not None
+
     def forget_heard(self) -> None:
         """It was received, in another way."""
         self._inbox.drain()

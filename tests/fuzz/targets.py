@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz import asked, cached, door, far, lan, local, relayed, served, sessions, words
+from tests.fuzz import asked, cached, door, far, lan, local, relayed, served, sessions, socks, words
 
 Target = Callable[[bytes], None]
 
@@ -65,4 +65,5 @@ TARGETS: dict[str, Target] = {
     "client_hello": relayed.client_hello,
     "relay_line": relayed.relay_line,
     "relay_opening": relayed.opening,
+    "socks": socks.socks,
 }

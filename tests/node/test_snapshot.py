@@ -56,6 +56,7 @@ def whole() -> Snapshot:
         visits=(),
         unreached=(),
         forwards=(),
+        socks=None,
         process=ProcessState({"other": 1}, None, "native", None),
         notes=("a note",),
     )
@@ -84,6 +85,7 @@ def test_the_whole_is_one_json_object_with_the_keys_of_the_document():
             "visits",
             "unreached",
             "forwards",
+            "socks",
             "process",
             "notes",
             "names",

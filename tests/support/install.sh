@@ -19,6 +19,8 @@ need nginx nginx-light
 need /usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream
 need stunnel stunnel4
 need wrk wrk
+need nc netcat-openbsd
+need socat socat
 need go golang-go
 need /usr/share/gocode/src/github.com/hashicorp/yamux golang-github-hashicorp-yamux-dev
 need faketime faketime
