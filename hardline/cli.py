@@ -80,7 +80,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         case "key":
             _show_key(options)
         case "gateway":
-            _hash_password(options)
+            _gateway(options)
         case "fileserver":
             _serve_directory(options)
         case "nc":
@@ -283,10 +283,29 @@ def _add_key(parser: terminal.Parser) -> None:
 
 
 def _add_gateway(parser: terminal.Parser) -> None:
-    parser.add_argument(
-        "do", choices=["user"], metavar="user", help="print the line of a user for [Gateway:NAME] users"
+    _add_datadir(parser)
+    does = parser.add_subparsers(dest="do", metavar="user|key", required=True, parser_class=terminal.Parser)
+    user = does.add_parser("user", help="print the line of a user for [Gateway:NAME] users")
+    user.add_argument("name", metavar="NAME", help="of the user; the password is asked for, or read from stdin")
+    key = does.add_parser("key", help="keys for programs that collect (scrapers)")
+    _add_datadir(key)
+    acts = key.add_subparsers(dest="act", metavar="add|list|remove", required=True, parser_class=terminal.Parser)
+    add = acts.add_parser("add", help="make a key, and print it")
+    _add_datadir(add)
+    add.add_argument("name", metavar="NAME", help="what it is called in lists and logs")
+    add.add_argument("--from", default="0", metavar="WHEN", help="a date, a time, or how long from now (now)")
+    add.add_argument("--until", default="30d", metavar="WHEN", help="the same, or how long it holds: 30d at most (30d)")
+    add.add_argument(
+        "--service",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="[Gateway:NAME] that it is for; repeatable (all that are listed and have no users)",
     )
-    parser.add_argument("name", metavar="NAME", help="of the user; the password is asked for, or read from stdin")
+    _add_json(acts.add_parser("list", help="which there are"))
+    remove = acts.add_parser("remove", help="let a key be none")
+    _add_datadir(remove)
+    remove.add_argument("name", metavar="NAME")
 
 
 def _as_typed(path: str) -> str:
@@ -317,7 +336,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "status": ("services, sessions and the paths they use", _add_json),
     "relay": ("the relay that this node is, and those by which it is reached", _add_relay),
     "key": ("print the key by which a host knows this visitor, or a relay this node", _add_key),
-    "gateway": ("hash the password of a user of the gateway", _add_gateway),
+    "gateway": ("users of the gateway, and keys for scrapers", _add_gateway),
     "fileserver": ("serve a directory on this machine, without any tunnel", _add_fileserver),
     "nc": ("connect stdin and stdout with a service: ssh -o ProxyCommand='hardline nc LABEL'", _add_nc),
     "forward": ("lead a port of this computer to a service, until Ctrl-C", _add_forward),
@@ -558,23 +577,19 @@ def _show_key(options: argparse.Namespace) -> None:
     _talk("whoever shares the service pastes it into NAME.ini.clients there, with clients = invited in NAME.ini")
 
 
-def _hash_password(options: argparse.Namespace) -> None:
-    import getpass
+def _gateway(options: argparse.Namespace) -> None:
+    from hardline.gateway import commands
 
-    from hardline.errors import WrongArgument
-    from hardline.gateway.users import LONGEST, hashed
-    from hardline.settings.gateway import is_user_name
-
-    if not is_user_name(options.name):
-        raise WrongArgument("a user's name has 1 to 64 letters, digits and . _ @ + -")
-    asked = sys.stdin.isatty()
-    password = getpass.getpass("password: ") if asked else sys.stdin.readline().removesuffix("\n")
-    if not 1 <= len(password.encode()) <= LONGEST:
-        raise WrongArgument(f"a password has 1 to {LONGEST} bytes")
-    if asked and getpass.getpass("again: ") != password:
-        raise WrongArgument("the two passwords differ")
-    write(f"{options.name}:{hashed(password)}")
-    _talk("goes into hardline.ini of the gateway: [Gateway:NAME] users = …, several with commas between them")
+    match options.do, getattr(options, "act", ""):
+        case "user", _:
+            commands.add_user(options.name, _talk)
+        case _, "add":
+            begins, ends = getattr(options, "from"), options.until
+            commands.add_key(_datadir(options), options.name, begins, ends, options.service, _talk)
+        case _, "list":
+            commands.list_keys(_datadir(options), _talk, as_json=options.json)
+        case _:
+            commands.remove_key(_datadir(options), options.name, _talk)
 
 
 def _use_relay(options: argparse.Namespace) -> None:

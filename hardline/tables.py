@@ -39,6 +39,8 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"  {name}  {forward['listen']} → {forward['label']}  {_open(forward)}"
     if socks := status.get("socks"):
         yield f"\nsocks  {socks['listen']}  {_open(socks)}"
+    if status.get("gateway"):
+        yield from _gateway(status["gateway"])
     if status["sessions"]:
         yield "\nsessions"
     for session in status["sessions"]:
@@ -61,6 +63,20 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
 
 def _open(port: dict[str, Any]) -> str:
     return f"{port['open']} open  {plain(port['problem'] or '')}".rstrip()
+
+
+def _gateway(gateway: dict[str, Any]) -> Iterator[str]:
+    keys = f", {_counted(gateway['keys'], 'key')} for scrapers" if gateway["keys"] else ""
+    yield f"\ngateway  {', '.join(gateway['listen'])}  {_counted(gateway['clients'], 'client')}{keys}"
+    for one in gateway["services"]:
+        seen = one["last_reached_s"]
+        away = "never reached" if seen is None else f"offline, reached {seen:.0f} s ago"
+        requests = ", ".join(f"{count} × {status}" for status, count in one["requests"].items()) or "no requests"
+        yield f"  {one['name']} → {one['label']}  {'online' if one['online'] else away}  {requests}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def relay_lines(status: dict[str, Any]) -> Iterator[str]:

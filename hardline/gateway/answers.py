@@ -34,6 +34,8 @@ _WATCHED = re.compile(  # in front of a field is a line's end
     rb"|proxy-authenticate)):[ \t]*+([^\r]*+)\r"
 )
 _WORTH_KNOWING = 1024  # bytes of a head that is kept to be known again
+# Events are not to wait for one another in an nginx on their way.
+_UNHELD = b"X-Accel-Buffering: no\r\n"
 _KEEPS = b"Connection: keep-alive\r\n"
 _END = re.compile(rb"\n\r?\n")
 _LINE_END = re.compile(rb"\r?\n")
@@ -101,10 +103,11 @@ class Last:
 class AnswerReader:
     """Feed it what the service says until there is an Answer; `leftover` came behind its head."""
 
-    __slots__ = ("_held", "_last")
+    __slots__ = ("_held", "_last", "_searched")
 
     def __init__(self, last: Last | None = None) -> None:
         self._held, self._last = b"", last
+        self._searched = 0  # of what is held: what came behind a head has not been looked at
 
     @property
     def begun(self) -> bool:
@@ -122,22 +125,22 @@ class AnswerReader:
         if last is not None and last.answer is not None and not self._held and data.startswith(last.head):
             self._held = data[len(last.head) :]
             return last.answer
-        searched = max(len(self._held) - 3, 0)
         self._held += data
-        if (plain := _as_it_came(self._held, searched)) is not None:
+        if (plain := _as_it_came(self._held, self._searched)) is not None:
             answer, end = plain
             if last is not None and end <= _WORTH_KNOWING:
                 last.head, last.answer = self._held[:end], answer
-            self._held = self._held[end:]
+            self._held, self._searched = self._held[end:], 0
             return answer
         if not _may_be_answer(self._held):
             raise PeerError("what it says is no HTTP/1.1")
-        found = _END.search(self._held, searched)
+        found = _END.search(self._held, self._searched)
         if (found.end() if found else len(self._held)) > MAX_HEAD:
             raise PeerError(f"the head of its answer is larger than {MAX_HEAD} bytes")
         if found is None:
+            self._searched = max(len(self._held) - 3, 0)
             return None
-        head, self._held = self._held[: found.end()], self._held[found.end() :]
+        head, self._held, self._searched = self._held[: found.end()], self._held[found.end() :], 0
         return _read(head)
 
 
@@ -151,7 +154,8 @@ def for_client(
     """
     first = b"HTTP/1.1 %d %s\r\n" % (answer.status, answer.reason)
     if answer.plain and not (prefix or shared):
-        return b"".join((first, answer.lines, b"Connection: close\r\n\r\n" if close else _KEEPS + b"\r\n"))
+        connection = b"Connection: close\r\n\r\n" if close else _KEEPS + b"\r\n"
+        return b"".join((first, answer.lines, _UNHELD if _comes_in_pieces(answer) else b"", connection))
     fields, lines = answer.fields, []
     gone = _HOP_BY_HOP | named_in_connection(fields)
     for name, line in fields:
@@ -166,8 +170,15 @@ def for_client(
         lines += [b"Connection: Upgrade", b"Upgrade: " + ", ".join(values(fields, b"upgrade")).encode("latin-1")]
     elif not answer.interim:
         lines += _ALONE if shared else ()
+        lines += [_UNHELD[:-2]] if _comes_in_pieces(answer) else ()
         lines.append(b"Connection: close" if close else b"Connection: keep-alive")
     return first + b"\r\n".join((*lines, b"", b""))
+
+
+def _comes_in_pieces(answer: Answer) -> bool:
+    return (
+        answer.length is None and answer.status not in (204, 304) and b"x-accel-buffering:" not in answer.lines.lower()
+    )
 
 
 def _may_be_answer(data: bytes) -> bool:

@@ -1,6 +1,6 @@
-"""What a client may ask: every request is judged by itself, by its own Host.
+"""What a client may ask: every request is judged by itself, by its own Host, and by the settings of that moment.
 
-where does it lead? ──▶ addresses ──▶ users ──▶ methods ──▶ its service, or the list
+where does it lead? ──▶ addresses ──▶ a scraper's key, or users ──▶ methods ──▶ its service, or a page of our own
 """
 
 from __future__ import annotations
@@ -9,25 +9,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hardline.errors import HardlineError, LimitReached
+from hardline.gateway.accesses import Accesses
 from hardline.gateway.clients import is_in
 from hardline.gateway.exchange import Sent
 from hardline.gateway.heads import Known
+from hardline.gateway.keys import Key
 from hardline.gateway.listing import Listing
 from hardline.gateway.names import Elsewhere, Names, Place
 from hardline.gateway.pages import Page
 from hardline.gateway.requests import Asker, Field, values
+from hardline.gateway.scrapers import BadKey, Scrapers, is_for
 from hardline.gateway.users import Users
 from hardline.http.head import Form, Head
 from hardline.settings.gateway import GatewaySection, NamedSection
 from hardline.tunnel.visitor import Visitor
 
+LIST, METRICS, TEST, SERVERS = "/", "/metrics", "/scraper/api/test", "/scraper/v1/server_list"
 _READING = ("GET", "HEAD")
 _READ_ONLY = ("Allow: GET, HEAD",)
+_HERE = Page(404, "There is nothing here.")
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all connections of a gateway have in common."""
+    """What all connections of a gateway have in common, until its settings change."""
 
     settings: GatewaySection
     named: Mapping[str, NamedSection]
@@ -35,6 +40,8 @@ class Shared:
     visitor: Visitor
     users: Users
     listing: Listing
+    scrapers: Scrapers
+    accesses: Accesses
 
 
 class Refused(HardlineError):
@@ -56,6 +63,7 @@ class Asked:
     place: Place
     began: float
     section: NamedSection | None = None
+    key: Key | None = None
 
     @property
     def fields(self) -> list[Field]:
@@ -65,29 +73,58 @@ class Asked:
     @property
     def apart(self) -> bool:
         """Its service has no origin of its own: nothing of it may run there or stay."""
-        return bool(self.place.prefix and self.section and not self.section.mixed)
+        return self.place.scraper or bool(self.place.prefix and self.section and not self.section.mixed)
 
 
 async def judge(shared: Shared, asked: Asked) -> None:
     """Find out where it leads, and who asks.  Raises Refused."""
-    head = asked.head
+    head, asked.key, asked.section = asked.head, None, None
     if head.form is Form.AUTHORITY:
         raise Refused(Page(405, "This is no proxy.", fields=_READ_ONLY))
     try:
         place = shared.names.place(head.host, head.target)
     except Elsewhere:
         raise Refused(Page(421, "This host is none of this gateway's.")) from None
-    if place is None or (not place.name and place.target.partition("?")[0] != "/"):
-        raise Refused(Page(404, "There is nothing here."))
-    asked.place = place
-    if place.name:
+    if place is None:
+        raise Refused(_HERE)
+    if place.scraper:
+        await _judge_scraper(shared, asked, place)
+    elif not place.name:
+        _judge_page(shared, asked, place)
+    else:
         await _judge_service(shared, asked, place)
-    elif head.method not in _READING:
-        raise Refused(Page(405, "This is a list.", fields=_READ_ONLY))
+
+
+def may_go_on(asked: Asked, shared: Shared) -> bool:
+    """Whether what was allowed would still be, by settings that have changed since."""
+    was, now = asked.section, shared.named.get(asked.place.name)
+    if was is None or now is None or now.label != was.label:
+        return False
+    try:
+        place = shared.names.place(asked.head.host, asked.head.target)
+    except Elsewhere:
+        return False
+    if place is None or place.name != asked.place.name or (was.mixed and place.prefix and not now.mixed):
+        return False
+    if now.addresses and not is_in(asked.asker.client, now.addresses):
+        return False
+    if asked.key is not None:
+        return is_for(asked.key, place.name, now)
+    return not now.users or any(user.name == asked.asker.user and user in was.users for user in now.users)
+
+
+def _judge_page(shared: Shared, asked: Asked, place: Place) -> None:
+    path, reads = place.target.partition("?")[0], asked.head.method in _READING
+    if path != LIST and not (path == METRICS and is_in(asked.asker.client, shared.settings.metrics)):
+        raise Refused(_HERE)
+    if not reads:
+        raise Refused(Page(405, "This can only be read.", fields=_READ_ONLY))
+    asked.place = Place(path)
 
 
 async def _judge_service(shared: Shared, asked: Asked, place: Place) -> None:
-    section = asked.section = shared.named[place.name]
+    section = shared.named[place.name]
+    asked.place, asked.section = place, section
     if section.addresses and not is_in(asked.asker.client, section.addresses):
         raise Refused(Page(403, f"{place.name} is not for this address."))
     if section.users:
@@ -97,6 +134,32 @@ async def _judge_service(shared: Shared, asked: Asked, place: Place) -> None:
     if asked.apart and asked.head.method not in _READING:
         text = f"{place.name} can only be read here, where services share an address ([Gateway:NAME] mixed)."
         raise Refused(Page(405, text, fields=_READ_ONLY))
+
+
+async def _judge_scraper(shared: Shared, asked: Asked, place: Place) -> None:
+    client, path = asked.asker.client, place.target.partition("?")[0]
+    asked.place = Place("", scraper=True)
+    try:
+        asked.key = key = await shared.scrapers.key(values(asked.fields, b"x-apikey"), client)
+    except BadKey as bad:
+        ask = ('WWW-Authenticate: X-ApiKey realm="scraper"',) if bad.status == 401 else ()
+        raise Refused(Page(bad.status, bad.message, fields=ask)) from None
+    if place.name:
+        section = shared.named.get(place.name)
+        # Whether there is a service that a key is not for is nothing that its owner is told.
+        if section is None or not is_for(key, place.name, section):
+            raise Refused(Page(403, "This X-ApiKey is for no such service."))
+        asked.place, asked.section = place, section
+        if section.addresses and not is_in(client, section.addresses):
+            raise Refused(Page(403, f"{place.name} is not for this address."))
+        if not path:
+            raise Refused(Page(308, "It is behind a slash.", fields=(f"Location: {place.prefix}/",)))
+    elif path not in (TEST, SERVERS):
+        raise Refused(_HERE)
+    else:
+        asked.place = Place(path, scraper=True)
+    if asked.head.method not in _READING:
+        raise Refused(Page(405, "This can only be read.", fields=_READ_ONLY))
 
 
 async def _user(shared: Shared, name: str, section: NamedSection, asked: Asked) -> str:

@@ -88,6 +88,11 @@ class Quick:
         self._stream: Stream | None = None  # that tells us what it gets
         self._failure: Exception | None = None
 
+    @property
+    def asked(self) -> Asked | None:
+        """The request that waits for its answer."""
+        return self._asking.asked if self._asking is not None else None
+
     async def until_odd(self) -> Odd | None:
         """Serve requests as long as they are ordinary; then what is under way, or None: whatever the client says next
         is still there to be received.
@@ -138,7 +143,7 @@ class Quick:
         judged, shared = known.judged, self._current()
         if not isinstance(judged, Judged) or judged.shared is not shared or not head.repeatable:
             return False
-        if (visit := self._services.take_kept(judged.name)) is None:
+        if (visit := self._services.take_kept(judged.name, judged.section)) is None:
             return False
         stream = visit.pipe
         asking = self._services.asking(self._asked(head, known, judged))

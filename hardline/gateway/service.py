@@ -24,7 +24,7 @@ from hardline.gateway.exchange import TOO_EARLY, Carrying
 from hardline.gateway.judging import Asked, Refused, Shared
 from hardline.gateway.requests import behind_first, upgrade_of
 from hardline.session.stream import Stream
-from hardline.settings.gateway import GatewaySection
+from hardline.settings.gateway import GatewaySection, NamedSection
 from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream
@@ -32,9 +32,11 @@ from hardline.tunnel.joining import open_visit
 from hardline.tunnel.pump import carry
 from hardline.tunnel.visit import Visit
 
+_UNANSWERED = 499  # as nginx logs it
 _OPEN_TIMEOUT = 25.0  # seconds: the dial, the host's own 10 s for its service, and a margin
 # Of an origin that services share: what one has set there, another must not get.
 _OF_AN_ORIGIN = frozenset((b"cookie", b"cookie2", b"authorization"))
+_OF_A_SCRAPER = _OF_AN_ORIGIN | {b"x-apikey"}
 _OF_A_USER, _NOTHING = frozenset((b"authorization",)), frozenset[bytes]()
 
 
@@ -87,7 +89,7 @@ class Services:
             asking.first += asked.sent.begin()
         except PeerError as failure:
             raise Refused(pages.bad_head(400, failure.message)) from None
-        visit = self.take_kept(asked.place.name) if asking.repeatable else None
+        visit = self.take_kept(asked.place.name, asked.section) if asking.repeatable else None
         await self.aclose()
         if visit is not None:
             try:
@@ -119,9 +121,9 @@ class Services:
         shared.listing.reached(name)
         return await self._exchanged(shared, asking, visit, None)
 
-    def take_kept(self, name: str) -> Visit | None:
+    def take_kept(self, name: str, section: NamedSection | None) -> Visit | None:
         """The stream that is kept, where it may be asked for that service; it is the caller's."""
-        if self.kept is None or self.kept[0] != name:
+        if self.kept is None or self.kept[0] != name or section is None or self.kept[1].record.label != section.label:
             return None
         visit = self.kept[1]
         if isinstance(visit.pipe, Stream) and (visit.pipe.gone or visit.pipe.ended):
@@ -154,6 +156,8 @@ class Services:
             if again and not (answering.heard or gone) and isinstance(why, ConnectionLost):
                 raise _Dead("nobody answers there any more") from None
             if answering.begun or gone:
+                if not answering.status:
+                    self._answered(asked, _UNANSWERED, 0)
                 if isinstance(why, HardlineError):
                     visit.was_cut(why)
                 raise
@@ -253,7 +257,15 @@ class _Dead(HardlineError):
 def _first(asked: Asked, upgrade: bytes) -> bytes:
     """The head as its service gets it."""
     head, asker, place, section = asked.head, asked.asker, asked.place, asked.section
-    dropped = _OF_AN_ORIGIN if asked.apart else _OF_A_USER if section is not None and section.users else _NOTHING
+    dropped = (
+        _OF_A_SCRAPER
+        if place.scraper
+        else _OF_AN_ORIGIN
+        if asked.apart
+        else _OF_A_USER
+        if section is not None and section.users
+        else _NOTHING
+    )
     made_with = place.prefix, upgrade, asker.user, asker.trusted, dropped
     behind = asked.known.written.get(made_with)
     if behind is None:

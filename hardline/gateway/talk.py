@@ -7,12 +7,15 @@ head ──▶ place ──▶ may this client? ──▶ its service ──▶ 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
 
 from hardline import log
 from hardline.deadlines import Limit
 from hardline.errors import HardlineError
-from hardline.gateway import pages
+from hardline.gateway import own, pages
+from hardline.gateway.accesses import Access
 from hardline.gateway.clients import client_of, is_in
 from hardline.gateway.exchange import Sent
 from hardline.gateway.heads import Heads, Known
@@ -29,22 +32,31 @@ from hardline.tunnel.parting import part
 
 
 class Talk:
-    """The connection `client`."""
+    """The connection `client`; `current` is what all have in common at the moment, `clients` how many there are."""
 
-    def __init__(self, shared: Shared, client: TcpStream) -> None:
-        self._shared, self._client, self._limits = shared, client, shared.settings
+    def __init__(self, current: Callable[[], Shared], client: TcpStream, clients: Callable[[], int]) -> None:
+        self._current, self._client, self._clients = current, client, clients
+        self._shared = current()
+        self._limits = self._shared.settings
+        self._passing: Asked | None = None
+        self._quick: Quick | None = None
         self._peer = client.peer
         self._heads = Heads()
         self._held = b""
+
+    @property
+    def served(self) -> Asked | None:
+        """The request that a service answers now."""
+        return self._passing or (self._quick.asked if self._quick is not None else None)
 
     async def run(self) -> None:
         """Serve it to its end.  Never raises but when it is cancelled."""
         client, self._limit = self._client, Limit()
         self._services = Services(client, self._limit, self._log)
-        self._quick = Quick(lambda: self._shared, client, self._heads, self._services, self._limit, self._log)
+        self._quick = quick = Quick(self._current, client, self._heads, self._services, self._limit, self._log)
         try:
             patience = self._limits.head_timeout
-            while await self._one(patience):
+            while await self._one(quick, patience):
                 patience = self._limits.keepalive
             await part(client, whole=True)
         except (HardlineError, TimeoutError) as failure:
@@ -58,11 +70,11 @@ class Talk:
             await self._services.aclose()
             await client.aclose()
 
-    async def _one(self, patience: float) -> bool:
+    async def _one(self, quick: Quick, patience: float) -> bool:
         """Serve one request; whether another may follow."""
         if self._services.kept is not None and not self._held:
             try:
-                odd = await self._quick.until_odd()
+                odd = await quick.until_odd()
             except TimeoutError:
                 return False
             if odd is not None:
@@ -72,25 +84,40 @@ class Talk:
             read = await self._head(patience)
         except BadHead as bad:
             await self._client.send(self._page(None, pages.bad_head(bad.status, bad.message), close=True))
+            self._note(Access(time.time(), self._peer.host, "", "", "", "", "", bad.status, 0, 0.0))
             return False
         if read is None:
             return False
+        self._take_up()
         asked = self._asked(*read)
         try:
             await judge(self._shared, asked)
+            while self._shared is not self._current():  # it took a while, such as a password does
+                self._take_up()
+                await judge(self._shared, asked)
         except Refused as refused:
             return await self._answer(asked, refused.page, refused.page.status)
         if asked.section is None:
-            return await self._answer(asked, await self._list(asked), 200)
+            page = await own.page(self._shared, asked, self._clients(), close=self._closes(asked))
+            return await self._answer(asked, page, 200)
         note(self._shared, asked)
-        return await self._passed(asked, self._services.serve(self._shared, asked))
+        with self._shared.scrapers.held(asked.key) if asked.key else contextlib.nullcontext():
+            return await self._passed(asked, self._services.serve(self._shared, asked))
+
+    def _take_up(self) -> None:
+        """Hold to the settings of this moment."""
+        self._shared = self._current()
+        self._limits = self._shared.settings
 
     async def _passed(self, asked: Asked, passing: Awaitable[bool]) -> bool:
         """What its service answers, or why it did not."""
+        self._passing = asked
         try:
             again = await passing
         except Refused as refused:
             return await self._answer(asked, refused.page, refused.page.status)
+        finally:
+            self._passing = None
         self._held = asked.sent.leftover
         return again
 
@@ -130,37 +157,39 @@ class Talk:
 
     # What this gateway answers itself.
 
-    async def _list(self, asked: Asked) -> bytes:
-        head, client = asked.head, asked.asker.client
-        found = await self._shared.listing.look(head.host, client)
-        close = self._closes(asked)
-        return pages.the_list(found, html=head.accepts_html, head_only=head.method == "HEAD", close=close)
-
     async def _answer(self, asked: Asked, said: Page | bytes, status: int) -> bool:
         close = self._closes(asked)
-        answer = said if isinstance(said, bytes) else self._page(asked.head, said, close=close)
+        answer = said if isinstance(said, bytes) else self._page(asked, said, close=close)
+        self._log(asked, status, len(answer.partition(b"\r\n\r\n")[2]))
         await self._client.send(answer)
-        self._log(asked, status, 0)
         self._held = asked.sent.leftover
         return not close
 
-    def _page(self, head: Head | None, page: Page, *, close: bool) -> bytes:
-        html = head is not None and head.accepts_html
-        return pages.rendered(page, html=html, head_only=head is not None and head.method == "HEAD", close=close)
+    def _page(self, asked: Asked | None, page: Page, *, close: bool) -> bytes:
+        html = asked is not None and asked.head.accepts_html and not asked.place.scraper
+        head_only = asked is not None and asked.head.method == "HEAD"
+        return pages.rendered(page, html=html, head_only=head_only, close=close)
 
     def _closes(self, asked: Asked) -> bool:
         return not asked.sent.body.done or asked.known.closes
 
     def _log(self, asked: Asked, status: int, count: int) -> None:
+        now = asyncio.get_running_loop().time()
+        key, service, user = asked.key.name if asked.key else "", asked.place.name, asked.asker.user
+        client, method, target = asked.asker.client, asked.head.method, asked.head.target.partition("?")[0]
+        self._note(Access(time.time(), client, user, key, service, method, target, status, count, now - asked.began))
+
+    def _note(self, one: Access) -> None:
+        self._shared.accesses.add(one)
         if self._limits.access_log:
-            took = asyncio.get_running_loop().time() - asked.began
             log.access(
-                client=asked.asker.client,
-                user=asked.asker.user or None,
-                service=asked.place.name or None,
-                method=asked.head.method,
-                target=asked.head.target,
-                status=status,
-                bytes=count,
-                took_s=took,
+                client=one.client,
+                user=one.user or None,
+                key=one.key or None,
+                service=one.service or None,
+                method=one.method or None,
+                target=one.target or None,
+                status=one.status,
+                bytes=one.sent,
+                took_s=one.took,
             )

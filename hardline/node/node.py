@@ -43,7 +43,7 @@ from hardline.node.draining import drain
 from hardline.node.known import Known
 from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
 from hardline.node.offering import Offering
-from hardline.node.snapshot import Itself, Json, ServiceState, SessionState, Snapshot, to_object
+from hardline.node.snapshot import GatewayState, Itself, Json, ServiceState, SessionState, Snapshot, to_object
 from hardline.node.waiting import WaitsForHosts
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
@@ -70,6 +70,7 @@ from hardline.tunnel.visitor import Visitor
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
+    from hardline.gateway.server import Gateway
     from hardline.node.forwarding import Forwarding
     from hardline.punching import Punching
 
@@ -78,10 +79,15 @@ PEERS_SHOWN = 50
 BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
 
-LIVE = ("[Relay] allow", "[Relay] deny")  # settings that can change while it runs
+LIVE = ("[Relay] allow", "[Relay] deny")  # settings that can change while it runs, besides the gateway's
 
 _USUAL_DOOR = 7009
 _GREETED_WITHIN = 20.0  # seconds
+
+
+def is_live(key: str) -> bool:
+    """Whether `[Section] key` takes effect while it runs."""
+    return key in LIVE or (key.startswith("[Gateway") and key != "[Gateway] listen")
 
 
 class Node:
@@ -113,6 +119,7 @@ class Node:
         self._brought = Brought(lambda: self._host, lambda: self._punching)
         self._door_listener: Listener | None = None
         self._forwarding: Forwarding | None = None
+        self._gateway: Gateway | None = None
         self._gateway_listeners: list[Listener] = []
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
@@ -195,8 +202,10 @@ class Node:
         self._ready.set()
 
     def settings_changed(self, now: NodeSettings) -> None:
-        """Take up what of the settings can change while this runs (LIVE)."""
+        """Take up what of the settings can change while this runs (`is_live`)."""
         self._notes = now.notes
+        if self._gateway is not None:
+            self._gateway.replace(now.gateway, now.named)
         self._relays.access_changed(now.relay)
 
     async def stop(self) -> None:
@@ -218,6 +227,7 @@ class Node:
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
         self._forwarding = None
+        self._gateway = None
         for close in reversed(closers):
             try:
                 await close()
@@ -404,7 +414,9 @@ class Node:
         from hardline.gateway.server import Gateway
 
         assert self._visitor is not None, "it is opened first"
-        gateway = Gateway(self._settings.gateway, self._settings.named, self._visitor)
+        self._gateway = gateway = Gateway(
+            self._settings.gateway, self._settings.named, self._visitor, self._remembered.get, self._places.datadir
+        )
         self._closers.append(gateway.aclose)
         for at in self._settings.gateway.listen:
             listener = await Listener.open((at.host,), at.port, gateway.accepted, what="[Gateway] listen", resets=True)
@@ -542,9 +554,17 @@ class Node:
             unreached=tuple(rows.unreached(label, one.attempts, one.reasons) for label, one in tried.items()),
             forwards=tuple(map(rows.forward, self._forwarding.forwards)) if self._forwarding is not None else (),
             socks=rows.socks(self._forwarding.socks) if self._forwarding is not None else None,
+            gateway=await self._gateway_state(),
             process=rows.held(task.get_name() for task in asyncio.all_tasks()),
             notes=tuple(self._notes),
         )
+
+    async def _gateway_state(self) -> GatewayState | None:
+        if self._gateway is None:
+            return None
+        await self._gateway.shared.listing.recall(self._gateway.shared.named)
+        listen = [at for one in self._gateway_listeners for at in one.endpoints]
+        return rows.gateway(self._gateway, listen, await self._gateway.shared.scrapers.count())
 
     async def _service_states(self) -> tuple[ServiceState, ...]:
         services = self.offering.current

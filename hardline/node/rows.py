@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from hardline.identity import KeyHash, Label
 from hardline.node.snapshot import (
+    AccessState,
     AttemptState,
     Facts,
     ForwardState,
+    GatewayState,
     NamedPeer,
+    NamedState,
     Offered,
     Outside,
     Peer,
@@ -33,7 +36,7 @@ from hardline.node.snapshot import (
 )
 from hardline.reach import WayHere
 from hardline.relaying import UsedRelay
-from hardline.routes import Attempt, PathKind, RememberedHost, via
+from hardline.routes import Attempt, Endpoint, PathKind, RememberedHost, via
 from hardline.settings.directory import Problem, Service
 from hardline.showable import clean_title
 from hardline.transport.native import ENGINE
@@ -47,6 +50,7 @@ from hardline.tunnel.visit import VisitRecord
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
     from hardline.door.localport import LocalPort
+    from hardline.gateway.server import Gateway
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
@@ -308,6 +312,37 @@ def forward(one: Forward) -> ForwardState:
 def socks(one: LocalPort | None) -> SocksState | None:
     """The port for SOCKS, at this moment; None where there is none."""
     return SocksState(str(one.listen), one.open, one.problem or None) if one is not None else None
+
+
+def gateway(one: Gateway, listen: Iterable[Endpoint], keys: int) -> GatewayState:
+    """What plain browsers reach, at this moment."""
+    shared = one.shared
+    asked = tuple(
+        AccessState(
+            when=round(access.when, 3),
+            client=access.client,
+            user=access.user or None,
+            key=access.key or None,
+            service=access.service or None,
+            method=access.method,
+            target=access.target,
+            status=access.status,
+            sent=access.sent,
+            took_s=round(access.took, 3),
+        )
+        for access in shared.accesses.last
+    )
+    named = tuple(_named(one, name, str(section.label)) for name, section in shared.named.items())
+    return GatewayState(tuple(map(str, listen)), one.clients, keys, named, asked)
+
+
+def _named(one: Gateway, name: str, label: str) -> NamedState:
+    online, seen = one.shared.listing.state(name)
+    counts = one.shared.accesses.counts
+    if (count := counts.get(name)) is None:
+        return NamedState(name, label, online, seen, {}, 0, 0.0)
+    by_class = {f"{hundreds}xx": number for hundreds, number in sorted(count.by_class.items())}
+    return NamedState(name, label, online, seen, by_class, count.sent, round(count.took, 3))
 
 
 def unreached(label: Label, attempts: Iterable[Attempt], reasons: Iterable[str]) -> Unreached:

@@ -234,6 +234,46 @@ class SocksState:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedState:
+    """A service of the gateway; `requests` by the hundreds of their status, bytes `sent`, seconds that they took."""
+
+    name: str
+    label: str
+    online: bool
+    last_reached_s: float | None
+    requests: Mapping[str, int]
+    sent: int
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccessState:
+    """One of the last requests at the gateway."""
+
+    when: float
+    client: str
+    user: str | None
+    key: str | None
+    service: str | None
+    method: str
+    target: str
+    status: int
+    sent: int
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayState:
+    """Services for plain browsers: where it listens, clients that are connected, keys that hold, and what was asked."""
+
+    listen: tuple[str, ...]
+    clients: int
+    keys: int
+    services: tuple[NamedState, ...]
+    requests: tuple[AccessState, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessState:
     """What the process holds at this moment, and which engine carries its bytes; whoever looks for leaks compares two
     quiet moments."""
@@ -260,6 +300,7 @@ class Snapshot:
     unreached: tuple[Unreached, ...]
     forwards: tuple[ForwardState, ...]
     socks: SocksState | None
+    gateway: GatewayState | None
     process: ProcessState
     notes: tuple[str, ...]
     names: tuple[NamedPeer, ...] = ()

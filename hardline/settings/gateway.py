@@ -49,6 +49,11 @@ class User:
     hashed: str
 
 
+def is_name(text: str) -> bool:
+    """Whether a service of a gateway can be called so."""
+    return _NAME.match(text) is not None
+
+
 def is_user_name(text: str) -> bool:
     """Whether a user can be called so."""
     return _USER_NAME.fullmatch(text) is not None
@@ -100,6 +105,7 @@ class GatewaySection:
     listen: tuple[Endpoint, ...] = setting((), list_of(_listen), many=True)
     domain: tuple[str, ...] = setting((), list_of(_domain), many=True)
     trusted: tuple[Network, ...] = setting((), list_of(network), many=True)
+    metrics: tuple[Network, ...] = setting((), list_of(network), many=True)
     access_log: bool = setting(True, parse_yes_no)
     head_timeout: float = setting(10.0, duration(0.1, HOUR))
     max_head: int = setting(32 * KB, size(KB, MB))
@@ -139,7 +145,7 @@ def _check_name(ini: Ini, name: str, section: NamedSection) -> None:
     title = f"Gateway:{name}"
     if name == "*":
         ini.fail(title, "", "[Gateway:*] is refused: a gateway leads to what is named, never to everything")
-    if not _NAME.match(name):
+    if not is_name(name):
         hint = "small letters, digits and dashes, at most 63: it becomes a part of a host name"
         ini.fail(title, "", f"[{title[:80]}] is no public name", hint)
     if section.label is None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from hardline.errors import ConnectionLost
+from hardline.gateway.accesses import Accesses
 from hardline.gateway.judging import Shared
 from hardline.gateway.names import Names
 from hardline.gateway.talk import Talk
@@ -38,6 +39,7 @@ class Line:
     client: TcpStream
     talk: Talk
     opened: asyncio.Queue[Stream]
+    now: list[Shared]  # one: that of this moment
     slow: list[str]  # what was asked by the task
     logged: list[tuple[str, int, int]]
 
@@ -104,9 +106,9 @@ async def line(**settings: object) -> AsyncIterator[Line]:
     async with session_pair() as (visitor, _, opened), tcp_pair() as (client, ours):
         section = replace(GatewaySection(domain=("example.org",)), **settings)  # type: ignore[arg-type]
         users, at = Users(loop.time), Visitor(visitor.open_stream)
-        shared = Shared(section, NAMED, names, at, users, Listing())  # type: ignore[arg-type]
-        talk, tasks = Talk(shared, ours), TaskSet("test")
-        made = Line(client, talk, opened, [], [])
+        now = [Shared(section, NAMED, names, at, users, Listing(), None, Accesses(0))]  # type: ignore[arg-type]
+        talk, tasks = Talk(lambda: now[0], ours, lambda: 1), TaskSet("test")
+        made = Line(client, talk, opened, now, [], [])
         talk._log = lambda one, status, count: made.logged.append((one.head.target, status, count))  # type: ignore
         tasks.start(talk.run(), "talk")
         await asyncio.sleep(0)
@@ -164,7 +166,7 @@ def test_what_is_judged_by_settings_that_are_gone_is_judged_anew():
         async with line() as one:
             await one.warm()
             closed = {name: replace(section, addresses=(PRIVATE,)) for name, section in NAMED.items()}
-            one.talk._shared = replace(one.talk._shared, named=closed)
+            one.now[0] = replace(one.now[0], named=closed)
             await one.ask("/a")
             assert (await one.got(b"address.\n")).startswith(b"HTTP/1.1 403 ")
 
@@ -247,7 +249,7 @@ def test_no_answer_in_time_is_said_so():
             service = await one.warm()
             await one.ask("/a")
             await asked(service)
-            assert (await one.got(b"time.\n")).startswith(b"HTTP/1.1 504 ")
+            assert (await one.got(b"do.\n")).startswith(b"HTTP/1.1 504 ")
             await one.ask("/b")
             assert await asked(await one.service()) == "/b"
 
