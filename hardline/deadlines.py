@@ -30,6 +30,9 @@ class Deadlines(Generic[T]):
     def __len__(self) -> int:
         return len(self._due)
 
+    def __contains__(self, one: T) -> bool:
+        return one in self._due
+
     def add(self, one: T) -> None:
         """From now on its time runs, anew if it did already."""
         if self._seconds is None:

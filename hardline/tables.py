@@ -239,6 +239,9 @@ def _mine(service: dict[str, Any], sessions: list[dict[str, Any]]) -> tuple[str,
     words.append("listed" if service["listed"] else "not listed")
     if visitors:
         words.append(f"{visitors} visitor{'' if visitors == 1 else 's'}")
+    words += [f"public at {plain(at)}" for at in service.get("public", ())]
+    if service.get("not_public"):
+        words.append("no public port everywhere" if service.get("public") else "no public port")
     return name, plain(service["target"]), ", ".join(words), service["url"]
 
 
@@ -272,6 +275,10 @@ def _service(service: dict[str, Any]) -> Iterator[str]:
     yield f"\n{plain(service.get('title') or service['name'])}  [{plain(service['name'])}: {service['state']}]"
     if "url" in service:
         yield f"  {service['url']}  →  {plain(service['target'])}"
+        for at in service.get("public", ()):
+            yield f"  public at {plain(at)}"
+        for why in service.get("not_public", ()):
+            yield f"  no public port at {plain(why)}"
         yield f"  {plain(service['announced'])}"
     if service["problem"]:
         yield f"  problem: {plain(service['problem'])}"
@@ -332,6 +339,8 @@ def _relay_served(served: dict[str, Any]) -> str:
     what = (
         f"{served['nodes']} nodes, {served['names']} names, {served['pairs']} visits, {_size(served['passed'])} passed"
     )
+    if served.get("public_ports"):
+        what += f", {served['public_ports']} public port{'' if served['public_ports'] == 1 else 's'}"
     what += f", {_size(served['this_month'])} this month"
     if served["used_up"]:
         return f"{what}, which is all that [Relay] monthly allows: it serves nobody until the next one"

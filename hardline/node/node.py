@@ -79,7 +79,8 @@ PEERS_SHOWN = 50
 BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
 
-LIVE = ("[Relay] allow", "[Relay] deny")  # settings that can change while it runs, besides the gateway's
+# Settings that can change while it runs, besides the gateway's.
+LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] public_allow")
 
 _USUAL_DOOR = 7009
 _GREETED_WITHIN = 20.0  # seconds
@@ -303,7 +304,7 @@ class Node:
             clock=time.time,
         )
         await self._serve()
-        self._closers += [self._host.aclose, relaying.aclose]
+        self._closers += [self._host.aclose, self._brought.aclose, relaying.aclose]
         self._listener = await Listener.open(self._bind, self._settings.node.p2pport, relaying.accepted, what="p2pport")
         self._closers.append(self._listener.aclose)
         await relaying.open(self._bind)
@@ -438,6 +439,7 @@ class Node:
     async def _follow_offering(self) -> None:
         async for _ in self.offering.watch():
             await self._serve()
+            self._brought.services_changed()
             self._reach.services_changed()
             self._relays.services_changed()
             self.changes.tell()
@@ -513,7 +515,7 @@ class Node:
     def _listening(self) -> list[Endpoint]:
         """Where others connect, and where browsers do."""
         listeners = (self._listener, self._door_listener, *self._gateway_listeners)
-        also = self._relaying.endpoints if self._relaying is not None else ()
+        also = self._relaying.listens_at if self._relaying is not None else ()
         forwarding = self._forwarding.endpoints if self._forwarding is not None else ()
         return [*(at for one in listeners if one for at in one.endpoints), *also, *forwarding]
 
@@ -572,7 +574,7 @@ class Node:
         troubles = {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
         announced = self._reach.describe_service
         known = self.offering.known, self.offering.problems
-        return rows.service_states(*known, self._door_port, announced, time.time(), troubles)
+        return rows.service_states(*known, self._door_port, announced, time.time(), troubles, self._relays.public)
 
     async def _trouble(self, service: Service) -> str:
         """What is wrong with a service whose file is right."""
@@ -616,7 +618,7 @@ class Node:
         if self._visitor is None:
             return
         self._host.go_away()
-        await drain(self._sessions)
+        await drain(lambda: [*self._sessions(), *self._brought.moving])
 
     def _sessions(self) -> list[Session]:
         paths = self._visitor.paths if self._visitor else ()

@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from hardline.identity import KeyHash, Label
@@ -80,11 +80,13 @@ def service_states(
     announced: Callable[[KeyHash], Facts | None],
     now: float,
     troubles: Mapping[str, str],
+    public: Callable[[Service], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
 ) -> tuple[ServiceState, ...]:
     """Every service, and every file that cannot be understood.
 
     `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970; `troubles` is what
-    keeps services of a name from answering although their files are right.
+    keeps services of a name from answering although their files are right; `public` says at which public ports of
+    relays one is reached, and why not.
     """
     rows = []
     for name in sorted({*services, *problems}):
@@ -99,6 +101,9 @@ def service_states(
         if wrong is not None:
             problem, hint = wrong.message, wrong.hint
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
+        if offered is not None and service is not None:
+            at, not_at = public(service)
+            offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at))
         rows.append(ServiceState(name, state, problem, hint, None if file is None else str(file), offered))
     return tuple(rows)
 

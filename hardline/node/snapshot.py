@@ -79,6 +79,7 @@ class RelayServed:
     draining: bool
     used_up: bool
     this_month: int
+    public_ports: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class Offered:
     notes: tuple[str, ...]
     dht: Facts | None
     announced: str
+    public: tuple[str, ...] = ()
+    not_public: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

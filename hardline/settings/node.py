@@ -133,12 +133,15 @@ class RelaySection:
     ports: tuple[int, ...] = setting((), list_of(number(1, 65_535)), many=True)
     allow: tuple[KeyHash | None, ...] = setting((), list_of(values.node), many=True)
     deny: tuple[KeyHash, ...] = setting((), list_of(values.denied_node), many=True)
+    public_ports: range = setting(range(0), values.port_range)
+    public_allow: tuple[KeyHash, ...] = setting((), list_of(values.named_node), many=True)
     contact: str = setting("", values.contact)
     max_registrations: int = setting(10_000, number(1, 1_000_000))
     max_per_address: int = setting(256, number(1, 1_000_000))
     max_per_network: int = setting(1024, number(1, 1_000_000))
     max_names: int = setting(64, number(1, 10_000))
     max_pairs: int = setting(64, number(1, 100_000))
+    max_pairs_per_port: int = setting(256, number(1, 100_000))
     max_pairs_per_source: int = setting(256, number(1, 100_000))
     new_pairs: int = setting(20, number(1, 10_000))
     rate: int = setting(0, size(0, 1 << 40))
@@ -246,11 +249,16 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
     for port in settings.relay.ports:
         if port in (settings.node.localport, settings.node.p2pport):
             ini.fail("Relay", "ports", f"port {port} is used already, expected others than localport and p2pport")
-    if not settings.relay.enabled and (settings.relay.allow or settings.relay.ports):
-        ini.notes.append("[Relay] allow and ports have no effect without enabled = yes")
+    for port in (settings.node.localport, settings.node.p2pport, *settings.relay.ports):
+        if port in settings.relay.public_ports:
+            ini.fail("Relay", "public_ports", f"port {port} is used already, expected a range without it")
+    if bool(settings.relay.public_ports) != bool(settings.relay.public_allow):
+        ini.notes.append("[Relay] public_ports and public_allow have no effect without each other")
+    if not settings.relay.enabled and (settings.relay.allow or settings.relay.ports or settings.relay.public_ports):
+        ini.notes.append("[Relay] allow, ports and public_ports have no effect without enabled = yes")
     if settings.relay.when != "always" and not settings.relay.use:
         ini.notes.append("[Relay] when has no effect without use")
-    if settings.relay.enabled and not settings.relay.allow:
+    if settings.relay.enabled and not (settings.relay.allow or settings.relay.public_allow):
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
 
 

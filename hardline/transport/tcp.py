@@ -157,6 +157,11 @@ class TcpStream(asyncio.BufferedProtocol):
         finally:
             self._inbox.end(ConnectionLost("the pipe was closed"))
 
+    async def close_patiently(self) -> None:
+        """The same, however long the other end takes.  Cancelled, it has not cut the connection yet."""
+        self.close()
+        await self._closed
+
     def close(self) -> None:
         """Close the socket in order, once what was written is out, whoever has it.  One that was cut stays cut."""
         if not self.transport.is_closing():

@@ -71,5 +71,6 @@ TARGETS: dict[str, Target] = {
     "client_hello": relayed.client_hello,
     "relay_line": relayed.relay_line,
     "relay_opening": relayed.opening,
+    "relay_ports": relayed.ports,
     "socks": socks.socks,
 }

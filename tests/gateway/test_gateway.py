@@ -35,9 +35,12 @@ def test_a_plain_browser_reaches_a_service_by_its_name(town: Town) -> None:
 def test_every_access_is_in_the_log(town: Town) -> None:
     for number in range(150):
         assert town.get("nas", f"/counted-{number}?secret").status == 404
-    lines = [line for line in town.gateway.log.splitlines() if "/counted-" in line and "gateway.access" in line]
-    assert len(lines) == 150
-    assert "client=127.0.0.1 service=nas method=GET target=/counted-7 status=404 bytes=13" in lines[7]
+
+    def lines() -> list[str]:
+        return [line for line in town.gateway.log.splitlines() if "/counted-" in line and "gateway.access" in line]
+
+    wait_until(lambda: len(lines()) == 150, "each is in the log")
+    assert "client=127.0.0.1 service=nas method=GET target=/counted-7 status=404 bytes=13" in lines()[7]
 
 
 def test_what_the_service_is_told(town: Town) -> None:

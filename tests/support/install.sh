@@ -12,6 +12,7 @@ need() { # PROGRAM-OR-FILE PACKAGE...
 
 PATH="$PATH:/usr/sbin:/sbin"
 need openssl openssl
+need socat socat
 need curl curl
 need ip iproute2
 need sysctl procps
