@@ -15,6 +15,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hardline import __version__, certificates, log
@@ -31,7 +32,7 @@ from hardline.discovery.own import OwnServices
 from hardline.discovery.whereabouts import OWN
 from hardline.door import home
 from hardline.door.server import Door
-from hardline.errors import HardlineError
+from hardline.errors import ConfigError, HardlineError
 from hardline.identity import KeyHash, Label
 from hardline.node import rows
 from hardline.node.actions import Actions
@@ -41,7 +42,7 @@ from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
 from hardline.node.known import Known
-from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
+from hardline.node.limits import door_limits, host_limits, of_a_program, session_limits, unheard, visitor_limits
 from hardline.node.offering import Offering
 from hardline.node.snapshot import GatewayState, Itself, Json, ServiceState, SessionState, Snapshot, to_object
 from hardline.node.waiting import WaitsForHosts
@@ -72,6 +73,8 @@ if TYPE_CHECKING:
     from hardline.door.forwards import Forward
     from hardline.gateway.server import Gateway
     from hardline.node.forwarding import Forwarding
+    from hardline.node.inprocess import InProcess, SharedApp
+    from hardline.node.opened import OpenedStream
     from hardline.punching import Punching
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
@@ -94,10 +97,24 @@ def is_live(key: str) -> bool:
 class Node:
     """A whole node: `start`, then `stop`, or as a context manager.  `stop` also cleans up after half a start.
 
-    `control` says whether `hardline` can ask it.  All nodes of a process are in one event loop.
+    Without `settings` it is as a program wants it: no door for browsers, and any port.  `datadir` stands for `places`
+    where services have no files of their own.  `control` says whether `hardline` can ask it.  Without `listen` nothing
+    of it listens: it is reached by relays, and by connections that it makes itself; `control` is off then.
+
+    A node is used in the event loop that started it: elsewhere a HardlineError says so.
     """
 
-    def __init__(self, settings: NodeSettings, places: Places, *, control: bool = True) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings | None = None,
+        places: Places | None = None,
+        *,
+        datadir: Path | str | None = None,
+        control: bool = True,
+        listen: bool = True,
+    ) -> None:
+        settings, places = settings or of_a_program(), places or _places(datadir)
+        settings = settings if listen else unheard(settings)
         self._settings, self._notes = settings, settings.notes
         self._places = places
         self._tasks = TaskSet("node")
@@ -110,7 +127,9 @@ class Node:
         self._ready = asyncio.Event()
         self._end = TaskSet("node")
         self._stopping: asyncio.Task[None] | None = None
-        self._answers_control, self._started = control, False
+        self._listens, self._answers_control, self._started = listen, control and listen, False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._in_process: InProcess | None = None
         self._listener: Listener | None = None
         self._visitor: Visitor | None = None
         self._door: Door | None = None
@@ -154,7 +173,7 @@ class Node:
             greet=self._greet,
             wait_for_hosts=lambda: self._waits.start(),
             open_port=self._open_port,
-            runs=self._ready.is_set,
+            runs=self._runs_here,
         )
 
     async def __aenter__(self) -> Self:
@@ -173,6 +192,7 @@ class Node:
         if self._started:
             raise HardlineError("this node was started already", hint="stop it first")
         self._started, settings, datadir = True, self._settings, self._places.datadir
+        self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(prepare, datadir)
         for directory in (datadir, self._places.servicedir):
             await asyncio.to_thread(keep_private, directory)
@@ -214,6 +234,7 @@ class Node:
 
         Cancelled, it waits for nothing that moves, and ends everything all the same.
         """
+        self._check_loop()
         try:
             if self._closers:
                 await self._drain()
@@ -227,8 +248,7 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._forwarding = None
-        self._gateway = None
+        self._forwarding = self._gateway = self._in_process = None
         for close in reversed(closers):
             try:
                 await close()
@@ -236,7 +256,66 @@ class Node:
                 log.warning("node.not_closed", reason=repr(failure))
         if closers:
             log.event("node.stopped")
-        self._started = False
+        self._started, self._loop = False, None
+
+    async def share(
+        self,
+        app: object,
+        *,
+        name: str = "app",
+        title: str = "",
+        password: str = "",
+        listed: bool = True,
+        clients: Sequence[KeyHash | str] | None = None,
+        interface: str = "",
+        threads: int = 16,
+    ) -> SharedApp:
+        """Share `app`, which is called in this process: an ASGI or WSGI application, or `async def app(stream)`, which
+        gets each connection as a ByteStream.  Returns once visitors are served; `str` of that is the URL.
+
+        The key is the name's, in the data directory.  `password` stands before it in the URL, `clients` are the key
+        hashes of those who may visit, None for all who have the URL; `interface` is asgi, wsgi or stream, where that
+        cannot be told from its arguments; a WSGI application has `threads` for its requests.
+
+        Raises WrongArgument, ConfigError, CertificateError; HardlineError where the application does not start, or what
+        it needs is not installed.
+        """
+        self._check_running()
+        if self._in_process is None:
+            from hardline.node.inprocess import InProcess
+            from hardline.node.rows import url_of
+
+            self._in_process = InProcess(
+                self._places.datadir / "apps",
+                self.offering,
+                self.changes,
+                lambda: self._served,
+                lambda label: url_of(label, self._door_port),
+                self._check_loop,
+            )
+            self._closers.append(self._in_process.aclose)  # the first that ends: answers under way are still carried
+        return await self._in_process.share(
+            app,
+            name=name,
+            title=title,
+            password=password,
+            listed=listed,
+            clients=clients,
+            interface=interface,
+            threads=threads,
+        )
+
+    async def open(self, address: str | Label) -> OpenedStream:
+        """A ByteStream into the service of `address`: a label, or a URL with one.  Returns when it was reached.
+
+        There is no time limit inside.  Raises WrongArgument, NoRoute, ServiceFailed, PasswordRefused, AccessRefused,
+        LimitReached, PeerError or ConnectionLost.  Safe to cancel.
+        """
+        self._check_running()
+        from hardline.node.opened import open_stream
+
+        assert self._visitor is not None, "a node that is ready has one"
+        return await open_stream(self._visitor, address)
 
     @property
     def summary(self) -> str:
@@ -244,6 +323,20 @@ class Node:
         count, problems = len(self.offering.current), len(self.offering.problems)
         broken = f", {problems} with problems" if problems else ""
         return f"serving {count} service{'' if count == 1 else 's'}{broken}"
+
+    def _check_loop(self) -> None:
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise HardlineError(
+                "this node belongs to another event loop", hint="asyncio.run_coroutine_threadsafe calls it there"
+            )
+
+    def _runs_here(self) -> bool:
+        self._check_loop()
+        return self._ready.is_set()
+
+    def _check_running(self) -> None:
+        if not self._runs_here():
+            raise HardlineError("this node does not run", hint="start it, and use it before it is stopped")
 
     # The parts.
 
@@ -305,11 +398,16 @@ class Node:
         )
         await self._serve()
         self._closers += [self._host.aclose, self._brought.aclose, relaying.aclose]
-        self._listener = await Listener.open(self._bind, self._settings.node.p2pport, relaying.accepted, what="p2pport")
-        self._closers.append(self._listener.aclose)
-        await relaying.open(self._bind)
-        log.event("p2p.listening", at=" ".join(map(str, self._listener.endpoints)))
+        if self._listens:
+            await self._listen(relaying)
         self._closers.append(self._reach.aclose)
+
+    async def _listen(self, relaying: Relaying) -> None:
+        port = self._settings.node.p2pport
+        self._listener = listener = await Listener.open(self._bind, port, relaying.accepted, what="p2pport")
+        self._closers.append(listener.aclose)
+        await relaying.open(self._bind)
+        log.event("p2p.listening", at=" ".join(map(str, listener.endpoints)))
 
     def _open_punching(self) -> None:
         from hardline.punching import Punching
@@ -326,15 +424,17 @@ class Node:
         self._closers.append(self._punching.aclose)
 
     async def _open_finders(self) -> None:
-        assert self._listener is not None, "it is opened first"
-        listener, settings = self._listener, self._settings
+        settings = self._settings
         self._remembered = await Remembered.open(self._places.datadir / "routes.db")
         self._closers.append(self._remembered.aclose)
-        own = OwnServices(lambda: {service.key_hash for service in self.offering.current}, lambda: listener.endpoints)
+        own = OwnServices(
+            lambda: {service.key_hash for service in self.offering.current},
+            lambda: self._listener.endpoints if self._listener else (),
+        )
         if settings.lan.enabled:
             lan = Lan(
                 services=self._lan_services,
-                port=lambda: listener.port,
+                port=lambda: self._p2p_port,
                 clock=time.time,
                 bind=settings.node.bind,
                 multicast=settings.lan.multicast,
@@ -347,7 +447,7 @@ class Node:
             self._near.append(lan)
             self._follow(lan.services_changed)
         if settings.lan.enabled and settings.lan.mdns:
-            dnssd = DnsSd(services=self._lan_services, port=lambda: listener.port, bind=settings.node.bind)
+            dnssd = DnsSd(services=self._lan_services, port=lambda: self._p2p_port, bind=settings.node.bind)
             self._reach.follow(dnssd.follow)
             self._closers.append(dnssd.aclose)
             self._tasks.start(keep_running(dnssd.run, "dnssd"), "dnssd")
@@ -409,6 +509,8 @@ class Node:
         return self._forwarding
 
     async def _open_port(self, label: Label, port: int, pages: bool) -> Forward:
+        if not self._listens:
+            raise ConfigError("this node listens nowhere", hint="start it without listen=False, or use its open()")
         return await self._ports().add(label, port, pages=pages)
 
     async def _open_gateway(self) -> None:
@@ -430,7 +532,7 @@ class Node:
     def _lan_services(self) -> list[LanService]:
         return [
             LanService(service.label, service.title, service.listed, service.legacy)
-            for service in self.offering.current
+            for service in (self.offering.current if self._listens else ())
         ]
 
     def _site(self, key_hash: KeyHash) -> LocalSite | None:
@@ -493,8 +595,7 @@ class Node:
 
     @property
     def _p2p_port(self) -> int:
-        assert self._listener is not None, "relays are asked once it listens"
-        return self._listener.port
+        return self._listener.port if self._listener is not None else 0
 
     def _relay_drains(self, relay: Endpoint) -> None:
         known = bool(self._reach.whereabouts.current())
@@ -526,8 +627,7 @@ class Node:
     # What it says of itself.
 
     async def _snapshot(self) -> Snapshot:
-        assert self._listener is not None, "who asks waits until the node is ready"
-        assert self._visitor is not None
+        assert self._visitor is not None, "who asks waits until the node is ready"
         now, clock, services = asyncio.get_running_loop().time(), time.time(), self.offering.current
         tried = self._door.tried if self._door else {}
         return Snapshot(
@@ -538,7 +638,7 @@ class Node:
                 servicedir=str(self._places.servicedir),
                 datadir=str(self._places.datadir),
                 door=tuple(map(str, self._door_listener.endpoints)) if self._door_listener else (),
-                p2p=tuple(map(str, (*self._listener.endpoints, *self._relays.endpoints))),
+                p2p=tuple(map(str, (*(self._listener.endpoints if self._listener else ()), *self._relays.endpoints))),
             ),
             outside=rows.outside(self._reach.describe(), self._relays.used()),
             relays=rows.relays(
@@ -623,3 +723,10 @@ class Node:
     def _sessions(self) -> list[Session]:
         paths = self._visitor.paths if self._visitor else ()
         return [*(path.session for path in paths), *(one.session for one in self._host.guests if one.session)]
+
+
+def _places(datadir: Path | str | None) -> Places:
+    if datadir is None:
+        raise ConfigError("a node needs a place for its keys", hint="Node(datadir=…), or Node(settings, Places(…))")
+    place = Path(datadir).absolute()
+    return Places(place / "services", place)

@@ -136,6 +136,8 @@ def outside(way: WayHere, used: Sequence[UsedRelay] = ()) -> Outside:
         state, sentence = "expected", f"should be reachable from outside at {at} ({by})"
     elif by_relay:
         state, sentence = "relayed", f"reachable from outside by the relay {by_relay[0]}"
+    elif not way.listens:
+        state, sentence = "local", "not reachable: it listens nowhere, and no relay lets visitors in"
     elif way.only_here:
         state, sentence = "local", "reachable on this machine only ([Node] bind)"
     else:

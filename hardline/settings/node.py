@@ -178,7 +178,7 @@ class NodeSettings:
     notes: tuple[str, ...] = ()
 
 
-def parse_node(text: str, file: str) -> NodeSettings:
+def parse_node(text: str, file: str = "") -> NodeSettings:
     """Read the daemon's file; `file` names it in messages, and relative paths start from its directory.
 
     Raises ConfigError for the first mistake.
