@@ -64,7 +64,7 @@ from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host
-from hardline.tunnel.link import Path
+from hardline.tunnel.link import Path as SessionPath
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.serving import OURSELVES
 from hardline.tunnel.visitor import Visitor
@@ -690,7 +690,7 @@ class Node:
         visits = [rows.visited(session, self._door_port) for session in self._visiting()] if ours else []
         return home.home_page(states, offers, outside, visits, html=html, head_only=head_only)
 
-    async def _greet(self, label: Label) -> Path | None:
+    async def _greet(self, label: Label) -> SessionPath | None:
         assert self._visitor is not None, "actions are there when it runs"
         async with asyncio.timeout(_GREETED_WITHIN):
             return await self._visitor.greet(label)
