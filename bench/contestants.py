@@ -133,17 +133,21 @@ class Hardline(Contestant):
     def cached_files(self) -> Door:
         """The origin's files behind the caching proxy; the service begins when this is first asked for."""
         text = f"[Service]\nservice = 127.0.0.1\nport = {self.origin.files_port}\n[Cache]\ndirectory = cached\n"
-        (self.directory / "services" / "cached.ini").write_text(text)
-        deadline = time.monotonic() + _BACK_LIMIT
-        while "cached" not in self._labels:
-            if time.monotonic() > deadline:
-                raise Broken("the host does not offer cached.ini")
-            time.sleep(0.1)
-            self._labels = self._shared()
-        door = Door(self.files.port, f"{self._labels['cached']}.localhost:{self.files.port}")
+        door = Door(self.files.port, f"{self.share('cached', text)}.localhost:{self.files.port}")
         with self.site.at_visitor():
             wait_served(door)
         return door
+
+    def share(self, name: str, text: str) -> str:
+        """The label of one more service, once it is offered."""
+        (self.directory / "services" / f"{name}.ini").write_text(text)
+        deadline = time.monotonic() + _BACK_LIMIT
+        while name not in self._labels:
+            if time.monotonic() > deadline:
+                raise Broken(f"the host does not offer {name}.ini")
+            time.sleep(0.1)
+            self._labels = self._shared()
+        return self._labels[name]
 
     def _shared(self) -> dict[str, str]:
         """The labels of the host's services."""

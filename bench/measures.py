@@ -37,6 +37,8 @@ class Sizes:
     entries: int = 100_000  # of one directory
     cold_bytes: int = 50_000_000  # that a hundred ask for at once
     crowd_repeats: int = 5
+    copied_bytes: int = 100_000_000  # by scp
+    copies: int = 11  # by each
     suite: bool = True  # whether there is time for the public cache suite
 
 
@@ -52,6 +54,8 @@ QUICK = Sizes(
     volume_repeats=1,
     cold_bytes=10_000_000,
     crowd_repeats=3,
+    copied_bytes=20_000_000,
+    copies=1,
     suite=False,
 )
 
@@ -113,6 +117,9 @@ ROWS = (
     Row("cold_rate", "  all of them together", "MB/s", "more"),
     Row("hit_asked", "  10 hits, the origin is asked", "times", "less", "figure", 0, None),
     Row("site_flat", "  1 GB fetched, then 1 GB kept, most change of each", "MB PSS", "less", "figure", 20, None),
+    Row("scp", "scp of 100 MB by hardline nc, of that by a TLS pair of socat", "×", "less", "figure", 1.1, None),
+    Row("scp_nc", "  by hardline nc", "s", "less"),
+    Row("scp_socat", "  by socat", "s", "less"),
     Row("suite_required", "public cache suite: required cases passed", "cases", "more"),
     Row("suite_required_missed", "  required cases not passed", "cases", "less", "figure", 0, None),
     Row("suite_optimal", "  optimal cases passed", "cases", "more", "figure", 75, None),

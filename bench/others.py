@@ -210,46 +210,20 @@ class Ssh(Contestant):
     unable = frozenset({"cold"})
 
     def start(self) -> None:
-        server = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
-        if server is None or shutil.which("ssh") is None or shutil.which("ssh-keygen") is None:
-            raise Broken("not installed (apt-get install openssh-server openssh-client)")
-        for name in ("host_key", "user_key"):
-            subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.directory / name)], check=True
-            )
-        public = (self.directory / "host_key.pub").read_text()
+        host = self.site.host_address
         with self.site.at_host():
             inner = free_port()
+            argv = ssh_server(self.directory, host, inner, f"Ciphers {_SSH_CIPHER}\n")
+            self._run("host", argv).wait_listening(host, inner)
         with self.site.at_visitor():
             outer = [free_port(), free_port()]
-        host = self.site.host_address
-        known, config = self.directory / "known", self.directory / "sshd_config"
-        known.write_text(f"[{host}]:{inner} {public}")
-        config.write_text(
-            f"""
-ListenAddress {host}:{inner}
-HostKey {self.directory}/host_key
-AuthorizedKeysFile {self.directory}/user_key.pub
-AuthenticationMethods publickey
-StrictModes no
-UsePAM no
-PidFile none
-PermitRootLogin yes
-AllowTcpForwarding yes
-Ciphers {_SSH_CIPHER}
-"""
-        )
-        if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(exist_ok=True)  # which root's sshd wants to be there
-        with self.site.at_host():
-            self._run("host", [server, "-D", "-e", "-f", str(config)]).wait_listening(host, inner)
         targets = (self.origin.files_port, self.origin.sink_port)
         forwards = [f"127.0.0.1:{port}:127.0.0.1:{target}" for port, target in zip(outer, targets, strict=True)]
         options = {
             "Ciphers": _SSH_CIPHER,
             "Compression": "no",
             "IdentitiesOnly": "yes",
-            "UserKnownHostsFile": known,
+            "UserKnownHostsFile": self.directory / "known",
             "StrictHostKeyChecking": "yes",
             "ExitOnForwardFailure": "yes",
             "LogLevel": "ERROR",
@@ -261,6 +235,37 @@ Ciphers {_SSH_CIPHER}
             self._run("visitor", [*argv, f"{getpass.getuser()}@{host}"]).wait_listening("127.0.0.1", outer[1])
         self.files, self.sink = (Door(port, "bench") for port in outer)
         self._wait()
+
+
+def ssh_server(directory: Path, host: str, port: int, more: str = "") -> list[str]:
+    """How an sshd is started that listens there; user_key in `directory` opens it, and `known` knows it.
+
+    Raises Broken where there is none.
+    """
+    server = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
+    if server is None or shutil.which("ssh") is None or shutil.which("ssh-keygen") is None:
+        raise Broken("not installed (apt-get install openssh-server openssh-client)")
+    for name in ("host_key", "user_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)], check=True)
+    config = directory / "sshd_config"
+    (directory / "known").write_text(f"* {(directory / 'host_key.pub').read_text()}")
+    config.write_text(
+        f"""
+ListenAddress {host}:{port}
+HostKey {directory}/host_key
+AuthorizedKeysFile {directory}/user_key.pub
+AuthenticationMethods publickey
+StrictModes no
+UsePAM no
+PidFile none
+PermitRootLogin yes
+AllowTcpForwarding yes
+Subsystem sftp internal-sftp
+{more}"""
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # which root's sshd wants to be there
+    return [server, "-D", "-e", "-f", str(config)]
 
 
 def make_certificate(directory: Path) -> tuple[Path, Path]:

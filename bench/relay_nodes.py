@@ -51,6 +51,10 @@ class Quiet(Node):
         """Wait until all of its names were reached by a relay: of one service, its own, a rolling one and a handle."""
         wait_until(lambda: any(one["tested"] >= 3 for one in self.says()["relays"]["used"]), "reached by the relay")
 
+    def is_public(self) -> None:
+        """Wait until a service has a public port."""
+        wait_until(lambda: any(one.get("public") for one in self.says()["services"]), "it has a public port")
+
     def visited(self, label: str) -> str:
         """Of which kind the path of the last visit was."""
         return str([visit for visit in self.says()["visits"] if visit["label"] == label][-1]["kind"])

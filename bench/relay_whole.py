@@ -1,6 +1,7 @@
-"""For `--relay`: 200 MB through whole daemons on one machine, by a relay and directly.
+"""For `--relay`: 200 MB through whole daemons on one machine, by a relay, directly, and by a public port of the relay.
 
     load ── visitor ══ TLS 1.3 ══ relay ══ host ── origin          load ── visitor ══ TLS 1.3 ══ host ── origin
+    load ───────────────────────── relay ── host ── origin
 
 The visitor finds the one host by the relay, and the other one in its network.
 """
@@ -24,10 +25,13 @@ from tests.upnp.home import Box
 _HERE, _THERE = "11.22.33.10", "11.22.33.11"
 _BULK = 200_000_000
 _REPEATS = 3
+_PUBLIC_PORT = 20_007
 
 ROWS = (
     Row("whole", "200 MB, whole daemons: by a relay", "MB/s", "more"),
     Row("share", "  of the direct path's", "×", "more", "figure", 0.85),
+    Row("public", "  by a public port of the relay", "MB/s", "more"),
+    Row("of_relayed", "  of the relayed path's", "×", "more", "figure", 0.9),
 )
 
 
@@ -52,7 +56,9 @@ class Whole:
             return stack.enter_context(node)
 
         far = "[LAN]\nenabled = no\n"
-        relay = run("relay", f"{far}[Relay]\nenabled = yes\nallow = *\n")
+        self._public, may = _PUBLIC_PORT, Quiet(place / "behind").key_hash
+        named = f"allow = *\npublic_ports = {self._public}\npublic_allow = {may}\n"
+        relay = run("relay", f"{far}[Relay]\nenabled = yes\n{named}")
         use = f"[Relay]\nuse = {relay.line(f'{_THERE}:{relay.p2pport}')}\n"
         behind, near = run("behind", far + use), run("near", "")
         there.run(
@@ -62,7 +68,10 @@ class Whole:
         )
         for host in (behind, near):
             host.share("site", origin.files_port)
+        public = f"[Service]\nservice = http://127.0.0.1:{origin.files_port}\n[Public]\nport = {self._public}\n"
         behind.is_reached()
+        behind.write("public", public)
+        behind.is_public()
         self._visitor = run("visitor", use, self._here, unpunched=True)
         self._labels = {"RELAYED": behind.label("site"), "LAN": near.label("site")}
         for label in self._labels.values():
@@ -78,8 +87,17 @@ class Whole:
                     took.setdefault(kind, []).append(download(self._door(label), _BULK))
                 if (seen := self._visitor.visited(label)) != kind:
                     raise Broken(f"visited by {seen} instead of {kind}")
+            with inside(self._here.namespace):
+                at = Door(self._public, "nobody.example", _THERE)
+                took.setdefault("public", []).append(download(at, _BULK))
         relayed, direct = (median(took[kind]) for kind in self._labels)
-        return {"whole": _BULK / relayed / 1e6, "share": direct / relayed}
+        public = median(took["public"])
+        return {
+            "whole": _BULK / relayed / 1e6,
+            "share": direct / relayed,
+            "public": _BULK / public / 1e6,
+            "of_relayed": relayed / public,
+        }
 
     def _door(self, label: str) -> Door:
         return Door(self._visitor.localport, f"{label}.localhost:{self._visitor.localport}")

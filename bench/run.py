@@ -3,8 +3,8 @@
     load ──▶ visitor ══ TLS 1.3 ══▶ host ──▶ origin        each contestant in turn, round after round
 
 Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json (with --lab in
-results-lab-last.json, and so with --reach, --relay and --hostile).  Exit code 0: all was measured, whatever the
-verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps running.
+results-lab-last.json, and so with --reach, --relay, --gateway, --apps and --hostile).  Exit code 0: all was measured,
+whatever the verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps running.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import gateway
 import hostile
 import lab
 import load
@@ -49,6 +50,8 @@ HOSTILE_RESULTS = _HERE / "results-hostile-last.json"
 LAB_RESULTS = _HERE / "results-lab-last.json"
 REACH_RESULTS = _HERE / "results-reach-last.json"
 RELAY_RESULTS = _HERE / "results-relay-last.json"
+GATEWAY_RESULTS = _HERE / "results-gateway-last.json"
+APPS_RESULTS = _HERE / "results-apps-last.json"
 _BESIDE = (
     "one session",
     "hardline-python",
@@ -56,6 +59,8 @@ _BESIDE = (
     "haproxy",
     "ssh",
     "original",
+    "door",
+    "straight",
     "direct",
 )  # hardline and nginx, in the table
 NAMES = (*EACH_ROUND, "memory", *ONCE)
@@ -155,6 +160,7 @@ def main() -> int:
     _raise_limits()
     sizes = QUICK if options.quick else Sizes()
     rounds = options.rounds or (2 if options.quick else 3 if options.lab or options.reach else 5)
+    rival = "nginx"
     with tempfile.TemporaryDirectory(prefix="hlb") as place, contextlib.ExitStack() as stack:
         if options.lab:
             rows, figures, errors = lab.run(Path(place), stack, rounds)
@@ -164,18 +170,31 @@ def main() -> int:
             rows, figures, errors = reach.run(Path(place), stack, rounds, options.idle)
         elif options.relay:
             rows, figures, errors = relay.run(Path(place), stack, rounds)
+        elif options.gateway:
+            rows, figures, errors = gateway.run(Path(place), stack, sizes, rounds)
+        elif options.apps:
+            import apps  # only here: it needs what an application needs
+
+            rows, figures, errors = apps.run(Path(place), stack, rounds)
+            rival = apps.RIVAL
         else:
             rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
     others = [name for name in _BESIDE if name in figures]
     print(f"\n{_machine()}\n")
-    print(table.render(rows, figures, others))
-    print(f"\n{table.verdicts(rows, figures)}")
+    print(table.render(rows, figures, others, rival))
+    print(f"\n{table.verdicts(rows, figures, rival)}")
     if ENGINE == "native" and (engines := table.engines(rows, figures)):
         print(f"\n{engines}")
     if lowest := table.above_the_floor(rows, figures):
         print(f"\n{lowest}")
-    kept = {options.lab: LAB_RESULTS, options.reach: REACH_RESULTS, options.relay: RELAY_RESULTS}
-    _keep(kept.get(True, RESULTS), rows, figures, errors, rounds)
+    kept = {
+        options.lab: LAB_RESULTS,
+        options.reach: REACH_RESULTS,
+        options.relay: RELAY_RESULTS,
+        options.gateway: GATEWAY_RESULTS,
+        options.apps: APPS_RESULTS,
+    }
+    _keep(kept.get(True, RESULTS), rows, figures, errors, rounds, rival)
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
     return 1 if errors else 0
@@ -246,6 +265,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--original", action="store_true", help="also hardline 0.0.16, installed from PyPI (root)")
     parser.add_argument("--reach", action="store_true", help="instead: finding hosts anywhere (root, as the tests)")
     parser.add_argument("--relay", action="store_true", help="instead: what passing bytes on costs a relay")
+    parser.add_argument("--gateway", action="store_true", help="instead: plain browsers at a gateway, and at nginx")
+    parser.add_argument("--apps", action="store_true", help="instead: an application in the node, and one on a port")
     parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="with --reach: seconds of doing nothing")
     parser.add_argument(
         "--hostile",
@@ -285,12 +306,13 @@ def _keep(
     figures: dict[str, dict[str, list[float | None]]],
     errors: Sequence[str],
     rounds: int,
+    rival: str,
 ) -> None:
     medians = {
         row.key: {
             **{name: table.middle(figures, name, row.key) for name in figures},
-            "ratio": table.ratio(figures, row.key, "hardline", "nginx"),
-            "verdict": table.verdict(row, figures),
+            "ratio": table.ratio(figures, row.key, "hardline", rival),
+            "verdict": table.verdict(row, figures, rival),
         }
         for row in rows
     }

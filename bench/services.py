@@ -20,6 +20,7 @@ import load
 from contestants import Contestant, Hardline
 from daemons import Broken
 from measures import Measure, Sizes
+from scp import scp
 
 _OTHERS = 49  # visitors beside the slow one
 _CROWD = 100
@@ -130,4 +131,4 @@ def _tests() -> Iterator[None]:
         sys.path.remove(str(_ROOT))
 
 
-ONCE: dict[str, Measure] = {"crowd": crowd, "site": site, "suite": suite}
+ONCE: dict[str, Measure] = {"crowd": crowd, "site": site, "scp": scp, "suite": suite}

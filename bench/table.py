@@ -27,9 +27,9 @@ def ratio(figures: Figures, key: str, contestant: str, to: str) -> float | None:
     return statistics.median(ratios) if ratios else None
 
 
-def verdict(row: Row, figures: Figures) -> str:
+def verdict(row: Row, figures: Figures, rival: str = "nginx") -> str:
     """PASS, MISS, or nothing where nothing is promised or measured."""
-    seen = ratio(figures, row.key, "hardline", "nginx") if row.judged == "ratio" else None
+    seen = ratio(figures, row.key, "hardline", rival) if row.judged == "ratio" else None
     if row.judged == "figure":
         seen = middle(figures, "hardline", row.key)
     if seen is None or row.must is None:
@@ -38,16 +38,16 @@ def verdict(row: Row, figures: Figures) -> str:
     return "PASS" if reached else "MISS"
 
 
-def render(rows: Sequence[Row], figures: Figures, others: Sequence[str]) -> str:
-    """A Markdown table; `others` are the contestants beside hardline and nginx."""
-    head = ["measure", "unit", "hardline", "nginx", "ratio", "must", "goal", "", *others]
+def render(rows: Sequence[Row], figures: Figures, others: Sequence[str], rival: str = "nginx") -> str:
+    """A Markdown table; `others` are the contestants beside hardline and its `rival`."""
+    head = ["measure", "unit", "hardline", rival, "ratio", "must", "goal", "", *others]
     lines = [head]
     for row in rows:
-        found = ratio(figures, row.key, "hardline", "nginx")
+        found = ratio(figures, row.key, "hardline", rival)
         cells = [row.title, row.unit]
-        cells += [_figure(middle(figures, name, row.key)) for name in ("hardline", "nginx")]
+        cells += [_figure(middle(figures, name, row.key)) for name in ("hardline", rival)]
         cells += ["" if found is None else f"{found:.2f}"]
-        cells += [_target(row, row.must), _target(row, row.goal), verdict(row, figures)]
+        cells += [_target(row, row.must), _target(row, row.goal), verdict(row, figures, rival)]
         cells += [_figure(middle(figures, name, row.key)) for name in others]
         if any(cells[number] for number in (2, 3, *range(8, len(cells)))):
             lines.append(cells)
@@ -64,15 +64,15 @@ def render(rows: Sequence[Row], figures: Figures, others: Sequence[str]) -> str:
     return "\n".join(text)
 
 
-def verdicts(rows: Sequence[Row], figures: Figures) -> str:
+def verdicts(rows: Sequence[Row], figures: Figures, rival: str = "nginx") -> str:
     """One line for each that must be reached."""
     lines = []
     for row in rows:
-        said = verdict(row, figures)
+        said = verdict(row, figures, rival)
         if not said:
             continue
         seen = (
-            ratio(figures, row.key, "hardline", "nginx")
+            ratio(figures, row.key, "hardline", rival)
             if row.judged == "ratio"
             else middle(figures, "hardline", row.key)
         )

@@ -10,18 +10,39 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hardline.errors import HardlineError
+    from hardline.identity import KeyHash, Label
+    from hardline.node.inprocess import SharedApp
     from hardline.node.node import Node
     from hardline.places import Places
+    from hardline.routes import NoRoute
     from hardline.settings.node import NodeSettings, parse_node
+    from hardline.streams import ByteStream
 
 __version__ = "1.0.0.dev0"  # pyproject.toml reads it here
-__all__ = ["HardlineError", "Node", "NodeSettings", "Places", "__version__", "parse_node"]
+__all__ = [
+    "ByteStream",
+    "HardlineError",
+    "KeyHash",
+    "Label",
+    "NoRoute",
+    "Node",
+    "NodeSettings",
+    "Places",
+    "SharedApp",
+    "__version__",
+    "parse_node",
+]
 
 _HOMES = {
+    "ByteStream": "hardline.streams",
     "HardlineError": "hardline.errors",
+    "KeyHash": "hardline.identity",
+    "Label": "hardline.identity",
+    "NoRoute": "hardline.routes",
     "Node": "hardline.node.node",
     "NodeSettings": "hardline.settings.node",
     "Places": "hardline.places",
+    "SharedApp": "hardline.node.inprocess",
     "parse_node": "hardline.settings.node",
 }
 

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import socket
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -43,33 +44,48 @@ def ask(datadir: Path, do: str, **arguments: object) -> Any:
     Raises NoDaemon when none runs there, WrongArgument or ConfigError in the daemon's words, ConfigError when it cannot
     be talked to.
     """
+    with contextlib.closing(follow(datadir, do, **arguments)) as answers:
+        return next(answers)
+
+
+def follow(datadir: Path, do: str, **arguments: object) -> Generator[Any, None, None]:
+    """As `ask`, for what holds until this is closed: the answer, then news as they come, until the daemon ends."""
     path = datadir / SOCKET_NAME
     request = json.dumps({"do": do, **arguments}).encode() + b"\n"
     if len(request) > MAX_REQUEST:
         raise WrongArgument(f"these are {len(request)} bytes of arguments, expected at most {MAX_REQUEST}")
-    try:
-        with _connected(datadir) as connection:
+    with contextlib.ExitStack() as opened:
+        try:
+            connection = opened.enter_context(_connected(datadir))
             connection.sendall(request)
-            with connection.makefile("rb") as answers:
-                line = answers.readline()
-    except _NOBODY:
-        hint = "start one with: hardlined (or name its data directory with --datadir)"
-        raise NoDaemon(f"no hardlined runs on the data directory {datadir}", hint) from None
-    except PermissionError:
-        raise ConfigError(
-            f"no permission to talk to the hardlined at {path}", hint="it belongs to another user"
-        ) from None
-    except TimeoutError:
-        message = f"the hardlined at {path} gave no answer in {REQUEST_TIMEOUT:.0f} s"
-        raise ConfigError(message, hint="look at its log") from None
-    except OSError as failure:
-        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-            raise NoDaemon(
-                f"the path of the data directory is too long for a socket: {path}", "choose a shorter --datadir"
+            lines = opened.enter_context(connection.makefile("rb"))
+            answer = lines.readline()
+        except _NOBODY:
+            hint = "start one with: hardlined (or name its data directory with --datadir)"
+            raise NoDaemon(f"no hardlined runs on the data directory {datadir}", hint) from None
+        except PermissionError:
+            raise ConfigError(
+                f"no permission to talk to the hardlined at {path}", hint="it belongs to another user"
             ) from None
-        raise ConfigError(
-            f"cannot talk to the hardlined at {path}: {(failure.strerror or str(failure)).lower()}"
-        ) from None
+        except TimeoutError:
+            message = f"the hardlined at {path} gave no answer in {REQUEST_TIMEOUT:.0f} s"
+            raise ConfigError(message, hint="look at its log") from None
+        except OSError as failure:
+            if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+                raise NoDaemon(
+                    f"the path of the data directory is too long for a socket: {path}", "choose a shorter --datadir"
+                ) from None
+            raise ConfigError(
+                f"cannot talk to the hardlined at {path}: {(failure.strerror or str(failure)).lower()}"
+            ) from None
+        yield _understood(answer)
+        connection.settimeout(None)
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # a daemon that is killed says half a line
+            for line in lines:
+                yield json.loads(line)["news"]
+
+
+def _understood(line: bytes) -> Any:
     try:
         answer = json.loads(line)
     except (ValueError, RecursionError):

@@ -81,11 +81,13 @@ def _run(arguments: Sequence[str] | None) -> int:
         case "key":
             _show_key(options)
         case "gateway":
-            _hash_password(options)
+            _gateway(options)
         case "fileserver":
             _serve_directory(options)
         case "nc":
             _connect(options)
+        case "forward":
+            _forward(options)
         case "pac":
             _write_proxy_file(options)
     return 0
@@ -250,7 +252,14 @@ def _add_fileserver(parser: terminal.Parser) -> None:
 
 def _add_nc(parser: terminal.Parser) -> None:
     _add_datadir(parser)
+    parser.add_argument("label", metavar="LABEL", help="what stands before .localhost in its URL, or all")
+
+
+def _add_forward(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
     parser.add_argument("label", type=_label, metavar="LABEL", help="what stands before .localhost in its URL, or all")
+    parser.add_argument("port", type=_port, metavar="PORT", help="of this computer, on 127.0.0.1; 0: any free one")
+    parser.add_argument("--pages", action="store_true", help="pages of other sites in a browser may connect, too")
 
 
 def _add_pac(parser: terminal.Parser) -> None:
@@ -275,10 +284,29 @@ def _add_key(parser: terminal.Parser) -> None:
 
 
 def _add_gateway(parser: terminal.Parser) -> None:
-    parser.add_argument(
-        "do", choices=["user"], metavar="user", help="print the line of a user for [Gateway:NAME] users"
+    _add_datadir(parser)
+    does = parser.add_subparsers(dest="do", metavar="user|key", required=True, parser_class=terminal.Parser)
+    user = does.add_parser("user", help="print the line of a user for [Gateway:NAME] users")
+    user.add_argument("name", metavar="NAME", help="of the user; the password is asked for, or read from stdin")
+    key = does.add_parser("key", help="keys for programs that collect (scrapers)")
+    _add_datadir(key)
+    acts = key.add_subparsers(dest="act", metavar="add|list|remove", required=True, parser_class=terminal.Parser)
+    add = acts.add_parser("add", help="make a key, and print it")
+    _add_datadir(add)
+    add.add_argument("name", metavar="NAME", help="what it is called in lists and logs")
+    add.add_argument("--from", default="0", metavar="WHEN", help="a date, a time, or how long from now (now)")
+    add.add_argument("--until", default="30d", metavar="WHEN", help="the same, or how long it holds: 30d at most (30d)")
+    add.add_argument(
+        "--service",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="[Gateway:NAME] that it is for; repeatable (all that are listed and have no users)",
     )
-    parser.add_argument("name", metavar="NAME", help="of the user; the password is asked for, or read from stdin")
+    _add_json(acts.add_parser("list", help="which there are"))
+    remove = acts.add_parser("remove", help="let a key be none")
+    _add_datadir(remove)
+    remove.add_argument("name", metavar="NAME")
 
 
 def _as_typed(path: str) -> str:
@@ -309,9 +337,10 @@ _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "status": ("services, sessions and the paths they use", _add_json),
     "relay": ("the relay that this node is, and those by which it is reached", _add_relay),
     "key": ("print the key by which a host knows this visitor, or a relay this node", _add_key),
-    "gateway": ("hash the password of a user of the gateway", _add_gateway),
+    "gateway": ("users of the gateway, and keys for scrapers", _add_gateway),
     "fileserver": ("serve a directory on this machine, without any tunnel", _add_fileserver),
     "nc": ("connect stdin and stdout with a service: ssh -o ProxyCommand='hardline nc LABEL'", _add_nc),
+    "forward": ("lead a port of this computer to a service, until Ctrl-C", _add_forward),
     "pac": ("print the proxy file for programs that do not know *.localhost", _add_pac),
     "version": ("print the version", lambda parser: None),
     "help": ("explain a command", _add_help),
@@ -562,23 +591,19 @@ def _show_key(options: argparse.Namespace) -> None:
     _talk("whoever shares the service pastes it into NAME.ini.clients there, with clients = invited in NAME.ini")
 
 
-def _hash_password(options: argparse.Namespace) -> None:
-    import getpass
+def _gateway(options: argparse.Namespace) -> None:
+    from hardline.gateway import commands
 
-    from hardline.errors import WrongArgument
-    from hardline.gateway.users import LONGEST, hashed
-    from hardline.settings.gateway import is_user_name
-
-    if not is_user_name(options.name):
-        raise WrongArgument("a user's name has 1 to 64 letters, digits and . _ @ + -")
-    asked = sys.stdin.isatty()
-    password = getpass.getpass("password: ") if asked else sys.stdin.readline().removesuffix("\n")
-    if not 1 <= len(password.encode()) <= LONGEST:
-        raise WrongArgument(f"a password has 1 to {LONGEST} bytes")
-    if asked and getpass.getpass("again: ") != password:
-        raise WrongArgument("the two passwords differ")
-    write(f"{options.name}:{hashed(password)}")
-    _talk("goes into hardline.ini of the gateway: [Gateway:NAME] users = …, several with commas between them")
+    match options.do, getattr(options, "act", ""):
+        case "user", _:
+            commands.add_user(options.name, _talk)
+        case _, "add":
+            begins, ends = getattr(options, "from"), options.until
+            commands.add_key(_datadir(options), options.name, begins, ends, options.service, _talk)
+        case _, "list":
+            commands.list_keys(_datadir(options), _talk, as_json=options.json)
+        case _:
+            commands.remove_key(_datadir(options), options.name, _talk)
 
 
 def _use_relay(options: argparse.Namespace) -> None:
@@ -665,14 +690,25 @@ def _serve_directory(options: argparse.Namespace) -> None:
 
 
 def _connect(options: argparse.Namespace) -> None:
-    doors = _ask(options, "status")["node"]["door"]
-    from hardline.errors import ConfigError
+    found = _ask(options, "door", address=options.label)  # which knows labels, too: ssh waits for all that is loaded
     from hardline.netcat import connect
-    from hardline.routes import Endpoint
 
-    if not doors:
-        raise ConfigError("the daemon has no door", hint="set [Node] localport")
-    connect(Endpoint.parse(doors[0]), options.label)
+    connect(found["door"], found["host"])
+
+
+def _forward(options: argparse.Namespace) -> None:
+    from hardline.asking import follow
+    from hardline.errors import HardlineError
+    from hardline.showable import plain
+
+    asked = {"address": str(options.label), "port": options.port, "pages": options.pages}
+    with contextlib.closing(follow(_datadir(options), "forward", **asked)) as news:
+        write(next(news)["listen"])
+        sys.stdout.flush()
+        _talk("leads there until Ctrl-C; every program of this computer can connect")
+        for one in news:
+            _talk(plain(str(one)))
+    raise HardlineError("the hardlined has ended, and the port with it", hint="start it, and this command again")
 
 
 def _write_proxy_file(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
     hardline ── {"do": "share", "target": "8000", …}\n ──▶ daemon
     hardline ◀── {"ok": …}\n   or   {"error": "…", "hint": "…", "code": 1}\n ──
+    hardline ◀── {"news": …}\n, any number, where what was asked for holds as long as whoever asked stays
 
 Only the owner can open the socket (mode 0600), and where the system tells who asks, nobody else is answered (but
 root, who may read everything anyway): so the daemon opens no file for somebody who could not open it himself.
@@ -18,7 +19,8 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,20 @@ _UNWRITABLE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[object]]
+
+_SCRAP = 4096  # bytes of what is said behind a request, and dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a handler returns for what holds as long as whoever asked stays connected.
+
+    After `answer` come `news`, until they or the connection end; then, whatever happened, `close` is called.
+    """
+
+    answer: object
+    news: AsyncIterator[object]
+    close: Callable[[], Awaitable[None]]
 
 
 class ControlServer:
@@ -129,16 +145,32 @@ class ControlServer:
         self._tasks.start(self._serve(reader, writer), "request")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held: Held | None = None
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 line = await reader.readline()
                 answer = await self._answer(line) if _may_ask(writer) else _NOT_YOURS
-                writer.write(json.dumps(answer).encode() + b"\n")
-                await writer.drain()
+                if isinstance(found := answer.get("ok"), Held):
+                    held, answer = found, {"ok": found.answer}
+                await _say(writer, answer)
+            if held is not None:
+                await self._hold(held, reader, writer)
         except (OSError, ValueError, TimeoutError) as failure:
             log.debug("control.failed", reason=repr(failure))
         finally:
+            if held is not None:
+                await held.close()
             await self._close(writer)
+
+    async def _hold(self, held: Held, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Tell the news until whoever asked has gone, or there are none any more."""
+        telling = self._tasks.start(_tell(held.news, writer), "news", expects=OSError)
+        try:
+            while await reader.read(_SCRAP):
+                pass
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
 
     async def _close(self, writer: asyncio.StreamWriter) -> None:
         self._writers.discard(writer)
@@ -157,6 +189,19 @@ class ControlServer:
         except Exception as failure:
             log.warning("control.failed", do=request["do"], reason=repr(failure))
             return {"error": f"the daemon could not do this: {failure!r}", "hint": "look at its log", "code": 1}
+
+
+async def _say(writer: asyncio.StreamWriter, line: Mapping[str, object]) -> None:
+    writer.write(json.dumps(line).encode() + b"\n")
+    await writer.drain()
+
+
+async def _tell(news: AsyncIterator[object], writer: asyncio.StreamWriter) -> None:
+    try:
+        async for one in news:
+            await _say(writer, {"news": one})
+    finally:
+        writer.close()  # whoever asked sees the end, and so does who reads what is asked
 
 
 def _bound_for_its_owner(path: Path) -> socket.socket:

@@ -9,13 +9,9 @@ Source: docs/PROTOCOL.md, section 1.  This file is the only one that knows how t
 
 from __future__ import annotations
 
-import hmac
 import re
 from dataclasses import dataclass
 from typing import NewType, Self
-
-from nacl.encoding import RawEncoder
-from nacl.hash import blake2b
 
 from hardline.errors import BadKeyHash, BadLabel, PeerError
 
@@ -65,7 +61,7 @@ class KeyHash:
     @property
     def psk(self) -> bytes:
         """The 32 bytes that only who knows the key hash has: the external PSK of hardline/2 (docs/PROTOCOL.md 2.2)."""
-        return blake2b(self.digest, digest_size=32, person=b"hardline/2 psk", encoder=RawEncoder)
+        return _blake2b(self.digest, 32, person=b"hardline/2 psk")
 
     @property
     def short(self) -> str:
@@ -105,6 +101,8 @@ class Label:
 
     def has_password(self, given: str) -> bool:
         """Compare in lower case, in a time that tells nothing about ours; with none wanted, any is right."""
+        import hmac  # late, as nacl is below
+
         wanted = self.password
         return not wanted or hmac.compare_digest(_comparable(given), _comparable(wanted))
 
@@ -114,7 +112,7 @@ def instance_name(secret: str, key_hash: KeyHash) -> str:
 
     Another one for each service, so that nobody sees by it which services are on one host.
     """
-    return blake2b(key_hash.digest, digest_size=16, key=secret.encode()[:64], encoder=RawEncoder).hex()
+    return _blake2b(key_hash.digest, 16, key=secret.encode()[:64]).hex()
 
 
 def utc_day(now: float) -> int:
@@ -132,7 +130,14 @@ def label_of(address: str) -> Label:
 
 
 def _blake2b_256(data: bytes) -> bytes:
-    return blake2b(data, digest_size=32, encoder=RawEncoder)
+    return _blake2b(data, 32)
+
+
+def _blake2b(data: bytes, size: int, *, person: bytes = b"", key: bytes = b"") -> bytes:
+    from nacl.encoding import RawEncoder  # a command that is given a label hashes nothing, and should not wait for it
+    from nacl.hash import blake2b
+
+    return blake2b(data, digest_size=size, key=key, person=person, encoder=RawEncoder)
 
 
 class WrongCertificate(PeerError):

@@ -18,11 +18,14 @@ PER_SECOND in the long run; the next line that is kept says how many were not:
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import logging
 import re
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +33,11 @@ from hardline.showable import is_plain
 
 _LABEL = re.compile(r"(?<![0-9A-Za-z])(?:[0-9A-Za-z]{0,23}-)?([0-9A-Fa-f]{8})[0-9A-Fa-f]{32}(?![0-9A-Za-z])")
 _URL = re.compile(r"((?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,20}://)(?:[^/?#@\s]*@)?([^/?#\s'\"]*)[^\s'\"]*")
+_SHORT = 128  # characters of a value that is known again
 _TARGETS = frozenset(("path", "target"))  # fields with the target of a request
 
 _logger = logging.getLogger("hardline")
-_accesses = logging.getLogger("hardline.access")
+_access_line: Callable[[float, Mapping[str, object]], str] | None = None  # where they are written
 
 
 class Public(str):
@@ -63,22 +67,24 @@ def warning(name: str, /, **fields: object) -> None:
 
 def access(**fields: object) -> None:
     """Write what a client asked and got; None fields are left out.  All are written: the owner wants to count them."""
-    if _accesses.isEnabledFor(logging.INFO):
-        _accesses.info("gateway.access", extra={"fields": {k: v for k, v in fields.items() if v is not None}})
+    if _access_line is not None:
+        line = _access_line(time.time(), fields)
+        with contextlib.suppress(OSError, ValueError):  # as logging: nobody is served less because nobody reads it
+            sys.stderr.write(f"{line}\n")
 
 
 def set_up(level: str = "info", style: str = "text", clock: Callable[[], float] = time.monotonic) -> None:
     """Send events to stderr, as text or as JSON lines.  `clock` is seconds on any monotonic clock."""
+    global _access_line
     handler = logging.StreamHandler()
     handler.addFilter(_Bound(clock))
     handler.setFormatter(_Json() if style == "json" else _Text())
     _logger.handlers[:] = [handler]
-    unbound = logging.StreamHandler()
-    unbound.setFormatter(handler.formatter)
-    _accesses.handlers[:] = [unbound]
-    _accesses.propagate = False
     _logger.propagate = False
     _logger.setLevel(level.upper())
+    # Not by logging, which does for each line more than the rest of a request costs.
+    line = functools.partial(_json if style == "json" else _text, "INFO", "gateway.access")
+    _access_line = line if _logger.isEnabledFor(logging.INFO) else None
 
 
 class _Bound:
@@ -111,24 +117,51 @@ class _Lines:
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        pairs = " ".join(f"{key}={_quoted(value)}" for key, value in _told(record).items())
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        return f"{clock} {record.levelname:<7} {record.getMessage():<20} {pairs}".rstrip()
+        return _text(record.levelname, record.getMessage(), record.created, _fields(record))
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        head = {"time": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
-        return json.dumps(head | _told(record))
+        return _json(record.levelname, record.getMessage(), record.created, _fields(record))
+
+
+def _text(level: str, event: str, when: float, fields: Mapping[str, object]) -> str:
+    pairs = " ".join(
+        [
+            _short_pair(key, value) if type(value) is str and len(value) <= _SHORT else _pair(key, value)
+            for key, value in fields.items()
+            if value is not None
+        ]
+    )
+    return f"{_clock(int(when))} {level:<7} {event:<20} {pairs}".rstrip()
+
+
+def _json(level: str, event: str, when: float, fields: Mapping[str, object]) -> str:
+    told = {key: _without_secrets(key, value) for key, value in fields.items() if value is not None}
+    return json.dumps({"time": round(when, 3), "level": level.lower(), "event": event} | told)
+
+
+@functools.lru_cache(2)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
+def _pair(key: str, value: object) -> str:
+    if type(value) is int:
+        return f"{key}={value}"
+    if type(value) is float:
+        return f"{key}={value:.3f}"
+    return f"{key}={_quoted(_without_secrets(key, value))}"
+
+
+@functools.lru_cache(512)
+def _short_pair(key: str, value: str) -> str:
+    """The same line comes again and again with another number in it."""
+    return f"{key}={_quoted(_without_secrets(key, value))}"
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return getattr(record, "fields", {})
-
-
-def _told(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields, without what nobody is to read in a log."""
-    return {key: _without_secrets(key, value) for key, value in _fields(record).items()}
 
 
 def _without_secrets(key: str, value: object) -> object:
@@ -141,7 +174,7 @@ def _without_secrets(key: str, value: object) -> object:
 
 
 def _quoted(value: object) -> str:
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    text = str(value)
     # A peer's words must not be able to forge a field or a line of the log.
     if not is_plain(text):
         return json.dumps(text)

@@ -2,37 +2,43 @@
 
     stdin ─▶ CONNECT LABEL.localhost at the daemon's door ─▶ the service ─▶ stdout      each direction ends by itself
 
-Where stdin is a terminal, the service's end is the end: nobody should have to press Ctrl-D to a service that has gone.
+Where stdin and stdout are pipes, as they are for ssh, the kernel moves the bytes.  Where stdin is a terminal, the
+service's end is the end: nobody should have to press Ctrl-D to a service that has gone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import select
 import socket
+import stat
 import threading
 
 from hardline.errors import HardlineError
-from hardline.identity import Label
-from hardline.routes import Endpoint
 from hardline.showable import plain
 
 _MOST = 65_536  # bytes that are read in one go; and of an answer that says why not
+_AT_ONCE = 1 << 20  # bytes that the kernel moves in one go, and that a pipe is to hold
 _STDIN, _STDOUT = 0, 1
 
 
-def connect(door: Endpoint, label: Label) -> None:
-    """Carry stdin and stdout until both directions have ended.
+def connect(door: str, host: str) -> None:
+    """Carry stdin and stdout to `host`, a name below .localhost, by the `door` at ADDRESS:PORT, until both directions
+    have ended.
 
     Raises HardlineError where the service cannot be reached, or the connection is cut.
     """
+    address, _, port = door.rpartition(":")
     try:
-        service = socket.create_connection((door.host, door.port))
+        service = socket.create_connection((address.strip("[]"), int(port)))
     except OSError as failure:
         raise HardlineError(f"the door at {door} cannot be reached: {failure.strerror}") from None
     with service:
         try:
-            begun = _ask(service, label)
+            begun = _ask(service, f"{host}:80")
+            service.setblocking(False)
             sending = threading.Thread(target=_send, args=(service,), daemon=True)
             sending.start()
             _show(service, begun)
@@ -42,9 +48,8 @@ def connect(door: Endpoint, label: Label) -> None:
             sending.join()
 
 
-def _ask(service: socket.socket, label: Label) -> bytes:
+def _ask(service: socket.socket, host: str) -> bytes:
     """Have the door connect us; what the service has said already."""
-    host = f"{label}.localhost:80"
     service.sendall(f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
     answer = bytearray()
     while b"\r\n\r\n" not in answer and len(answer) < _MOST and (data := service.recv(_MOST)):
@@ -60,16 +65,64 @@ def _ask(service: socket.socket, label: Label) -> bytes:
 
 def _send(service: socket.socket) -> None:
     with contextlib.suppress(OSError):  # a cut: whoever receives is told
-        while data := os.read(_STDIN, _MOST):
-            service.sendall(data)
+        to, by_kernel = service.fileno(), _is_pipe(_STDIN)
+        said, room = _poll(_STDIN, select.POLLIN), _poll(to, select.POLLOUT)
+        while True:
+            said.poll()
+            with contextlib.suppress(BlockingIOError):
+                if by_kernel:
+                    room.poll()
+                    if not os.splice(_STDIN, to, _AT_ONCE):
+                        break
+                elif data := os.read(_STDIN, _MOST):
+                    _write(to, data, room)
+                else:
+                    break
     with contextlib.suppress(OSError):
         service.shutdown(socket.SHUT_WR)
 
 
 def _show(service: socket.socket, said: bytes) -> None:
-    while said or (said := service.recv(_MOST)):
-        while said:
-            said = said[os.write(_STDOUT, said) :]
+    origin, by_kernel = service.fileno(), _is_pipe(_STDOUT)
+    there, room = _poll(origin, select.POLLIN), _poll(_STDOUT, select.POLLOUT)
+    _write(_STDOUT, said, room)
+    while True:
+        there.poll()
+        with contextlib.suppress(BlockingIOError):
+            if by_kernel:
+                room.poll()
+                if not os.splice(origin, _STDOUT, _AT_ONCE):
+                    break
+            elif data := os.read(origin, _MOST):
+                _write(_STDOUT, data, room)
+            else:
+                break
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDOUT)  # whoever reads it sees the end
     os.close(nowhere)
+
+
+def _is_pipe(descriptor: int) -> bool:
+    """Whether the kernel can move bytes between it and a socket; it is made as large as the user may have it.
+
+    The kernel holds a pipe while it waits for the socket, and whoever is at the pipe's other end hangs in it even if he
+    does not want to wait.  So it must never have to: the socket does not block, and is waited for before.
+    """
+    if not hasattr(os, "splice") or not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        return False
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _AT_ONCE)
+    return True
+
+
+def _poll(descriptor: int, event: int) -> select.poll:
+    ready = select.poll()
+    ready.register(descriptor, event)
+    return ready
+
+
+def _write(sink: int, data: bytes, room: select.poll) -> None:
+    while data:
+        room.poll()
+        with contextlib.suppress(BlockingIOError):
+            data = data[os.write(sink, data) :]

@@ -23,7 +23,7 @@ from hardline import log
 from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.files import why
 from hardline.memory import keep_small
-from hardline.node.node import LIVE, Node
+from hardline.node.node import Node, is_live
 from hardline.notify import notify
 from hardline.places import Places, default_places
 from hardline.settings.directory import read_ini
@@ -223,13 +223,14 @@ async def _keep_reading(
                 log.set_up(now.log.level, now.log.format)
             changed = changed_keys(settings, now)
             node.settings_changed(now)
-            live = [key for key in changed if key.startswith("[Log]") or key in LIVE]
+            live = [key for key in changed if key.startswith("[Log]") or is_live(key)]
             waiting = [key for key in changed if key not in live]
             log.event("settings.read", changed=", ".join(live) or None)
             if waiting:
                 log.warning("settings.waiting", changed=", ".join(waiting), hint="restart hardlined")
             relay = dataclasses.replace(settings.relay, allow=now.relay.allow, deny=now.relay.deny)
-            settings = dataclasses.replace(settings, log=now.log, relay=relay)
+            gateway = dataclasses.replace(now.gateway, listen=settings.gateway.listen)
+            settings = dataclasses.replace(settings, log=now.log, relay=relay, gateway=gateway, named=now.named)
         notify(READY="1")
 
 

@@ -43,7 +43,8 @@ ROUTERS_FIRST = 4.0  # seconds that routers have to answer before anything is pu
 @dataclass(frozen=True, slots=True)
 class WayHere:
     """How the world reaches this node: endpoints that are told and by whom they are known, those at which visitors say
-    that they came, what its owner should do; `upnp` and `dht` as docs/STATUS.md has them."""
+    that they came, what its owner should do; `upnp` and `dht` as docs/STATUS.md has them; whether it `listens` at all.
+    """
 
     endpoints: Mapping[Endpoint, str]
     reached: Sequence[Endpoint]
@@ -51,6 +52,7 @@ class WayHere:
     advice: str | None
     upnp: dict[str, Any] | None
     dht: dict[str, Any] | None
+    listens: bool = True
 
 
 class Parts(Protocol):
@@ -122,7 +124,7 @@ class Reach:
                 "[Node] ip_service": lambda: self._asked.endpoints if self._asked else (),
             },
             self._port,
-            lambda: limited(self._watch.addresses, bind),
+            lambda: limited(self._watch.addresses, bind) if listening() else (),
         )
         self._table = table = parts.table()
         self.finder = parts.finder(table, self._ours) if table else None
@@ -215,6 +217,7 @@ class Reach:
             endpoints=told,
             reached=tuple(self._reached.heard),
             only_here=self._only_here,
+            listens=bool(self._listening()),
             advice=f"for visitors without IPv6: {advice}" if advice and told else advice or None,
             upnp=self._mappings.describe() if self._mappings and self._mapping else None,
             dht={**self._table.describe(), **self.finder.describe()} if self._table and self.finder else None,
@@ -223,7 +226,7 @@ class Reach:
     @property
     def _advice(self) -> str:
         """What the owner should do so that others reach this node by IPv4; empty where nothing is."""
-        if not self._services() or self._only_here or self._is_known_by_ipv4():
+        if not (self._services() and self._listening()) or self._only_here or self._is_known_by_ipv4():
             return ""
         if self._mappings is not None:
             return self._mappings.advice if self._mapping else ""
@@ -233,7 +236,8 @@ class Reach:
     @property
     def _only_here(self) -> bool:
         """This node listens for programs of this machine only."""
-        return all(at.address is not None and at.address.is_loopback for at in self._listening())
+        at = self._listening()
+        return bool(at) and all(one.address is not None and one.address.is_loopback for one in at)
 
     def describe_service(self, key_hash: KeyHash) -> dict[str, Any] | None:
         """What became of announcing a service in the DHT; None where it is not announced."""
@@ -252,7 +256,7 @@ class Reach:
     # What the parts ask.
 
     def _port(self) -> int:
-        return self._listening()[0].port
+        return next((at.port for at in self._listening()), 0)
 
     def _mapped(self) -> Sequence[Endpoint]:
         """By IPv4: with IPv6 the router opens the way to this machine's own address, which is told anyway."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hardline.relay.monthly import Monthly
     from hardline.relay.needed import Reaching
     from hardline.relay.porter import Porter
+    from hardline.relay.ports import Ports
     from hardline.relay.server import Relay, RelayLimits, RelayState
     from hardline.relay.uses import Offered, RelayUses
 
@@ -97,6 +98,7 @@ class Relaying:
         self._monthly: Monthly | None = None
         self.relay: Relay | None = None
         self._porter: Porter | None = None
+        self._ports: Ports | None = None
         self._expected: Expected | None = None
         self._timeout = timeout
         me = Prover(node.der, signing_key(node.private_key_pem))
@@ -106,7 +108,18 @@ class Relaying:
             from hardline.relay.porter import Porter
             from hardline.relay.server import Relay
 
-            self.relay = Relay(me, _limits(settings, timeout), access(settings), clock=clock, contact=settings.contact)
+            if settings.public_ports:
+                from hardline.relay.ports import Ports
+
+                self._ports = Ports(settings.public_ports, count.with_name("relay-ports.json"))
+            self.relay = Relay(
+                me,
+                _limits(settings, timeout),
+                access(settings),
+                clock=clock,
+                contact=settings.contact,
+                ports=self._ports,
+            )
             volume = self.relay.rates
             self._monthly = Monthly(count, settings.monthly, lambda: volume.volume, self.relay.used_up, clock)
             self._porter = Porter(
@@ -167,10 +180,15 @@ class Relaying:
         """Listen on the relay's other ports.  Raises ConfigError."""
         for port in dict.fromkeys(self._settings.ports) if self.relay is not None else ():
             self._listeners.append(await Listener.open(addresses, port, self.accepted, what="[Relay] ports"))
+        if self.relay is not None and self._ports is not None:
+            await self._ports.open(addresses, self.relay.public)
         if self.relay is not None:
             everybody = None in self._settings.allow
             also = " ".join(map(str, self.endpoints)) or None
-            log.event("relay.serving", allow="everybody" if everybody else len(self._settings.allow), also_at=also)
+            allowed = "everybody" if everybody else len({*self._settings.allow, *self._settings.public_allow})
+            ports = self._settings.public_ports
+            told = f"{ports[0]}-{ports[-1]}" if ports else None
+            log.event("relay.serving", allow=allowed, also_at=also, public_ports=told)
 
     def start(self) -> None:
         """Register at the relays of others, and count what passes the own one."""
@@ -181,8 +199,13 @@ class Relaying:
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """Where the relay listens besides the P2P port."""
+        """Where nodes and their visitors find the relay besides the P2P port."""
         return [at for listener in self._listeners for at in listener.endpoints]
+
+    @property
+    def listens_at(self) -> list[Endpoint]:
+        """The same, and its public ports."""
+        return self.endpoints + (self._ports.endpoints if self._ports is not None else [])
 
     def via(self, service: KeyHash) -> tuple[Via, ...]:
         """By which relays a service is reached now."""
@@ -245,6 +268,14 @@ class Relaying:
             for client in (self._uses.clients if self._uses is not None else ())
         )
 
+    def public(self, service: Service) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+        """At which public ports of relays a service is reached, and of the other relays why it is not."""
+        if service.settings.public_port is None:
+            return (), ()
+        if self._uses is None:
+            return (), ("[Relay] use names no relay",)
+        return self._uses.public(_offered(service))
+
     @property
     def passed_this_month(self) -> int:
         """Bytes that have passed the relay of this node."""
@@ -265,6 +296,8 @@ class Relaying:
         """Nobody new, and those who are registered go elsewhere."""
         for listener in self._listeners:
             await listener.aclose()
+        if self._ports is not None:
+            await self._ports.stop_accepting()
         if self.relay is not None:
             self.relay.drain(GOES)
 
@@ -278,6 +311,8 @@ class Relaying:
             self._expected.close()
         if self.relay is not None:
             await self.relay.aclose()
+        if self._ports is not None:
+            await self._ports.aclose()
 
     def _offered(self) -> list[Offered]:
         return [_offered(one) for one in self._services()]
@@ -289,7 +324,8 @@ def _offered(service: Service) -> Offered:
     pem, prover = service.identity.private_key_pem, None
     with contextlib.suppress(CannotSign):
         prover = Prover(service.identity.der, signing_key(pem))
-    return Offered(service.key_hash, pem, prover, service.legacy)
+    settings = service.settings
+    return Offered(service.key_hash, pem, prover, service.legacy, settings.public_port, settings.public_relays)
 
 
 def access(settings: RelaySection) -> Access:
@@ -297,7 +333,7 @@ def access(settings: RelaySection) -> Access:
     from hardline.relay.access import Access
 
     allowed = frozenset(one for one in settings.allow if one is not None)
-    return Access(allowed, None in settings.allow, frozenset(settings.deny))
+    return Access(allowed, None in settings.allow, frozenset(settings.deny), frozenset(settings.public_allow))
 
 
 def _limits(settings: RelaySection, timeout: float) -> RelayLimits:
@@ -311,6 +347,7 @@ def _limits(settings: RelaySection, timeout: float) -> RelayLimits:
         ),
         pairs=settings.max_pairs,
         pairs_per_source=settings.max_pairs_per_source,
+        pairs_of_port=settings.max_pairs_per_port,
         new_pairs=settings.new_pairs,
         rates=RateLimits(settings.rate, settings.rate_per_source, settings.rate_per_pair),
         hello_timeout=timeout,

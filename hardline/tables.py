@@ -35,8 +35,12 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     if status.get("forwards"):
         yield "\nforwards"
     for forward in status.get("forwards", ()):
-        problem = f"  {plain(forward['problem'])}" if forward["problem"] else ""
-        yield f"  {plain(forward['name'])}  {forward['listen']} → {forward['label']}  {forward['open']} open{problem}"
+        name = plain(forward["name"]) or "hardline forward"
+        yield f"  {name}  {forward['listen']} → {forward['label']}  {_open(forward)}"
+    if socks := status.get("socks"):
+        yield f"\nsocks  {socks['listen']}  {_open(socks)}"
+    if status.get("gateway"):
+        yield from _gateway(status["gateway"])
     if status["sessions"]:
         yield "\nsessions"
     for session in status["sessions"]:
@@ -55,6 +59,24 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(peer["last_seen"]))
         where = f"at {peer['endpoint']}, {peer['protocol']}" if peer["endpoint"] else "no address yet"
         yield f"  {plain(peer['title']) or peer['key_hash']}  {where}, last seen {seen}"
+
+
+def _open(port: dict[str, Any]) -> str:
+    return f"{port['open']} open  {plain(port['problem'] or '')}".rstrip()
+
+
+def _gateway(gateway: dict[str, Any]) -> Iterator[str]:
+    keys = f", {_counted(gateway['keys'], 'key')} for scrapers" if gateway["keys"] else ""
+    yield f"\ngateway  {', '.join(gateway['listen'])}  {_counted(gateway['clients'], 'client')}{keys}"
+    for one in gateway["services"]:
+        seen = one["last_reached_s"]
+        away = "never reached" if seen is None else f"offline, reached {seen:.0f} s ago"
+        requests = ", ".join(f"{count} × {status}" for status, count in one["requests"].items()) or "no requests"
+        yield f"  {one['name']} → {one['label']}  {'online' if one['online'] else away}  {requests}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def relay_lines(status: dict[str, Any]) -> Iterator[str]:
@@ -168,7 +190,7 @@ def ping_lines(what: str, answer: dict[str, Any]) -> Iterator[str]:
             yield f"  {plain(line)}"
         return
     called = answer["name"] or plain(answer["title"]) or answer["label"][-40:][:8]
-    yield f"{called}: {1000 * answer['round_trip_s']:.0f} ms by {_kind(answer)} {answer['endpoint']}"
+    yield f"{called}: {1000 * answer['round_trip_s']:.1f} ms by {_kind(answer)} {answer['endpoint']}"
 
 
 def who_lines(told: dict[str, Any], sessions: list[dict[str, Any]], now: float) -> Iterator[str]:
@@ -217,6 +239,9 @@ def _mine(service: dict[str, Any], sessions: list[dict[str, Any]]) -> tuple[str,
     words.append("listed" if service["listed"] else "not listed")
     if visitors:
         words.append(f"{visitors} visitor{'' if visitors == 1 else 's'}")
+    words += [f"public at {plain(at)}" for at in service.get("public", ())]
+    if service.get("not_public"):
+        words.append("no public port everywhere" if service.get("public") else "no public port")
     return name, plain(service["target"]), ", ".join(words), service["url"]
 
 
@@ -250,6 +275,10 @@ def _service(service: dict[str, Any]) -> Iterator[str]:
     yield f"\n{plain(service.get('title') or service['name'])}  [{plain(service['name'])}: {service['state']}]"
     if "url" in service:
         yield f"  {service['url']}  →  {plain(service['target'])}"
+        for at in service.get("public", ()):
+            yield f"  public at {plain(at)}"
+        for why in service.get("not_public", ()):
+            yield f"  no public port at {plain(why)}"
         yield f"  {plain(service['announced'])}"
     if service["problem"]:
         yield f"  problem: {plain(service['problem'])}"
@@ -310,6 +339,8 @@ def _relay_served(served: dict[str, Any]) -> str:
     what = (
         f"{served['nodes']} nodes, {served['names']} names, {served['pairs']} visits, {_size(served['passed'])} passed"
     )
+    if served.get("public_ports"):
+        what += f", {served['public_ports']} public port{'' if served['public_ports'] == 1 else 's'}"
     what += f", {_size(served['this_month'])} this month"
     if served["used_up"]:
         return f"{what}, which is all that [Relay] monthly allows: it serves nobody until the next one"

@@ -24,7 +24,19 @@ _CI = os.environ.get("CI") == "true"
 
 
 # Those that take longest, first.
-_FIRST = ("hostile", "test_end_to_end.py", "netns", "reach", "punch", "upnp", "dht", "interop", "browser", "door")
+_FIRST = (
+    "hostile",
+    "test_end_to_end.py",
+    "netns",
+    "reach",
+    "punch",
+    "upnp",
+    "dht",
+    "interop",
+    "browser",
+    "gateway",
+    "door",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,12 +56,15 @@ def order(nodeid: str) -> int:
 
 
 class Together(LoadScopeScheduling):
-    """What stays on one process, of those of `-n`: all attacks, for they want much of the machine, and else a file."""
+    """What stays on one process, of those of `-n`: all attacks, for they want much of the machine; what is before one
+    gateway; and else a file."""
 
     def _split_scope(self, nodeid: str) -> str:
         if not can_move_out():
             return "all"
-        return "attacks" if order(nodeid) == 0 else nodeid.partition("::")[0]
+        if order(nodeid) == 0:
+            return "attacks"
+        return "gateway" if nodeid.startswith("tests/gateway/") else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

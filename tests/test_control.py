@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hardline.asking import SOCKET_NAME, ask
-from hardline.control import ControlServer
+from hardline.asking import SOCKET_NAME, ask, follow
+from hardline.control import ControlServer, Held
 from hardline.errors import ConfigError, NoDaemon, WrongArgument
 from tests.support import needs
 
@@ -31,6 +31,28 @@ async def _refuse(request):
     raise WrongArgument("no such thing", hint="another")
 
 
+class _Room:
+    """What is held as long as whoever asked stays."""
+
+    def __init__(self):
+        self.left = threading.Event()
+
+    async def enter(self, request):
+        return Held({"entered": request["name"]}, self._news(request["news"]), self._leave)
+
+    async def _news(self, news):
+        for one in news:
+            yield one
+        if news[-1] != "over":
+            await asyncio.Event().wait()
+
+    async def _leave(self):
+        self.left.set()
+
+
+_ROOM = _Room()
+
+
 async def _break(request):
     raise OSError(36, "File name too long")
 
@@ -39,7 +61,8 @@ def serving(directory: Path, story):
     """Run `story` in a thread while a server answers in `directory`."""
 
     async def whole():
-        server = ControlServer({"greet": _greet, "fail": _fail, "refuse": _refuse, "break": _break})
+        known = {"greet": _greet, "fail": _fail, "refuse": _refuse, "break": _break, "enter": _ROOM.enter}
+        server = ControlServer(known)
         await server.open(directory)
         try:
             return await asyncio.to_thread(story)
@@ -51,6 +74,31 @@ def serving(directory: Path, story):
 
 def test_a_question_is_answered(tmp_path):
     assert serving(tmp_path, lambda: ask(tmp_path, "greet", name="ada")) == {"hello": "ada"}
+
+
+def test_what_is_held_is_let_go_when_whoever_asked_has_gone(tmp_path):
+    def story():
+        _ROOM.left.clear()
+        told = follow(tmp_path, "enter", name="ada", news=["one", "two"])
+        assert [next(told) for _ in range(3)] == [{"entered": "ada"}, "one", "two"]
+        assert not _ROOM.left.is_set()
+        assert ask(tmp_path, "greet", name="ada") == {"hello": "ada"}
+        told.close()
+        assert _ROOM.left.wait(100)
+
+    serving(tmp_path, story)
+
+
+def test_news_end_with_what_is_told_and_with_the_daemon(tmp_path):
+    def story():
+        _ROOM.left.clear()
+        assert list(follow(tmp_path, "enter", name="ada", news=["one", "over"])) == [{"entered": "ada"}, "one", "over"]
+        assert _ROOM.left.wait(100)
+        return follow(tmp_path, "enter", name="ada", news=["one"])
+
+    told = serving(tmp_path, lambda: (news := story(), next(news), next(news))[0])
+    assert list(told) == []
+    assert _ROOM.left.wait(100)
 
 
 def test_only_the_owner_may_ask(tmp_path):

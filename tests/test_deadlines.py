@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from hardline.deadlines import Deadlines
+import pytest
+
+from hardline.deadlines import Deadlines, Limit
 from tests.support import clock
 
 
@@ -62,5 +64,50 @@ def test_without_a_time_nobody_is_told_and_closed_neither():
         closed.add("two")
         await asyncio.sleep(2)
         assert told == ["two"]
+
+    clock.run(story)
+
+
+def test_a_limit_ends_what_takes_too_long_and_nothing_else():
+    async def story() -> None:
+        loop, limit = asyncio.get_running_loop(), Limit()
+        began = loop.time()
+        for _ in range(3):
+            with limit(10):
+                await asyncio.sleep(9)
+        await asyncio.sleep(50)  # outside it takes what it takes
+        assert loop.time() - began == 77
+        with pytest.raises(TimeoutError), limit(10):
+            await asyncio.sleep(11)
+        assert loop.time() - began == 87
+
+        async def shorter() -> None:
+            with limit(100):
+                limit.at_most(5)
+                limit.at_most(50)
+                await asyncio.sleep(11)
+
+        with pytest.raises(TimeoutError):
+            await shorter()
+        assert loop.time() - began == 92
+        with limit(1):
+            await asyncio.sleep(0.5)
+        limit.close()
+        await asyncio.sleep(100)
+
+    clock.run(story)
+
+
+def test_a_task_that_is_cancelled_within_a_limit_is_cancelled():
+    async def story() -> None:
+        async def wait() -> None:
+            with Limit()(100):
+                await asyncio.sleep(50)
+
+        task = asyncio.get_running_loop().create_task(wait())
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     clock.run(story)

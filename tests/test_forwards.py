@@ -67,8 +67,8 @@ def test_a_port_leads_to_a_service_that_speaks_first_and_answers_after_the_end(t
         assert f"it  127.0.0.1:{port} → {label}  0 open" in visitor.hardline("status").stdout
 
 
-def test_fifty_clients_at_once_get_their_own_bytes_back(tmp_path: Path, host: Node) -> None:
-    together = threading.Barrier(50)
+def test_two_hundred_clients_at_once_get_their_own_bytes_back(tmp_path: Path, host: Node) -> None:
+    together = threading.Barrier(200)
 
     def talk(number: int) -> bool:
         said = f"{number:04}|".encode() * 10_000
@@ -79,8 +79,8 @@ def test_fifty_clients_at_once_get_their_own_bytes_back(tmp_path: Path, host: No
             one.shutdown(socket.SHUT_WR)
             return everything(one) == said[::-1]
 
-    with forwarding(tmp_path, host.label("echo")) as (_, port), ThreadPoolExecutor(50) as pool:
-        assert all(pool.map(talk, range(50)))
+    with forwarding(tmp_path, host.label("echo")) as (_, port), ThreadPoolExecutor(200) as pool:
+        assert all(pool.map(talk, range(200)))
 
 
 def test_a_host_that_is_killed_in_a_transfer_is_a_cut_and_who_comes_later_is_reset(tmp_path: Path, host: Node) -> None:
@@ -92,6 +92,49 @@ def test_a_host_that_is_killed_in_a_transfer_is_a_cut_and_who_comes_later_is_res
         with connected(port) as late:
             assert cut(late)
         assert visitor.status()["forwards"][0]["problem"]
+
+
+BROWSER = "User-Agent: Mozilla/5.0"
+
+
+def asked(*fields: str, body: str = "") -> bytes:
+    return "".join(f"{line}\r\n" for line in ("POST / HTTP/1.1", *fields, "")).encode() + body.encode()
+
+
+def test_a_page_of_another_site_gets_no_byte_through(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+
+    def listens(client: socket.socket) -> None:
+        client.sendall(b"hello\n")
+        heard.append(client.recv(65_536))
+        client.sendall(b"heard\n")
+
+    def answered(port: int, request: bytes) -> bytes:
+        with connected(port) as one:
+            assert exactly(one, 6) == b"hello\n"
+            for piece in (request[:30], request[30:]):
+                one.sendall(piece)
+            with contextlib.suppress(ConnectionResetError):
+                return exactly(one, 6)
+        return b""
+
+    host = Node(tmp_path / "host")
+    with serving(listens) as port:
+        host.share("lines", port)
+        kinds = ("Sec-Fetch-Site: cross-site", "Origin: null", BROWSER)
+        pages = [asked("Host: evil.example", field, body="QUIT\r\n") for field in kinds]
+        with host, forwarding(tmp_path, host.label("lines")) as (visitor, at):
+            for page in pages:
+                assert answered(at, page) == b""
+            assert "another site" in visitor.status()["forwards"][0]["problem"]
+            program = asked("Host: evil.example", "User-Agent: curl/8", body="QUIT\r\n")
+            typed = asked(f"Host: 127.0.0.1:{at}", "Sec-Fetch-Site: none", BROWSER)
+            for fine in (program, typed, b"GET key\r\n", b"QUIT\r\n"):
+                assert answered(at, fine) == b"heard\n"
+            assert heard.pop() == b"QUIT\r\n"
+        assert not set(pages) & set(heard)
+        with host, forwarding(tmp_path, host.label("lines"), "pages = yes\n") as (_, at):
+            assert answered(at, pages[0]) == b"heard\n"
 
 
 def test_more_than_max_connections_are_reset_and_the_others_go_on(tmp_path: Path, host: Node) -> None:

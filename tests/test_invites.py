@@ -101,8 +101,8 @@ def test_an_invitation_waits_for_its_host(host: Node, tmp_path: Path) -> None:
         anna.stop()
         anna.start()
         host.start()
-        wait_until(lambda: curl(anna.url_of(label), limit=90).status == 200, "she is let in without doing anything")
-        assert who(host) == (["Anna"], [])
+        wait_until(lambda: who(host) == (["Anna"], []), "she is let in without doing anything", timeout=90)
+        assert curl(anna.url_of(label), limit=90).status == 200
 
 
 def test_one_that_was_taken_back_or_is_too_old_says_so(host: Node, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ EXAMPLES = [each for each in EXAMPLES if each.name.endswith((".ini", ".ini.examp
 
 SECTIONS = [
     *(service.ServiceSection, service.InfoSection, service.AccessSection, service.CacheSection),
+    *(service.PublicSection, node.RelaySection),
     *(node.NodeSection, node.LanSection, node.SessionSection, node.DialSection, node.DoorSection),
     *(node.DhtSection, node.UpnpSection, node.LogSection),
 ]
@@ -37,6 +38,7 @@ def test_there_is_an_example_of_each_kind():
     assert settings["another-host"].target == LocalService("tcp", "192.168.1.10", 8080)
     assert settings["another-host"].listed is False
     assert settings["password"].password == "sesame"
+    assert settings["public-port"].public_port == 0
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

@@ -19,6 +19,7 @@ from hardline.door.lent import Lent
 from hardline.errors import ConnectionLost, PeerError
 from hardline.http.head import BadHead, Form, Head, HeadReader
 from hardline.identity import Label
+from hardline.session.gate import Gate
 from hardline.session.joint import Joint
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream
@@ -116,9 +117,16 @@ class Carrier:
         await self.tunnel(browser, label, limit, early, _CONNECTED)
 
     async def tunnel(
-        self, client: TcpStream, label: Label, limit: asyncio.Timeout, early: bytes = b"", news: bytes = b""
+        self,
+        client: TcpStream,
+        label: Label,
+        limit: asyncio.Timeout,
+        early: bytes = b"",
+        news: bytes = b"",
+        gate: Gate | None = None,
     ) -> None:
-        """Carry whatever `client` says, which began with `early`; `news` is for it, once the service was reached.
+        """Carry whatever `client` says, which began with `early`, as far as the `gate` lets it pass; `news` is for it,
+        once the service was reached.
 
         `limit` and what is raised are as in `carry`.
         """
@@ -128,7 +136,7 @@ class Carrier:
         try:
             if news or begun:
                 await client.send(news + begun)
-            whole = await self._tunnel(client, visit)
+            whole = await self._tunnel(client, visit, gate)
         except ConnectionLost as failure:
             visit.was_cut(failure)
             whole = False
@@ -137,15 +145,15 @@ class Carrier:
         if whole is not None:
             await part(client, whole=whole)
 
-    async def _tunnel(self, browser: TcpStream, visit: Visit) -> bool | None:
+    async def _tunnel(self, browser: TcpStream, visit: Visit, gate: Gate | None) -> bool | None:
         """Carry whatever is said.  Whether it ended in order; None when the browser's socket is done with.
 
         Raises ConnectionLost when the service broke off, and the socket is back.
         """
         if not isinstance(visit.pipe, Stream):
-            await carry(visit.pipe, Lent(browser, None), self._idle_timeout)
+            await carry(visit.pipe, Lent(browser, gate), self._idle_timeout)
             return True
-        joint = Joint(visit.pipe, browser, gives_back=True)
+        joint = Joint(visit.pipe, browser, gate=gate, gives_back=True)
         try:
             await joined(joint, self._idle_timeout)
         except ConnectionLost as failure:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 
-from hardline.door.conversation import Conversation
 from hardline.errors import ConnectionLost
+from hardline.session.gate import Gate
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.tcp import TcpStream
 
@@ -19,7 +19,7 @@ from hardline.transport.tcp import TcpStream
 class Lent:
     """A ByteStream over `browser`, without its end; `talk` says what may pass, None for everything."""
 
-    def __init__(self, browser: TcpStream, talk: Conversation | None) -> None:
+    def __init__(self, browser: TcpStream, talk: Gate | None) -> None:
         self._browser = browser
         self._talk = talk
         self._changed = asyncio.Event()
@@ -51,7 +51,7 @@ class Lent:
     async def send(self, data: bytes) -> None:
         """As ByteStream.send."""
         if self._talk is not None:
-            self._talk.heard(data)
+            self._talk.heard(memoryview(data))
             self._changed.set()
             if self._talk.astray:
                 self._browser.abort()
@@ -68,7 +68,7 @@ class Lent:
     def abort(self) -> None:
         """Nothing: it is lent."""
 
-    async def _more(self, talk: Conversation, max_bytes: int) -> bytes:
+    async def _more(self, talk: Gate, max_bytes: int) -> bytes:
         try:
             async with asyncio.timeout(talk.patience if talk.partial else None):
                 return await self._browser.receive(max_bytes)

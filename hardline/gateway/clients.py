@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 from collections.abc import Sequence
 
 from hardline.addresses import unmapped
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_WITH_PORT = re.compile(r"(?:\[(?P<six>[^\[\]]*)\]|(?P<four>[^:\[\]]*))(?::[0-9]{1,5})?\Z")
 
 
 def client_of(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
@@ -39,10 +42,8 @@ def is_in(address: str, networks: Sequence[Network]) -> bool:
 
 
 def _address(text: str) -> Address | None:
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    if (match := _WITH_PORT.match(text)) is not None:
+        text = match["six"] or match["four"] or ""
     try:
         return unmapped(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:

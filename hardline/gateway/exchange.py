@@ -1,7 +1,7 @@
 """One request and its answer, between a client and a stream to its service.
 
-    client ── rest of the body ──▶ a task, where there is any ──▶ stream
-    client ◀── head, body as it comes ────────────────────────── stream
+    client's socket ── the rest of the request's body ──▶ Outward ──▶ stream
+    client's socket ◀── Inward ◀── head, body as it comes ─────────── stream
 
 Nothing is collected: what one side sends leaves to the other, and who is slow holds the other back.  Where an answer
 that has begun cannot be ended, the client's connection is cut, so that a part is never taken for the whole.
@@ -10,124 +10,221 @@ that has begun cannot be ended, the client's connection is cut, so that a part i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
-from hardline.errors import ConnectionLost, PeerError
-from hardline.gateway.answers import Answer, AnswerReader
+from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.gateway.answering import Answering
 from hardline.http.bodies import Body
+from hardline.outcome import Outcome
+from hardline.session.inward import Inward
+from hardline.session.outward import Outward
 from hardline.session.stream import Stream
 from hardline.streams import ByteStream
-from hardline.transport.tcp import TcpStream
-from hardline.tunnel.pump import carry
+from hardline.transport.tcp import READ_AHEAD, TcpStream
+
+GONE = "the client has gone"
+TOO_EARLY = "the service ended before its answer"
 
 
 class Sent:
     """The request's body on its way: what of it has not come yet, and what came behind it (`leftover`)."""
 
-    def __init__(self, client: TcpStream, body: Body, leftover: bytes) -> None:
-        self._client, self.body, self.leftover = client, body, leftover
+    __slots__ = ("body", "leftover", "moved", "wrong")
+
+    def __init__(self, body: Body, leftover: bytes) -> None:
+        self.body, self.leftover = body, leftover
         self.moved = 0
-        self._wanted = True
+        self.wrong: PeerError | None = None  # what the client said is no body
+
+    @property
+    def stopped(self) -> bool:
+        """Nothing more is wanted of the client now: what it asks next waits with it."""
+        return self.wrong is not None or len(self.leftover) >= READ_AHEAD
 
     def begin(self) -> bytes:
         """What of the body is there.  Raises PeerError for chunks that are none."""
+        if self.body.done:
+            return b""
         part = self.body.take(self.leftover)
         self.leftover = self.leftover[len(part) :]
         return part
 
-    async def pump(self, pipe: Stream | ByteStream) -> None:
+    def asked(self, data: memoryview | bytes) -> memoryview | bytes:
+        """What of `data`, which comes next, is the body's: itself, or bytes of their own."""
+        if self.body.done:
+            self.leftover += data
+            return b""
+        try:
+            end = self.body.skip(data)
+        except PeerError as wrong:
+            self.wrong = wrong
+            return b""
+        self.moved += end
+        if end == len(data):
+            return data
+        self.leftover = bytes(data[end:])
+        return bytes(data[:end])
+
+    async def pump(self, client: TcpStream, pipe: ByteStream) -> None:
         """Send the rest.  A service may answer and close before it has read all: then the rest is dropped."""
+        wanted = True
         try:
             while not self.body.done:
-                data = await self._client.receive()
+                data = await client.receive()
                 if not data:
                     raise ConnectionLost("the client ended in the middle of its request")
-                part = self.body.take(data)
-                self.leftover = data[len(part) :]
-                self.moved += len(part)
-                if self._wanted:
-                    await self._send(pipe, part)
+                part = bytes(self.asked(data))
+                if self.wrong is not None:
+                    raise self.wrong
+                if wanted:
+                    wanted = await _took(pipe, part)
         except (ConnectionLost, PeerError):
             await pipe.aclose()
 
-    async def _send(self, pipe: ByteStream, part: bytes) -> None:
-        try:
-            await pipe.send(part)
-        except ConnectionLost:
-            self._wanted = False
 
+class Carrying(asyncio.BufferedProtocol):
+    """Carries the rest of a request and of its answer, without a task.
 
-class Received:
-    """The answer, as it comes through `pipe`; `count` bytes of its body have been passed on."""
+    It has the stream and the client's socket until `done`, which says how it went; then both are their owners' again,
+    and what came behind the answer is the stream's.  A client that ends its direction meanwhile has gone.
+    """
 
-    def __init__(self, pipe: ByteStream, client: TcpStream, sent: Sent, idle_timeout: float) -> None:
-        self._pipe, self._client, self._sent, self._idle = pipe, client, sent, idle_timeout
-        self._reader = AnswerReader()
-        self.count = 0
-        self.begun = False  # the client has got something
+    def __init__(self, stream: Stream, client: TcpStream, sent: Sent, answering: Answering) -> None:
+        self._stream, self._client, self._transport = stream, client, client.transport
+        self._sent, self._answering = sent, answering
+        self._moved = 0
+        self.done = Outcome()
+        self._inward = Inward(stream, self._transport, None)
+        self._outward = Outward(stream, self._transport, sent)
+        early, ended = client.hand_over(self)
+        self._inward.begin()
+        self._outward.begin(early, ended=False)
+        if ended or self._transport.is_closing():
+            self._end(ConnectionLost(GONE), ended=ended)
+            return
+        stream.attach(self)
+        if self.done.done():
+            stream.take_back()  # what it had received was all
+            return
+        self._push()
+        self._offer_lead()
 
     @property
-    def heard(self) -> bool:
-        """The service has said something."""
-        return self._reader.begun or self.begun
+    def progress(self) -> tuple[int, int]:
+        """Another one as soon as a byte has moved."""
+        return self._moved, self._transport.get_write_buffer_size()
 
-    async def head(self, said: bytes, timeout: float, interim: Callable[[Answer], bytes]) -> Answer:
-        """The head of the answer, those before it (1xx) passed on as `interim` writes them.
+    def abort(self, failure: Exception) -> None:
+        """Let both go as they are.  Idempotent."""
+        self._end(failure)
 
-        Raises TimeoutError after `timeout` seconds in which nothing moved; PeerError, ConnectionLost.
-        """
-        answer = self._reader.feed(said)
-        while answer is None or answer.interim:
-            if answer is not None:
-                if head := interim(answer):
-                    await self._give(head)
-                answer = self._reader.feed(b"")
-                continue
-            answer = self._reader.feed(await self._said(timeout))
-        return answer
+    # What the event loop calls for the socket.
 
-    async def _said(self, timeout: float) -> bytes:
-        while True:
-            moved = self._sent.moved
-            try:
-                async with asyncio.timeout(timeout):
-                    data = await self._pipe.receive()
-            except TimeoutError:
-                if self._sent.moved == moved:
-                    raise
-                continue
-            if not data:
-                raise ConnectionLost("the service ended before its answer")
-            return data
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._outward.get_buffer()
 
-    async def body(self, head: bytes, body: Body | None) -> bool:
-        """Pass on `head` and the body behind it; whether the stream may be asked again."""
-        data = self._reader.leftover
-        part = data if body is None else body.take(data)
-        await self._give(head + part)
-        self.count += len(part)
-        surplus = len(data) > len(part)
-        while body is None or not body.done:
-            async with asyncio.timeout(self._idle):
-                data = await self._pipe.receive()
-            if not data:
-                if body is None:
-                    return False
-                raise ConnectionLost("the service ended in the middle of its answer")
-            part = data if body is None else body.take(data)
-            surplus = len(data) > len(part)
-            await self._give(part)
-            self.count += len(part)
-        return not surplus
+    def buffer_updated(self, nbytes: int) -> None:
+        self._moved += nbytes
+        if self._outward.took(nbytes):
+            self._push()
 
-    async def switched(self, head: bytes, early: bytes) -> None:
-        """It is no HTTP any more: carry bytes both ways to their end, `early` being what the client said already."""
-        await self._give(head + self._reader.leftover)
-        if early:
-            await self._pipe.send(early)
-        await carry(self._pipe, self._client, self._idle)
+    def eof_received(self) -> bool:
+        self._end(ConnectionLost(GONE), ended=True)
+        return True  # its owner closes it
 
-    async def _give(self, data: bytes) -> None:
-        self.begun = True
-        async with asyncio.timeout(self._idle):
-            await self._client.send(data)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(ConnectionLost(str(exc) if exc else GONE), ended=True)
+        self._client.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._inward.fall_behind()
+
+    def resume_writing(self) -> None:
+        self._inward.catch_up()
+        self._offer_lead()
+
+    # What the stream calls.
+
+    def data_received(self, data: memoryview) -> None:
+        self._moved += len(data)
+        try:
+            self._give(data)
+        except OSError as failure:
+            self._end(ConnectionLost(str(failure)))
+            return
+        except HardlineError as failure:
+            self._end(failure)
+            return
+        if self._answering.whole:
+            self._end(None)
+        else:
+            self._offer_lead()
+
+    def carried(self, announced: int, written: int) -> None:
+        """Frames went straight to the socket: see native.Carried."""
+        self._moved += written
+        self._answering.passed(written)
+        self._stream.session.carried(self._stream, announced, written)
+
+    def ended(self) -> None:
+        if self._answering.ended():
+            self._end(None)
+        else:
+            middle = "the service ended in the middle of its answer"
+            self._end(ConnectionLost(middle if self._answering.status else TOO_EARLY))
+
+    def was_reset(self, failure: Exception) -> None:
+        self._end(failure)
+
+    def room_made(self) -> None:
+        self._push()
+
+    # How it works.
+
+    def _give(self, data: memoryview) -> None:
+        """Bring what is the client's to it."""
+        if not self._answering.status:
+            said = self._answering.take(bytes(data))
+            self._inward.drop(len(data))
+            if said:
+                self._inward.say(said)
+            return
+        end = self._answering.skip(data)
+        if end < len(data):
+            self._inward.drop(len(data) - end)
+        self._inward.write(data[:end])
+
+    def _push(self) -> None:
+        """Send what was read before, or was cut off behind the body's end; until it is gone nothing more is read."""
+        if self.done.done():
+            return
+        if self._sent.wrong is not None:
+            self._end(self._sent.wrong)
+        elif self._outward.push(reads_on=True):
+            if self._sent.stopped:
+                self._outward.wait()
+            else:
+                self._outward.read_on()
+
+    def _offer_lead(self) -> None:
+        if self._answering.status and not self.done.done():
+            self._inward.offer_lead(self, self._answering)
+
+    def _end(self, failure: Exception | None, *, ended: bool = False) -> None:
+        if self.done.done():
+            return
+        self._inward.forget_descriptor()
+        self._inward.catch_up()  # what waits for the client is its socket's now
+        self._stream.take_back()
+        behind = self._transport.get_write_buffer_size() > 0
+        self._client.take_back(paused=self._outward.waits, ended=ended)
+        if behind and not self._transport.is_closing():
+            self._client.pause_writing()
+        self.done.settle(failure)
+
+
+async def _took(pipe: ByteStream, part: bytes) -> bool:
+    try:
+        await pipe.send(part)
+    except ConnectionLost:
+        return False
+    return True

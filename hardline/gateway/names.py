@@ -3,6 +3,7 @@
     Host: nas.example.org, /a                     ──▶ service nas, /a
     Host: example.org, /servers/nas/a             ──▶ service nas, /a, behind the prefix /servers/nas
     Host: example.org, /                          ──▶ the list
+    Host: example.org, /scraper/v1/server/nas/files/a   ──▶ service nas, /a, for who has a key
     Host: some.where.else                         ──▶ Elsewhere: a name that somebody else pointed here
 
 Every request is judged by its own Host, whatever its connection carried before.  A page of the internet whose name was
@@ -19,7 +20,8 @@ from dataclasses import dataclass
 from hardline.errors import HardlineError
 from hardline.http.hosts import is_address
 
-SERVERS = "/servers/"
+SERVERS, SCRAPER = "/servers/", "/scraper/"
+_OF_A_SERVER, _FILES, _API = f"{SCRAPER}v1/server/", "files", "api/"
 _MAX_HOST = 512
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^\s:@/\\?#\[\],]+)(:[0-9]{0,5})?\Z")
 
@@ -32,12 +34,14 @@ class Elsewhere(HardlineError):
 class Place:
     """What a request is for: the service `name`, or a page of the gateway's own where that is "".
 
-    `target` is the request's as that gets it, `prefix` what was taken from its beginning.
+    `target` is the request's as that gets it, `prefix` what was taken from its beginning.  `scraper`: only with a key,
+    and `name` is as the client says it: there may be no such service.
     """
 
     target: str
     name: str = ""
     prefix: str = ""
+    scraper: bool = False
 
 
 class Names:
@@ -66,12 +70,26 @@ class Names:
         return f"//{name}.{at}{colon}{port}/" if at in self._domains else f"{SERVERS}{name}/"
 
     def _behind_prefix(self, target: str) -> Place | None:
+        if target.startswith(SCRAPER):
+            return _for_scrapers(target)
         if not target.startswith(SERVERS):
             return Place(target)
         name, slash, rest = target.removeprefix(SERVERS).partition("/")
         if name not in self._names:
             return None
         return Place(f"/{rest}" if slash else "", name, f"{SERVERS}{name}")
+
+
+def _for_scrapers(target: str) -> Place:
+    name, _, rest = (
+        target.removeprefix(_OF_A_SERVER).partition("/") if target.startswith(_OF_A_SERVER) else ("", "", "")
+    )
+    prefix = f"{_OF_A_SERVER}{name}"
+    if rest == _FILES or rest.startswith(f"{_FILES}/"):
+        return Place(rest.removeprefix(_FILES), name, f"{prefix}/{_FILES}", scraper=True)
+    if rest.startswith(_API):
+        return Place(f"/{rest}", name, prefix, scraper=True)
+    return Place(target, scraper=True)
 
 
 def _name_in(host: str) -> str:

@@ -15,17 +15,31 @@ from hardline.http.look import REFERRER_POLICY, STYLE, content_policy, document,
 from hardline.routes import NoRoute
 
 GATEWAY, HOST = "gateway", "host"
+PLAIN, _HTML, JSON = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json"
 _RETRY = ("Retry-After: 5",)
+_STYLE = f"""{STYLE}
+h1{{font-size:1.5rem}}
+.cards{{list-style:none;padding:0;margin:1.2rem 0}}
+.cards li{{margin:.6rem 0}}
+.cards a{{display:flex;flex-wrap:wrap;justify-content:space-between;gap:.1rem 1.5rem;padding:.8rem 1rem;
+border:1px solid var(--line);border-radius:.7rem;background:var(--card);font-weight:600}}
+.cards span{{color:var(--dim);font-weight:400;white-space:nowrap}}
+.cards span::before{{content:"";display:inline-block;width:.6rem;height:.6rem;margin-right:.5rem;border-radius:50%;
+border:1px solid var(--dim)}}
+.cards .on::before{{background:#2f9e58;border-color:#2f9e58}}
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer: `text` in sentences, `side` is whose word it is, `fields` are further lines of the head."""
+    """One answer: `text` is a sentence, `more` others that explain it, `side` is whose word it is, `fields` are further
+    lines of the head."""
 
     status: int
     text: str
     side: str = GATEWAY
     fields: Sequence[str] = ()
+    more: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +56,22 @@ def why_not(name: str, failure: Exception) -> Page:
     """Why the service `name` did not answer."""
     match failure:
         case TimeoutError():
-            return Page(504, f"{name} did not answer in time.", HOST)
+            return _of_host(504, f"{name} did not answer in time.", "It may have much to do.", _RETRY)
         case NoRoute():
-            return Page(503, f"{name} is offline: its host cannot be reached.", HOST, _RETRY)
+            more = "Its host cannot be reached: it may be switched off, or without a network."
+            return _of_host(503, f"{name} is offline.", more, _RETRY)
         case AccessRefused() | PasswordRefused():
-            return Page(502, f"The host of {name} does not let this gateway in.", HOST)
+            return _of_host(502, f"The host of {name} does not let this gateway in.", "Its owner can change that.")
         case ServiceFailed(kind="timeout"):
-            return Page(504, f"The host of {name} is there, but its service does not answer.", HOST)
+            return _of_host(504, f"{name} does not answer.", "Its host is there, but the service is silent.", _RETRY)
         case ServiceFailed(kind="limit" | "wait"):
-            return Page(503, f"The host of {name} has no room now.", HOST, _RETRY)
+            return _of_host(503, f"{name} has no room now.", "Its host serves as many as it can.", _RETRY)
         case ServiceFailed():
-            return Page(502, f"The host of {name} is there, but its service does not run.", HOST)
+            return _of_host(502, f"{name} does not run.", "Its host is there, but the service is not.", _RETRY)
         case LimitReached():
             return Page(503, "This gateway has no room now.", fields=_RETRY)
         case _:
-            return Page(502, f"{name} broke off, or what it said is no HTTP.", HOST)
+            return _of_host(502, f"{name} broke off.", "It ended before its answer, or what it said is no HTTP.")
 
 
 def bad_head(status: int, message: str) -> Page:
@@ -65,11 +80,20 @@ def bad_head(status: int, message: str) -> Page:
     return Page(400 if status == 501 else status, f"{message[:1].upper()}{message[1:]}.")
 
 
+def _of_host(status: int, text: str, more: str, fields: Sequence[str] = ()) -> Page:
+    return Page(status, text, HOST, fields, more)
+
+
 def rendered(page: Page, *, html: bool, head_only: bool, close: bool) -> bytes:
     """The whole answer."""
-    title = f"{page.status} {HTTPStatus(page.status).phrase}"
-    body = f"<p class=code>{title}</p><h1>{escaped(page.text)}</h1>"
-    return _answer(page, document(title, body) if html else f"{page.text}\n", html, head_only, close)
+    if not html:
+        text = f"{page.text}\n{page.more}\n" if page.more else f"{page.text}\n"
+        return _answer(page, text, PLAIN, head_only, close)
+    code = f"{page.status} {HTTPStatus(page.status).phrase}"
+    body = f"<p class=code>{code}</p><h1>{escaped(page.text)}</h1><p>{escaped(page.more)}</p>"
+    if any(field.startswith("Retry-After:") for field in page.fields):
+        body += '<footer><a href="">Try again</a></footer>'
+    return _answer(page, document(page.text, body, style=_STYLE), _HTML, head_only, close)
 
 
 def the_list(services: Sequence[Listed], *, html: bool, head_only: bool, close: bool) -> bytes:
@@ -77,12 +101,20 @@ def the_list(services: Sequence[Listed], *, html: bool, head_only: bool, close: 
     if not html:
         text = "".join(f"{one.address}  {_state(one)}\n" for one in services) or "nothing is listed\n"
     else:
-        items = "".join(
-            f'<li><a href="{escaped(one.address)}">{escaped(one.name)}</a> <span class=dim>{_state(one)}</span></li>'
-            for one in services
-        )
-        text = document("Services", f"<h1>Services</h1><ul>{items or '<li>nothing is listed'}</ul>")
-    return _answer(Page(200, ""), text, html, head_only, close)
+        items = "".join(map(_card, services))
+        body = f"<ul class=cards>{items}</ul>" if items else "<p class=dim>Nothing is listed.</p>"
+        text = document("Services", f"<h1>Services</h1>{body}", style=_STYLE)
+    return _answer(Page(200, ""), text, _HTML if html else PLAIN, head_only, close)
+
+
+def as_it_is(text: str, kind: str, *, head_only: bool, close: bool) -> bytes:
+    """A whole answer for programs; `kind` is its Content-Type."""
+    return _answer(Page(200, ""), text, kind, head_only, close)
+
+
+def _card(one: Listed) -> str:
+    mark = " class=on" if one.online else ""
+    return f'<li><a href="{escaped(one.address)}">{escaped(one.name)}<span{mark}>{_state(one)}</span></a></li>'
 
 
 def _state(one: Listed) -> str:
@@ -98,7 +130,7 @@ def _ago(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
-def _answer(page: Page, text: str, html: bool, head_only: bool, close: bool) -> bytes:
+def _answer(page: Page, text: str, kind: str, head_only: bool, close: bool) -> bytes:
     content = text.encode("utf-8", "replace")
     lines = (
         f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}",
@@ -106,8 +138,8 @@ def _answer(page: Page, text: str, html: bool, head_only: bool, close: bool) -> 
         "Cache-Control: no-store",
         "X-Content-Type-Options: nosniff",
         f"Referrer-Policy: {REFERRER_POLICY}",
-        f"Content-Security-Policy: {content_policy(STYLE)}",
-        f"Content-Type: text/{'html' if html else 'plain'}; charset=utf-8",
+        f"Content-Security-Policy: {content_policy(_STYLE)}",
+        f"Content-Type: {kind}",
         f"Content-Length: {len(content)}",
         "Connection: close" if close else "Connection: keep-alive",
         *page.fields,

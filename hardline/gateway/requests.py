@@ -77,24 +77,32 @@ def for_service(
     dropped: Collection[bytes],
 ) -> bytes:
     """The whole head; `dropped` are further names of fields that do not pass."""
+    first = f"{head.method} {target} HTTP/{head.version}\r\n".encode("latin-1")
+    return first + behind_first(head.host, fields, asker, prefix=prefix, upgrade=upgrade, dropped=dropped)
+
+
+def behind_first(
+    host: str, fields: Sequence[Field], asker: Asker, *, prefix: str, upgrade: bytes, dropped: Collection[bytes]
+) -> bytes:
+    """The same without its first line, which often is all that a client's requests differ by."""
     gone = _HOP_BY_HOP | _APPENDED | _USERS | named_in_connection(fields) | set(dropped)
     if not asker.trusted:
         gone |= _PROXYS
     kept = [line for name, line in fields if name not in gone and not (b"_" in name and _spelt(name) in _OURS)]
     has = {name for name, _ in fields} if asker.trusted else set()
     forwarded_for = ", ".join((*values(fields, b"x-forwarded-for"), asker.peer.host))
-    by_us = f'for="{asker.peer}";by=_hardline;host="{_quoted(head.host)}";proto=http'
+    by_us = f'for="{asker.peer}";by=_hardline;host="{_quoted(host)}";proto=http'
     added = [
         f"Forwarded: {', '.join((*values(fields, b'forwarded'), by_us))}",
         f"X-Forwarded-For: {forwarded_for}",
         *([] if b"x-forwarded-proto" in has else ["X-Forwarded-Proto: http"]),
-        *([] if b"x-forwarded-host" in has else [f"X-Forwarded-Host: {head.host}"]),
+        *([] if b"x-forwarded-host" in has else [f"X-Forwarded-Host: {host}"]),
         *([f"X-Forwarded-Prefix: {prefix}"] if prefix else []),
         *([f"X-Forwarded-User: {asker.user}"] if asker.user else []),
     ]
-    first = f"{head.method} {target} HTTP/{head.version}\r\nHost: {head.host}".encode("latin-1")
+    named = f"Host: {host}".encode("latin-1")
     connection = b"Connection: Upgrade\r\nUpgrade: " + upgrade if upgrade else b"Connection: keep-alive"
-    return b"\r\n".join((first, *kept, *(line.encode("latin-1") for line in added), connection, b"", b""))
+    return b"\r\n".join((named, *kept, *(line.encode("latin-1") for line in added), connection, b"", b""))
 
 
 def named_in_connection(fields: Sequence[Field]) -> frozenset[bytes]:

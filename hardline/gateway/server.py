@@ -1,16 +1,24 @@
-"""The gateway's connections: bounded in number, each served by a task of its own."""
+"""The gateway's connections: bounded in number, each served by a task of its own; its settings, while they change."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
+from hardline import log
+from hardline.gateway.accesses import Accesses
 from hardline.gateway.clients import is_in
-from hardline.gateway.listing import Listing
+from hardline.gateway.judging import Shared, may_go_on
+from hardline.gateway.keyfile import KeyFile
+from hardline.gateway.listing import Listing, Remembered
 from hardline.gateway.names import Names
 from hardline.gateway.pages import Page, rendered
-from hardline.gateway.talk import Shared, Talk
+from hardline.gateway.scrapers import Scrapers
+from hardline.gateway.talk import Talk
 from hardline.gateway.users import Users
 from hardline.settings.gateway import GatewaySection, NamedSection
 from hardline.tasks import TaskSet
@@ -19,37 +27,67 @@ from hardline.tunnel.visitor import Visitor
 
 
 class Gateway:
-    """Serves plain HTTP/1.1 clients what `named` names."""
+    """Serves plain HTTP/1.1 clients what `named` names; keys of scrapers are in `datadir`."""
 
-    def __init__(self, settings: GatewaySection, named: Mapping[str, NamedSection], visitor: Visitor) -> None:
-        names, clock = Names(named.keys(), settings.domain), asyncio.get_running_loop().time
-        self._listing = Listing(named, names, visitor)
-        self._shared = Shared(settings, named, names, visitor, Users(clock), self._listing)
+    def __init__(
+        self,
+        settings: GatewaySection,
+        named: Mapping[str, NamedSection],
+        visitor: Visitor,
+        remembered: Remembered,
+        datadir: Path,
+    ) -> None:
+        names, users = Names(named.keys(), settings.domain), Users(asyncio.get_running_loop().time)
+        listing, scrapers = Listing(named, names, visitor, remembered), Scrapers(KeyFile(datadir), time.time)
+        self.shared = Shared(settings, named, names, visitor, users, listing, scrapers, Accesses(time.time()))
         self._tasks = TaskSet("gateway")
-        self._served: set[TcpStream] = set()
+        self._served: dict[TcpStream, tuple[Talk, asyncio.Task[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()  # told to end by a change of the settings
         self._from: Counter[str] = Counter()
+
+    @property
+    def clients(self) -> int:
+        """Connections that are served."""
+        return len(self._served)
+
+    def replace(self, settings: GatewaySection, named: Mapping[str, NamedSection]) -> None:
+        """Hold to these settings from now on: whoever is served what he may not have any more is cut."""
+        names = Names(named.keys(), settings.domain)
+        self.shared.listing.replace(named, names)
+        self.shared = replace(self.shared, settings=settings, named=named, names=names)
+        ended = 0
+        for talk, task in self._served.values():
+            asked = talk.served
+            if asked is not None and task not in self._ending and not may_go_on(asked, self.shared):
+                self._ending.add(task)
+                task.cancel()
+                ended += 1
+        if ended:
+            log.event("gateway.cut_off", clients=ended, reason="the settings changed")
 
     def accepted(self, client: TcpStream) -> None:
         """A client connected: the listener's callback."""
-        settings, source = self._shared.settings, client.peer.host
+        settings, source = self.shared.settings, client.peer.host
         crowded = self._from[source] >= settings.max_per_source and not is_in(source, settings.trusted)
         if crowded or len(self._served) >= settings.max_connections:
             page = Page(503, "This gateway has no room now.", fields=("Retry-After: 5",))
             client.transport.write(rendered(page, html=False, head_only=False, close=True))
             client.close()
             return
-        self._served.add(client)
         self._from[source] += 1
-        task = self._tasks.start(Talk(self._shared, client).run(), "client")
+        talk = Talk(lambda: self.shared, client, lambda: self.clients)
+        task = self._tasks.start(talk.run(), "client")
+        self._served[client] = talk, task
         task.add_done_callback(lambda _: self._ended(client, source))
 
     async def aclose(self) -> None:
         """End every connection."""
         await self._tasks.aclose()
-        await self._listing.aclose()
+        await self.shared.scrapers.aclose()
+        await self.shared.listing.aclose()
 
     def _ended(self, client: TcpStream, source: str) -> None:
-        self._served.discard(client)
+        self._ending.discard(self._served.pop(client)[1])
         client.abort()  # its task may not have begun; one that was closed stays so
         self._from[source] -= 1
         if not self._from[source]:

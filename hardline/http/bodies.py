@@ -81,6 +81,16 @@ class Body:
                 lines += 1
         return start
 
+    @property
+    def unwatched(self) -> int:
+        """Bytes that come next and that nobody has to look at: of the body, or of a chunk, all but the last one."""
+        return max(self._left - 1, 0)
+
+    def count(self, count: int) -> None:
+        """So many of them came."""
+        assert count <= self.unwatched, "who counts too much has lost the end of the body"
+        self._left -= count
+
     def take(self, data: bytes) -> bytes:
         """The beginning of `data` that belongs to the body.  Raises as `skip` does."""
         return data[: self.skip(data)]

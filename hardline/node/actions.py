@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
@@ -47,7 +47,7 @@ from hardline.node.snapshot import (
 )
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
-from hardline.routes import NoRoute
+from hardline.routes import Endpoint, NoRoute
 from hardline.settings.directory import Service
 from hardline.settings.ini import quoted
 from hardline.settings.service import INVITED
@@ -84,13 +84,28 @@ class Browses(Protocol):
         ...
 
 
+class OpenPort(Protocol):
+    """A port of this computer that leads to a service until it is closed (door.forwards)."""
+
+    @property
+    def listen(self) -> Endpoint: ...
+
+    def failures(self) -> AsyncIterator[str]:
+        """Why clients are not served, as it happens."""
+        ...
+
+    async def aclose(self) -> None:
+        """Cut every connection."""
+        ...
+
+
 class Actions:
     """The actions of one node.
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
-    `drain_relay` has the relay of this node take nobody new; `make_key` finds or makes the key for a host; `known` is
-    who is meant; `invites` were given and `accepted` are shown, and `greet` has a host say hello; `runs` says whether
-    there is anybody to ask.
+    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service; `make_key` finds or
+    makes the key for a host; `known` is who is meant; `invites` were given and `accepted` are shown, and `greet` has a
+    host say hello, for which `wait_for_hosts` waits; `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -111,6 +126,8 @@ class Actions:
         invites: Invites,
         accepted: Accepted,
         greet: Callable[[Label], Awaitable[GreetedPath | None]],
+        wait_for_hosts: Callable[[], None],
+        open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
         runs: Callable[[], bool],
     ) -> None:
         self._directory, self._offering, self._changing = servicedir, offering, asyncio.Lock()
@@ -119,6 +136,7 @@ class Actions:
         self._served, self._near, self._door_port = served, near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
+        self._wait_for_hosts, self._open_port = wait_for_hosts, open_port
         self._inviting = Inviting(
             invites,
             services=lambda: {service.key_hash: service for service in self._served()},
@@ -224,11 +242,25 @@ class Actions:
         From now on visits there show it.  Raises WrongArgument, ConfigError.
         """
         self._check_running()
-        try:
-            label = label_of(address)
-        except (BadKeyHash, BadLabel) as wrong:
-            raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
-        return str(await self._make_key(label.key_hash))
+        return str(await self._make_key(self._label(address).key_hash))
+
+    async def door_to(self, address: str) -> tuple[str, str]:
+        """Where this node's door is, and the host to ask for there to reach the service of `address`.
+
+        Raises WrongArgument, ConfigError where there is no door.
+        """
+        label, doors = self._label(address), (await self.snapshot()).node.door
+        if not doors:
+            raise ConfigError("the daemon has no door", hint="set [Node] localport")
+        return doors[0], f"{label}.localhost"
+
+    async def forward(self, address: str, port: int, *, pages: bool = False) -> OpenPort:
+        """Lead a port of 127.0.0.1, 0 for any free one, to the service of `address` until what is returned is closed.
+
+        With `pages`, those of other sites get through.  Raises WrongArgument, ConfigError where the port cannot be had.
+        """
+        self._check_running()
+        return await self._open_port(self._label(address), port, pages)
 
     async def invite(self, name: str, who: str, days: float) -> Invitation:
         """Invite `who` to the service of `name`, for so many days.  Raises WrongArgument, ConfigError."""
@@ -243,11 +275,12 @@ class Actions:
         self._check_running()
         label, secret = _invitation(link)
         await self._make_key(label.key_hash)
-        await self._accepted.accept(label.key_hash, secret)
+        await self._accepted.accept(label, secret)
         try:
             path = await self._greet(label)
         except (NoRoute, ConnectionLost, ServiceFailed, LimitReached, TimeoutError) as failure:
             reason = failure.message if isinstance(failure, HardlineError) else "it took too long"
+            self._wait_for_hosts()
             return AcceptedInvitation(str(label), self._url(label), "", reason)
         if path is None:
             return AcceptedInvitation(str(label), self._url(label), "", "it answers by hardline/1, which has none")
@@ -322,6 +355,14 @@ class Actions:
     def _check_running(self) -> None:
         if not self._runs():
             raise HardlineError("this node does not run", hint="start it, and ask before it is stopped")
+
+    def _label(self, address: str) -> Label:
+        try:
+            return label_of(address)
+        except (BadKeyHash, BadLabel) as wrong:
+            if named := self._known.named(address):
+                return Label.parse(named.label)
+            raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
 
     async def _ours(self, what: str) -> Service:
         """The service of this node that `what` means.  Raises WrongArgument."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from hardline.control import Handler
+from hardline.control import Handler, Held
 from hardline.errors import (
     AccessRefused,
     ConnectionLost,
@@ -13,6 +13,7 @@ from hardline.errors import (
     PasswordRefused,
     PeerError,
     ServiceFailed,
+    WrongArgument,
 )
 from hardline.node.actions import Actions
 from hardline.node.snapshot import Json, to_json
@@ -20,6 +21,7 @@ from hardline.routes import NoRoute
 
 _BROWSE_WAIT = 0.5  # seconds
 _USUAL_DAYS = 7.0
+_MAX_PORT = 65_535
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
 
 
@@ -97,6 +99,17 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     async def forget(request: Mapping[str, Json]) -> Json:
         return {"label": await actions.forget(_text(request, "name"))}
 
+    async def door(request: Mapping[str, Json]) -> Json:
+        at, host = await actions.door_to(_text(request, "address"))
+        return {"door": at, "host": host}
+
+    async def forward(request: Mapping[str, Json]) -> Held:
+        port = request.get("port")
+        if type(port) is not int or not 0 <= port <= _MAX_PORT:
+            raise WrongArgument("the port is none", hint=f"a number from 0 to {_MAX_PORT}")
+        opened = await actions.forward(_text(request, "address"), port, pages=request.get("pages") is True)
+        return Held({"listen": str(opened.listen)}, opened.failures(), opened.aclose)
+
     def once_ready(handler: Handler) -> Handler:
         async def answer(request: Mapping[str, Json]) -> object:
             await ready.wait()
@@ -107,7 +120,8 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
     named["share_for_fewer"] = share  # not known to an earlier hardlined, which would share it with everybody
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
-    named |= {"drain_relay": drain_relay, "key": key, "find": find, "name": name, "forget": forget}
+    named |= {"key": key, "find": find, "name": name, "forget": forget}
+    named |= {"drain_relay": drain_relay, "door": door, "forward": forward}
     return {name: once_ready(handler) for name, handler in named.items()}
 
 

@@ -2,6 +2,7 @@
 
     RelayClient ──Joined───▶ ┐                                      ┌─▶ Punching: a way past the relay
     Punching ─────Punched──▶ ┴─ Arrival ─▶ Host ─ control stream ───┘
+                             └─ by a public port ─▶ PublicVisits
 
 Source: docs/PROTOCOL.md, sections 9.4 and 10.
 """
@@ -18,6 +19,8 @@ from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.host import Host
 
 if TYPE_CHECKING:
+    from hardline.node.draining import Moving
+    from hardline.node.publicvisits import PublicVisits
     from hardline.punch.hosting import Punched
     from hardline.punching import Punching
     from hardline.relay.joins import Joined
@@ -29,9 +32,35 @@ class Brought:
 
     def __init__(self, host: Callable[[], Host], punching: Callable[[], Punching | None]) -> None:
         self._host, self._punching = host, punching
+        self._by_ports: PublicVisits | None = None
+
+    def _those_by_ports(self) -> PublicVisits:
+        if self._by_ports is None:
+            from hardline.node.publicvisits import PublicVisits
+
+            self._by_ports = PublicVisits(self._host)
+        return self._by_ports
+
+    @property
+    def moving(self) -> list[Moving]:
+        """What passes by public ports."""
+        return [self._by_ports] if self._by_ports is not None else []
+
+    def services_changed(self) -> None:
+        """Others are offered than before."""
+        if self._by_ports is not None:
+            self._by_ports.services_changed()
+
+    async def aclose(self) -> None:
+        """End the visits by public ports; the others are the host's."""
+        if self._by_ports is not None:
+            await self._by_ports.aclose()
 
     def joined(self, joined: Joined) -> None:
         """A relay brought a visitor."""
+        if joined.public is not None:
+            self._those_by_ports().came(joined, joined.public)
+            return
         between = _between(joined.relay)
         arrival = Arrival(joined.tcp, joined.source, By.RELAY, joined.service, joined.name, between, joined.saw)
         self._host().arrived(arrival)

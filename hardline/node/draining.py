@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-
-from hardline.session.session import Session
+from typing import Protocol
 
 LIMIT = 30.0  # seconds
 QUIET = 1.0
 _LOOK_EVERY = 0.05
 
 
-async def drain(sessions: Callable[[], Sequence[Session]]) -> None:
+class Moving(Protocol):
+    """A session, or whatever else bytes pass; `sent` and `received` in bytes since its beginning."""
+
+    @property
+    def open_streams(self) -> int: ...
+    @property
+    def sent(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+
+
+async def drain(sessions: Callable[[], Sequence[Moving]]) -> None:
     """Wait while bytes move on streams of `sessions`: until none is open, none has moved anything for QUIET seconds,
     or LIMIT is over."""
     loop = asyncio.get_running_loop()
@@ -24,9 +34,9 @@ async def drain(sessions: Callable[[], Sequence[Session]]) -> None:
             moved, quiet_since = now, loop.time()
 
 
-def _open_streams(sessions: Sequence[Session]) -> int:
+def _open_streams(sessions: Sequence[Moving]) -> int:
     return sum(session.open_streams for session in sessions)
 
 
-def _moved(sessions: Sequence[Session]) -> int:
+def _moved(sessions: Sequence[Moving]) -> int:
     return sum(session.sent + session.received for session in sessions)

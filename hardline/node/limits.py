@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hardline.door.server import DoorLimits
+from hardline.errors import ConfigError
 from hardline.session.session import SessionLimits
 from hardline.session.windows import Backlog, WindowBudget
-from hardline.settings.node import NodeSettings
+from hardline.settings.node import NodeSection, NodeSettings, UpnpSection
 from hardline.tunnel.host import HostLimits
 from hardline.tunnel.visitor import VisitorLimits
+
+
+def of_a_program() -> NodeSettings:
+    """Those of a node that a program starts for itself: no door for browsers, and any port."""
+    return NodeSettings(node=NodeSection(localport=0, p2pport=0))
+
+
+def unheard(settings: NodeSettings) -> NodeSettings:
+    """The same for a node of which nothing listens.  Raises ConfigError for what cannot be without a port."""
+    listening = {
+        "[Relay] enabled": settings.relay.enabled,
+        "[Gateway] listen": settings.gateway.listen,
+        "[Forward:NAME] listen": any(one.listen is not None for one in settings.forwards.values()),
+        "[SOCKS] listen": settings.socks.listen is not None,
+    }
+    for key, is_set in listening.items():
+        if is_set:
+            raise ConfigError(f"{key} needs a port, and listen=False has none", key=key, hint="leave one of them out")
+    return replace(
+        settings,
+        node=replace(settings.node, localport=0, public=(), ip_service=""),
+        upnp=UpnpSection(enabled=False),
+        relay=replace(settings.relay, when="always"),  # none of them could do without
+    )
 
 
 def session_limits(settings: NodeSettings) -> SessionLimits:

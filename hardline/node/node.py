@@ -15,6 +15,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hardline import __version__, certificates, log
@@ -31,7 +32,7 @@ from hardline.discovery.own import OwnServices
 from hardline.discovery.whereabouts import OWN
 from hardline.door import home
 from hardline.door.server import Door
-from hardline.errors import HardlineError
+from hardline.errors import ConfigError, HardlineError
 from hardline.identity import KeyHash, Label
 from hardline.node import rows
 from hardline.node.actions import Actions
@@ -41,9 +42,10 @@ from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
 from hardline.node.known import Known
-from hardline.node.limits import door_limits, host_limits, session_limits, visitor_limits
+from hardline.node.limits import door_limits, host_limits, of_a_program, session_limits, unheard, visitor_limits
 from hardline.node.offering import Offering
-from hardline.node.snapshot import Itself, Json, ServiceState, SessionState, Snapshot, to_object
+from hardline.node.snapshot import GatewayState, Itself, Json, ServiceState, SessionState, Snapshot, to_object
+from hardline.node.waiting import WaitsForHosts
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
 from hardline.peers.keys import ClientKeys
@@ -62,13 +64,17 @@ from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host
-from hardline.tunnel.link import Path
+from hardline.tunnel.link import Path as SessionPath
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.serving import OURSELVES
 from hardline.tunnel.visitor import Visitor
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
+    from hardline.gateway.server import Gateway
+    from hardline.node.forwarding import Forwarding
+    from hardline.node.inprocess import InProcess, SharedApp
+    from hardline.node.opened import OpenedStream
     from hardline.punching import Punching
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
@@ -76,19 +82,39 @@ PEERS_SHOWN = 50
 BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
 
-LIVE = ("[Relay] allow", "[Relay] deny")  # settings that can change while it runs
+# Settings that can change while it runs, besides the gateway's.
+LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] public_allow")
 
 _USUAL_DOOR = 7009
 _GREETED_WITHIN = 20.0  # seconds
 
 
+def is_live(key: str) -> bool:
+    """Whether `[Section] key` takes effect while it runs."""
+    return key in LIVE or (key.startswith("[Gateway") and key != "[Gateway] listen")
+
+
 class Node:
     """A whole node: `start`, then `stop`, or as a context manager.  `stop` also cleans up after half a start.
 
-    `control` says whether `hardline` can ask it.  All nodes of a process are in one event loop.
+    Without `settings` it is as a program wants it: no door for browsers, and any port.  `datadir` stands for `places`
+    where services have no files of their own.  `control` says whether `hardline` can ask it.  Without `listen` nothing
+    of it listens: it is reached by relays, and by connections that it makes itself; `control` is off then.
+
+    A node is used in the event loop that started it: elsewhere a HardlineError says so.
     """
 
-    def __init__(self, settings: NodeSettings, places: Places, *, control: bool = True) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings | None = None,
+        places: Places | None = None,
+        *,
+        datadir: Path | str | None = None,
+        control: bool = True,
+        listen: bool = True,
+    ) -> None:
+        settings, places = settings or of_a_program(), places or _places(datadir)
+        settings = settings if listen else unheard(settings)
         self._settings, self._notes = settings, settings.notes
         self._places = places
         self._tasks = TaskSet("node")
@@ -101,7 +127,9 @@ class Node:
         self._ready = asyncio.Event()
         self._end = TaskSet("node")
         self._stopping: asyncio.Task[None] | None = None
-        self._answers_control, self._started = control, False
+        self._listens, self._answers_control, self._started = listen, control and listen, False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._in_process: InProcess | None = None
         self._listener: Listener | None = None
         self._visitor: Visitor | None = None
         self._door: Door | None = None
@@ -110,12 +138,14 @@ class Node:
         self._keys = ClientKeys(places.datadir / "keys")
         self._brought = Brought(lambda: self._host, lambda: self._punching)
         self._door_listener: Listener | None = None
-        self._forwards: list[Forward] = []
+        self._forwarding: Forwarding | None = None
+        self._gateway: Gateway | None = None
         self._gateway_listeners: list[Listener] = []
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
         self._accepted = Accepted(places.datadir / "keys")
+        self._waits = WaitsForHosts(self._accepted, self._greet, self._tasks)
         self._names = Names(places.datadir / "names")
         self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
         self._known = Known(
@@ -141,7 +171,9 @@ class Node:
             invites=Invites(places.datadir / "invites"),
             accepted=self._accepted,
             greet=self._greet,
-            runs=self._ready.is_set,
+            wait_for_hosts=lambda: self._waits.start(),
+            open_port=self._open_port,
+            runs=self._runs_here,
         )
 
     async def __aenter__(self) -> Self:
@@ -160,6 +192,7 @@ class Node:
         if self._started:
             raise HardlineError("this node was started already", hint="stop it first")
         self._started, settings, datadir = True, self._settings, self._places.datadir
+        self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(prepare, datadir)
         for directory in (datadir, self._places.servicedir):
             await asyncio.to_thread(keep_private, directory)
@@ -176,12 +209,13 @@ class Node:
         await self._open_host(limits)
         await self._open_finders()
         await self._open_visitor(limits)
-        if settings.forwards:
-            await self._open_forwards()
+        if settings.forwards or settings.socks.listen is not None:
+            await self._ports().open()
         if settings.gateway.listen:
             await self._open_gateway()
         await self._reach.start()
         self._relays.start()
+        self._waits.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
         for note in settings.notes:
@@ -190,8 +224,10 @@ class Node:
         self._ready.set()
 
     def settings_changed(self, now: NodeSettings) -> None:
-        """Take up what of the settings can change while this runs (LIVE)."""
+        """Take up what of the settings can change while this runs (`is_live`)."""
         self._notes = now.notes
+        if self._gateway is not None:
+            self._gateway.replace(now.gateway, now.named)
         self._relays.access_changed(now.relay)
 
     async def stop(self) -> None:
@@ -199,6 +235,7 @@ class Node:
 
         Cancelled, it waits for nothing that moves, and ends everything all the same.
         """
+        self._check_loop()
         try:
             if self._closers:
                 await self._drain()
@@ -212,7 +249,7 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._forwards = []
+        self._forwarding = self._gateway = self._in_process = None
         for close in reversed(closers):
             try:
                 await close()
@@ -220,7 +257,66 @@ class Node:
                 log.warning("node.not_closed", reason=repr(failure))
         if closers:
             log.event("node.stopped")
-        self._started = False
+        self._started, self._loop = False, None
+
+    async def share(
+        self,
+        app: object,
+        *,
+        name: str = "app",
+        title: str = "",
+        password: str = "",
+        listed: bool = True,
+        clients: Sequence[KeyHash | str] | None = None,
+        interface: str = "",
+        threads: int = 16,
+    ) -> SharedApp:
+        """Share `app`, which is called in this process: an ASGI or WSGI application, or `async def app(stream)`, which
+        gets each connection as a ByteStream.  Returns once visitors are served; `str` of that is the URL.
+
+        The key is the name's, in the data directory.  `password` stands before it in the URL, `clients` are the key
+        hashes of those who may visit, None for all who have the URL; `interface` is asgi, wsgi or stream, where that
+        cannot be told from its arguments; a WSGI application has `threads` for its requests.
+
+        Raises WrongArgument, ConfigError, CertificateError; HardlineError where the application does not start, or what
+        it needs is not installed.
+        """
+        self._check_running()
+        if self._in_process is None:
+            from hardline.node.inprocess import InProcess
+            from hardline.node.rows import url_of
+
+            self._in_process = InProcess(
+                self._places.datadir / "apps",
+                self.offering,
+                self.changes,
+                lambda: self._served,
+                lambda label: url_of(label, self._door_port),
+                self._check_loop,
+            )
+            self._closers.append(self._in_process.aclose)  # the first that ends: answers under way are still carried
+        return await self._in_process.share(
+            app,
+            name=name,
+            title=title,
+            password=password,
+            listed=listed,
+            clients=clients,
+            interface=interface,
+            threads=threads,
+        )
+
+    async def open(self, address: str | Label) -> OpenedStream:
+        """A ByteStream into the service of `address`: a label, or a URL with one.  Returns when it was reached.
+
+        There is no time limit inside.  Raises WrongArgument, NoRoute, ServiceFailed, PasswordRefused, AccessRefused,
+        LimitReached, PeerError or ConnectionLost.  Safe to cancel.
+        """
+        self._check_running()
+        from hardline.node.opened import open_stream
+
+        assert self._visitor is not None, "a node that is ready has one"
+        return await open_stream(self._visitor, address)
 
     @property
     def summary(self) -> str:
@@ -228,6 +324,20 @@ class Node:
         count, problems = len(self.offering.current), len(self.offering.problems)
         broken = f", {problems} with problems" if problems else ""
         return f"serving {count} service{'' if count == 1 else 's'}{broken}"
+
+    def _check_loop(self) -> None:
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise HardlineError(
+                "this node belongs to another event loop", hint="asyncio.run_coroutine_threadsafe calls it there"
+            )
+
+    def _runs_here(self) -> bool:
+        self._check_loop()
+        return self._ready.is_set()
+
+    def _check_running(self) -> None:
+        if not self._runs_here():
+            raise HardlineError("this node does not run", hint="start it, and use it before it is stopped")
 
     # The parts.
 
@@ -288,12 +398,17 @@ class Node:
             clock=time.time,
         )
         await self._serve()
-        self._closers += [self._host.aclose, relaying.aclose]
-        self._listener = await Listener.open(self._bind, self._settings.node.p2pport, relaying.accepted, what="p2pport")
-        self._closers.append(self._listener.aclose)
-        await relaying.open(self._bind)
-        log.event("p2p.listening", at=" ".join(map(str, self._listener.endpoints)))
+        self._closers += [self._host.aclose, self._brought.aclose, relaying.aclose]
+        if self._listens:
+            await self._listen(relaying)
         self._closers.append(self._reach.aclose)
+
+    async def _listen(self, relaying: Relaying) -> None:
+        port = self._settings.node.p2pport
+        self._listener = listener = await Listener.open(self._bind, port, relaying.accepted, what="p2pport")
+        self._closers.append(listener.aclose)
+        await relaying.open(self._bind)
+        log.event("p2p.listening", at=" ".join(map(str, listener.endpoints)))
 
     def _open_punching(self) -> None:
         from hardline.punching import Punching
@@ -310,15 +425,17 @@ class Node:
         self._closers.append(self._punching.aclose)
 
     async def _open_finders(self) -> None:
-        assert self._listener is not None, "it is opened first"
-        listener, settings = self._listener, self._settings
+        settings = self._settings
         self._remembered = await Remembered.open(self._places.datadir / "routes.db")
         self._closers.append(self._remembered.aclose)
-        own = OwnServices(lambda: {service.key_hash for service in self.offering.current}, lambda: listener.endpoints)
+        own = OwnServices(
+            lambda: {service.key_hash for service in self.offering.current},
+            lambda: self._listener.endpoints if self._listener else (),
+        )
         if settings.lan.enabled:
             lan = Lan(
                 services=self._lan_services,
-                port=lambda: listener.port,
+                port=lambda: self._p2p_port,
                 clock=time.time,
                 bind=settings.node.bind,
                 multicast=settings.lan.multicast,
@@ -331,7 +448,7 @@ class Node:
             self._near.append(lan)
             self._follow(lan.services_changed)
         if settings.lan.enabled and settings.lan.mdns:
-            dnssd = DnsSd(services=self._lan_services, port=lambda: listener.port, bind=settings.node.bind)
+            dnssd = DnsSd(services=self._lan_services, port=lambda: self._p2p_port, bind=settings.node.bind)
             self._reach.follow(dnssd.follow)
             self._closers.append(dnssd.aclose)
             self._tasks.start(keep_running(dnssd.run, "dnssd"), "dnssd")
@@ -382,26 +499,28 @@ class Node:
         self._closers.append(self._door_listener.aclose)
         log.event("door.listening", at=" ".join(map(str, self._door_listener.endpoints)))
 
-    async def _open_forwards(self) -> None:
-        from hardline.door.carrier import Carrier
-        from hardline.door.forwards import Forward
+    def _ports(self) -> Forwarding:
+        """What leads ports of this computer to services; made when it is first needed."""
+        if self._forwarding is None:
+            from hardline.node.forwarding import Forwarding
 
-        assert self._visitor is not None, "it is opened first"
-        limits = door_limits(self._settings)
-        carrier = Carrier(self._visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
-        for name, one in self._settings.forwards.items():
-            assert one.label is not None, "the settings were read"
-            assert one.listen is not None
-            forward = Forward(name, one.label, one.listen, one.max_connections, carrier)
-            self._closers.append(forward.aclose)
-            self._forwards.append(forward)
-            await forward.start()
+            assert self._visitor is not None, "it is opened first"
+            self._forwarding = Forwarding(self._settings, self._visitor, self._own_listeners.listens_at)
+            self._closers.append(self._forwarding.aclose)
+        return self._forwarding
+
+    async def _open_port(self, label: Label, port: int, pages: bool) -> Forward:
+        if not self._listens:
+            raise ConfigError("this node listens nowhere", hint="start it without listen=False, or use its open()")
+        return await self._ports().add(label, port, pages=pages)
 
     async def _open_gateway(self) -> None:
         from hardline.gateway.server import Gateway
 
         assert self._visitor is not None, "it is opened first"
-        gateway = Gateway(self._settings.gateway, self._settings.named, self._visitor)
+        self._gateway = gateway = Gateway(
+            self._settings.gateway, self._settings.named, self._visitor, self._remembered.get, self._places.datadir
+        )
         self._closers.append(gateway.aclose)
         for at in self._settings.gateway.listen:
             listener = await Listener.open((at.host,), at.port, gateway.accepted, what="[Gateway] listen", resets=True)
@@ -414,7 +533,7 @@ class Node:
     def _lan_services(self) -> list[LanService]:
         return [
             LanService(service.label, service.title, service.listed, service.legacy)
-            for service in self.offering.current
+            for service in (self.offering.current if self._listens else ())
         ]
 
     def _site(self, key_hash: KeyHash) -> LocalSite | None:
@@ -423,6 +542,7 @@ class Node:
     async def _follow_offering(self) -> None:
         async for _ in self.offering.watch():
             await self._serve()
+            self._brought.services_changed()
             self._reach.services_changed()
             self._relays.services_changed()
             self.changes.tell()
@@ -476,8 +596,7 @@ class Node:
 
     @property
     def _p2p_port(self) -> int:
-        assert self._listener is not None, "relays are asked once it listens"
-        return self._listener.port
+        return self._listener.port if self._listener is not None else 0
 
     def _relay_drains(self, relay: Endpoint) -> None:
         known = bool(self._reach.whereabouts.current())
@@ -498,9 +617,9 @@ class Node:
     def _listening(self) -> list[Endpoint]:
         """Where others connect, and where browsers do."""
         listeners = (self._listener, self._door_listener, *self._gateway_listeners)
-        also = self._relaying.endpoints if self._relaying is not None else ()
-        forwards = (at for one in self._forwards for at in one.endpoints)
-        return [*(at for one in listeners if one for at in one.endpoints), *also, *forwards]
+        also = self._relaying.listens_at if self._relaying is not None else ()
+        forwarding = self._forwarding.endpoints if self._forwarding is not None else ()
+        return [*(at for one in listeners if one for at in one.endpoints), *also, *forwarding]
 
     @property
     def _door_port(self) -> int:
@@ -509,8 +628,7 @@ class Node:
     # What it says of itself.
 
     async def _snapshot(self) -> Snapshot:
-        assert self._listener is not None, "who asks waits until the node is ready"
-        assert self._visitor is not None
+        assert self._visitor is not None, "who asks waits until the node is ready"
         now, clock, services = asyncio.get_running_loop().time(), time.time(), self.offering.current
         tried = self._door.tried if self._door else {}
         return Snapshot(
@@ -521,7 +639,7 @@ class Node:
                 servicedir=str(self._places.servicedir),
                 datadir=str(self._places.datadir),
                 door=tuple(map(str, self._door_listener.endpoints)) if self._door_listener else (),
-                p2p=tuple(map(str, (*self._listener.endpoints, *self._relays.endpoints))),
+                p2p=tuple(map(str, (*(self._listener.endpoints if self._listener else ()), *self._relays.endpoints))),
             ),
             outside=rows.outside(self._reach.describe(), self._relays.used()),
             relays=rows.relays(
@@ -537,10 +655,19 @@ class Node:
             names=tuple(rows.named(*one, self._door_port) for one in self._names.all.items()),
             visits=tuple(map(rows.visit, self._visitor.recent)),
             unreached=tuple(rows.unreached(label, one.attempts, one.reasons) for label, one in tried.items()),
-            forwards=tuple(map(rows.forward, self._forwards)),
+            forwards=tuple(map(rows.forward, self._forwarding.forwards)) if self._forwarding is not None else (),
+            socks=rows.socks(self._forwarding.socks) if self._forwarding is not None else None,
+            gateway=await self._gateway_state(),
             process=rows.held(task.get_name() for task in asyncio.all_tasks()),
             notes=tuple(self._notes),
         )
+
+    async def _gateway_state(self) -> GatewayState | None:
+        if self._gateway is None:
+            return None
+        await self._gateway.shared.listing.recall(self._gateway.shared.named)
+        listen = [at for one in self._gateway_listeners for at in one.endpoints]
+        return rows.gateway(self._gateway, listen, await self._gateway.shared.scrapers.count())
 
     async def _service_states(self) -> tuple[ServiceState, ...]:
         services = self.offering.current
@@ -548,7 +675,7 @@ class Node:
         troubles = {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
         announced = self._reach.describe_service
         known = self.offering.known, self.offering.problems
-        return rows.service_states(*known, self._door_port, announced, time.time(), troubles)
+        return rows.service_states(*known, self._door_port, announced, time.time(), troubles, self._relays.public)
 
     async def _trouble(self, service: Service) -> str:
         """What is wrong with a service whose file is right."""
@@ -564,7 +691,7 @@ class Node:
         visits = [rows.visited(session, self._door_port) for session in self._visiting()] if ours else []
         return home.home_page(states, offers, outside, visits, html=html, head_only=head_only)
 
-    async def _greet(self, label: Label) -> Path | None:
+    async def _greet(self, label: Label) -> SessionPath | None:
         assert self._visitor is not None, "actions are there when it runs"
         async with asyncio.timeout(_GREETED_WITHIN):
             return await self._visitor.greet(label)
@@ -585,15 +712,22 @@ class Node:
         for listener in (self._listener, self._door_listener, *self._gateway_listeners):
             if listener is not None:
                 await listener.aclose()
-        for forward in self._forwards:
-            await forward.stop_accepting()
+        if self._forwarding is not None:
+            await self._forwarding.stop_accepting()
         if self._relaying is not None:
             await self._relaying.stop_accepting()
         if self._visitor is None:
             return
         self._host.go_away()
-        await drain(self._sessions)
+        await drain(lambda: [*self._sessions(), *self._brought.moving])
 
     def _sessions(self) -> list[Session]:
         paths = self._visitor.paths if self._visitor else ()
         return [*(path.session for path in paths), *(one.session for one in self._host.guests if one.session)]
+
+
+def _places(datadir: Path | str | None) -> Places:
+    if datadir is None:
+        raise ConfigError("a node needs a place for its keys", hint="Node(datadir=…), or Node(settings, Places(…))")
+    place = Path(datadir).absolute()
+    return Places(place / "services", place)

@@ -6,15 +6,18 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from hardline.identity import KeyHash, Label
 from hardline.node.snapshot import (
+    AccessState,
     AttemptState,
     Facts,
     ForwardState,
+    GatewayState,
     NamedPeer,
+    NamedState,
     Offered,
     Outside,
     Peer,
@@ -24,6 +27,7 @@ from hardline.node.snapshot import (
     RelayUsed,
     ServiceState,
     SessionState,
+    SocksState,
     StepTimes,
     Told,
     Unreached,
@@ -32,7 +36,7 @@ from hardline.node.snapshot import (
 )
 from hardline.reach import WayHere
 from hardline.relaying import UsedRelay
-from hardline.routes import Attempt, PathKind, RememberedHost, via
+from hardline.routes import Attempt, Endpoint, PathKind, RememberedHost, via
 from hardline.settings.directory import Problem, Service
 from hardline.showable import clean_title
 from hardline.transport.native import ENGINE
@@ -45,6 +49,8 @@ from hardline.tunnel.visit import VisitRecord
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
+    from hardline.door.localport import LocalPort
+    from hardline.gateway.server import Gateway
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
@@ -74,11 +80,13 @@ def service_states(
     announced: Callable[[KeyHash], Facts | None],
     now: float,
     troubles: Mapping[str, str],
+    public: Callable[[Service], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
 ) -> tuple[ServiceState, ...]:
     """Every service, and every file that cannot be understood.
 
     `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970; `troubles` is what
-    keeps services of a name from answering although their files are right.
+    keeps services of a name from answering although their files are right; `public` says at which public ports of
+    relays one is reached, and why not.
     """
     rows = []
     for name in sorted({*services, *problems}):
@@ -93,6 +101,9 @@ def service_states(
         if wrong is not None:
             problem, hint = wrong.message, wrong.hint
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
+        if offered is not None and service is not None:
+            at, not_at = public(service)
+            offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at))
         rows.append(ServiceState(name, state, problem, hint, None if file is None else str(file), offered))
     return tuple(rows)
 
@@ -125,6 +136,8 @@ def outside(way: WayHere, used: Sequence[UsedRelay] = ()) -> Outside:
         state, sentence = "expected", f"should be reachable from outside at {at} ({by})"
     elif by_relay:
         state, sentence = "relayed", f"reachable from outside by the relay {by_relay[0]}"
+    elif not way.listens:
+        state, sentence = "local", "not reachable: it listens nowhere, and no relay lets visitors in"
     elif way.only_here:
         state, sentence = "local", "reachable on this machine only ([Node] bind)"
     else:
@@ -301,6 +314,42 @@ def visit(record: VisitRecord) -> VisitState:
 def forward(one: Forward) -> ForwardState:
     """A port that leads to somebody's service, at this moment."""
     return ForwardState(one.name, str(one.listen), str(one.label), one.open, one.problem or None)
+
+
+def socks(one: LocalPort | None) -> SocksState | None:
+    """The port for SOCKS, at this moment; None where there is none."""
+    return SocksState(str(one.listen), one.open, one.problem or None) if one is not None else None
+
+
+def gateway(one: Gateway, listen: Iterable[Endpoint], keys: int) -> GatewayState:
+    """What plain browsers reach, at this moment."""
+    shared = one.shared
+    asked = tuple(
+        AccessState(
+            when=round(access.when, 3),
+            client=access.client,
+            user=access.user or None,
+            key=access.key or None,
+            service=access.service or None,
+            method=access.method,
+            target=access.target,
+            status=access.status,
+            sent=access.sent,
+            took_s=round(access.took, 3),
+        )
+        for access in shared.accesses.last
+    )
+    named = tuple(_named(one, name, str(section.label)) for name, section in shared.named.items())
+    return GatewayState(tuple(map(str, listen)), one.clients, keys, named, asked)
+
+
+def _named(one: Gateway, name: str, label: str) -> NamedState:
+    online, seen = one.shared.listing.state(name)
+    counts = one.shared.accesses.counts
+    if (count := counts.get(name)) is None:
+        return NamedState(name, label, online, seen, {}, 0, 0.0)
+    by_class = {f"{hundreds}xx": number for hundreds, number in sorted(count.by_class.items())}
+    return NamedState(name, label, online, seen, by_class, count.sent, round(count.took, 3))
 
 
 def unreached(label: Label, attempts: Iterable[Attempt], reasons: Iterable[str]) -> Unreached:

@@ -79,6 +79,7 @@ class RelayServed:
     draining: bool
     used_up: bool
     this_month: int
+    public_ports: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class Offered:
     notes: tuple[str, ...]
     dht: Facts | None
     announced: str
+    public: tuple[str, ...] = ()
+    not_public: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +218,62 @@ class Unreached:
 
 @dataclass(frozen=True, slots=True)
 class ForwardState:
-    """A port here that leads to somebody's service; `open` connections."""
+    """A port here that leads to a service; `open` connections.  `name` is empty where a command asked for it."""
 
     name: str
     listen: str
     label: str
     open: int
     problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SocksState:
+    """The port here for SOCKS; `open` connections."""
+
+    listen: str
+    open: int
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedState:
+    """A service of the gateway; `requests` by the hundreds of their status, bytes `sent`, seconds that they took."""
+
+    name: str
+    label: str
+    online: bool
+    last_reached_s: float | None
+    requests: Mapping[str, int]
+    sent: int
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccessState:
+    """One of the last requests at the gateway."""
+
+    when: float
+    client: str
+    user: str | None
+    key: str | None
+    service: str | None
+    method: str
+    target: str
+    status: int
+    sent: int
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayState:
+    """Services for plain browsers: where it listens, clients that are connected, keys that hold, and what was asked."""
+
+    listen: tuple[str, ...]
+    clients: int
+    keys: int
+    services: tuple[NamedState, ...]
+    requests: tuple[AccessState, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +302,8 @@ class Snapshot:
     visits: tuple[VisitState, ...]
     unreached: tuple[Unreached, ...]
     forwards: tuple[ForwardState, ...]
+    socks: SocksState | None
+    gateway: GatewayState | None
     process: ProcessState
     notes: tuple[str, ...]
     names: tuple[NamedPeer, ...] = ()

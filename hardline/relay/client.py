@@ -29,6 +29,7 @@ from hardline.relay.messages import (
     Drain,
     Hello,
     Invite,
+    Kind,
     Leave,
     Message,
     Ping,
@@ -98,6 +99,7 @@ class RelayClient:
         self._retry: asyncio.TimerHandle | None = None
         self._unread = 0  # lines that the relay did not read yet, at least
         self._registrations: dict[int, Registration] = {}
+        self._refused_ports: dict[KeyHash, Why] = {}
         self._next = 1
         self._tls: TlsStream | None = None
         self._again = asyncio.Event()  # do not wait for the next attempt
@@ -122,6 +124,13 @@ class RelayClient:
             return []
         return [one for one in self._registrations.values() if one.tested and one.service == service]
 
+    def port_of(self, service: KeyHash) -> int | Why | None:
+        """The public port that a service has there, or why it has none; None where that is not known."""
+        for one in self._registrations.values():
+            if one.public and one.registered and one.service == service:
+                return one.port
+        return self._refused_ports.get(service)
+
     @property
     def inside_tls(self) -> bool:
         """Whether joins go there inside TLS, because nothing else passes."""
@@ -134,8 +143,8 @@ class RelayClient:
 
     @property
     def registered(self) -> int:
-        """How many names are."""
-        return sum(one.registered for one in self._registrations.values())
+        """How many names are: public ports are not found by name."""
+        return sum(one.registered and not one.public for one in self._registrations.values())
 
     @property
     def tested(self) -> int:
@@ -145,6 +154,8 @@ class RelayClient:
     def services_changed(self) -> None:
         """Others are wanted than before, or under other names."""
         self._again.set()
+        if self.need is not None:
+            self.need.look_again()
         if self._greeted and self._tls is not None:
             with contextlib.suppress(ConnectionLost):  # who reads there hears of it, too
                 self._register(self._tls)
@@ -159,7 +170,7 @@ class RelayClient:
                     await self._again.wait()
                     self._again.clear()
                 if self.need is not None:
-                    await self.need.connects()
+                    await self.need.connects(unless=self._wants_port)
                 began, wait = loop.time(), 0.0
                 try:
                     await self._once()
@@ -205,6 +216,7 @@ class RelayClient:
     def _forget(self) -> None:
         self._dialer.forget()
         self._registrations.clear()
+        self._refused_ports.clear()
         self._greeted = self._said_who = False
 
     def _is_lost(self, problem: str, *, refused: bool) -> None:
@@ -234,13 +246,7 @@ class RelayClient:
                 self._heard(tls, welcome)
                 limit.reschedule(None)
             if self.need is not None:
-                asking = self.need.run(
-                    lambda message: self._say(tls, message),
-                    register=lambda: self._is_needed(tls),
-                    withdraw=self._is_not_needed,
-                    end=tls.close_soon,
-                )
-                self._connected.start(asking, "need")
+                self._connected.start(self._ask(tls, self.need), "need")
             await self._listen(tls, lines)
         finally:
             self._tls = self.local = None
@@ -248,6 +254,34 @@ class RelayClient:
                 tls.abort()
             await self._connected.aclose()
             await self._joins.part()
+
+    async def _ask(self, tls: TlsStream, need: Need) -> None:
+        """Whether the relay is needed.  For a public port the connection stays even where it is not."""
+        over = asyncio.Event()
+        while True:
+            await need.run(
+                lambda message: self._say(tls, message),
+                register=lambda: self._is_needed(tls),
+                withdraw=self._is_not_needed,
+                end=over.set,
+            )
+            if not over.is_set():
+                return
+            over.clear()
+            if self._wants_port():
+                need.registers = False
+                with contextlib.suppress(ConnectionLost):  # who listens there hears of it, too
+                    self._register(tls)
+                if self.state != _NOT_NEEDED:
+                    self._becomes(_NOT_NEEDED)
+                await need.connects(unless=lambda: not self._wants_port())
+            if not self._wants_port():
+                tls.close_soon()
+                return
+            need.begin(self.saw, stands=True)
+
+    def _wants_port(self) -> bool:
+        return any(one.kind is Kind.PORT for one in self._wanted())
 
     async def _listen(self, tls: TlsStream, lines: Heard) -> None:
         asked = 0
@@ -278,18 +312,32 @@ class RelayClient:
         match message:
             case Welcome() if self._greeted:
                 raise PeerError("the relay says welcome once more")
+            case Welcome() if not self._said_who and self._wants_port():
+                if self.need is not None:
+                    self.need.begin(message.saw, stands=True)
+                self._say_who(tls)
             case Welcome():
                 self._greeted = True
                 self.saw, self.contact = message.saw, message.contact
                 self._greets()
                 if self.need is not None:
-                    self.need.begin(message.saw)
+                    self.need.begin(message.saw, stands=self._wants_port())
                 if self.need is None or self.need.registers:
                     self._is_needed(tls)
-            case Registered(number, name) if (one := self._registrations.get(number)) is not None:
+                else:
+                    self._register(tls)
+            case Registered(number, name, at) if (one := self._registrations.get(number)) is not None:
                 if name != one.name:
                     raise PeerError("the relay registered another name")
-                if not one.registered:
+                if one.public:
+                    port = Endpoint.parse(at).port
+                    if not one.registered:
+                        log.event("relay.port", relay=self.relay.endpoint, service=one.service.short, port=port)
+                    one.port, one.registered = port, True
+                    self._refused_ports.pop(one.service, None)
+                    if self.need is None or self.need.registers:
+                        self._is_served()
+                elif not one.registered:
                     self._is_registered(tls, one)
             case Refused(number, why, retry) if number in self._registrations:
                 self._is_refused(tls, self._registrations.pop(number), why, retry)
@@ -318,9 +366,9 @@ class RelayClient:
     # Registrations.
 
     def _register(self, tls: TlsStream) -> None:
-        if self.need is not None and not self.need.registers:
-            return
-        wanted = {handle_of(one.prover): one for one in self._wanted()}
+        # Nobody reaches a public port in another way than by the relay that has it.
+        all_of_them = self.need is None or self.need.registers
+        wanted = {handle_of(one.prover): one for one in self._wanted() if all_of_them or one.kind is Kind.PORT}
         gone = [number for number, one in self._registrations.items() if not one.is_still(wanted.get(one.name))]
         for number in gone:
             del self._registrations[number]
@@ -331,9 +379,9 @@ class RelayClient:
                 number, self._next = self._next, self._next % 0x7FFFFFFF + 1
                 self._registrations[number] = Registration(one, name)
                 proof = prove_registration(one.prover, tls.exporter(NODE))
-                register = Register(number, one.kind, proof, instance=one.instance, legacy=one.legacy)
+                register = Register(number, one.kind, proof, instance=one.instance, legacy=one.legacy, port=one.port)
                 self._say(tls, register)
-        if not wanted and self.state != _NOT_NEEDED:
+        if not wanted and all_of_them and self.state != _NOT_NEEDED:
             self._becomes("registered")
         if gone:
             self._changed()
@@ -355,6 +403,9 @@ class RelayClient:
     def _is_registered(self, tls: TlsStream, one: Registration) -> None:
         one.registered = True
         self._connected.start(self._test(tls, one), "test")
+        self._is_served()
+
+    def _is_served(self) -> None:
         if self.state not in ("draining", _NOT_NEEDED):
             if self.state != "registered":
                 log.event("relay.registered", relay=self.relay.endpoint)
@@ -385,18 +436,25 @@ class RelayClient:
     def _is_refused(self, tls: TlsStream, one: Registration, why: Why, retry: int) -> None:
         if why is Why.ALLOW and not self._said_who:
             # Without it a relay that serves everybody never learns who comes.
-            self._said_who = True
             self._registrations.clear()
             self._greeted = False
-            self._say(tls, Hello(self._me().prove(NODE, tls.exporter(NODE))))
+            self._say_who(tls)
             return
         wait = min(max(float(retry), RETRY_AT_LEAST), RETRY_AT_MOST)
-        if why is Why.ALLOW:
+        told = one.public and self._refused_ports.get(one.service) is why
+        if one.public:
+            self._refused_ports[one.service] = why
+        elif why is Why.ALLOW:
             raise _Later("the relay does not serve this node", wait)
-        log.event("relay.refused", relay=self.relay.endpoint, service=one.service.short, reason=why.value)
+        if not told:
+            log.event("relay.refused", relay=self.relay.endpoint, service=one.service.short, reason=why.value)
         self._becomes(self.state, f"the relay refused a service: {why.value}")
         if self._retry is None:
             self._retry = asyncio.get_running_loop().call_later(wait, self._try_again)
+
+    def _say_who(self, tls: TlsStream) -> None:
+        self._said_who = True
+        self._say(tls, Hello(self._me().prove(NODE, tls.exporter(NODE))))
 
     def _try_again(self) -> None:
         self._retry = None

@@ -35,13 +35,22 @@ def make_handle(private_key_pem: bytes, instance: str, relay: KeyHash, period: i
 
     `instance` is the secret that tells this host from others which have the same service.
     """
-    seed = blake2b(digest_size=32, person=b"hardline handle")
-    for part in (private_key_pem, instance.encode(), relay.digest, period.to_bytes(8, "little")):
-        seed.update(len(part).to_bytes(8, "little") + part)
-    key = Ed25519PrivateKey.from_private_bytes(seed.digest())
-    return Prover(self_signed(key, _SINCE).public_bytes(Encoding.DER), key)
+    return _made(b"hardline handle", private_key_pem, instance.encode(), relay.digest, period.to_bytes(8, "little"))
+
+
+def make_port_name(private_key_pem: bytes, instance: str, relay: KeyHash) -> Prover:
+    """Who proves to hold the public port of a service at `relay`; never renewed, since the port would change."""
+    return _made(b"hardline port", private_key_pem, instance.encode(), relay.digest)
 
 
 def handle_of(prover: Prover) -> str:
     """The handle itself: 40 hex digits."""
     return str(KeyHash.of_certificate(prover.certificate))
+
+
+def _made(person: bytes, *parts: bytes) -> Prover:
+    seed = blake2b(digest_size=32, person=person)
+    for part in parts:
+        seed.update(len(part).to_bytes(8, "little") + part)
+    key = Ed25519PrivateKey.from_private_bytes(seed.digest())
+    return Prover(self_signed(key, _SINCE).public_bytes(Encoding.DER), key)

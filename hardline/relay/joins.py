@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ JOIN_WITHIN = 10.0  # seconds that an invite is good for
 MAX_PARKED = 4  # joins that are ready, whatever a relay wants
 PARKED_IDLE = 20  # seconds after which the kernel keeps one alive: routers forget after 30
 MAX_JOINS = 64  # under way at once
+MAX_INVITED = 1024  # that wait for their turn: as many as a relay has visitors waiting
 ANSWER_WITHIN = 5.0  # seconds that a relay has for its answer: its visitor waits no longer
 TRIES = 3  # of one token: twice as it is, and inside TLS
 
@@ -43,7 +45,8 @@ TRIES = 3  # of one token: twice as it is, and inside TLS
 @dataclass(frozen=True, slots=True)
 class Joined:
     """A visitor's connection that a relay brought: whence it says that he comes, for which service, and which handle he
-    says, empty where he says what he would say anywhere; `saw` is where the relay sees our end, None if it did not."""
+    says, empty where he says what he would say anywhere; `saw` is where the relay sees our end, None if it did not;
+    one who came by a public port, `public`, speaks what the service speaks."""
 
     tcp: TcpStream
     source: Endpoint
@@ -51,6 +54,7 @@ class Joined:
     name: str
     relay: Endpoint
     saw: Endpoint | None = None
+    public: Endpoint | None = None
 
 
 class Joins:
@@ -72,6 +76,7 @@ class Joins:
         self._dialer, self._find, self._joined = dialer, find, joined
         self._tasks, self._parking = TaskSet("relay"), TaskSet("relay")  # the second for a control connection's time
         self._under_way = 0
+        self._invited: deque[tuple[float, Endpoint, Invite]] = deque()  # until when, and whither; the oldest first
         self._parked: dict[str, asyncio.Task[None]] = {}  # by token
         self._at = relay.endpoint
         self._way = JoinWay()
@@ -84,12 +89,22 @@ class Joins:
 
     def invited(self, at: Endpoint, invite: Invite) -> None:
         """The relay, which is `at` that address, has a visitor."""
-        one = self._find(invite.number)
-        if one is None or not one.registered or self._under_way >= MAX_JOINS:
+        if len(self._invited) >= MAX_INVITED:
             log.debug("relay.invite_ignored", relay=self._relay)
             return
-        self._under_way += 1
-        self._tasks.start(self._join(at, invite, one), "join")
+        self._invited.append((_now() + ANSWER_WITHIN, at, invite))
+        self._begin_joins()
+
+    def _begin_joins(self) -> None:
+        """Of a crowd that comes at once each has his turn, while he still waits."""
+        while self._invited and self._under_way < MAX_JOINS:
+            until, at, invite = self._invited.popleft()
+            one = self._find(invite.number)
+            if one is None or not one.registered or _now() > until:
+                log.debug("relay.invite_ignored", relay=self._relay)
+                continue
+            self._under_way += 1
+            self._tasks.start(self._join(at, invite, one), "join")
 
     def park(self, at: Endpoint, tokens: tuple[str, ...]) -> None:
         """Have connections there, so that visitors need not wait for them."""
@@ -106,6 +121,7 @@ class Joins:
         """The control connection is gone, and what was parked for it."""
         await self._parking.aclose()
         self._parked.clear()
+        self._invited.clear()
         self._looking = False
         self._way.parted(_now())
         if self._way.inside:
@@ -171,6 +187,7 @@ class Joins:
             log.debug("relay.join_failed", relay=self._relay, reason=str(failure) or "no answer")
         finally:
             self._under_way -= 1
+            self._begin_joins()
 
     async def _joined_once(self, at: Endpoint, invite: Invite, one: Registration, *, inside: bool) -> bool:
         """False where the line did not get there, it seems; a silent one is not tried again, since the relay's visitor
@@ -207,7 +224,10 @@ class Joins:
             stream = await unwrapped(stream)  # nothing but TLS gets out there, so nobody punches from its port
         elif self._dialer.through is None:  # what a proxy has made says nothing of where we are
             seen = said_address(saw)
-        self._joined(Joined(stream, claimed, one.service, one.joined_as, self._relay, seen))
+        public = None
+        if one.public:
+            public = Endpoint(at.host if self._dialer.through is None else self._relay.host, one.port)
+        self._joined(Joined(stream, claimed, one.service, one.joined_as, self._relay, seen, public))
 
     async def _connected(self, *, inside: bool) -> TcpStream | TlsStream:
         stream = await self._dialer.connect()

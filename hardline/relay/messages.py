@@ -86,7 +86,7 @@ class Register:
     """`number` is the node's own; `proof` is over the name and this connection.
 
     `domain` is only of that kind; of a NAMED one `instance` tells hosts apart that have the same service, and with
-    `legacy` it is found by its plain key hash, too.
+    `legacy` it is found by its plain key hash, too.  Of a PORT `port` is the one that is wanted, 0 for any.
     """
 
     number: int
@@ -95,11 +95,12 @@ class Register:
     domain: str = ""
     instance: str = ""
     legacy: bool = False
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """Visitors find it as `name`, or, of a port, `at` that endpoint."""
+    """It is known as `name`; visitors find it so, or, of a PORT, `at` that endpoint."""
 
     number: int
     name: str = ""
@@ -256,8 +257,8 @@ def _fields(message: Message) -> tuple[str, object]:
         case Welcome(saw, at, ping, park, contact):
             told = {"v": VERSION, "saw": saw, "at": list(at), "ping": ping, "park": park}
             return "welcome", told | ({"contact": contact} if contact else {})
-        case Register(number, kind, proof, domain, instance, legacy):
-            said = {"name": domain, "instance": instance, "legacy": legacy}
+        case Register(number, kind, proof, domain, instance, legacy, port):
+            said = {"name": domain, "instance": instance, "legacy": legacy, "port": port}
             more = {key: value for key, value in said.items() if value}
             return "register", {"n": number, "as": kind} | _proof_fields(proof) | more
         case Registered(number, name, at):
@@ -314,7 +315,19 @@ def _register(fields: Mapping[str, object]) -> Register:
     instance, legacy = _text(fields, "instance"), fields.get("legacy", False)
     if not isinstance(legacy, bool) or ((instance or legacy) and kind is not Kind.NAMED):
         raise PeerError("a registration with what is only of a named one")
-    return Register(_n(fields), kind, _proof(fields), domain, instance, legacy)
+    return Register(_n(fields), kind, _proof(fields), domain, instance, legacy, _wanted_port(fields, kind))
+
+
+def _wanted_port(fields: Mapping[str, object], kind: Kind) -> int:
+    """0 for any."""
+    if "port" not in fields:
+        return 0
+    if kind is not Kind.PORT:
+        raise PeerError("a registration with a port that is not of that kind")
+    port = fields["port"]
+    if type(port) is not int or not 1 <= port <= 65_535:
+        raise PeerError("a registration whose port is none of 1 to 65535")
+    return port
 
 
 def _registered(fields: Mapping[str, object]) -> Registered:

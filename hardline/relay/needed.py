@@ -94,20 +94,25 @@ class Need:
         self.whereabouts_changed()
         self._found(None)
 
-    async def connects(self) -> None:
-        """Wait until a connection to the relay is wanted."""
-        while (wait := self._askings.connects - _now()) > 0:
+    def look_again(self) -> None:
+        """What `connects` goes by may be another."""
+        self._changed.set()
+
+    async def connects(self, *, unless: Callable[[], bool] = lambda: False) -> None:
+        """Wait until a connection to the relay is wanted, or `unless` that says true."""
+        while (wait := self._askings.connects - _now()) > 0 and not unless():
             await self._pause(wait)
 
-    def begin(self, saw: str) -> None:
-        """A connection stands, on which the relay `saw` this host."""
+    def begin(self, saw: str, *, stands: bool = False) -> None:
+        """A connection is there, on which the relay `saw` this host; it `stands` whether or not the relay is needed."""
         self._saw = None
         with contextlib.suppress(PeerError):
             seen = Endpoint.parse(saw)
             self._saw = seen if self._host.proves(seen.host) else None
         if self._saw is None:
             self._found(None)
-        self.registers = self._saw is None or self._askings.needed is True or _now() < self._askings.due
+        known = self._askings.needed is False and stands
+        self.registers = self._saw is None or self._askings.needed is True or (_now() < self._askings.due and not known)
         if self.registers:
             self._askings.needed = True
 

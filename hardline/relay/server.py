@@ -51,15 +51,17 @@ from hardline.relay.opening import CONTROL
 from hardline.relay.pair import Pair
 from hardline.relay.parking import PARK, Parking
 from hardline.relay.pipes import Pipes
+from hardline.relay.ports import Ports
 from hardline.relay.proofs import NODE, check_registration
 from hardline.relay.rates import RateLimits, Rates
 from hardline.relay.registry import Registration, Registry, RegistryLimits
 from hardline.routes import Endpoint
 from hardline.tasks import TaskSet
 from hardline.transport.contexts import front_context
+from hardline.transport.crowd import Seat, gives_way
 from hardline.transport.descriptors import KEPT, scarce
 from hardline.transport.handshake import Names
-from hardline.transport.sources import source_of
+from hardline.transport.sources import networks, source_of
 from hardline.transport.tcp import TcpStream, keep_alive
 from hardline.transport.tls import TlsStream
 
@@ -73,8 +75,11 @@ DESCRIPTORS_LEFT = 4 * KEPT  # for all that is no visit: control connections, jo
 MAX_PARKED_TRIES = 2  # for one visitor: a host that ends them does not want him
 MAX_WAITING = 1024  # visitors that wait
 RETRY = 60  # seconds after which another attempt at what is full makes sense
+PORT_RETRY = 15  # the same for a public port, which is free again when somebody stops wanting his
 TELL_UNKNOWN_EVERY = 600.0  # seconds between two lines of the log about one node that is not allowed
 _MAX_TOLD = 1024
+
+_PORT = "port:"  # no server name has a colon
 
 UNRECOGNIZED_NAME, INTERNAL_ERROR = 112, 80  # RFC 8446, section 6
 
@@ -85,6 +90,7 @@ class RelayLimits:
 
     registry: RegistryLimits = field(default_factory=RegistryLimits)
     pairs: int = 64  # of one name
+    pairs_of_port: int = 256  # of a public one: there each of a visitor's connections is a pair, not each visitor
     pairs_per_source: int = 256
     new_pairs: int = 20
     rates: RateLimits = field(default_factory=RateLimits)
@@ -104,6 +110,7 @@ class RelayState:
     refused: dict[str, int]
     draining: bool
     used_up: bool
+    public_ports: int  # that are leased
 
 
 @dataclass(eq=False, slots=True)
@@ -126,7 +133,7 @@ class Relay:
     """Everything of it but the first bytes of a connection (porter.py).
 
     `me` is who this node is, and what nodes have to know to get in; `at` are endpoints that nodes may tell their
-    visitors; `clock` is seconds since 1970; `dials` tells whom a node may have dialled back.
+    visitors; `clock` is seconds since 1970; `dials` tells whom a node may have dialled back; `ports` are public ones.
     """
 
     def __init__(
@@ -139,9 +146,10 @@ class Relay:
         contact: str = "",
         at: Callable[[], Sequence[Endpoint]] = tuple,
         dials: Callable[[str], bool] = is_outside,
+        ports: Ports | None = None,
     ) -> None:
         self._me, self._name = me, KeyHash.of_certificate(me.certificate)
-        self._limits, self._access = limits, access
+        self._limits, self._access, self._ports = limits, access, ports
         self._clock, self._contact, self._at = clock, contact, at
         self._context = front_context(CONTROL.encode())
         self._names = Names(self._find_myself, lambda _: self._me)
@@ -153,7 +161,7 @@ class Relay:
         self._visitors: dict[str, _Visitor] = {}  # by token
         self._parking = Parking()
         self._dialbacks = Dialbacks(dials)
-        self._pairs: dict[str, set[Pair]] = {}  # by name
+        self._pairs: dict[str, dict[Pair, None]] = {}  # by name, in order of arrival
         self._busy: Counter[str] = Counter()  # visitors and pairs of each name
         self._busy_of: Counter[str] = Counter()  # and of each visitor's source
         self._named = NamedServices()
@@ -177,6 +185,11 @@ class Relay:
             control.end("it is not allowed any more")
             for name in names:
                 self._cut(name)
+        for control in tuple(self._controls):
+            for one in self._registry.held_by(control):
+                if one.kind is Kind.PORT and not access.may_have_port(control.node):
+                    self._unregister(control, one.number)
+                    self._refuse(control, one.number, Why.ALLOW)
 
     def has(self, name: str) -> bool:
         """Whether `name` is registered."""
@@ -199,6 +212,7 @@ class Relay:
             refused=dict(sorted(self._refusals.items())),
             draining=self._draining,
             used_up=self._used_up,
+            public_ports=self._ports.leased if self._ports is not None else 0,
         )
 
     def used_up(self, over: bool) -> None:
@@ -221,8 +235,7 @@ class Relay:
             control.say(Bye(Leave.DRAIN))
             control.end("the relay is stopping")
         for visitor in tuple(self._visitors.values()):
-            self._forget(visitor)
-            refuse(visitor.tcp, INTERNAL_ERROR)
+            self._turn_away(visitor)
         for name in tuple(self._pairs):
             self._cut(name)
         for timers in (self._silent, self._impatient, self._hasty, self._orphans):
@@ -256,15 +269,24 @@ class Relay:
         """Somebody wants to visit `name`; his first flight is still to be received."""
         name = self._meant_by(name)
         found = self._registry.find(name)
-        if found is None:
+        if found is None or found.kind is Kind.PORT:
             refuse(tcp, UNRECOGNIZED_NAME)
-            return
-        source = source_of(tcp.peer.host)
-        if why := self._is_too_much(name, source):
+        elif not self._wait(tcp, found):
+            refuse(tcp, INTERNAL_ERROR)
+
+    def public(self, tcp: TcpStream, name: str) -> None:
+        """Somebody connected to the public port of `name`: nothing is known of what he speaks."""
+        found = self._registry.find(_pool_of(Kind.PORT, name))
+        if found is None or not self._wait(tcp, found):
+            tcp.close()
+
+    def _wait(self, tcp: TcpStream, found: Registration[Control]) -> bool:
+        """Have him wait for his host; False where there are too many."""
+        name, source = found.name, source_of(tcp.peer.host)
+        if why := self._is_too_much(name, source, tcp.peer.host):
             self._refusals[why] += 1
             log.debug("relay.visitor_refused", endpoint=tcp.peer, reason=why)
-            refuse(tcp, INTERNAL_ERROR)
-            return
+            return False
         visitor = _Visitor(tcp, found, secrets.token_hex(16), source)
         self._visitors[visitor.token] = visitor
         self._busy[name] += 1
@@ -272,6 +294,7 @@ class Relay:
         self._impatient.add(visitor)
         self._listen_to(visitor)
         self._call(visitor)
+        return True
 
     def line(self, tcp: TcpStream, line: Line) -> None:
         """A node that comes for a visitor, or something else that nobody here knows; `line` is still to be received."""
@@ -311,10 +334,7 @@ class Relay:
             case Register():
                 self._register(control, message)
             case Unregister(number):
-                if (found := self._registry.unregister(control, number)) is not None:
-                    self._lose(found)
-                    if not self._registry.held_by(control):
-                        self._idle[control] = None
+                self._unregister(control, number)
             case Ping(value):
                 control.say(Pong(value))
             case Dialback():
@@ -397,32 +417,44 @@ class Relay:
         return self._name if server_name in {self._name.rolling(today + off) for off in (-1, 0, 1)} else None
 
     def _register(self, control: Control, asked: Register) -> None:
-        if not self._access.serves(control.node):
+        is_port = asked.kind is Kind.PORT
+        if is_port and self._ports is None:
+            self._refuse(control, asked.number, Why.PORTS)
+            return
+        if not (self._access.may_have_port if is_port else self._access.serves)(control.node):
             if control.node is None:
                 control.say(Refused(asked.number, Why.ALLOW, RETRY))  # it comes back and says who it is
                 return
-            self._tell_unknown(control.node)
+            self._tell_unknown(control.node, "public_allow" if is_port else "allow")
             self._refuse(control, asked.number, Why.ALLOW)
             return
-        if asked.kind not in (Kind.HANDLE, Kind.NAMED):
+        if asked.kind is Kind.DOMAIN:
             self._refuse(control, asked.number, Why.VERSION)
             return
         if not self._may_prove(control):
             self._refuse(control, asked.number, Why.RATE)
             return
         key_hash = check_registration(asked.proof, control.tls.exporter(NODE))
-        name = str(key_hash)
+        name, at = _pool_of(asked.kind, str(key_hash)), ""
         one = Registration(control, asked.number, asked.kind, name, asked.instance)
+        if is_port and self._ports is not None:
+            port = self._ports.lease(str(key_hash), asked.port)
+            if port is None:
+                self._refuse(control, asked.number, Why.PORTS)
+                return
+            at = str(Endpoint(control.tls.local, port))
         result = self._registry.register(one)
         if isinstance(result, Why):
+            self._release(one)
             self._refuse(control, asked.number, result)
             return
         if asked.kind is Kind.NAMED:
             self._named.add(key_hash, plain=asked.legacy)
         self._idle.pop(control, None)
         self._orphans.discard(name)
-        control.say(Registered(asked.number, name))
-        self._parking.begin(control)
+        control.say(Registered(asked.number, str(key_hash), at))
+        if not is_port:
+            self._parking.begin(control)
         self._call_those_who_wait(one)
         for replaced in result:
             if replaced.name != name:
@@ -434,6 +466,25 @@ class Relay:
     def _may_prove(self, control: Control) -> bool:
         return self._proofs.take(control.source, asyncio.get_running_loop().time())
 
+    def _unregister(self, control: Control, number: int) -> None:
+        """A handle's pairs may go on for a while; a public port is to be shut now."""
+        if (found := self._registry.unregister(control, number)) is None:
+            return
+        self._lose(found)
+        if found.kind is Kind.PORT:
+            self._orphans.discard(found.name)
+            self._nobody_came_back(found.name)
+        if not self._registry.held_by(control):
+            self._idle[control] = None
+
+    def _release(self, one: Registration[Control]) -> None:
+        if one.kind is Kind.PORT and one.name not in self._registry and one.name not in self._orphans:
+            self._free(one.name)
+
+    def _free(self, pool: str) -> None:
+        if self._ports is not None and pool.startswith(_PORT):
+            self._ports.release(pool.removeprefix(_PORT))
+
     def _lose(self, one: Registration[Control]) -> None:
         """It is registered no more; what it carries may go on for a while."""
         if one.name not in self._registry:
@@ -442,9 +493,9 @@ class Relay:
 
     def _refuse(self, control: Control, number: int, why: Why) -> None:
         self._refusals[why] += 1
-        control.say(Refused(number, why, RETRY))
+        control.say(Refused(number, why, PORT_RETRY if why is Why.PORTS else RETRY))
 
-    def _tell_unknown(self, node: KeyHash | None) -> None:
+    def _tell_unknown(self, node: KeyHash | None, key: str) -> None:
         """An owner is to be able to allow it: the line that does is what the log says."""
         now = asyncio.get_running_loop().time()
         if node is None or now - self._unknown.get(node, -TELL_UNKNOWN_EVERY) < TELL_UNKNOWN_EVERY:
@@ -453,7 +504,7 @@ class Relay:
         self._unknown[node] = now
         if len(self._unknown) > _MAX_TOLD:
             del self._unknown[next(iter(self._unknown))]
-        hint = "[Relay] deny names it" if node in self._access.deny else f"[Relay] allow = {node}"
+        hint = "[Relay] deny names it" if node in self._access.deny else f"[Relay] {key} = {node}"
         log.event("relay.node_unknown", node=node.short, hint=log.Public(hint))
 
     def _is_silent(self, control: Control) -> None:
@@ -462,11 +513,13 @@ class Relay:
 
     # Visitors.
 
-    def _is_too_much(self, name: str, source: str) -> str:
+    def _is_too_much(self, name: str, source: str, address: str) -> str:
         """Why a visitor of `name` is not taken now."""
         if self._draining or self._used_up:
             return "drain" if self._draining else "monthly"
-        if self._busy.get(name, 0) >= self._limits.pairs:
+        is_port = name.startswith(_PORT)
+        is_full = self._busy.get(name, 0) >= (self._limits.pairs_of_port if is_port else self._limits.pairs)
+        if is_full and not is_port:
             return "pairs"
         if self._busy_of.get(source, 0) >= self._limits.pairs_per_source:
             return "pairs_per_source"
@@ -476,7 +529,24 @@ class Relay:
             return "descriptors"
         if not self._new_pairs.take(source, asyncio.get_running_loop().time()):
             return "new_pairs"
-        return ""
+        return "pairs" if is_full and not self._makes_room(name, address) else ""
+
+    def _makes_room(self, name: str, address: str) -> bool:
+        """A public port is nobody's secret: of those who are there, who has most gives way to others."""
+        waiting = [one for one in self._visitors.values() if one.registration.name == name]
+        seats: list[Seat[_Visitor | Pair]] = [
+            Seat(one, networks(one.source.partition("/")[0]), in_use=True, last_used=0.0)
+            for one in (*waiting, *self._pairs.get(name, ()))
+        ]
+        leaving = gives_way(seats, networks(address))
+        if leaving is None:
+            return False
+        self._refusals["gave_way"] += 1
+        if isinstance(leaving, Pair):
+            leaving.close(reset=True)
+        else:
+            self._turn_away(leaving)
+        return True
 
     def _listen_to(self, visitor: _Visitor) -> None:
         """He may leave before his host comes."""
@@ -484,18 +554,27 @@ class Relay:
         def heard(tcp: TcpStream) -> None:
             if self._visitors.get(visitor.token) is not visitor:
                 return
-            if tcp.ended:
+            if tcp.ended and (visitor.registration.kind is not Kind.PORT or tcp.transport.is_closing()):
                 self._forget(visitor)
                 tcp.abort()
+            elif tcp.ended:
+                pass  # he has said all that he has to say, and wants the answer
             else:
                 self._listen_to(visitor)
 
         visitor.tcp.when_heard(heard, beyond=visitor.tcp.heard_size)
 
     def _nobody_joined(self, visitor: _Visitor) -> None:
-        self._forget(visitor)
         self._refusals["nobody_joined"] += 1
-        refuse(visitor.tcp, INTERNAL_ERROR)
+        self._turn_away(visitor)
+
+    def _turn_away(self, visitor: _Visitor) -> None:
+        """He waits in vain.  At a public port nobody may speak TLS, and what he does not expect says nothing to him."""
+        self._forget(visitor)
+        if visitor.registration.kind is Kind.PORT:
+            visitor.tcp.close()
+        else:
+            refuse(visitor.tcp, INTERNAL_ERROR)
 
     def _forget(self, visitor: _Visitor) -> None:
         """He waits no more."""
@@ -522,7 +601,9 @@ class Relay:
         """Have his host come: by a connection that it has ready, else it is told to make one."""
         one, holder = visitor.registration, visitor.registration.holder
         source = str(visitor.tcp.peer)
-        parked = self._parking.take(holder) if visitor.tries < MAX_PARKED_TRIES else None
+        # Whether a parked one still works shows by what the host says first: at a public port that may be nothing.
+        may_park = one.kind is not Kind.PORT and visitor.tries < MAX_PARKED_TRIES
+        parked = self._parking.take(holder) if may_park else None
         if parked is None:
             holder.say(Invite(one.number, visitor.token, source))
             return
@@ -581,7 +662,7 @@ class Relay:
             self._passed += pair.passed
             self._count_down(name, source)
             pairs = self._pairs[name]
-            pairs.discard(pair)
+            del pairs[pair]
             if not pairs:
                 del self._pairs[name]
 
@@ -589,20 +670,25 @@ class Relay:
         for one in (ours, theirs):
             keep_alive(one)
         pair = Pair(ours, theirs, source, self.rates, ended, first)
-        self._pairs.setdefault(name, set()).add(pair)
+        self._pairs.setdefault(name, {})[pair] = None
         pair.start()
 
     def _cut(self, name: str) -> None:
         """End what is carried for it, and who waits to be."""
         for visitor in [one for one in self._visitors.values() if one.registration.name == name]:
-            self._forget(visitor)
-            refuse(visitor.tcp, INTERNAL_ERROR)
+            self._turn_away(visitor)
         for pair in tuple(self._pairs.get(name, ())):
             pair.close(reset=True)
 
     def _nobody_came_back(self, name: str) -> None:
         if not self.has(name):
             self._cut(name)
+            self._free(name)
+
+
+def _pool_of(kind: Kind, name: str) -> str:
+    """What it is registered as: a port shares a pool with nothing else."""
+    return _PORT + name if kind is Kind.PORT else name
 
 
 def refuse(tcp: TcpStream, alert: int) -> None:

@@ -17,9 +17,9 @@ from hardline.identity import KeyHash, instance_name, utc_day
 from hardline.proof import Prover
 from hardline.relay.client import RelayClient
 from hardline.relay.dial import RelayDialer, proxy_of_environment
-from hardline.relay.handles import make_handle, periods
+from hardline.relay.handles import make_handle, make_port_name, periods
 from hardline.relay.joins import Joined
-from hardline.relay.messages import Kind
+from hardline.relay.messages import Kind, Why
 from hardline.relay.nat import Nat
 from hardline.relay.router import RouterWatch
 from hardline.relay.wanted import Wanted
@@ -31,15 +31,34 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN = 3600.0  # seconds: handles change once in many days
 
+_FOR_EVER = -1  # in place of a period
+
+_NO_PORT = {
+    Why.ALLOW: "its owner has to write this node's key hash into [Relay] public_allow there",
+    Why.PORTS: "it has none, none is left, or the wanted one is another's",
+    Why.VERSION: "its hardline is too old for public ports",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A service; `prover` holds its own key, None for a kind of key that signs nothing here."""
+    """A service; `prover` holds its own key, None for a kind of key that signs nothing here.
+
+    `public_port` is the one that it wants, 0 for any, None for none; `public_relays` are those that are asked, none
+    for all.
+    """
 
     key_hash: KeyHash
     private_key_pem: bytes = field(repr=False)
     prover: Prover | None
     legacy: bool
+    public_port: int | None = None
+    public_relays: tuple[Endpoint, ...] = ()
+
+    def is_public_at(self, relay: Sequence[Endpoint]) -> bool:
+        """Whether it wants a port of the relay that is at these endpoints."""
+        asked = not self.public_relays or any(at in self.public_relays for at in relay)
+        return self.public_port is not None and asked
 
 
 class RelayUses:
@@ -77,7 +96,7 @@ class RelayUses:
                 RelayClient(
                     relay,
                     me,
-                    lambda relay=relay: self._wanted(relay),  # type: ignore[misc]
+                    lambda relay=relay, at=endpoints: self._wanted(relay, at),  # type: ignore[misc]
                     joined,
                     changed,
                     clock=clock,
@@ -100,6 +119,24 @@ class RelayUses:
     def named(self, service: KeyHash) -> tuple[Endpoint, ...]:
         """The relays at which `service` is found by its own name now."""
         return tuple(client.relay.endpoint for client in self.clients if client.is_named(service))
+
+    def public(self, service: Offered) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+        """Where anybody reaches `service`, and of each relay that has no port for it why not, for people."""
+        ports, without = list[Endpoint](), list[str]()
+        for client in self.clients:
+            if not service.is_public_at(client.endpoints):
+                continue
+            at = client.endpoints[0]
+            match client.port_of(service.key_hash):
+                case Why() as why:
+                    without.append(f"{at}: {_NO_PORT.get(why, why.value)}")
+                case int(port):
+                    ports.append(Endpoint(at.host, port))
+                case None:
+                    without.append(f"{at}: {client.problem or 'not asked yet'}")
+        used = [at for client in self.clients for at in client.endpoints]
+        without += [f"{at}: [Relay] use does not name it" for at in service.public_relays if at not in used]
+        return tuple(ports), tuple(without)
 
     @property
     def nat(self) -> Nat | None:
@@ -141,10 +178,10 @@ class RelayUses:
             if client.need is not None:
                 client.need.whereabouts_changed()
 
-    def _wanted(self, relay: RelayAddress) -> list[Wanted]:
-        """The names of everything that is offered, at one relay."""
+    def _wanted(self, relay: RelayAddress, endpoints: Sequence[Endpoint]) -> list[Wanted]:
+        """The names of everything that is offered, at one relay, which is at these endpoints."""
         services, now, at = self._services(), periods(utc_day(self._clock())), relay.key_hash
-        keys = {(at, service.key_hash, period) for service in services for period in now}
+        keys = {(at, service.key_hash, period) for service in services for period in (*now, _FOR_EVER)}
         for key in [key for key in self._made if key[0] == at and key not in keys]:
             del self._made[key]
         wanted = list[Wanted]()
@@ -154,6 +191,11 @@ class RelayUses:
                 if key not in self._made:
                     self._made[key] = make_handle(service.private_key_pem, self._instance, at, period)
                 wanted.append(Wanted(service.key_hash, self._made[key]))
+            if service.public_port is not None and service.is_public_at(endpoints):
+                key = at, service.key_hash, _FOR_EVER
+                if key not in self._made:
+                    self._made[key] = make_port_name(service.private_key_pem, self._instance, at)
+                wanted.append(Wanted(service.key_hash, self._made[key], Kind.PORT, port=service.public_port))
             if relay.named and service.prover is not None:
                 instance = instance_name(self._instance, service.key_hash)
                 wanted.append(Wanted(service.key_hash, service.prover, Kind.NAMED, instance, service.legacy))

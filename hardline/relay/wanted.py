@@ -14,23 +14,33 @@ from hardline.relay.messages import Kind
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A name to be found by: who proves it, for which service; a NAMED one is the service's own."""
+    """A name to be found by: who proves it, for which service; a NAMED one is the service's own.
+
+    Of a PORT `port` is the one that is wanted, 0 for any.
+    """
 
     service: KeyHash
     prover: Prover
     kind: Kind = Kind.HANDLE
     instance: str = ""
     legacy: bool = False
+    port: int = 0
 
 
 @dataclass(slots=True)
 class Registration:
-    """What became of a Wanted at a relay, which knows it by `name`."""
+    """What became of a Wanted at a relay, which knows it by `name`; `port` is the public one that it has there."""
 
     wanted: Wanted
     name: str
     registered: bool = False
     tested: bool = False
+    port: int = 0
+
+    @property
+    def public(self) -> bool:
+        """Its visitors come by a public port, without TLS."""
+        return self.wanted.kind is Kind.PORT
 
     @property
     def service(self) -> KeyHash:
@@ -40,13 +50,14 @@ class Registration:
     def is_still(self, wanted: Wanted | None) -> bool:
         """Whether it is what is wanted under its name now."""
         mine = self.wanted
-        return wanted is not None and (mine.kind, mine.instance, mine.legacy) == (
+        return wanted is not None and (mine.kind, mine.instance, mine.legacy, mine.port) == (
             wanted.kind,
             wanted.instance,
             wanted.legacy,
+            wanted.port,
         )
 
     @property
     def joined_as(self) -> str:
         """What its visitors say there; empty for what they say anywhere."""
-        return "" if self.wanted.kind is Kind.NAMED else self.name
+        return self.name if self.wanted.kind is Kind.HANDLE else ""

@@ -5,8 +5,30 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Gate(Protocol):
-    """Looks at what a socket sends and gets, and says what of it may pass (door.conversation)."""
+class Asked(Protocol):
+    """Looks at what a socket sends, and says what of it may pass."""
+
+    @property
+    def stopped(self) -> bool:
+        """Nothing more is wanted of the socket now."""
+        ...
+
+    def asked(self, data: memoryview | bytes) -> memoryview | bytes:
+        """What may pass now of all that the socket sent: `data` itself, or bytes of their own."""
+        ...
+
+
+class Heard(Protocol):
+    """Looks at what a socket gets."""
+
+    @property
+    def unwatched(self) -> int:
+        """How many bytes the socket may get that need not be looked at, only counted."""
+        ...
+
+
+class Gate(Asked, Heard, Protocol):
+    """Looks at both, where they belong together (door.conversation)."""
 
     @property
     def patience(self) -> float:
@@ -16,11 +38,6 @@ class Gate(Protocol):
     @property
     def opaque(self) -> bool:
         """From now on everything passes."""
-        ...
-
-    @property
-    def stopped(self) -> bool:
-        """Nothing more is wanted of the socket now."""
         ...
 
     @property
@@ -43,17 +60,8 @@ class Gate(Protocol):
         """What the socket was to get last is not for it."""
         ...
 
-    @property
-    def unwatched(self) -> int:
-        """How many bytes the socket may get that need not be `heard`, only counted."""
-        ...
-
     def count(self, count: int) -> None:
         """The socket got so many of them."""
-        ...
-
-    def asked(self, data: memoryview | bytes) -> memoryview | bytes:
-        """What may pass now of all that the socket sent: `data` itself, or bytes of their own."""
         ...
 
     def heard(self, data: memoryview) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from hardline.session.gate import Gate
+from hardline.session.gate import Heard
 from hardline.session.lead import ALL, Lead
 from hardline.session.stream import Stream
 from hardline.transport.native import Carried
@@ -89,6 +89,11 @@ class Inward:
         self.catch_up()
         return True
 
+    def say(self, data: bytes) -> None:
+        """Bring bytes of our own to the socket, that nobody gave credit for.  Raises OSError: it broke."""
+        if push(-1 if self._behind else self._fd, self._transport, memoryview(data)) < len(data):
+            self._behind = self._transport.get_write_buffer_size() > 0
+
     def drop(self, count: int) -> None:
         """So many bytes came for nobody."""
         self._session.consumed(self._stream, count)
@@ -103,7 +108,7 @@ class Inward:
         count, self.queued = self.queued, 0
         self._session.consumed(self._stream, count)
 
-    def offer_lead(self, sink: Carried, gate: Gate | None) -> None:
+    def offer_lead(self, sink: Carried, gate: Heard | None) -> None:
         """Have frames brought to the socket without coming by here, as far as nobody has to look at them.
 
         `sink` is told what was.

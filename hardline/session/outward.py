@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hardline.session.gate import Gate
+from hardline.session.gate import Asked
 from hardline.session.stream import Stream
 from hardline.transport.brake import Brake
 from hardline.transport.buffers import Buffers
@@ -27,7 +27,7 @@ class Outward:
 
     __slots__ = ("_brake", "_early", "_place", "_session", "_spilt", "_stream", "ended", "gate", "to_end")
 
-    def __init__(self, stream: Stream, transport: asyncio.Transport, gate: Gate | None) -> None:
+    def __init__(self, stream: Stream, transport: asyncio.Transport, gate: Asked | None) -> None:
         self._stream, self._session = stream, stream.session
         self._brake = Brake(transport)
         self._spilt = self._place = Buffers.of_this_loop().spilt

@@ -168,6 +168,11 @@ class Stream:
         """The sink is told nothing more: both directions have ended."""
         self._sink = None
 
+    def take_back(self) -> None:
+        """Undo `attach`: what comes from now on waits for `receive`."""
+        self._sink = None
+        self._inbox.come_back(self._taken)
+
     def finish(self) -> None:
         """End our direction."""
         if self._write_failure is None:

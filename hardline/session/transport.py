@@ -11,6 +11,7 @@ visitor pauses, and its session answers for it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from hardline.session.stream import Stream
@@ -26,11 +27,17 @@ class StreamTransport(asyncio.Transport):
     """Owns the stream.  `done` is set once nothing is left of the connection.
 
     `ended` is called when the visitor has sent its last byte: its answers may still be on their way.  `held` tells how
-    many bytes the protocol has taken and keeps.
+    many bytes the protocol has taken and keeps; `piece` how many it may get before it can pause again, None for any
+    number.
     """
 
     def __init__(
-        self, stream: Stream, protocol: asyncio.Protocol, ended: Callable[[], None], held: Callable[[], int]
+        self,
+        stream: Stream,
+        protocol: asyncio.Protocol,
+        ended: Callable[[], None],
+        held: Callable[[], int],
+        piece: Callable[[], int] | None = None,
     ) -> None:
         super().__init__({"peername": None, "source": stream.session.source.name})
         self._stream = stream
@@ -40,7 +47,8 @@ class StreamTransport(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._outgoing = memoryview(b"")  # what the session did not take yet
         self._behind = bytearray()  # what was written after that
-        self._incoming = bytearray()  # what the protocol did not take yet
+        self._incoming = _Waiting()  # what the protocol did not take yet
+        self._piece = piece
         self._held, self._pushed = held, 0  # bytes that the protocol has, and no credit was given for
         self._ended = self._told_ended = False  # the visitor's direction
         self._read_paused = self._write_paused = False
@@ -75,8 +83,8 @@ class StreamTransport(asyncio.Transport):
         if not self._closing:
             self._closing = True
             self._read_paused = False
-            early = len(self._incoming) + self._pushed
-            self._incoming.clear()
+            early = self._incoming.size + self._pushed
+            self._incoming = _Waiting()
             self._pushed = 0
             self._discard(early)
             self._finish_when_sent()
@@ -90,7 +98,7 @@ class StreamTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._read_paused = False
-        if self._incoming or self._ended:
+        if self._incoming.size or self._ended:
             # Not at once: the server's protocol does not expect data in here.
             self._loop.call_soon(self._deliver)
         else:
@@ -126,8 +134,11 @@ class StreamTransport(asyncio.Transport):
     def data_received(self, data: memoryview) -> None:
         if self._closing:
             self._discard(len(data))
-        elif self._read_paused or self._incoming:
-            self._incoming += data
+        elif self._read_paused or self._incoming.size:
+            self._incoming.put(bytes(data))
+        elif self._piece is not None and len(data) > self._piece():
+            self._incoming.put(bytes(data))
+            self._deliver()
         else:
             self._push(bytes(data))
 
@@ -161,11 +172,9 @@ class StreamTransport(asyncio.Transport):
         self.settle()
 
     def _deliver(self) -> None:
-        while self._incoming and not self._read_paused and not self._closing:
-            piece = bytes(self._incoming[:_PIECE])
-            del self._incoming[:_PIECE]
-            self._push(piece)
-        if self._ended and not self._incoming and not self._lost:
+        while self._incoming.size and not self._read_paused and not self._closing:
+            self._push(self._incoming.take(self._piece() if self._piece is not None else _PIECE))
+        if self._ended and not self._incoming.size and not self._lost:
             if self._closing:
                 self._finish_when_sent()
             elif not self._read_paused and not self._told_ended:
@@ -202,7 +211,7 @@ class StreamTransport(asyncio.Transport):
         if self._lingering is not None:
             self._lingering.cancel()
         self._outgoing, self._behind = memoryview(b""), bytearray()
-        self._incoming.clear()
+        self._incoming = _Waiting()
         # Not at once: asyncio's protocols do not expect it in the middle of a call of their own.
         self._loop.call_soon(self._tell_lost, failure)
 
@@ -210,3 +219,27 @@ class StreamTransport(asyncio.Transport):
         self._protocol.connection_lost(failure)
         if not self.done.done():
             self.done.set_result(None)
+
+
+class _Waiting:
+    """Bytes in pieces as they came: a whole window of them may wait, and none is moved for another one's sake."""
+
+    __slots__ = ("_pieces", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._pieces: deque[bytes | memoryview] = deque()
+
+    def put(self, data: bytes) -> None:
+        self.size += len(data)
+        self._pieces.append(data)
+
+    def take(self, most: int) -> bytes:
+        """The next ones, as many as came together."""
+        piece = self._pieces.popleft()
+        if len(piece) > most:
+            view = memoryview(piece)
+            self._pieces.appendleft(view[most:])
+            piece = view[:most]
+        self.size -= len(piece)
+        return bytes(piece)  # not copied, where it is whole

@@ -49,6 +49,11 @@ class User:
     hashed: str
 
 
+def is_name(text: str) -> bool:
+    """Whether a service of a gateway can be called so."""
+    return _NAME.match(text) is not None
+
+
 def is_user_name(text: str) -> bool:
     """Whether a user can be called so."""
     return _USER_NAME.fullmatch(text) is not None
@@ -68,7 +73,8 @@ def _domain(text: str) -> str:
     return name
 
 
-def _network(text: str) -> Network:
+def network(text: str) -> Network:
+    """An address or a network."""
     try:
         return ipaddress.ip_network(text)
     except ValueError:
@@ -98,7 +104,8 @@ class GatewaySection:
 
     listen: tuple[Endpoint, ...] = setting((), list_of(_listen), many=True)
     domain: tuple[str, ...] = setting((), list_of(_domain), many=True)
-    trusted: tuple[Network, ...] = setting((), list_of(_network), many=True)
+    trusted: tuple[Network, ...] = setting((), list_of(network), many=True)
+    metrics: tuple[Network, ...] = setting((), list_of(network), many=True)
     access_log: bool = setting(True, parse_yes_no)
     head_timeout: float = setting(10.0, duration(0.1, HOUR))
     max_head: int = setting(32 * KB, size(KB, MB))
@@ -115,7 +122,7 @@ class NamedSection:
 
     label: Label | None = setting(None, _label, secret=True)
     users: tuple[User, ...] = setting((), list_of(_user), many=True, secret=True)
-    addresses: tuple[Network, ...] = setting((), list_of(_network), many=True)
+    addresses: tuple[Network, ...] = setting((), list_of(network), many=True)
     mixed: bool = setting(False, parse_yes_no)
     listed: bool = setting(True, parse_yes_no)
 
@@ -138,7 +145,7 @@ def _check_name(ini: Ini, name: str, section: NamedSection) -> None:
     title = f"Gateway:{name}"
     if name == "*":
         ini.fail(title, "", "[Gateway:*] is refused: a gateway leads to what is named, never to everything")
-    if not _NAME.match(name):
+    if not is_name(name):
         hint = "small letters, digits and dashes, at most 63: it becomes a part of a host name"
         ini.fail(title, "", f"[{title[:80]}] is no public name", hint)
     if section.label is None:

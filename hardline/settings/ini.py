@@ -166,15 +166,17 @@ class Ini:
         """Fail for a key or section that nobody asked for; a section that matches `later` leaves a note."""
         for name, key in self._unknown:
             elsewhere = [section for section, keys in self._known.items() if key in map(str.lower, keys)]
-            hint = f"{key} belongs under [{elsewhere[0]}]" if elsewhere else _nearest(key, self._known[name])
-            self.fail(name, key, f"[{name}] has no key {_short(key)!r}", hint)
+            hint = (
+                f"{key} belongs under [{_printable(elsewhere[0])}]" if elsewhere else _nearest(key, self._known[name])
+            )
+            self.fail(name, key, f"[{_printable(name)}] has no key {_short(key)!r}", hint)
         for name in self._values:
             if name in self._known:
                 continue
             shown = f"[{_printable(name)}]"
             if not (later and later.match(name)):
-                names = [f"[{known}]" for known in self._known]
-                self.fail(name, "", f"there is no section {shown} in this file", _nearest(f"[{name}]", names))
+                names = [f"[{_printable(known)}]" for known in self._known]
+                self.fail(name, "", f"there is no section {shown} in this file", _nearest(shown, names))
             self.notes.append(f"{shown} {NOT_BUILT}")
 
     def fail(self, section: str, key: str, message: str, hint: str = "") -> NoReturn:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
-from hardline.addresses import Kind, kind_of
-from hardline.identity import KeyHash, Label
+from hardline.identity import KeyHash
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint, RelayAddress
 from hardline.settings import values
+from hardline.settings.forwards import ForwardSection, SocksSection, check_forwards
 from hardline.settings.gateway import GatewaySection, NamedSection, parse_gateway
 from hardline.settings.ini import Ini, setting
 from hardline.settings.units import (
@@ -35,7 +35,6 @@ from hardline.settings.units import (
     parse_yes_no,
     size,
 )
-from hardline.showable import as_escapes
 
 _LATER = re.compile(r"(Peer:.*\S.*)\Z")
 _BY_NAME = {"forwards": "Forward", "named": "Gateway"}  # the settings that are sections with names
@@ -134,27 +133,21 @@ class RelaySection:
     ports: tuple[int, ...] = setting((), list_of(number(1, 65_535)), many=True)
     allow: tuple[KeyHash | None, ...] = setting((), list_of(values.node), many=True)
     deny: tuple[KeyHash, ...] = setting((), list_of(values.denied_node), many=True)
+    public_ports: range = setting(range(0), values.port_range)
+    public_allow: tuple[KeyHash, ...] = setting((), list_of(values.named_node), many=True)
     contact: str = setting("", values.contact)
     max_registrations: int = setting(10_000, number(1, 1_000_000))
     max_per_address: int = setting(256, number(1, 1_000_000))
     max_per_network: int = setting(1024, number(1, 1_000_000))
     max_names: int = setting(64, number(1, 10_000))
     max_pairs: int = setting(64, number(1, 100_000))
+    max_pairs_per_port: int = setting(256, number(1, 100_000))
     max_pairs_per_source: int = setting(256, number(1, 100_000))
     new_pairs: int = setting(20, number(1, 10_000))
     rate: int = setting(0, size(0, 1 << 40))
     rate_per_source: int = setting(0, size(0, 1 << 40))
     rate_per_pair: int = setting(0, size(0, 1 << 40))
     monthly: int = setting(0, size(0, 1 << 60))
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardSection:
-    """[Forward:NAME]: a port here that leads to somebody's service.  Without the first two there is none."""
-
-    label: Label | None = setting(None, values.label, secret=True)
-    listen: Endpoint | None = setting(None, values.listening)
-    max_connections: int = setting(256, number(1, 1_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +171,14 @@ class NodeSettings:
     upnp: UpnpSection = UpnpSection()
     relay: RelaySection = RelaySection()
     forwards: Mapping[str, ForwardSection] = field(default_factory=dict)  # by NAME
+    socks: SocksSection = SocksSection()
     gateway: GatewaySection = GatewaySection()
     named: Mapping[str, NamedSection] = field(default_factory=dict)
     log: LogSection = LogSection()
     notes: tuple[str, ...] = ()
 
 
-def parse_node(text: str, file: str) -> NodeSettings:
+def parse_node(text: str, file: str = "") -> NodeSettings:
     """Read the daemon's file; `file` names it in messages, and relative paths start from its directory.
 
     Raises ConfigError for the first mistake.
@@ -201,6 +195,7 @@ def parse_node(text: str, file: str) -> NodeSettings:
         upnp=ini.section("UPnP", UpnpSection()),
         relay=ini.section("Relay", RelaySection()),
         forwards=ini.named("Forward", ForwardSection()),
+        socks=ini.section("SOCKS", SocksSection()),
         gateway=gateway,
         named=named,
         log=ini.section("Log", LogSection()),
@@ -254,11 +249,16 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
     for port in settings.relay.ports:
         if port in (settings.node.localport, settings.node.p2pport):
             ini.fail("Relay", "ports", f"port {port} is used already, expected others than localport and p2pport")
-    if not settings.relay.enabled and (settings.relay.allow or settings.relay.ports):
-        ini.notes.append("[Relay] allow and ports have no effect without enabled = yes")
+    for port in (settings.node.localport, settings.node.p2pport, *settings.relay.ports):
+        if port in settings.relay.public_ports:
+            ini.fail("Relay", "public_ports", f"port {port} is used already, expected a range without it")
+    if bool(settings.relay.public_ports) != bool(settings.relay.public_allow):
+        ini.notes.append("[Relay] public_ports and public_allow have no effect without each other")
+    if not settings.relay.enabled and (settings.relay.allow or settings.relay.ports or settings.relay.public_ports):
+        ini.notes.append("[Relay] allow, ports and public_ports have no effect without enabled = yes")
     if settings.relay.when != "always" and not settings.relay.use:
         ini.notes.append("[Relay] when has no effect without use")
-    if settings.relay.enabled and not settings.relay.allow:
+    if settings.relay.enabled and not (settings.relay.allow or settings.relay.public_allow):
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
 
 
@@ -267,23 +267,7 @@ def _check_forwards(ini: Ini, settings: NodeSettings) -> None:
         port: f"port {port} is hardline's own" for port in (settings.node.localport, settings.node.p2pport) if port
     }
     taken |= {port: f"port {port} is one of [Relay] ports" for port in settings.relay.ports}
-    listened: set[Endpoint] = set()
-    for name, forward in settings.forwards.items():
-        section = ini.section_of("Forward", name)
-        if forward.label is None:
-            ini.fail(section, "label", "label is missing, expected that of the service that the port leads to")
-        if forward.listen is None:
-            ini.fail(section, "listen", "listen is missing, expected ADDRESS:PORT, such as 127.0.0.1:2222")
-        if forward.listen.port in taken:
-            ini.fail(section, "listen", f"{taken[forward.listen.port]}, expected another one")
-        if forward.listen in listened:
-            ini.fail(section, "listen", f"another forward listens on {forward.listen}, expected a port of its own")
-        listened.add(forward.listen)
-        address = forward.listen.address
-        if address is None or kind_of(address) is not Kind.LOOPBACK:
-            ini.notes.append(
-                f"[{as_escapes(section)}] listen: whoever can connect to {forward.listen} reaches this service"
-            )
+    check_forwards(ini, settings.forwards, settings.socks, taken)
 
 
 def _check_gateway(ini: Ini, settings: NodeSettings) -> None:

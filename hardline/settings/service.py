@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hardline.routes import Endpoint
 from hardline.settings import values
 from hardline.settings.ini import Ini, seen, setting
 from hardline.settings.local import SERVICE_HINT, LocalService
@@ -43,6 +44,14 @@ class ServiceSection:
     legacy: bool = setting(True, parse_yes_no)
     max_connections: int | None = setting(None, or_none(number(1, 1_000_000)))
     proxy_protocol: str = setting("no", choice("no", "1", "2"))
+
+
+@dataclass(frozen=True, slots=True)
+class PublicSection:
+    """[Public]: a TCP port at relays by which anybody comes, without hardline.  None: no; 0: any port."""
+
+    port: int | None = setting(None, values.public_port)
+    relay: tuple[Endpoint, ...] = setting((), list_of(values.endpoint), many=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,8 @@ class ServiceSettings:
     legacy: bool = True
     max_connections: int | None = None
     proxy_protocol: int = 0
+    public_port: int | None = None
+    public_relays: tuple[Endpoint, ...] = ()
     http: HttpSection = HttpSection()
     access: AccessSection = AccessSection()
     cache: CacheSection = CacheSection()
@@ -140,6 +151,7 @@ def parse_service(text: str, file: str) -> ServiceSettings:
     access = ini.section("Access", AccessSection())
     http = ini.section("HTTP", HttpSection())
     cache = ini.section("Cache", CacheSection())
+    public = ini.section("Public", PublicSection())
     ini.refuse_the_rest()
 
     target = None
@@ -160,6 +172,14 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         ini.notes.append("[HTTP] and [Service] proxy_protocol have no effect with [Cache] directory")
     if http.names and not http.changes:
         ini.notes.append("[HTTP] names has no effect without host, origin or forwarded")
+    if public.port is not None and (target is None or cache.directory):
+        ini.fail("Public", "port", "a public port leads to a service, expected one without [Cache] directory")
+    if public.port is not None and access.clients.lower() != EVERYONE:
+        ini.fail("Public", "port", f"anybody may come by a public port, expected [Access] clients = {EVERYONE}")
+    if public.relay and public.port is None:
+        ini.notes.append("[Public] relay has no effect without port")
+    if public.port is not None and service.password:
+        ini.notes.append("[Service] password is not asked of those who come by [Public] port")
     name = Path(file).name.removesuffix(".ini")
     return ServiceSettings(
         target=target,
@@ -170,6 +190,8 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         legacy=service.legacy,
         max_connections=service.max_connections,
         proxy_protocol=0 if service.proxy_protocol == "no" else int(service.proxy_protocol),
+        public_port=public.port,
+        public_relays=public.relay,
         http=http,
         access=access,
         cache=cache,

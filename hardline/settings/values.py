@@ -107,10 +107,40 @@ def node(text: str) -> KeyHash | None:
         raise Unreadable("key hashes of nodes (40 hex digits, in `hardline status` there), or *") from None
 
 
+def public_port(text: str) -> int | None:
+    """A port at a relay: 0 for any, None for no."""
+    match text.lower():
+        case "no":
+            return None
+        case "yes":
+            return 0
+    if text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65_535:
+        return int(text)
+    raise Unreadable("yes, no, or a port of 1 to 65535")
+
+
+def port_range(text: str) -> range:
+    """Ports with one name, `20000-20099`; at most 1000."""
+    first, dash, last = text.partition("-")
+    ends = [first.strip(), last.strip() if dash else first.strip()]
+    if all(one.isascii() and one.isdigit() and len(one) <= 5 for one in ends):
+        low, high = map(int, ends)
+        if 1024 <= low <= high <= 65_535 and high - low < 1000:
+            return range(low, high + 1)
+    raise Unreadable("a range of at most 1000 ports between 1024 and 65535, such as 20000-20099")
+
+
 def denied_node(text: str) -> KeyHash:
     """The key hash of a node."""
     if (found := node(text)) is None:
         raise Unreadable("key hashes of nodes", hint="to serve nobody, leave allow empty")
+    return found
+
+
+def named_node(text: str) -> KeyHash:
+    """The key hash of a node, each by its own."""
+    if (found := node(text)) is None:
+        raise Unreadable("key hashes of nodes", hint="a public port is only for nodes that are named")
     return found
 
 

@@ -105,6 +105,11 @@ class TcpStream(asyncio.BufferedProtocol):
         """Nothing will come behind what is `heard`."""
         return self._inbox.ended
 
+    @property
+    def congested(self) -> bool:
+        """Who sends now waits until the other end has taken more."""
+        return self._room is not None
+
     def forget_heard(self) -> None:
         """It was received, in another way."""
         self._inbox.drain()
@@ -151,6 +156,11 @@ class TcpStream(asyncio.BufferedProtocol):
             cut(self.transport)
         finally:
             self._inbox.end(ConnectionLost("the pipe was closed"))
+
+    async def close_patiently(self) -> None:
+        """The same, however long the other end takes.  Cancelled, it has not cut the connection yet."""
+        self.close()
+        await self._closed
 
     def close(self) -> None:
         """Close the socket in order, once what was written is out, whoever has it.  One that was cut stays cut."""

@@ -44,7 +44,7 @@ from hardline.tunnel.inviting import Redeem, invited
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.parting import LINGER
-from hardline.tunnel.serving import Came, Serving
+from hardline.tunnel.serving import Came, Reached, Serving
 from hardline.tunnel.told import ToldOnce
 
 _MOST_REFUSED = 64  # visitors that are still to hear why they were refused
@@ -155,6 +155,15 @@ class Host:
             if leaving is arrival.tcp:
                 return
         self._tasks.start(self._welcome(arrival, newcomers), "welcome")
+
+    async def reach_public(self, key_hash: KeyHash, source: str, came: Came) -> Reached:
+        """As Serving.reach_public."""
+        return await self._serving.reach_public(key_hash, source, came)
+
+    def is_public(self, key_hash: KeyHash) -> bool:
+        """Whether its owner wants everybody to reach it."""
+        service = self._services.get(key_hash)
+        return service is not None and service.settings.public_port is not None
 
     def answers_to(self, server_name: str) -> bool:
         """Whether a visitor who says `server_name` is served here."""

@@ -52,6 +52,23 @@ class Came:
     reached: Endpoint | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A service that answers somebody; `leave` when he is done with it.
+
+    `first` is what it is still to get before all that he says, None where `local` is no plain socket: then it has that.
+    """
+
+    local: TcpStream | Renamed
+    place: Place | None
+    first: bytes | None
+
+    def leave(self) -> None:
+        """Another may have the place."""
+        if self.place is not None:
+            self.place.leave()
+
+
 class Serving:
     """Opens what visitors ask for; `replace` says what there is.
 
@@ -131,6 +148,32 @@ class Serving:
                     place.leave()
             finally:
                 await pipe.aclose()
+
+    async def reach_public(self, key_hash: KeyHash, source: str, came: Came) -> Reached:
+        """What a service answers one who comes by a public port of a relay, where its owner wants that; the caller's.
+
+        Raises ServiceFailed.
+        """
+        service = self._services.get(key_hash)
+        if service is None or service.settings.public_port is None:
+            raise ServiceFailed("unavailable", "the service has no public port")
+        place = self._place(key_hash, source, "public port")
+        try:
+            if place is not None:
+                await place.wait(CONNECT_TIMEOUT)
+            target = service.settings.target
+            if target is not None and target.kind != "https" and not service.settings.http.changes:
+                first = self._first_words(service, came)
+                local = await self._open_local(key_hash, None)
+            else:
+                first = None
+                local = await self._open_local(key_hash, came)
+            assert isinstance(local, TcpStream), "what has a public port has a target"
+            return Reached(self._renamed(key_hash, local, came) or local, place, first)
+        except BaseException:
+            if place is not None:
+                place.leave()
+            raise
 
     async def _carry_legacy(self, pipe: LegacyPipe, key_hash: KeyHash, wan_hosts: str, came: Came) -> None:
         local = await self._open_local(key_hash, came)
@@ -249,8 +292,8 @@ class Serving:
                 raise ConnectionLost("the visitor took it back")
             return await self._open_local(key_hash, came)
 
-    async def _open_local(self, key_hash: KeyHash, came: Came) -> TcpStream | LocalSite:
-        """What answers for a service.  Raises ServiceFailed."""
+    async def _open_local(self, key_hash: KeyHash, came: Came | None) -> TcpStream | LocalSite:
+        """What answers for a service; None: it is not told yet who comes.  Raises ServiceFailed."""
         service = self._services.get(key_hash)
         if service is None:
             raise ServiceFailed("unavailable", "the service was removed")
@@ -261,9 +304,11 @@ class Serving:
             await site.ready()
             return site
         assert target is not None, "what has no target has a site"
+        return await open_local(target, first=self._first_words(service, came) if came is not None else b"")
+
+    def _first_words(self, service: Service, came: Came) -> bytes:
         version = service.settings.proxy_protocol
-        first = proxyprotocol.header(version, came.client, came.reached) if version else b""
-        return await open_local(target, first=first)
+        return proxyprotocol.header(version, came.client, came.reached) if version else b""
 
     def _wants_more_than_bytes(self, key_hash: KeyHash) -> bool:
         """Whether its service asks for another name, or to be told who comes."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 
-from tests.netns.lab import Machine
+from tests.support.programs import Place, placed
 
 REBOUND = "rebound.example"  # a name of the internet that somebody pointed at this computer
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
@@ -32,10 +32,10 @@ _STATUS_SAID = re.compile(r"Failed to load resource: the server responded with a
 
 
 @contextlib.contextmanager
-def running_chromium(machine: Machine, directory: Path) -> Iterator[Browser]:
-    """A Chromium in `machine`; its profile is fresh and goes with it."""
+def running_chromium(machine: Place | None, directory: Path) -> Iterator[Browser]:
+    """A Chromium in `machine`, None for this one; its profile is fresh and goes with it."""
     starter = directory / "chromium"
-    starter.write_text(f'#!/bin/sh\nexec {shlex.join(machine.wrap(["chromium"]))} "$@"\n')
+    starter.write_text(f'#!/bin/sh\nexec {shlex.join(placed(machine, ["chromium"]))} "$@"\n')
     starter.chmod(0o755)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from tests.browser.chromium import goto
 from tests.browser.conftest import ROOT, World
 from tests.browser.marks import BROWSER
 from tests.netns.lab import Machine
+from tests.support.node import SCRIPTS
+from tests.support.programs import placed
 from tests.support.waiting import wait_until
 
 pytestmark = BROWSER
@@ -300,3 +303,23 @@ def test_a_directory_with_an_index_is_a_site_whose_pages_are_at_home(
     goto(page, f"{shares['site']}{name}")
     assert ran(page, "fetch('/secret.txt').then(answer => answer.text())") == "nobody else's business"
     assert ran(page, "localStorage.length") == 0
+
+
+def test_a_page_gets_nothing_through_a_forward_and_what_was_typed_does(
+    world: World, device: Recorder, page: Page
+) -> None:
+    world.host.share("recorded", device.port, listed=False)
+    label = world.host.label("recorded")
+    words = [SCRIPTS / "hardline", "--datadir", world.visitor.data, "forward", label, "0"]
+    with subprocess.Popen(placed(world.visitor_machine, words), stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        at = command.stdout.readline().strip()
+        goto(page, world.url())
+        send = "url => fetch(url, {mode: 'no-cors'}).then(() => 'sent', String)"
+        assert "TypeError" in page.evaluate(send, f"http://{at}/sent")
+        assert "another site" in world.visitor.status()["forwards"][0]["problem"]
+        goto(page, f"http://{at}/typed")
+        command.send_signal(signal.SIGINT)
+    assert [device.heard("/sent"), len(device.heard("/typed"))] == [[], 1]
+    visit = world.visitor.last_visit(label)
+    assert (visit["via"], visit["protocol"]) == ("LAN", "hardline/2")

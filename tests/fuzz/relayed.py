@@ -1,13 +1,18 @@
-"""What strangers and nodes say to a relay, and a relay to its nodes."""
+"""What strangers and nodes say to a relay, a relay to its nodes, and what it keeps of public ports."""
 
 from __future__ import annotations
 
+import json
+
 from hardline.errors import PeerError
 from hardline.relay.clienthello import MAX_SIZE, read_client_hello
+from hardline.relay.leases import Leases, read_owners
 from hardline.relay.lines import BEGINNING, MAX_GO, Line, encode_line
 from hardline.relay.messages import encode, parse
 from hardline.relay.opening import Request, name_in, read_opening
 from hardline.session.messages import MAX_LINE
+
+_PORTS = range(20_000, 20_004)
 
 
 def client_hello(data: bytes) -> None:
@@ -53,3 +58,20 @@ def opening(data: bytes) -> None:
     elif not isinstance(found, Request):
         assert name_in(found.server_name) == name_in(name_in(found.server_name))
     assert read_opening(data + b"x") == found
+
+
+def ports(data: bytes) -> None:
+    """A file of public ports gives each to one name, and is written again as it was understood."""
+    try:
+        owners = read_owners(data)
+    except PeerError:
+        return
+    leases = Leases(_PORTS, owners)
+    kept = leases.owners
+    assert kept.items() <= owners.items()
+    assert len(set(kept.values())) == len(kept) <= len(_PORTS)
+    assert read_owners(json.dumps({"ports": kept}).encode()) == kept
+    assert leases.leased == 0
+    for name, port in kept.items():
+        assert leases.lease(name) == port
+    assert leases.leased == len(kept)

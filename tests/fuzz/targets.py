@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz import asked, cached, door, far, lan, local, relayed, served, sessions, words
+from tests.fuzz import asked, cached, door, far, gateway, lan, local, relayed, served, sessions, socks, words
 
 Target = Callable[[bytes], None]
 
@@ -36,6 +36,12 @@ TARGETS: dict[str, Target] = {
     "proxy_answer": door.proxy_answer,
     "conversation": door.conversation,
     "host": door.host,
+    "gateway_request": gateway.request,
+    "gateway_answer": gateway.answer,
+    "gateway_place": gateway.place,
+    "gateway_client": gateway.client,
+    "gateway_basic": gateway.basic,
+    "gateway_keys": gateway.keys,
     "server_name": door.server_name,
     "control": local.control_request,
     "certificate": local.certificate_files,
@@ -65,4 +71,6 @@ TARGETS: dict[str, Target] = {
     "client_hello": relayed.client_hello,
     "relay_line": relayed.relay_line,
     "relay_opening": relayed.opening,
+    "relay_ports": relayed.ports,
+    "socks": socks.socks,
 }

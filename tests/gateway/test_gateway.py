@@ -8,107 +8,39 @@ import http.client
 import json
 import os
 import socket
-import subprocess
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.gateway.town import NOBODY, PASSWORD, Town
 from tests.support import needs
-from tests.support.node import SCRIPTS, Node, free_port
+from tests.support.node import Node, free_port
 from tests.support.origin import digest_of_bytes
-from tests.support.programs import CUT, Answer, Download, RunningOrigin, curl, running_origin
+from tests.support.programs import CUT, Download, curl, running_origin
 from tests.support.waiting import wait_until
 
 pytestmark = [needs.tools("curl")]
 
-PASSWORD = "correct horse"
 UPLOAD = 50_000_000
-NOBODY = "0f" * 20
-
-
-@dataclass
-class Town:
-    port: int
-    host: Node
-    gateway: Node
-    labels: list[str]
-    origin: RunningOrigin
-
-    def get(self, name: str, path: str = "/", *options: str | Path) -> Answer:
-        host = f"{name}.example.org" if name else "example.org"
-        return curl(f"http://127.0.0.1:{self.port}{path}", "-H", f"Host: {host}", *options)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
-
-    def first_line(self, request: bytes) -> bytes:
-        with self.connect() as client:
-            client.sendall(request)
-            return client.makefile("rb").readline()
-
-
-def hashed(name: str) -> str:
-    done = subprocess.run(
-        [SCRIPTS / "hardline", "gateway", "user", name],
-        input=f"{PASSWORD}\n",
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    directory = tmp_path_factory.mktemp("town")
-    with running_origin() as one, running_origin(name="the other") as two:
-        host = Node(directory / "host")
-        host.share("one", one.port)
-        host.share("two", two.port, password="sesame")
-        host.share("dead", free_port())
-        with host:
-            pile = directory / "pile"
-            (pile / "sub").mkdir(parents=True)
-            (pile / "a file.bin").write_bytes(bytes(range(256)) * 4)
-            assert not host.hardline("share", str(pile), "--name", "pile").returncode
-            labels = [host.label(name) for name in ("one", "two", "dead", "pile")]
-            port = free_port()
-            sections = {
-                "nas": f"label = {labels[0]}",
-                "wiki": f"label = {labels[1]}",
-                "dead": f"label = {labels[2]}",
-                "pile": f"label = {labels[3]}",
-                "away": f"label = {NOBODY}",
-                "private": f"label = {labels[0]}\nusers = {hashed('anna')}",
-                "far": f"label = {labels[0]}\naddresses = 192.0.2.0/24",
-                "hidden": f"label = {labels[0]}\nlisted = no",
-                "together": f"label = {labels[0]}\nmixed = yes",
-            }
-            text = "".join(f"[Gateway:{name}]\n{section}\n" for name, section in sections.items())
-            settings = f"[Dial]\ntimeout = 3 s\n[Gateway]\nlisten = 127.0.0.1:{port}\ndomain = example.org\n{text}"
-            with Node(directory / "gateway", settings=settings) as gateway:
-                yield Town(port, host, gateway, labels, one)
-                for label in labels:
-                    assert label[-40:] not in gateway.log.partition("gateway.access")[2]
 
 
 def test_a_plain_browser_reaches_a_service_by_its_name(town: Town) -> None:
     assert town.get("nas").text == "hello from the origin\n"
     assert town.get("wiki").text == "hello from the other\n"
-    visit = town.gateway.last_visit(town.labels[1])
+    visit = town.gateway.last_visit(town.labels["two"])
     assert (visit["status"], visit["protocol"]) == ("ok", "hardline/2")
 
 
 def test_every_access_is_in_the_log(town: Town) -> None:
     for number in range(150):
         assert town.get("nas", f"/counted-{number}?secret").status == 404
-    lines = [line for line in town.gateway.log.splitlines() if "/counted-" in line and "gateway.access" in line]
-    assert len(lines) == 150
-    assert "client=127.0.0.1 service=nas method=GET target=/counted-7 status=404 bytes=13" in lines[7]
+
+    def lines() -> list[str]:
+        return [line for line in town.gateway.log.splitlines() if "/counted-" in line and "gateway.access" in line]
+
+    wait_until(lambda: len(lines()) == 150, "each is in the log")
+    assert "client=127.0.0.1 service=nas method=GET target=/counted-7 status=404 bytes=13" in lines()[7]
 
 
 def test_what_the_service_is_told(town: Town) -> None:
@@ -141,7 +73,7 @@ def test_the_list_says_what_is_there(town: Town) -> None:
     assert not [at for at in lines if "far" in at or "hidden" in at]
     page = town.get("", "/", "-H", "Accept: text/html").text
     assert "//nas.example.org/" in page
-    for label in (*town.labels, NOBODY):
+    for label in (*town.labels.values(), NOBODY):
         assert label[-40:] not in page
 
 
@@ -186,7 +118,7 @@ def test_which_side_failed(town: Town) -> None:
     dead = town.get("dead", "/", "-i")
     assert dead.status == 502
     assert "hardline (host)" in dead.text
-    for label in (*town.labels, NOBODY):
+    for label in (*town.labels.values(), NOBODY):
         assert label[-40:] not in away.text + dead.text
 
 

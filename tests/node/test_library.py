@@ -184,7 +184,7 @@ def test_without_control_nobody_can_ask_and_the_directory_has_one_node_all_the_s
 
 
 def test_the_documents_example_runs(tmp_path):
-    [program] = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    *_, program = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)  # the others: test_sharing.py
     quiet = program.replace("[LAN]\\nmdns = no", "bind = 127.0.0.1\\n[LAN]\\nenabled = no")
     assert quiet != program
     done = subprocess.run(

@@ -11,7 +11,10 @@ import pytest
 
 from hardline.node import snapshot
 from hardline.node.snapshot import (
+    AccessState,
+    GatewayState,
     Itself,
+    NamedState,
     Offered,
     Outside,
     ProcessState,
@@ -56,6 +59,13 @@ def whole() -> Snapshot:
         visits=(),
         unreached=(),
         forwards=(),
+        socks=None,
+        gateway=GatewayState(
+            ("127.0.0.1:7080",),
+            *(1, 0),
+            (NamedState("nas", "ab", True, 0.0, {"2xx": 1}, 5, 0.1),),
+            (AccessState(1.0, "192.0.2.7", "anna", None, "nas", "GET", "/", 200, 5, 0.1),),
+        ),
         process=ProcessState({"other": 1}, None, "native", None),
         notes=("a note",),
     )
@@ -84,6 +94,8 @@ def test_the_whole_is_one_json_object_with_the_keys_of_the_document():
             "visits",
             "unreached",
             "forwards",
+            "socks",
+            "gateway",
             "process",
             "notes",
             "names",

@@ -22,6 +22,7 @@ from hardline.relay.handles import handle_of, make_handle
 from hardline.relay.joins import Joined
 from hardline.relay.page import page
 from hardline.relay.porter import Porter
+from hardline.relay.ports import Ports
 from hardline.relay.server import Relay, RelayLimits
 from hardline.relay.wanted import Wanted
 from hardline.routes import Endpoint, RelayAddress
@@ -68,9 +69,11 @@ _services: dict[bytes, Prover] = {}  # that several hosts have
 class RunningRelay:
     """A relay with its listener; `own` are connections for the node's own services."""
 
-    def __init__(self, limits: RelayLimits, access: Access, most: int, timeout: float) -> None:
+    def __init__(
+        self, limits: RelayLimits, access: Access, most: int, timeout: float, ports: Ports | None = None
+    ) -> None:
         self.me = prover()
-        self.relay = Relay(self.me, limits, access, clock=lambda: NOW, contact="ann@relay.example")
+        self.relay = Relay(self.me, limits, access, clock=lambda: NOW, contact="ann@relay.example", ports=ports)
         self.own: asyncio.Queue[TcpStream] = asyncio.Queue()
         self.expected = Expected(most=most, of_a_source=most, timeout=timeout)
         self.porter = Porter(
@@ -96,9 +99,14 @@ class RunningRelay:
 
 @contextlib.asynccontextmanager
 async def running_relay(
-    limits: RelayLimits | None = None, access: Access = ANYBODY, *, most: int = 512, timeout: float = 10.0
+    limits: RelayLimits | None = None,
+    access: Access = ANYBODY,
+    *,
+    most: int = 512,
+    timeout: float = 10.0,
+    ports: Ports | None = None,
 ) -> AsyncIterator[RunningRelay]:
-    running = RunningRelay(limits or RelayLimits(), access, most, timeout)
+    running = RunningRelay(limits or RelayLimits(), access, most, timeout, ports)
     running.listener = await Listener.open(["127.0.0.1"], 0, running.porter.accepted, what="relay")
     try:
         yield running

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hardline.identity import KeyHash
-from hardline.relay.handles import PERIOD, handle_of, make_handle, periods
+from hardline.relay.handles import PERIOD, handle_of, make_handle, make_port_name, periods
 from hardline.relay.proofs import check_registration, prove_registration
 
 pytestmark = pytest.mark.pure
@@ -37,3 +37,12 @@ def test_one_is_honoured_for_as_long_again_as_it_is_the_newest() -> None:
     assert newest == [0] * PERIOD + [1] * PERIOD + [2] * PERIOD
     assert {day for day in range(5 * PERIOD) if 1 in periods(day)} == set(range(PERIOD, 3 * PERIOD))
     assert periods(0) == (0,)
+
+
+def test_the_name_of_a_port_is_another_one_and_lasts() -> None:
+    ours = make_port_name(KEY, "host", RELAY)
+    assert handle_of(make_port_name(KEY, "host", RELAY)) == handle_of(ours)
+    assert handle_of(make_port_name(KEY, "host", OTHER)) != handle_of(ours)
+    assert handle_of(make_port_name(KEY, "other", RELAY)) != handle_of(ours)
+    assert handle_of(ours) not in {handle_of(make_handle(KEY, "host", RELAY, period)) for period in range(3)}
+    assert str(check_registration(prove_registration(ours, EXPORTER), EXPORTER)) == handle_of(ours)

@@ -46,6 +46,7 @@ MESSAGE = st.one_of(
     st.builds(Welcome, TEXT, st.lists(TEXT, max_size=3).map(tuple), NUMBER, NUMBER, TEXT),
     st.builds(Register, NUMBER, st.sampled_from([kind for kind in Kind if kind is not Kind.DOMAIN]), PROOF),
     st.builds(Register, NUMBER, st.just(Kind.DOMAIN), PROOF, st.just("nas.example.org")),
+    st.builds(Register, NUMBER, st.just(Kind.PORT), PROOF, port=st.integers(1, 65_535)),
     st.builds(Registered, NUMBER, st.just("") | NAME, TEXT),
     st.builds(Refused, NUMBER, st.sampled_from(Why), NUMBER),
     st.builds(Unregister, NUMBER),

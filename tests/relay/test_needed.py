@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from hardline.allowance import Allowance
 from hardline.errors import ConnectionLost
+from hardline.relay.access import Access
 from hardline.relay.dialback import is_outside
 from hardline.relay.expected import Expected
+from hardline.relay.handles import make_port_name
 from hardline.relay.lines import Verb, encode_line
-from hardline.relay.messages import Dialback, Hello, encode
+from hardline.relay.messages import Dialback, Hello, Kind, encode
 from hardline.relay.needed import Need, Reaching, is_here, is_public_ipv4
 from hardline.relay.opening import CONTROL
+from hardline.relay.ports import Ports
+from hardline.relay.wanted import Wanted
 from hardline.routes import Endpoint
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
@@ -26,6 +32,7 @@ from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from tests.relay.running import NOW, RunningHost, RunningRelay, echoed, in_loop, name_of, running_relay, until
+from tests.support.node import free_port
 
 NAME = "00112233445566778899aabbccddeeff"
 
@@ -404,3 +411,54 @@ def test_only_ipv4_proves_that_every_visitor_gets_through() -> None:
 def test_this_machine_is_here() -> None:
     assert is_here("127.0.0.1")
     assert not is_here("11.22.33.44")
+
+
+def wants_port(relay: RunningRelay, host: Asking) -> None:
+    """It has a service with [Public] port, and the relay's owner lets it."""
+    relay.relay.set_access(Access(everybody=True, ports=frozenset({name_of(host.host.me)})))
+    name = make_port_name(b"key", "host", host.client.relay.key_hash)
+    host.host.also.append(Wanted(host.host.key_hash, name, Kind.PORT))
+
+
+@contextlib.asynccontextmanager
+async def relay_with_a_port(tmp_path: Path) -> AsyncIterator[RunningRelay]:
+    ports = Ports([free_port()], tmp_path / "ports")
+    async with running_relay(ports=ports) as relay:
+        relay.relay._dialbacks._proves = lambda host: True
+        await ports.open(["127.0.0.1"], relay.relay.public)
+        try:
+            yield relay
+        finally:
+            await ports.aclose()
+
+
+@in_loop
+async def test_a_host_that_needs_no_relay_keeps_the_connection_for_its_ports_and_nothing_else(
+    hurried: None, tmp_path: Path
+) -> None:
+    async with (
+        relay_with_a_port(tmp_path) as relay,
+        asking(relay, functools.partial(wants_port, relay)) as host,
+    ):
+        service = host.host.key_hash
+        for _ in range(2):
+            await until(lambda: host.client.state == "not needed" and isinstance(host.client.port_of(service), int))
+            await until(lambda: relay.relay.describe().names == 1)
+            assert (host.client.registered, relay.relay.describe().nodes) == (0, 1)
+            host.client.network_changed()
+            await until(lambda: host.client.port_of(service) is None)
+        await until(lambda: host.client.state == "not needed" and isinstance(host.client.port_of(service), int))
+        host.host.also.clear()
+        host.client.services_changed()
+        await until(lambda: relay.relay.describe().nodes == 0)
+
+
+@in_loop
+async def test_a_host_that_is_not_connected_comes_for_a_port(hurried: None, tmp_path: Path) -> None:
+    async with relay_with_a_port(tmp_path) as relay, asking(relay) as host:
+        await until(lambda: host.client.state == "not needed" and relay.relay.describe().nodes == 0)
+        wants_port(relay, host)
+        host.client.services_changed()
+        await until(lambda: isinstance(host.client.port_of(host.host.key_hash), int))
+        await until(lambda: relay.relay.describe().names == 1)
+        assert host.client.state == "not needed"

@@ -535,3 +535,41 @@ def test_what_a_forward_cannot_be(text, key, wrong):
     assert failure.value.key == key
     assert wrong in failure.value.message
     assert "secret" not in failure.value.message
+
+
+NAMED = "[Forward:{}]\nlabel = " + "0" * 40 + "\n"
+
+
+def test_a_forward_without_a_port_is_a_name_for_socks():
+    settings = parse_node("[SOCKS]\nlisten = 127.0.0.1:1080\n" + NAMED.format("nas"), "")
+    assert (str(settings.socks.listen), settings.socks.max_connections) == ("127.0.0.1:1080", 256)
+    assert settings.forwards["nas"].listen is None
+    assert settings.notes == ()
+    assert changed_keys(NodeSettings(), settings) == ["[Forward:nas]", "[SOCKS] listen"]
+
+
+def test_socks_is_for_this_computer_and_for_those_that_are_named():
+    settings = parse_node("[SOCKS]\nlisten = 0.0.0.0:1080\nclients = 192.168.1.0/24, 2001:db8::1\n", "")
+    assert list(map(str, settings.socks.clients)) == ["192.168.1.0/24", "2001:db8::1/128"]
+    [note] = parse_node("[SOCKS]\nclients = 192.168.1.0/24\n", "").notes
+    assert note.startswith("[SOCKS] clients has no effect")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "wrong"),
+    [
+        ("[SOCKS]\nlisten = 0.0.0.0:1080", "listen", "others than this computer's programs"),
+        ("[SOCKS]\nlisten = 192.168.1.2:1080", "listen", "others than this computer's programs"),
+        ("[SOCKS]\nlisten = 127.0.0.1:7008", "listen", "hardline's own"),
+        ("[SOCKS]\nlisten = localhost:1080", "listen", "expected ADDRESS:PORT"),
+        ("[SOCKS]\nlisten = [::1]:1\n" + FORWARD.format("a", "[::1]:1"), "listen", "another forward"),
+        ("[SOCKS]\nlisten = [::1]:1\n" + NAMED.format("a b"), "", "no name for SOCKS"),
+        ("[SOCKS]\nlisten = [::1]:1\n" + NAMED.format("a") + NAMED.format("A"), "", "the name of another"),
+        ("[SOCKS]\nlisten = [::1]:1\nclients = all", "clients", "addresses or networks"),
+    ],
+)
+def test_what_socks_cannot_be(text, key, wrong):
+    with pytest.raises(ConfigError) as failure:
+        parse_node(text, "hardline.ini")
+    assert failure.value.key == key
+    assert wrong in failure.value.message

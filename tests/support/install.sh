@@ -12,6 +12,7 @@ need() { # PROGRAM-OR-FILE PACKAGE...
 
 PATH="$PATH:/usr/sbin:/sbin"
 need openssl openssl
+need socat socat
 need curl curl
 need ip iproute2
 need sysctl procps
@@ -19,6 +20,8 @@ need nginx nginx-light
 need /usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream
 need stunnel stunnel4
 need wrk wrk
+need nc netcat-openbsd
+need socat socat
 need go golang-go
 need /usr/share/gocode/src/github.com/hashicorp/yamux golang-github-hashicorp-yamux-dev
 need faketime faketime

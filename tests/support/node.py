@@ -24,6 +24,7 @@ from typing import Any, Self
 
 import pytest
 
+from hardline import certificates
 from tests.support.beats import beats
 from tests.support.programs import Place, placed
 from tests.support.waiting import wait_until
@@ -51,7 +52,7 @@ def _beyond_the_lan(settings: str) -> str:
 class Node:
     """Everything below `directory`: services/, data/, log.
 
-    On this computer (no `at`) it listens on 127.0.0.1 and on free ports; on a machine of the laboratory everywhere,
+    On this computer (no `at`) it listens on `bind` and on free ports; on a machine of the laboratory everywhere,
     on 7008 and 7009.
     """
 
@@ -63,6 +64,7 @@ class Node:
         settings: str = "",
         env: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
+        bind: Sequence[str] = ("127.0.0.1",),
     ) -> None:
         self.services, self.data, self.log_file = directory / "services", directory / "data", directory / "log"
         self.at = at
@@ -70,7 +72,7 @@ class Node:
         self.services.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._config = directory / "hardline.ini"
         self._config.write_text(_beyond_the_lan(settings))
-        self._env, self._before = dict(env or {}), list(before)
+        self._env, self._before, self._bind = dict(env or {}), list(before), list(bind)
         self._process: subprocess.Popen[bytes] | None = None
         self._inbox: socket.socket | None = None
         self._inbox_directory: Path | None = None
@@ -121,7 +123,7 @@ class Node:
         words: list[str | Path] = [
             *(SCRIPTS / "hardlined", "--servicedir", self.services, "--datadir", self.data, "--config", self._config),
             *("--localport", str(self.localport), "--p2pport", str(self.p2pport), "--log-level", "debug"),
-            *(() if self.at else ("--bind", "127.0.0.1")),
+            *(() if self.at else (word for one in self._bind for word in ("--bind", one))),
         ]
         return [str(word) for word in words]
 
@@ -242,6 +244,12 @@ class Node:
 
     def label(self, name: str) -> str:
         return str(self.serves(name)["label"])
+
+    @property
+    def key_hash(self) -> str:
+        """Of the node itself, also before its first start."""
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return str(certificates.load_or_create(self.data / "node.cert").key_hash)
 
     def url(self, name: str, path: str = "") -> str:
         """The service's address as this node's own door serves it."""

@@ -56,9 +56,9 @@ def test_one_that_is_accepted_while_the_host_judges_another_is_shown_too(
     tmp_path: Path, verdict: Verdict, before: str
 ) -> None:
     async def story(both: Pair, owner: Owner, accepted: Accepted) -> None:
-        host, label = both.service.key_hash, both.service.label
+        label = both.service.label
         if before:
-            await accepted.accept(host, before)
+            await accepted.accept(label, before)
         async with asyncio.TaskGroup() as group:
 
             async def early() -> None:
@@ -70,7 +70,7 @@ def test_one_that_is_accepted_while_the_host_judges_another_is_shown_too(
                 await owner.asked.wait()
             else:
                 await asyncio.sleep(0)  # its dial is on its way
-            await accepted.accept(host, NEW)
+            await accepted.accept(label, NEW)
             greeting = group.create_task(both.visitor.greet(label))
             await asyncio.sleep(0)
             owner.answers.set()
@@ -89,7 +89,7 @@ def test_one_that_is_accepted_while_the_host_judges_another_is_shown_too(
 def test_one_that_is_refused_is_shown_once_for_each_try(tmp_path: Path, verdict: Verdict) -> None:
     async def story(both: Pair, owner: Owner, accepted: Accepted) -> None:
         owner.answers.set()
-        await accepted.accept(both.service.key_hash, OLD)
+        await accepted.accept(both.service.label, OLD)
         with pytest.raises(AccessRefused, match="withdrawn" if verdict is Verdict.WITHDRAWN else "whom he has invited"):
             await both.visitor.greet(both.service.label)
         assert owner.shown == [OLD]

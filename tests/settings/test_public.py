@@ -1,0 +1,114 @@
+"""Public ports in the settings: a service's [Public], and the relay's range and list."""
+
+from __future__ import annotations
+
+import pytest
+
+from hardline.errors import ConfigError
+from hardline.identity import KeyHash
+from hardline.routes import Endpoint
+from hardline.settings.node import NodeSettings, changed_keys, parse_node
+from hardline.settings.service import parse_service
+
+pytestmark = pytest.mark.pure
+
+SERVICE = "[Service]\nservice = 127.0.0.1:22\n"
+NODE = "6d54994fa9c0edc0b30f2749118f5e963cad7ed2"
+RELAY = "[Relay]\nenabled = yes\nallow = *\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "port"), [("", None), ("no", None), ("yes", 0), ("Yes", 0), ("20007", 20_007), ("1", 1), ("65535", 65_535)]
+)
+def test_the_port_of_a_service(text: str, port: int | None) -> None:
+    more = f"[Public]\nport = {text}\n" if text else ""
+    assert parse_service(SERVICE + more, "s.ini").public_port == port
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "-1", "+1", "1e3", "٣", "maybe", "20000-20009", "1" * 5000])
+def test_what_is_no_port(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected yes, no, or a port of 1 to 65535") as wrong:
+        parse_service(f"{SERVICE}[Public]\nport = {text}\n", "s.ini")
+    assert (wrong.value.line, wrong.value.key) == (4, "port")
+
+
+def test_the_relays_that_are_asked() -> None:
+    found = parse_service(f"{SERVICE}[Public]\nport = yes\nrelay = relay.example:443,\n [2001:db8::9]:7008\n", "s.ini")
+    assert found.public_relays == (Endpoint("relay.example", 443), Endpoint("2001:db8::9", 7008))
+    assert parse_service(f"{SERVICE}[Public]\nport = yes\n", "s.ini").public_relays == ()
+    with pytest.raises(ConfigError, match="host:port"):
+        parse_service(f"{SERVICE}[Public]\nport = yes\nrelay = relay.example\n", "s.ini")
+
+
+def test_relays_without_a_port_are_a_note() -> None:
+    found = parse_service(f"{SERVICE}[Public]\nrelay = relay.example:443\n", "s.ini")
+    assert found.notes == ("[Public] relay has no effect without port",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SERVICE}[Access]\nclients = invited\n[Public]\nport = yes\n",
+        "[Cache]\ndirectory = /srv/photos\n[Public]\nport = yes\n",
+        f"{SERVICE}[Cache]\ndirectory = site\n[Public]\nport = yes\n",
+    ],
+)
+def test_a_service_that_is_not_for_everybody_or_has_no_socket_gets_none(text: str) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        parse_service(text, "s.ini")
+    assert wrong.value.key == "port"
+
+
+def test_a_password_that_is_not_asked_is_a_note() -> None:
+    found = parse_service("[Service]\nservice = 127.0.0.1:22\npassword = abcdef\n[Public]\nport = yes\n", "s.ini")
+    assert "[Service] password is not asked of those who come by [Public] port" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [
+        ("20000-20099", range(20_000, 20_100)),
+        ("20000 - 20001", range(20_000, 20_002)),
+        ("20000", range(20_000, 20_001)),
+        ("64536-65535", range(64_536, 65_536)),
+    ],
+)
+def test_the_range_of_a_relay(text: str, ports: range) -> None:
+    settings = parse_node(f"{RELAY}public_ports = {text}\npublic_allow = {NODE}\n", "")
+    assert (settings.relay.public_ports, settings.relay.public_allow) == (ports, (KeyHash.parse(NODE),))
+    assert settings.notes == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["20001-20000", "1023-1030", "20000-21000", "65000-65536", "20000-", "-20000", "yes", "1-2-3", "٣-٤"]
+)
+def test_what_is_no_range(text: str) -> None:
+    with pytest.raises(ConfigError, match="a range of at most 1000 ports between 1024 and 65535"):
+        parse_node(f"{RELAY}public_ports = {text}\n", "")
+
+
+def test_a_range_with_a_port_that_is_in_use() -> None:
+    for more in ("[Node]\np2pport = 20005\n", "[Node]\nlocalport = 20005\n"):
+        with pytest.raises(ConfigError, match="port 20005 is used already"):
+            parse_node(f"{more}{RELAY}public_ports = 20000-20009\n", "")
+    with pytest.raises(ConfigError, match="port 20005 is used already"):
+        parse_node(f"{RELAY}ports = 20005\npublic_ports = 20000-20009\n", "")
+
+
+def test_never_for_everybody() -> None:
+    with pytest.raises(ConfigError, match="key hashes of nodes") as wrong:
+        parse_node(f"{RELAY}public_ports = 20000-20009\npublic_allow = *\n", "")
+    assert wrong.value.hint == "a public port is only for nodes that are named"
+
+
+@pytest.mark.parametrize("text", ["public_ports = 20000\n", f"public_allow = {NODE}\n"])
+def test_one_without_the_other_is_a_note(text: str) -> None:
+    notes = parse_node(RELAY + text, "").notes
+    assert notes == ("[Relay] public_ports and public_allow have no effect without each other",)
+
+
+def test_who_may_have_one_can_change_while_it_runs() -> None:
+    now = parse_node(f"{RELAY}public_ports = 20000\npublic_allow = {NODE}\n", "")
+    before = parse_node(f"{RELAY}public_ports = 20000\n", "")
+    assert changed_keys(before, now) == ["[Relay] public_allow"]
+    assert changed_keys(NodeSettings(), NodeSettings()) == []
