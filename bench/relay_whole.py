@@ -1,15 +1,17 @@
-"""For `--relay`: 200 MB through whole daemons on one machine, by a relay, directly, and by a public port of the relay.
+"""For `--relay`: 200 MB through whole daemons on one machine: by a relay, directly, by a public port, by a public name.
 
     load ── visitor ══ TLS 1.3 ══ relay ══ host ── origin          load ── visitor ══ TLS 1.3 ══ host ── origin
-    load ───────────────────────── relay ── host ── origin
+    load ───────────────────────── relay ── host ── origin          curl ══ HTTPS ══ relay ══ host ── origin
 
-The visitor finds the one host by the relay, and the other one in its network.
+The visitor finds the one host by the relay, and the other one in its network.  The certificate is Pebble's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 from daemons import Broken
@@ -19,12 +21,15 @@ from measures import Row
 from origin import Origin
 from relay_nodes import Quiet
 
+from tests.https.pebble import running_pebble
 from tests.support.node import free_port
+from tests.support.waiting import wait_until
 from tests.upnp.home import Box
 
 _HERE, _THERE = "11.22.33.10", "11.22.33.11"
 _BULK = 200_000_000
 _REPEATS = 3
+_NAME = "nas.example.org"
 _PUBLIC_PORT = 20_007
 
 ROWS = (
@@ -32,6 +37,8 @@ ROWS = (
     Row("share", "  of the direct path's", "×", "more", "figure", 0.85),
     Row("public", "  by a public port of the relay", "MB/s", "more"),
     Row("of_relayed", "  of the relayed path's", "×", "more", "figure", 0.9),
+    Row("https", "  by a public name, as HTTPS", "MB/s", "more"),
+    Row("named", "    of that by a relay", "×", "more", "figure", 0.9),
 )
 
 
@@ -55,12 +62,16 @@ class Whole:
             node.localport, node.p2pport = free_port(), free_port()
             return stack.enter_context(node)
 
-        far = "[LAN]\nenabled = no\n"
+        far, port, trusted = "[LAN]\nenabled = no\n", free_port(), ""
         self._public, may = _PUBLIC_PORT, Quiet(place / "behind").key_hash
         named = f"allow = *\npublic_ports = {self._public}\npublic_allow = {may}\n"
+        named += f"ports = {port}\ndomains = {_NAME} {may}\n"
         relay = run("relay", f"{far}[Relay]\nenabled = yes\n{named}")
         use = f"[Relay]\nuse = {relay.line(f'{_THERE}:{relay.p2pport}')}\n"
-        behind, near = run("behind", far + use), run("near", "")
+        if shutil.which("pebble"):
+            pebble = stack.enter_context(running_pebble(place / "pebble", port, at=there, address=_THERE, names=_THERE))
+            trusted, self._roots = pebble.settings, pebble.roots
+        behind, near = run("behind", far + use + trusted), run("near", "")
         there.run(
             ["nft", "-f", "-"],
             "add table inet shut; add chain inet shut in { type filter hook input priority filter; }\n"
@@ -72,6 +83,12 @@ class Whole:
         behind.is_reached()
         behind.write("public", public)
         behind.is_public()
+        self._port = port if trusted else 0
+        if trusted:
+            behind.write(
+                "named", f"[Service]\nservice = 127.0.0.1\nport = {origin.files_port}\n[Public]\nname = {_NAME}\n"
+            )
+            wait_until(lambda: "certificate until" in behind.hardline("status").stdout, "it has a certificate")
         self._visitor = run("visitor", use, self._here, unpunched=True)
         self._labels = {"RELAYED": behind.label("site"), "LAN": near.label("site")}
         for label in self._labels.values():
@@ -90,14 +107,30 @@ class Whole:
             with inside(self._here.namespace):
                 at = Door(self._public, "nobody.example", _THERE)
                 took.setdefault("public", []).append(download(at, _BULK))
+            if self._port:
+                took.setdefault("HTTPS", []).append(self._by_name())
         relayed, direct = (median(took[kind]) for kind in self._labels)
         public = median(took["public"])
-        return {
+        figures = {
             "whole": _BULK / relayed / 1e6,
             "share": direct / relayed,
             "public": _BULK / public / 1e6,
             "of_relayed": relayed / public,
         }
+        if self._port:
+            figures |= {"https": _BULK / (named := median(took["HTTPS"])) / 1e6, "named": relayed / named}
+        return figures
+
+    def _by_name(self) -> float:
+        """Seconds, connection included, by curl's own clock."""
+        to = ["--cacert", str(self._roots), "--resolve", f"{_NAME}:{self._port}:{_THERE}"]
+        said = ["-sS", "-o", "/dev/null", "-w", "%{size_download} %{time_total}"]
+        command = ["curl", "-q", *to, *said, f"https://{_NAME}:{self._port}/bulk"]
+        done = subprocess.run(self._here.wrap(command), capture_output=True, text=True, check=False)
+        size, _, seconds = done.stdout.partition(" ")
+        if size != str(_BULK):
+            raise Broken(f"curl got {size} bytes: {done.stderr}")
+        return float(seconds)
 
     def _door(self, label: str) -> Door:
         return Door(self._visitor.localport, f"{label}.localhost:{self._visitor.localport}")

@@ -170,7 +170,8 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
         told_to_stop = asyncio.create_task(stop.wait(), name="hardlined.stop")  # noqa: TID251
         await asyncio.wait([starting, told_to_stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
-            starting.result()
+            if not starting.result():
+                tasks.start(_ready_once_tried(node), "ready")
             for service in node.offering.current:
                 log.event("service.offered", title=service.title, service=service.key_hash.short)
             tasks.start(keep_small(), "memory")
@@ -188,9 +189,20 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
     return 0
 
 
-async def _start(node: Node) -> None:
-    """Ready is told at once: in the next turn of the loop much begins that somebody who waits need not wait for."""
+async def _start(node: Node) -> bool:
+    """Ready is told at once: in the next turn of the loop much begins that somebody who waits need not wait for.
+
+    False where it is not told yet, since links are to be tried first.
+    """
     await node.start()
+    if node.waits_for_links:
+        return False
+    notify(READY="1", STATUS=node.summary)
+    return True
+
+
+async def _ready_once_tried(node: Node) -> None:
+    await node.links_tried()
     notify(READY="1", STATUS=node.summary)
 
 
@@ -231,7 +243,8 @@ async def _keep_reading(
             relay = dataclasses.replace(settings.relay, allow=now.relay.allow, deny=now.relay.deny)
             gateway = dataclasses.replace(now.gateway, listen=settings.gateway.listen)
             settings = dataclasses.replace(settings, log=now.log, relay=relay, gateway=gateway, named=now.named)
-        notify(READY="1")
+        if not node.waits_for_links:
+            notify(READY="1")
 
 
 def _runner() -> Callable[[Coroutine[Any, Any, int]], int]:

@@ -32,6 +32,7 @@ from hardline.transport.tcp import TcpStream
 
 if TYPE_CHECKING:
     from hardline.relay.access import Access
+    from hardline.relay.dnsproof import DnsProofs
     from hardline.relay.expected import Expected
     from hardline.relay.joins import Joined
     from hardline.relay.monthly import Monthly
@@ -65,7 +66,8 @@ class Relaying:
 
     `node` is who this node is, `instance` the secret that tells it from others with the same services; `services` are
     those offered now; `host` gets connections of its own visitors, `answers_to` tells their server names, `joined` gets
-    those that relays bring; `changed` is called when `via` is another, `drains` with a relay that is going to stop.
+    those that relays bring, `named` who asks this node, as a relay, for a domain of its own; `changed` is
+    called when `via` is another, `drains` with a relay that is going to stop.
 
     `port` is the one that others connect to, `told` what the world is told of where this node is, `busy` tells whether
     visitors are here by a relay; `found` is called when `reached` is another; `count` is the file that holds what the
@@ -82,6 +84,7 @@ class Relaying:
         host: Callable[[TcpStream], None],
         answers_to: Callable[[str], bool],
         joined: Callable[[Joined], None],
+        named: Callable[[TcpStream, str], bool],
         changed: Callable[[], None],
         drains: Callable[[Endpoint], None],
         port: Callable[[], int],
@@ -112,6 +115,9 @@ class Relaying:
                 from hardline.relay.ports import Ports
 
                 self._ports = Ports(settings.public_ports, count.with_name("relay-ports.json"))
+            dns: DnsProofs | None = None
+            if settings.domains_by_dns:
+                dns = _dns_proofs(settings.dns)
             self.relay = Relay(
                 me,
                 _limits(settings, timeout),
@@ -119,6 +125,7 @@ class Relaying:
                 clock=clock,
                 contact=settings.contact,
                 ports=self._ports,
+                dns=dns,
             )
             volume = self.relay.rates
             self._monthly = Monthly(count, settings.monthly, lambda: volume.volume, self.relay.used_up, clock)
@@ -131,6 +138,7 @@ class Relaying:
                 most=NEWCOMERS,
                 of_a_source=OF_A_SOURCE,
                 timeout=timeout,
+                named=named,
             )
         others = [one for one in settings.use if one.key_hash != node.key_hash]
         for one in settings.use:
@@ -314,18 +322,36 @@ class Relaying:
         if self._ports is not None:
             await self._ports.aclose()
 
+    def domain(self, service: KeyHash, name: str) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+        """The relays that bring visitors of a public name to a service, and of the others why they do not."""
+        there, refused = self._uses.domain(service, name) if self._uses is not None else ((), ())
+        return (*self.endpoints, *there), refused  # a relay has the names of its own services without a list
+
     def _offered(self) -> list[Offered]:
-        return [_offered(one) for one in self._services()]
+        services = self._services()
+        owners = {one.settings.public.name: one for one in reversed(services)}  # of services with one name, the first
+        return [_offered(one, named=owners[one.settings.public.name] is one) for one in services]
 
 
-def _offered(service: Service) -> Offered:
+def _offered(service: Service, *, named: bool = True) -> Offered:
     from hardline.relay.uses import Offered
 
     pem, prover = service.identity.private_key_pem, None
     with contextlib.suppress(CannotSign):
         prover = Prover(service.identity.der, signing_key(pem))
-    settings = service.settings
-    return Offered(service.key_hash, pem, prover, service.legacy, settings.public_port, settings.public_relays)
+    settings, name = service.settings, service.settings.public.name if named else ""
+    asked = settings.public_port, settings.public_relays, name
+    return Offered(service.key_hash, pem, prover, service.legacy, *asked)
+
+
+def _dns_proofs(server: Endpoint | None) -> DnsProofs:
+    from hardline.relay.dnsproof import DnsProofs, resolver_at
+
+    try:
+        return DnsProofs(resolver_at(server))
+    except ImportError:
+        hint = "pip install 'hardline-tunnel[https]'"
+        raise ConfigError("[Relay] domains_by_dns takes a library that is not installed", hint=hint) from None
 
 
 def access(settings: RelaySection) -> Access:
@@ -333,7 +359,13 @@ def access(settings: RelaySection) -> Access:
     from hardline.relay.access import Access
 
     allowed = frozenset(one for one in settings.allow if one is not None)
-    return Access(allowed, None in settings.allow, frozenset(settings.deny), frozenset(settings.public_allow))
+    return Access(
+        allow=allowed,
+        everybody=None in settings.allow,
+        deny=frozenset(settings.deny),
+        ports=frozenset(settings.public_allow),
+        domains=dict(settings.domains),
+    )
 
 
 def _limits(settings: RelaySection, timeout: float) -> RelayLimits:

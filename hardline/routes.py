@@ -79,6 +79,7 @@ class Trust(enum.Enum):
 
     ANSWERED = "answered"  # seen in the own network, where it was asked alone and answered (docs/PROTOCOL.md 6.6)
     HEARD = "heard"  # seen in the own network, or somebody there who only claims to be it
+    OWNER = "owner"  # the owner of this node names it
     WORKED = "worked"  # a verified connection came about over it before
     SIGNED = "signed"  # the host's own word: its hello, its record
     UNSIGNED = "unsigned"  # anybody's word

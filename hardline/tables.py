@@ -41,6 +41,10 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"\nsocks  {socks['listen']}  {_open(socks)}"
     if status.get("gateway"):
         yield from _gateway(status["gateway"])
+    if status.get("links"):
+        yield "\nlinks"
+    for link in status.get("links", ()):
+        yield from _link(link, time.time())
     if status["sessions"]:
         yield "\nsessions"
     for session in status["sessions"]:
@@ -119,7 +123,7 @@ def offer_lines(offers: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def ls_blocks(status: dict[str, Any], offers: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """`hardline ls --json`: what is ours, what the network offers, who else is known."""
+    """`hardline ls --json`: what is ours, what the network offers, who else is known, which links are kept warm."""
     ours = {_key_hash(service) for service in status["services"]}
     known = [peer for peer in status["peers"] if peer["key_hash"] not in ours]
     seen = {peer["key_hash"]: peer for peer in known}
@@ -128,7 +132,7 @@ def ls_blocks(status: dict[str, Any], offers: list[dict[str, Any]]) -> dict[str,
     known += [_never_seen(one) for one in status.get("names", ()) if one["key_hash"] not in ours | seen.keys()]
     known.sort(key=lambda peer: (peer["name"] is None, peer["name"] or ""))
     offers = [_beside_known(offer, seen, names) for offer in offers]
-    return {"mine": status["services"], "network": offers, "known": known}
+    return {"mine": status["services"], "network": offers, "known": known, "links": status.get("links", [])}
 
 
 def ls_lines(blocks: dict[str, list[dict[str, Any]]], sessions: list[dict[str, Any]], now: float) -> Iterator[str]:
@@ -142,6 +146,11 @@ def ls_lines(blocks: dict[str, list[dict[str, Any]]], sessions: list[dict[str, A
     leading = sorted(sessions, key=lambda session: not session.get("draining"))
     warm = {session["key_hash"]: session for session in leading if session["role"] == "visiting"}
     yield from _table([_known(peer, warm.get(peer["key_hash"]), now) for peer in blocks["known"]])
+    if blocks["links"]:
+        yield "\nLINKS"
+        yield from _table(
+            [(plain(link["name"]), link["listen"] or "", _how_link(link, now)) for link in blocks["links"]]
+        )
 
 
 def _never_seen(named: dict[str, Any]) -> dict[str, Any]:
@@ -242,7 +251,19 @@ def _mine(service: dict[str, Any], sessions: list[dict[str, Any]]) -> tuple[str,
     words += [f"public at {plain(at)}" for at in service.get("public", ())]
     if service.get("not_public"):
         words.append("no public port everywhere" if service.get("public") else "no public port")
+    if named := service.get("https"):
+        words.append(f"https://{named['name']}" + ("" if named["state"] == "serving" else f" {named['state']}"))
     return name, plain(service["target"]), ", ".join(words), service["url"]
+
+
+def _https(named: dict[str, Any] | None) -> Iterator[str]:
+    if not named:
+        return
+    until = time.strftime("%Y-%m-%d", time.localtime(named["until"]))
+    said = f"certificate until {until}" if named["state"] == "serving" else named["state"]
+    yield f"  https://{named['name']}  {said}" + (f": {plain(named['problem'])}" if named["problem"] else "")
+    if named["again"]:
+        yield f"    again at {time.strftime('%Y-%m-%d %H:%M', time.localtime(named['again']))}"
 
 
 def _key_hash(service: dict[str, Any]) -> str:
@@ -279,6 +300,7 @@ def _service(service: dict[str, Any]) -> Iterator[str]:
             yield f"  public at {plain(at)}"
         for why in service.get("not_public", ()):
             yield f"  no public port at {plain(why)}"
+        yield from _https(service.get("https"))
         yield f"  {plain(service['announced'])}"
     if service["problem"]:
         yield f"  problem: {plain(service['problem'])}"
@@ -302,6 +324,32 @@ def _session(session: dict[str, Any]) -> Iterator[str]:
         moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
         trip = f", round trip {1000 * session['round_trip_s']:.0f} ms" if session.get("round_trip_s") else ""
         yield f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s{trip}"
+
+
+def _link(link: dict[str, Any], now: float) -> Iterator[str]:
+    at = f"  {link['listen']}" if link["listen"] else ""
+    yield f"  {plain(link['name'])}{at} → {link['label']}  {_how_link(link, now)}"
+    if link["endpoint"]:
+        sizes = f"send {_size(link['send_buffer'])}, receive {_size(link['receive_buffer'])}"
+        by = f", {link['congestion']}" if link["congestion"] else ""
+        yield f"    by {str(link['kind']).lower()} {link['endpoint']}, {link['streams']} streams, {sizes}{by}"
+
+
+def _how_link(link: dict[str, Any], now: float) -> str:
+    """`up for 5 min, round trip 12 ms`; `down for 3 s: the other node does not answer`."""
+    how = f"{link['state']} for {_for(now - link['since'])}"
+    if link["state"] == "up" and link["round_trip_s"]:
+        how += f", round trip {1000 * link['round_trip_s']:.0f} ms"
+    if link["reason"]:
+        how += f": {plain(link['reason'])}" if link["state"] == "down" else f" (last down: {plain(link['reason'])})"
+    return how
+
+
+def _for(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def _incoming(session: dict[str, Any]) -> str:

@@ -192,7 +192,7 @@ def test_ls_shows_what_is_ours_what_the_network_offers_and_who_is_known(node: No
         other.share("printer", 631, title="Printer")
         label = other.label("printer")
         listed = json.loads(node.hardline("ls", "--json").stdout)
-        assert set(listed) == {"mine", "network", "known"}
+        assert set(listed) == {"mine", "network", "known", "links"}
         assert "house" in [row["name"] for row in listed["mine"]]
         assert label in [row["label"] for row in listed["network"]]
         lines = node.hardline("ls").stdout.splitlines()

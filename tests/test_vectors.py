@@ -17,7 +17,7 @@ from hardline.identity import KeyHash, Label
 from hardline.proof import HOST, VISITOR, ProofReader, Prover
 from hardline.punch import messages as punch
 from hardline.relay.clienthello import ClientHello, read_client_hello
-from hardline.relay.handles import handle_of, make_handle, make_port_name, periods
+from hardline.relay.handles import handle_of, make_domain_name, make_handle, make_port_name, periods
 from hardline.relay.lines import Line, Verb, encode_line, read_line
 from hardline.relay.messages import Hello, Kind, Message, Register, encode, encode_go, parse, parse_go
 from hardline.relay.proofs import NODE, check_registration, prove_registration
@@ -450,6 +450,15 @@ def test_the_handle_of_a_service(vector):
 def test_the_name_of_a_public_port(vector):
     key, relay = vector["private_key_pem"].encode(), KeyHash.parse(vector["relay"])
     ours = make_port_name(key, vector["secret"], relay)
+    assert ours.certificate.hex() == vector["der"]
+    assert handle_of(ours) == vector["key_hash"]
+    assert vector["key_hash"] in PROTOCOL
+
+
+@vectors("9-relay", "domain_names")
+def test_the_name_of_a_domain(vector):
+    key, relay = vector["private_key_pem"].encode(), KeyHash.parse(vector["relay"])
+    ours = make_domain_name(key, vector["secret"], relay, vector["domain"])
     assert ours.certificate.hex() == vector["der"]
     assert handle_of(ours) == vector["key_hash"]
     assert vector["key_hash"] in PROTOCOL

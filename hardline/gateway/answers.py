@@ -145,9 +145,15 @@ class AnswerReader:
 
 
 def for_client(
-    answer: Answer, *, close: bool, prefix: str = "", shared: bool = False, hosts: Sequence[str] = ()
+    answer: Answer,
+    *,
+    close: bool,
+    prefix: str = "",
+    shared: bool = False,
+    hosts: Sequence[str] = (),
+    domains: bool = False,
 ) -> bytes:
-    """The whole head as it goes to the client.
+    """The whole head as it goes to the client.  With `domains` cookies keep theirs.
 
     `prefix` is what stands before the service's paths, `hosts` are how the client names this gateway in URLs.
     `shared`: other services have the same origin, and nothing of this one may run there or stay.
@@ -161,7 +167,7 @@ def for_client(
     for name, line in fields:
         if name in gone or (shared and (name in _OF_AN_ORIGIN or name.startswith(b"access-control-"))):
             continue
-        if name == b"set-cookie":
+        if name == b"set-cookie" and not domains:
             line = _cookie(line, prefix.encode("latin-1"))
         elif prefix and name in (b"location", b"content-location"):
             line = _location(line, prefix, hosts)

@@ -16,8 +16,8 @@ from hardline.gateway.heads import Known
 from hardline.gateway.keys import Key
 from hardline.gateway.listing import Listing
 from hardline.gateway.names import Elsewhere, Names, Place
-from hardline.gateway.pages import Page
-from hardline.gateway.requests import Asker, Field, values
+from hardline.gateway.pages import GATEWAY, Page
+from hardline.gateway.requests import Asker, Field, Tells, values
 from hardline.gateway.scrapers import BadKey, Scrapers, is_for
 from hardline.gateway.users import Users
 from hardline.http.head import Form, Head
@@ -32,7 +32,11 @@ _HERE = Page(404, "There is nothing here.")
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all connections of a gateway have in common, until its settings change."""
+    """What all connections of a gateway have in common, until its settings change.
+
+    `side` is who speaks where it answers itself; `tells` what services hear of clients: where that is not all, both are
+    programs of one owner, and cookies keep their domains.
+    """
 
     settings: GatewaySection
     named: Mapping[str, NamedSection]
@@ -42,6 +46,8 @@ class Shared:
     listing: Listing
     scrapers: Scrapers
     accesses: Accesses
+    side: str = GATEWAY
+    tells: Tells = Tells.ALL
 
 
 class Refused(HardlineError):
@@ -83,8 +89,8 @@ async def judge(shared: Shared, asked: Asked) -> None:
         raise Refused(Page(405, "This is no proxy.", fields=_READ_ONLY))
     try:
         place = shared.names.place(head.host, head.target)
-    except Elsewhere:
-        raise Refused(Page(421, "This host is none of this gateway's.")) from None
+    except Elsewhere as wrong:
+        raise Refused(Page(421, f"{wrong.message[:1].upper()}{wrong.message[1:]}.")) from None
     if place is None:
         raise Refused(_HERE)
     if place.scraper:

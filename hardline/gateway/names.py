@@ -80,6 +80,23 @@ class Names:
         return Place(f"/{rest}" if slash else "", name, f"{SERVERS}{name}")
 
 
+class OneService(Names):
+    """A port of its own leads to the service `name` alone, for who asks for it by one of `hosts` ("*": any), by an
+    address, or by a name that is this computer's in every browser."""
+
+    def __init__(self, name: str, hosts: Collection[str]) -> None:
+        super().__init__((name,), ())
+        self._name, self._hosts = name, frozenset(hosts)
+
+    def place(self, host: str, target: str) -> Place | None:
+        """As Names.place."""
+        asked = _name_in(host)
+        own = asked == "localhost" or asked.endswith(".localhost") or is_address(asked)
+        if not own and not self._hosts & {asked, "*"}:
+            raise Elsewhere(f"no link here is for this host ([Peer:{self._name}] hosts names those that it is for)")
+        return Place(target, self._name)
+
+
 def _for_scrapers(target: str) -> Place:
     name, _, rest = (
         target.removeprefix(_OF_A_SERVER).partition("/") if target.startswith(_OF_A_SERVER) else ("", "", "")

@@ -10,11 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from hardline.errors import AccessRefused, LimitReached, PasswordRefused, ServiceFailed
+from hardline.errors import (
+    AccessRefused,
+    ConnectionLost,
+    HardlineError,
+    LimitReached,
+    PasswordRefused,
+    ServiceFailed,
+)
 from hardline.http.look import REFERRER_POLICY, STYLE, content_policy, document, escaped
 from hardline.routes import NoRoute
+from hardline.tunnel.down import LinkDown
 
-GATEWAY, HOST = "gateway", "host"
+GATEWAY, CLIENT, HOST = "gateway", "client", "host"  # CLIENT: this side, where it is a link's
+NO_ROOM = "There is no room for one more now."
 PLAIN, _HTML, JSON = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json"
 _RETRY = ("Retry-After: 5",)
 _STYLE = f"""{STYLE}
@@ -57,6 +66,8 @@ def why_not(name: str, failure: Exception) -> Page:
     match failure:
         case TimeoutError():
             return _of_host(504, f"{name} did not answer in time.", "It may have much to do.", _RETRY)
+        case LinkDown():
+            return Page(503, f"{name} is down: {_why_down(failure.cause)}.", fields=_RETRY)
         case NoRoute():
             more = "Its host cannot be reached: it may be switched off, or without a network."
             return _of_host(503, f"{name} is offline.", more, _RETRY)
@@ -69,9 +80,22 @@ def why_not(name: str, failure: Exception) -> Page:
         case ServiceFailed():
             return _of_host(502, f"{name} does not run.", "Its host is there, but the service is not.", _RETRY)
         case LimitReached():
-            return Page(503, "This gateway has no room now.", fields=_RETRY)
+            return Page(503, NO_ROOM, fields=_RETRY)
         case _:
             return _of_host(502, f"{name} broke off.", "It ended before its answer, or what it said is no HTTP.")
+
+
+def _why_down(cause: HardlineError) -> str:
+    """Without addresses and names, which only who runs this node may read."""
+    match cause:
+        case NoRoute():
+            return "its host cannot be reached"
+        case AccessRefused() | PasswordRefused():
+            return "its host does not let this node in"
+        case ConnectionLost():
+            return "the connection to its host broke, or was not there yet"
+        case _:
+            return "its host does not answer as it should"
 
 
 def bad_head(status: int, message: str) -> Page:

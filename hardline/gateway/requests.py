@@ -14,6 +14,7 @@ Source: RFC 9110, section 7.6.1; RFC 7239; RFC 9112, section 3.2.2.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -31,21 +32,30 @@ _PROXYS = frozenset(
     (b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix", b"x-forwarded-port", b"x-forwarded-server")
 ).union((b"x-real-ip", b"x-forwarded-ssl", b"x-forwarded-email"))
 _USERS = frozenset((b"x-forwarded-user", b"remote-user"))
-_OURS = (
-    _HOP_BY_HOP | _APPENDED | _PROXYS | _USERS | {b"content-length", b"transfer-encoding", b"authorization", b"cookie"}
-)
+_OF_THE_MESSAGE = _HOP_BY_HOP | {b"content-length", b"transfer-encoding"}
+_OURS = _OF_THE_MESSAGE | _APPENDED | _PROXYS | _USERS | {b"authorization", b"cookie"}
 # A tunnel of HTTP/2 would carry requests that nobody here has read.
 _NO_UPGRADES = (b"h2c", b"h2")
 
 
+class Tells(enum.Enum):
+    """What a service is told of who asks."""
+
+    ALL = "all"  # the whole of it, and of what the client says only what a trusted proxy does
+    FORWARDED = "append"  # one more element of Forwarded; all else as it came
+    NOTHING = "no"  # as it came
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks.  `peer` is the other end of the connection, `client` whom that asks for, `user` his name or ""."""
+    """Who asks.  `peer` is the other end of the connection, `client` whom that asks for, `user` his name or ""; `tells`
+    is what of it his service hears."""
 
     peer: Endpoint
     client: str
     trusted: bool
     user: str = ""
+    tells: Tells = Tells.ALL
 
 
 def fields_of(raw: bytes) -> list[Field]:
@@ -85,24 +95,36 @@ def behind_first(
     host: str, fields: Sequence[Field], asker: Asker, *, prefix: str, upgrade: bytes, dropped: Collection[bytes]
 ) -> bytes:
     """The same without its first line, which often is all that a client's requests differ by."""
-    gone = _HOP_BY_HOP | _APPENDED | _USERS | named_in_connection(fields) | set(dropped)
-    if not asker.trusted:
-        gone |= _PROXYS
-    kept = [line for name, line in fields if name not in gone and not (b"_" in name and _spelt(name) in _OURS)]
+    gone = _HOP_BY_HOP | named_in_connection(fields) | set(dropped)
+    if asker.tells is Tells.ALL:
+        gone |= _APPENDED | _USERS if asker.trusted else _APPENDED | _USERS | _PROXYS
+    elif asker.tells is Tells.FORWARDED:
+        gone |= {b"forwarded"}
+    ours = _OURS if asker.tells is Tells.ALL else _OF_THE_MESSAGE
+    kept = [line for name, line in fields if name not in gone and not (b"_" in name and _spelt(name) in ours)]
+    added = [line.encode("latin-1") for line in _told(host, fields, asker, prefix)]
+    named = f"Host: {host}".encode("latin-1")
+    connection = b"Connection: Upgrade\r\nUpgrade: " + upgrade if upgrade else b"Connection: keep-alive"
+    return b"\r\n".join((named, *kept, *added, connection, b"", b""))
+
+
+def _told(host: str, fields: Sequence[Field], asker: Asker, prefix: str) -> list[str]:
+    if asker.tells is Tells.NOTHING:
+        return []
+    by_us = f'for="{asker.peer}";by=_hardline;host="{_quoted(host)}";proto=http'
+    forwarded = f"Forwarded: {', '.join((*values(fields, b'forwarded'), by_us))}"
+    if asker.tells is Tells.FORWARDED:
+        return [forwarded]
     has = {name for name, _ in fields} if asker.trusted else set()
     forwarded_for = ", ".join((*values(fields, b"x-forwarded-for"), asker.peer.host))
-    by_us = f'for="{asker.peer}";by=_hardline;host="{_quoted(host)}";proto=http'
-    added = [
-        f"Forwarded: {', '.join((*values(fields, b'forwarded'), by_us))}",
+    return [
+        forwarded,
         f"X-Forwarded-For: {forwarded_for}",
         *([] if b"x-forwarded-proto" in has else ["X-Forwarded-Proto: http"]),
         *([] if b"x-forwarded-host" in has else [f"X-Forwarded-Host: {host}"]),
         *([f"X-Forwarded-Prefix: {prefix}"] if prefix else []),
         *([f"X-Forwarded-User: {asker.user}"] if asker.user else []),
     ]
-    named = f"Host: {host}".encode("latin-1")
-    connection = b"Connection: Upgrade\r\nUpgrade: " + upgrade if upgrade else b"Connection: keep-alive"
-    return b"\r\n".join((named, *kept, *(line.encode("latin-1") for line in added), connection, b"", b""))
 
 
 def named_in_connection(fields: Sequence[Field]) -> frozenset[bytes]:

@@ -16,7 +16,8 @@ from hardline.gateway.judging import Shared, may_go_on
 from hardline.gateway.keyfile import KeyFile
 from hardline.gateway.listing import Listing, Remembered
 from hardline.gateway.names import Names
-from hardline.gateway.pages import Page, rendered
+from hardline.gateway.pages import GATEWAY, NO_ROOM, Page, rendered
+from hardline.gateway.requests import Tells
 from hardline.gateway.scrapers import Scrapers
 from hardline.gateway.talk import Talk
 from hardline.gateway.users import Users
@@ -36,10 +37,15 @@ class Gateway:
         visitor: Visitor,
         remembered: Remembered,
         datadir: Path,
+        *,
+        names: Names | None = None,
+        side: str = GATEWAY,
+        tells: Tells = Tells.ALL,
     ) -> None:
-        names, users = Names(named.keys(), settings.domain), Users(asyncio.get_running_loop().time)
+        names = names or Names(named.keys(), settings.domain)
+        users, accesses = Users(asyncio.get_running_loop().time), Accesses(time.time())
         listing, scrapers = Listing(named, names, visitor, remembered), Scrapers(KeyFile(datadir), time.time)
-        self.shared = Shared(settings, named, names, visitor, users, listing, scrapers, Accesses(time.time()))
+        self.shared = Shared(settings, named, names, visitor, users, listing, scrapers, accesses, side, tells)
         self._tasks = TaskSet("gateway")
         self._served: dict[TcpStream, tuple[Talk, asyncio.Task[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()  # told to end by a change of the settings
@@ -70,7 +76,7 @@ class Gateway:
         settings, source = self.shared.settings, client.peer.host
         crowded = self._from[source] >= settings.max_per_source and not is_in(source, settings.trusted)
         if crowded or len(self._served) >= settings.max_connections:
-            page = Page(503, "This gateway has no room now.", fields=("Retry-After: 5",))
+            page = Page(503, NO_ROOM, self.shared.side, ("Retry-After: 5",))
             client.transport.write(rendered(page, html=False, head_only=False, close=True))
             client.close()
             return

@@ -22,7 +22,7 @@ from hardline.gateway.answering import Answering
 from hardline.gateway.answers import Answer, Last, for_client
 from hardline.gateway.exchange import TOO_EARLY, Carrying
 from hardline.gateway.judging import Asked, Refused, Shared
-from hardline.gateway.requests import behind_first, upgrade_of
+from hardline.gateway.requests import Tells, behind_first, upgrade_of
 from hardline.session.stream import Stream
 from hardline.settings.gateway import GatewaySection, NamedSection
 from hardline.streams import ByteStream
@@ -277,7 +277,8 @@ def _first(asked: Asked, upgrade: bytes) -> bytes:
 
 def _for(asked: Asked, answer: Answer, *, close: bool) -> bytes:
     hosts = (asked.head.host.lower(),) if asked.place.prefix else ()
-    return for_client(answer, close=close, prefix=asked.place.prefix, shared=asked.apart, hosts=hosts)
+    domains = asked.asker.tells is not Tells.ALL
+    return for_client(answer, close=close, prefix=asked.place.prefix, shared=asked.apart, hosts=hosts, domains=domains)
 
 
 async def _joined(carrying: Carrying, answering: Answering, limits: GatewaySection) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from hardline import log
 from hardline.deadlines import Limit
@@ -152,8 +153,8 @@ class Talk:
         forwarded_for = values(known.fields, b"x-forwarded-for") if trusted else ()
         client = client_of(peer.host, forwarded_for, self._limits.trusted) if forwarded_for else peer.host
         sent = Sent(Body(head.content_length or 0, chunked=head.chunked), behind)
-        began = asyncio.get_running_loop().time()
-        return Asked(head, known, Asker(peer, client, trusted), sent, Place(head.target), began)
+        asker, began = Asker(peer, client, trusted, tells=self._shared.tells), asyncio.get_running_loop().time()
+        return Asked(head, known, asker, sent, Place(head.target), began)
 
     # What this gateway answers itself.
 
@@ -168,6 +169,7 @@ class Talk:
     def _page(self, asked: Asked | None, page: Page, *, close: bool) -> bytes:
         html = asked is not None and asked.head.accepts_html and not asked.place.scraper
         head_only = asked is not None and asked.head.method == "HEAD"
+        page = replace(page, side=self._shared.side) if page.side == pages.GATEWAY else page
         return pages.rendered(page, html=html, head_only=head_only, close=close)
 
     def _closes(self, asked: Asked) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hardline.errors import HardlineError
@@ -42,11 +43,14 @@ _WANTED = frozenset((b"host", b"content-length", b"transfer-encoding", b"accept"
 
 
 class BadHead(HardlineError):
-    """Not a request that can be routed; `status` is 400, 431, 501 or 505."""
+    """Not a request that can be routed: `status` is 400, 431, 501 or 505; or one that may not be, for another reason.
 
-    def __init__(self, status: int, message: str, hint: str = "") -> None:
+    `fields` are further lines of the answer's head.
+    """
+
+    def __init__(self, status: int, message: str, hint: str = "", fields: Sequence[str] = ()) -> None:
         super().__init__(message, hint)
-        self.status = status
+        self.status, self.fields = status, fields
 
 
 class Form(enum.Enum):

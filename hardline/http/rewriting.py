@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Protocol
 
-from hardline.errors import PeerError
+from hardline.errors import HardlineError, PeerError
 from hardline.http.answers import HEAD, PLAIN, UPGRADE, Answers
 from hardline.http.bodies import Body
-from hardline.http.head import BadHead, head_end, read_head
-from hardline.http.virtualhost import Asked, VirtualHost
+from hardline.http.head import BadHead, Head, head_end, read_head
+from hardline.http.virtualhost import Asked
 
 MAX_HEAD = 65_536  # bytes; as many streams as a source may have can each hold one that never ends
 
@@ -28,10 +29,29 @@ _MAX_ANSWER_HEAD = 65_536
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
-class Rewriting:
-    """One connection of a visitor's, to a service by `host`; `client` as VirtualHost.request has it."""
+class Undecided(HardlineError):
+    """Nobody knows yet whether a head may pass, and what of it."""
 
-    def __init__(self, host: VirtualHost, client: str) -> None:
+
+class Heads(Protocol):
+    """What changes heads: virtualhost.VirtualHost, or who may refuse them, too."""
+
+    def request(self, head: Head, raw: bytes, client: str) -> tuple[bytes, Asked]:
+        """As VirtualHost.request; also raises Undecided, and is called again."""
+        ...
+
+    def answer(self, raw: bytes, asked: Asked) -> bytes:
+        """As VirtualHost.answer."""
+        ...
+
+
+class Rewriting:
+    """One connection of a visitor's, to a service by `host`; `client` as VirtualHost.request has it.
+
+    While it is `undecided`, `host` wants to find something out before `asked` is called again, with nothing.
+    """
+
+    def __init__(self, host: Heads, client: str) -> None:
         self._host, self._client = host, client
         self._answers = Answers(math.inf)  # an answer that is lost takes the names of those behind it with it
         self._asked: list[Asked] = []  # of those that wait for an answer
@@ -40,6 +60,7 @@ class Rewriting:
         self._searched = 0  # bytes of that, in which no head ends
         self._head = b""  # of an answer
         self.failure: BadHead | None = None
+        self.undecided = False
 
     @property
     def waits(self) -> bool:
@@ -69,7 +90,7 @@ class Rewriting:
             held, self._held = self._held, b""
             return held + data
         data, seen, at, passed = self._held + data, self._searched, 0, list[bytes]()
-        self._searched = 0
+        self._searched, self.undecided = 0, False
         try:
             while at < len(data) and self.failure is None:
                 if self._body is not None:
@@ -89,6 +110,8 @@ class Rewriting:
                     continue
                 passed.append(data[at:end])
                 at = end
+        except Undecided:
+            self.undecided = True
         except BadHead as bad:
             self.failure = bad
         except PeerError as wrong:

@@ -133,7 +133,7 @@ class VirtualHost:
                     raise BadHead(400, "Connection names a field that is for whoever answers")
                 case _:
                     kept.append(line)
-        return b"\r\n".join([*self._claims(kept, head.host, client), b"", b""]), Asked(own)
+        return b"\r\n".join([*self._claims(kept, head.host, client, own), b"", b""]), Asked(own)
 
     def answer(self, raw: bytes, asked: Asked) -> bytes:
         """A head of an answer to `asked`, as the visitor gets it."""
@@ -157,13 +157,15 @@ class VirtualHost:
             return (self._origin + whole["rest"]).encode("latin-1")
         return value.encode("latin-1")
 
-    def _claims(self, lines: list[bytes], host: str, client: str) -> list[bytes]:
+    def _claims(self, lines: list[bytes], host: str, client: str, own: str | None) -> list[bytes]:
         """What the head says of whom it comes from: as the settings want it."""
         if self._naming.forwarded == STRIP:
             return [line for line in lines if not _claims(line)]
         if self._naming.forwarded != APPEND:
             return lines
-        said = f'for={client};host="{host}";proto=http' if _AUTHORITY.match(host) else f"for={client};proto=http"
+        scheme = _split(own)[0] if own is not None else "http"
+        named = f';host="{host}"' if _AUTHORITY.match(host) else ""
+        said = f"for={client}{named};proto={scheme}"
         earlier, rest = [], []
         for line in lines:
             name, _, value = line.partition(b":")

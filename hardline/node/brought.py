@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 
 
 class Brought:
-    """Those of one node; `host` and `punching` are looked up when somebody comes, None for no punching."""
+    """Those of one node.
 
-    def __init__(self, host: Callable[[], Host], punching: Callable[[], Punching | None]) -> None:
-        self._host, self._punching = host, punching
+    `host` and `punching` are looked up when somebody comes, None for no punching; `named` gets who comes by a domain.
+    """
+
+    def __init__(
+        self, host: Callable[[], Host], punching: Callable[[], Punching | None], named: Callable[[Joined], None]
+    ) -> None:
+        self._host, self._punching, self._named = host, punching, named
         self._by_ports: PublicVisits | None = None
 
     def _those_by_ports(self) -> PublicVisits:
@@ -58,6 +63,9 @@ class Brought:
 
     def joined(self, joined: Joined) -> None:
         """A relay brought a visitor."""
+        if joined.domain:
+            self._named(joined)
+            return
         if joined.public is not None:
             self._those_by_ports().came(joined, joined.public)
             return

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from hardline.door.server import DoorLimits
 from hardline.errors import ConfigError
+from hardline.identity import KeyHash
 from hardline.session.session import SessionLimits
 from hardline.session.windows import Backlog, WindowBudget
 from hardline.settings.node import NodeSection, NodeSettings, UpnpSection
+from hardline.settings.peers import PeerSection
+from hardline.transport.socketoptions import SocketOptions
 from hardline.tunnel.host import HostLimits
+from hardline.tunnel.link import LinkLimits
 from hardline.tunnel.visitor import VisitorLimits
+
+# Of a stream of a warm link, which was paid for so that nothing is waited for: 50 Mbit/s at 160 ms, from the start.
+FIRST_WINDOW = 1 << 20
 
 
 def of_a_program() -> NodeSettings:
@@ -24,6 +32,7 @@ def unheard(settings: NodeSettings) -> NodeSettings:
         "[Relay] enabled": settings.relay.enabled,
         "[Gateway] listen": settings.gateway.listen,
         "[Forward:NAME] listen": any(one.listen is not None for one in settings.forwards.values()),
+        "[Peer:NAME] listen": any(one.listen is not None for one in settings.peers.values()),
         "[SOCKS] listen": settings.socks.listen is not None,
     }
     for key, is_set in listening.items():
@@ -73,7 +82,35 @@ def visitor_limits(settings: NodeSettings, of_sessions: SessionLimits) -> Visito
         bundle=session.bundle,
         negative_cache=settings.dial.negative_cache,
         hello_timeout=session.hello_timeout,
+        own={one.label.key_hash: _link_limits(one, of_sessions) for one in settings.peers.values() if one.label},
     )
+
+
+def _link_limits(peer: PeerSection, of_sessions: SessionLimits) -> LinkLimits:
+    """Those of a warm link: what it does not set is as everywhere."""
+    session = replace(
+        of_sessions,
+        streams=peer.max_streams or of_sessions.streams,
+        stream_window=peer.stream_window or of_sessions.stream_window,
+        session_window=peer.session_window or of_sessions.session_window,
+        first_window=FIRST_WINDOW,
+        ping_interval=peer.ping_interval,
+        ping_timeout=peer.idle_timeout - peer.ping_interval,
+    )
+    return LinkLimits(session, peer.keepwarm, peer.bundle)
+
+
+def socket_options(settings: NodeSettings) -> Callable[[KeyHash], SocketOptions]:
+    """Those of the sockets to each host."""
+    usual = SocketOptions(congestion=settings.session.congestion)
+    own = {
+        one.label.key_hash: SocketOptions(
+            one.nodelay, one.send_buffer, one.receive_buffer, one.congestion or settings.session.congestion
+        )
+        for one in settings.peers.values()
+        if one.label
+    }
+    return lambda target: own.get(target, usual)
 
 
 def door_limits(settings: NodeSettings) -> DoorLimits:

@@ -25,6 +25,7 @@ from hardline.cache.sites import Sites
 from hardline.control import ControlServer
 from hardline.discovery.answering import LanService
 from hardline.discovery.dnssd import DnsSd
+from hardline.discovery.given import Given
 from hardline.discovery.interfaces import limited
 from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
@@ -42,9 +43,18 @@ from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
 from hardline.node.known import Known
-from hardline.node.limits import door_limits, host_limits, of_a_program, session_limits, unheard, visitor_limits
+from hardline.node.limits import (
+    door_limits,
+    host_limits,
+    of_a_program,
+    session_limits,
+    socket_options,
+    unheard,
+    visitor_limits,
+)
 from hardline.node.offering import Offering
 from hardline.node.snapshot import GatewayState, Itself, Json, ServiceState, SessionState, Snapshot, to_object
+from hardline.node.sockets import judged
 from hardline.node.waiting import WaitsForHosts
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
@@ -62,6 +72,7 @@ from hardline.settings.node import NodeSettings
 from hardline.tasks import OnceAWhile, TaskSet, keep_running
 from hardline.transport.listener import ALL_ADDRESSES, Listener
 from hardline.transport.own import OwnListeners
+from hardline.transport.socketoptions import SocketOptions
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host
 from hardline.tunnel.link import Path as SessionPath
@@ -71,11 +82,14 @@ from hardline.tunnel.visitor import Visitor
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
+    from hardline.gateway.linked import PeerLink
     from hardline.gateway.server import Gateway
+    from hardline.https.server import Https
     from hardline.node.forwarding import Forwarding
     from hardline.node.inprocess import InProcess, SharedApp
     from hardline.node.opened import OpenedStream
     from hardline.punching import Punching
+    from hardline.relay.joins import Joined
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
 PEERS_SHOWN = 50
@@ -83,7 +97,7 @@ BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
 
 # Settings that can change while it runs, besides the gateway's.
-LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] public_allow")
+LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] public_allow", "[Relay] domains")
 
 _USUAL_DOOR = 7009
 _GREETED_WITHIN = 20.0  # seconds
@@ -115,7 +129,7 @@ class Node:
     ) -> None:
         settings, places = settings or of_a_program(), places or _places(datadir)
         settings = settings if listen else unheard(settings)
-        self._settings, self._notes = settings, settings.notes
+        self._settings, self._notes, self._socket_notes = settings, settings.notes, list[str]()
         self._places = places
         self._tasks = TaskSet("node")
         self.changes = Changes()
@@ -136,11 +150,14 @@ class Node:
         self._relaying: Relaying | None = None
         self._punching: Punching | None = None
         self._keys = ClientKeys(places.datadir / "keys")
-        self._brought = Brought(lambda: self._host, lambda: self._punching)
+        self._brought = Brought(lambda: self._host, lambda: self._punching, self._came_by_name)
+        self._https: Https | None = None
         self._door_listener: Listener | None = None
         self._forwarding: Forwarding | None = None
         self._gateway: Gateway | None = None
         self._gateway_listeners: list[Listener] = []
+        self._link_listeners: list[Listener] = []
+        self._links: list[PeerLink] = []
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
@@ -193,6 +210,7 @@ class Node:
             raise HardlineError("this node was started already", hint="stop it first")
         self._started, settings, datadir = True, self._settings, self._places.datadir
         self._loop = asyncio.get_running_loop()
+        self._socket_notes = judged(settings)
         await asyncio.to_thread(prepare, datadir)
         for directory in (datadir, self._places.servicedir):
             await asyncio.to_thread(keep_private, directory)
@@ -213,12 +231,16 @@ class Node:
             await self._ports().open()
         if settings.gateway.listen:
             await self._open_gateway()
+        if settings.peers:
+            await self._open_links()
         await self._reach.start()
         self._relays.start()
         self._waits.start()
+        for link in self._links:
+            link.warm.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
-        for note in settings.notes:
+        for note in (*settings.notes, *self._socket_notes):
             log.event("settings.note", note=note)
         log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
         self._ready.set()
@@ -249,7 +271,8 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._forwarding = self._gateway = self._in_process = None
+        self._forwarding = self._gateway = self._in_process = self._https = None
+        self._links = []
         for close in reversed(closers):
             try:
                 await close()
@@ -323,7 +346,19 @@ class Node:
         """What it does, in a few words."""
         count, problems = len(self.offering.current), len(self.offering.problems)
         broken = f", {problems} with problems" if problems else ""
-        return f"serving {count} service{'' if count == 1 else 's'}{broken}"
+        links = "".join(f"; {link.summary}" for link in self._links)
+        return f"serving {count} service{'' if count == 1 else 's'}{broken}{links}"
+
+    @property
+    def waits_for_links(self) -> bool:
+        """The first attempt of a link that is to be waited for has not ended yet."""
+        return any(not link.warm.first.done() for link in self._links if link.settings.ready == "attempt")
+
+    async def links_tried(self) -> None:
+        """Wait until that is over."""
+        for link in self._links:
+            if link.settings.ready == "attempt":
+                await link.warm.first
 
     def _check_loop(self) -> None:
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
@@ -387,6 +422,7 @@ class Node:
             host=self._host.accepted,
             answers_to=self._host.answers_to,
             joined=self._brought.joined,
+            named=lambda tcp, name: self._https is not None and self._https.came(tcp, name),
             changed=self._relays_changed,
             drains=self._relay_drains,
             port=lambda: self._p2p_port,
@@ -404,10 +440,14 @@ class Node:
         self._closers.append(self._reach.aclose)
 
     async def _listen(self, relaying: Relaying) -> None:
-        port = self._settings.node.p2pport
-        self._listener = listener = await Listener.open(self._bind, port, relaying.accepted, what="p2pport")
+        port, options = self._settings.node.p2pport, SocketOptions(congestion=self._settings.session.congestion)
+        self._listener = listener = await Listener.open(
+            self._bind, port, relaying.accepted, what="p2pport", options=options
+        )
         self._closers.append(listener.aclose)
         await relaying.open(self._bind)
+        if self._https is not None:
+            self._https.relays_changed()
         log.event("p2p.listening", at=" ".join(map(str, listener.endpoints)))
 
     def _open_punching(self) -> None:
@@ -459,7 +499,10 @@ class Node:
             from hardline.relay.finder import RelayFinder
 
             far.append(RelayFinder(settings.relay.use))
-        self._finders = MergedFinder([own, *self._near, self._remembered, *far])
+        self._given = Given({one.label.key_hash: one.address for one in settings.peers.values() if one.label})
+        given = [self._given] if settings.peers else []
+        # What is set comes first: the same endpoint out of the memory may be one that is not dialled.
+        self._finders = MergedFinder([*given, own, *self._near, self._remembered, *far])
         self._nearby = MergedFinder([own, *self._near, self._remembered])
 
     async def _open_visitor(self, limits: SessionLimits) -> None:
@@ -467,6 +510,7 @@ class Node:
         await self._keys.load()
         await self._accepted.load()
         await self._names.load()
+        options = socket_options(settings)
         dialer, nearby = (
             Dialer(
                 finders.search,
@@ -475,6 +519,7 @@ class Node:
                 timeout=settings.dial.timeout,
                 is_ours=self._reach.is_ours,
                 protocol_of=self._remembered.protocol_of,
+                options=options,
             )
             for finders in (self._finders, self._nearby)
         )
@@ -528,6 +573,41 @@ class Node:
             self._closers.append(listener.aclose)
             log.event("gateway.listening", at=" ".join(map(str, listener.endpoints)))
 
+    async def _open_links(self) -> None:
+        from hardline.gateway.linked import PeerLink
+
+        assert self._visitor is not None, "it is opened first"
+        for name, one in self._settings.peers.items():
+            assert one.label is not None, "the settings were read"
+            known = self._given.candidates(one.label.key_hash)
+            link = PeerLink(name, one, self._visitor, known, self._remembered.get, self._places.datadir)
+            self._closers.append(link.aclose)
+            self._links.append(link)
+            if (listener := await link.listen()) is not None:
+                self._link_listeners.append(listener)
+                self._closers.append(listener.aclose)
+                log.event("link.listening", link=name, at=" ".join(map(str, listener.endpoints)))
+
+    async def _open_https(self) -> None:
+        from hardline.https.server import Https
+
+        self._https = Https(
+            self._settings.acme,
+            self._places.datadir / "https",
+            self._host,
+            relays=lambda service, name: self._relays.domain(service, name),
+            clock=time.time,
+            timeout=self._settings.session.hello_timeout,
+            changed=self.changes.tell,
+        )
+        self._closers.append(self._https.aclose)
+
+    def _came_by_name(self, joined: Joined) -> None:
+        if self._https is not None:
+            self._https.arrived(joined)
+        else:
+            joined.tcp.abort()
+
     # What is offered.
 
     def _lan_services(self) -> list[LanService]:
@@ -563,6 +643,10 @@ class Node:
         await asyncio.to_thread(self._own_files.also, [*own, *filter(None, [self._places.config])])
         self._sites.replace(services)
         self._host.replace(services)
+        if self._https is None and any(service.settings.public.name for service in services):
+            await self._open_https()
+        if self._https is not None:
+            self._https.replace(services)
         self._served = services
 
     # This machine.
@@ -588,6 +672,8 @@ class Node:
     def _relays_changed(self) -> None:
         """By which relays this host is reached, is another."""
         self._reach.relays_changed()
+        if self._https is not None:
+            self._https.relays_changed()
         self.changes.tell()
 
     def _whereabouts_changed(self) -> None:
@@ -616,7 +702,7 @@ class Node:
 
     def _listening(self) -> list[Endpoint]:
         """Where others connect, and where browsers do."""
-        listeners = (self._listener, self._door_listener, *self._gateway_listeners)
+        listeners = (self._listener, self._door_listener, *self._gateway_listeners, *self._link_listeners)
         also = self._relaying.listens_at if self._relaying is not None else ()
         forwarding = self._forwarding.endpoints if self._forwarding is not None else ()
         return [*(at for one in listeners if one for at in one.endpoints), *also, *forwarding]
@@ -658,8 +744,9 @@ class Node:
             forwards=tuple(map(rows.forward, self._forwarding.forwards)) if self._forwarding is not None else (),
             socks=rows.socks(self._forwarding.socks) if self._forwarding is not None else None,
             gateway=await self._gateway_state(),
+            links=tuple(rows.link(one.name, one.settings, one.warm, one.clients, now, clock) for one in self._links),
             process=rows.held(task.get_name() for task in asyncio.all_tasks()),
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._socket_notes),
         )
 
     async def _gateway_state(self) -> GatewayState | None:
@@ -675,7 +762,9 @@ class Node:
         troubles = {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
         announced = self._reach.describe_service
         known = self.offering.known, self.offering.problems
-        return rows.service_states(*known, self._door_port, announced, time.time(), troubles, self._relays.public)
+        named = self._https.describe if self._https is not None else lambda service: None
+        public = self._relays.public
+        return rows.service_states(*known, self._door_port, announced, time.time(), troubles, public, named)
 
     async def _trouble(self, service: Service) -> str:
         """What is wrong with a service whose file is right."""
@@ -709,7 +798,7 @@ class Node:
 
     async def _drain(self) -> None:
         """Take nothing new, and wait while bytes move."""
-        for listener in (self._listener, self._door_listener, *self._gateway_listeners):
+        for listener in (self._listener, self._door_listener, *self._gateway_listeners, *self._link_listeners):
             if listener is not None:
                 await listener.aclose()
         if self._forwarding is not None:
@@ -719,7 +808,8 @@ class Node:
         if self._visitor is None:
             return
         self._host.go_away()
-        await drain(lambda: [*self._sessions(), *self._brought.moving])
+        named = [self._https.moving] if self._https is not None else []
+        await drain(lambda: [*self._sessions(), *self._brought.moving, *named])
 
     def _sessions(self) -> list[Session]:
         paths = self._visitor.paths if self._visitor else ()

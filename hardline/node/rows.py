@@ -16,6 +16,8 @@ from hardline.node.snapshot import (
     Facts,
     ForwardState,
     GatewayState,
+    HttpsState,
+    LinkState,
     NamedPeer,
     NamedState,
     Offered,
@@ -38,19 +40,23 @@ from hardline.reach import WayHere
 from hardline.relaying import UsedRelay
 from hardline.routes import Attempt, Endpoint, PathKind, RememberedHost, via
 from hardline.settings.directory import Problem, Service
+from hardline.settings.peers import PeerSection
 from hardline.showable import clean_title
 from hardline.transport.native import ENGINE
 from hardline.transport.native import why_not as why_not_native
+from hardline.transport.socketoptions import seen as options_seen
 from hardline.tunnel.arrival import By
 from hardline.tunnel.guests import Guest
 from hardline.tunnel.link import Path
 from hardline.tunnel.originals import OpenOriginal
 from hardline.tunnel.visit import VisitRecord
+from hardline.tunnel.warmlink import WarmLink
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
     from hardline.door.localport import LocalPort
     from hardline.gateway.server import Gateway
+    from hardline.https.server import PublicName
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
@@ -81,12 +87,13 @@ def service_states(
     now: float,
     troubles: Mapping[str, str],
     public: Callable[[Service], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
+    named: Callable[[Service], PublicName | None] = lambda service: None,
 ) -> tuple[ServiceState, ...]:
     """Every service, and every file that cannot be understood.
 
     `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970; `troubles` is what
     keeps services of a name from answering although their files are right; `public` says at which public ports of
-    relays one is reached, and why not.
+    relays one is reached, and why not; `named` is what became of its public name.
     """
     rows = []
     for name in sorted({*services, *problems}):
@@ -103,7 +110,8 @@ def service_states(
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
         if offered is not None and service is not None:
             at, not_at = public(service)
-            offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at))
+            https = HttpsState(**asdict(found)) if (found := named(service)) is not None else None
+            offered = replace(offered, public=tuple(map(str, at)), not_public=tuple(not_at), https=https)
         rows.append(ServiceState(name, state, problem, hint, None if file is None else str(file), offered))
     return tuple(rows)
 
@@ -350,6 +358,36 @@ def _named(one: Gateway, name: str, label: str) -> NamedState:
         return NamedState(name, label, online, seen, {}, 0, 0.0)
     by_class = {f"{hundreds}xx": number for hundreds, number in sorted(count.by_class.items())}
     return NamedState(name, label, online, seen, by_class, count.sent, round(count.took, 3))
+
+
+def link(name: str, settings: PeerSection, one: WarmLink, clients: int, now: float, clock: float) -> LinkState:
+    """A link that is kept warm; `now` is the event loop's time, `clock` seconds since 1970."""
+    path, limits = one.path, one.link.limits.session
+    socket = None if path is None else options_seen(path.session.tls.socket)
+    return LinkState(
+        name=name,
+        label=str(one.link.label),
+        state=one.state.value,
+        since=round(clock - (now - one.since), 3),
+        reason=one.why or None,
+        attempts=one.attempts,
+        listen=str(settings.listen) if settings.listen else None,
+        open=clients,
+        streams=sum(path.session.open_streams for path in one.link.paths),
+        kind=path.route.candidate.kind.name if path else None,
+        endpoint=str(path.session.tls.peer) if path else None,
+        round_trip_s=round(path.session.round_trip, 6) if path else None,
+        ping_interval_s=limits.ping_interval,
+        idle_timeout_s=round(limits.ping_interval + limits.ping_timeout, 3),
+        connect_interval_s=settings.connect_interval,
+        max_streams=limits.streams,
+        stream_window=limits.stream_window,
+        session_window=limits.session_window,
+        nodelay=socket.nodelay if socket else None,
+        send_buffer=socket.send_buffer if socket else None,
+        receive_buffer=socket.receive_buffer if socket else None,
+        congestion=(socket.congestion or None) if socket else None,
+    )
 
 
 def unreached(label: Label, attempts: Iterable[Attempt], reasons: Iterable[str]) -> Unreached:

@@ -92,6 +92,24 @@ class Relays:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpsState:
+    """A public name of a service: `waiting` for a relay, `asking` for a certificate, `serving` or `refused`.
+
+    `until` is when the certificate ends, `again` when another attempt is made, in seconds since 1970, 0 for never;
+    `account` is what this node is called by the authority; `relays` bring visitors, `refused` says which do not.
+    """
+
+    name: str
+    state: str
+    problem: str
+    until: float
+    again: float
+    account: str
+    relays: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Offered:
     """What is known of a service that can be understood; `file` is None for one without."""
 
@@ -105,6 +123,7 @@ class Offered:
     announced: str
     public: tuple[str, ...] = ()
     not_public: tuple[str, ...] = ()
+    https: HttpsState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +296,37 @@ class GatewayState:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkState:
+    """A link that is kept warm: `up`, `down` or `asleep`; `reason` is why it is down, or was last.
+
+    What its socket really has is None while there is no session; sizes in bytes.
+    """
+
+    name: str
+    label: str
+    state: str
+    since: float
+    reason: str | None
+    attempts: int
+    listen: str | None
+    open: int
+    streams: int
+    kind: str | None
+    endpoint: str | None
+    round_trip_s: float | None
+    ping_interval_s: float
+    idle_timeout_s: float
+    connect_interval_s: float
+    max_streams: int
+    stream_window: int
+    session_window: int
+    nodelay: bool | None
+    send_buffer: int | None
+    receive_buffer: int | None
+    congestion: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessState:
     """What the process holds at this moment, and which engine carries its bytes; whoever looks for leaks compares two
     quiet moments."""
@@ -304,6 +354,7 @@ class Snapshot:
     forwards: tuple[ForwardState, ...]
     socks: SocksState | None
     gateway: GatewayState | None
+    links: tuple[LinkState, ...]
     process: ProcessState
     notes: tuple[str, ...]
     names: tuple[NamedPeer, ...] = ()

@@ -99,7 +99,7 @@ class RelayClient:
         self._retry: asyncio.TimerHandle | None = None
         self._unread = 0  # lines that the relay did not read yet, at least
         self._registrations: dict[int, Registration] = {}
-        self._refused_ports: dict[KeyHash, Why] = {}
+        self._refused: dict[tuple[KeyHash, str], Why] = {}  # public ports, and domains by name
         self._next = 1
         self._tls: TlsStream | None = None
         self._again = asyncio.Event()  # do not wait for the next attempt
@@ -129,7 +129,12 @@ class RelayClient:
         for one in self._registrations.values():
             if one.public and one.registered and one.service == service:
                 return one.port
-        return self._refused_ports.get(service)
+        return self._refused.get((service, ""))
+
+    def has_domain(self, service: KeyHash, domain: str) -> bool | Why:
+        """Whether visitors of a domain are brought to a service by it, or why not; False where that is not known."""
+        found = (one for one in self._registrations.values() if one.domain == domain and one.service == service)
+        return any(one.registered for one in found) or self._refused.get((service, domain), False)
 
     @property
     def inside_tls(self) -> bool:
@@ -143,8 +148,8 @@ class RelayClient:
 
     @property
     def registered(self) -> int:
-        """How many names are: public ports are not found by name."""
-        return sum(one.registered and not one.public for one in self._registrations.values())
+        """How many names are by which services are visited."""
+        return sum(one.registered and one.by_name for one in self._registrations.values())
 
     @property
     def tested(self) -> int:
@@ -170,7 +175,7 @@ class RelayClient:
                     await self._again.wait()
                     self._again.clear()
                 if self.need is not None:
-                    await self.need.connects(unless=self._wants_port)
+                    await self.need.connects(unless=self._wants_listed)
                 began, wait = loop.time(), 0.0
                 try:
                     await self._once()
@@ -216,7 +221,7 @@ class RelayClient:
     def _forget(self) -> None:
         self._dialer.forget()
         self._registrations.clear()
-        self._refused_ports.clear()
+        self._refused.clear()
         self._greeted = self._said_who = False
 
     def _is_lost(self, problem: str, *, refused: bool) -> None:
@@ -268,20 +273,20 @@ class RelayClient:
             if not over.is_set():
                 return
             over.clear()
-            if self._wants_port():
+            if self._wants_listed():
                 need.registers = False
                 with contextlib.suppress(ConnectionLost):  # who listens there hears of it, too
                     self._register(tls)
                 if self.state != _NOT_NEEDED:
                     self._becomes(_NOT_NEEDED)
-                await need.connects(unless=lambda: not self._wants_port())
-            if not self._wants_port():
+                await need.connects(unless=lambda: not self._wants_listed())
+            if not self._wants_listed():
                 tls.close_soon()
                 return
             need.begin(self.saw, stands=True)
 
-    def _wants_port(self) -> bool:
-        return any(one.kind is Kind.PORT for one in self._wanted())
+    def _wants_listed(self) -> bool:
+        return any(one.kind in _BY_LIST for one in self._wanted())
 
     async def _listen(self, tls: TlsStream, lines: Heard) -> None:
         asked = 0
@@ -312,7 +317,7 @@ class RelayClient:
         match message:
             case Welcome() if self._greeted:
                 raise PeerError("the relay says welcome once more")
-            case Welcome() if not self._said_who and self._wants_port():
+            case Welcome() if not self._said_who and self._wants_listed():
                 if self.need is not None:
                     self.need.begin(message.saw, stands=True)
                 self._say_who(tls)
@@ -321,7 +326,7 @@ class RelayClient:
                 self.saw, self.contact = message.saw, message.contact
                 self._greets()
                 if self.need is not None:
-                    self.need.begin(message.saw, stands=self._wants_port())
+                    self.need.begin(message.saw, stands=self._wants_listed())
                 if self.need is None or self.need.registers:
                     self._is_needed(tls)
                 else:
@@ -334,9 +339,17 @@ class RelayClient:
                     if not one.registered:
                         log.event("relay.port", relay=self.relay.endpoint, service=one.service.short, port=port)
                     one.port, one.registered = port, True
-                    self._refused_ports.pop(one.service, None)
+                    self._refused.pop((one.service, ""), None)
                     if self.need is None or self.need.registers:
                         self._is_served()
+                elif one.domain:
+                    if not one.registered:
+                        log.event("relay.domain", relay=self.relay.endpoint, name=one.domain)
+                    one.registered = True
+                    self._refused.pop((one.service, one.domain), None)
+                    if self.need is None or self.need.registers:
+                        self._is_served()
+                    self._changed()
                 elif not one.registered:
                     self._is_registered(tls, one)
             case Refused(number, why, retry) if number in self._registrations:
@@ -368,7 +381,7 @@ class RelayClient:
     def _register(self, tls: TlsStream) -> None:
         # Nobody reaches a public port in another way than by the relay that has it.
         all_of_them = self.need is None or self.need.registers
-        wanted = {handle_of(one.prover): one for one in self._wanted() if all_of_them or one.kind is Kind.PORT}
+        wanted = {handle_of(one.prover): one for one in self._wanted() if all_of_them or one.kind in _BY_LIST}
         gone = [number for number, one in self._registrations.items() if not one.is_still(wanted.get(one.name))]
         for number in gone:
             del self._registrations[number]
@@ -379,8 +392,7 @@ class RelayClient:
                 number, self._next = self._next, self._next % 0x7FFFFFFF + 1
                 self._registrations[number] = Registration(one, name)
                 proof = prove_registration(one.prover, tls.exporter(NODE))
-                register = Register(number, one.kind, proof, instance=one.instance, legacy=one.legacy, port=one.port)
-                self._say(tls, register)
+                self._say(tls, Register(number, one.kind, proof, one.domain, one.instance, one.legacy, one.port))
         if not wanted and all_of_them and self.state != _NOT_NEEDED:
             self._becomes("registered")
         if gone:
@@ -441,9 +453,10 @@ class RelayClient:
             self._say_who(tls)
             return
         wait = min(max(float(retry), RETRY_AT_LEAST), RETRY_AT_MOST)
-        told = one.public and self._refused_ports.get(one.service) is why
-        if one.public:
-            self._refused_ports[one.service] = why
+        listed = one.public or bool(one.domain)
+        told = listed and self._refused.get((one.service, one.domain)) is why
+        if listed:
+            self._refused[one.service, one.domain] = why
         elif why is Why.ALLOW:
             raise _Later("the relay does not serve this node", wait)
         if not told:
@@ -462,6 +475,7 @@ class RelayClient:
 
 
 _NOT_NEEDED = "not needed"
+_BY_LIST = (Kind.PORT, Kind.DOMAIN)  # whose nodes the relay's owner names
 
 
 class _Later(HardlineError):

@@ -46,9 +46,9 @@ class FirstBytes(Generic[T]):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def accepted(self, tcp: TcpStream, known: Callable[[TcpStream, T], None]) -> None:
-        """A connection came in, which `known` gets once it is known what it is."""
-        for leaving in self._newcomers.come(tcp, tcp.peer.host):
+    def accepted(self, tcp: TcpStream, known: Callable[[TcpStream, T], None], source: str = "") -> None:
+        """A connection came in, from `source` or its peer, which `known` gets once it is known what it is."""
+        for leaving in self._newcomers.come(tcp, source or tcp.peer.host):
             self._cut(leaving)
             if leaving is tcp:
                 return

@@ -43,6 +43,11 @@ def make_port_name(private_key_pem: bytes, instance: str, relay: KeyHash) -> Pro
     return _made(b"hardline port", private_key_pem, instance.encode(), relay.digest)
 
 
+def make_domain_name(private_key_pem: bytes, instance: str, relay: KeyHash, domain: str) -> Prover:
+    """Who proves to hold `domain` at `relay` for a service; it tells nothing of the service."""
+    return _made(b"hardline domain", private_key_pem, instance.encode(), relay.digest, domain.encode("ascii"))
+
+
 def handle_of(prover: Prover) -> str:
     """The handle itself: 40 hex digits."""
     return str(KeyHash.of_certificate(prover.certificate))

@@ -26,7 +26,7 @@ from hardline.relay.joinway import JoinWay
 from hardline.relay.lines import Line, Verb, encode_line, read_line
 from hardline.relay.messages import Invite, parse_go
 from hardline.relay.wanted import Registration
-from hardline.routes import Endpoint, RelayAddress
+from hardline.routes import HTTPS, Endpoint, RelayAddress
 from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
@@ -46,7 +46,7 @@ TRIES = 3  # of one token: twice as it is, and inside TLS
 class Joined:
     """A visitor's connection that a relay brought: whence it says that he comes, for which service, and which handle he
     says, empty where he says what he would say anywhere; `saw` is where the relay sees our end, None if it did not;
-    one who came by a public port, `public`, speaks what the service speaks."""
+    one who came by a public port, `public`, speaks what the service speaks, and who came by a `domain` TLS, to 443."""
 
     tcp: TcpStream
     source: Endpoint
@@ -55,6 +55,7 @@ class Joined:
     relay: Endpoint
     saw: Endpoint | None = None
     public: Endpoint | None = None
+    domain: str = ""
 
 
 class Joins:
@@ -224,10 +225,10 @@ class Joins:
             stream = await unwrapped(stream)  # nothing but TLS gets out there, so nobody punches from its port
         elif self._dialer.through is None:  # what a proxy has made says nothing of where we are
             seen = said_address(saw)
-        public = None
-        if one.public:
-            public = Endpoint(at.host if self._dialer.through is None else self._relay.host, one.port)
-        self._joined(Joined(stream, claimed, one.service, one.joined_as, self._relay, seen, public))
+        port = one.port if one.public else HTTPS if one.domain else 0
+        where = at.host if self._dialer.through is None else self._relay.host
+        public = Endpoint(where, port) if port else None
+        self._joined(Joined(stream, claimed, one.service, one.joined_as, self._relay, seen, public, one.domain))
 
     async def _connected(self, *, inside: bool) -> TcpStream | TlsStream:
         stream = await self._dialer.connect()

@@ -27,6 +27,9 @@ MOST = 0xFFFFFFFF  # of every number
 
 _TOKEN = re.compile(r"[0-9a-f]{32}\Z")
 _NAME = re.compile(r"[0-9a-f]{40}\Z")
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+# What begins with 40 hex digits is a handle or a code for whoever reads a server name.
+_DOMAIN = re.compile(rf"(?![0-9a-f]{{40}}\.)(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})+\Z")
 _MAX_TEXT = 256  # characters of what is none of these
 
 
@@ -245,6 +248,11 @@ def parse_go(text: str) -> Go:
     return Go(_n(fields), _text(fields, "from"), _text(fields, "saw"))
 
 
+def is_domain(text: str) -> bool:
+    """Whether it can be registered as a domain: in lower case, with a dot in it and none at its end."""
+    return _DOMAIN.match(text) is not None
+
+
 def may_be_dialled(port: int) -> bool:
     """Whether a node may ask a relay to dial it there: it must not knock at what a shared address has below."""
     return port == HTTPS or LOWEST_TOLD <= port <= 65_535
@@ -312,6 +320,8 @@ def _register(fields: Mapping[str, object]) -> Register:
     domain = _text(fields, "name")
     if bool(domain) != (kind is Kind.DOMAIN):
         raise PeerError("a registration with a name that is no domain, or a domain without one")
+    if domain and not is_domain(domain):
+        raise PeerError("a registration of a domain that is none")
     instance, legacy = _text(fields, "instance"), fields.get("legacy", False)
     if not isinstance(legacy, bool) or ((instance or legacy) and kind is not Kind.NAMED):
         raise PeerError("a registration with what is only of a named one")

@@ -1,7 +1,7 @@
 """What a new connection to a relay's ports is, and who gets it.
 
     HARDLINE-… ─▶ whoever expects it, else the relay
-    ALPN hardline-relay/1 ─▶ relay       a registered name ─▶ relay
+    ALPN hardline-relay/1 ─▶ relay       a registered name ─▶ relay       a domain of this node ─▶ named
     a name of this node's own services, or none ─▶ host             HTTP ─▶ a page         anything else ─▶ the end
 
 Nothing is taken off a connection until it is known what it is.  Source: docs/PROTOCOL.md, section 9.1.
@@ -31,8 +31,9 @@ class Taker(Protocol):
 class Porter:
     """Waits for the first bytes, `timeout` seconds at most, of `most` connections and of `of_a_source` of one source.
 
-    `host` serves this node's own services, `is_ours` tells their server names; `page` is what a browser gets;
-    `expected` are lines of which somebody else in this node knows.
+    `host` serves this node's own services, `is_ours` tells their server names, `named` takes who asks for a domain of
+    theirs, and says whether he does; `page` is what a browser gets; `expected` are lines of which somebody else in this
+    node knows.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Porter:
         most: int,
         of_a_source: int,
         timeout: float,
+        named: Callable[[TcpStream, str], bool] = lambda tcp, name: False,
     ) -> None:
+        self._named = named
         self._relay, self._host, self._is_ours, self._page = relay, host, is_ours, page
         self._expected = expected
         self._coming: FirstBytes[Opening] = FirstBytes(_read, most=most, of_a_source=of_a_source, timeout=timeout)
@@ -70,7 +73,7 @@ class Porter:
                 name = name_in(opening.server_name)
                 if not name or self._is_ours(name):
                     self._host(tcp)
-                else:
+                elif not self._named(tcp, name):
                     self._relay.visitor(tcp, name)
             case Request():
                 tcp.transport.write(self._page())

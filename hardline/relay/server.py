@@ -24,6 +24,7 @@ from hardline.proof import Prover
 from hardline.relay.access import Access
 from hardline.relay.control import Control
 from hardline.relay.dialback import Dialbacks, is_outside
+from hardline.relay.dnsproof import DnsProofs
 from hardline.relay.inside import line_bytes, unwrapped
 from hardline.relay.lines import BEGINNING, Line, Verb, encode_line, read_line
 from hardline.relay.messages import (
@@ -80,6 +81,7 @@ TELL_UNKNOWN_EVERY = 600.0  # seconds between two lines of the log about one nod
 _MAX_TOLD = 1024
 
 _PORT = "port:"  # no server name has a colon
+_LISTED = (Kind.PORT, Kind.DOMAIN)  # only for nodes that the owner names, and shut at once
 
 UNRECOGNIZED_NAME, INTERNAL_ERROR = 112, 80  # RFC 8446, section 6
 
@@ -90,7 +92,9 @@ class RelayLimits:
 
     registry: RegistryLimits = field(default_factory=RegistryLimits)
     pairs: int = 64  # of one name
-    pairs_of_port: int = 256  # of a public one: there each of a visitor's connections is a pair, not each visitor
+    pairs_of_port: int = (
+        256  # of a public one, or of a domain: there each of a visitor's connections is a pair, not each visitor
+    )
     pairs_per_source: int = 256
     new_pairs: int = 20
     rates: RateLimits = field(default_factory=RateLimits)
@@ -147,9 +151,10 @@ class Relay:
         at: Callable[[], Sequence[Endpoint]] = tuple,
         dials: Callable[[str], bool] = is_outside,
         ports: Ports | None = None,
+        dns: DnsProofs | None = None,
     ) -> None:
         self._me, self._name = me, KeyHash.of_certificate(me.certificate)
-        self._limits, self._access, self._ports = limits, access, ports
+        self._limits, self._access, self._ports, self._dns = limits, access, ports, dns
         self._clock, self._contact, self._at = clock, contact, at
         self._context = front_context(CONTROL.encode())
         self._names = Names(self._find_myself, lambda _: self._me)
@@ -187,9 +192,9 @@ class Relay:
                 self._cut(name)
         for control in tuple(self._controls):
             for one in self._registry.held_by(control):
-                if one.kind is Kind.PORT and not access.may_have_port(control.node):
+                if one.kind in _LISTED and not self._may_have(control.node, one.kind, one.name):
                     self._unregister(control, one.number)
-                    self._refuse(control, one.number, Why.ALLOW)
+                    self._refuse(control, one.number, _not_listed(one.kind))
 
     def has(self, name: str) -> bool:
         """Whether `name` is registered."""
@@ -416,26 +421,43 @@ class Relay:
         today = utc_day(self._clock())
         return self._name if server_name in {self._name.rolling(today + off) for off in (-1, 0, 1)} else None
 
-    def _register(self, control: Control, asked: Register) -> None:
+    def _may_have(self, node: KeyHash | None, kind: Kind, name: str) -> bool:
+        """Whether `node` may register that."""
+        if kind is Kind.PORT:
+            return self._access.may_have_port(node)
+        if kind is Kind.DOMAIN:
+            proven = self._dns is not None and self._dns.has(node, name)
+            access = self._access
+            return access.may_have_domain(node, name) or (proven and access.may_prove_domain(node, name))
+        return self._access.serves(node)
+
+    async def _look_up(self, dns: DnsProofs, control: Control, asked: Register) -> None:
+        assert control.node is not None, "it has said who it is"
+        await dns.look(control.node, asked.domain)
+        if control in self._controls:
+            self._register(control, asked, looked=True)
+
+    def _register(self, control: Control, asked: Register, *, looked: bool = False) -> None:
         is_port = asked.kind is Kind.PORT
         if is_port and self._ports is None:
             self._refuse(control, asked.number, Why.PORTS)
             return
-        if not (self._access.may_have_port if is_port else self._access.serves)(control.node):
+        if self._dns is not None and not looked and self._access.may_prove_domain(control.node, asked.domain):
+            self._tasks.start(self._look_up(self._dns, control, asked), "record")
+            return
+        if not self._may_have(control.node, asked.kind, asked.domain):
             if control.node is None:
                 control.say(Refused(asked.number, Why.ALLOW, RETRY))  # it comes back and says who it is
                 return
-            self._tell_unknown(control.node, "public_allow" if is_port else "allow")
-            self._refuse(control, asked.number, Why.ALLOW)
-            return
-        if asked.kind is Kind.DOMAIN:
-            self._refuse(control, asked.number, Why.VERSION)
+            key = {Kind.PORT: "public_allow =", Kind.DOMAIN: f"domains = {asked.domain}"}.get(asked.kind, "allow =")
+            self._tell_unknown(control.node, key)
+            self._refuse(control, asked.number, _not_listed(asked.kind))
             return
         if not self._may_prove(control):
             self._refuse(control, asked.number, Why.RATE)
             return
         key_hash = check_registration(asked.proof, control.tls.exporter(NODE))
-        name, at = _pool_of(asked.kind, str(key_hash)), ""
+        name, at = asked.domain or _pool_of(asked.kind, str(key_hash)), ""
         one = Registration(control, asked.number, asked.kind, name, asked.instance)
         if is_port and self._ports is not None:
             port = self._ports.lease(str(key_hash), asked.port)
@@ -467,11 +489,11 @@ class Relay:
         return self._proofs.take(control.source, asyncio.get_running_loop().time())
 
     def _unregister(self, control: Control, number: int) -> None:
-        """A handle's pairs may go on for a while; a public port is to be shut now."""
+        """A handle's pairs may go on for a while; a public port, or a domain, is to be shut now."""
         if (found := self._registry.unregister(control, number)) is None:
             return
         self._lose(found)
-        if found.kind is Kind.PORT:
+        if found.kind in _LISTED:
             self._orphans.discard(found.name)
             self._nobody_came_back(found.name)
         if not self._registry.held_by(control):
@@ -504,7 +526,7 @@ class Relay:
         self._unknown[node] = now
         if len(self._unknown) > _MAX_TOLD:
             del self._unknown[next(iter(self._unknown))]
-        hint = "[Relay] deny names it" if node in self._access.deny else f"[Relay] {key} = {node}"
+        hint = "[Relay] deny names it" if node in self._access.deny else f"[Relay] {key} {node}"
         log.event("relay.node_unknown", node=node.short, hint=log.Public(hint))
 
     def _is_silent(self, control: Control) -> None:
@@ -517,9 +539,9 @@ class Relay:
         """Why a visitor of `name` is not taken now."""
         if self._draining or self._used_up:
             return "drain" if self._draining else "monthly"
-        is_port = name.startswith(_PORT)
-        is_full = self._busy.get(name, 0) >= (self._limits.pairs_of_port if is_port else self._limits.pairs)
-        if is_full and not is_port:
+        is_public = name.startswith(_PORT) or "." in name  # a handle has no dot in it, and a domain has
+        is_full = self._busy.get(name, 0) >= (self._limits.pairs_of_port if is_public else self._limits.pairs)
+        if is_full and not is_public:
             return "pairs"
         if self._busy_of.get(source, 0) >= self._limits.pairs_per_source:
             return "pairs_per_source"
@@ -532,7 +554,7 @@ class Relay:
         return "pairs" if is_full and not self._makes_room(name, address) else ""
 
     def _makes_room(self, name: str, address: str) -> bool:
-        """A public port is nobody's secret: of those who are there, who has most gives way to others."""
+        """A public port or name is nobody's secret: of those who are there, who has most gives way to others."""
         waiting = [one for one in self._visitors.values() if one.registration.name == name]
         seats: list[Seat[_Visitor | Pair]] = [
             Seat(one, networks(one.source.partition("/")[0]), in_use=True, last_used=0.0)
@@ -689,6 +711,10 @@ class Relay:
 def _pool_of(kind: Kind, name: str) -> str:
     """What it is registered as: a port shares a pool with nothing else."""
     return _PORT + name if kind is Kind.PORT else name
+
+
+def _not_listed(kind: Kind) -> Why:
+    return Why.DOMAINS if kind is Kind.DOMAIN else Why.ALLOW
 
 
 def refuse(tcp: TcpStream, alert: int) -> None:

@@ -17,7 +17,7 @@ from hardline.identity import KeyHash, instance_name, utc_day
 from hardline.proof import Prover
 from hardline.relay.client import RelayClient
 from hardline.relay.dial import RelayDialer, proxy_of_environment
-from hardline.relay.handles import make_handle, make_port_name, periods
+from hardline.relay.handles import make_domain_name, make_handle, make_port_name, periods
 from hardline.relay.joins import Joined
 from hardline.relay.messages import Kind, Why
 from hardline.relay.nat import Nat
@@ -45,7 +45,7 @@ class Offered:
     """A service; `prover` holds its own key, None for a kind of key that signs nothing here.
 
     `public_port` is the one that it wants, 0 for any, None for none; `public_relays` are those that are asked, none
-    for all.
+    for all; `domain` is what browsers ask for, "" for none.
     """
 
     key_hash: KeyHash
@@ -54,11 +54,15 @@ class Offered:
     legacy: bool
     public_port: int | None = None
     public_relays: tuple[Endpoint, ...] = ()
+    domain: str = ""
 
     def is_public_at(self, relay: Sequence[Endpoint]) -> bool:
         """Whether it wants a port of the relay that is at these endpoints."""
-        asked = not self.public_relays or any(at in self.public_relays for at in relay)
-        return self.public_port is not None and asked
+        return self.public_port is not None and self.asks(relay)
+
+    def asks(self, relay: Sequence[Endpoint]) -> bool:
+        """Whether the relay that is at these endpoints is asked for what it wants for everybody."""
+        return not self.public_relays or any(at in self.public_relays for at in relay)
 
 
 class RelayUses:
@@ -84,7 +88,7 @@ class RelayUses:
         reaching: Reaching | None = None,
     ) -> None:
         self._services, self._instance, self._clock = services, instance, clock
-        self._made: dict[tuple[KeyHash, KeyHash, int], Prover] = {}
+        self._made: dict[tuple[KeyHash, KeyHash, int | str], Prover] = {}
         self._router = RouterWatch(lambda: self.clients, clock)
         clients = list[RelayClient]()
         # One relay may be reached at several endpoints; it is one, or they would replace each other there.
@@ -138,6 +142,12 @@ class RelayUses:
         without += [f"{at}: [Relay] use does not name it" for at in service.public_relays if at not in used]
         return tuple(ports), tuple(without)
 
+    def domain(self, service: KeyHash, domain: str) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
+        """The relays that bring visitors of `domain` to `service`, and why not, of each that refuses."""
+        found = [(client.endpoints[0], client.has_domain(service, domain)) for client in self.clients]
+        there = tuple(at for at, has in found if has is True)
+        return there, tuple(f"{at}: {why.value}" for at, why in found if isinstance(why, Why))
+
     @property
     def nat(self) -> Nat | None:
         """What kind of router is before this node; None where that is not known yet."""
@@ -181,25 +191,37 @@ class RelayUses:
     def _wanted(self, relay: RelayAddress, endpoints: Sequence[Endpoint]) -> list[Wanted]:
         """The names of everything that is offered, at one relay, which is at these endpoints."""
         services, now, at = self._services(), periods(utc_day(self._clock())), relay.key_hash
-        keys = {(at, service.key_hash, period) for service in services for period in (*now, _FOR_EVER)}
+        keys = {
+            (at, service.key_hash, what)
+            for service in services
+            for what in (*now, _FOR_EVER, *filter(None, [service.domain]))
+        }
         for key in [key for key in self._made if key[0] == at and key not in keys]:
             del self._made[key]
         wanted = list[Wanted]()
         for service in services:
-            for period in now:
-                key = at, service.key_hash, period
-                if key not in self._made:
-                    self._made[key] = make_handle(service.private_key_pem, self._instance, at, period)
-                wanted.append(Wanted(service.key_hash, self._made[key]))
-            if service.public_port is not None and service.is_public_at(endpoints):
-                key = at, service.key_hash, _FOR_EVER
-                if key not in self._made:
-                    self._made[key] = make_port_name(service.private_key_pem, self._instance, at)
-                wanted.append(Wanted(service.key_hash, self._made[key], Kind.PORT, port=service.public_port))
+            wanted += [Wanted(service.key_hash, self._prover(at, service, period)) for period in now]
+            if (port := service.public_port) is not None and service.is_public_at(endpoints):
+                wanted.append(Wanted(service.key_hash, self._prover(at, service, _FOR_EVER), Kind.PORT, port=port))
+            if (domain := service.domain) and service.asks(endpoints):
+                wanted.append(Wanted(service.key_hash, self._prover(at, service, domain), Kind.DOMAIN, domain=domain))
             if relay.named and service.prover is not None:
                 instance = instance_name(self._instance, service.key_hash)
                 wanted.append(Wanted(service.key_hash, service.prover, Kind.NAMED, instance, service.legacy))
         return wanted
+
+    def _prover(self, relay: KeyHash, service: Offered, what: int | str) -> Prover:
+        """Of a period's handle, of a public port, or of a domain."""
+        key = relay, service.key_hash, what
+        if (known := self._made.get(key)) is not None:
+            return known
+        whose = service.private_key_pem, self._instance, relay
+        if isinstance(what, str):
+            made = make_domain_name(*whose, what)
+        else:
+            made = make_port_name(*whose) if what == _FOR_EVER else make_handle(*whose, what)
+        self._made[key] = made
+        return made
 
 
 def _need(relay: Endpoint, reaching: Reaching | None) -> Need | None:

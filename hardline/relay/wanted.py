@@ -16,7 +16,7 @@ from hardline.relay.messages import Kind
 class Wanted:
     """A name to be found by: who proves it, for which service; a NAMED one is the service's own.
 
-    Of a PORT `port` is the one that is wanted, 0 for any.
+    Of a PORT `port` is the one that is wanted, 0 for any; `domain` is that of a DOMAIN.
     """
 
     service: KeyHash
@@ -25,6 +25,7 @@ class Wanted:
     instance: str = ""
     legacy: bool = False
     port: int = 0
+    domain: str = ""
 
 
 @dataclass(slots=True)
@@ -41,6 +42,16 @@ class Registration:
     def public(self) -> bool:
         """Its visitors come by a public port, without TLS."""
         return self.wanted.kind is Kind.PORT
+
+    @property
+    def domain(self) -> str:
+        """The one that its visitors, who know nothing of hardline, ask for by TLS; empty for none."""
+        return self.wanted.domain
+
+    @property
+    def by_name(self) -> bool:
+        """Visitors who know the service find it."""
+        return self.wanted.kind in (Kind.HANDLE, Kind.NAMED)
 
     @property
     def service(self) -> KeyHash:

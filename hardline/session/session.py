@@ -23,7 +23,7 @@ from hardline.session.holding import STEP, Holding
 from hardline.session.outbox import Outbox
 from hardline.session.stream import Stream
 from hardline.session.watch import Watch
-from hardline.session.windows import Backlog, WindowBudget
+from hardline.session.windows import INITIAL_WINDOW, Backlog, WindowBudget
 from hardline.session.yamux import HEADER_SIZE, Yamux
 from hardline.transport.native import Carrier, carrier
 from hardline.transport.sources import Source, source_of
@@ -39,6 +39,7 @@ class SessionLimits:
     streams: int = 1000
     stream_window: int = 16 << 20
     session_window: int = 64 << 20
+    first_window: int = INITIAL_WINDOW
     ping_interval: float = 15.0
     ping_timeout: float = 3.0
     process: WindowBudget = field(default_factory=lambda: WindowBudget(256 << 20))
@@ -53,8 +54,8 @@ class Session:
     (docs/PROTOCOL.md 4: the visitor sends before it has read the host's hello).  `control` gets the one stream that a
     host may open, and that counts for nothing (10.1); `source` is whom the peer belongs to; its address says so
     otherwise.  `patience` is for one by a relay (watch.py).
-    `closed` is done once the session is over; `failure` then says why, None for in order.  `on_idle` is called when a
-    session that takes no new streams has none any more.
+    `closed` is done once the session is over; `failure` then says why, None for in order.  `on_idle` is called when the
+    peer goes away, and when a session that takes no new streams has none any more.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._accept = accept
         self._preamble, self._control = preamble, control
-        budget = WindowBudget(limits.session_window, limits.stream_window, limits.process)
+        budget = WindowBudget(limits.session_window, limits.stream_window, limits.process, limits.first_window)
         self._yamux = Yamux(
             client=client, accepts=limits.streams if accept else int(control is not None), budget=budget
         )
@@ -372,7 +373,8 @@ class Session:
                 self._watch.answered(value)
             case events.GoneAway(reason):
                 log.debug("session.gone_away", endpoint=self._tls.peer, reason=reason)
-                self._note_idle()
+                if self.on_idle is not None:
+                    self._loop.call_soon(self.on_idle)
 
     def _ping(self, value: int) -> None:
         self._yamux.ping(value)

@@ -22,10 +22,20 @@ _BRISK = 0.25
 
 
 class WindowBudget:
-    """What windows may hold above their initial size: of one stream, of one session, of all sessions of `parent`."""
+    """What windows may hold above their initial size: of one stream, of one session, of all sessions of `parent`.
 
-    def __init__(self, limit: int, per_stream: int = INITIAL_WINDOW, parent: WindowBudget | None = None) -> None:
-        self.per_stream = per_stream
+    `first` is what a stream that this end opens has from the start, before anybody knows how fast its reader is, as
+    long as there is plenty: those who never read must leave enough for those who do.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        per_stream: int = INITIAL_WINDOW,
+        parent: WindowBudget | None = None,
+        first: int = INITIAL_WINDOW,
+    ) -> None:
+        self.per_stream, self.first = per_stream, min(first, per_stream)
         self._limit = self._left = max(limit - INITIAL_WINDOW, 0)
         self._parent = parent
         self._growing: set[ReceiveWindow] = set()
@@ -36,6 +46,11 @@ class WindowBudget:
         self._growing.add(window)
         each = INITIAL_WINDOW + self._limit // len(self._growing)
         return max(min(self.per_stream, each), INITIAL_WINDOW)
+
+    @property
+    def has_plenty(self) -> bool:
+        """More than half is left, of the parent's, too."""
+        return 2 * self._left > self._limit and (self._parent is None or self._parent.has_plenty)
 
     def target(self, wanted: int) -> int:
         """What brisk readers may grow to, now that one could use a window of `wanted` bytes."""
@@ -152,13 +167,22 @@ class ReceiveWindow:
         self._given += credit
         return credit
 
+    def widen(self) -> int:
+        """The stream begins with more than usual, where there is plenty; return the credit to give."""
+        if self._budget.has_plenty:
+            self._grow(self._budget.first - self.size)
+        credit, self._owed = self._owed, 0
+        self._left += credit
+        self._given += credit
+        return credit
+
     def release(self) -> None:
         """The stream is gone: its growth is free for others."""
         self._shrink(self.size - INITIAL_WINDOW)
         self._budget.leave(self)
 
     def _grow(self, count: int) -> None:
-        if self._budget.take(count):
+        if count > 0 and self._budget.take(count):
             self.size += count
             self._owed += count
 

@@ -183,9 +183,11 @@ class Yamux:
     def data_to_send(self) -> bytes:
         """What must go out now, behind the data already given to the pipe."""
         for stream in self._unannounced:
-            state = self._streams.get(stream)
-            if state is not None and not state.announced:
-                self._outbox += _HEADER.pack(0, WINDOW, self._greeting(stream, state), stream, 0)
+            if (state := self._streams.get(stream)) is None:
+                continue
+            credit = state.receive_window.widen()
+            if credit or not state.announced:
+                self._outbox += _HEADER.pack(0, WINDOW, self._greeting(stream, state), stream, credit)
         self._unannounced.clear()
         data = bytes(self._outbox)
         self._outbox.clear()

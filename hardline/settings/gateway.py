@@ -81,7 +81,8 @@ def network(text: str) -> Network:
         raise Unreadable("addresses or networks, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32") from None
 
 
-def _user(text: str) -> User:
+def user(text: str) -> User:
+    """Somebody and his password."""
     found = _USER.match(text)
     if found is None:
         raise Unreadable("lines that begin with a name", hint="`hardline gateway user NAME` asks for a password")
@@ -121,7 +122,7 @@ class NamedSection:
     """[Gateway:NAME]: one service under its public name.  `users` and `addresses` (): everybody."""
 
     label: Label | None = setting(None, _label, secret=True)
-    users: tuple[User, ...] = setting((), list_of(_user), many=True, secret=True)
+    users: tuple[User, ...] = setting((), list_of(user), many=True, secret=True)
     addresses: tuple[Network, ...] = setting((), list_of(network), many=True)
     mixed: bool = setting(False, parse_yes_no)
     listed: bool = setting(True, parse_yes_no)

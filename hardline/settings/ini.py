@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Section = TypeVar("Section", bound="DataclassInstance")
 
-NOT_BUILT = "has no effect yet"
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -162,8 +160,8 @@ class Ini:
         """How the section that `named` found is written."""
         return next(one for one in self._known if one.startswith(f"{kind}:") and one[len(kind) + 1 :].strip() == name)
 
-    def refuse_the_rest(self, later: re.Pattern[str] | None = None) -> None:
-        """Fail for a key or section that nobody asked for; a section that matches `later` leaves a note."""
+    def refuse_the_rest(self) -> None:
+        """Fail for a key or section that nobody asked for."""
         for name, key in self._unknown:
             elsewhere = [section for section, keys in self._known.items() if key in map(str.lower, keys)]
             hint = (
@@ -173,11 +171,9 @@ class Ini:
         for name in self._values:
             if name in self._known:
                 continue
+            names = [f"[{_printable(known)}]" for known in self._known]
             shown = f"[{_printable(name)}]"
-            if not (later and later.match(name)):
-                names = [f"[{_printable(known)}]" for known in self._known]
-                self.fail(name, "", f"there is no section {shown} in this file", _nearest(shown, names))
-            self.notes.append(f"{shown} {NOT_BUILT}")
+            self.fail(name, "", f"there is no section {shown} in this file", _nearest(shown, names))
 
     def fail(self, section: str, key: str, message: str, hint: str = "") -> NoReturn:
         """Raise ConfigError with the line of `key`, or of `section` where the file does not set the key."""

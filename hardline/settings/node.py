@@ -1,13 +1,12 @@
 """The node's own file: hardline.ini → NodeSettings, or ConfigError(file, line, key, hint).
 
 One line of a class below is one key: its name, its default and the rule that reads it.  docs/SETTINGS.md is the same
-table for users.  A key whose part is not built yet is read and checked like any other and leaves a sentence in `notes`.
+table for users.
 """
 
 # ruff: noqa: RUF009  `setting` makes a dataclasses.field
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
@@ -19,6 +18,7 @@ from hardline.settings import values
 from hardline.settings.forwards import ForwardSection, SocksSection, check_forwards
 from hardline.settings.gateway import GatewaySection, NamedSection, parse_gateway
 from hardline.settings.ini import Ini, setting
+from hardline.settings.peers import PeerSection, check_peers, congestion, parse_peers
 from hardline.settings.units import (
     DAY,
     GB,
@@ -36,8 +36,7 @@ from hardline.settings.units import (
     size,
 )
 
-_LATER = re.compile(r"(Peer:.*\S.*)\Z")
-_BY_NAME = {"forwards": "Forward", "named": "Gateway"}  # the settings that are sections with names
+_BY_NAME = {"forwards": "Forward", "named": "Gateway", "peers": "Peer"}  # the settings that are sections with names
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,7 @@ class SessionSection:
     max_streams_per_source: int = setting(1000, number(1, 1_000_000))
     max_handshakes_per_source: int = setting(16, number(1, 1_000_000))
     hello_timeout: float = setting(10.0, duration(0.1, 10 * MINUTE))
+    congestion: str = setting("", congestion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,9 @@ class RelaySection:
     deny: tuple[KeyHash, ...] = setting((), list_of(values.denied_node), many=True)
     public_ports: range = setting(range(0), values.port_range)
     public_allow: tuple[KeyHash, ...] = setting((), list_of(values.named_node), many=True)
+    domains: tuple[tuple[str, KeyHash], ...] = setting((), list_of(values.domain_of_node), many=True)
+    domains_by_dns: bool = setting(False, parse_yes_no)
+    dns: Endpoint | None = setting(None, values.listening)
     contact: str = setting("", values.contact)
     max_registrations: int = setting(10_000, number(1, 1_000_000))
     max_per_address: int = setting(256, number(1, 1_000_000))
@@ -148,6 +151,15 @@ class RelaySection:
     rate_per_source: int = setting(0, size(0, 1 << 40))
     rate_per_pair: int = setting(0, size(0, 1 << 40))
     monthly: int = setting(0, size(0, 1 << 60))
+
+
+@dataclass(frozen=True, slots=True)
+class AcmeSection:
+    """[ACME]: who certifies the names of [Public] name.  `trust` None: its own certificate is checked as usual."""
+
+    directory: str = setting("https://acme-v02.api.letsencrypt.org/directory", values.web_address)
+    contact: str = setting("", values.mail_address)
+    trust: Path | None = setting(None, values.path, tabs=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +186,8 @@ class NodeSettings:
     socks: SocksSection = SocksSection()
     gateway: GatewaySection = GatewaySection()
     named: Mapping[str, NamedSection] = field(default_factory=dict)
+    peers: Mapping[str, PeerSection] = field(default_factory=dict)
+    acme: AcmeSection = AcmeSection()
     log: LogSection = LogSection()
     notes: tuple[str, ...] = ()
 
@@ -198,21 +212,25 @@ def parse_node(text: str, file: str = "") -> NodeSettings:
         socks=ini.section("SOCKS", SocksSection()),
         gateway=gateway,
         named=named,
+        peers=parse_peers(ini),
+        acme=ini.section("ACME", AcmeSection()),
         log=ini.section("Log", LogSection()),
     )
-    ini.refuse_the_rest(_LATER)
+    ini.refuse_the_rest()
     _check_ports(ini, settings.node)
     _check_relay(ini, settings)
     _check_gateway(ini, settings)
     _check_windows(ini, settings.session)
     _check_forwards(ini, settings)
+    _check_peers(ini, settings)
     beside = Path(file).parent
     node = replace(
         settings.node,
         servicedir=settings.node.servicedir and beside / settings.node.servicedir,
         datadir=settings.node.datadir and beside / settings.node.datadir,
     )
-    return replace(settings, node=node, notes=tuple(ini.notes))
+    acme = replace(settings.acme, trust=settings.acme.trust and beside / settings.acme.trust)
+    return replace(settings, node=node, acme=acme, notes=tuple(ini.notes))
 
 
 def changed_keys(before: NodeSettings, now: NodeSettings) -> list[str]:
@@ -254,11 +272,17 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
             ini.fail("Relay", "public_ports", f"port {port} is used already, expected a range without it")
     if bool(settings.relay.public_ports) != bool(settings.relay.public_allow):
         ini.notes.append("[Relay] public_ports and public_allow have no effect without each other")
-    if not settings.relay.enabled and (settings.relay.allow or settings.relay.ports or settings.relay.public_ports):
-        ini.notes.append("[Relay] allow, ports and public_ports have no effect without enabled = yes")
+    names = [name for name, _ in settings.relay.domains]
+    for name in names:
+        if names.count(name) > 1:
+            ini.fail("Relay", "domains", f"{name} stands there twice, expected one node for each name")
+    if not settings.relay.enabled and (
+        settings.relay.allow or settings.relay.ports or settings.relay.public_ports or names
+    ):
+        ini.notes.append("[Relay] allow, ports, public_ports and domains have no effect without enabled = yes")
     if settings.relay.when != "always" and not settings.relay.use:
         ini.notes.append("[Relay] when has no effect without use")
-    if settings.relay.enabled and not (settings.relay.allow or settings.relay.public_allow):
+    if settings.relay.enabled and not (settings.relay.allow or names or settings.relay.public_allow):
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
 
 
@@ -268,6 +292,19 @@ def _check_forwards(ini: Ini, settings: NodeSettings) -> None:
     }
     taken |= {port: f"port {port} is one of [Relay] ports" for port in settings.relay.ports}
     check_forwards(ini, settings.forwards, settings.socks, taken)
+
+
+def _check_peers(ini: Ini, settings: NodeSettings) -> None:
+    taken = {port: "hardline's own" for port in (settings.node.localport, settings.node.p2pport) if port}
+    taken |= dict.fromkeys(settings.relay.ports, "one of [Relay] ports")
+    listened = {one.listen: f"[Forward:{name}]" for name, one in settings.forwards.items() if one.listen}
+    listened |= {settings.socks.listen: "[SOCKS]"} if settings.socks.listen else {}
+    listened |= dict.fromkeys(settings.gateway.listen, "[Gateway]")
+    session = settings.session
+    check_peers(
+        *(ini, settings.peers, taken, listened),
+        windows=(session.stream_window, session.session_window, session.process_window),
+    )
 
 
 def _check_gateway(ini: Ini, settings: NodeSettings) -> None:

@@ -7,11 +7,12 @@ table for users.  Reading the file itself, its size and its encoding, is directo
 # ruff: noqa: RUF009  `setting` makes a dataclasses.field
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hardline.routes import Endpoint
 from hardline.settings import values
+from hardline.settings.gateway import Network, User, network, user
 from hardline.settings.ini import Ini, seen, setting
 from hardline.settings.local import SERVICE_HINT, LocalService
 from hardline.settings.units import (
@@ -48,10 +49,18 @@ class ServiceSection:
 
 @dataclass(frozen=True, slots=True)
 class PublicSection:
-    """[Public]: a TCP port at relays by which anybody comes, without hardline.  None: no; 0: any port."""
+    """[Public]: for everybody, without hardline.
+
+    `port` is a TCP port at relays; None: no; 0: any port.  `name` is a domain of the owner's, by HTTPS: for `users` and
+    `addresses` only, () for all; `rate` requests a second of one source, 0 for any number.
+    """
 
     port: int | None = setting(None, values.public_port)
     relay: tuple[Endpoint, ...] = setting((), list_of(values.endpoint), many=True)
+    name: str = setting("", values.domain)
+    users: tuple[User, ...] = setting((), list_of(user), many=True, secret=True)
+    addresses: tuple[Network, ...] = setting((), list_of(network), many=True)
+    rate: int = setting(0, number(0, 1_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,7 @@ class ServiceSettings:
     proxy_protocol: int = 0
     public_port: int | None = None
     public_relays: tuple[Endpoint, ...] = ()
+    public: PublicSection = PublicSection()
     http: HttpSection = HttpSection()
     access: AccessSection = AccessSection()
     cache: CacheSection = CacheSection()
@@ -176,10 +186,11 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         ini.fail("Public", "port", "a public port leads to a service, expected one without [Cache] directory")
     if public.port is not None and access.clients.lower() != EVERYONE:
         ini.fail("Public", "port", f"anybody may come by a public port, expected [Access] clients = {EVERYONE}")
-    if public.relay and public.port is None:
-        ini.notes.append("[Public] relay has no effect without port")
+    if public.relay and public.port is None and not public.name:
+        ini.notes.append("[Public] relay has no effect without port or name")
     if public.port is not None and service.password:
         ini.notes.append("[Service] password is not asked of those who come by [Public] port")
+    _check_name(ini, public, service, access)
     name = Path(file).name.removesuffix(".ini")
     return ServiceSettings(
         target=target,
@@ -192,8 +203,26 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         proxy_protocol=0 if service.proxy_protocol == "no" else int(service.proxy_protocol),
         public_port=public.port,
         public_relays=public.relay,
-        http=http,
+        public=public,
+        http=_by_its_public_name(http, public.name),
         access=access,
         cache=cache,
         notes=tuple(ini.notes),
     )
+
+
+def _check_name(ini: Ini, public: PublicSection, service: ServiceSection, access: AccessSection) -> None:
+    if public.name and access.clients.lower() != EVERYONE and not public.users:
+        wrong = f"anybody may come by a public name, expected [Access] clients = {EVERYONE}, or users here"
+        ini.fail("Public", "name", wrong)
+    if public.name and service.password and service.password in public.name:
+        ini.fail("Public", "name", "a public name has the password in it", "choose another: the password is a secret")
+    if public.name and service.password and not public.users:
+        ini.notes.append("[Service] password is not asked of those who come by [Public] name")
+    if not public.name and (public.users or public.addresses or public.rate):
+        ini.notes.append("[Public] users, addresses and rate have no effect without name")
+
+
+def _by_its_public_name(http: HttpSection, name: str) -> HttpSection:
+    """Its visitors by HTTPS name it so."""
+    return replace(http, names=(*http.names, f"https://{name}")) if name and http.changes else http

@@ -19,6 +19,10 @@ from hardline.settings.units import Unreadable
 from hardline.showable import is_plain
 
 YOUR_ADDRESS = "YOUR-PUBLIC-ADDRESS"  # what stands where this program cannot know it
+_PART = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)(?!.*\.[0-9]+\Z){_PART}(?:\.{_PART})+\Z")
+_HASH = re.compile(r"[0-9a-f]{40}")
+_MAIL = re.compile(r"[!-~]{1,64}@[A-Za-z0-9.-]{1,190}\Z")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@,\[\]]+)(?::([0-9]{1,5}))?\Z")
 
 
@@ -31,6 +35,13 @@ def contact(text: str) -> str:
     """What others are told of how to reach the owner."""
     if len(text) > 200 or not is_plain(text):
         raise Unreadable("at most 200 characters that can be shown, such as a mail address")
+    return text
+
+
+def mail_address(text: str) -> str:
+    """Of the owner, for who certifies; or nothing."""
+    if text and not _MAIL.match(text):
+        raise Unreadable("a mail address, such as ann@example.org")
     return text
 
 
@@ -142,6 +153,28 @@ def named_node(text: str) -> KeyHash:
     if (found := node(text)) is None:
         raise Unreadable("key hashes of nodes", hint="a public port is only for nodes that are named")
     return found
+
+
+def domain(text: str) -> str:
+    """A name in the DNS that is public, in lower case; "" for none.  It must not tell what a label is."""
+    name = text.lower().removesuffix(".")
+    if name and not _DOMAIN.match(name):
+        raise Unreadable(
+            "a name with a dot in it, such as nas.example.org", hint="other letters are written as in the DNS: xn--…"
+        )
+    if _HASH.search(name):
+        raise Unreadable("a name without a key hash in it", hint="the name is public, the key hash is the secret")
+    return name
+
+
+def domain_of_node(text: str) -> tuple[str, KeyHash]:
+    """A domain, `*.` being any one label, and the node that may have it."""
+    name, _, whose = text.partition(" ")
+    star = "*." if name.startswith("*.") else ""
+    with contextlib.suppress(Unreadable, BadKeyHash):
+        if (found := domain(name.removeprefix("*."))) and found.count("."):
+            return star + found, KeyHash.parse(whose.strip())
+    raise Unreadable("names, each with a node's key hash behind it, such as nas.example.org 0123…")
 
 
 def address(text: str) -> str:

@@ -1,7 +1,7 @@
 """The buffers that all connections of one event loop share.
 
     socket ─▶ received ─▶ OpenSSL ─▶ plain ─▶ streams          staging ─▶ OpenSSL ─▶ cipher ─▶ socket
-    local socket ─▶ local                                      read after it was told to pause ─▶ spilt
+    local socket ─▶ local, outgoing                            read after it was told to pause ─▶ spilt
 
 Each but `staging` is used only inside one callback of the loop, which leaves nothing of value in it.  Loops of one
 process run at the same time, so each has its own.  Sizes: docs/decisions/0001-data-path.md.
@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from hardline.transport.engine import Scratch
 
 STAGING = 262_156  # a frame's header and the largest window that a stream begins with
+_OUTGOING = 262_144
 _IDLE_STAGING = 8  # kept for sessions to come: an idle session should not keep a quarter of a megabyte
 
 
@@ -28,6 +29,14 @@ class Buffers:
         self.local = memoryview(bytearray(65_536))
         self.spilt = memoryview(bytearray(65_536))
         self._staging: list[Scratch] = []
+        self._outgoing: Scratch | None = None
+
+    @property
+    def outgoing(self) -> Scratch:
+        """What a local socket sends, on its way into a TLS connection of its own; made at first need."""
+        if self._outgoing is None:
+            self._outgoing = Scratch(_OUTGOING)
+        return self._outgoing
 
     @classmethod
     def of_this_loop(cls) -> Buffers:

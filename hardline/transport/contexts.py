@@ -11,11 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 
 from hardline.transport import psk
 from hardline.transport.engine import MODE_ENABLE_PARTIAL_WRITE
 from hardline.transport.handshake import ALPN_2
+
+HTTP_1_1, ACME_TLS = "http/1.1", "acme-tls/1"
+
+_BROWSERS_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2: those that are safe; all browsers have some
 
 
 def visitor_context(*, originals: bool = False, protocol: bytes = ALPN_2) -> SSL.Context:
@@ -58,6 +64,31 @@ def front_context(protocol: bytes = ALPN_2) -> SSL.Context:
     context = _context()
     context.set_alpn_select_callback(select)
     psk.find_psk(context)
+    return context
+
+
+def browser_context(chain: Sequence[x509.Certificate], key: ec.EllipticCurvePrivateKey) -> SSL.Context:
+    """For browsers, which check the certificate that `chain` begins with, and speak HTTP/1.1."""
+    context = _certified(chain, key, HTTP_1_1.encode())
+    context.set_cipher_list(_BROWSERS_CIPHERS)
+    return context
+
+
+def proof_context(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> SSL.Context:
+    """For a certificate authority that looks for `certificate` (RFC 8737)."""
+    return _certified([certificate], key, ACME_TLS.encode())
+
+
+def _certified(chain: Sequence[x509.Certificate], key: ec.EllipticCurvePrivateKey, protocol: bytes) -> SSL.Context:
+    def select(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
+        return protocol if protocol in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+
+    context = _context()
+    context.use_certificate(chain[0])
+    for above in chain[1:]:
+        context.add_extra_chain_cert(above)
+    context.use_privatekey(key)
+    context.set_alpn_select_callback(select)
     return context
 
 

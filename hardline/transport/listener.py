@@ -15,6 +15,7 @@ from hardline.errors import ConfigError
 from hardline.routes import Endpoint
 from hardline.tasks import TaskSet, keep_running
 from hardline.transport.descriptors import is_one_of_the_last, scarce
+from hardline.transport.socketoptions import AS_THE_KERNEL_HAS_IT, SocketOptions, prepare
 from hardline.transport.tcp import TcpStream, linger
 
 ALL_ADDRESSES = ("0.0.0.0", "::")
@@ -52,17 +53,20 @@ class Listener:
         *,
         what: str,
         resets: bool = False,
+        options: SocketOptions = AS_THE_KERNEL_HAS_IT,
     ) -> Listener:
         """Listen on `port` (0: any free one, the same on each) of every address; `accepted` gets each connection.
 
         `what` names the port in messages.  With `resets` the end of a connection is a cut, also when the process is
         killed, unless TcpStream.close ends it: many answers end with theirs, and a part must not look whole.
+        What is accepted inherits `options`.
         Raises ConfigError when the port is taken or an address is not ours.
         """
         bound = _bind_all(addresses, port, what)
-        if resets:
-            for one in bound:
+        for one in bound:
+            if resets:
                 linger(one, on=True)  # what is accepted inherits it
+            prepare(one, options)
         listener = cls(bound, accepted, what, resets=resets)
         try:
             for port_of_one in listener._ports:

@@ -30,6 +30,7 @@ from hardline.transport.brake import Brake
 from hardline.transport.buffers import Buffers
 from hardline.transport.inbox import Inbox
 from hardline.transport.resolver import Resolver
+from hardline.transport.socketoptions import AS_THE_KERNEL_HAS_IT, SocketOptions, prepare, set_nodelay
 
 READ_AHEAD = 65_536  # what an inbox holds before its socket is paused
 MAX_UNREAD = 8_388_608  # beyond what kernels hold for one socket by default
@@ -283,13 +284,14 @@ class Manner:
 
     `segment` limits the bytes of a packet's payload, in both directions.  With `shares`, others may use its local port,
     as long as they share, too; `local` is the address and port that it comes from.  `knocks` is how many packets the
-    kernel sends at most until one is answered, two at least.
+    kernel sends at most until one is answered, two at least.  `options` are the owner's.
     """
 
     segment: int = 0
     shares: bool = False
     local: Endpoint | None = None
     knocks: int = 0
+    options: SocketOptions = AS_THE_KERNEL_HAS_IT
 
 
 AS_USUAL, SHARING = Manner(), Manner(shares=True)
@@ -297,7 +299,10 @@ AS_USUAL, SHARING = Manner(), Manner(shares=True)
 
 async def connect_any(addresses: Sequence[Endpoint], manner: Manner = AS_USUAL) -> TcpStream:
     """Open a TCP connection to the first of `addresses` that takes it.  As `connected_socket`."""
-    return await over_socket(await connected_socket(addresses, manner))
+    stream = await over_socket(await connected_socket(addresses, manner))
+    if not manner.options.nodelay and (raw := stream.transport.get_extra_info("socket")) is not None:
+        set_nodelay(raw, manner.options)
+    return stream
 
 
 async def over_socket(raw: socket.socket) -> TcpStream:
@@ -388,7 +393,7 @@ def _begun(address: Endpoint, manner: Manner) -> tuple[socket.socket, int]:
     raw = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         raw.setblocking(False)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        prepare(raw, manner.options)
         if manner.segment:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, manner.segment)
         if manner.shares:

@@ -146,6 +146,12 @@ class TlsStream(asyncio.BufferedProtocol):
         return peer_endpoint(self._transport_or_fail())
 
     @property
+    def socket(self) -> socket.socket | None:
+        """What it goes by, to be looked at."""
+        found: socket.socket | None = self._transport_or_fail().get_extra_info("socket")
+        return found
+
+    @property
     def shortest_trip(self) -> float | None:
         """As tcp.shortest_trip."""
         return shortest_trip(self._transport_or_fail())

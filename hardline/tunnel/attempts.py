@@ -33,6 +33,7 @@ from hardline.routes import (
 from hardline.transport import tcp
 from hardline.transport.contexts import visitor_context
 from hardline.transport.resolver import Resolver
+from hardline.transport.socketoptions import SocketOptions
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 
@@ -73,7 +74,7 @@ class Attempts:
     """Makes them.
 
     `clock` is seconds since 1970; `is_ours` tells this node's own listeners, which only it itself names, `way_to` how
-    this computer would send to an address; `resolver` looks names up.
+    this computer would send to an address; `resolver` looks names up.  `options` are those of the sockets to a host.
     """
 
     def __init__(
@@ -84,11 +85,13 @@ class Attempts:
         is_ours: Callable[[Endpoint], bool],
         resolver: Resolver | None,
         way_to: Callable[[Address], Way],
+        options: Callable[[KeyHash], SocketOptions],
     ) -> None:
         self._clock, self._timeout = clock, timeout
         self._context, self._context_for_originals = visitor_context(), visitor_context(originals=True)
         self._is_ours = is_ours
         self._resolver, self._way_to = resolver, way_to
+        self._options = options
         self._running: dict[tuple[KeyHash, Candidate], _Steps] = {}
         self._small: dict[Endpoint, None] = {}  # to which packets of full size may be lost
 
@@ -170,7 +173,8 @@ class Attempts:
         steps.small = endpoint in self._small
         # Others may use the port: what comes of a relayed connection begins there, too (docs/PROTOCOL.md 10.2).
         relayed = candidate.kind is PathKind.RELAYED
-        manner = tcp.Manner(segment=SMALL_SEGMENT if steps.small else 0, shares=relayed)
+        segment, options = SMALL_SEGMENT if steps.small else 0, self._options(target)
+        manner = tcp.Manner(segment=segment, shares=relayed, options=options)
         stream = await tcp.connect_any(allowed, manner)
         steps.done("tcp")
         steps.transport = stream.transport
@@ -213,8 +217,9 @@ def refusal(candidate: Candidate, way_to: Callable[[Address], Way]) -> str | Non
         return f"a port below {LOWEST_TOLD}, of which only {HTTPS} is dialled where others name it"
     address = endpoint.address
     if address is None:
-        return "a loopback name" if endpoint.host.rstrip(".").endswith("localhost") and not candidate.near else None
-    if candidate.near:
+        trusted = candidate.near or candidate.found_by.trust is Trust.OWNER
+        return "a loopback name" if endpoint.host.rstrip(".").endswith("localhost") and not trusted else None
+    if candidate.near or candidate.found_by.trust is Trust.OWNER:
         return "no address of one machine" if kind_of(leads_to(address)) in (Kind.NONE, Kind.MULTICAST) else None
     return refused(address, way_to(address))
 

@@ -26,25 +26,24 @@ Host = tuple[KeyHash, str]  # and its instance
 
 
 class Bundles:
-    """Those of one visitor, each of `most` sessions.
+    """Those of one visitor, each of as many sessions as the limits of its link allow.
 
     `begin` makes a path of a route; `has_room` says whether one more session would take nobody's place.
     """
 
     def __init__(
         self,
-        most: int,
         dialer: Dialer,
         begin: Callable[[Route, Label], Awaitable[Path]],
         has_room: Callable[[], bool],
     ) -> None:
-        self._most, self._dialer, self._begin, self._has_room = most, dialer, begin, has_room
+        self._dialer, self._begin, self._has_room = dialer, begin, has_room
         self._bundles: OrderedDict[Host, Bundle] = OrderedDict()
         self._watched: set[tuple[Link, str]] = set()
 
     def wants(self, link: Link, path: Path) -> bool:
         """A further stream takes `path`, or its host said hello: whether `watch` is to look after it from now on."""
-        if self._most < 2 or not path.session.open_streams or _trip(path) < LONG:
+        if link.limits.bundle < 2 or not path.session.open_streams or _trip(path) < LONG:
             return False
         if path.route.candidate.kind is PathKind.PUNCHED:
             return False  # the routers let in that one connection
@@ -59,7 +58,7 @@ class Bundles:
         if (link, instance) in self._watched:
             return
         self._watched.add((link, instance))
-        bundle = self._bundle((link.label.key_hash, instance))
+        bundle = self._bundle((link.label.key_hash, instance), link.limits.bundle)
         loop, before = asyncio.get_running_loop(), dict[Path, dict[int, int]]()
         try:
             while paths := _paths(link, instance):
@@ -80,8 +79,8 @@ class Bundles:
             bundle.idle()
             self._watched.discard((link, instance))
 
-    def _bundle(self, host: Host) -> Bundle:
-        bundle = self._bundles.setdefault(host, Bundle(self._most))
+    def _bundle(self, host: Host, most: int) -> Bundle:
+        bundle = self._bundles.setdefault(host, Bundle(most))
         self._bundles.move_to_end(host)
         while len(self._bundles) > _KEPT:
             self._bundles.popitem(last=False)

@@ -21,6 +21,7 @@ from hardline.identity import KeyHash
 from hardline.routes import Attempt, Candidate, Endpoint, NoRoute, PathKind, Plain
 from hardline.tasks import TaskSet
 from hardline.transport.resolver import Resolver
+from hardline.transport.socketoptions import AS_THE_KERNEL_HAS_IT, SocketOptions
 from hardline.transport.tcp import TcpStream
 from hardline.transport.ways import way_to
 from hardline.tunnel.attempts import Attempts, Route
@@ -88,7 +89,7 @@ class Dialer:
     `search` starts all finders for a key hash; `clock` is seconds since 1970; `is_ours` tells this node's own
     listeners, which only it itself names, `way_to` how this computer would send to an address (docs/PROTOCOL.md 7.2);
     `resolver` looks names up; `protocol_of` says what a host was heard to speak when it was visited, "" for one that
-    never was.  `listener` is told of everything that happens.
+    never was.  `options` are those of the sockets to a host.  `listener` is told of everything that happens.
     """
 
     def __init__(
@@ -102,11 +103,14 @@ class Dialer:
         protocol_of: Callable[[KeyHash], Awaitable[str]] = _unknown,
         resolver: Resolver | None = None,
         way_to: Callable[[Address], Way] = way_to,
+        options: Callable[[KeyHash], SocketOptions] = lambda target: AS_THE_KERNEL_HAS_IT,
         listener: Callable[[KeyHash, DialEvent], None] = log_dial,
     ) -> None:
         self._search = search
         self._stagger, self._timeout = stagger, timeout
-        self._attempts = Attempts(clock=clock, timeout=timeout, is_ours=is_ours, resolver=resolver, way_to=way_to)
+        self._attempts = Attempts(
+            clock=clock, timeout=timeout, is_ours=is_ours, resolver=resolver, way_to=way_to, options=options
+        )
         self._protocol_of = protocol_of
         self._listener = listener
 

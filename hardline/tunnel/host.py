@@ -17,6 +17,7 @@ from OpenSSL import SSL
 
 from hardline import log
 from hardline.errors import AccessRefused, ConnectionLost, HardlineError, PasswordRefused, PeerError
+from hardline.http.virtualhost import VirtualHost
 from hardline.identity import EarlierVersion, KeyHash, Label, instance_name, utc_day
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, Via, format_wan_hosts
@@ -26,6 +27,7 @@ from hardline.session.session import Session, SessionLimits
 from hardline.session.watch import RELAYED_PATIENCE
 from hardline.settings.directory import Service
 from hardline.signatures import CannotSign, signing_key
+from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport import psk
 from hardline.transport.contexts import front_context, server_context
@@ -44,6 +46,7 @@ from hardline.tunnel.inviting import Redeem, invited
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.parting import LINGER
+from hardline.tunnel.pump import Local
 from hardline.tunnel.serving import Came, Reached, Serving
 from hardline.tunnel.told import ToldOnce
 
@@ -164,6 +167,22 @@ class Host:
         """Whether its owner wants everybody to reach it."""
         service = self._services.get(key_hash)
         return service is not None and service.settings.public_port is not None
+
+    async def join(
+        self,
+        pipe: ByteStream,
+        key_hash: KeyHash,
+        source: str,
+        came: Came,
+        first: bytes,
+        over: Callable[[TcpStream], Local],
+    ) -> None:
+        """As Serving.join, for whoever came by a public name and was let in."""
+        await self._serving.join(pipe, key_hash, source, came, first, over)
+
+    def virtual_host(self, key_hash: KeyHash) -> VirtualHost | None:
+        """As Serving.virtual_host."""
+        return self._serving.virtual_host(key_hash)
 
     def answers_to(self, server_name: str) -> bool:
         """Whether a visitor who says `server_name` is served here."""

@@ -22,7 +22,7 @@ from hardline.errors import ConnectionLost, HardlineError
 from hardline.identity import Label
 from hardline.outcome import Outcome
 from hardline.routes import Endpoint, PathKind, Via
-from hardline.session.session import Session
+from hardline.session.session import Session, SessionLimits
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.originals import Greeted
 
@@ -60,6 +60,15 @@ class Path:
         self.hello.settle()
 
 
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """What holds for the paths of one label; `keepwarm` in seconds, None for always."""
+
+    session: SessionLimits
+    keepwarm: float | None
+    bundle: int
+
+
 Dial = asyncio.Task[Path | Greeted]
 
 IN_USE = 60.0  # seconds after the last stream that a link counts as used
@@ -67,19 +76,25 @@ SPARE_WARM = 30.0  # seconds after its last stream that a spare session is kept
 
 
 class Link:
-    """The paths to the host of `label`, and the dial for one more; one that nobody uses for `keepwarm` seconds ends."""
+    """The paths to the host of `label`, and the dial for one more; one that nobody uses for a while ends.
 
-    def __init__(self, label: Label, keepwarm: float) -> None:
-        self.label = label
+    `is_kept`: somebody dials by himself (warmlink.py), and `down` then says why there is no path, None where a visit
+    may look for one.  `news` is set whenever a path came, is over, or takes no new streams.
+    """
+
+    def __init__(self, label: Label, limits: LinkLimits) -> None:
+        self.label, self.limits = label, limits
         self.paths: list[Path] = []
         self.dialling: Dial | None = None
-        self._keepwarm = keepwarm
+        self.is_kept = False
+        self.down: HardlineError | None = None
+        self.news = asyncio.Event()
         self._turns = 0
 
     @property
     def is_over(self) -> bool:
         """There is nothing here to keep."""
-        return not self.paths and self.dialling is None
+        return not self.paths and self.dialling is None and not self.is_kept
 
     def best(self) -> Path | None:
         """The path that a new stream takes.
@@ -117,8 +132,10 @@ class Link:
         return any(one.route.candidate.kind <= kind for one in others)
 
     def is_used(self, now: float) -> bool:
-        """Streams are open, or were a moment ago; `now` by the loop."""
-        return any(path.session.open_streams or now - path.session.last_used < IN_USE for path in self.paths)
+        """Streams are open, or were a moment ago, or it is kept for those to come; `now` by the loop."""
+        return self.is_kept or any(
+            path.session.open_streams or now - path.session.last_used < IN_USE for path in self.paths
+        )
 
     def goes_by_relay(self) -> bool:
         """What is opened now does."""
@@ -128,7 +145,8 @@ class Link:
     def add(self, path: Path) -> None:
         """There is one more."""
         self.paths.append(path)
-        path.session.on_idle = path.news.set
+        self.news.set()
+        path.session.on_idle = lambda: self._has_news(path)
         path.session.closed.add_done_callback(lambda _: self._is_closed(path))
 
     def _is_spare(self, path: Path) -> bool:
@@ -137,23 +155,35 @@ class Link:
     def _is_closed(self, path: Path) -> None:
         path.hello.settle(path.session.failure or ConnectionLost("it ended before the host's hello"))
         path.punched.settle()
+        self._has_news(path)
+
+    def _has_news(self, path: Path) -> None:
         path.news.set()
+        self.news.set()
+
+    def _cold_at(self, path: Path, now: float) -> float | None:
+        """When `path` is over if no new stream takes it; None for never."""
+        keepwarm = self.limits.keepwarm
+        if self._is_spare(path):
+            keepwarm = SPARE_WARM if keepwarm is None else min(keepwarm, SPARE_WARM)
+        used = now if path.session.open_streams else path.session.last_used
+        return None if keepwarm is None else used + keepwarm
 
     async def keep(self, path: Path) -> None:
         """Have `path` among the others until it is over."""
         session, loop = path.session, asyncio.get_running_loop()
         while not session.closed.done():
             path.news.clear()
-            keepwarm = min(self._keepwarm, SPARE_WARM) if self._is_spare(path) else self._keepwarm
-            cold_at = (loop.time() if session.open_streams else session.last_used) + keepwarm
+            cold_at = self._cold_at(path, loop.time())
             if session.draining and not session.open_streams:
                 await session.aclose(ConnectionLost("it took no new streams, and its last one ended"))
-            elif cold_at <= loop.time():
+            elif cold_at is not None and cold_at <= loop.time():
                 await session.aclose(ConnectionLost("not used for a while"))
             else:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(cold_at):
                         await path.news.wait()
         self.paths.remove(path)
+        self.news.set()
         reason = session.failure.message if isinstance(session.failure, HardlineError) else "closed"
         log.event("session.ended", service=self.label.key_hash.short, reason=reason)

@@ -1,7 +1,7 @@
 """Carrying bytes between a tunnel's pipe and a local socket until both directions have ended.
 
-A yamux stream is joined with the socket without tasks (session.joint); any other pair of pipes is
-copied by two tasks here.
+A yamux stream is joined with the socket without tasks (session.joint), and so is TLS (direct.py); any other pair of
+pipes is copied by two tasks here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from hardline.session.stream import Stream
 from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream
+from hardline.transport.tls import TlsStream
+from hardline.tunnel.direct import Direct
 
 # hardline/1 cannot say "I have sent all, but go on": after a local end this many seconds without a byte
 # mean that the whole connection is over.
@@ -49,8 +51,18 @@ async def carry(
     """
     if isinstance(pipe, Stream) and isinstance(local, TcpStream):
         await joined(Joint(pipe, local), idle_timeout)
+    elif isinstance(pipe, TlsStream) and isinstance(local, TcpStream) and idle_timeout is None:
+        await _direct(Direct(pipe, local))
     else:
         await _copied(pipe, local, idle_timeout, if_silent, ends_with_local)
+
+
+async def _direct(direct: Direct) -> None:
+    try:
+        await direct.done
+    except asyncio.CancelledError:
+        direct.abort(ConnectionLost("the node is stopping"))
+        raise
 
 
 async def joined(joint: Joint, idle_timeout: float | None) -> None:

@@ -154,7 +154,7 @@ class Race:
         worked before what is told."""
         if one.found_by.seen:
             return one.kind, 0 if self._trust(one) else 1
-        return one.kind, 2 if one.found_by.trust is Trust.WORKED else 3
+        return one.kind, 2 if one.found_by.trust in (Trust.OWNER, Trust.WORKED) else 3
 
     def _group(self, one: Candidate) -> _Group:
         return one.found_by.name, self._trust(one)

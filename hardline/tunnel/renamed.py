@@ -4,12 +4,14 @@
     the visitor's pipe ◀─ receive ◀─ Rewriting.heard ◀── the service
 
 What is no request that all parsers read alike does not reach the service: the visitor is answered 400 once he has the
-answers to what he asked before, and that is the end.
+answers to what he asked before, and that is the end.  So is what the talk refuses, by another status.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from hardline.errors import ConnectionLost
 from hardline.http.head import BadHead
@@ -19,10 +21,10 @@ from hardline.transport.tcp import TcpStream
 
 
 class Renamed:
-    """A ByteStream over `service`."""
+    """A ByteStream over `service`; `judge` finds out what an undecided `talk` wants to know."""
 
-    def __init__(self, service: TcpStream, talk: Rewriting) -> None:
-        self._service, self._talk = service, talk
+    def __init__(self, service: TcpStream, talk: Rewriting, judge: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._service, self._talk, self._judge = service, talk, judge
         self._heard = asyncio.Event()
         self._ended = False  # the service has said all
         self._over = False  # it wants no more
@@ -63,6 +65,9 @@ class Renamed:
                     self._end()
             if self._talk.failure is not None:
                 await self._break_off()
+            elif self._talk.undecided and self._judge is not None:
+                await self._judge()
+                continue
             elif self._talk.waits and not self._ended:
                 self._heard.clear()
                 await self._heard.wait()
@@ -96,20 +101,18 @@ class Renamed:
         self._refused = True
         self._end()
         self._service.abort()
-        return _answer(bad)
+        return answer_of(bad)
 
     def _end(self) -> None:
         self._over = True
         self._heard.set()
 
 
-_REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large", 501: "Not Implemented"}
-
-
-def _answer(bad: BadHead) -> bytes:
+def answer_of(bad: BadHead) -> bytes:
+    """What a visitor gets in place of the service's answer; the connection ends behind it."""
     body = f"the host did not pass this on: {bad.message}\n".encode()
-    reason = _REASONS.get(bad.status, "HTTP Version Not Supported")
+    fields = "".join(f"{line}\r\n" for line in bad.fields)
     return (
-        f"HTTP/1.1 {bad.status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-        "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+        f"HTTP/1.1 {bad.status} {HTTPStatus(bad.status).phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\n{fields}Connection: close\r\n\r\n"
     ).encode() + body

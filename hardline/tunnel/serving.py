@@ -28,6 +28,7 @@ from hardline.session.legacy import LegacyPipe
 from hardline.session.status import StreamStatus
 from hardline.session.stream import Multiplexer, Stream
 from hardline.settings.directory import Service
+from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.own import OwnListeners
 from hardline.transport.sources import Source
@@ -35,7 +36,7 @@ from hardline.transport.tcp import TcpStream, over_socket
 from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_at_once, open_local
 from hardline.tunnel.places import Place, Places
-from hardline.tunnel.pump import carry
+from hardline.tunnel.pump import Local, carry
 from hardline.tunnel.renamed import Renamed
 
 OURSELVES = "hardlined itself listens there"
@@ -174,6 +175,36 @@ class Serving:
             if place is not None:
                 place.leave()
             raise
+
+    async def join(
+        self,
+        pipe: ByteStream,
+        key_hash: KeyHash,
+        source: str,
+        came: Came,
+        first: bytes,
+        over: Callable[[TcpStream], Local],
+    ) -> None:
+        """Carry what a `pipe` says to a service, `first` before all else, and back, until both have ended.
+
+        `over` is what stands between them, on the service's socket.  Raises ServiceFailed while nothing was carried.
+        """
+        place = self._place(key_hash, source, pipe)
+        try:
+            if place is not None:
+                await place.wait(CONNECT_TIMEOUT)
+            local = await self._open_local(key_hash, came)
+            if not isinstance(local, TcpStream):
+                local = await local.connect()
+            try:
+                await local.send(first)
+            except BaseException:
+                local.abort()
+                raise
+            await carry(pipe, over(local))
+        finally:
+            if place is not None:
+                place.leave()
 
     async def _carry_legacy(self, pipe: LegacyPipe, key_hash: KeyHash, wan_hosts: str, came: Came) -> None:
         local = await self._open_local(key_hash, came)
@@ -317,13 +348,19 @@ class Serving:
 
     def _renamed(self, key_hash: KeyHash, local: TcpStream, came: Came) -> Renamed | None:
         """`local`, where the service goes by a name of its own."""
+        if (host := self.virtual_host(key_hash)) is None:
+            return None
+        client = client_of(came.client.host, came.client.port) if came.client is not None else "unknown"
+        return Renamed(local, Rewriting(host, client))
+
+    def virtual_host(self, key_hash: KeyHash) -> VirtualHost | None:
+        """What changes the heads for a service that goes by a name of its own; None for any other."""
         service = self._services.get(key_hash)
         if service is None or not service.settings.http.changes:
             return None
         target = service.settings.target
         scheme = "https" if target is not None and target.kind == "https" else "http"
-        client = client_of(came.client.host, came.client.port) if came.client is not None else "unknown"
-        return Renamed(local, Rewriting(VirtualHost(key_hash, service.settings.http, scheme), client))
+        return VirtualHost(key_hash, service.settings.http, scheme)
 
 
 async def _carry_renamed(stream: Stream, local: Renamed) -> None:

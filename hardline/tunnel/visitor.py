@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hardline.errors import (
@@ -23,10 +23,11 @@ from hardline.errors import (
     PasswordRefused,
     PeerError,
     ServiceFailed,
+    afresh,
 )
 from hardline.identity import KeyHash, Label
 from hardline.proof import VISITOR, Prover
-from hardline.routes import Endpoint, NoRoute, PathKind, Via, parse_wan_hosts
+from hardline.routes import Candidate, Endpoint, NoRoute, PathKind, Via, parse_wan_hosts
 from hardline.session import hello
 from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StatusReader
@@ -39,12 +40,13 @@ from hardline.tunnel.absence import Absences
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.bundles import Bundles
 from hardline.tunnel.dialer import Dialer
-from hardline.tunnel.link import Dial, Link, Path
+from hardline.tunnel.link import Dial, Link, LinkLimits, Path
 from hardline.tunnel.originals import Greeted, Originals
 from hardline.tunnel.pools import Pools
 from hardline.tunnel.punched import PunchedPaths, Punches
 from hardline.tunnel.upgrade import Upgrades
 from hardline.tunnel.visit import Visit, VisitRecord
+from hardline.tunnel.warmlink import WarmLink
 
 _LOG_LENGTH = 50
 _INSTANCE = 64  # characters of what tells several hosts of one certificate apart
@@ -76,7 +78,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VisitorLimits:
-    """The settings that a visitor needs; times in seconds."""
+    """The settings that a visitor needs; times in seconds.  `own` are those of labels that have others than all."""
 
     session: SessionLimits
     sessions: int = 1000
@@ -84,6 +86,11 @@ class VisitorLimits:
     negative_cache: float = 5.0
     hello_timeout: float = 10.0
     bundle: int = 4
+    own: Mapping[KeyHash, LinkLimits] = field(default_factory=dict)
+
+    def of(self, label: Label) -> LinkLimits:
+        """Those of one label."""
+        return self.own.get(label.key_hash) or LinkLimits(self.session, self.keepwarm, self.bundle)
 
 
 class Visitor:
@@ -110,12 +117,13 @@ class Visitor:
         self._upgrades = Upgrades(dialer, nearby or dialer, self._begin_session)
         self._punched = PunchedPaths(punches, dialer, self._upgrades, self._begin_session) if punches else None
         self._pools = Pools(dialer, nearby or dialer, self._begin_session, self._has_room)
-        self._bundles = Bundles(limits.bundle, dialer, self._begin_session, self._has_room)
+        self._bundles = Bundles(dialer, self._begin_session, self._has_room)
         self._memory = memory
         self._limits = limits
         self._prover, self._invitations, self._changed = prover, invitations, changed
         self._tasks = TaskSet("visitor")
         self._links: OrderedDict[Label, Link] = OrderedDict()  # last visited last
+        self._kept: list[WarmLink] = []
         self._absences = Absences(limits.negative_cache, limits.sessions)
         self._put_off: OrderedDict[tuple[KeyHash, Endpoint], float] = OrderedDict()  # until when
         self.originals = Originals(limits.sessions, limits.hello_timeout)
@@ -133,6 +141,23 @@ class Visitor:
             return None
         times = [self._upgrades.next_look(link), self._punched.next_try(link) if self._punched else None]
         return min((at for at in times if at is not None), default=None)
+
+    def keep_warm(self, label: Label, known: Sequence[Candidate], interval: float) -> WarmLink:
+        """A link that dials by itself, `known` ways every `interval` seconds at least, once it runs.
+
+        While it is down, visits to `label` are told so at once.
+        """
+        kept = WarmLink(
+            self._link(label),
+            self._dialer,
+            self._begin_session,
+            known,
+            interval,
+            self._limits.hello_timeout,
+            self._changed,
+        )
+        self._kept.append(kept)
+        return kept
 
     def is_warm(self, label: Label) -> bool:
         """Whether a visit would begin without looking for its host."""
@@ -155,6 +180,7 @@ class Visitor:
     async def reach(self, label: Label) -> None:
         """Have a session with the host of `label`, by which a visit would begin at once.  Raises as `visit` does."""
         if not self.is_warm(label):
+            self._refuse_kept(label)
             await self._dial_shared(label)
 
     async def greet(self, label: Label) -> Path | None:
@@ -201,6 +227,8 @@ class Visitor:
         self._bundles.network_changed()
         for path in self.paths:
             path.session.network_changed(addresses)
+        for kept in self._kept:
+            kept.network_changed()
 
     async def aclose(self) -> None:
         """End every session."""
@@ -212,6 +240,7 @@ class Visitor:
         path = self._best(label)
         reused = path is not None
         while path is None:
+            self._refuse_kept(label)
             dialled = await self._dial_shared(label)
             if isinstance(dialled, Greeted):
                 return await self.originals.visit(dialled, first, record)
@@ -224,6 +253,17 @@ class Visitor:
             await stream.aclose()
             raise
         return Visit(stream, record, reused, StatusReader())
+
+    def _refuse_kept(self, label: Label) -> None:
+        """Nobody waits for a link that dials by itself, and one session is all that it may have."""
+        link = self._links.get(label)
+        if link is None or not link.is_kept:
+            return
+        if link.down is not None:
+            raise afresh(link.down)
+        if link.limits.bundle < 2 and any(path.session.is_full for path in link.paths):
+            most = link.limits.session.streams
+            raise LimitReached(f"{most} connections are open, as many as [Peer:] max_streams allows")
 
     def _open(self, label: Label, path: Path, record: VisitRecord) -> Stream:
         if label in self._links:  # a refusal may have ended it already: the stream says so
@@ -314,7 +354,7 @@ class Visitor:
 
     def _link(self, label: Label) -> Link:
         if label not in self._links:
-            self._links[label] = Link(label, self._limits.keepwarm)
+            self._links[label] = Link(label, self._limits.of(label))
         return self._links[label]
 
     def _drop_if_over(self, link: Link) -> None:
@@ -339,7 +379,7 @@ class Visitor:
         if len(paths) < self._limits.sessions:
             return
         for path in paths:
-            if not path.session.open_streams:
+            if not path.session.open_streams and not self._link(path.label).is_kept:
                 await path.session.aclose(ConnectionLost("max_sessions: others needed the room"))
                 return
         raise LimitReached(f"{len(paths)} sessions are in use ([Session] max_sessions)")
@@ -369,7 +409,7 @@ class Visitor:
         source, link = Source(source_of(route.candidate.endpoint.host)), self._link(label)
         session = Session(
             route.tls,
-            self._limits.session,
+            link.limits.session,
             client=True,
             preamble=preamble,
             control=(lambda stream: punched.controlled(link, path, stream)) if punched is not None else None,
@@ -425,7 +465,8 @@ class Visitor:
         path.greeted(clean_title(answer.title), answer.instance[:_INSTANCE], own)
         self._changed()
         link = self._link(path.label)
-        if self._pools.greeted(link, path):
+        # A link that is one flow has one host.
+        if not (link.is_kept and link.limits.bundle < 2) and self._pools.greeted(link, path):
             self._tasks.start(self._pools.look_after(link), f"pool.{path.label.key_hash.short}")
         self._bundle(link, path)
         if not link.has_as_good(path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz import asked, cached, door, far, gateway, lan, local, relayed, served, sessions, socks, words
+from tests.fuzz import asked, cached, door, far, gateway, lan, local, named, relayed, served, sessions, socks, words
 
 Target = Callable[[bytes], None]
 
@@ -72,5 +72,6 @@ TARGETS: dict[str, Target] = {
     "relay_line": relayed.relay_line,
     "relay_opening": relayed.opening,
     "relay_ports": relayed.ports,
+    "named_requests": named.guarded,
     "socks": socks.socks,
 }

@@ -27,8 +27,8 @@ SIZE, AT_ONCE = 8_000_000, 6
 
 
 @contextmanager
-def far(machine: Machine) -> Iterator[None]:
-    """The cable of `machine` is as long as ROUND_TRIP."""
+def far(machine: Machine, round_trip: float = ROUND_TRIP) -> Iterator[None]:
+    """The cable of `machine` is so long that a round trip takes so many seconds."""
     lab, name = machine._lab, machine.name
     for command in (
         f"link set dev {name} nomaster",
@@ -37,7 +37,7 @@ def far(machine: Machine) -> Iterator[None]:
         f"link set dev {name}-b up master seg{machine.segment}",
     ):
         subprocess.run(["ip", "-n", lab.switch, *command.split()], check=True)
-    wire = ["ip", "netns", "exec", lab.switch, sys.executable, WIRE, name, f"{name}-a", str(ROUND_TRIP / 2)]
+    wire = ["ip", "netns", "exec", lab.switch, sys.executable, WIRE, name, f"{name}-a", str(round_trip / 2)]
     with subprocess.Popen(wire) as running:
         try:
             yield

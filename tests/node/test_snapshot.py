@@ -66,6 +66,7 @@ def whole() -> Snapshot:
             (NamedState("nas", "ab", True, 0.0, {"2xx": 1}, 5, 0.1),),
             (AccessState(1.0, "192.0.2.7", "anna", None, "nas", "GET", "/", 200, 5, 0.1),),
         ),
+        links=(),
         process=ProcessState({"other": 1}, None, "native", None),
         notes=("a note",),
     )
@@ -96,6 +97,7 @@ def test_the_whole_is_one_json_object_with_the_keys_of_the_document():
             "forwards",
             "socks",
             "gateway",
+            "links",
             "process",
             "notes",
             "names",

@@ -17,6 +17,7 @@ from hardline.identity import KeyHash
 from hardline.proof import Prover
 from hardline.relay.access import Access
 from hardline.relay.client import RelayClient
+from hardline.relay.dnsproof import DnsProofs
 from hardline.relay.expected import Expected
 from hardline.relay.handles import handle_of, make_handle
 from hardline.relay.joins import Joined
@@ -70,10 +71,18 @@ class RunningRelay:
     """A relay with its listener; `own` are connections for the node's own services."""
 
     def __init__(
-        self, limits: RelayLimits, access: Access, most: int, timeout: float, ports: Ports | None = None
+        self,
+        limits: RelayLimits,
+        access: Access,
+        most: int,
+        timeout: float,
+        ports: Ports | None = None,
+        dns: DnsProofs | None = None,
     ) -> None:
         self.me = prover()
-        self.relay = Relay(self.me, limits, access, clock=lambda: NOW, contact="ann@relay.example", ports=ports)
+        self.relay = Relay(
+            self.me, limits, access, clock=lambda: NOW, contact="ann@relay.example", ports=ports, dns=dns
+        )
         self.own: asyncio.Queue[TcpStream] = asyncio.Queue()
         self.expected = Expected(most=most, of_a_source=most, timeout=timeout)
         self.porter = Porter(
@@ -105,8 +114,9 @@ async def running_relay(
     most: int = 512,
     timeout: float = 10.0,
     ports: Ports | None = None,
+    dns: DnsProofs | None = None,
 ) -> AsyncIterator[RunningRelay]:
-    running = RunningRelay(limits or RelayLimits(), access, most, timeout, ports)
+    running = RunningRelay(limits or RelayLimits(), access, most, timeout, ports, dns)
     running.listener = await Listener.open(["127.0.0.1"], 0, running.porter.accepted, what="relay")
     try:
         yield running

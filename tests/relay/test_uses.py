@@ -61,7 +61,7 @@ async def test_where_it_is_and_why_not() -> None:
     assert one.public(service) == ((), ("one.example:443: not asked yet", "other.example:7008: not asked yet"))
     [wanted] = [wanted for wanted in first._wanted() if wanted.kind is Kind.PORT]
     first._registrations[1] = Registration(wanted, "name", registered=True, port=20_007)
-    other._refused_ports[service.key_hash] = Why.ALLOW
+    other._refused[service.key_hash, ""] = Why.ALLOW
     ports, without = one.public(service)
     assert ports == (Endpoint("one.example", 20_007),)
     assert [why.partition(" has to write")[0] for why in without] == ["other.example:7008: its owner"]

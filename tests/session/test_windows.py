@@ -191,3 +191,25 @@ def test_what_a_session_held_that_is_over_counts_no_more():
     backlog.forget("a1")
     assert backlog.note("b1", "b", 5) is None
     assert backlog.note("b1", "b", 6) == "b1"
+
+
+def test_a_stream_may_begin_with_more_as_long_as_there_is_plenty():
+    shared = WindowBudget(8 * MB, 16 * MB, first=MB)
+    windows = [ReceiveWindow(shared) for _ in range(20)]
+    given = [window.widen() for window in windows]
+    assert set(given) == {MB - INITIAL_WINDOW, 0}
+    assert 4 * MB <= sum(window.size - INITIAL_WINDOW for window in windows) < 5 * MB
+    windows[0].received(MB)
+    with pytest.raises(PeerError):
+        windows[0].received(1)
+    for window in windows:
+        window.release()
+    assert ReceiveWindow(shared).widen() == MB - INITIAL_WINDOW
+
+
+def test_as_a_rule_a_stream_begins_with_what_yamux_says():
+    assert ReceiveWindow(budget()).widen() == 0
+
+
+def test_no_stream_begins_with_more_than_it_may_have():
+    assert ReceiveWindow(WindowBudget(8 * MB, MB // 2, first=MB)).widen() == MB // 2 - INITIAL_WINDOW

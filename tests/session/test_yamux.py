@@ -390,3 +390,16 @@ def outcome(end: Yamux, data: bytes) -> list[yamux.Event] | str:
         return receive(end, data)
     except PeerError as wrong:
         return str(wrong)
+
+
+@pytest.mark.parametrize("with_data", [True, False])
+def test_a_stream_that_begins_with_more_says_so_once_it_is_announced(with_data):
+    mine = Yamux(client=True, accepts=0, budget=WindowBudget(64 << 20, 16 << 20, first=1 << 20))
+    theirs, number, said = server(), mine.open(), b""
+    if with_data:
+        said = data_frame(mine, number, b"hello")  # which goes out first, and announces it
+    events = receive(theirs, said + mine.data_to_send())
+    assert events[0] == StreamOpened(number)
+    assert WindowGrew(number) in events
+    assert theirs.room(number) == 1 << 20
+    assert mine.data_to_send() == b""

@@ -385,14 +385,6 @@ def test_a_public_port_that_no_visitor_dials_is_a_note():
     assert note.startswith("[Node] public: visitors do not dial nas.example:80")
 
 
-def test_keys_and_sections_whose_part_is_not_built_yet_leave_a_note_each():
-    text = "[DHT]\nbootstrap = a:1\n[UPnP]\nlease = 1h\n[Peer:anna]\n[Node]\np2pport = 1\n[Peer:otto]"
-    assert parse_node(text, "").notes == (
-        "[Peer:anna] has no effect yet",
-        "[Peer:otto] has no effect yet",
-    )
-
-
 def test_a_service_file_has_no_sections_of_the_daemon():
     assert "no section [Relay]" in mistake("[Service]", "service = a", "[Relay]").message
 

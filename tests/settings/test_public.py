@@ -42,7 +42,7 @@ def test_the_relays_that_are_asked() -> None:
 
 def test_relays_without_a_port_are_a_note() -> None:
     found = parse_service(f"{SERVICE}[Public]\nrelay = relay.example:443\n", "s.ini")
-    assert found.notes == ("[Public] relay has no effect without port",)
+    assert found.notes == ("[Public] relay has no effect without port or name",)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,77 @@ def test_who_may_have_one_can_change_while_it_runs() -> None:
     before = parse_node(f"{RELAY}public_ports = 20000\n", "")
     assert changed_keys(before, now) == ["[Relay] public_allow"]
     assert changed_keys(NodeSettings(), NodeSettings()) == []
+
+
+USER = "anna:scrypt$14$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("nas.example.org", "nas.example.org"), ("NAS.Example.org.", "nas.example.org"), ("xn--bcher-kva.example", None)],
+)
+def test_the_name_of_a_service(text: str, name: str | None) -> None:
+    found = parse_service(f"{SERVICE}[Public]\nname = {text}\nrate = 20\naddresses = 192.0.2.0/24\n", "s.ini").public
+    assert (found.name, found.rate, len(found.addresses)) == (name or text, 20, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("localhost", "nas", "-a.example.org", "a..b", "nas.example.org:443", "https://nas.example.org"),
+        *("bücher.example", f"{NODE}.example.org", f"x{NODE}.org", "*.example.org", "a" * 64 + ".org"),
+        *("a." * 130 + "org", "10.0.0.1", "10.0.0.1/8"),
+    ],
+)
+def test_what_is_no_name_or_tells_a_key_hash(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected a name") as wrong:
+        parse_service(f"{SERVICE}[Public]\nname = {text}\n", "s.ini")
+    assert wrong.value.key == "name"
+
+
+def test_a_name_tells_no_password_and_lets_in_nobody_who_is_not_invited() -> None:
+    name = "[Public]\nname = sesame.example.org\n"
+    with pytest.raises(ConfigError, match="the password in it"):
+        parse_service(f"{SERVICE}password = sesame\n{name}", "s.ini")
+    with pytest.raises(ConfigError, match="= everyone, or users here"):
+        parse_service(f"{SERVICE}[Access]\nclients = invited\n{name}", "s.ini")
+    found = parse_service(f"{SERVICE}[Access]\nclients = invited\n{name}users = {USER}\n", "s.ini")
+    assert [one.name for one in found.public.users] == ["anna"]
+    assert "scrypt" not in repr(found)
+    notes = parse_service(f"{SERVICE}password = word\n{name}", "s.ini").notes
+    assert notes == ("[Service] password is not asked of those who come by [Public] name",)
+    assert parse_service(f"{SERVICE}[Public]\nrate = 3\n", "s.ini").notes
+
+
+def test_a_service_with_a_name_of_its_own_takes_its_public_one_for_its_visitors() -> None:
+    found = parse_service(f"{SERVICE}[HTTP]\nhost = nas.lan\n[Public]\nname = nas.example.org\n", "s.ini")
+    assert found.http.names == ("https://nas.example.org",)
+    assert parse_service(f"{SERVICE}[Public]\nname = nas.example.org\n", "s.ini").http.names == ()
+
+
+def test_the_names_that_a_relay_gives_to_nodes() -> None:
+    found = parse_node(f"{RELAY}domains = nas.example.org {NODE}, *.ann.example.org   {NODE}\n", "h.ini").relay
+    node = KeyHash.parse(NODE)
+    assert found.domains == (("nas.example.org", node), ("*.ann.example.org", node))
+    for wrong in ("nas.example.org", f"{NODE} nas.example.org", f"*.org {NODE}", f"* {NODE}", f"a.*.org {NODE}"):
+        with pytest.raises(ConfigError, match="each with a node's key hash"):
+            parse_node(f"{RELAY}domains = {wrong}\n", "h.ini")
+    with pytest.raises(ConfigError, match="stands there twice"):
+        parse_node(f"{RELAY}domains = nas.example.org {NODE}, NAS.example.org {NODE}\n", "h.ini")
+    assert changed_keys(NodeSettings(), NodeSettings(relay=found)) >= ["[Relay] domains"]
+
+
+def test_who_certifies() -> None:
+    acme = parse_node("", "h.ini").acme
+    assert (acme.directory, acme.contact, acme.trust) == (
+        "https://acme-v02.api.letsencrypt.org/directory",
+        "",
+        None,
+    )
+    found = parse_node(
+        "[ACME]\ndirectory = https://ca.lan/dir\ncontact = ann@example.org\ntrust = ca.pem\n", "/e/h.ini"
+    )
+    assert (found.acme.contact, str(found.acme.trust)) == ("ann@example.org", "/e/ca.pem")
+    for wrong in ("directory = ca.lan", "contact = ann", "contact = a b@example.org"):
+        with pytest.raises(ConfigError):
+            parse_node(f"[ACME]\n{wrong}\n", "h.ini")

@@ -40,6 +40,8 @@ need miniupnpd miniupnpd miniupnpd-nftables
 need bindfs bindfs
 need fusermount3 fuse3
 need chromium chromium
+need pebble pebble
+need certutil libnss3-tools
 need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 
 [ -n "$missing" ] || exit 0

@@ -69,12 +69,13 @@ def running_origin(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What curl saw.  `code` is its exit code, `status` the HTTP status (0: none)."""
+    """What curl saw.  `code` is its exit code, `status` the HTTP status (0: none); times are in seconds."""
 
     code: int
     status: int
     body: bytes
     first_byte: float
+    total: float
     complaint: str
 
     @property
@@ -91,7 +92,9 @@ def curl(url: str, *options: str | Path, at: Place | None = None, limit: float =
     done = subprocess.run(_curl_command(url, options, at, limit), capture_output=True, timeout=limit + 60, check=False)
     complaint, _, figures = done.stderr.decode(errors="replace").rpartition("\n")
     told = json.loads(figures)
-    return Answer(done.returncode, told["http_code"], done.stdout, told["time_starttransfer"], complaint)
+    return Answer(
+        done.returncode, told["http_code"], done.stdout, told["time_starttransfer"], told["time_total"], complaint
+    )
 
 
 class Download:

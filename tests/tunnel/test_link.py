@@ -12,7 +12,7 @@ from hardline.routes import PathKind
 from hardline.session import yamux
 from hardline.session.session import SessionLimits
 from hardline.session.stream import Stream
-from hardline.tunnel.link import Link, Path
+from hardline.tunnel.link import Link, LinkLimits, Path
 from hardline.tunnel.visit import Visit
 from hardline.tunnel.visitor import VisitorLimits
 from tests.support.clock import run, settled, since
@@ -223,7 +223,7 @@ def test_a_new_stream_takes_the_best_path(tmp_path, paths, best):
         async with pair(tmp_path, echo) as both:
             await begun(both)
             [real] = both.visitor.paths
-            link = Link(both.service.label, 600)
+            link = Link(both.service.label, LinkLimits(SessionLimits(), 600, 1))
             for kind, instance, session in paths:
                 candidate = replace(real.route.candidate, kind=kind)
                 route = replace(real.route, candidate=candidate)

@@ -1,0 +1,144 @@
+"""An authority that is not there, says nonsense, or says no: why is told in words, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from hardline.https.authority import Authority, NotIssued
+from hardline.https.store import Store
+from tests.relay.running import in_loop
+
+NAME = "nas.example.org"
+Answer = Callable[[str, str], tuple[int, dict[str, str], object]]  # of a method and a path: status, fields, body
+
+
+@contextlib.asynccontextmanager
+async def says(answer: Answer) -> AsyncIterator[str]:
+    """An HTTP server that answers so; its address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            length = next((int(one.split(":")[1]) for one in lines if one.lower().startswith("content-length")), 0)
+            await reader.readexactly(length)
+            method, path, _ = lines[0].split()
+            status, fields, body = answer(method, path) if method != "HEAD" else (200, {}, {})
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            kind = {"Content-Type": "application/json" if status < 400 else "application/problem+json"}
+            said = {**kind, "Replay-Nonce": "bm9uY2Vub25jZQ", **fields, "Content-Length": str(len(data))}
+            more = "".join(f"{key}: {value}\r\n" for key, value in said.items())
+            head = f"HTTP/1.1 {status} X\r\nConnection: close\r\n{more}\r\n".encode()
+            writer.write(head + (b"" if method == "HEAD" else data))
+            await writer.drain()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+async def why_not(directory: Path, url: str) -> str:
+    shown = list[object]()
+    authority = Authority(f"{url}/dir", "", None, Store(directory / "https"))
+    with pytest.raises(NotIssued) as failure:
+        await authority.certificate(NAME, ec.generate_private_key(ec.SECP256R1()), shown.append)
+    assert shown in ([], [None]) or shown[-1] is None, "nothing is shown any more"
+    assert "\n" not in failure.value.message
+    assert len(failure.value.message) < 500
+    return failure.value.message
+
+
+def directory(at: str) -> dict[str, object]:
+    return {"newNonce": f"{at}/nonce", "newAccount": f"{at}/account", "newOrder": f"{at}/order"}
+
+
+@in_loop
+async def test_one_that_is_not_there(tmp_path: Path) -> None:
+    async with says(lambda method, path: (200, {}, {})) as url:
+        pass
+    assert await why_not(tmp_path, url) == "the certificate authority cannot be reached: no connection"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>no</html>", b"[]", b"{}", b'{"newNonce": 1}', b"\xff\xfe", b'{"meta": []}', b"null", b"7"]
+)
+def test_one_that_says_nonsense(tmp_path: Path, body: bytes) -> None:
+    @in_loop
+    async def story() -> None:
+        async with says(lambda method, path: (200, {}, body)) as url:
+            assert "certificate authority" in await why_not(tmp_path, url)
+
+    story()
+
+
+@pytest.mark.parametrize("at", ["/account", "/order"])
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b'{"authorizations": 7, "status": "pending"}'])
+def test_one_that_says_nonsense_later(tmp_path: Path, at: str, body: bytes) -> None:
+    @in_loop
+    async def story() -> None:
+        where = ""
+
+        def answer(method: str, path: str) -> tuple[int, dict[str, str], object]:
+            if path == "/dir":
+                return 200, {}, directory(where)
+            return 201, {"Location": f"{where}/it"}, body if path == at else {"status": "valid", "contact": []}
+
+        async with says(answer) as url:
+            where = url
+            assert "certificate authority" in await why_not(tmp_path, url)
+
+    story()
+
+
+@in_loop
+async def test_its_own_words_are_told_in_one_line(tmp_path: Path) -> None:
+    where, problem = "", {"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many\n\x1b[31mof them " * 99}
+
+    def answer(method: str, path: str) -> tuple[int, dict[str, str], object]:
+        return (200, {}, directory(where)) if path == "/dir" else (429, {}, problem)
+
+    async with says(answer) as url:
+        where = url
+        said = await why_not(tmp_path, url)
+    assert said.startswith("the certificate authority says: too many")
+    assert "\x1b" not in said
+
+
+@in_loop
+async def test_one_that_takes_no_nonce_is_not_asked_for_ever(tmp_path: Path) -> None:
+    where, asked = "", 0
+
+    def answer(method: str, path: str) -> tuple[int, dict[str, str], object]:
+        nonlocal asked
+        asked += 1
+        if path == "/dir":
+            return 200, {}, directory(where)
+        return 400, {}, {"type": "urn:ietf:params:acme:error:badNonce", "detail": "no"}
+
+    async with says(answer) as url:
+        where = url
+        assert "nonce" in await why_not(tmp_path, url)
+    assert asked < 20
+
+
+@in_loop
+async def test_an_account_that_must_be_made_elsewhere_is_said(tmp_path: Path) -> None:
+    where = ""
+
+    def answer(method: str, path: str) -> tuple[int, dict[str, str], object]:
+        return 200, {}, {**directory(where), "meta": {"externalAccountRequired": True}}
+
+    async with says(answer) as url:
+        where = url
+        assert "an account that was made elsewhere" in await why_not(tmp_path, url)

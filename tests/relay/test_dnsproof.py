@@ -1,0 +1,137 @@
+"""Domains by the word of the DNS: a server of its own answers, and whoever it does not name has nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import dns.flags
+import dns.message
+import dns.rrset
+import pytest
+
+from hardline.identity import KeyHash
+from hardline.relay.access import Access
+from hardline.relay.dnsproof import AT_ONCE, DnsProofs, names_node, resolver_at
+from hardline.relay.messages import Why
+from hardline.routes import Endpoint
+from tests.relay.running import in_loop, name_of, running_relay, until
+from tests.relay.test_domains import NAS, WIKI, NamedHost, browse
+
+NODE = KeyHash(bytes(range(20)))
+
+
+class Names(asyncio.DatagramProtocol):
+    """A DNS server with `texts` by name, and nothing else; `asked` is what it was asked for."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, list[str]] = {}
+        self.asked: list[str] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, source: tuple[str, int]) -> None:
+        query = dns.message.from_wire(data)
+        [question] = query.question
+        name = str(question.name).removesuffix(".")
+        self.asked.append(name)
+        answer = dns.message.make_response(query)
+        answer.flags |= dns.flags.RA
+        if name in self.texts:
+            answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "TXT", *self.texts[name]))
+        else:
+            answer.set_rcode(3)
+        self._transport.sendto(answer.to_wire(), source)
+
+
+@contextlib.asynccontextmanager
+async def running_dns() -> AsyncIterator[tuple[Names, DnsProofs]]:
+    transport, names = await asyncio.get_running_loop().create_datagram_endpoint(Names, local_addr=("127.0.0.1", 0))
+    try:
+        yield names, DnsProofs(resolver_at(Endpoint("127.0.0.1", transport.get_extra_info("sockname")[1])))
+    finally:
+        transport.close()
+
+
+@in_loop
+async def test_a_node_that_the_domain_names_has_it_and_another_has_not() -> None:
+    async with running_dns() as (names, proofs), running_relay(access=Access(everybody=True), dns=proofs) as relay:
+        host, other = NamedHost(relay.address, NAS, WIKI), NamedHost(relay.address, NAS, key=b"two")
+        names.texts[f"_hardline.{NAS}"] = ['"v=spf1"', f'"node={name_of(host.me)}"']
+        names.texts[f"_hardline.{WIKI}"] = [f'"node={NODE}"']
+        host.start()
+        other.start()
+        try:
+            await until(lambda: host.has(NAS) is True and host.has(WIKI) is Why.DOMAINS)
+            await until(lambda: other.has(NAS) is Why.DOMAINS)
+            assert await browse(relay.endpoint, NAS, b"x") == f"{NAS}\n".encode() + b"x"
+            assert len(host.joined) == 1
+            assert not relay.relay.has(WIKI)
+            # What it finds counts for the next registration, not for ever.
+            del names.texts[f"_hardline.{NAS}"]
+            await host.stop()
+            host.start()
+            await until(lambda: host.has(NAS) is Why.DOMAINS)
+            assert not relay.relay.has(NAS)
+        finally:
+            await host.aclose()
+            await other.aclose()
+
+
+@in_loop
+async def test_what_the_list_gives_to_somebody_the_dns_gives_to_nobody() -> None:
+    async with running_dns() as (names, proofs), running_relay(access=Access(), dns=proofs) as relay:
+        host = NamedHost(relay.address, NAS, WIKI)
+        for name in (NAS, WIKI):
+            names.texts[f"_hardline.{name}"] = [f'"node={name_of(host.me)}"']
+        relay.relay.set_access(Access(everybody=True, domains={NAS: NODE}))
+        host.start()
+        try:
+            await until(lambda: host.has(NAS) is Why.DOMAINS and host.has(WIKI) is True)
+            assert names.asked == [f"_hardline.{WIKI}"]
+            relay.relay.set_access(Access(everybody=True, domains={NAS: NODE, WIKI: NODE}))
+            await until(lambda: host.has(WIKI) is Why.DOMAINS)
+        finally:
+            await host.aclose()
+
+
+@in_loop
+async def test_a_name_server_that_says_nothing_is_not_waited_for_by_others() -> None:
+    forever, asked = asyncio.Event(), 0
+
+    async def silent(name: str) -> Sequence[bytes]:
+        nonlocal asked
+        asked += 1
+        await forever.wait()
+        return [f"node={NODE}".encode()]
+
+    proofs = DnsProofs(silent)
+    async with asyncio.timeout(20):
+        looking = asyncio.gather(*(proofs.look(NODE, f"{number}.example.org") for number in range(AT_ONCE)))
+        await until(lambda: asked == AT_ONCE)
+        assert not await proofs.look(NODE, NAS), "so many and no more"
+        forever.set()
+        assert all(await looking)
+        assert await proofs.look(NODE, NAS)
+    assert asked == AT_ONCE + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (f"node={NODE}", True),
+        (f"NODE={str(NODE).upper()} ", True),
+        (f"node={NODE} node={NODE}", False),
+        (f"node={NODE}0", False),
+        (f"node = {NODE}", False),
+        (str(NODE), False),
+        ("node=", False),
+        ("", False),
+        ("\xff" * 600, False),
+    ],
+)
+def test_what_a_record_says(text: str, named: bool) -> None:
+    assert names_node(text.encode("latin-1"), NODE) is named
