@@ -228,7 +228,11 @@ class Actions:
             name = (await self._ours(name)).name
         file = await asyncio.to_thread(remove_service, self._directory, name)
         gone = file.name.removesuffix(".ini")
-        await self._until(lambda: all(service.name != gone for service in self._served()))
+
+        def is_gone() -> bool:  # of one that is paused nobody is served, and it is known all the same
+            return gone not in self._offering.known and all(service.name != gone for service in self._served())
+
+        await self._until(is_gone)
         return Removed(gone, str(file))
 
     async def drain_relay(self, seconds: int) -> None:
