@@ -2,7 +2,7 @@
 
 Results go to stdout and nothing else does (url=$(hardline share 8123)); talk and errors go to stderr.
 
-0  done      1  failed      2  wrong arguments      3  no daemon runs there      141  whoever read has gone
+0  done   1  failed   2  wrong arguments   3  no daemon runs there   4  not reachable   141  whoever read has gone
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _ANOTHER_VERSION = "the hardlined that runs is of another version"
 _RESTART = "restart it"
+_NOT_REACHABLE = 4
+_OURS = "of a service here, as `hardline ls` shows it; or its title or address"
+_ANY_NAME = "an address, a name that you gave, a title, or the name of a service here"
+_LONGEST_LINE = 4096
 _LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
 
 
@@ -54,8 +58,26 @@ def _run(arguments: Sequence[str] | None) -> int:
             _show(options)
         case "share":
             _share(options)
+        case "change" | "pause" | "resume":
+            _change(options)
         case "remove":
             _remove(options)
+        case "ping":
+            return _ping(options)
+        case "invite":
+            _invite(options)
+        case "accept":
+            _accept(options)
+        case "who":
+            _who_may(options)
+        case "revoke":
+            _revoke(options)
+        case "open":
+            _open(options)
+        case "name":
+            _name(options)
+        case "forget":
+            _forget(options)
         case "key":
             _show_key(options)
         case "gateway":
@@ -120,12 +142,92 @@ def _add_share(parser: terminal.Parser) -> None:
     parser.add_argument("target", metavar="TARGET", help="~/photos, 8000, nas:8080, https://192.168.1.5, unix:/run/app")
     parser.add_argument("--name", help="name of its file in the service directory")
     parser.add_argument("--title", help="what people read")
+    parser.add_argument("--unlisted", action="store_true", help="the network does not list it")
+    parser.add_argument("--invited", action="store_true", help="for those in NAME.ini.clients only")
     parser.add_argument("--yes", action="store_true", help="a home directory, too")
+
+
+def _add_change(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("target", nargs="?", metavar="TARGET", help="where it leads from now on, by the same URL")
+    parser.add_argument("--title", help="what people read; '' for its name")
+    listed = parser.add_mutually_exclusive_group()
+    listed.add_argument("--listed", action="store_true", default=None, help="the network lists it")
+    listed.add_argument("--unlisted", dest="listed", action="store_false", help="the network does not list it")
+    invited = parser.add_mutually_exclusive_group()
+    invited.add_argument("--invited", action="store_true", default=None, help="for those in NAME.ini.clients only")
+    invited.add_argument("--everyone", dest="invited", action="store_false", help="for everybody who has its address")
+    parser.add_argument("--yes", action="store_true", help="a home directory, too")
+
+
+def _add_pause(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
 
 
 def _add_remove(parser: terminal.Parser) -> None:
     _add_datadir(parser)
     parser.add_argument("name", metavar="NAME", help="as `hardline ls` shows it")
+
+
+def _add_ping(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("what", metavar="NAME", help=_ANY_NAME)
+    parser.add_argument("-c", dest="count", type=_count, default=1, metavar="N", help="how often, a second apart (1)")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= 10_000:
+        raise argparse.ArgumentTypeError(f"a count is {text[:60]!r}, expected a number from 1 to 10000")
+    return int(text)
+
+
+def _add_invite(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("--to", metavar="WHO", required=True, help="whom it is for, as you will read it")
+    parser.add_argument("--expires", type=_days, default=7.0, metavar="TIME", help="7d, 12h: until when (7d)")
+
+
+def _add_accept(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("link", nargs="?", metavar="LINK", help="of the invitation; none: it is read from stdin")
+
+
+def _add_who(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+
+
+def _add_revoke(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("who", metavar="WHO", help="as `hardline who` shows him, or the first digits of his key")
+
+
+def _days(text: str) -> float:
+    unit = {"d": 1.0, "h": 24.0, "m": 1440.0}.get(text[-1:])
+    if unit is None or not text[:-1].isascii() or not text[:-1].isdigit() or not int(text[:-1][:9]) > 0:
+        raise argparse.ArgumentTypeError(f"a time is {text[:60]!r}, expected a number with d, h or m: 7d")
+    return int(text[:-1][:9]) / unit
+
+
+def _add_open(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("what", nargs="?", metavar="NAME", help=f"{_ANY_NAME}; none: this node's own page")
+    parser.add_argument("--print", action="store_true", help="print its URL instead")
+
+
+def _add_name(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("what", metavar="ADDRESS", help=_ANY_NAME)
+    parser.add_argument("name", metavar="NAME", help="nas makes it http://nas.localhost:7009/ here")
+
+
+def _add_forget(parser: terminal.Parser) -> None:
+    _add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help="that you gave; the service stays as it is")
 
 
 def _add_fileserver(parser: terminal.Parser) -> None:
@@ -218,8 +320,19 @@ def _add_help(parser: terminal.Parser) -> None:
 
 _COMMANDS: dict[str, tuple[str, Callable[[terminal.Parser], None]]] = {
     "share": ("share a service or a directory, and print its URL", _add_share),
+    "change": ("change a service, and keep its URL", _add_change),
+    "pause": ("serve nobody for now: visitors who are there are cut", _add_pause),
+    "resume": ("serve again", _add_pause),
     "remove": ("stop sharing a service; its certificate stays", _add_remove),
     "ls": ("what is shared here, what the network offers, which hosts are known", _add_json),
+    "ping": ("see whether a host answers, and by which path", _add_ping),
+    "invite": ("invite somebody to a service for invited visitors: prints a link", _add_invite),
+    "accept": ("accept an invitation", _add_accept),
+    "who": ("who may visit a service", _add_who),
+    "revoke": ("have somebody visit a service no more", _add_revoke),
+    "open": ("open a service in the browser", _add_open),
+    "name": ("give a service a name of yours, on this computer only", _add_name),
+    "forget": ("forget a name that you gave", _add_forget),
     "lan": ("what the local network offers", _add_json),
     "status": ("services, sessions and the paths they use", _add_json),
     "relay": ("the relay that this node is, and those by which it is reached", _add_relay),
@@ -322,6 +435,153 @@ def _remove(options: argparse.Namespace) -> None:
     write(f"removed {plain(removed['name'])}; its certificate stays: share the same again, and its URL comes back")
 
 
+def _change(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+    from hardline.target import read_target, refuse_everything
+
+    if options.command != "change":
+        changed = _ask(options, "change", name=options.name, paused=options.command == "pause")
+        write(changed["url"])
+        _talk(f"{plain(changed['name'])} is {'paused' if options.command == 'pause' else 'served'}")
+        return
+    target = read_target(options.target) if options.target is not None else None
+    if target is not None and target.startswith("/") and not options.yes:
+        refuse_everything(target)
+    title: str | None = options.title
+    asked = {"title": title and title[:_LONGEST_TITLE], "listed": options.listed, "invited": options.invited}
+    changed = _ask(options, "change", name=options.name, target=target, **asked)
+    write(changed["url"])
+    _talk(f"{plain(changed['name'])}: {plain(changed['title'])} → {plain(changed['target'])}")
+
+
+def _ping(options: argparse.Namespace) -> int:
+    from hardline import tables
+
+    failed = 0
+    for number in range(options.count):
+        if number:
+            time.sleep(1)
+        answer = _ask(options, "ping", what=options.what)
+        failed += "failure" in answer
+        if options.json:
+            import json
+
+            write(json.dumps(answer))
+        else:
+            for line in tables.ping_lines(options.what, answer):
+                write(line)
+        sys.stdout.flush()
+    return _NOT_REACHABLE if failed == options.count else 0
+
+
+def _invite(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    made = _ask(options, "invite", name=options.name, who=options.to, days=options.expires)
+    write(made["link"])
+    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(made["until"]))
+    _talk(f"for {plain(made['who'])}, one computer, until {until}: send the link, and how to get hardline with it")
+    _talk("whoever opens it first is let in; hardline who  shows it, hardline revoke  takes it back")
+
+
+def _accept(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    link = options.link if options.link is not None else _line_of_stdin()
+    accepted = _ask(options, "accept", link=link)
+    write(accepted["url"])
+    if accepted["waits"] is not None:
+        _talk(f"accepted; it takes effect when its host can be reached: {plain(accepted['waits'])}")
+    else:
+        _talk(f"let in: {plain(accepted['title']) or '(untitled)'}; every user of this computer can open it")
+
+
+def _line_of_stdin() -> str:
+    if sys.stdin is None:  # it was closed
+        return ""
+    if sys.stdin.isatty():
+        _talk("paste the link:")
+    return sys.stdin.buffer.readline(_LONGEST_LINE).decode("utf-8", "replace").strip()
+
+
+def _who_may(options: argparse.Namespace) -> None:
+    from hardline import tables
+
+    told = _ask(options, "who", name=options.name)
+    if options.json:
+        import json
+
+        write(json.dumps(told, indent=2))
+        return
+    for line in tables.who_lines(told, _ask(options, "status")["sessions"], time.time()):
+        write(line)
+
+
+def _revoke(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    gone = _ask(options, "revoke", name=options.name, who=options.who)
+    for row in gone:
+        _talk(f"{plain(row['who']) or row['key_hash'][:8]} may not visit any more")
+    if not gone:
+        _talk("the invitation is withdrawn")
+
+
+def _open(options: argparse.Namespace) -> None:
+    if options.what is None:
+        url = told = _own_page(_ask(options, "status"))
+    else:
+        match = _ask(options, "find", what=options.what)
+        url = told = match["url"]
+        _talk(_who(match))
+        if match["how"] == "named":
+            # Every user of this computer sees what programs are started with, and a name is nobody's right to visit.
+            told = f"http://{match['name']}.localhost:{url.rstrip('/').rpartition(':')[2]}/"
+    if options.print or not _browse(told):
+        write(url)
+
+
+def _own_page(status: Any) -> str:
+    from hardline.errors import ConfigError
+
+    if not (doors := status["node"]["door"]):
+        raise ConfigError("the daemon has no door", hint="set [Node] localport")
+    return f"http://localhost:{doors[0].rpartition(':')[2]}/"
+
+
+def _browse(url: str) -> bool:
+    """Have the user's browser show `url`; False where there is none, or none but one of this terminal."""
+    import webbrowser
+
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    # A plain GenericBrowser runs in this terminal; xdg-open and its kind are BackgroundBrowsers.
+    in_terminal = type(browser) is webbrowser.GenericBrowser and not os.environ.get("BROWSER")
+    return not in_terminal and browser.open(url)
+
+
+def _who(match: Any) -> str:
+    from hardline.showable import plain
+
+    called = match["name"] or plain(match["title"]) or "(untitled)"
+    return f"{called}, {plain(match['how'])}: {match['key_hash'][:4]}…{match['key_hash'][-4:]}"
+
+
+def _name(options: argparse.Namespace) -> None:
+    match = _ask(options, "name", what=options.what, name=options.name)
+    write(match["url"])
+    _talk(
+        f"on this computer it is {match['name']} now: http://{match['name']}.localhost:{match['url'].rpartition(':')[2]}"
+    )
+
+
+def _forget(options: argparse.Namespace) -> None:
+    _ask(options, "forget", name=options.name)
+    _talk(f"nothing is called {options.name.lower()} any more")
+
+
 def _show_key(options: argparse.Namespace) -> None:
     if options.address is None:
         write(_ask(options, "status")["node"]["key_hash"])
@@ -375,7 +635,15 @@ def _share(options: argparse.Namespace) -> None:
     if target.startswith("/") and not options.yes:
         refuse_everything(target)
     title: str | None = options.title
-    shared = _ask(options, "share", target=target, name=options.name, title=title and title[:_LONGEST_TITLE])
+    shared = _ask(
+        options,
+        "share_for_fewer" if options.unlisted or options.invited else "share",
+        target=target,
+        name=options.name,
+        title=title and title[:_LONGEST_TITLE],
+        listed=not options.unlisted,
+        invited=options.invited,
+    )
     write(shared["url"])
     if not shared.keys() >= {"name", "title", "target", "file"}:
         _talk(f"{_ANOTHER_VERSION}: {_RESTART}")

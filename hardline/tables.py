@@ -126,6 +126,12 @@ def ls_blocks(status: dict[str, Any], offers: list[dict[str, Any]]) -> dict[str,
     """`hardline ls --json`: what is ours, what the network offers, who else is known, which links are kept warm."""
     ours = {_key_hash(service) for service in status["services"]}
     known = [peer for peer in status["peers"] if peer["key_hash"] not in ours]
+    seen = {peer["key_hash"]: peer for peer in known}
+    names = {one["key_hash"]: one["name"] for one in status.get("names", ())}
+    known = [{**peer, "name": names.get(peer["key_hash"])} for peer in known]
+    known += [_never_seen(one) for one in status.get("names", ()) if one["key_hash"] not in ours | seen.keys()]
+    known.sort(key=lambda peer: (peer["name"] is None, peer["name"] or ""))
+    offers = [_beside_known(offer, seen, names) for offer in offers]
     return {"mine": status["services"], "network": offers, "known": known, "links": status.get("links", [])}
 
 
@@ -134,9 +140,7 @@ def ls_lines(blocks: dict[str, list[dict[str, Any]]], sessions: list[dict[str, A
     yield "MINE"
     yield from _table([_mine(service, sessions) for service in blocks["mine"]])
     yield "\nON THIS NETWORK"
-    yield from _table(
-        [(plain(each["title"]) or "(untitled)", f"at {each['source']}", each["url"]) for each in blocks["network"]]
-    )
+    yield from _table([_offer(each) for each in blocks["network"]])
     yield "\nKNOWN"
     # Of several paths to one host the one that takes new visits.
     leading = sorted(sessions, key=lambda session: not session.get("draining"))
@@ -147,6 +151,76 @@ def ls_lines(blocks: dict[str, list[dict[str, Any]]], sessions: list[dict[str, A
         yield from _table(
             [(plain(link["name"]), link["listen"] or "", _how_link(link, now)) for link in blocks["links"]]
         )
+
+
+def _never_seen(named: dict[str, Any]) -> dict[str, Any]:
+    """A row of `known` for what the user has named and nobody has visited."""
+    nothing: dict[str, Any] = {
+        "title": "",
+        "protocol": None,
+        "endpoint": None,
+        "via": None,
+        "kind": None,
+        "wan_hosts": [],
+    }
+    return {**nothing, **{key: named[key] for key in ("key_hash", "name")}, "first_seen": 0, "last_seen": 0}
+
+
+def _beside_known(offer: dict[str, Any], seen: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """An offer, with the user's `name` for it, and whose title or name it has without being that one (`unlike`).
+
+    Anybody on the network can list any title.
+    """
+    key_hash = _key_hash(offer)
+    called = offer["title"].casefold()
+    titles = [(other, str(peer["title"])) for other, peer in seen.items()]
+    like = [
+        names.get(other) or title
+        for other, title in (*titles, *names.items())
+        if called and title.casefold() == called and other != key_hash
+    ]
+    known = key_hash in seen or key_hash in names
+    return {**offer, "name": names.get(key_hash), "unlike": like[0] if like and not known else None}
+
+
+def _offer(offer: dict[str, Any]) -> tuple[str, str, str, str]:
+    if offer["unlike"]:
+        note = f"not the {plain(offer['unlike'])} you know"
+    else:
+        note = f"= {offer['name']}" if offer["name"] else ""
+    return plain(offer["title"]) or "(untitled)", f"at {offer['source']}", offer["url"], note
+
+
+def ping_lines(what: str, answer: dict[str, Any]) -> Iterator[str]:
+    """`hardline ping`, for one answer or none."""
+    if "failure" in answer:
+        yield f"{plain(what)}: not reachable: {plain(answer['failure'])}"
+        for line in answer["tried"]:
+            yield f"  {plain(line)}"
+        return
+    called = answer["name"] or plain(answer["title"]) or answer["label"][-40:][:8]
+    yield f"{called}: {1000 * answer['round_trip_s']:.1f} ms by {_kind(answer)} {answer['endpoint']}"
+
+
+def who_lines(told: dict[str, Any], sessions: list[dict[str, Any]], now: float) -> Iterator[str]:
+    """`hardline who`; `now` is seconds since 1970."""
+    if not told["for_invited"]:
+        yield f"everybody who has the address of {plain(told['name'])} may visit it"
+    here = {session.get("client"): session for session in sessions if session["role"] == "hosting"}
+    rows = []
+    for row in told["let_in"]:
+        session = here.get(row["key_hash"])
+        how = f"here, {_kind(session)}, {_size(session['sent'] or 0)} read" if session is not None else ""
+        key = f"{row['key_hash'][:4]}…{row['key_hash'][-4:]}"
+        rows.append((plain(row["who"]) or "(nobody's name)", f"since {row['since']}" if row["since"] else "", key, how))
+    for row in told["invited"]:
+        left = f"for {_span(row['until'] - now)} more" if row["state"] == "open" else "expired"
+        rows.append((plain(row["who"]), "invited", left, row["number"]))
+    yield from _table(rows)
+
+
+def _span(seconds: float) -> str:
+    return _ago(seconds).removesuffix(" ago").replace("just now", "a moment")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -196,14 +270,14 @@ def _key_hash(service: dict[str, Any]) -> str:
     return str(service.get("label", "")).rpartition("-")[2]
 
 
-def _known(peer: dict[str, Any], warm: dict[str, Any] | None, now: float) -> tuple[str, str, str]:
+def _known(peer: dict[str, Any], warm: dict[str, Any] | None, now: float) -> tuple[str, str, str, str]:
     key_hash = peer["key_hash"]
-    if warm is None:
-        how = f"seen {_ago(now - peer['last_seen'])}"
-    else:
+    if warm is not None:
         trip = f" {1000 * warm['round_trip_s']:.0f} ms" if warm["round_trip_s"] else ""
         how = f"{_kind(warm)}{trip}"
-    return plain(peer["title"]) or "(untitled)", f"{key_hash[:4]}…{key_hash[-4:]}", how
+    else:
+        how = f"seen {_ago(now - peer['last_seen'])}" if peer["last_seen"] else "not visited yet"
+    return peer["name"] or "", plain(peer["title"]) or "(untitled)", f"{key_hash[:4]}…{key_hash[-4:]}", how
 
 
 def _kind(session: dict[str, Any]) -> str:

@@ -27,14 +27,35 @@ class Uninvited(HardlineError):
 
 def is_part_of_elsewhere(head: bytes) -> bool:
     """Whether `head`, a whole request head, asks for a part of another site's page, or for one that is only guessed."""
-    first, *lines = head.split(b"\r\n")
-    told = {name: value for name, value in map(_field, lines) if name in _TOLD or name in _OF_PROXIES}
+    first, told = _told(head)
     if b"sec-fetch-site" not in told:
         return _is_by_browser_for_elsewhere(first, told)
     if told[b"sec-fetch-site"] != b"cross-site":
         return False
+    return not _is_opened(told)
+
+
+def is_opened(head: bytes) -> bool:
+    """Whether a whole page is asked for, by a click wherever it was, or by a program: no part of any page."""
+    first, told = _told(head)
+    if b"sec-fetch-site" not in told:
+        return b"origin" not in told and not _is_by_browser_for_elsewhere(first, told)
+    return _is_opened(told)
+
+
+def is_opened_here(head: bytes) -> bool:
+    """Whether a person typed the address, clicked on it in a page of the same site, or asks with a program."""
+    return is_opened(head) and _told(head)[1].get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")
+
+
+def _told(head: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    first, *lines = head.split(b"\r\n")
+    return first, {name: value for name, value in map(_field, lines) if name in _TOLD or name in _OF_PROXIES}
+
+
+def _is_opened(told: Mapping[bytes, bytes]) -> bool:
     opened = told.get(b"sec-fetch-mode") == b"navigate" and told.get(b"sec-fetch-dest") == b"document"
-    return not opened or told.get(b"sec-purpose", b"").startswith(b"prefetch")
+    return opened and not told.get(b"sec-purpose", b"").startswith(b"prefetch")
 
 
 def _is_by_browser_for_elsewhere(first: bytes, told: Mapping[bytes, bytes]) -> bool:

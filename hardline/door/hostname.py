@@ -1,6 +1,7 @@
 """From a Host header to a label, without I/O.
 
     KEYHASH.localhost:7009, a.b.freetext-KEYHASH.LOCALHOST ─▶ Label
+    nas.localhost ─▶ Named: perhaps a name that the user gave; nothing is searched for one
     localhost, 127.0.0.1, [::1] ─▶ this node's own page, at the door's own port
     anything else ─▶ Misdirected: a page of the internet whose name was pointed at this computer (DNS rebinding)
                      must not reach anything here
@@ -25,6 +26,14 @@ _OWN = ("localhost", "127.0.0.1", "[::1]")
 
 class Misdirected(HardlineError):
     """A host that is not ours to answer for (421)."""
+
+
+class Named(Misdirected):
+    """`name`.localhost, which may be a name that the user gave, or the first digits of an address."""
+
+    def __init__(self, name: str, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.name = name
 
 
 def check_own_port(host: str, door: int) -> None:
@@ -63,7 +72,8 @@ def route_host(host: str) -> Label | None:
     try:
         return Label.parse(text)
     except (BadKeyHash, BadLabel) as wrong:
-        raise Misdirected(
+        raise Named(
+            text,
             f"{text[:80]!r} names no service: {wrong.message}",
             "copy the whole address again: a key hash has 40 hex digits, perhaps with a word and a dash before it",
         ) from None

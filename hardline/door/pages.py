@@ -18,6 +18,7 @@ from hardline.http.look import escaped, shown
 from hardline.identity import Label
 from hardline.routes import REMEMBERED, Attempt, PathKind
 
+ACCEPT = "/accept"  # where links for those who were invited lead to, on their own computers
 TRIED = "/tried/"  # a label stands behind it
 _WAYS = {
     PathKind.LAN: "the local network",
@@ -81,6 +82,17 @@ def no_tunnel() -> Problem:
         403,
         "No tunnel leads there",
         "CONNECT is for names below .localhost, never for this computer itself or the internet.",
+    )
+
+
+def invitation() -> Problem:
+    """200: where the link of an invitation leads to; what stands behind its # comes to no server, this one neither."""
+    return Problem(
+        200,
+        "You are invited",
+        "Somebody shares something with you, and this computer has hardline to open it with.",
+        ("Copy the whole address of this page, run  hardline accept  in a terminal, and paste it there.",),
+        way_out=("/", "All services"),
     )
 
 

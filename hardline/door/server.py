@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -22,11 +22,12 @@ from types import MappingProxyType
 from hardline import log
 from hardline.deadlines import Deadlines
 from hardline.door import pac, pages
-from hardline.door.asker import Uninvited, is_part_of_elsewhere
+from hardline.door.asker import Uninvited, is_opened, is_opened_here, is_part_of_elsewhere
 from hardline.door.carrier import ANSWER_TIMEOUT, Carrier, part_or_go_on
-from hardline.door.hostname import Misdirected, check_own_port, route_host
+from hardline.door.hostname import Misdirected, Named, check_own_port, route_host
 from hardline.door.responses import response
 from hardline.door.warm import WarmVisit, WarmVisits
+from hardline.door.which import NAMED, goes_on, which_one
 from hardline.errors import AccessRefused, ConnectionLost, HardlineError, LimitReached, PasswordRefused, ServiceFailed
 from hardline.http.head import BadHead, Form, Head, HeadReader
 from hardline.identity import Label
@@ -52,11 +53,14 @@ Home = Callable[[bool, bool, bool], Awaitable[bytes]]
 
 _TRIED_KEPT = 50  # visits that reached nobody
 
+# What a word before .localhost may mean that is no address: rows of a snapshot.Match; one that is `named` is sure.
+Meant = Callable[[str], Awaitable[Sequence[Mapping[str, object]]]]
+
 
 class Door:
-    """Serves browsers.  `home` makes this node's own page."""
+    """Serves browsers.  `home` makes this node's own page, `meant` says what names of the user's stand for."""
 
-    def __init__(self, visitor: Visitor, limits: DoorLimits, home: Home) -> None:
+    def __init__(self, visitor: Visitor, limits: DoorLimits, home: Home, meant: Meant | None = None) -> None:
         self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
         self._warm = WarmVisits(
             visitor,
@@ -68,7 +72,7 @@ class Door:
             over=self._goes_on,
         )
         self._limits = limits
-        self._home = home
+        self._home, self._meant = home, meant or _nothing_meant
         self._tried: OrderedDict[Label, pages.Tried] = OrderedDict()
         self._tasks = TaskSet("door")
         self._served: set[TcpStream] = set()  # by a task
@@ -168,6 +172,9 @@ class Door:
                 await _answer(browser, pages.problem_page(pages.head_timeout(self._limits.head_timeout), html=False))
         except BadHead as bad:
             await _refuse_head(browser, bad)
+        except Named as named:
+            assert head is not None, "its host was looked at"
+            await self._by_name(browser, head, reader.raw[: reader.size], named)
         except HardlineError as failure:
             if head is None:
                 raise
@@ -201,6 +208,9 @@ class Door:
         elif path == "/":
             ours = await self._is_ours(browser)
             await _answer(browser, await self._home(head.accepts_html, head.method == "HEAD", ours))
+        elif path == pages.ACCEPT:
+            page = pages.invitation()
+            await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))
         elif path.startswith(pages.TRIED):
             page = await self._what_was_tried(browser, path.removeprefix(pages.TRIED))
             await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))
@@ -209,6 +219,21 @@ class Door:
             await _answer(browser, response(200, script, kind=pac.TYPE, head_only=head.method == "HEAD"))
         else:
             await self._refuse(browser, head, pages.not_found(head.target))
+
+    async def _by_name(self, browser: TcpStream, head: Head, raw: bytes, named: Named) -> None:
+        """Go where the user's name leads, or show what there is; who is no user of this node learns nothing."""
+        asks = head.method in ("GET", "HEAD") and head.form is not Form.AUTHORITY
+        meant: Sequence[Mapping[str, object]] = ()
+        if asks and is_opened(raw) and await self._is_ours(browser):
+            meant = await self._meant(named.name)
+        target, head_only = head.target, head.method == "HEAD"
+        if not meant:
+            await self._explain(browser, head, None, named)
+        elif len(meant) == 1 and meant[0]["how"] == NAMED and is_opened_here(raw):
+            await _answer(browser, goes_on(str(meant[0]["url"]), target, head_only=head_only))
+        else:
+            page = which_one(named.name, meant, target, html=head.accepts_html, head_only=head_only)
+            await _answer(browser, page)
 
     def _problem(self, label: Label | None, failure: HardlineError, door: int) -> pages.Problem:
         match failure:
@@ -256,6 +281,10 @@ class Door:
             problem = replace(problem, retry_after=None)  # a page that reloads itself would turn it into a GET
         page = pages.problem_page(problem, html=head.accepts_html, head_only=head.method == "HEAD")
         await _answer(browser, page)
+
+
+async def _nothing_meant(_: str) -> Sequence[Mapping[str, object]]:
+    return ()
 
 
 async def _read_head(browser: TcpStream, reader: HeadReader, said: bytes) -> Head | None:

@@ -6,27 +6,74 @@ Every action takes and returns plain values; a mistake is a HardlineError that s
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
 from hardline.cache.own import OwnFiles
 from hardline.discovery.offers import Offer
-from hardline.errors import BadKeyHash, BadLabel, ConfigError, HardlineError, WrongArgument
+from hardline.door.pages import ACCEPT
+from hardline.errors import (
+    BadKeyHash,
+    BadLabel,
+    ConfigError,
+    ConnectionLost,
+    HardlineError,
+    LimitReached,
+    ServiceFailed,
+    WrongArgument,
+)
 from hardline.identity import KeyHash, Label, label_of
 from hardline.node.changes import Changes
+from hardline.node.inviting import Inviting
+from hardline.node.known import Known
 from hardline.node.offering import Offering
 from hardline.node.rows import target_of, url_of
-from hardline.node.snapshot import LanOffer, Removed, Shared, Snapshot
-from hardline.routes import Endpoint
+from hardline.node.snapshot import (
+    AcceptedInvitation,
+    Invitation,
+    LanOffer,
+    LetIn,
+    Match,
+    Pinged,
+    Removed,
+    Shared,
+    Snapshot,
+    StepTimes,
+    Visitors,
+)
+from hardline.peers.accepted import Accepted
+from hardline.peers.invites import Invites
+from hardline.routes import Endpoint, NoRoute
 from hardline.settings.directory import Service
+from hardline.settings.ini import quoted
+from hardline.settings.service import INVITED
 from hardline.settings.units import Unreadable
-from hardline.settings.writing import bring_back, find_shared, local_service, remove_service, write_service
-from hardline.showable import as_escapes
+from hardline.settings.writing import (
+    Change,
+    bring_back,
+    change_service,
+    find_shared,
+    local_service,
+    remove_service,
+    target_changes,
+    write_service,
+)
+from hardline.showable import as_escapes, clean_title
 from hardline.transport.own import OwnListeners
+from hardline.tunnel.link import Path as GreetedPath
 from hardline.tunnel.serving import OURSELVES
 
+USUAL_PORT = 7009
+_UNLISTED: Change = ("Info", "listed", "no")
+_FOR_INVITED: Change = ("Access", "clients", INVITED)
 _APPEAR_LIMIT = 10.0  # seconds
+_SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
+_ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
+_SHOWN = 10  # of what may be meant
 
 
 class Browses(Protocol):
@@ -57,7 +104,8 @@ class Actions:
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
     `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service; `make_key` finds or
-    makes the key for a host; `runs` says whether there is anybody to ask.
+    makes the key for a host; `known` is who is meant; `invites` were given and `accepted` are shown, and `greet` has a
+    host say hello, for which `wait_for_hosts` waits; `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -74,46 +122,117 @@ class Actions:
         snapshot: Callable[[], Awaitable[Snapshot]],
         drain_relay: Callable[[int], None],
         make_key: Callable[[KeyHash], Awaitable[KeyHash]],
+        known: Known,
+        invites: Invites,
+        accepted: Accepted,
+        greet: Callable[[Label], Awaitable[GreetedPath | None]],
+        wait_for_hosts: Callable[[], None],
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
         runs: Callable[[], bool],
     ) -> None:
-        self._directory, self._offering = servicedir, offering
+        self._directory, self._offering, self._changing = servicedir, offering, asyncio.Lock()
         self._own_files, self._own_listeners = own_files, own_listeners
         self._changes = changes
         self._served, self._near, self._door_port = served, near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
-        self._make_key, self._open_port = make_key, open_port
+        self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
+        self._wait_for_hosts, self._open_port = wait_for_hosts, open_port
+        self._inviting = Inviting(
+            invites,
+            services=lambda: {service.key_hash: service for service in self._served()},
+            taken_up=self._until,
+        )
+
+    @property
+    def inviting(self) -> Inviting:
+        """What is given to people, and shown by them."""
+        return self._inviting
 
     async def snapshot(self) -> Snapshot:
         """The node as it is now."""
         self._check_running()
         return await self._snapshot()
 
-    async def share(self, target: str, title: str = "", name: str = "") -> Shared:
+    async def share(
+        self, target: str, title: str = "", name: str = "", *, listed: bool = True, invited: bool = False
+    ) -> Shared:
         """LanOffer `target` (a port, an address, a directory), and return once visitors are served.
 
-        What is shared already stays as it is; what was shared once comes back with its URL.
+        What is shared already stays as it is, and what was shared once comes back with its URL; for fewer people than
+        before where that is asked for, never for more.
         Raises WrongArgument, ConfigError.
         """
         self._check_running()
         await self._refuse_itself(target)
-        if not name and (service := await asyncio.to_thread(find_shared, self._offering.current, target)):
+        known = tuple(self._offering.known.values())
+        if not name and (service := await asyncio.to_thread(find_shared, known, target)):
+            settings = service.settings
+            if settings.access.paused or (invited and not settings.for_invited) or (settings.listed and not listed):
+                fewer = (None if listed else False), (invited or None)
+                changed = await self.change(service.name, listed=fewer[0], invited=fewer[1], paused=False)
+                return replace(changed, already=True)
             return self._shared(service, already=True)
-        if back := await asyncio.to_thread(bring_back, self._directory, name or None, target):
+        changes = [*([] if listed else [_UNLISTED]), *([_FOR_INVITED] if invited else [])]
+        if back := await asyncio.to_thread(bring_back, self._directory, name or None, target, changes):
             return await self._taken_up(back, back=True)
         is_path = target.startswith(("/", "unix:"))
         like = title or (Path(target).name if is_path else target.partition("://")[2].rstrip("/") or target)
         file = await asyncio.to_thread(
-            lambda: write_service(self._directory, name or None, target, title or None, like=like)
+            lambda: write_service(
+                self._directory, name or None, target, title or None, like=like, listed=listed, invited=invited
+            )
         )
         return await self._taken_up(file)
+
+    async def change(
+        self,
+        name: str,
+        target: str = "",
+        *,
+        title: str | None = None,
+        listed: bool | None = None,
+        invited: bool | None = None,
+        paused: bool | None = None,
+    ) -> Shared:
+        """Change what is said of the service of `name`, and keep its URL; visitors who are there stay, but for one that
+        is paused.  Raises WrongArgument, ConfigError."""
+        self._check_running()
+        service = await self._ours(name)
+        changes = list[Change]()
+        if target:
+            await self._refuse_itself(target)
+            changes += await asyncio.to_thread(target_changes, target)
+        if title is not None:
+            shown = clean_title(title)
+            changes.append(("Info", "title", quoted(shown) if shown else None))
+        if listed is not None:
+            changes.append(("Info", "listed", None) if listed else _UNLISTED)
+        if invited is not None:
+            changes.append(_FOR_INVITED if invited else ("Access", "clients", None))
+        if paused is not None:
+            changes.append(("Access", "paused", "yes" if paused else None))
+        async with self._changing:  # of two at once the later one begins with what the earlier one wrote
+            settings = replace(await asyncio.to_thread(change_service, service, changes), notes=())
+
+            def is_taken_up() -> bool:
+                known = self._service(service.name)
+                return known is not None and replace(known.settings, notes=()) == settings
+
+            await self._until(is_taken_up)
+        return self._shared(self._offering.known[service.name])
 
     async def remove(self, name: str) -> Removed:
         """Stop sharing the service of `name`.  Raises WrongArgument, ConfigError."""
         self._check_running()
+        with contextlib.suppress(WrongArgument):  # the file of one that is broken has a name all the same
+            name = (await self._ours(name)).name
         file = await asyncio.to_thread(remove_service, self._directory, name)
         gone = file.name.removesuffix(".ini")
-        await self._until(lambda: all(service.name != gone for service in self._served()))
+
+        def is_gone() -> bool:  # of one that is paused nobody is served, and it is known all the same
+            return gone not in self._offering.known and all(service.name != gone for service in self._served())
+
+        await self._until(is_gone)
         return Removed(gone, str(file))
 
     async def drain_relay(self, seconds: int) -> None:
@@ -127,14 +246,14 @@ class Actions:
         From now on visits there show it.  Raises WrongArgument, ConfigError.
         """
         self._check_running()
-        return str(await self._make_key(_label(address).key_hash))
+        return str(await self._make_key(self._label(address).key_hash))
 
     async def door_to(self, address: str) -> tuple[str, str]:
         """Where this node's door is, and the host to ask for there to reach the service of `address`.
 
         Raises WrongArgument, ConfigError where there is no door.
         """
-        label, doors = _label(address), (await self.snapshot()).node.door
+        label, doors = self._label(address), (await self.snapshot()).node.door
         if not doors:
             raise ConfigError("the daemon has no door", hint="set [Node] localport")
         return doors[0], f"{label}.localhost"
@@ -145,7 +264,87 @@ class Actions:
         With `pages`, those of other sites get through.  Raises WrongArgument, ConfigError where the port cannot be had.
         """
         self._check_running()
-        return await self._open_port(_label(address), port, pages)
+        return await self._open_port(self._label(address), port, pages)
+
+    async def invite(self, name: str, who: str, days: float) -> Invitation:
+        """Invite `who` to the service of `name`, for so many days.  Raises WrongArgument, ConfigError."""
+        self._check_running()
+        service = await self._ours(name)
+        invite, secret = await self._inviting.invite(service, who, days)
+        link = f"http://localhost:{USUAL_PORT}{ACCEPT}#{service.label}.{secret}"
+        return Invitation(invite.number, service.name, service.title, invite.who, invite.until, link)
+
+    async def accept(self, link: str) -> AcceptedInvitation:
+        """Be let in where `link` invites to: at once, or when its host can be reached.  Raises HardlineError."""
+        self._check_running()
+        label, secret = _invitation(link)
+        await self._make_key(label.key_hash)
+        await self._accepted.accept(label, secret)
+        try:
+            path = await self._greet(label)
+        except (NoRoute, ConnectionLost, ServiceFailed, LimitReached, TimeoutError) as failure:
+            reason = failure.message if isinstance(failure, HardlineError) else "it took too long"
+            self._wait_for_hosts()
+            return AcceptedInvitation(str(label), self._url(label), "", reason)
+        if path is None:
+            return AcceptedInvitation(str(label), self._url(label), "", "it answers by hardline/1, which has none")
+        return AcceptedInvitation(str(label), self._url(label), path.title, None)
+
+    async def who(self, name: str) -> Visitors:
+        """Who may visit the service of `name`, and who was invited.  Raises WrongArgument, ConfigError."""
+        self._check_running()
+        service = await self._ours(name)
+        let_in, invited = await self._inviting.who(service)
+        return Visitors(service.name, service.settings.for_invited, let_in, invited)
+
+    async def revoke(self, name: str, who: str) -> tuple[LetIn, ...]:
+        """Have `who` not visit the service of `name` any more.  Raises WrongArgument, ConfigError."""
+        self._check_running()
+        return await self._inviting.revoke(await self._ours(name), who)
+
+    async def name(self, what: str, name: str) -> Match:
+        """Call `what` so from now on: an address, or what else is known.  Raises WrongArgument, ConfigError."""
+        match = await self.find(what)
+        given = await self._known.names.give(name, Label.parse(match.label))
+        return replace(match, name=given)
+
+    async def ping(self, what: str) -> Pinged:
+        """Have the host of what is meant answer.  Raises WrongArgument, and NoRoute or what the host refuses with."""
+        match = await self.find(what)
+        label = Label.parse(match.label)
+        path = await self._greet(label)
+        if path is None:
+            raise HardlineError(f"{match.label} answers by hardline/1, which has no pings")
+        async with asyncio.timeout(_ANSWERED_WITHIN):
+            took = await path.session.measure()
+        candidate, title = path.route.candidate, path.title or match.title
+        return Pinged(
+            name=match.name,
+            title=title,
+            label=match.label,
+            kind=candidate.kind.name,
+            endpoint=str(candidate.endpoint),
+            found_by=candidate.found_by.name,
+            round_trip_s=round(took, 6),
+            steps_s=StepTimes(**asdict(path.route.steps)),
+        )
+
+    async def forget(self, name: str) -> str:
+        """Call nothing so any more; returns the label that it had.  Raises WrongArgument, ConfigError."""
+        self._check_running()
+        return str(await self._known.names.forget(name))
+
+    async def find(self, what: str) -> Match:
+        """The one service that `what` means.  Raises WrongArgument, saying what it may mean instead."""
+        self._check_running()
+        found = await self._known.matching(what)
+        if not found:
+            hint = "what is known: hardline ls; an address has 40 digits"
+            raise WrongArgument(f"nothing is known by {what[:60]!r}", hint=hint)
+        if len(found) > 1 or not self._known.is_sure(what, found[0]):
+            listed = "".join(f"\n  {one.label}  {one.title or '(untitled)'}, {one.how}" for one in found[:_SHOWN])
+            raise WrongArgument(f"{as_escapes(what[:60])} may be{listed}", hint="give the whole address")
+        return found[0]
 
     async def browse(self, wait: float) -> tuple[LanOffer, ...]:
         """What others on the LAN list, after waiting `wait` seconds for their answers."""
@@ -160,6 +359,27 @@ class Actions:
     def _check_running(self) -> None:
         if not self._runs():
             raise HardlineError("this node does not run", hint="start it, and ask before it is stopped")
+
+    def _label(self, address: str) -> Label:
+        try:
+            return label_of(address)
+        except (BadKeyHash, BadLabel) as wrong:
+            if named := self._known.named(address):
+                return Label.parse(named.label)
+            raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
+
+    async def _ours(self, what: str) -> Service:
+        """The service of this node that `what` means.  Raises WrongArgument."""
+        known = self._offering.known
+        if what not in known and (problem := self._offering.problems.get(what)) is not None:
+            raise WrongArgument(f"{what} cannot be understood as it is: {problem.message}", hint=problem.hint)
+        meant = {one.key_hash for one in await self._known.matching(what)}
+        found = [known[what]] if what in known else [one for one in known.values() if str(one.key_hash) in meant]
+        if len(found) != 1:
+            close = "".join(f"\n  {one.name}  {one.title}" for one in found[:_SHOWN])
+            message = f"{what[:60]!r} may be{close}" if found else f"no service here is {what[:60]!r}"
+            raise WrongArgument(message, hint="hardline ls  shows what there is")
+        return found[0]
 
     async def _refuse_itself(self, target: str) -> None:
         if target.startswith("/") and await asyncio.to_thread(self._own_files.is_ours, Path(target)):
@@ -216,8 +436,13 @@ class Actions:
             ) from None
 
 
-def _label(address: str) -> Label:
+def _invitation(link: str) -> tuple[Label, str]:
+    """What a link, or what stands behind its #, invites to, and its secret."""
+    label, dot, secret = link.strip().rpartition("#")[2].rpartition(".")
     try:
-        return label_of(address)
+        if not dot or not _SECRET.match(secret):
+            raise BadLabel("it does not end in the secret of an invitation")
+        return Label.parse(label), secret
     except (BadKeyHash, BadLabel) as wrong:
-        raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
+        hint = "copy the whole link again, to its end"
+        raise WrongArgument(f"this is no invitation: {wrong.message}", hint=hint) from None

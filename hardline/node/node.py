@@ -42,6 +42,7 @@ from hardline.node.brought import Brought
 from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
+from hardline.node.known import Known
 from hardline.node.limits import (
     door_limits,
     host_limits,
@@ -52,9 +53,13 @@ from hardline.node.limits import (
     visitor_limits,
 )
 from hardline.node.offering import Offering
-from hardline.node.snapshot import GatewayState, Itself, ServiceState, SessionState, Snapshot, to_object
+from hardline.node.snapshot import GatewayState, Itself, Json, ServiceState, SessionState, Snapshot, to_object
 from hardline.node.sockets import judged
+from hardline.node.waiting import WaitsForHosts
+from hardline.peers.accepted import Accepted
+from hardline.peers.invites import Invites
 from hardline.peers.keys import ClientKeys
+from hardline.peers.names import Names
 from hardline.peers.remembered import Remembered
 from hardline.places import Places
 from hardline.reach import Reach
@@ -70,6 +75,7 @@ from hardline.transport.own import OwnListeners
 from hardline.transport.socketoptions import SocketOptions
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host
+from hardline.tunnel.link import Path as SessionPath
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.serving import OURSELVES
 from hardline.tunnel.visitor import Visitor
@@ -94,6 +100,7 @@ HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page c
 LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] public_allow", "[Relay] domains")
 
 _USUAL_DOOR = 7009
+_GREETED_WITHIN = 20.0  # seconds
 
 
 def is_live(key: str) -> bool:
@@ -154,6 +161,17 @@ class Node:
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
+        self._accepted = Accepted(places.datadir / "keys")
+        self._waits = WaitsForHosts(self._accepted, self._greet, self._tasks)
+        self._names = Names(places.datadir / "names")
+        self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
+        self._known = Known(
+            self._names,
+            services=lambda: self.offering.known.values(),
+            recent=lambda limit: self._remembered.recent(limit),
+            offers=self._home_offers.get,
+            door_port=lambda: self._door_port,
+        )
         self.actions = Actions(
             places.servicedir,
             self.offering,
@@ -166,10 +184,14 @@ class Node:
             snapshot=self._snapshot,
             drain_relay=lambda seconds: self._relays.drain(seconds),
             make_key=lambda host: self._keys.make(host),
+            known=self._known,
+            invites=Invites(places.datadir / "invites"),
+            accepted=self._accepted,
+            greet=self._greet,
+            wait_for_hosts=lambda: self._waits.start(),
             open_port=self._open_port,
             runs=self._runs_here,
         )
-        self._home_offers = OnceAWhile(lambda: self.actions.browse(BROWSE_WAIT), HOME_BROWSES)
 
     async def __aenter__(self) -> Self:
         try:
@@ -198,6 +220,8 @@ class Node:
         await control.open(datadir, listen=self._answers_control)
         self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
         await asyncio.to_thread(self._directory.load)
+        await self.actions.inviting.load(self.offering.known.values())
+        self._closers.append(self.actions.inviting.aclose)
 
         limits = session_limits(settings)
         await self._open_host(limits)
@@ -211,6 +235,7 @@ class Node:
             await self._open_links()
         await self._reach.start()
         self._relays.start()
+        self._waits.start()
         for link in self._links:
             link.warm.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
@@ -384,6 +409,7 @@ class Node:
             reached=self._reach.said,
             own=self._own_listeners,
             control=self._brought.controlled,
+            redeem=self.actions.inviting.redeem,
             changed=self.changes.tell,
         )
         if self._settings.relay.punch:
@@ -482,6 +508,8 @@ class Node:
     async def _open_visitor(self, limits: SessionLimits) -> None:
         settings = self._settings
         await self._keys.load()
+        await self._accepted.load()
+        await self._names.load()
         options = socket_options(settings)
         dialer, nearby = (
             Dialer(
@@ -501,13 +529,14 @@ class Node:
             visitor_limits(settings, limits),
             nearby=nearby,
             prover=lambda key_hash: self._host.prover(key_hash) or self._keys.prover(key_hash),
+            invitations=self._accepted,
             punches=self._punching.visits if self._punching is not None else None,
             changed=self.changes.tell,
         )
         self._closers.append(visitor.aclose)
         if not settings.node.localport:
             return
-        self._door = door = Door(visitor, door_limits(settings), self._home_page)
+        self._door = door = Door(visitor, door_limits(settings), self._home_page, self._meant)
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
             DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport", resets=True
@@ -709,6 +738,7 @@ class Node:
                 *(rows.hosting(guest, services, clock) for guest in self._host.guests),
             ),
             peers=tuple(rows.peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)),
+            names=tuple(rows.named(*one, self._door_port) for one in self._names.all.items()),
             visits=tuple(map(rows.visit, self._visitor.recent)),
             unreached=tuple(rows.unreached(label, one.attempts, one.reasons) for label, one in tried.items()),
             forwards=tuple(map(rows.forward, self._forwarding.forwards)) if self._forwarding is not None else (),
@@ -749,6 +779,14 @@ class Node:
         outside = to_object(rows.outside(self._reach.describe(), self._relays.used()))
         visits = [rows.visited(session, self._door_port) for session in self._visiting()] if ours else []
         return home.home_page(states, offers, outside, visits, html=html, head_only=head_only)
+
+    async def _greet(self, label: Label) -> SessionPath | None:
+        assert self._visitor is not None, "actions are there when it runs"
+        async with asyncio.timeout(_GREETED_WITHIN):
+            return await self._visitor.greet(label)
+
+    async def _meant(self, text: str) -> list[dict[str, Json]]:
+        return [to_object(match) for match in await self._known.before_localhost(text)]
 
     def _visiting(self) -> list[SessionState]:
         """The sessions that visits go by."""

@@ -18,6 +18,7 @@ from hardline.node.snapshot import (
     GatewayState,
     HttpsState,
     LinkState,
+    NamedPeer,
     NamedState,
     Offered,
     Outside,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
+_NOT_ANNOUNCED = "not announced in the DHT"
 _KINDS = {By.RELAY: PathKind.RELAYED.name, By.PUNCH: PathKind.PUNCHED.name}
 _WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address
 _KIND_OF_WORK = re.compile(r"[A-Za-z -]+(\.[A-Za-z -]+)*")
@@ -100,7 +102,9 @@ def service_states(
         file = wrong.file if wrong else service.file if service else None
         problem, hint, sentence = troubles.get(name), None, None
         if service is not None and service.settings.closed:
-            state, problem, hint, sentence = "closed", service.settings.closed, CLOSED_HINT, "not announced in the DHT"
+            state, problem, hint, sentence = "closed", service.settings.closed, CLOSED_HINT, _NOT_ANNOUNCED
+            if service.settings.access.paused:
+                state, problem, hint = "paused", None, None
         if wrong is not None:
             problem, hint = wrong.message, wrong.hint
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
@@ -293,6 +297,11 @@ def peer(key_hash: KeyHash, host: RememberedHost) -> Peer:
         first_seen=host.first_seen,
         last_seen=host.last_seen,
     )
+
+
+def named(name: str, label: Label, door_port: int) -> NamedPeer:
+    """A service that the user has given a name."""
+    return NamedPeer(name=name, key_hash=str(label.key_hash), label=str(label), url=url_of(label, door_port))
 
 
 def visit(record: VisitRecord) -> VisitState:

@@ -128,7 +128,7 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """One service: `serving`, `stale` (it broke, its last good version is served), `broken` or `closed`."""
+    """One service: `serving`, `stale` (it broke, its last good version is served), `broken`, `closed` or `paused`."""
 
     name: str
     state: str
@@ -188,6 +188,16 @@ class Peer:
     wan_hosts: tuple[str, ...]
     first_seen: int
     last_seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPeer:
+    """A service that the user of this computer has given a name; told to nobody else."""
+
+    name: str
+    key_hash: str
+    label: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +357,7 @@ class Snapshot:
     links: tuple[LinkState, ...]
     process: ProcessState
     notes: tuple[str, ...]
+    names: tuple[NamedPeer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +369,84 @@ class LanOffer:
     url: str
     source: str
     endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Something that is known here by what was asked for; `name` is the user's, `how` says why it is known."""
+
+    name: str | None
+    title: str
+    key_hash: str
+    label: str
+    url: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """Somebody who may visit a service for invited visitors; `since` and `invitation` where he came by one."""
+
+    key_hash: str
+    who: str
+    since: str | None
+    invitation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """An invitation that nobody has used: `open` or `expired`, `until` seconds since 1970."""
+
+    number: str
+    who: str
+    until: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pinged:
+    """An answer of a host: by which path, and how long it took, None where it speaks hardline/1, which has no pings."""
+
+    name: str | None
+    title: str
+    label: str
+    kind: str
+    endpoint: str
+    found_by: str
+    round_trip_s: float | None
+    steps_s: StepTimes
+
+
+@dataclass(frozen=True, slots=True)
+class Visitors:
+    """Who may visit a service, and who was invited; without `for_invited` everybody who has its address may."""
+
+    name: str
+    for_invited: bool
+    let_in: tuple[LetIn, ...]
+    invited: tuple[Invited, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """One that was just given: `link` is for whom it is for, and is kept nowhere."""
+
+    number: str
+    name: str
+    title: str
+    who: str
+    until: int
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedInvitation:
+    """One that was accepted; `waits` says why its host has not seen it yet, None where it let us in."""
+
+    label: str
+    url: str
+    title: str
+    waits: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ or PeerError, nothing else.  Source: docs/PROTOCOL.md, sections 3.3 and 4.
 from __future__ import annotations
 
 import base64
+import enum
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,6 +112,16 @@ class HostHello:
 
 BAD_PASSWORD = "password"
 WAIT = "wait"  # this source guessed wrong too often
+
+
+class Verdict(enum.Enum):
+    """What becomes of who shows an invitation: the `why` of a refusal, but for the first and the last."""
+
+    LET_IN = ""
+    USED = "used"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

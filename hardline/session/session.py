@@ -10,6 +10,7 @@ Source: docs/PROTOCOL.md, section 5; docs/decisions/0001-data-path.md.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -124,6 +125,12 @@ class Session:
     def round_trip(self) -> float:
         """Seconds to the peer and back, by the last ping; 0 before the first answer."""
         return self._watch.round_trip
+
+    async def measure(self) -> float:
+        """Ask the peer for an answer, and return how long it took: seconds.  It may be long in coming."""
+        began = time.perf_counter()  # the loop's clock has milliseconds
+        await self._watch.measure()
+        return time.perf_counter() - began
 
     @property
     def sent(self) -> int:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 
 from hardline.errors import ConnectionLost
+from hardline.outcome import Outcome
 from hardline.session.liveness import Due, Liveness
 from hardline.transport.tls import TlsStream
 
@@ -49,6 +50,7 @@ class Watch:
         self._since, self._written_then, self._written_before = self._loop.time(), 0, 0  # what was sent of late
         self._ping_ends_at: int | None = None  # in the count of `TlsStream.written`; None until it is written
         self.round_trip = 0.0
+        self._measured: Outcome | None = None  # of the ping that is under way, where somebody waits for it
 
     def start(self) -> None:
         """Ping at once, and from now on when it is time."""
@@ -91,6 +93,16 @@ class Watch:
         """A pong with `value` arrived."""
         if value == self._value:
             self.round_trip = self._loop.time() - self._pinged_at
+            if self._measured is not None:
+                self._measured.settle()
+                self._measured = None
+
+    def measure(self) -> Outcome:
+        """Ping now, for who wants to know `round_trip`: settled when it is answered, or never."""
+        if self._measured is None:
+            self._measured = Outcome()
+            self._ping()
+        return self._measured
 
     def _ping(self) -> None:
         self._value = (self._value + 1) & 0xFFFFFFFF

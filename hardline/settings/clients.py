@@ -8,7 +8,9 @@ A line that cannot be read lets nobody in, and keeps nobody else out.  Source: d
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from hardline.errors import BadKeyHash
@@ -17,6 +19,7 @@ from hardline.identity import KeyHash
 MAX_CLIENTS = 10_000
 _MAX_NOTES = 5
 _MAX_LINES = 2 * MAX_CLIENTS
+_LINES = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _LINE_END = re.compile(r"\r\n?|\n")  # and nothing else: what is pasted behind # may have line ends of other kinds
 
 
@@ -26,6 +29,34 @@ class Clients:
 
     allowed: frozenset[KeyHash] = frozenset()
     notes: tuple[str, ...] = ()
+
+
+def client_lines(text: str) -> tuple[tuple[KeyHash, str], ...]:
+    """Who may visit, in the order of the file, each with what its owner wrote behind it."""
+    found = dict[KeyHash, str]()
+    for line in _LINE_END.split(text)[:_MAX_LINES]:
+        client, *note = line.split(maxsplit=1) or [""]
+        with contextlib.suppress(BadKeyHash):
+            found.setdefault(KeyHash.parse(client), "".join(note).strip())
+    return tuple(found.items())
+
+
+def with_client(text: str, client: KeyHash, note: str) -> str:
+    """`text` with one more who may visit."""
+    before = text if not text or text.endswith(("\n", "\r")) else f"{text}\n"
+    return f"{before}{client} {note}".rstrip() + "\n"
+
+
+def without_clients(text: str, clients: Collection[KeyHash]) -> str:
+    """`text` without the lines of `clients`; everything else stays as it is."""
+
+    def stays(line: str) -> bool:
+        try:
+            return KeyHash.parse((line.split(maxsplit=1) or [""])[0]) not in clients
+        except BadKeyHash:
+            return True
+
+    return "".join(filter(stays, _LINES.findall(text)))
 
 
 def parse_clients(text: str, name: str) -> Clients:

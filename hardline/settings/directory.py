@@ -35,7 +35,7 @@ from hardline.settings.units import KB, format_size
 from hardline.showable import as_escapes, is_plain
 
 MAX_FILE = 64 * KB
-_MAX_CLIENTS_FILE = 1024 * KB
+MAX_CLIENTS_FILE = 1024 * KB
 MAX_SERVICES = 1000
 MAX_NAME = 64
 _MAX_ENTRIES = 8 * MAX_SERVICES  # an INI file has three files beside it, and a few may be the owner's notes
@@ -279,7 +279,7 @@ class ServiceDirectory:
 def _clients(file: Path) -> Clients:
     """Whom the file names.  What cannot be read names nobody: who was taken out of it must not stay in."""
     try:
-        return parse_clients(read_small(file, _MAX_CLIENTS_FILE).data.decode("utf-8-sig", "replace"), file.name)
+        return parse_clients(read_small(file, MAX_CLIENTS_FILE).data.decode("utf-8-sig", "replace"), file.name)
     except FileNotFoundError:
         return Clients(notes=(f"{file.name} is missing, so nobody may visit: it is for what `hardline key` prints",))
     except OSError as failure:
@@ -383,7 +383,7 @@ def _tell(before: _Contents, now: _Contents) -> None:
             log.event("service.mended", service=name)
     for name, service in now.services.items():
         known = before.services.get(name)
-        closed = service.settings.closed
+        closed = "" if service.settings.access.paused else service.settings.closed
         if closed and (known is None or known.settings.closed != closed):
             log.warning("service.closed", service=name, reason=closed)
         if service.settings.notes and (known is None or known.settings.notes != service.settings.notes):

@@ -107,6 +107,17 @@ class Ini:
         """Whether the file sets this key."""
         return key.lower() in self._values.get(section, {})
 
+    def keys(self, section: str) -> tuple[str, ...]:
+        """What the file sets in `section`, in lower case."""
+        return tuple(self._values.get(section, {}))
+
+    def line_of(self, section: str, key: str = "") -> int:
+        """The line, from 1, of `key`, or of the section's own name; 0: there is none."""
+        if not key:
+            return self._lines.get(section, 0)
+        value = self._values.get(section, {}).get(key.lower())
+        return value.line if value else 0
+
     def section(self, name: str, default: Section) -> Section:
         """The section as its class has it; `default` with the keys that the file sets."""
         rules: dict[str, tuple[str, str, Rule]] = {}
@@ -166,8 +177,7 @@ class Ini:
 
     def fail(self, section: str, key: str, message: str, hint: str = "") -> NoReturn:
         """Raise ConfigError with the line of `key`, or of `section` where the file does not set the key."""
-        value = self._values.get(section, {}).get(key.lower())
-        line = value.line if value else self._lines.get(section, 0)
+        line = (self.line_of(section, key) if key else 0) or self.line_of(section)
         raise ConfigError(message, file=self.file, line=line, key=key, hint=hint)
 
 

@@ -30,6 +30,7 @@ from hardline.settings.units import (
 from hardline.showable import clean_title
 
 EVERYONE, INVITED = "everyone", "invited"
+PAUSED = "paused: nobody is served until  hardline resume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class AccessSection:
 
     use_dht: bool = setting(True, parse_yes_no, key="useDHT")
     clients: str = setting(EVERYONE, values.text, many=True)
+    paused: bool = setting(False, parse_yes_no)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ class ServiceSettings:
     @property
     def closed(self) -> str:
         """Why this must not be served to anybody; "" when it may."""
+        if self.access.paused:
+            return PAUSED
         if self.access.clients.lower() in (EVERYONE, INVITED):
             return ""
         return f"not served: [Access] clients is {self.access.clients[:60]!r}, expected {EVERYONE} or {INVITED}"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hardline.certificates import beside
 from hardline.errors import ConfigError, HardlineError, WrongArgument
-from hardline.files import hint_for, rename_new, why, write_new
+from hardline.files import hint_for, rename_new, replace_whole, why, write_new
 from hardline.settings.directory import (
     MAX_NAME,
     MAX_SERVICES,
@@ -29,22 +29,35 @@ from hardline.settings.directory import (
     service_names,
     shown_name,
 )
+from hardline.settings.editing import edited
 from hardline.settings.ini import quoted
 from hardline.settings.local import LocalService
-from hardline.settings.service import ServiceSettings, parse_service
+from hardline.settings.service import INVITED, ServiceSettings, parse_service
 from hardline.settings.units import Unreadable
 from hardline.showable import clean_title
 
+Change = tuple[str, str, str | None]  # section, key, and its value, None for none, as `editing.edited` has them
+
+_NOT_PAUSED: Change = ("Access", "paused", None)
 _REMOVED = ".ini.removed"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def write_service(directory: Path, name: str | None, target: str, title: str | None = None, *, like: str = "") -> Path:
+def write_service(
+    directory: Path,
+    name: str | None,
+    target: str,
+    title: str | None = None,
+    *,
+    like: str = "",
+    listed: bool = True,
+    invited: bool = False,
+) -> Path:
     """Write `NAME.ini` for `hardline share`, where `bring_back` found nothing; return its path.
 
     `target` is what [Service] service may be, a port of this machine, or the whole path of a directory.  A `name` is
     used as it is, made safe for a file; without one it is made from `like`, which is the title, too, where the name
-    could not keep all of it.
+    could not keep all of it.  Without `listed` the network does not list it; `invited` serves those in its .clients.
 
     Raises ConfigError when there is such a file already, its URL is that of something else, or it cannot be written,
     WrongArgument when `target` or `name` cannot be used.
@@ -57,7 +70,10 @@ def write_service(directory: Path, name: str | None, target: str, title: str | N
     for candidate in [safe] if name is not None else _free_names(directory, safe):
         file = directory / f"{candidate}.ini"
         shown = clean_title(title or ("" if name is not None or like == candidate else like))
-        told = ["", "[Info]", f"title = {quoted(shown)}"] if shown else []
+        info = [f"title = {quoted(shown)}"] if shown else []
+        info += [] if listed else ["listed = no"]
+        told = ["", "[Info]", *info] if info else []
+        told += ["", "[Access]", f"clients = {INVITED}"] if invited else []
         try:
             write_new(file, "".join(f"{line}\n" for line in lines + told).encode(), 0o600)
         except FileExistsError:
@@ -75,8 +91,9 @@ def find_shared(services: Iterable[Service], target: str) -> Service | None:
     return next((one for one in services if _is_for(one.settings, target)), None)
 
 
-def bring_back(directory: Path, name: str | None, target: str) -> Path | None:
-    """Put back what `remove_service` put aside, if it was for the same `target`: as it was, under its old URL.
+def bring_back(directory: Path, name: str | None, target: str, changes: Iterable[Change] = ()) -> Path | None:
+    """Put back what `remove_service` put aside, if it was for the same `target`: as it was, but for `changes` and a
+    pause, under its old URL.
 
     With a `name` only what had that name, else what was put aside last.  None when there is no such file.
 
@@ -85,9 +102,16 @@ def bring_back(directory: Path, name: str | None, target: str) -> Path | None:
     for removed in _removed(directory, name and _safe_name(name)):
         file = removed.with_name(removed.name.removesuffix(".removed"))
         settings = _settings_of(removed, file)
-        if settings is None or settings.closed or not _is_for(settings, target) or os.path.lexists(file):
+        if settings is None or not _is_for(settings, target) or os.path.lexists(file):
+            continue
+        before = text = read_ini(removed)
+        for change in (*changes, _NOT_PAUSED):
+            text = edited(text, *change)
+        if parse_service(text, os.fspath(file)).closed:
             continue
         try:
+            if text != before:  # before anybody is served by it
+                replace_whole(removed, text.encode())
             rename_new(removed, file)
         except OSError as failure:
             message = f"cannot be made {file.name} again: {why(failure)}"
@@ -200,6 +224,45 @@ def _directory_lines(target: str) -> list[str]:
         message = f"cannot share {shown_name(target[:200])}: a path in a settings file has {wrong.expected}"
         raise WrongArgument(message, hint="rename it, or share the directory that it is in") from None
     return ["[Service]", "service =", "", "[Cache]", f"directory = {path}", "allowListing = yes"]
+
+
+def change_service(service: Service, changes: Iterable[Change]) -> ServiceSettings:
+    """Write `changes` into a service's file; returns what it says now.
+
+    Raises ConfigError, also for a service without a file, and where what was written could not be understood.
+    """
+    if (file := service.file) is None:
+        raise ConfigError(f"{service.name} has no file: the program that shares it says how it is")
+    before = text = read_ini(file)
+    try:
+        for change in changes:
+            text = edited(text, *change)
+        settings = parse_service(text, os.fspath(file))
+    except ConfigError as wrong:
+        hint = wrong.hint or "edit the file by hand"
+        raise ConfigError(f"cannot be changed so: {wrong.message}", file=str(file), hint=hint) from None
+    try:
+        if text != before:
+            replace_whole(file, text.encode())
+    except OSError as failure:
+        raise ConfigError(why(failure), file=str(file), hint=hint_for(failure)) from None
+    return settings
+
+
+def target_changes(target: str) -> list[Change]:
+    """What makes a service lead to `target`, as `write_service` has it.  Raises WrongArgument."""
+    lines = _directory_lines(target) if target.startswith("/") else _service_lines(target)
+    section, found = "", list[Change]()
+    for line in lines:
+        key, equals, value = line.partition(" =")
+        if equals:
+            found.append((section, key, value.strip()))
+        else:
+            section = line.strip("[]") or section
+    if target.startswith("/"):
+        return [*found, ("Service", "port", None)]
+    gone = () if any(key == "port" for _, key, _ in found) else (("Service", "port", None),)
+    return [*found, *gone, ("Cache", "directory", None)]
 
 
 def remove_service(directory: Path, name: str) -> Path:

@@ -21,6 +21,7 @@ class Refusal(enum.Enum):
 
     PASSWORD = "password"
     ACCESS = "access"
+    INVITE = "invite"
     WAIT = "wait"
 
 
@@ -33,11 +34,12 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class NotAdmitted:
-    """He may not.  `untold` wrong passwords are to be told of in the log; 0: none."""
+    """He may not.  `untold` wrong passwords are to be told of in the log; 0: none.  `invite` is what became of his."""
 
     why: Refusal
     sentence: str
     untold: int = 0
+    invite: str = ""
 
 
 class Admits(Protocol):

@@ -42,6 +42,7 @@ from hardline.tunnel.admission import Admitted, NotAdmitted, Refusal, admit
 from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.guesses import TELL_EVERY, Guesses
 from hardline.tunnel.guests import Guest, Guests
+from hardline.tunnel.inviting import Redeem, invited
 from hardline.tunnel.local import LocalSite
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.parting import LINGER
@@ -91,13 +92,14 @@ class Host:
         reached: Callable[[Endpoint, str], None] = lambda source, endpoint: None,
         own: OwnListeners | None = None,
         control: Callable[[Session, Arrival], None] | None = None,
+        redeem: Redeem | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._limits = limits
         self._clock = clock
         self._instance = instance
         self._whereabouts, self._via, self._relays = whereabouts, via, relays
-        self._reached, self._control = reached, control
+        self._reached, self._control, self._redeem = reached, control, redeem
         self._tasks, self._refused = TaskSet("host"), TaskSet("host")
         self._services: dict[KeyHash, Service] = {}
         self._provers: dict[KeyHash, Prover] = {}
@@ -371,8 +373,14 @@ class Host:
         if theirs.client is not None:
             theirs.client.check(VISITOR, tls.exporter(VISITOR, service.key_hash))
             client = theirs.client.key_hash
-        if refused := self._admit(guest, service, theirs.password, client):
-            await tls.send(hello.HostRefusal(refused.why.value).encode())
+        refused = None
+        if theirs.invite and client is not None and not service.lets_in(client) and self._redeem is not None:
+            now = asyncio.get_running_loop().time()
+            shown = service.key_hash, client, theirs.invite
+            refused = await invited(*shown, self._redeem, guest.guesses_as, self._guesses, now)
+            service = self._offered(service.key_hash)
+        if refused := refused or self._admit(guest, service, theirs.password, client):
+            await tls.send(hello.HostRefusal(refused.why.value, refused.invite).encode())
             raise _refusal(refused)
         self.guests.make_room(guest)
         if arrival.once is not None:
@@ -421,7 +429,7 @@ def _came(arrival: Arrival) -> Came:
 
 
 def _refusal(refused: NotAdmitted) -> HardlineError:
-    kind = AccessRefused if refused.why is Refusal.ACCESS else PasswordRefused
+    kind = AccessRefused if refused.why in (Refusal.ACCESS, Refusal.INVITE) else PasswordRefused
     return kind(refused.sentence)
 
 

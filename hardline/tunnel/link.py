@@ -32,8 +32,8 @@ class Path:
     """A session and the way it took.
 
     `title`, `instance` and `own`, the ways on which it is reached, too, are the host's words, empty before its hello.
-    `turn` is when a stream took it last, in the count of its Link.  A `spare` one is beside another to the same host
-    (bundle.py).
+    `invite` is the secret that was shown there.  `turn` is when a stream took it last, in the count of its Link.  A
+    `spare` one is beside another to the same host (bundle.py).
     """
 
     label: Label
@@ -42,6 +42,7 @@ class Path:
     title: str = ""
     instance: str = ""
     own: frozenset[Endpoint | Via] = frozenset()
+    invite: str = field(default="", repr=False)
     turn: int = 0
     spare: bool = False
     news: asyncio.Event = field(default_factory=asyncio.Event)  # it may be over, or of no more use
@@ -152,7 +153,7 @@ class Link:
         return path.spare and any(not one.spare and one.instance == path.instance for one in self.paths)
 
     def _is_closed(self, path: Path) -> None:
-        path.hello.settle(ConnectionLost("it ended before the host's hello"))
+        path.hello.settle(path.session.failure or ConnectionLost("it ended before the host's hello"))
         path.punched.settle()
         self._has_news(path)
 

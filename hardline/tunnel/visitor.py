@@ -60,6 +60,13 @@ _INVITE = {
 }
 
 
+class Invitations(Protocol):
+    """What the user was given to be let in somewhere for the first time (peers.accepted)."""
+
+    def secret(self, host: KeyHash) -> str: ...
+    def over(self, host: KeyHash, secret: str) -> None: ...
+
+
 class Memory(Protocol):
     """Where routes that worked are kept (peers.remembered)."""
 
@@ -90,8 +97,8 @@ class Visitor:
     """A Link for every label that is visited, with `limits` over all of them.
 
     `nearby` dials without asking the world, for what is looked for again and again; `prover` says as whom this node
-    visits a service, where it does not so anonymously; `punches` takes part in tries to get through routers, None for
-    nobody; `changed` is called when there are other paths than before.
+    visits a service, where it does not so anonymously, and `invitations` what it shows there besides; `punches` takes
+    part in tries to get through routers, None for nobody; `changed` is called when there are other paths than before.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class Visitor:
         *,
         nearby: Dialer | None = None,
         prover: Callable[[KeyHash], Prover | None] = lambda key_hash: None,
+        invitations: Invitations | None = None,
         punches: Punches | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -112,7 +120,7 @@ class Visitor:
         self._bundles = Bundles(dialer, self._begin_session, self._has_room)
         self._memory = memory
         self._limits = limits
-        self._prover, self._changed = prover, changed
+        self._prover, self._invitations, self._changed = prover, invitations, changed
         self._tasks = TaskSet("visitor")
         self._links: OrderedDict[Label, Link] = OrderedDict()  # last visited last
         self._kept: list[WarmLink] = []
@@ -174,6 +182,26 @@ class Visitor:
         if not self.is_warm(label):
             self._refuse_kept(label)
             await self._dial_shared(label)
+
+    async def greet(self, label: Label) -> Path | None:
+        """Have a session whose host has said hello, and the path that it takes; None for one of hardline/1.
+
+        Raises as `visit` does, also what the host refuses with.
+        """
+        while True:
+            path = self._best(label)
+            if path is None:
+                dialled = await self._dial_shared(label)
+                if isinstance(dialled, Greeted):
+                    return None
+                path = dialled
+            try:
+                await path.hello
+            except AccessRefused:
+                if self._invite(label.key_hash) in ("", path.invite):
+                    raise
+            else:
+                return path
 
     def visit_at_once(self, label: Label, first: bytes) -> Visit | None:
         """As `visit`, where a session is there and nothing has to be waited for; else None, and nothing was done."""
@@ -360,12 +388,13 @@ class Visitor:
 
     async def _begin_session(self, route: Route, label: Label) -> Path:
         await self._make_room()
-        client = None
+        client, invite = None, ""
         if (prover := self._prover(label.key_hash)) is not None:
             client = prover.prove(VISITOR, route.tls.exporter(VISITOR, label.key_hash))
+            invite = self._invite(label.key_hash)
         kind, punched = route.candidate.kind, self._punched if route.candidate.kind is PathKind.RELAYED else None
         reached = "" if kind is PathKind.PUNCHED else str(route.candidate.endpoint)
-        ours = hello.VisitorHello(label.password, reached, client, control=punched is not None)
+        ours = hello.VisitorHello(label.password, reached, client, invite, control=punched is not None)
         await route.tls.send(ours.encode())
         reader = hello.HelloReader()
         path: Path
@@ -387,7 +416,7 @@ class Visitor:
             source=source,
             patience=RELAYED_PATIENCE if kind is PathKind.RELAYED else 0.0,
         )
-        path = Path(label, session, route)
+        path = Path(label, session, route, invite=invite)
         if kind is PathKind.RELAYED and punched is None:
             path.punching = "punching: turned off here ([Relay] punch)"
         link.add(path)
@@ -397,6 +426,9 @@ class Visitor:
         self._tasks.start(self._keep(link, path), f"warm.{label.key_hash.short}")
         self._improve(link)
         return path
+
+    def _invite(self, host: KeyHash) -> str:
+        return self._invitations.secret(host) if self._invitations is not None else ""
 
     def _improve(self, link: Link) -> None:
         if not link.goes_by_relay():
@@ -415,6 +447,8 @@ class Visitor:
         if isinstance(answer, hello.HostRefusal):
             if answer.error == hello.BAD_PASSWORD:
                 raise PasswordRefused("the host wants another text before the key hash")
+            if answer.error == "invite" and self._invitations is not None:
+                self._invitations.over(path.label.key_hash, path.invite)
             if answer.error in ("access", "invite"):
                 raise AccessRefused(_INVITE.get(answer.why, "the owner of the service lets in whom he has invited"))
             if answer.error == hello.WAIT:
@@ -425,6 +459,8 @@ class Visitor:
                 raise ServiceFailed("wait", "")
             raise PeerError(f"the host refused: {answer.error}")
         self._put_off.pop(where, None)
+        if self._invitations is not None:
+            self._invitations.over(path.label.key_hash, path.invite)
         own: list[Endpoint | Via] = [*parse_wan_hosts(answer.wan_hosts), *answer.via]
         path.greeted(clean_title(answer.title), answer.instance[:_INSTANCE], own)
         self._changed()

@@ -100,6 +100,7 @@ def test_the_whole_is_one_json_object_with_the_keys_of_the_document():
             "links",
             "process",
             "notes",
+            "names",
         )
     ]
     assert said["outside"]["endpoints"] == [{"endpoint": "203.0.113.9:7008", "by": "the router"}]

@@ -11,15 +11,18 @@ from pathlib import Path
 
 from hardline import certificates
 from hardline.identity import KeyHash
+from hardline.proof import Prover
 from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, Trust, Via
 from hardline.session.session import SessionLimits
 from hardline.settings.directory import Service
 from hardline.settings.local import LocalService
 from hardline.settings.service import ServiceSettings
+from hardline.signatures import signing_key
 from hardline.transport.listener import Listener
 from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host, HostLimits
-from hardline.tunnel.visitor import Visitor, VisitorLimits
+from hardline.tunnel.inviting import Redeem
+from hardline.tunnel.visitor import Invitations, Visitor, VisitorLimits
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -70,18 +73,32 @@ class Finding:
 class Pair:
     """Both ends.  `service` is shared at `endpoint` while the host runs."""
 
-    def __init__(self, directory: Path, target: LocalService, limits: VisitorLimits, password: str, legacy: bool):
+    def __init__(
+        self,
+        directory: Path,
+        target: LocalService,
+        limits: VisitorLimits,
+        password: str,
+        legacy: bool,
+        invitations: Invitations | None = None,
+        redeem: Redeem | None = None,
+    ) -> None:
         settings = ServiceSettings(target=target, title="Test", password=password, legacy=legacy)
         identity = certificates.load_or_create(directory / "s.cert")
         self.service = Service("test", settings, identity, directory / "s.ini")
         self.finding, self.memory = Finding(), Noted()
         dialer = Dialer(self.finding.search, clock=time.time, timeout=DIAL_LASTS)
-        self.visitor = Visitor(dialer, self.memory, limits)
+        key = certificates.load_or_create(directory / "key")
+        prover = Prover(key.der, signing_key(key.private_key_pem)) if invitations is not None else None
+        self.visitor = Visitor(dialer, self.memory, limits, prover=lambda _: prover, invitations=invitations)
+        self._redeem = redeem
         self._session = limits.session
         self._port = 0
 
     async def start_host(self) -> None:
-        self.host = Host(HostLimits(self._session, hello_timeout=1.0), clock=time.time, instance="00" * 16)
+        self.host = Host(
+            HostLimits(self._session, hello_timeout=1.0), clock=time.time, instance="00" * 16, redeem=self._redeem
+        )
         self.host.replace([self.service])
         self._listener = await Listener.open(["127.0.0.1"], self._port, self.host.accepted, what="p2pport")
         self._port = self._listener.port
@@ -107,12 +124,18 @@ class Pair:
 
 @contextlib.asynccontextmanager
 async def pair(
-    directory: Path, handler: Handler, limits: VisitorLimits | None = None, password: str = "", legacy: bool = True
+    directory: Path,
+    handler: Handler,
+    limits: VisitorLimits | None = None,
+    password: str = "",
+    legacy: bool = True,
+    invitations: Invitations | None = None,
+    redeem: Redeem | None = None,
 ) -> AsyncIterator[Pair]:
     """A running host in front of a local service that is `handler`, and a visitor that finds it."""
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     target = LocalService("tcp", "127.0.0.1", server.sockets[0].getsockname()[1])
-    both = Pair(directory, target, limits or VisitorLimits(QUICK), password, legacy)
+    both = Pair(directory, target, limits or VisitorLimits(QUICK), password, legacy, invitations, redeem)
     await both.start_host()
     try:
         yield both
