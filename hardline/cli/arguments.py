@@ -1,0 +1,245 @@
+"""What each command may be told: loaded when it is one of these that was typed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from hardline import terminal
+from hardline.cli.daemon import add_datadir
+
+_OURS = "of a service here, as `hardline ls` shows it; or its title or address"
+_ANY_NAME = "an address, a name that you gave, a title, or the name of a service here"
+
+
+def _add_json(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_share(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("target", metavar="TARGET", help="~/photos, 8000, nas:8080, https://192.168.1.5, unix:/run/app")
+    parser.add_argument("--name", help="name of its file in the service directory")
+    parser.add_argument("--title", help="what people read")
+    parser.add_argument("--unlisted", action="store_true", help="the network does not list it")
+    parser.add_argument("--invited", action="store_true", help="for those in NAME.ini.clients only")
+    parser.add_argument("--yes", action="store_true", help="a home directory, too")
+
+
+def _add_change(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("target", nargs="?", metavar="TARGET", help="where it leads from now on, by the same URL")
+    parser.add_argument("--title", help="what people read; '' for its name")
+    listed = parser.add_mutually_exclusive_group()
+    listed.add_argument("--listed", action="store_true", default=None, help="the network lists it")
+    listed.add_argument("--unlisted", dest="listed", action="store_false", help="the network does not list it")
+    invited = parser.add_mutually_exclusive_group()
+    invited.add_argument("--invited", action="store_true", default=None, help="for those in NAME.ini.clients only")
+    invited.add_argument("--everyone", dest="invited", action="store_false", help="for everybody who has its address")
+    parser.add_argument("--yes", action="store_true", help="a home directory, too")
+
+
+def _add_pause(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+
+
+def _add_remove(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help="as `hardline ls` shows it")
+
+
+def _add_ping(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("what", metavar="NAME", help=_ANY_NAME)
+    parser.add_argument("-c", dest="count", type=_count, default=1, metavar="N", help="how often, a second apart (1)")
+
+
+def _add_invite(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("--to", metavar="WHO", required=True, help="whom it is for, as you will read it")
+    parser.add_argument("--expires", type=_days, default=7.0, metavar="TIME", help="7d, 12h: until when (7d)")
+
+
+def _add_accept(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("link", nargs="?", metavar="LINK", help="of the invitation; none: it is read from stdin")
+
+
+def _add_who(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+
+
+def _add_revoke(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("who", metavar="WHO", help="as `hardline who` shows him, or the first digits of his key")
+
+
+def _add_open(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("what", nargs="?", metavar="NAME", help=f"{_ANY_NAME}; none: this node's own page")
+    parser.add_argument("--print", action="store_true", help="print its URL instead")
+
+
+def _add_name(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("what", metavar="ADDRESS", help=_ANY_NAME)
+    parser.add_argument("name", metavar="NAME", help="nas makes it http://nas.localhost:7009/ here")
+
+
+def _add_forget(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("name", metavar="NAME", help="that you gave; the service stays as it is")
+
+
+def _add_fileserver(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("directory", type=_as_typed, metavar="DIR")
+    parser.add_argument("--port", type=_port, default=8000, metavar="N", help="where to listen (8000); 0: any free one")
+    parser.add_argument(
+        "--bind", default="127.0.0.1", metavar="ADDRESS", help="for whom: this machine only (127.0.0.1)"
+    )
+    parser.add_argument(
+        "--name",
+        action="append",
+        type=_host_name,
+        default=[],
+        metavar="HOST",
+        help="a host name that it is reached by; repeatable",
+    )
+    parser.add_argument("--no-listing", action="store_true", help="only who knows a file's name finds it")
+    parser.add_argument("--hidden", action="store_true", help="names that begin with a dot, too")
+    parser.add_argument("--yes", action="store_true", help="a home directory, too")
+
+
+def _add_nc(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("label", metavar="LABEL", help="what stands before .localhost in its URL, or all")
+
+
+def _add_forward(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("label", metavar="LABEL", help="of its URL, or all of it, or the name that you gave")
+    parser.add_argument("port", type=_port, metavar="PORT", help="of this computer, on 127.0.0.1; 0: any free one")
+    parser.add_argument("--pages", action="store_true", help="pages of other sites in a browser may connect, too")
+
+
+def _add_pac(parser: terminal.Parser) -> None:
+    parser.add_argument("file", nargs="?", type=_as_typed, metavar="FILE", help="write it there, and print its address")
+    parser.add_argument(
+        "--localport", type=_local_port, default=7009, metavar="N", help="the daemon's localport (7009)"
+    )
+
+
+def _add_relay(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    instead = parser.add_mutually_exclusive_group()
+    use = "be reached by that relay: write it into the settings"
+    instead.add_argument("--use", metavar="HOST:PORT#KEYHASH", help=use)
+    instead.add_argument("--drain", action="store_true", help="take nobody new, before it is stopped")
+    parser.add_argument("--config", type=terminal.whole_path, metavar="FILE", help="the daemon's settings file")
+
+
+def _add_key(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("address", nargs="?", metavar="ADDRESS", help="of a service; none: the node's own key")
+
+
+def _add_gateway(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    does = parser.add_subparsers(dest="do", metavar="user|key", required=True, parser_class=terminal.Parser)
+    user = does.add_parser("user", help="print the line of a user for [Gateway:NAME] users")
+    user.add_argument("name", metavar="NAME", help="of the user; the password is asked for, or read from stdin")
+    key = does.add_parser("key", help="keys for programs that collect (scrapers)")
+    add_datadir(key)
+    acts = key.add_subparsers(dest="act", metavar="add|list|remove", required=True, parser_class=terminal.Parser)
+    add = acts.add_parser("add", help="make a key, and print it")
+    add_datadir(add)
+    add.add_argument("name", metavar="NAME", help="what it is called in lists and logs")
+    add.add_argument("--from", default="0", metavar="WHEN", help="a date, a time, or how long from now (now)")
+    add.add_argument("--until", default="30d", metavar="WHEN", help="the same, or how long it holds: 30d at most (30d)")
+    add.add_argument(
+        "--service",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="[Gateway:NAME] that it is for; repeatable (all that are listed and have no users)",
+    )
+    _add_json(acts.add_parser("list", help="which there are"))
+    remove = acts.add_parser("remove", help="let a key be none")
+    add_datadir(remove)
+    remove.add_argument("name", metavar="NAME")
+
+
+def _add_help(parser: terminal.Parser) -> None:
+    parser.add_argument("about", nargs="?", metavar="COMMAND")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= 10_000:
+        raise argparse.ArgumentTypeError(f"a count is {text[:60]!r}, expected a number from 1 to 10000")
+    return int(text)
+
+
+def _days(text: str) -> float:
+    unit = {"d": 1.0, "h": 24.0, "m": 1440.0}.get(text[-1:])
+    if unit is None or not text[:-1].isascii() or not text[:-1].isdigit() or not int(text[:-1][:9]) > 0:
+        raise argparse.ArgumentTypeError(f"a time is {text[:60]!r}, expected a number with d, h or m: 7d")
+    return int(text[:-1][:9]) / unit
+
+
+def _as_typed(path: str) -> str:
+    terminal.whole_path(path)
+    return path
+
+
+def _port(text: str, least: int = 0) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text[:9]) <= 65_535:
+        raise argparse.ArgumentTypeError(f"port is {text[:60]!r}, expected a number from {least} to 65535")
+    return int(text)
+
+
+def _local_port(text: str) -> int:
+    return _port(text, least=1)
+
+
+def _host_name(text: str) -> str:
+    from hardline.http.hosts import is_name
+
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(f"name is {text[:60]!r}, expected a host name without port, such as nas.lan")
+    return text
+
+
+FILL: dict[str, Callable[[terminal.Parser], None]] = {
+    "share": _add_share,
+    "change": _add_change,
+    "pause": _add_pause,
+    "resume": _add_pause,
+    "remove": _add_remove,
+    "ls": _add_json,
+    "ping": _add_ping,
+    "invite": _add_invite,
+    "accept": _add_accept,
+    "who": _add_who,
+    "revoke": _add_revoke,
+    "open": _add_open,
+    "name": _add_name,
+    "forget": _add_forget,
+    "lan": _add_json,
+    "status": _add_json,
+    "relay": _add_relay,
+    "key": _add_key,
+    "gateway": _add_gateway,
+    "fileserver": _add_fileserver,
+    "nc": _add_nc,
+    "forward": _add_forward,
+    "pac": _add_pac,
+    "version": lambda parser: None,
+    "help": _add_help,
+}

@@ -1,0 +1,78 @@
+"""Who may visit: invitations given and accepted, lists, and the way out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from hardline.cli.daemon import ask, talk
+from hardline.terminal import write
+
+_LONGEST_LINE = 4096
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run one of these."""
+    match options.command:
+        case "invite":
+            _invite(options)
+        case "accept":
+            _accept(options)
+        case "who":
+            _who_may(options)
+        case _:
+            _revoke(options)
+
+
+def _invite(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    made = ask(options, "invite", name=options.name, who=options.to, days=options.expires)
+    write(made["link"])
+    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(made["until"]))
+    talk(f"for {plain(made['who'])}, one computer, until {until}: send the link, and how to get hardline with it")
+    talk("whoever opens it first is let in; hardline who  shows it, hardline revoke  takes it back")
+
+
+def _accept(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    link = options.link if options.link is not None else _line_of_stdin()
+    accepted = ask(options, "accept", link=link)
+    write(accepted["url"])
+    if accepted["waits"] is not None:
+        talk(f"accepted; it takes effect when its host can be reached: {plain(accepted['waits'])}")
+    else:
+        talk(f"let in: {plain(accepted['title']) or '(untitled)'}; every user of this computer can open it")
+
+
+def _line_of_stdin() -> str:
+    if sys.stdin is None:  # it was closed
+        return ""
+    if sys.stdin.isatty():
+        talk("paste the link:")
+    return sys.stdin.buffer.readline(_LONGEST_LINE).decode("utf-8", "replace").strip()
+
+
+def _who_may(options: argparse.Namespace) -> None:
+    from hardline import tables
+
+    told = ask(options, "who", name=options.name)
+    if options.json:
+        import json
+
+        write(json.dumps(told, indent=2))
+        return
+    for line in tables.who_lines(told, ask(options, "status")["sessions"], time.time()):
+        write(line)
+
+
+def _revoke(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    gone = ask(options, "revoke", name=options.name, who=options.who)
+    for row in gone:
+        talk(f"{plain(row['who']) or row['key_hash'][:8]} may not visit any more")
+    if not gone:
+        talk("the invitation is withdrawn")

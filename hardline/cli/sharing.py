@@ -1,0 +1,81 @@
+"""Sharing a service, changing it, and sharing it no more."""
+
+from __future__ import annotations
+
+import argparse
+
+from hardline.cli.daemon import ANOTHER_VERSION, RESTART, ask, talk
+from hardline.terminal import write
+
+_LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run one of these."""
+    match options.command:
+        case "share":
+            _share(options)
+        case "remove":
+            _remove(options)
+        case _:
+            _change(options)
+
+
+def _share(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+    from hardline.target import read_target, refuse_everything
+
+    target = read_target(options.target)
+    if target.startswith("/") and not options.yes:
+        refuse_everything(target)
+    title: str | None = options.title
+    shared = ask(
+        options,
+        "share_for_fewer" if options.unlisted or options.invited else "share",
+        target=target,
+        name=options.name,
+        title=title and title[:_LONGEST_TITLE],
+        listed=not options.unlisted,
+        invited=options.invited,
+    )
+    write(shared["url"])
+    if not shared.keys() >= {"name", "title", "target", "file"}:
+        talk(f"{ANOTHER_VERSION}: {RESTART}")
+        return
+    how = "shared already" if shared.get("already") else "shared again" if shared.get("back") else "shared"
+    talk(f"{how} as {plain(shared['name'])}: {plain(shared['title'])} → {plain(shared['target'])}")
+    if title and plain(shared["title"]) != plain(title):
+        if how != "shared":
+            talk(f"its title stays as it was; to change it, edit {plain(shared['file'])}")
+        elif len(shared["title"]) < len(title):
+            talk(f"its title has {len(shared['title'])} of {len(title)} characters: the rest cannot be shown")
+        else:
+            talk("some characters of its title cannot be shown")
+    if not shared.get("lists", True):
+        talk(f"what is in its directories is not shown; to change it, allowListing = yes in {plain(shared['file'])}")
+
+
+def _change(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+    from hardline.target import read_target, refuse_everything
+
+    if options.command != "change":
+        changed = ask(options, "change", name=options.name, paused=options.command == "pause")
+        write(changed["url"])
+        talk(f"{plain(changed['name'])} is {'paused' if options.command == 'pause' else 'served'}")
+        return
+    target = read_target(options.target) if options.target is not None else None
+    if target is not None and target.startswith("/") and not options.yes:
+        refuse_everything(target)
+    title: str | None = options.title
+    asked = {"title": title and title[:_LONGEST_TITLE], "listed": options.listed, "invited": options.invited}
+    changed = ask(options, "change", name=options.name, target=target, **asked)
+    write(changed["url"])
+    talk(f"{plain(changed['name'])}: {plain(changed['title'])} → {plain(changed['target'])}")
+
+
+def _remove(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    removed = ask(options, "remove", name=options.name)
+    write(f"removed {plain(removed['name'])}; its certificate stays: share the same again, and its URL comes back")
