@@ -197,9 +197,19 @@ def test_a_name_of_the_internet_that_points_here_reaches_nothing(world: World, p
 
 
 def test_an_address_with_a_mistake_in_it(world: World, page: Page) -> None:
-    response = goto(page, world.visitor.url_of(world.label[:-1]))
+    other = "0" if world.label[0] != "0" else "1"
+    response = goto(page, world.visitor.url_of(other + world.label[1:-1]))
     check(page, response, 421, "This address leads nowhere", "this has 39")
     portrait(page, "mistyped")
+
+
+def test_an_address_that_is_cut_off_asks_which_one_it_is(world: World, page: Page) -> None:
+    response = goto(page, world.visitor.url_of(world.label[:-1], "page"))
+    assert response.status == 300
+    assert page.get_by_role("heading", name="Which one?").is_visible()
+    portrait(page, "which-one")
+    link = page.get_by_role("listitem").get_by_role("link").first
+    assert link.get_attribute("href") == world.visitor.url_of(world.label, "page")
 
 
 def test_a_page_that_the_node_does_not_have(world: World, page: Page) -> None:

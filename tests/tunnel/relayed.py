@@ -40,7 +40,7 @@ class Relayed:
         self.open_at: list[Endpoint] = []
         self.expected: dict[str, Callable[[TcpStream], None]] = {}
         self._tasks = TaskSet("relay")
-        self.brought = Brought(lambda: both.host, lambda: self.punching)
+        self.brought = Brought(lambda: both.host, lambda: self.punching, lambda joined: joined.tcp.abort())
         self.deliver = self.brought.punched
         self.seen_at: set[str] = set()
         self.punching = Punching(
