@@ -144,9 +144,9 @@ def test_inviting_to_what_everybody_may_visit_says_what_to_do(host: Node) -> Non
     assert "everybody" in said(host, "who", "photos")
 
 
-@pytest.mark.parametrize("wrong", [("--to", ""), ("--to", "a\nb"), ("--to", "A, B"), ("--to", "x" * 61)])
-def test_a_name_is_one_line(host: Node, wrong: tuple[str, str]) -> None:
-    refused(host, "invite", "photos", *wrong)
+def test_a_name_is_one_line(host: Node) -> None:
+    for wrong in ("", "a\nb", "A, B", "x" * 61):
+        refused(host, "invite", "photos", "--to", wrong)
     assert who(host) == ([], [])
 
 

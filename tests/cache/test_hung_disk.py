@@ -67,6 +67,7 @@ def test_others_are_served_and_whoever_asks_for_it_is_told(tmp_path: Path, disk:
         wait_until(lambda: curl(known).text == "a photo", "it is served again", timeout=60)
 
 
+@pytest.mark.full
 def test_the_daemon_ends_while_a_disk_hangs(tmp_path: Path, disk: HungDisk) -> None:
     with Node(tmp_path / "host") as host, Node(tmp_path / "visitor") as visitor, ExitStack() as stack:
         photos = share(host, "photos", disk.root)
@@ -78,6 +79,7 @@ def test_the_daemon_ends_while_a_disk_hangs(tmp_path: Path, disk: HungDisk) -> N
         host.stop()
 
 
+@pytest.mark.full
 def test_a_directory_that_hangs_from_the_start_is_told_and_stops_nobody(tmp_path: Path, disk: HungDisk) -> None:
     rest = tmp_path / "rest"
     rest.mkdir()
@@ -130,6 +132,7 @@ def test_the_event_loop_never_waits_for_it(disk: HungDisk) -> None:
     asyncio.run(asyncio.wait_for(main(), 100))
 
 
+@pytest.mark.full
 def test_a_cache_whose_disk_hangs_has_nothing_and_the_service_goes_on(tmp_path: Path, disk: HungDisk) -> None:
     async def main() -> None:
         rest = tmp_path / "rest"

@@ -101,6 +101,7 @@ def test_a_service_that_moved_is_found_at_its_new_address(network, identities):
     island.run(story)
 
 
+@pytest.mark.full
 def test_two_hundred_forged_records_hide_nothing(network, identities):
     island, nodes = network
     identity = identities[1]

@@ -111,6 +111,7 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Way]]:
         service.stop()
 
 
+@pytest.mark.full
 def test_an_early_answer_is_lost_no_more_often_than_without_the_tunnel(ways: dict[str, Way]) -> None:
     lost = dict.fromkeys(ways, 0)
     for _ in range(TRIES):

@@ -58,6 +58,7 @@ def cost(field: Field, kind: str, label: str) -> float:
     return (processor_time(field.host) - before) / report["done"]
 
 
+@pytest.mark.full
 def test_the_longest_paths_cost_hardly_more_than_short_ones(field: Field, cached: str) -> None:
     cost(field, "short", cached)  # the way there is known now
     short, long = cost(field, "short", cached), cost(field, "long", cached)

@@ -77,6 +77,7 @@ def test_its_visitors_are_told_and_others_are_served(field: Field, kinds: tuple[
         assert report["visited"]
 
 
+@pytest.mark.full
 def test_uploads_that_it_does_not_read_cost_their_windows_and_no_more(field: Field, tmp_path: Path) -> None:
     bad, given = BadHost(field, "deaf", 7100, tmp_path), tmp_path / "given"
     with given.open("wb") as file:

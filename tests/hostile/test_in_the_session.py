@@ -66,6 +66,7 @@ def test_streams_opened_and_reset_by_the_thousand(field: Field) -> None:
     assert report["streams"] > 1000
 
 
+@pytest.mark.full
 def test_streams_opened_and_closed_leave_nothing_behind(field: Field) -> None:
     field.survives(by_rogue(field, "closed", 2000))
     before = field.host.pss()

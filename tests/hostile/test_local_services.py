@@ -37,6 +37,7 @@ def test_streams_to_an_https_service_make_nobody_wait(field: Field) -> None:
     assert report["HTTP/1.1 200"] >= 96
 
 
+@pytest.mark.full
 def test_visits_to_a_service_whose_name_nobody_knows_delay_no_service_with_a_name(field: Field) -> None:
     known = offers(field, "named", f"http://{NAMED}:{field.origin_port}")
     labels = [offers(field, f"dead-{number}", f"http://printer-{number}.example") for number in range(2)]

@@ -42,6 +42,7 @@ def test_thousands_of_browsers_whose_request_never_comes(field: Field, kinds: tu
     assert sum(report["held"] for report in reports) > CONNECTIONS / 2
 
 
+@pytest.mark.full
 def test_hundreds_of_downloads_that_nobody_reads(field: Field) -> None:
     # Each costs its window, here, and no more; until it is full, a download is a download, which takes its time.
     def full() -> None:

@@ -252,7 +252,12 @@ def test_files_have_a_name_too(town: Town, tmp_path: Path) -> None:
 
 def test_a_relay_serves_names_of_its_own_without_a_list(town: Town) -> None:
     town.relay.write("own", public("own", town.origin.port))
-    wait_until(lambda: (town.relay.service("own") or {}).get("https", {}).get("state") == "serving", town.relay.log)
+
+    def state() -> str | None:
+        https = (town.relay.service("own") or {}).get("https")  # null until it is taken up
+        return https and https["state"]
+
+    wait_until(lambda: state() == "serving", town.relay.log)
     told = town.get("own", "/echo").json
     assert told["headers"]["host"] == f"own.example.org:{town.port}"
     assert town.get("nas").status == 200

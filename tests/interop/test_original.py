@@ -176,6 +176,7 @@ def test_a_service_moves_from_the_original_to_us_with_its_files_and_keeps_its_ur
             assert curl(visitor.url_of(label), at=here).text == "hello from the origin\n"
 
 
+@pytest.mark.full
 def test_an_original_that_left_the_lan_is_reached_at_the_wan_hosts_it_told(
     environment: Path, lab: Lab, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_bridges_that_come_and_go_do_not_use_up_the_groups(lan: Lan) -> None:
     assert "not_joined" not in lan.host.log
 
 
+@pytest.mark.full
 def test_containers_that_come_and_go_are_no_news_on_the_lan(lab: Lab, tmp_path: Path) -> None:
     at, neighbour = lab.machine("host"), lab.machine("neighbour")
     settings = "[UPnP]\nenabled = yes\n[LAN]\nenabled = yes\n"

@@ -60,6 +60,7 @@ def test_a_visit_works_where_there_is_one_ip_version_only(lan: Lan, version: int
 
 @pytest.mark.slow
 @needs.tools("nft")
+@pytest.mark.full
 def test_where_packets_of_full_size_vanish_the_first_visit_says_so_and_the_next_ones_are_served(lan: Lan) -> None:
     for machine in (lan.host_machine, lan.visitor_machine):
         machine.run(["sysctl", "-q", "-w", "net.ipv6.conf.eth0.disable_ipv6=1"])
@@ -116,6 +117,7 @@ def test_a_download_is_cut_and_not_complete_when_somebody_dies(lan: Lan, tmp_pat
         node_or_origin.start()
 
 
+@pytest.mark.full
 def test_a_cable_that_is_pulled_cuts_the_download(lan: Lan, tmp_path: Path) -> None:
     with lan.download("bytes/2000000000", tmp_path / "part", "--limit-rate", "20M") as download:
         download.has_received(1_000_000)

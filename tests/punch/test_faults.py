@@ -96,6 +96,7 @@ def is_days_off(clock: Clock) -> None:
     time.sleep(2)
 
 
+@pytest.mark.full
 def test_a_visitor_whose_clock_is_days_off_comes_by_the_names_that_he_has_been_told(tmp_path: Path) -> None:
     """Those of days mean nothing to the relay then; those that the host has told him are good."""
     his = clock(tmp_path / "clock")

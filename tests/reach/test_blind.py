@@ -178,6 +178,7 @@ def test_who_has_everything_that_a_relay_holds_visits_nobody(world: World, tmp_p
         assert it.reads(it.names) == SERVICES
 
 
+@pytest.mark.full
 def test_who_is_told_the_names_of_services_visits_them(world: World, tmp_path: Path) -> None:
     """So what looks for names in the other test can find them."""
     with looked(world, tmp_path, " named", VISITED) as it:

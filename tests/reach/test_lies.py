@@ -108,6 +108,7 @@ def test_what_one_network_says_of_where_a_host_is_changes_nothing(world: World, 
             assert host.service("site")["dht"]["announced"] is None
 
 
+@pytest.mark.full
 def test_lies_in_the_dht_lead_to_no_connection_that_should_not_be(world: World, tmp_path: Path) -> None:
     """Signed by the owner itself, and by nobody; one with a thousand addresses, too."""
     owner, other = (certificates.load_or_create(tmp_path / f"{name}.cert") for name in ("owner", "other"))

@@ -28,6 +28,7 @@ def told(host: Node) -> dict[str, str]:
     return {each["endpoint"]: each["by"] for each in host.status()["outside"]["endpoints"]}
 
 
+@pytest.mark.full
 def test_two_visitors_from_different_networks_make_a_forwarded_port_known_and_one_does_not(
     world: World, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_downloads_get_further_sessions_which_end_when_they_are_idle(tmp_path, l
     run(story)
 
 
+@pytest.mark.full
 def test_where_the_way_is_full_the_trial_ends_and_nothing_is_cut(tmp_path, long):
     async def story():
         service = Service()

@@ -140,6 +140,7 @@ def test_nobody_is_knocked_at_often_and_a_dial_lasts_until_the_window_is_over(tm
     run(story)
 
 
+@pytest.mark.full
 def test_a_try_that_failed_is_made_again_by_another_connection_and_ever_more_rarely(tmp_path, monkeypatch):
     async def nothing(self, targets, opened, enough):
         await asyncio.sleep(ports.WINDOW)

@@ -112,6 +112,7 @@ def test_a_change_of_network_is_a_reason_to_look_at_once(tmp_path):
     run(story)
 
 
+@pytest.mark.full
 def test_a_path_that_is_much_slower_than_the_relay_is_no_better_one(tmp_path, monkeypatch):
     monkeypatch.setattr(upgrade, "_trip", lambda path: {PathKind.RELAYED: 0.1}.get(path.route.candidate.kind, 0.24))
 

@@ -6,6 +6,8 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
+
 from hardline.tasks import TaskSet
 from tests.cache.proxied import Asked, Proxied, answer, proxied, request, until
 
@@ -69,6 +71,7 @@ def test_what_nobody_waits_for_is_given_up_once_the_limit_is_reached(tmp_path: P
     asyncio.run(main())
 
 
+@pytest.mark.full
 def test_who_comes_later_takes_a_download_over_from_who_has_left(tmp_path: Path) -> None:
     async def main() -> None:
         body, visitors = os.urandom(200_000), TaskSet("visitors")

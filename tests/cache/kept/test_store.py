@@ -969,6 +969,7 @@ def fill(root: Path, count: int) -> None:
         os.link(root / "0@http.head", root / f"{number}@http.head")
 
 
+@pytest.mark.full
 def test_opening_a_large_cache_holds_nobody_up_and_takes_little_memory(tmp_path):
     count, longest, took = 20_000, 0.0, 0.0
     fill(tmp_path, count)

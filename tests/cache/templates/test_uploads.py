@@ -88,6 +88,7 @@ def test_bodies_that_do_not_end_cost_little_and_a_form_is_still_taken(tmp_path: 
 
 
 @needs.linux()
+@pytest.mark.full
 def test_a_body_that_does_not_come_to_its_end_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     template(tmp_path, "form@mako", "${len(body)}")
     monkeypatch.setattr(dynamic, "BODY_TIME", 0.2)
