@@ -119,7 +119,7 @@ def offer_lines(offers: list[dict[str, Any]]) -> Iterator[str]:
     if not offers:
         yield "nothing is offered on this network (services with listed = no do not show)"
     for offer in offers:
-        yield f"{plain(offer['title']) or '(untitled)'}  at {offer['source']}\n  {offer['url']}"
+        yield f"{plain(offer['title']) or '(untitled)'}  {_where(offer)}\n  {offer['url']}"
 
 
 def ls_blocks(status: dict[str, Any], offers: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -188,7 +188,12 @@ def _offer(offer: dict[str, Any]) -> tuple[str, str, str, str]:
         note = f"not the {plain(offer['unlike'])} you know"
     else:
         note = f"= {offer['name']}" if offer["name"] else ""
-    return plain(offer["title"]) or "(untitled)", f"at {offer['source']}", offer["url"], note
+    return plain(offer["title"]) or "(untitled)", _where(offer), offer["url"], note
+
+
+def _where(offer: dict[str, Any]) -> str:
+    """Which computer offers it: as it is called, for who has to tell two apart, and where it is for who cannot."""
+    return f"on {plain(offer['host'])}" if offer.get("host") else f"at {offer['source']}"
 
 
 def ping_lines(what: str, answer: dict[str, Any]) -> Iterator[str]:

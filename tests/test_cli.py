@@ -188,20 +188,22 @@ def test_any_title_can_be_told_in_any_encoding(node: Node, command: list[str], e
 
 
 def test_ls_shows_what_is_ours_what_the_network_offers_and_who_is_known(node: Node, tmp_path: Path) -> None:
-    with Node(tmp_path / "other") as other:
+    with Node(tmp_path / "other", settings="[LAN]\ncomputer = felix\n") as other:
         other.share("printer", 631, title="Printer")
         label = other.label("printer")
         listed = json.loads(node.hardline("ls", "--json").stdout)
         assert set(listed) == {"mine", "network", "known", "links"}
         assert "house" in [row["name"] for row in listed["mine"]]
-        assert label in [row["label"] for row in listed["network"]]
+        assert {row["label"]: row["host"] for row in listed["network"]}[label] == "felix"
+        assert other.status()["node"]["computer"] == "felix"
+        assert "Printer  on felix\n" in node.hardline("lan").stdout
         lines = node.hardline("ls").stdout.splitlines()
     headings = [lines.index(heading) for heading in ("MINE", "ON THIS NETWORK", "KNOWN")]
     assert headings == sorted(headings)
     mine = next(line for line in lines[: headings[1]] if line.startswith("  house "))
     assert "listed" in mine.split()
     assert mine.endswith(node.url("house"))
-    assert any("Printer" in line and label in line for line in lines[headings[1] : headings[2]])
+    assert any("Printer" in line and "on felix" in line and label in line for line in lines[headings[1] : headings[2]])
 
 
 # ── share ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -252,7 +252,9 @@ class Actions:
         heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near()))
         offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
         return tuple(
-            LanOffer(offer.title, str(offer.label), self._url(offer.label), offer.source, str(offer.endpoint))
+            LanOffer(
+                offer.title, str(offer.label), self._url(offer.label), offer.source, str(offer.endpoint), offer.host
+            )
             for offer in sorted(offers.values(), key=lambda offer: (offer.title.lower(), offer.label))
         )
 

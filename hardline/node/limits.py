@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from hardline.session.session import SessionLimits
 from hardline.session.windows import Backlog, WindowBudget
 from hardline.settings.node import NodeSection, NodeSettings, UpnpSection
 from hardline.settings.peers import PeerSection
+from hardline.settings.values import LONGEST_COMPUTER
+from hardline.showable import one_line
 from hardline.transport.socketoptions import SocketOptions
 from hardline.tunnel.host import HostLimits
 from hardline.tunnel.link import LinkLimits
@@ -44,6 +47,14 @@ def unheard(settings: NodeSettings) -> NodeSettings:
         upnp=UpnpSection(enabled=False),
         relay=replace(settings.relay, when="always"),  # none of them could do without
     )
+
+
+def computer_of(settings: NodeSettings) -> str:
+    """What the network is told that this computer is called, "" for nothing: what is set, else its host name."""
+    if settings.lan.computer is not None:
+        return settings.lan.computer
+    name = socket.gethostname().partition(".")[0]
+    return "" if name == "localhost" else one_line(name, LONGEST_COMPUTER)
 
 
 def session_limits(settings: NodeSettings) -> SessionLimits:

@@ -45,6 +45,7 @@ from hardline.node.draining import drain
 from hardline.node.fronts import Fronts
 from hardline.node.known import Known
 from hardline.node.limits import (
+    computer_of,
     door_limits,
     host_limits,
     of_a_program,
@@ -147,6 +148,7 @@ class Node:
         self._door: Door | None = None
         self._relaying: Relaying | None = None
         self._punching: Punching | None = None
+        self._computer = computer_of(settings)
         self._keys = ClientKeys(places.datadir / "keys")
         self._brought = Brought(lambda: self._host, lambda: self._punching, self._came_by_name)
         self._https: Https | None = None
@@ -470,6 +472,7 @@ class Node:
                 bind=settings.node.bind,
                 multicast=settings.lan.multicast,
                 broadcast=settings.lan.broadcast,
+                host=self._computer,
             )
             self._reach.follow(lan.follow)
             lan.open()
@@ -478,7 +481,12 @@ class Node:
             self._near.append(lan)
             self._follow(lan.services_changed)
         if settings.lan.enabled and settings.lan.mdns:
-            dnssd = DnsSd(services=self._lan_services, port=lambda: self._p2p_port, bind=settings.node.bind)
+            dnssd = DnsSd(
+                services=self._lan_services,
+                port=lambda: self._p2p_port,
+                bind=settings.node.bind,
+                host=self._computer,
+            )
             self._reach.follow(dnssd.follow)
             self._closers.append(dnssd.aclose)
             self._tasks.start(keep_running(dnssd.run, "dnssd"), "dnssd")
@@ -707,6 +715,7 @@ class Node:
             datadir=str(self._places.datadir),
             door=tuple(map(str, self._door_listener.endpoints)) if self._door_listener else (),
             p2p=tuple(map(str, (*(self._listener.endpoints if self._listener else ()), *self._relays.endpoints))),
+            computer=self._computer,
         )
 
     async def _snapshot(self) -> Snapshot:

@@ -18,13 +18,15 @@ _INLINE = {"inline": True}  # an object whose keys are those of the one that it 
 
 @dataclass(frozen=True, slots=True)
 class Itself:
-    """The node: who it is, where its things lie, the endpoints that it listens on."""
+    """The node: who it is, where its things lie, the endpoints that it listens on, what the LAN is told that its
+    computer is called ("" for nothing)."""
 
     key_hash: str
     servicedir: str
     datadir: str
     door: tuple[str, ...]
     p2p: tuple[str, ...]
+    computer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,13 +364,14 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class LanOffer:
-    """What somebody on the LAN lists."""
+    """What somebody on the LAN lists; `host` is what he calls his computer, "" for nothing."""
 
     title: str
     label: str
     url: str
     source: str
     endpoint: str
+    host: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class LanSection:
     multicast: bool = setting(True, parse_yes_no)
     broadcast: bool = setting(True, parse_yes_no)
     mdns: bool = setting(True, parse_yes_no)
+    computer: str | None = setting(None, values.computer)
 
 
 @dataclass(frozen=True, slots=True)

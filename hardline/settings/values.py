@@ -16,8 +16,9 @@ from hardline.identity import FREE_TEXT_SIGNS, MAX_OWN_FREE_TEXT, KeyHash, Label
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint, RelayAddress
 from hardline.settings.local import host_of
 from hardline.settings.units import Unreadable
-from hardline.showable import is_plain
+from hardline.showable import is_plain, one_line
 
+LONGEST_COMPUTER = 60  # characters; of its bytes a text of DNS-SD has room for 255
 YOUR_ADDRESS = "YOUR-PUBLIC-ADDRESS"  # what stands where this program cannot know it
 _PART = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)(?!.*\.[0-9]+\Z){_PART}(?:\.{_PART})+\Z")
@@ -35,6 +36,15 @@ def contact(text: str) -> str:
     """What others are told of how to reach the owner."""
     if len(text) > 200 or not is_plain(text):
         raise Unreadable("at most 200 characters that can be shown, such as a mail address")
+    return text
+
+
+def computer(text: str) -> str | None:
+    """What this computer is called on the network: "" for nothing, None where nothing is said."""
+    if text.lower() in ("", "no"):
+        return ""
+    if one_line(text, LONGEST_COMPUTER) != text:
+        raise Unreadable(f"no, or at most {LONGEST_COMPUTER} characters that can be shown, such as atlas")
     return text
 
 
