@@ -196,6 +196,33 @@ def _where(offer: dict[str, Any]) -> str:
     return f"on {plain(offer['host'])}" if offer.get("host") else f"at {offer['source']}"
 
 
+def share_lines(shared: dict[str, Any], status: dict[str, Any], how: str) -> Iterator[str]:
+    """What `hardline share` tells beside the URL: what it leads to, and who finds it and may visit."""
+    name, computer = plain(shared["name"]), status["node"].get("computer", "")
+    where = f" on {plain(computer)}" if computer else ""
+    yield f"{how} as {name}: {plain(shared['title'])}{where} → {plain(shared['target'])}{_probed(shared.get('probed'))}"
+    if "listed" not in shared:
+        return
+    lan = "open http://localhost:7009/ on another computer with hardline and click it"
+    yield f"  this network  {f'listed: {lan}' if shared['listed'] else 'not listed: who has its address finds it'}"
+    outside = status["outside"]
+    yield f"  elsewhere     {plain(outside['sentence'])}" + (
+        f"; {plain(outside['advice'])}" if outside["advice"] else ""
+    )
+    if shared["for_invited"]:
+        yield f"  who           those who are invited: hardline invite {name} --to NAME"
+    else:
+        yield f"  who           everybody who has the address; to choose people: hardline change {name} --invited"
+
+
+def _probed(probed: dict[str, Any] | None) -> str:
+    if probed is None:
+        return ""
+    if not probed["answers"]:
+        return ' (nothing answers there now: visitors read "not running" until it does)'
+    return f" (answers, {probed['said']})" if probed["said"] else " (answers)"
+
+
 def ping_lines(what: str, answer: dict[str, Any]) -> Iterator[str]:
     """`hardline ping`, for one answer or none."""
     if "failure" in answer:

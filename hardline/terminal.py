@@ -87,9 +87,9 @@ def write(text: str) -> None:
 
 
 def say(program: str, text: str) -> None:
-    """Tell whoever sits there one line that is no result."""
+    """Tell whoever sits there one line that is no result; one that begins with a space goes with the line before."""
     with contextlib.suppress(OSError):  # nobody may be left to be told
-        print(f"{program}: {text}", file=sys.stderr)
+        print(text if text.startswith(" ") else f"{program}: {text}", file=sys.stderr)
 
 
 def _occupy_the_first_three() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from hardline import __version__
 from hardline.cli import main
 from tests.support import needs
 from tests.support.node import SCRIPTS, Node
+from tests.support.programs import RunningOrigin
 from tests.support.waiting import wait_until
 
 COMMAND = str(SCRIPTS / "hardline")
@@ -28,7 +30,7 @@ HEAVY = {
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node that shares one directory, whose title most encodings lack."""
-    with Node(tmp_path_factory.mktemp("node")) as running:
+    with Node(tmp_path_factory.mktemp("node"), settings="[LAN]\ncomputer = atlas\n") as running:
         (running.data.parent / "photos").mkdir()
         done = running.hardline("share", str(running.data.parent / "photos"), "--title", "家 → дом", "--name", "house")
         assert done.returncode == 0, done.stderr
@@ -122,7 +124,24 @@ def test_the_result_alone_is_on_stdout(node: Node) -> None:
     done = node.hardline("share", "8123", "--title", "Home Assistant")
     assert done.returncode == 0
     assert done.stdout == f"{node.url('Home-Assistant')}\n"
-    assert done.stderr == "hardline: shared as Home-Assistant: Home Assistant → localhost:8123\n"
+    nothing = '(nothing answers there now: visitors read "not running" until it does)'
+    assert done.stderr.splitlines() == [
+        f"hardline: shared as Home-Assistant: Home Assistant on atlas → localhost:8123 {nothing}",
+        "  this network  listed: open http://localhost:7009/ on another computer with hardline and click it",
+        "  elsewhere     reachable on this machine only ([Node] bind)",
+        "  who           everybody who has the address; to choose people: hardline change Home-Assistant --invited",
+    ]
+
+
+def test_row_7_whoever_shares_reads_whether_something_answers_there(node: Node, origin: RunningOrigin) -> None:
+    said = node.hardline("share", str(origin.port), "--name", "web").stderr
+    assert f"on atlas → localhost:{origin.port} (answers, HTTP 200)\n" in said
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        said = node.hardline("share", str(port), "--unlisted", "--invited").stderr
+    assert f"→ localhost:{port} (answers)\n" in said
+    assert "  this network  not listed: who has its address finds it\n" in said
+    assert f"  who           those who are invited: hardline invite {port} --to NAME\n" in said
 
 
 # ── where results go ─────────────────────────────────────────────────────────────────────────────────────────
@@ -218,7 +237,7 @@ def test_sharing_the_same_again_is_the_same_url(node: Node, tmp_path: Path, monk
     for again in ("写真", "./写真/", str(directory)):
         done = node.hardline("share", again)
         assert (done.returncode, done.stdout) == (0, first.stdout)
-        assert done.stderr.startswith("hardline: shared already as service-1: 写真 → ")
+        assert done.stderr.startswith("hardline: shared already as service-1: 写真 on atlas → ")
     monkeypatch.chdir(directory)
     assert node.hardline("share", ".").stdout == first.stdout
     port = node.hardline("share", "8124")
@@ -245,9 +264,8 @@ def test_a_title_is_as_it_was_typed_and_the_file_has_a_name_that_can_be(node: No
 
 def test_a_title_of_which_something_cannot_be_shown_is_not_called_short(node: Node) -> None:
     done = node.hardline("share", "8140", "--title", "a\nb")
-    assert done.stderr == (
-        "hardline: shared as a-b: a b → localhost:8140\nhardline: some characters of its title cannot be shown\n"
-    )
+    assert done.stderr.startswith("hardline: shared as a-b: a b on atlas → localhost:8140 ")
+    assert done.stderr.endswith("\nhardline: some characters of its title cannot be shown\n")
 
 
 @pytest.mark.parametrize("letter", ["é", "😀"])
@@ -317,7 +335,7 @@ def test_what_is_removed_and_shared_again_has_its_url_again(node: Node, tmp_path
     assert node.hardline("share", private, "--title", "Pictures of mine").stdout != first
     again = node.hardline("share", public, "--title", "Other")
     assert (again.returncode, again.stdout) == (0, first)
-    assert again.stderr.startswith("hardline: shared again as Pictures-of-mine: Pictures of mine → ")
+    assert again.stderr.startswith("hardline: shared again as Pictures-of-mine: Pictures of mine on atlas → ")
     assert "its title stays as it was" in again.stderr
 
 
@@ -327,7 +345,7 @@ def test_a_directory_that_is_shared_without_lists_says_so(node: Node, tmp_path: 
     wait_until(lambda: "unlisted" in [row["name"] for row in node.status()["services"]], "it is served")
     done = node.hardline("share", str(tmp_path))
     says = f"hardline: what is in its directories is not shown; to change it, allowListing = yes in {file}"
-    assert done.stderr.splitlines()[1:] == [says]
+    assert done.stderr.splitlines()[-1] == says
 
 
 # ── a daemon that was not restarted ──────────────────────────────────────────────────────────────────────────

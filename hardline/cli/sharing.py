@@ -43,7 +43,10 @@ def _share(options: argparse.Namespace) -> None:
         talk(f"{ANOTHER_VERSION}: {RESTART}")
         return
     how = "shared already" if shared.get("already") else "shared again" if shared.get("back") else "shared"
-    talk(f"{how} as {plain(shared['name'])}: {plain(shared['title'])} → {plain(shared['target'])}")
+    from hardline.tables import share_lines
+
+    for line in share_lines(shared, ask(options, "status"), how):
+        talk(line)
     if title and plain(shared["title"]) != plain(title):
         if how != "shared":
             talk(f"its title stays as it was; to change it, edit {plain(shared['file'])}")

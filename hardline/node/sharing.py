@@ -13,6 +13,7 @@ from hardline.errors import ConfigError, WrongArgument
 from hardline.node.changes import Changes
 from hardline.node.known import Known
 from hardline.node.offering import Offering
+from hardline.node.probing import probe
 from hardline.node.rows import target_of, url_of
 from hardline.node.snapshot import Removed, Shared
 from hardline.settings.directory import Service
@@ -81,7 +82,7 @@ class Sharing:
                 fewer = (None if listed else False), (invited or None)
                 changed = await self.change(service.name, listed=fewer[0], invited=fewer[1], paused=False)
                 return replace(changed, already=True)
-            return self._shared(service, already=True)
+            return await self._shared(service, already=True)
         changes = [*([] if listed else [_UNLISTED]), *([_FOR_INVITED] if invited else [])]
         if back := await asyncio.to_thread(bring_back, self._directory, name or None, target, changes):
             return await self._taken_up(back, back=True)
@@ -129,7 +130,7 @@ class Sharing:
                 return known is not None and replace(known.settings, notes=()) == settings
 
             await self.until(is_taken_up)
-        return self._shared(self._offering.known[service.name])
+        return await self._shared(self._offering.known[service.name])
 
     async def remove(self, name: str) -> Removed:
         """Stop sharing the service of `name`.  Raises WrongArgument, ConfigError."""
@@ -189,14 +190,14 @@ class Sharing:
         if problem is not None:
             raise ConfigError(problem.message, hint=problem.hint)
         service = self._offering.known[name]
-        return self._shared(service, back=back)
+        return await self._shared(service, back=back)
 
     def _service(self, name: str) -> Service | None:
         """One that visitors are served, or that nobody may visit yet."""
         known = self._offering.known.get(name)
         return known if known is not None and (known.settings.closed or known in self._served()) else None
 
-    def _shared(self, service: Service, *, already: bool | None = None, back: bool | None = None) -> Shared:
+    async def _shared(self, service: Service, *, already: bool | None = None, back: bool | None = None) -> Shared:
         lists = service.settings.target is not None or service.settings.cache.allow_listing
         return Shared(
             name=service.name,
@@ -205,6 +206,9 @@ class Sharing:
             url=url_of(service.label, self._door_port()),
             file=str(service.file),
             lists=lists,
+            listed=service.listed,
+            for_invited=service.settings.for_invited,
+            probed=None if service.settings.access.paused else await probe(service.settings),
             already=already,
             back=back,
         )

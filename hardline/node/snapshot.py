@@ -453,8 +453,20 @@ class AcceptedInvitation:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """Whether something `answers` where a service listens, and what it `said`: "HTTP 200", or why nothing does."""
+
+    answers: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
-    """What became of sharing; `already` it was, or it came `back` with the certificate that it had."""
+    """What became of sharing; `already` it was, or it came `back` with the certificate that it had.
+
+    `probed` is what answers there, None where this node does itself; `listed` and `for_invited` say who finds it, and
+    who may visit.
+    """
 
     name: str
     title: str
@@ -462,6 +474,9 @@ class Shared:
     url: str
     file: str
     lists: bool
+    listed: bool
+    for_invited: bool
+    probed: Probed | None
     already: bool | None = field(default=None, metadata=_ABSENT)
     back: bool | None = field(default=None, metadata=_ABSENT)
 
