@@ -26,6 +26,8 @@ _COMMANDS = {
     "resume": "serve again",
     "remove": "stop sharing a service; its certificate stays",
     "ls": "what is shared here, what the network offers, which hosts are known",
+    "watch": "what happens here, as it happens",
+    "log": "what happened here lately",
     "ping": "see whether a host answers, and by which path",
     "invite": "invite somebody to a service for invited visitors: prints a link",
     "accept": "accept an invitation",
@@ -75,6 +77,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             from hardline.cli import people
 
             people.run(options)
+        case "watch" | "log":
+            from hardline.cli import happening
+
+            happening.run(options)
         case "gateway":
             _gateway(options)
         case "fileserver":

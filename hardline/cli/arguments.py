@@ -17,6 +17,17 @@ def _add_json(parser: terminal.Parser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
+def _add_ls(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("--watch", action="store_true", help="show it anew whenever something changes, until Ctrl-C")
+
+
+def _add_log(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("what", nargs="?", metavar="NAME", help=f"only of this one: {_ANY_NAME}")
+    parser.add_argument("-f", "--follow", action="store_true", help="then what happens, until Ctrl-C")
+
+
 def _add_share(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("target", metavar="TARGET", help="~/photos, 8000, nas:8080, https://192.168.1.5, unix:/run/app")
@@ -222,7 +233,7 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "pause": _add_pause,
     "resume": _add_pause,
     "remove": _add_remove,
-    "ls": _add_json,
+    "ls": _add_ls,
     "ping": _add_ping,
     "invite": _add_invite,
     "accept": _add_accept,
@@ -231,6 +242,8 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "open": _add_open,
     "name": _add_name,
     "forget": _add_forget,
+    "watch": _add_json,
+    "log": _add_log,
     "lan": _add_json,
     "status": _add_json,
     "relay": _add_relay,

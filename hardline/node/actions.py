@@ -54,6 +54,7 @@ from hardline.tunnel.link import Path as GreetedPath
 USUAL_PORT = 7009
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
+_SOON, _LATELY = 0.04, 45.0  # seconds; what is not heard again is not listed any more after 60
 _SHOWN = 10  # of what may be meant
 
 
@@ -115,6 +116,7 @@ class Actions:
             servicedir, offering, own_files, own_listeners, changes, served, known, door_port, self._check_running
         )
         self.share, self.change, self.remove = sharing.share, sharing.change, sharing.remove
+        self.changes, self._browsed = changes, float("-inf")
         self._near, self._door_port = near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
@@ -246,9 +248,12 @@ class Actions:
             raise WrongArgument(f"{as_escapes(what[:60])} may be{listed}", hint="give the whole address")
         return found[0]
 
-    async def browse(self, wait: float) -> tuple[LanOffer, ...]:
-        """What others on the LAN list, after waiting `wait` seconds for their answers."""
+    async def browse(self, wait: float, *, soon: bool = False) -> tuple[LanOffer, ...]:
+        """What others on the LAN list, after waiting `wait` seconds for their answers; `soon` where somebody waited
+        lately, since who has answered then is known."""
         self._check_running()
+        now = asyncio.get_running_loop().time()
+        wait, self._browsed = _SOON if soon and now - self._browsed < _LATELY else wait, now
         heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near()))
         offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
         return tuple(

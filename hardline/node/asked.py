@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from hardline.control import Handler, Held
 from hardline.errors import (
@@ -21,6 +21,7 @@ from hardline.routes import NoRoute
 
 _BROWSE_WAIT = 0.5  # seconds
 _USUAL_DAYS = 7.0
+_NOT_FASTER, _LONGEST = 0.2, 60.0  # seconds between two looks of who watches
 _MAX_PORT = 65_535
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
 
@@ -54,7 +55,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return to_json(await actions.remove(_text(request, "name")))
 
     async def lan(request: Mapping[str, Json]) -> Json:
-        return to_json(await actions.browse(_BROWSE_WAIT))
+        return to_json(await actions.browse(_BROWSE_WAIT, soon=request.get("soon") is True))
 
     async def drain_relay(request: Mapping[str, Json]) -> Json:
         seconds = request.get("seconds")
@@ -103,6 +104,11 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         at, host = await actions.door_to(_text(request, "address"))
         return {"door": at, "host": host}
 
+    async def changes(request: Mapping[str, Json]) -> Held:
+        seconds = request.get("every")
+        every = min(max(float(seconds), _NOT_FASTER), _LONGEST) if isinstance(seconds, int | float) else _LONGEST
+        return Held({}, _each(actions.changes.watch(_NOT_FASTER, every)), _nothing)
+
     async def forward(request: Mapping[str, Json]) -> Held:
         port = request.get("port")
         if type(port) is not int or not 0 <= port <= _MAX_PORT:
@@ -121,8 +127,17 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     named["share_for_fewer"] = share  # not known to an earlier hardlined, which would share it with everybody
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"key": key, "find": find, "name": name, "forget": forget}
-    named |= {"drain_relay": drain_relay, "door": door, "forward": forward}
+    named |= {"drain_relay": drain_relay, "door": door, "forward": forward, "changes": changes}
     return {name: once_ready(handler) for name, handler in named.items()}
+
+
+async def _each(changes: AsyncIterator[None]) -> AsyncIterator[Json]:
+    async for _ in changes:
+        yield {}
+
+
+async def _nothing() -> None:
+    """Nothing was opened."""
 
 
 def _yes_or_no(request: Mapping[str, Json], key: str) -> bool | None:

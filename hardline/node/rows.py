@@ -126,6 +126,7 @@ def _offered(service: Service, door_port: int, said: Facts | None, now: float, s
         notes=tuple(service.settings.notes),
         dht=said,
         announced=sentence or announcement(said, wanted=service.settings.access.use_dht, now=now),
+        for_invited=service.settings.for_invited,
     )
 
 

@@ -126,6 +126,7 @@ class Offered:
     public: tuple[str, ...] = ()
     not_public: tuple[str, ...] = ()
     https: HttpsState | None = None
+    for_invited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
