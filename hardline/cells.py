@@ -6,6 +6,7 @@ table([("nas", "LAN 12 ms"), ("office", "seen 3 days ago")])      "  nas     LAN
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -82,6 +83,12 @@ def how_link(link: dict[str, Any], now: float) -> str:
     if link["reason"]:
         how += f": {plain(link['reason'])}" if link["state"] == "down" else f" (last down: {plain(link['reason'])})"
     return how
+
+
+def when(moment: float, now: float) -> str:
+    """A moment, in seconds since 1970 as `now` is: of today by the clock alone."""
+    at = time.localtime(moment)
+    return time.strftime("%H:%M" if at[:3] == time.localtime(now)[:3] else "%Y-%m-%d %H:%M", at)
 
 
 def ago(seconds: float) -> str:

@@ -135,6 +135,8 @@ def share_lines(shared: dict[str, Any], status: dict[str, Any], how: str) -> Ite
     yield f"  elsewhere     {plain(outside['sentence'])}" + (
         f"; {plain(outside['advice'])}" if outside["advice"] else ""
     )
+    if shared["until"] is not None:
+        yield f"  until         {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(shared['until']))}"
     if shared["for_invited"]:
         yield f"  who           those who are invited: hardline invite {name} --to NAME"
     else:

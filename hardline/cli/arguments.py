@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from math import inf
 
 from hardline import terminal
 from hardline.cli.daemon import add_datadir
 
+_LONGEST_SHARE = 3650 * 86_400  # seconds
 _OURS = "of a service here, as `hardline ls` shows it; or its title or address"
 _ANY_NAME = "an address, a name that you gave, a title, or the name of a service here"
 
@@ -35,6 +37,11 @@ def _add_share(parser: terminal.Parser) -> None:
     parser.add_argument("--title", help="what people read")
     parser.add_argument("--unlisted", action="store_true", help="the network does not list it")
     parser.add_argument("--invited", action="store_true", help="for those in NAME.ini.clients only")
+    lasts = parser.add_mutually_exclusive_group()
+    lasts.add_argument("--once", action="store_true", help="for as long as this command runs: until Ctrl-C")
+    lasts.add_argument("--for", dest="seconds", type=_seconds, metavar="TIME", help="30m, 2h, 7d: then it ends")
+    parser.add_argument("--hidden", action="store_true", help="of a directory also names that begin with a dot")
+    parser.add_argument("--host", metavar="HOST", help="the host name by which the web server there knows itself")
     parser.add_argument("--yes", action="store_true", help="a home directory, too")
 
 
@@ -49,6 +56,8 @@ def _add_change(parser: terminal.Parser) -> None:
     invited = parser.add_mutually_exclusive_group()
     invited.add_argument("--invited", action="store_true", default=None, help="for those in NAME.ini.clients only")
     invited.add_argument("--everyone", dest="invited", action="store_false", help="for everybody who has its address")
+    until = "30m, 2h, 7d from now: then it ends; forever: it does not"
+    parser.add_argument("--for", dest="seconds", type=_seconds_or_forever, metavar="TIME", help=until)
     parser.add_argument("--yes", action="store_true", help="a home directory, too")
 
 
@@ -60,6 +69,7 @@ def _add_pause(parser: terminal.Parser) -> None:
 def _add_remove(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("name", metavar="NAME", help="as `hardline ls` shows it")
+    parser.add_argument("--forget-url", action="store_true", help="for good: its URL never comes back")
 
 
 def _add_ping(parser: terminal.Parser) -> None:
@@ -202,6 +212,18 @@ def _days(text: str) -> float:
     if unit is None or not text[:-1].isascii() or not text[:-1].isdigit() or not int(text[:-1][:9]) > 0:
         raise argparse.ArgumentTypeError(f"a time is {text[:60]!r}, expected a number with d, h or m: 7d")
     return int(text[:-1][:9]) / unit
+
+
+def _seconds(text: str) -> float:
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:])
+    digits = text[:-1]
+    if unit is None or not digits.isascii() or not digits.isdigit() or not 0 < int(digits[:9]) * unit <= _LONGEST_SHARE:
+        raise argparse.ArgumentTypeError(f"a time is {text[:60]!r}, expected a number with d, h, m or s: 2h")
+    return float(int(digits[:9]) * unit)
+
+
+def _seconds_or_forever(text: str) -> float:
+    return inf if text == "forever" else _seconds(text)
 
 
 def _as_typed(path: str) -> str:

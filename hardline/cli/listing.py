@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from hardline.cells import ago, fits, how_link, kind_of, short_key, table, where
+from hardline.cells import ago, fits, how_link, kind_of, short_key, table, when, where
 from hardline.cli.daemon import ask, datadir
 from hardline.showable import plain
 from hardline.terminal import is_watched, styled, terminal_width, write
@@ -157,6 +157,8 @@ def _mine(service: dict[str, Any], sessions: Rows) -> tuple[str, str, str, str]:
     visitors = sum(session["role"] == "hosting" and session["key_hash"] == _key_hash(service) for session in sessions)
     words = [] if service["state"] == "serving" else [service["state"]]
     words.append(_for_whom(service))
+    if service.get("until") is not None:
+        words.append(f"until {when(service['until'], time.time())}")
     if visitors:
         words.append(f"{visitors} visitor{'' if visitors == 1 else 's'}")
     words += [f"public at {plain(at)}" for at in service.get("public", ())]

@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,7 @@ from hardline.node.changes import Changes
 from hardline.node.inviting import Inviting
 from hardline.node.known import Known
 from hardline.node.offering import Offering
+from hardline.node.once import share_once
 from hardline.node.rows import url_of
 from hardline.node.sharing import Sharing
 from hardline.node.snapshot import (
@@ -116,6 +118,7 @@ class Actions:
             servicedir, offering, own_files, own_listeners, changes, served, known, door_port, self._check_running
         )
         self.share, self.change, self.remove = sharing.share, sharing.change, sharing.remove
+        self.share_once = partial(share_once, sharing, offering, changes)
         self.changes, self._browsed = changes, float("-inf")
         self._near, self._door_port = near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
+from math import inf
+from typing import TypedDict
 
 from hardline.control import Handler, Held
 from hardline.errors import (
@@ -21,6 +24,7 @@ from hardline.routes import NoRoute
 
 _BROWSE_WAIT = 0.5  # seconds
 _USUAL_DAYS = 7.0
+_LONGEST_SHARE = 3650 * 86_400.0  # seconds
 _NOT_FASTER, _LONGEST = 0.2, 60.0  # seconds between two looks of who watches
 _MAX_PORT = 65_535
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
@@ -33,9 +37,11 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return to_json(await actions.snapshot())
 
     async def share(request: Mapping[str, Json]) -> Json:
-        target, title, name = (_text(request, key) for key in ("target", "title", "name"))
-        listed, invited = request.get("listed") is not False, request.get("invited") is True
-        return to_json(await actions.share(target, title, name, listed=listed, invited=invited))
+        return to_json(await actions.share(_text(request, "target"), **_how(request)))
+
+    async def share_once(request: Mapping[str, Json]) -> Held:
+        held = await actions.share_once(_text(request, "target"), **_how(request))
+        return Held(to_json(held.shared), held.ended(), held.aclose)
 
     async def change(request: Mapping[str, Json]) -> Json:
         title = request.get("title")
@@ -48,11 +54,12 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
                 listed=listed,
                 invited=invited,
                 paused=paused,
+                until=inf if request.get("forever") is True else _until(request),
             )
         )
 
     async def remove(request: Mapping[str, Json]) -> Json:
-        return to_json(await actions.remove(_text(request, "name")))
+        return to_json(await actions.remove(_text(request, "name"), forget_url=request.get("forget_url") is True))
 
     async def lan(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.browse(_BROWSE_WAIT, soon=request.get("soon") is True))
@@ -124,7 +131,8 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
-    named["share_for_fewer"] = share  # not known to an earlier hardlined, which would share it with everybody
+    # Not known to an earlier hardlined, which would share it with everybody, or for ever.
+    named |= {"share_for_fewer": share, "share_until": share, "share_once": share_once, "change_until": change}
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"key": key, "find": find, "name": name, "forget": forget}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward, "changes": changes}
@@ -138,6 +146,36 @@ async def _each(changes: AsyncIterator[None]) -> AsyncIterator[Json]:
 
 async def _nothing() -> None:
     """Nothing was opened."""
+
+
+class _How(TypedDict):
+    """What Sharing.share may be told besides the target."""
+
+    title: str
+    name: str
+    listed: bool
+    invited: bool
+    until: float | None
+    hidden: bool
+    host: str
+
+
+def _how(request: Mapping[str, Json]) -> _How:
+    return _How(
+        title=_text(request, "title"),
+        name=_text(request, "name"),
+        listed=request.get("listed") is not False,
+        invited=request.get("invited") is True,
+        until=_until(request),
+        hidden=request.get("hidden") is True,
+        host=_text(request, "host"),
+    )
+
+
+def _until(request: Mapping[str, Json]) -> float | None:
+    seconds = request.get("seconds")
+    known = isinstance(seconds, int | float) and 0 < seconds <= _LONGEST_SHARE
+    return time.time() + float(seconds) if known and isinstance(seconds, int | float) else None
 
 
 def _yes_or_no(request: Mapping[str, Json], key: str) -> bool | None:

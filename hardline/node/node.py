@@ -42,6 +42,7 @@ from hardline.node.brought import Brought
 from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
+from hardline.node.ending import Ending
 from hardline.node.fronts import Fronts
 from hardline.node.known import Known
 from hardline.node.limits import (
@@ -233,6 +234,8 @@ class Node:
         fronts.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
+        ending = Ending(self._places.servicedir, self.offering, time.time)
+        self._tasks.start(keep_running(ending.run, "ending"), "ending")
         for note in (*settings.notes, *self._socket_notes):
             log.event("settings.note", note=note)
         log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())

@@ -127,6 +127,7 @@ class Offered:
     not_public: tuple[str, ...] = ()
     https: HttpsState | None = None
     for_invited: bool = False
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -478,16 +479,18 @@ class Shared:
     listed: bool
     for_invited: bool
     probed: Probed | None
+    until: float | None
     already: bool | None = field(default=None, metadata=_ABSENT)
     back: bool | None = field(default=None, metadata=_ABSENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A service that is shared no more."""
+    """A service that is shared no more; `forgotten` are the files without which its URL never comes back."""
 
     name: str
     file: str
+    forgotten: tuple[str, ...] = ()
 
 
 def to_json(value: object) -> Json:

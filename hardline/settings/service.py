@@ -73,11 +73,16 @@ class InfoSection:
 
 @dataclass(frozen=True, slots=True)
 class AccessSection:
-    """[Access]: who may find and use it."""
+    """[Access]: who may find and use it, and until when: seconds since 1970, None for ever.
+
+    `once` is a word of the daemon's that shared it for as long as a command runs: nobody else knows it.
+    """
 
     use_dht: bool = setting(True, parse_yes_no, key="useDHT")
     clients: str = setting(EVERYONE, values.text, many=True)
     paused: bool = setting(False, parse_yes_no)
+    until: float | None = setting(None, values.moment)
+    once: str = setting("", values.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,6 +48,19 @@ def computer(text: str) -> str | None:
     if one_line(text, LONGEST_COMPUTER) != text:
         raise Unreadable(f"no, or at most {LONGEST_COMPUTER} characters that can be shown, such as atlas")
     return text
+
+
+def moment(text: str) -> float | None:
+    """A day, or a time of one, here where it names no zone: as seconds since 1970; None for never."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except (ValueError, OverflowError, OSError):
+        raise Unreadable("a day or a time, such as 2026-12-24 or 2026-12-24T18:00:00Z") from None
+
+
+def written_moment(seconds: float) -> str:
+    """The same as a file has it."""
+    return datetime.fromtimestamp(math.ceil(seconds), UTC).isoformat().replace("+00:00", "Z")
 
 
 def mail_address(text: str) -> str:

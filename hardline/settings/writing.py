@@ -38,7 +38,8 @@ from hardline.showable import clean_title
 
 Change = tuple[str, str, str | None]  # section, key, and its value, None for none, as `editing.edited` has them
 
-_NOT_PAUSED: Change = ("Access", "paused", None)
+# What comes back is there for good, unless somebody says otherwise.
+_AS_NEW: tuple[Change, ...] = (("Access", "paused", None), ("Access", "until", None), ("Access", "once", None))
 _REMOVED = ".ini.removed"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -52,12 +53,14 @@ def write_service(
     like: str = "",
     listed: bool = True,
     invited: bool = False,
+    changes: Iterable[Change] = (),
 ) -> Path:
     """Write `NAME.ini` for `hardline share`, where `bring_back` found nothing; return its path.
 
     `target` is what [Service] service may be, a port of this machine, or the whole path of a directory.  A `name` is
     used as it is, made safe for a file; without one it is made from `like`, which is the title, too, where the name
-    could not keep all of it.  Without `listed` the network does not list it; `invited` serves those in its .clients.
+    could not keep all of it.  Without `listed` the network does not list it; `invited` serves those in its .clients;
+    `changes` are written besides.
 
     Raises ConfigError when there is such a file already, its URL is that of something else, or it cannot be written,
     WrongArgument when `target` or `name` cannot be used.
@@ -74,8 +77,12 @@ def write_service(
         info += [] if listed else ["listed = no"]
         told = ["", "[Info]", *info] if info else []
         told += ["", "[Access]", f"clients = {INVITED}"] if invited else []
+        text = "".join(f"{line}\n" for line in lines + told)
+        for change in changes:
+            text = edited(text, *change)
+        _check(text, file)
         try:
-            write_new(file, "".join(f"{line}\n" for line in lines + told).encode(), 0o600)
+            write_new(file, text.encode(), 0o600)
         except FileExistsError:
             continue
         except OSError as failure:
@@ -86,14 +93,22 @@ def write_service(
     raise ConfigError(f"there is a service {safe} already", file=str(directory / f"{safe}.ini"), hint=hint)
 
 
+def _check(text: str, file: Path) -> None:
+    """Raise WrongArgument for what could not be read again: nothing of it is in a file yet."""
+    try:
+        parse_service(text, os.fspath(file))
+    except ConfigError as wrong:
+        raise WrongArgument(f"cannot be shared so: {wrong.message}", hint=wrong.hint) from None
+
+
 def find_shared(services: Iterable[Service], target: str) -> Service | None:
     """The service that `write_service` would make anew for `target`."""
     return next((one for one in services if _is_for(one.settings, target)), None)
 
 
 def bring_back(directory: Path, name: str | None, target: str, changes: Iterable[Change] = ()) -> Path | None:
-    """Put back what `remove_service` put aside, if it was for the same `target`: as it was, but for `changes` and a
-    pause, under its old URL.
+    """Put back what `remove_service` put aside, if it was for the same `target`: as it was, but for a pause, an end and
+    `changes`, under its old URL.
 
     With a `name` only what had that name, else what was put aside last.  None when there is no such file.
 
@@ -105,7 +120,7 @@ def bring_back(directory: Path, name: str | None, target: str, changes: Iterable
         if settings is None or not _is_for(settings, target) or os.path.lexists(file):
             continue
         before = text = read_ini(removed)
-        for change in (*changes, _NOT_PAUSED):
+        for change in (*_AS_NEW, *changes):
             text = edited(text, *change)
         if parse_service(text, os.fspath(file)).closed:
             continue
@@ -291,6 +306,39 @@ def remove_service(directory: Path, name: str) -> Path:
         message = f"cannot be removed: {why(failure)}"
         raise ConfigError(message, file=str(file), hint=hint_for(failure)) from None
     return file
+
+
+def is_put_aside(directory: Path, name: str) -> bool:
+    """Whether `remove_service` has put something of this name aside, and nothing new has it."""
+    name = name.removesuffix(".ini")
+    return not os.path.lexists(directory / f"{name}.ini") and os.path.lexists(directory / f"{name}{_REMOVED}")
+
+
+def forget_url(directory: Path, name: str) -> tuple[str, ...]:
+    """Give up the URL of what was removed as `name` for good: its certificate, its key, and who was let in there.
+
+    Returns the names of the files that are gone; () when there was nothing.  Raises ConfigError.
+    """
+    name = name.removesuffix(".ini")
+    if not name or Path(name).name != name:
+        raise WrongArgument(f"{shown_name(name[:60])} is no name of a service", hint="hardline ls  shows what there is")
+    file = directory / f"{name}.ini"
+    if os.path.lexists(file):
+        raise ConfigError(f"{name} is shared", hint=f"hardline remove {name}  first")
+    gone = list[str]()
+    for each in (
+        directory / f"{name}{_REMOVED}",
+        *beside(directory / f"{name}.ini.cert"),
+        directory / f"{name}.ini.clients",
+    ):
+        try:
+            each.unlink()
+            gone.append(each.name)
+        except FileNotFoundError:
+            continue
+        except OSError as failure:
+            raise ConfigError(f"cannot be removed: {why(failure)}", file=str(each), hint=hint_for(failure)) from None
+    return tuple(gone)
 
 
 def _bracketed(host: str) -> str:
