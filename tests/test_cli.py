@@ -130,6 +130,7 @@ def test_the_result_alone_is_on_stdout(node: Node) -> None:
         "  this network  listed: open http://localhost:7009/ on another computer with hardline and click it",
         "  elsewhere     reachable on this machine only ([Node] bind)",
         "  who           everybody who has the address; to choose people: hardline change Home-Assistant --invited",
+        "  keep a copy of its key: hardline backup FILE",
     ]
 
 
@@ -302,14 +303,49 @@ def test_a_name_that_no_settings_file_can_hold_is_refused_with_the_reason(
     assert "\x1b" not in done.stderr
 
 
-def test_a_home_is_shared_only_on_purpose(node: Node, tmp_path: Path) -> None:
+def test_row_1_a_file_a_directory_and_what_is_neither(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    first = node.hardline("share", "m")
+    assert first.returncode == 0
+    assert f'directory = "{tmp_path}/m"\n' in (node.services / "m.ini").read_text()
+    assert node.hardline("share", "m").stdout == first.stdout
+    nothing = node.hardline("share", "nix")
+    assert (nothing.returncode, nothing.stdout) == (2, "")
+    assert 'there is no file "nix" here; a computer needs its port: nix:80' in nothing.stderr
+    (tmp_path / "x.pdf").write_bytes(b"%PDF-1.7 of ours")
+    (tmp_path / "y.pdf").write_bytes(b"another")
+    done = node.hardline("share", "x.pdf")
+    url = done.stdout.strip()
+    assert f"→ the file {tmp_path}/x.pdf\n" in done.stderr
+    assert node.hardline("share", "./x.pdf").stdout == done.stdout
+    for path in ("", "x.pdf"):
+        got = subprocess.run(["curl", "-si", url + path], capture_output=True, check=True).stdout
+        assert b" 200 " in got.splitlines()[0]
+        assert got.endswith(b"\r\n\r\n%PDF-1.7 of ours")
+        assert b"content-type: application/pdf" in got.lower()
+        assert b"filename*=UTF-8''x.pdf" in got
+    for path in ("y.pdf", "x.pdf/", "%2e%2e/y.pdf", "api/v1/dir/", "?zip", "m/"):
+        got = subprocess.run(["curl", "-s", "--path-as-is", url + path], capture_output=True, check=True).stdout
+        assert b"another" not in got, path
+        assert b"y.pdf" not in got, path
+    assert node.hardline("share", ".").returncode == 0
+    assert node.hardline("change", "x-pdf", "y.pdf").stdout == done.stdout
+    assert subprocess.run(["curl", "-s", url], capture_output=True, check=True).stdout == b"another"
+    assert node.hardline("change", "x-pdf", "m").stdout == done.stdout
+    assert "only" not in (node.services / "x-pdf.ini").read_text()
+
+
+def test_row_2_a_home_is_shared_only_on_purpose(node: Node, tmp_path: Path) -> None:
     (tmp_path / ".ssh").mkdir()
     done = node.hardline("share", str(tmp_path))
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"hardline: error: {tmp_path} holds .ssh; share a directory inside it, or add --yes\n"
     assert node.hardline("share", str(tmp_path), "--yes").returncode == 0
     served = run("fileserver", tmp_path, "--port", "0")
-    assert (served.returncode, served.stdout, served.stderr) == (2, "", done.stderr)
+    assert (served.returncode, served.stdout, served.stderr) == (1, "", done.stderr)
 
 
 def test_what_begins_with_a_dash_is_told_how_it_is_written(

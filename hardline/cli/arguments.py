@@ -41,6 +41,9 @@ def _add_share(parser: terminal.Parser) -> None:
     lasts.add_argument("--once", action="store_true", help="for as long as this command runs: until Ctrl-C")
     lasts.add_argument("--for", dest="seconds", type=_seconds, metavar="TIME", help="30m, 2h, 7d: then it ends")
     parser.add_argument("--hidden", action="store_true", help="of a directory also names that begin with a dot")
+    brought = parser.add_mutually_exclusive_group()
+    brought.add_argument("--upload", dest="uploads", action="store_const", const="yes", help="visitors may add files")
+    brought.add_argument("--drop", dest="uploads", action="store_const", const="drop", help="the same, and see none")
     parser.add_argument("--host", metavar="HOST", help="the host name by which the web server there knows itself")
     parser.add_argument("--yes", action="store_true", help="a home directory, too")
 
@@ -197,6 +200,15 @@ def _add_gateway(parser: terminal.Parser) -> None:
     remove.add_argument("name", metavar="NAME")
 
 
+def _add_backup(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("file", type=_as_typed, metavar="FILE", help="the copy; its passphrase is asked for")
+    parser.add_argument(
+        "--servicedir", type=terminal.whole_path, metavar="DIR", help="where the INI files of the services are"
+    )
+    parser.add_argument("--yes", action="store_true", help="what is there already is replaced")
+
+
 def _add_help(parser: terminal.Parser) -> None:
     parser.add_argument("about", nargs="?", metavar="COMMAND")
 
@@ -272,6 +284,8 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "key": _add_key,
     "gateway": _add_gateway,
     "fileserver": _add_fileserver,
+    "backup": _add_backup,
+    "restore": _add_backup,
     "nc": _add_nc,
     "forward": _add_forward,
     "pac": _add_pac,

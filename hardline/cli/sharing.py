@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from math import inf
 from typing import Any
@@ -30,7 +31,7 @@ def _share(options: argparse.Namespace) -> None:
 
     target = read_target(options.target)
     if target.startswith("/") and not options.yes:
-        refuse_everything(target)
+        refuse_everything(target, hidden=options.hidden)
     title: str | None = options.title
     asked = {
         "target": target,
@@ -40,13 +41,14 @@ def _share(options: argparse.Namespace) -> None:
         "invited": options.invited,
         "seconds": options.seconds,
         "hidden": options.hidden,
+        "uploads": options.uploads,
         "host": options.host,
     }
     if options.once:
         _share_once(options, asked)
         return
     fewer = options.unlisted or options.invited
-    do = "share_until" if options.seconds else "share_for_fewer" if fewer else "share"
+    do = "share_until" if options.seconds or options.uploads else "share_for_fewer" if fewer else "share"
     _tell(options, ask(options, do, **asked))
 
 
@@ -73,10 +75,14 @@ def _tell(options: argparse.Namespace, shared: Any) -> None:
         talk(f"{ANOTHER_VERSION}: {RESTART}")
         return
     how = "shared already" if shared.get("already") else "shared again" if shared.get("back") else "shared"
+    from hardline.backup.files import MADE
     from hardline.tables import share_lines
 
-    for line in share_lines(shared, ask(options, "status"), how):
+    status = ask(options, "status")
+    for line in share_lines(shared, status, how):
         talk(line)
+    if not os.path.exists(os.path.join(status["node"]["datadir"], MADE)):
+        talk("  keep a copy of its key: hardline backup FILE")
     if title and plain(shared["title"]) != plain(title):
         if how != "shared":
             talk(f"its title stays as it was; to change it, edit {plain(shared['file'])}")

@@ -157,6 +157,7 @@ class _How(TypedDict):
     invited: bool
     until: float | None
     hidden: bool
+    uploads: str
     host: str
 
 
@@ -168,6 +169,7 @@ def _how(request: Mapping[str, Json]) -> _How:
         invited=request.get("invited") is True,
         until=_until(request),
         hidden=request.get("hidden") is True,
+        uploads=_text(request, "uploads"),
         host=_text(request, "host"),
     )
 

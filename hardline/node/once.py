@@ -43,6 +43,7 @@ async def share_once(
     invited: bool = False,
     until: float | None = None,
     hidden: bool = False,
+    uploads: str = "",
     host: str = "",
 ) -> SharedOnce:
     """As Sharing.share."""
@@ -55,6 +56,7 @@ async def share_once(
             invited=invited,
             until=until,
             hidden=hidden,
+            uploads=uploads,
             host=host,
             once=word,
         )

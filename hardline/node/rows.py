@@ -77,6 +77,8 @@ def target_of(service: Service) -> str:
     target, directory = service.settings.target, service.settings.cache.directory
     if target is None and directory is None:
         return "a program that uses hardline as a library"
+    if only := service.settings.cache.only:
+        return f"the file {directory}/{only}"
     return str(target) if target else f"the files of {directory}"
 
 

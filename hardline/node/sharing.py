@@ -78,6 +78,7 @@ class Sharing:
         invited: bool = False,
         until: float | None = None,
         hidden: bool = False,
+        uploads: str = "",
         host: str = "",
         once: str = "",
     ) -> Shared:
@@ -85,11 +86,12 @@ class Sharing:
 
         What is shared already stays as it is, and what was shared once comes back with its URL; for fewer people than
         before where that is asked for, never for more.  `until` is when it ends, in seconds since 1970; `hidden` shows
-        names that begin with a dot; `host` is what a web server is asked for; `once` is what the offering holds it by.
+        names that begin with a dot, `uploads` is `yes` or `drop` where visitors may bring files; `host` is what a web
+        server is asked for; `once` is what the offering holds it by.
         Raises WrongArgument, ConfigError.
         """
         self._check_running()
-        how = _how(target, until=until, hidden=hidden, host=host, once=once)
+        how = _how(target, until=until, hidden=hidden, uploads=uploads, host=host, once=once)
         await self._refuse_itself(target)
         known = tuple(self._offering.known.values())
         if not name and (service := await asyncio.to_thread(find_shared, known, target)):
@@ -239,7 +241,8 @@ class Sharing:
         return known if known is not None and (known.settings.closed or known in self._served()) else None
 
     async def _shared(self, service: Service, *, already: bool | None = None, back: bool | None = None) -> Shared:
-        lists = service.settings.target is not None or service.settings.cache.allow_listing
+        cache = service.settings.cache
+        lists = service.settings.target is not None or bool(cache.only) or cache.allow_listing
         return Shared(
             name=service.name,
             title=service.title,
@@ -256,8 +259,10 @@ class Sharing:
         )
 
 
-def _how(target: str, *, until: float | None, hidden: bool, host: str, once: str) -> list[Change]:
+def _how(target: str, *, until: float | None, hidden: bool, uploads: str, host: str, once: str) -> list[Change]:
     """What is written besides.  Raises WrongArgument."""
+    if uploads and not target.startswith("/"):
+        raise WrongArgument("visitors bring files into a directory only", hint="share one, or leave it out")
     if hidden and not target.startswith("/"):
         raise WrongArgument("only of a directory hidden names can be shown", hint="leave --hidden out")
     if host and target.startswith("/"):
@@ -269,6 +274,8 @@ def _how(target: str, *, until: float | None, hidden: bool, host: str, once: str
         changes.append(("Access", "once", once))
     if hidden:
         changes.append(("Cache", "hidden", "yes"))
+    if uploads:
+        changes.append(("Cache", "uploads", uploads))
     if host:
         changes.append(("HTTP", "host", host))
     return changes

@@ -85,6 +85,13 @@ def cache_path(text: str) -> Path | None:
     return found
 
 
+def file_name(text: str) -> str:
+    """One in the directory; or nothing."""
+    if "/" in text or text in (".", ".."):
+        raise Unreadable("the name of a file in the directory, without /")
+    return text
+
+
 def endpoint(text: str) -> Endpoint:
     """host:port."""
     try:

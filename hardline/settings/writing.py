@@ -57,10 +57,10 @@ def write_service(
 ) -> Path:
     """Write `NAME.ini` for `hardline share`, where `bring_back` found nothing; return its path.
 
-    `target` is what [Service] service may be, a port of this machine, or the whole path of a directory.  A `name` is
-    used as it is, made safe for a file; without one it is made from `like`, which is the title, too, where the name
-    could not keep all of it.  Without `listed` the network does not list it; `invited` serves those in its .clients;
-    `changes` are written besides.
+    `target` is what [Service] service may be, a port of this machine, or the whole path of a directory or file.  A
+    `name` is used as it is, made safe for a file; without one it is made from `like`, which is the title, too, where
+    the name could not keep all of it.  Without `listed` the network does not list it; `invited` serves those in its
+    .clients; `changes` are written besides.
 
     Raises ConfigError when there is such a file already, its URL is that of something else, or it cannot be written,
     WrongArgument when `target` or `name` cannot be used.
@@ -159,7 +159,9 @@ def _settings_of(removed: Path, file: Path) -> ServiceSettings | None:
 def _is_for(settings: ServiceSettings, target: str) -> bool:
     if target.startswith("/"):
         directory = settings.cache.directory if settings.target is None else None
-        return directory is not None and directory.is_absolute() and os.path.realpath(directory) == target
+        if directory is None or not directory.is_absolute():
+            return False
+        return os.path.join(os.path.realpath(directory), settings.cache.only).removesuffix("/") == target
     try:
         wanted = local_service(target)
     except Unreadable:
@@ -173,7 +175,7 @@ def _refuse_leftover(directory: Path, name: str) -> None:
     if not os.path.lexists(removed) or os.path.lexists(file):
         return
     settings = _settings_of(removed, file)
-    target = settings and (settings.target or settings.cache.directory)
+    target = settings and (settings.target or shared_path(settings))
     was = f"was {shown_name(str(target)[:200])}" if target else "cannot be told to have been the same"
     rest = [removed, *beside(directory / f"{name}.ini.cert")]
     there = ", ".join(each.name for each in rest if os.path.lexists(each))
@@ -223,22 +225,31 @@ def _service_lines(target: str) -> list[str]:
     return ["[Service]", f"service = {scheme}{_bracketed(local.host)}", f"port = {local.port}"]
 
 
+def shared_path(settings: ServiceSettings) -> Path | None:
+    """The directory whose files are shared, or the one file."""
+    directory = settings.cache.directory
+    return directory / settings.cache.only if directory is not None else None
+
+
 def _directory_lines(target: str) -> list[str]:
+    is_file = False
     try:
-        there = stat.S_ISDIR(os.stat(target).st_mode)
-        reason = "it is no directory"
+        mode = os.stat(target).st_mode
+        is_file = stat.S_ISREG(mode)
+        there, reason = is_file or stat.S_ISDIR(mode), "it is neither a file nor a directory"
     except (FileNotFoundError, NotADirectoryError):
-        there, reason = False, "there is no such directory"
+        there, reason = False, "there is no such file or directory"
     except (OSError, ValueError) as failure:
         there, reason = False, (getattr(failure, "strerror", None) or str(failure)).lower()
     if not there:
         raise WrongArgument(f"cannot share {shown_name(target[:200])}: {reason}")
     try:
-        path = quoted(target)
+        path = quoted(os.path.dirname(target) if is_file else target)
+        only = [f"only = {quoted(os.path.basename(target))}"] if is_file else ["allowListing = yes"]
     except Unreadable as wrong:
         message = f"cannot share {shown_name(target[:200])}: a path in a settings file has {wrong.expected}"
         raise WrongArgument(message, hint="rename it, or share the directory that it is in") from None
-    return ["[Service]", "service =", "", "[Cache]", f"directory = {path}", "allowListing = yes"]
+    return ["[Service]", "service =", "", "[Cache]", f"directory = {path}", *only]
 
 
 def change_service(service: Service, changes: Iterable[Change]) -> ServiceSettings:
@@ -275,9 +286,10 @@ def target_changes(target: str) -> list[Change]:
         else:
             section = line.strip("[]") or section
     if target.startswith("/"):
-        return [*found, ("Service", "port", None)]
+        whole = () if any(key == "only" for _, key, _ in found) else (("Cache", "only", None),)
+        return [*found, *whole, ("Service", "port", None)]
     gone = () if any(key == "port" for _, key, _ in found) else (("Service", "port", None),)
-    return [*found, *gone, ("Cache", "directory", None)]
+    return [*found, *gone, ("Cache", "directory", None), ("Cache", "only", None)]
 
 
 def remove_service(directory: Path, name: str) -> Path:
