@@ -42,6 +42,7 @@ _COMMANDS = {
     "key": "print the key by which a host knows this visitor, or a relay this node",
     "gateway": "users of the gateway, and keys for scrapers",
     "fileserver": "serve a directory on this machine, without any tunnel",
+    "service": "have systemd keep hardlined running",
     "backup": "copy this node into a file: keys, services, names",
     "restore": "bring it back, here or on another computer",
     "nc": "connect stdin and stdout with a service: ssh -o ProxyCommand='hardline nc LABEL'",
@@ -85,6 +86,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             happening.run(options)
         case "gateway":
             _gateway(options)
+        case "service":
+            from hardline.cli import service
+
+            return service.run(options)
         case "backup" | "restore":
             from hardline.cli import backup
 

@@ -200,6 +200,11 @@ def _add_gateway(parser: terminal.Parser) -> None:
     remove.add_argument("name", metavar="NAME")
 
 
+def _add_service(parser: terminal.Parser) -> None:
+    parser.add_argument("do", choices=("install", "uninstall", "status"))
+    parser.add_argument("--system", action="store_true", help="the computer's, as a user of its own; by root")
+
+
 def _add_backup(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("file", type=_as_typed, metavar="FILE", help="the copy; its passphrase is asked for")
@@ -284,6 +289,7 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "key": _add_key,
     "gateway": _add_gateway,
     "fileserver": _add_fileserver,
+    "service": _add_service,
     "backup": _add_backup,
     "restore": _add_backup,
     "nc": _add_nc,
