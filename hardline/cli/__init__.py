@@ -75,7 +75,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         case "share" | "change" | "pause" | "resume" | "remove":
             from hardline.cli import sharing
 
-            sharing.run(options)
+            return sharing.run(options)
         case "invite" | "accept" | "who" | "revoke":
             from hardline.cli import people
 

@@ -15,15 +15,18 @@ from hardline.terminal import write
 _LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
 
 
-def run(options: argparse.Namespace) -> None:
-    """Run one of these."""
+def run(options: argparse.Namespace) -> int:
+    """Run one of these; returns its exit code."""
     match options.command:
         case "share":
-            _share(options)
+            from hardline.cli.becoming import or_become
+
+            return or_become(options, lambda: _share(options))
         case "remove":
             _remove(options)
         case _:
             _change(options)
+    return 0
 
 
 def _share(options: argparse.Namespace) -> None:
