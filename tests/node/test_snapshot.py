@@ -98,6 +98,7 @@ def test_the_whole_is_one_json_object_with_the_keys_of_the_document():
             "socks",
             "gateway",
             "links",
+            "phones",
             "process",
             "notes",
             "names",
