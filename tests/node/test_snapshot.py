@@ -67,6 +67,7 @@ def whole() -> Snapshot:
             (AccessState(1.0, "192.0.2.7", "anna", None, "nas", "GET", "/", 200, 5, 0.1),),
         ),
         links=(),
+        phones=(),
         process=ProcessState({"other": 1}, None, "native", None),
         notes=("a note",),
     )
