@@ -27,6 +27,7 @@ _USUAL_DAYS = 7.0
 _LONGEST_SHARE = 3650 * 86_400.0  # seconds
 _NOT_FASTER, _LONGEST = 0.2, 60.0  # seconds between two looks of who watches
 _MAX_PORT = 65_535
+_USUAL_DOOR = 3600.0  # seconds
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
 
 
@@ -98,6 +99,14 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
             reason = failure.message if isinstance(failure, HardlineError) else "it did not answer in time"
             return {"failure": reason, "tried": []}
 
+    async def phone(request: Mapping[str, Json]) -> Json:
+        seconds = request.get("seconds")
+        seconds = float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else _USUAL_DOOR
+        return to_json(await actions.phone(_text(request, "what"), seconds))
+
+    async def no_phone(request: Mapping[str, Json]) -> Json:
+        return {"label": await actions.no_phone(_text(request, "what"))}
+
     async def find(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.find(_text(request, "what")))
 
@@ -135,6 +144,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     named |= {"share_for_fewer": share, "share_until": share, "share_once": share_once, "change_until": change}
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"key": key, "find": find, "name": name, "forget": forget}
+    named |= {"phone": phone, "no_phone": no_phone}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward, "changes": changes}
     return {name: once_ready(handler) for name, handler in named.items()}
 
