@@ -9,6 +9,12 @@ rm -rf "$tree"
 mkdir -p "$tree/opt/hardline/lib" "$tree/usr/bin"
 export PYTHONWARNINGS=ignore
 "$python" -m pip install --quiet --no-compile --target "$tree/opt/hardline/lib" '.[https]'
+mkdir -p "$tree/usr/share/zsh/vendor-completions"
+for share in man bash-completion fish; do
+    cp -r "$tree/opt/hardline/lib/share/$share" "$tree/usr/share/"
+done
+cp "$tree/opt/hardline/lib/share/zsh/site-functions/_hardline" "$tree/usr/share/zsh/vendor-completions/"
+gzip -9n "$tree"/usr/share/man/man1/hardline*.1
 rm -rf "$tree/opt/hardline/lib/bin" "$tree/opt/hardline/lib/share"
 for command in hardline:hardline.cli hardlined:hardline.hardlined; do
     cat >"$tree/usr/bin/${command%%:*}" <<EOF_COMMAND

@@ -224,6 +224,11 @@ def _add_backup(parser: terminal.Parser) -> None:
     parser.add_argument("--yes", action="store_true", help="what is there already is replaced")
 
 
+def _add_completion(parser: terminal.Parser) -> None:
+    eval_it = 'eval "$(hardline completion bash)" in ~/.bashrc; a package has them in their places'
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help=eval_it)
+
+
 def _add_help(parser: terminal.Parser) -> None:
     parser.add_argument("about", nargs="?", metavar="COMMAND")
 
@@ -276,6 +281,19 @@ def _host_name(text: str) -> str:
     return text
 
 
+def whole_parser() -> terminal.Parser:
+    """The parser with all that each command may be told: for manuals and shells, which want all of it at once."""
+    from hardline.cli import COMMANDS, DESCRIPTION
+
+    parser = terminal.Parser(prog="hardline", description=DESCRIPTION)
+    parser.add_argument("--version", action="store_true", help="print the version")
+    add_datadir(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=terminal.Parser)
+    for name, text in COMMANDS.items():
+        FILL[name](commands.add_parser(name, help=text, description=text))
+    return parser
+
+
 FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "share": _add_share,
     "change": _add_change,
@@ -306,6 +324,7 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "nc": _add_nc,
     "forward": _add_forward,
     "pac": _add_pac,
+    "completion": _add_completion,
     "version": lambda parser: None,
     "help": _add_help,
 }
