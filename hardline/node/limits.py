@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from hardline.tunnel.host import HostLimits
 from hardline.tunnel.link import LinkLimits
 from hardline.tunnel.visitor import VisitorLimits
 
+_FIRST_PERSON = 500  # the lowest number of a user who is somebody
 # Of a stream of a warm link, which was paid for so that nothing is waited for: 50 Mbit/s at 160 ms, from the start.
 FIRST_WINDOW = 1 << 20
 
@@ -55,6 +57,11 @@ def computer_of(settings: NodeSettings) -> str:
         return settings.lan.computer
     name = socket.gethostname().partition(".")[0]
     return "" if name == "localhost" else one_line(name, LONGEST_COMPUTER)
+
+
+def keeps_to_own_user(settings: NodeSettings) -> bool:
+    """Whether services that know this node are for the programs of its own user: root's and a system's has none."""
+    return settings.door.users == "own" or (settings.door.users == "" and os.geteuid() >= _FIRST_PERSON)
 
 
 def session_limits(settings: NodeSettings) -> SessionLimits:

@@ -32,6 +32,7 @@ from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.whereabouts import OWN
 from hardline.door import home
+from hardline.door.ownuser import OwnUser
 from hardline.door.server import Door
 from hardline.errors import ConfigError, HardlineError
 from hardline.identity import KeyHash, Label
@@ -49,6 +50,7 @@ from hardline.node.limits import (
     computer_of,
     door_limits,
     host_limits,
+    keeps_to_own_user,
     of_a_program,
     session_limits,
     socket_options,
@@ -160,6 +162,8 @@ class Node:
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
+        own = keeps_to_own_user(settings)
+        self._users = OwnUser(lambda host: own and self._keys.prover(host) is not None)
         self._accepted = Accepted(places.datadir / "keys")
         self._waits = WaitsForHosts(self._accepted, self._greet, self._tasks)
         self._names = Names(places.datadir / "names")
@@ -539,7 +543,7 @@ class Node:
         self._closers.append(visitor.aclose)
         if not settings.node.localport:
             return
-        self._door = door = Door(visitor, door_limits(settings), self._home_page, self._meant)
+        self._door = door = Door(visitor, door_limits(settings), self._home_page, self._meant, self._users)
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
             DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport", resets=True
@@ -563,6 +567,7 @@ class Node:
             self._given,
             self._own_listeners.listens_at,
             self._closers,
+            self._users,
             addresses=lambda: list(limited(self._reach.addresses, self._settings.node.bind)),
             answer_for=self._answer_for,
             changed=self.changes.tell,
