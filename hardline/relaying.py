@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from hardline.relay.dnsproof import DnsProofs
     from hardline.relay.expected import Expected
     from hardline.relay.joins import Joined
+    from hardline.relay.limits import RelayLimits
     from hardline.relay.monthly import Monthly
     from hardline.relay.needed import Reaching
     from hardline.relay.porter import Porter
     from hardline.relay.ports import Ports
-    from hardline.relay.server import Relay, RelayLimits, RelayState
+    from hardline.relay.server import Relay, RelayState
     from hardline.relay.uses import Offered, RelayUses
 
 NEWCOMERS, OF_A_SOURCE = 1024, 64  # that have not said what they are
@@ -369,9 +370,9 @@ def access(settings: RelaySection) -> Access:
 
 
 def _limits(settings: RelaySection, timeout: float) -> RelayLimits:
+    from hardline.relay.limits import RelayLimits
     from hardline.relay.rates import RateLimits
     from hardline.relay.registry import RegistryLimits
-    from hardline.relay.server import RelayLimits
 
     return RelayLimits(
         registry=RegistryLimits(
