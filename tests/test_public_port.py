@@ -21,7 +21,7 @@ import pytest
 
 from tests.support import needs
 from tests.support.beats import beats
-from tests.support.node import Node, free_port
+from tests.support.node import Node, free_port, free_range
 from tests.support.programs import curl, running_origin
 from tests.support.rawtcp import LIMIT, everything, exactly, greets_then_echoes_after_the_end, never_stops, serving
 from tests.support.waiting import wait_until
@@ -29,16 +29,6 @@ from tests.support.waiting import wait_until
 MB = 1 << 20
 
 pytestmark = [needs.tools("curl", "socat")]
-
-
-def free_range(count: int) -> range:
-    """Ports in a row below those that the system gives to whoever connects, as an owner would choose them."""
-    while True:
-        first = random.randrange(20_000, 32_000)
-        with contextlib.ExitStack() as bound, contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                bound.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return range(first, first + count)
 
 
 def pair(

@@ -50,7 +50,7 @@ from hardline.relay.messages import (
 )
 from hardline.relay.named import NamedServices
 from hardline.relay.opening import CONTROL
-from hardline.relay.pair import Pair
+from hardline.relay.pair import Pair, sockets_of
 from hardline.relay.parking import PARK, Parking
 from hardline.relay.pipes import Pipes
 from hardline.relay.ports import Ports
@@ -99,6 +99,7 @@ class RelayState:
     draining: bool
     used_up: bool
     public_ports: int  # that are leased
+    tlsrelay: int = 0  # servers of tx_tlsrelay that have one
 
 
 @dataclass(eq=False, slots=True)
@@ -623,20 +624,10 @@ class Relay:
         name, source = visitor.registration.name, visitor.source
         self._visitors.pop(visitor.token, None)
         self._impatient.discard(visitor)
-        try:
-            ours, early, _ = visitor.tcp.detach()
-        except OSError:  # no descriptor is left
+        if (taken := sockets_of(visitor.tcp, tcp)) is None:
             self.visits.ended(name, source)
-            visitor.tcp.abort()
-            tcp.abort()
             return
-        try:
-            theirs, behind, _ = tcp.detach()
-        except OSError:
-            ours.close()
-            self.visits.ended(name, source)
-            tcp.abort()
-            return
+        (ours, early), (theirs, behind) = taken
 
         def ended(pair: Pair) -> None:
             self._passed += pair.passed
