@@ -373,3 +373,24 @@ def test_a_service_that_asks_is_told_who_comes(tmp_path: Path, together: tuple[N
             at = public_port(relay, host, name)
             said = curl(f"http://127.0.0.1:{at}/", "--interface", "127.0.0.9").text
             assert said == f"127.0.0.9 127.0.0.1:{at} {'nas.lan' if name == 'three' else '127.0.0.1'}\n"
+
+
+def test_row_71_a_host_that_starts_while_its_relay_is_down_says_so_and_is_there_once_that_is_up(tmp_path: Path) -> None:
+    ports = free_range(1)
+    relay, host = pair(tmp_path, ports)
+    at = f"127.0.0.1:{relay.p2pport}"
+
+    def used() -> dict[str, str]:
+        [one] = host.status()["relays"]["used"]
+        return dict(one)
+
+    with running_origin() as origin:
+        share(host, "site", f"http://127.0.0.1:{origin.port}")
+        with host:
+            wait_until(lambda: used()["problem"], "status says that it is down", 5)
+            assert (used()["state"], used()["problem"]) == ("connecting", "connection refused")
+            assert len(re.findall(rf"relay\.lost +relay={at} reason=.connection refused", host.log)) == 1
+            with relay:
+                assert public_port(relay, host, "site") == ports[0]
+                assert curl(f"http://127.0.0.1:{ports[0]}/").text == "hello from the origin\n"
+                assert used()["state"] == "registered"
