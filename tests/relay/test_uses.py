@@ -13,7 +13,8 @@ from hardline.relay.uses import Offered, RelayUses
 from hardline.relay.wanted import Registration
 from hardline.routes import Endpoint, RelayAddress
 from hardline.tasks import TaskSet
-from tests.relay.running import NOW, in_loop, prover
+from hardline.transport.listener import Listener
+from tests.relay.running import NOW, RunningHost, in_loop, prover, running_relay
 from tests.support.clock import run, since
 from tests.support.dead import dead
 from tests.support.node import free_port
@@ -112,3 +113,37 @@ def test_row_71_that_a_relay_is_down_from_the_start_is_said_within_five_seconds(
     else:
         problem = "connection refused"
         run(story)
+
+
+def test_row_22_pauses_grow_to_a_cap_and_differ_and_a_relay_that_is_back_after_a_minute_is_used_within_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+
+    async def story() -> float:
+        async with running_relay() as relay:
+            host, tasks = RunningHost(relay.address), TaskSet("host")
+            tasks.start(host.client.run(), "relay")
+            while host.client.state != "registered":
+                await asyncio.sleep(0.5)
+            await relay.listener.aclose()
+            for control in tuple(relay.relay._controls):
+                control.tls.abort()
+            await asyncio.sleep(60)
+            assert host.client.state == "connecting"
+            relay.listener = await Listener.open(["127.0.0.1"], relay.endpoint.port, relay.porter.accepted, what="it")
+            back = asyncio.get_running_loop().time()
+            while host.client.state != "registered":
+                await asyncio.sleep(0.01)
+            took = since(back)
+            await tasks.aclose()
+            await host.aclose()
+            return took
+
+    assert run(story) <= 8 * 1.2 + 0.1
+    pauses = [record.fields["pause_s"] for record in caplog.records if record.message == "relay.waits"]  # type: ignore[attr-defined]
+    usual = [min(0.2 * 2**number, 8) for number in range(len(pauses))]
+    shares = [pause / one for pause, one in zip(pauses, usual, strict=True)]
+    assert len(pauses) >= 10
+    assert all(0.79 < share < 1.21 for share in shares), pauses
+    assert len({round(share, 2) for share in shares}) > 3, "or all hosts of a relay would come back at once"
