@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -52,12 +53,12 @@ class Running:
         self._writers.append(pipe[1])
         return pipe
 
-    async def server(self) -> asyncio.StreamReader:
+    async def server(self, at: str = "127.0.0.1") -> asyncio.StreamReader:
         """A control connection."""
         context = ssl.create_default_context(cafile=str(self.keys.file("ca.crt.pem")))
         context.check_hostname = False
         context.load_cert_chain(self.keys.file("client.crt.pem"), self.keys.file("client.key.pem"))
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[0], ssl=context)
+        reader, writer = await asyncio.open_connection(at, self.ports[0], ssl=context)
         self._writers.append(writer)
         return reader
 
@@ -75,7 +76,7 @@ class Running:
 @contextlib.asynccontextmanager
 async def running(keys: Keys, limits: RelayLimits = LIMITS, timeout: float = 10.0) -> AsyncIterator[Running]:
     found = Running(keys, limits, timeout)
-    await found.relay._open(["127.0.0.1"])
+    await found.relay._open(["127.0.0.1", "::1"] if socket.has_ipv6 else ["127.0.0.1"])
     try:
         yield found
     finally:
@@ -101,6 +102,38 @@ async def test_a_client_for_whom_nobody_dials_is_closed_and_the_next_dial_is_not
         assert await server.readline() == b"new_connection\r\n"
         dialled, _ = await relay.connected(reverse)
         assert await dialled.readexactly(7) == b"in time"
+
+
+@in_loop
+async def test_a_server_that_came_by_ipv6_is_told_an_address_without_brackets_and_dials_there(keys: Keys) -> None:
+    if not socket.has_ipv6:
+        needs.cannot("IPv6")
+    async with running(keys) as relay:
+        server = await relay.server("::1")
+        public, reverse = await server.readline(), await server.readline()
+        assert (public, reverse) == (
+            f"public_listener ::1:{relay.ports[3]}\r\n".encode(),
+            f"reverse_listener ::1:{relay.ports[1]}\r\n".encode(),
+        )
+        _, client = await asyncio.open_connection("::1", relay.ports[3])
+        client.write(b"six")
+        assert await server.readline() == b"new_connection\r\n"
+        dialled, back = await asyncio.open_connection("::1", relay.ports[1])
+        assert await dialled.readexactly(3) == b"six"
+        client.close()
+        back.close()
+        await until(lambda: relay.state.pairs == 0)
+
+
+@in_loop
+async def test_the_kernel_looks_whether_a_server_is_still_there(keys: Keys) -> None:
+    async with running(keys) as relay:
+        await relay.leased()
+        [server] = relay.relay._servers
+        assert server.tls.socket is not None
+        assert server.tls.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert server.tls.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
 
 
 @in_loop

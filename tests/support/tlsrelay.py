@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.programs import Place, placed
 from tests.support.rawtcp import LIMIT
 
 
@@ -45,13 +46,13 @@ class Keys:
 
 
 class Server:
-    """One that holds a control connection; `words` are further ones for `openssl s_client`."""
+    """One that holds a control connection to `host`; `words` are further ones for `openssl s_client`."""
 
-    def __init__(self, keys: Keys, port: int, *words: str) -> None:
+    def __init__(self, keys: Keys, port: int, *words: str, host: str = "127.0.0.1", at: Place | None = None) -> None:
         self._keys = keys
         trust = ("-CAfile", str(keys.file("ca.crt.pem")), "-verify_return_error", "-quiet")
         self.process = subprocess.Popen(
-            ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *trust, *(words or keys.of_a_client)],
+            placed(at, ["openssl", "s_client", "-connect", f"{host}:{port}", *trust, *(words or keys.of_a_client)]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
