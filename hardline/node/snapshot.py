@@ -80,6 +80,7 @@ class RelayServed:
     used_up: bool
     this_month: int
     public_ports: int = 0
+    tlsrelay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
