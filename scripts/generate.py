@@ -103,9 +103,11 @@ def _manual(parser: argparse.ArgumentParser, what: str, more: str, also: str) ->
 
 
 def _wrapped(line: str) -> list[str]:
-    if line.startswith((".", " ")) or len(line.encode()) <= _LONGEST:
+    if line.startswith("."):
         return [line]
-    return textwrap.wrap(line, _LONGEST - 10, break_long_words=False, break_on_hyphens=False)
+    short = line.startswith(" ") or len(line.encode()) <= _LONGEST
+    lines = [line] if short else textwrap.wrap(line, _LONGEST - 10, break_long_words=False, break_on_hyphens=False)
+    return [f"\\&{one}" if one.startswith(("'", ".")) else one for one in lines]  # or it would be a macro
 
 
 def main(place: Path) -> None:

@@ -50,8 +50,8 @@ function _shtab_hardline_using
   test "$_shtab_hardline_cmdpath" = "$argv"
 end
 
-set -g _shtab_hardline_commands share change pause resume remove ls watch log ping invite accept who revoke open phone name forget lan status relay key gateway 'gateway user' 'gateway key' 'gateway key add' 'gateway key list' 'gateway key remove' fileserver service backup restore nc forward pac completion version help
-set -g _shtab_hardline_opts_with_value --bind --config --datadir --expires --for --from --host --localport --name --port --service --servicedir --title --to --until --use -c
+set -g _shtab_hardline_commands share change pause resume remove ls watch log ping invite accept who revoke open phone name forget lan status relay key gateway 'gateway user' 'gateway key' 'gateway key add' 'gateway key list' 'gateway key remove' fileserver inspect service backup restore nc forward pac completion version help
+set -g _shtab_hardline_opts_with_value --bind --config --data --datadir --expires --for --from --header --host --localport --method --name --path --port --replay --service --servicedir --show --title --to --until --use -c
 
 complete -c hardline -e
 complete -c hardline -f
@@ -194,6 +194,17 @@ complete -c hardline -n '_shtab_hardline_using fileserver' -l no-listing -d 'onl
 complete -c hardline -n '_shtab_hardline_using fileserver' -l hidden -d 'names that begin with a dot, too'
 complete -c hardline -n '_shtab_hardline_using fileserver' -l yes -d 'a home directory, too'
 complete -c hardline -n '_shtab_hardline_using fileserver; and test $_shtab_hardline_npos -eq 0' -ka "(__fish_complete_directories)" -d DIR
+complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a inspect -d 'look at the requests of a service here as they pass, and ask one again'
+complete -c hardline -n '_shtab_hardline_using inspect' -s h -l help -d 'show this help message and exit'
+complete -c hardline -n '_shtab_hardline_using inspect' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
+complete -c hardline -n '_shtab_hardline_using inspect' -l json -d 'for programs'
+complete -c hardline -n '_shtab_hardline_using inspect' -l show -x -d 'heads and bodies of one that was seen'
+complete -c hardline -n '_shtab_hardline_using inspect' -l replay -x -d 'ask the service the same again, or with:'
+complete -c hardline -n '_shtab_hardline_using inspect' -l method -x -d 'another method'
+complete -c hardline -n '_shtab_hardline_using inspect' -l path -x -d 'another path, with its query'
+complete -c hardline -n '_shtab_hardline_using inspect' -l header -x -d ''"'"'Name: value'"'"'; repeatable'
+complete -c hardline -n '_shtab_hardline_using inspect' -l data -x -d 'another body; @FILE reads it'
+complete -c hardline -n '_shtab_hardline_using inspect' -l secrets -d 'show passwords, keys and cookies, too'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a service -d 'have systemd keep hardlined running'
 complete -c hardline -n '_shtab_hardline_using service' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using service' -l system -d 'the computer'"'"'s, as a user of its own; by root'
