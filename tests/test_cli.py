@@ -17,7 +17,7 @@ from hardline import __version__
 from hardline.cli import main
 from tests.support import needs
 from tests.support.node import SCRIPTS, Node
-from tests.support.programs import RunningOrigin
+from tests.support.programs import RunningOrigin, curl
 from tests.support.waiting import wait_until
 
 COMMAND = str(SCRIPTS / "hardline")
@@ -147,7 +147,7 @@ def test_row_7_whoever_shares_reads_whether_something_answers_there(node: Node, 
 
 # ── where results go ─────────────────────────────────────────────────────────────────────────────────────────
 
-RESULTS = [["status"], ["status", "--json"], ["ls"], ["lan", "--json"], ["--help"], ["version"]]
+RESULTS = [["status"], ["status", "--json"], ["ls"], ["lan"], ["lan", "--json"], ["--help"], ["version"]]
 BUFFERED = [*((command, "") for command in RESULTS), (["status"], "1"), (["--help"], "1")]
 
 
@@ -171,7 +171,7 @@ def test_what_was_to_be_said_on_a_closed_stderr_does_not_go_among_the_results(tm
 
 
 @pytest.mark.parametrize(("command", "unbuffered"), BUFFERED, ids=str)
-def test_a_reader_that_has_gone_is_no_traceback(node: Node, command: list[str], unbuffered: str) -> None:
+def test_row_22_a_reader_that_has_gone_is_no_traceback(node: Node, command: list[str], unbuffered: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as pipe:
@@ -197,7 +197,7 @@ def test_a_reader_that_has_gone_is_no_traceback(node: Node, command: list[str], 
     ids=str,
 )
 @pytest.mark.parametrize("command", [["status"], ["ls"], ["share", "PHOTOS"], ["remove", "nix-家"]], ids=" ".join)
-def test_any_title_can_be_told_in_any_encoding(node: Node, command: list[str], encoding: dict[str, str]) -> None:
+def test_row_22_any_title_can_be_told_in_any_encoding(node: Node, command: list[str], encoding: dict[str, str]) -> None:
     words = [str(node.data.parent / "photos") if word == "PHOTOS" else word for word in command]
     done = run("--datadir", node.data, *words, **encoding)
     assert "Traceback" not in done.stderr
@@ -336,6 +336,16 @@ def test_row_1_a_file_a_directory_and_what_is_neither(
     assert subprocess.run(["curl", "-s", url], capture_output=True, check=True).stdout == b"another"
     assert node.hardline("change", "x-pdf", "m").stdout == done.stdout
     assert "only" not in (node.services / "x-pdf.ini").read_text()
+
+
+def test_row_2_what_is_hidden_is_not_served_and_not_listed(node: Node, tmp_path: Path) -> None:
+    for name in (".env", "shown"):
+        (tmp_path / name).write_text(name)
+    url = node.hardline("share", str(tmp_path), "--name", "row2").stdout.strip()
+    seen = [curl(f"{url}{path}") for path in (".env", "shown", "api/v1/dir/")]
+    assert [one.status for one in seen] == [404, 200, 200]
+    assert "shown" in seen[2].text
+    assert ".env" not in seen[2].text
 
 
 def test_row_2_a_home_is_shared_only_on_purpose(node: Node, tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ import pytest
 from hardline.cells import columns, cut, table
 from hardline.cli import happening
 from hardline.control import ControlServer, Held
+from hardline.showable import is_plain
 from tests.support.node import SCRIPTS, Node
+from tests.support.programs import curl
 from tests.support.waiting import wait_until
 
 COMMAND = str(SCRIPTS / "hardline")
@@ -144,6 +146,11 @@ def test_those_who_may_visit_are_named_and_a_known_one_has_its_computer(nodes: t
     accepted = visitor.hardline("accept", link)
     assert accepted.returncode == 0, accepted.stderr
     assert "invited: Anna" in host.hardline("ls").stdout
+    with Watching("--datadir", host.data, "invite", "diary", "--to", "Ben", columns=200) as to_paste:
+        assert to_paste.ended() == 0
+        assert to_paste.says("pipx install hardline-tunnel")
+        assert to_paste.says("#")
+        assert len(to_paste.text.strip().splitlines()) == 3
     mine = {row["name"]: row for row in json.loads(host.hardline("ls", "--json").stdout)["mine"]}
     assert (mine["diary"]["for_invited"], mine["diary"]["invited"]) == (True, ["Anna"])
     host.share("notes", 8082, title="Notes")
@@ -151,6 +158,28 @@ def test_those_who_may_visit_are_named_and_a_known_one_has_its_computer(nodes: t
     wait_until(lambda: host.label("notes") in visitor.hardline("lan").stdout, "it is offered")
     known = {row["name"]: row for row in json.loads(visitor.hardline("ls", "--json").stdout)["known"]}
     assert known["notes"]["host"] == "felix"
+
+
+def test_row_26_a_hostile_title_is_letters_in_the_list_and_on_the_page(nodes: tuple[Node, Node]) -> None:
+    host, visitor = nodes
+    titles = {
+        "script": "<script>alert(1)</script>",
+        "rtl": "a\u202eb\u2066c",
+        "long": "x" * 200,
+        "steers": "\x1b[31mred",
+    }
+    for name, title in titles.items():
+        assert host.hardline("share", str(9000 + len(name)), "--name", name, "--title", title).returncode == 0
+    wait_until(lambda: host.label("steers") in visitor.hardline("lan").stdout, "they are offered")
+    said = visitor.hardline("ls").stdout
+    assert is_plain(said.replace("\n", ""))
+    for shown in ("<script>alert(1)</script>", "abc", "x" * 120, "[31mred"):
+        assert shown in said
+    page = curl(f"http://localhost:{visitor.localport}/", "-H", "Accept: text/html").text
+    assert is_plain(page.replace("\n", ""))
+    assert "<script>alert(1)" not in page
+    for name in titles:
+        assert host.hardline("remove", name).returncode == 0
 
 
 # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
