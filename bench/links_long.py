@@ -29,7 +29,6 @@ from tests.support.origin import digest_of_bytes
 
 _ROUND_TRIP, _MEGABITS, _MUCH = 0.15, 30, 10_000_000
 _PAUSE = 10.0  # seconds
-_PORTS = {"hardline": 7008, "other": 7018}
 
 ROWS = (
     Row(

@@ -25,12 +25,15 @@ from tests.upnp.home import Box
 
 VISITOR, HOST = "10.78.0.1", "10.78.0.2"
 SERVICE = 8000
-_FIRST_LINK, _P2P = 8080, 7008
+_FIRST_LINK = 8080
 _LOOK = 0.005  # seconds between two looks at a link
 _SILENT = """
 add table netdev silent
 delete table netdev silent
-table netdev silent { chain in { type filter hook ingress device "lan0" priority 0; %s } }
+table netdev silent { chain in { type filter hook ingress device "lan0" priority 0
+%s
+}
+}
 """
 
 
@@ -65,7 +68,7 @@ class Way:
 
     def falls_silent(self) -> None:
         """From now on nothing arrives, and nobody is told."""
-        self._silent("drop;")
+        self._silent("drop")
 
     def is_restored(self) -> None:
         """What is sent arrives again."""
