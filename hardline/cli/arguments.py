@@ -177,6 +177,20 @@ def _add_gateway(parser: terminal.Parser) -> None:
     remove.add_argument("name", metavar="NAME")
 
 
+def _add_service(parser: terminal.Parser) -> None:
+    parser.add_argument("do", choices=("install", "uninstall", "status"))
+    parser.add_argument("--system", action="store_true", help="the computer's, as a user of its own; by root")
+
+
+def _add_backup(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("file", type=_as_typed, metavar="FILE", help="the copy; its passphrase is asked for")
+    parser.add_argument(
+        "--servicedir", type=terminal.whole_path, metavar="DIR", help="where the INI files of the services are"
+    )
+    parser.add_argument("--yes", action="store_true", help="what is there already is replaced")
+
+
 def _add_help(parser: terminal.Parser) -> None:
     parser.add_argument("about", nargs="?", metavar="COMMAND")
 
@@ -238,6 +252,9 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "key": _add_key,
     "gateway": _add_gateway,
     "fileserver": _add_fileserver,
+    "service": _add_service,
+    "backup": _add_backup,
+    "restore": _add_backup,
     "nc": _add_nc,
     "forward": _add_forward,
     "pac": _add_pac,
