@@ -21,7 +21,7 @@ import lab
 import links_long
 import links_named
 from daemons import Broken
-from links_way import HOST, SERVICE, Link, Way, settings
+from links_way import HOST, Link, Way, settings
 from load import median
 from measures import Row
 from relay_nodes import Quiet
@@ -96,9 +96,9 @@ class Far:
 
     def __init__(self, place: Path, stack: contextlib.ExitStack) -> None:
         self._place = place
-        self._way = Way(place, stack, _ROUND_TRIP)
+        self._way = Way(place, stack, _ROUND_TRIP, 0)
         self._host = stack.enter_context(Quiet(place / "host", at=self._way.host, settings=settings()))
-        self._host.share("site", SERVICE)
+        self._host.share("site", self._way.origin.files_port)
 
     def measure(self, number: int) -> dict[str, dict[str, float]]:
         """One round, of a visitor that is started for it."""
@@ -141,12 +141,13 @@ class Far:
 
     def _plain(self) -> dict[str, float]:
         trip = self._trip()
-        with lab.inside(self._way.visitor.namespace), links_long.Client((HOST, SERVICE)) as client:
-            first, second = (client.get(1000).first_byte for _ in range(2))
+        client = links_long.Client(self._way.address, self._way.origin)
+        with lab.inside(self._way.visitor.namespace), client:
+            first, second = (client.get("/tiny").first_byte for _ in range(2))
         return {"trip": 1e3 * trip, "first": first / trip, "second": second / trip}
 
     def _asked(self, link: Link, status: int, at: str = "") -> Answer:
-        answer = curl(at or f"http://{link.address[0]}:{link.address[1]}/bytes/1000", at=self._way.visitor)
+        answer = curl(at or f"http://{link.address[0]}:{link.address[1]}/tiny", at=self._way.visitor)
         if answer.status != status:
             raise Broken(f"answered {answer.status} instead of {status}: {answer.body[:200]!r} {answer.complaint}")
         return answer

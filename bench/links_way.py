@@ -2,8 +2,8 @@
 
     visitor 10.78.0.1 ── lan0 ── wire ── lan0 ── 10.78.0.2 host          needs root, iproute2, nftables
 
-Everything is in namespaces of its own, and nothing leads out of them.  The wire is lab.py's.  The service is that of
-the tests, and listens on the way, too: for who comes by plain TCP.
+Everything is in namespaces of its own, and nothing leads out of them.  The wire is lab.py's.  The service is the nginx
+that everybody proxies, and listens on the way, too: for who comes by plain TCP.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from typing import Any
 
 import lab
 from daemons import Daemon
+from origin import Origin
 from relay_nodes import Quiet
 
-from tests.support import origin
 from tests.support.waiting import wait_until
 from tests.upnp.home import Box
 
 VISITOR, HOST = "10.78.0.1", "10.78.0.2"
-SERVICE = 8000
 _FIRST_LINK = 8080
 _LOOK = 0.005  # seconds between two looks at a link
 _SILENT = """
@@ -38,10 +37,13 @@ table netdev silent { chain in { type filter hook ingress device "lan0" priority
 
 
 class Way:
-    """It ends with `stack`.  `round_trip` in seconds; `megabits` per second each way, as many as there are if None."""
+    """It ends with `stack`.  `round_trip` in seconds; `megabits` per second each way, as many as there are if None.
+
+    `origin` is the service, with so many bytes of `bulk`.
+    """
 
     def __init__(
-        self, place: Path, stack: contextlib.ExitStack, round_trip: float, megabits: float | None = None
+        self, place: Path, stack: contextlib.ExitStack, round_trip: float, bulk: int, megabits: float | None = None
     ) -> None:
         place.mkdir()
         self.visitor, self.host, middle = (self._box(stack, place.name, name) for name in ("v", "h", "m"))
@@ -54,11 +56,10 @@ class Way:
         with lab.inside(middle.namespace):
             wire = Daemon("wire", [sys.executable, lab.__file__, "tov", "toh", f"{round_trip / 2}"], place / "wire.log")
         stack.callback(wire.stop)
-        command = [sys.executable, origin.__file__, "--bind", "0.0.0.0", "--port", f"{SERVICE}"]
         with lab.inside(self.host.namespace):
-            served = Daemon("service", command, place / "service.log")
-            stack.callback(served.stop)
-            served.wait_listening("127.0.0.1", SERVICE)
+            self.origin = Origin(place / "origin", bulk, "0.0.0.0")
+        stack.callback(self.origin.stop)
+        self.address = (HOST, self.origin.files_port)
 
     @staticmethod
     def _box(stack: contextlib.ExitStack, place: str, name: str) -> Box:
