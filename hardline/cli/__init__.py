@@ -32,6 +32,7 @@ _COMMANDS = {
     "who": "who may visit a service",
     "revoke": "have somebody visit a service no more",
     "open": "open a service in the browser",
+    "phone": "let phones of this network into a service, for an hour: shows a code to scan",
     "name": "give a service a name of yours, on this computer only",
     "forget": "forget a name that you gave",
     "lan": "what the local network offers",

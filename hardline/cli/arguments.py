@@ -86,6 +86,16 @@ def _add_open(parser: terminal.Parser) -> None:
     parser.add_argument("--print", action="store_true", help="print its URL instead")
 
 
+def _add_phone(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("what", metavar="NAME", help=_ANY_NAME)
+    parser.add_argument(
+        "--for", dest="days", type=_days, default=1 / 24, metavar="TIME", help="30m, 2h, 1d at most (1h)"
+    )
+    parser.add_argument("--stop", action="store_true", help="let none in any more")
+    parser.add_argument("--no-code", action="store_true", help="print the addresses only")
+
+
 def _add_name(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("what", metavar="ADDRESS", help=_ANY_NAME)
@@ -244,6 +254,7 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "who": _add_who,
     "revoke": _add_revoke,
     "open": _add_open,
+    "phone": _add_phone,
     "name": _add_name,
     "forget": _add_forget,
     "lan": _add_json,

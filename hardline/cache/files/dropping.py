@@ -54,14 +54,14 @@ if (form) {
   const bring = async files => {
     const all = files.reduce((sum, file) => sum + file.size, 0), wrong = [], kept = []
     let begin = 0
-    bar.hidden = false
+    bar.removeAttribute('hidden')
     button.disabled = input.disabled = true
     for (const file of files) {
       status.textContent = `${file.name} …`
       try { kept.push(await put(file, begin, all)) } catch (failure) { wrong.push(`${file.name}: ${failure.message}`) }
       begin += file.size
     }
-    bar.hidden = true
+    bar.setAttribute('hidden', '')
     button.disabled = input.disabled = false
     form.reset()
     status.textContent = [kept.length ? `Kept: ${kept.join(', ')}.` : '', ...wrong].join(' ').trim()
