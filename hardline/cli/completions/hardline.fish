@@ -224,6 +224,7 @@ complete -c hardline -n '_shtab_hardline_using restore; and test $_shtab_hardlin
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a nc -d 'connect stdin and stdout with a service: ssh -o ProxyCommand='"'"'hardline nc LABEL'"'"''
 complete -c hardline -n '_shtab_hardline_using nc' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using nc' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
+complete -c hardline -n '_shtab_hardline_using nc' -s F -l fdpass -d 'for ssh -o ProxyUseFdpass=yes, which is faster'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a forward -d 'lead a port of this computer to a service, until Ctrl-C'
 complete -c hardline -n '_shtab_hardline_using forward' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using forward' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
