@@ -127,6 +127,55 @@ def offer_lines(offers: list[dict[str, Any]]) -> Iterator[str]:
         yield f"{plain(offer['title']) or '(untitled)'}  {where(offer)}\n  {offer['url']}"
 
 
+def ls_blocks(status: dict[str, Any], offers: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """`hardline ls --json`: what is ours, what the network offers, who else is known, which links are kept warm."""
+    ours = {_key_hash(service) for service in status["services"]}
+    known = [peer for peer in status["peers"] if peer["key_hash"] not in ours]
+    seen = {peer["key_hash"]: peer for peer in known}
+    names = {one["key_hash"]: one["name"] for one in status.get("names", ())}
+    computers = {_key_hash(offer): offer.get("host") or None for offer in offers}
+    known = [{**peer, "name": names.get(peer["key_hash"])} for peer in known]
+    known += [_never_seen(one) for one in status.get("names", ()) if one["key_hash"] not in ours | seen.keys()]
+    known = [{**peer, "host": computers.get(peer["key_hash"])} for peer in known]
+    known.sort(key=lambda peer: (peer["name"] is None, peer["name"] or ""))
+    offers = [_beside_known(offer, seen, names) for offer in offers]
+    return {"mine": status["services"], "network": offers, "known": known, "links": status.get("links", [])}
+
+
+def _never_seen(named: dict[str, Any]) -> dict[str, Any]:
+    """A row of `known` for what the user has named and nobody has visited."""
+    nothing: dict[str, Any] = {
+        "title": "",
+        "protocol": None,
+        "endpoint": None,
+        "via": None,
+        "kind": None,
+        "wan_hosts": [],
+    }
+    return {**nothing, **{key: named[key] for key in ("key_hash", "name")}, "first_seen": 0, "last_seen": 0}
+
+
+def _beside_known(offer: dict[str, Any], seen: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """An offer, with the user's `name` for it, and whose title or name it has without being that one (`unlike`).
+
+    Anybody on the network can list any title.
+    """
+    key_hash = _key_hash(offer)
+    called = offer["title"].casefold()
+    titles = [(other, str(peer["title"])) for other, peer in seen.items()]
+    like = [
+        names.get(other) or title
+        for other, title in (*titles, *names.items())
+        if called and title.casefold() == called and other != key_hash
+    ]
+    known = key_hash in seen or key_hash in names
+    return {**offer, "name": names.get(key_hash), "unlike": like[0] if like and not known else None}
+
+
+def _key_hash(service: dict[str, Any]) -> str:
+    return str(service.get("label", "")).rpartition("-")[2]
+
+
 def share_lines(shared: dict[str, Any], status: dict[str, Any], how: str) -> Iterator[str]:
     """What `hardline share` tells beside the URL: what it leads to, and who finds it and may visit."""
     name, computer = plain(shared["name"]), status["node"].get("computer", "")

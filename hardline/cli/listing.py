@@ -16,6 +16,7 @@ from typing import Any
 from hardline.cells import ago, fits, how_link, kind_of, short_key, table, when, where
 from hardline.cli.daemon import ask, datadir
 from hardline.showable import plain
+from hardline.tables import ls_blocks
 from hardline.terminal import is_watched, styled, terminal_width, write
 
 Rows = list[dict[str, Any]]
@@ -56,7 +57,7 @@ def show(options: argparse.Namespace, status: dict[str, Any]) -> None:
 def read(options: argparse.Namespace, status: dict[str, Any] | None = None) -> dict[str, Any]:
     """What is shown: the blocks of --json, and the sessions."""
     status = ask(options, "status") if status is None else status
-    shown = blocks(status, ask(options, "lan", soon=True))
+    shown = ls_blocks(status, ask(options, "lan", soon=True))
     for service in [row for row in shown["mine"] if row.get("for_invited")][:_ASKED_WHO]:
         service["invited"] = [row["who"] for row in ask(options, "who", name=service["name"])["let_in"]]
     return {**shown, "sessions": status["sessions"]}
@@ -66,21 +67,6 @@ def _as_json(now: dict[str, Any], indent: int | None = 2) -> str:
     import json
 
     return json.dumps({name: rows for name, rows in now.items() if name != "sessions"}, indent=indent)
-
-
-def blocks(status: dict[str, Any], offers: Rows) -> dict[str, Rows]:
-    """`hardline ls --json`: what is ours, what the network offers, who else is known, which links are kept warm."""
-    ours = {_key_hash(service) for service in status["services"]}
-    known = [peer for peer in status["peers"] if peer["key_hash"] not in ours]
-    seen = {peer["key_hash"]: peer for peer in known}
-    names = {one["key_hash"]: one["name"] for one in status.get("names", ())}
-    computers = {_key_hash(offer): offer.get("host") or None for offer in offers}
-    known = [{**peer, "name": names.get(peer["key_hash"])} for peer in known]
-    known += [_never_seen(one) for one in status.get("names", ()) if one["key_hash"] not in ours | seen.keys()]
-    known = [{**peer, "host": computers.get(peer["key_hash"])} for peer in known]
-    known.sort(key=lambda peer: (peer["name"] is None, peer["name"] or ""))
-    offers = [_beside_known(offer, seen, names) for offer in offers]
-    return {"mine": status["services"], "network": offers, "known": known, "links": status.get("links", [])}
 
 
 def lines(now: dict[str, Any], width: int | None) -> Iterator[str]:
@@ -110,36 +96,6 @@ def _addressed(rows: list[tuple[str, str, str, str]], width: int | None) -> Iter
 
 def _short(url: str) -> str:
     return short_key(url.partition(".localhost")[0][-40:]) if url.startswith("http") else url
-
-
-def _never_seen(named: dict[str, Any]) -> dict[str, Any]:
-    """A row of `known` for what the user has named and nobody has visited."""
-    nothing: dict[str, Any] = {
-        "title": "",
-        "protocol": None,
-        "endpoint": None,
-        "via": None,
-        "kind": None,
-        "wan_hosts": [],
-    }
-    return {**nothing, **{key: named[key] for key in ("key_hash", "name")}, "first_seen": 0, "last_seen": 0}
-
-
-def _beside_known(offer: dict[str, Any], seen: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """An offer, with the user's `name` for it, and whose title or name it has without being that one (`unlike`).
-
-    Anybody on the network can list any title.
-    """
-    key_hash = _key_hash(offer)
-    called = offer["title"].casefold()
-    titles = [(other, str(peer["title"])) for other, peer in seen.items()]
-    like = [
-        names.get(other) or title
-        for other, title in (*titles, *names.items())
-        if called and title.casefold() == called and other != key_hash
-    ]
-    known = key_hash in seen or key_hash in names
-    return {**offer, "name": names.get(key_hash), "unlike": like[0] if like and not known else None}
 
 
 def _offer(offer: dict[str, Any]) -> tuple[str, str, str, str]:
