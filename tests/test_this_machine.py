@@ -133,11 +133,12 @@ def test_what_was_shared_with_one_user_is_led_to_for_no_other(tmp_path: Path, or
         link = host.hardline("invite", "diary", "--to", "Anna").stdout.strip()
         assert visitor.hardline("accept", link).returncode == 0
         url = visitor.url_of(label)
-        by_socks = "--socks5-hostname", f"127.0.0.1:{socks}"
+        by_socks = "--noproxy", "", "--socks5-hostname", f"127.0.0.1:{socks}"
         for _ in range(2):  # before there is a session, and by one that is warm
             assert "Shared with another user of this computer" in _curl_as(SOMEBODY, url)
-            with pytest.raises(subprocess.CalledProcessError):
+            with pytest.raises(subprocess.CalledProcessError) as refused:
                 _curl_as(SOMEBODY, f"http://{label}.localhost/", *by_socks)
+            assert "(2)" in refused.value.stderr, "not allowed"
             assert curl(url).text == "hello from the origin\n"
             assert curl(f"http://{label}.localhost/", *by_socks).text == "hello from the origin\n"
         assert _curl_as(SOMEBODY, visitor.url_of(wiki)) == "hello from the origin\n", "what everybody may visit"
