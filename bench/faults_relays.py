@@ -23,6 +23,8 @@ from tests.upnp.home import Box
 _OUTAGES = (1.0, 6.0, 20.0)  # seconds, in turn: a host that waits longer asks again later
 _SAID_WITHIN = 60.0
 _BESIDE = 1.0  # seconds of requests before and after
+_AT_ONCE = 4
+_SLOWLY, _QUICKLY = "100k", "5M"  # bytes a second, of 20 MB: longer than anything here; over soon
 
 ROWS = (
     Row("reset", "relay killed: the next request by another one", "s", "less", "figure", 1.0),
@@ -95,7 +97,10 @@ class Relays:
     def _is_drained(self) -> dict[str, float]:
         by = self._by()
         _, relay = self._relays[by]
-        with Asking(self._visitor, self._label).meanwhile() as asking:
+        many = [Asking(self._visitor, self._label) for _ in range(_AT_ONCE)]
+        with contextlib.ExitStack() as asking, self._download(_QUICKLY) as download:
+            for one in many:
+                asking.enter_context(one.meanwhile())
             time.sleep(_BESIDE)
             done = relay.hardline("relay", "--drain")
             if done.returncode:
@@ -104,11 +109,13 @@ class Relays:
             until(lambda: not relay.says()["relays"]["served"]["pairs"], "nobody goes by it any more")
             relay.stop()
             time.sleep(_BESIDE)
+            failures = ["a download was cut"] if download.exit_code() else []
         relay.start()
         until(lambda: is_reached(self._host), f"the host is back at {by}")
-        if asking.failures:
-            print(f"while a relay was drained: {asking.failures[0]}", flush=True)
-        return {"drain_asked": asking.asked, "drain_failed": len(asking.failures)}
+        failures += [failure for one in many for failure in one.failures]
+        if failures:
+            print(f"while a relay was drained: {failures[0]}", flush=True)
+        return {"drain_asked": 1 + sum(one.asked for one in many), "drain_failed": len(failures)}
 
     def _served_and_said(self, by: str) -> tuple[float, float]:
         """Seconds until a page comes by the other relay, and until the host says that it is lost."""
@@ -135,11 +142,11 @@ class Relays:
     def _goes_by(self) -> str:
         return next((str(one["endpoint"]) for one in self._visitor.sessions(self._label)), "")
 
-    def _download(self) -> Download:
-        """One that takes longer than what is measured, and has begun."""
+    def _download(self, rate: str = _SLOWLY) -> Download:
+        """One of so many bytes a second, which has begun."""
         part = self._place / "part"
         part.unlink(missing_ok=True)
         url = self._visitor.url_of(self._label, "bulk")
-        download = Download(url, part, "--limit-rate", "100k", at=self._lab.b)
+        download = Download(url, part, "--limit-rate", rate, at=self._lab.b)
         download.has_received(1)
         return download

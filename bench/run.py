@@ -204,6 +204,9 @@ def main() -> int:
         options.apps: APPS_RESULTS,
     }
     _keep(kept.get(True, RESULTS), rows, figures, errors, rounds, rival)
+    if options.relay:
+        for family, file in (("faults", FAULTS_RESULTS), ("lab", LAB_RESULTS)):
+            print(f"\n{table.kept(family, file)}")
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
     return 1 if errors else 0
@@ -332,7 +335,14 @@ def _keep(
         }
         for row in rows
     }
-    kept = {"machine": _machine(), "rounds": rounds, "medians": medians, "figures": figures, "errors": list(errors)}
+    kept = {
+        "machine": _machine(),
+        "rounds": rounds,
+        "medians": medians,
+        "verdicts": table.verdicts(rows, figures, rival).splitlines(),
+        "figures": figures,
+        "errors": list(errors),
+    }
     file.write_text(json.dumps(kept, indent=1) + "\n")
 
 

@@ -6,8 +6,10 @@ same seconds, and the median of these ratios is what counts.
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from measures import Row
 
@@ -78,6 +80,16 @@ def verdicts(rows: Sequence[Row], figures: Figures, rival: str = "nginx") -> str
         )
         figure = f"{seen:.2f} ×" if row.judged == "ratio" else f"{_figure(seen)} {row.unit}".rstrip()
         lines.append(f"{said}  {row.title.strip()}: {figure}, must be {_target(row, row.must)}")
+    return "\n".join(lines)
+
+
+def kept(family: str, file: Path) -> str:
+    """The verdicts of another kind of measurement, as it was done here last."""
+    try:
+        last = json.loads(file.read_text())
+        lines = [f"{family}, {last['machine']}:", *last["verdicts"]]
+    except (OSError, ValueError, LookupError):
+        return f"{family}: not measured here yet: make bench BENCH={family}"
     return "\n".join(lines)
 
 
