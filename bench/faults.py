@@ -124,7 +124,9 @@ class _Bench:
 
     def told(self) -> _Figures:
         """All of it, with the worst of what is judged by that."""
+        told = dict(self._seen)
         for key, (of, how) in _OF_ALL_ROUNDS.items():
             if values := [value for value in self._seen.get(of, ()) if value is not None]:
-                self._seen[key] = [how(values), *[None] * (self._rounds - 1)]
-        return {"hardline": self._seen}
+                told[key] = [how(values), *[None] * (self._rounds - 1)]
+                told[f"{of}, each round"] = self._seen[of]
+        return {"hardline": told}

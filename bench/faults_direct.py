@@ -14,7 +14,7 @@ from pathlib import Path
 from contestants import Hardline
 from daemons import Broken, Daemon, ReadySocket, free_port
 from faults_lab import until
-from load import first_byte
+from load import first_byte, median
 from measures import EACH_ROUND, Row, Sizes
 from origin import Origin
 from sites import Loopback
@@ -24,14 +24,17 @@ from hardline.asking import ask
 
 _MEASURES = ("bulk", "new", "ka1", "ka32")
 _SIZES = Sizes()
-_REPEATS = 5  # in a round
+_COUNTED = ("new", "ka1")  # as many requests each time
+_TURNS = 5  # in a round
 
 ROWS = (
     Row("direct_down", "direct path with a relay in use, of that without: download", "×", "more", "figure", 0.95),
     Row("direct_up", "  upload", "×", "more", "figure", 0.95),
     Row("direct_cpu", "  processor per GB", "×", "less", "figure", 1.05),
     Row("direct_new", "  new connection, first byte", "×", "less", "figure", 1.05),
+    Row("direct_new_cpu", "    processor", "×", "less", "figure", 1.05),
     Row("direct_ka1", "  keep-alive, 1 connection", "×", "less", "figure", 1.05),
+    Row("direct_ka1_cpu", "    processor", "×", "less", "figure", 1.05),
     Row("direct_ka32", "  keep-alive, 32 connections", "×", "more", "figure", 0.95),
 )
 
@@ -61,18 +64,27 @@ class Direct:
             raise Broken(f"visited by another path than the direct one: {sessions}")
 
     def measure(self, number: int) -> dict[str, float]:
-        """One round: the best of each, since whatever else the machine does makes it slower."""
-        seen: list[dict[str, list[float]]] = [{} for _ in self._ways]
+        """One round: the medians of what each turn's two figures, right after one another, are to each other."""
+        ratios = dict[str, list[float]]()
         for name in _MEASURES:
-            for turn in range(_REPEATS):
+            for turn in range(_TURNS):
+                seen: list[dict[str, float]] = [{}, {}]
                 for which in (0, 1) if (number + turn) % 2 else (1, 0):
-                    self._ways[which].settle()
-                    for key, value in EACH_ROUND[name](self._ways[which], _SIZES).items():
-                        seen[which].setdefault(f"direct_{key}", []).append(value)
-        using, without = (
-            {row.key: (min if row.better == "less" else max)(values[row.key]) for row in ROWS} for values in seen
-        )
-        return {row.key: using[row.key] / without[row.key] for row in ROWS}
+                    seen[which] = _seen(self._ways[which], name)
+                using, without = seen
+                for key in using:
+                    ratios.setdefault(f"direct_{key}", []).append(using[key] / without[key])
+        return {row.key: median(ratios[row.key]) for row in ROWS}
+
+
+def _seen(way: Hardline, name: str) -> dict[str, float]:
+    """A measure's figures, and of one that counts requests what these cost."""
+    way.settle()
+    began = way.cpu()
+    seen = EACH_ROUND[name](way, _SIZES)
+    if name in _COUNTED:
+        seen[f"{name}_cpu"] = way.cpu() - began
+    return seen
 
 
 def _relay(here: Path, stack: contextlib.ExitStack) -> str:
