@@ -51,6 +51,7 @@ LAB_RESULTS = _HERE / "results-lab-last.json"
 REACH_RESULTS = _HERE / "results-reach-last.json"
 RELAY_RESULTS = _HERE / "results-relay-last.json"
 FAULTS_RESULTS = _HERE / "results-faults-last.json"
+SOME_FAULTS_RESULTS = _HERE / "results-faults-some-last.json"
 GATEWAY_RESULTS = _HERE / "results-gateway-last.json"
 APPS_RESULTS = _HERE / "results-apps-last.json"
 _BESIDE = (
@@ -199,7 +200,7 @@ def main() -> int:
         options.lab: LAB_RESULTS,
         options.reach: REACH_RESULTS,
         options.relay: RELAY_RESULTS,
-        options.faults is not None: FAULTS_RESULTS,
+        options.faults is not None: SOME_FAULTS_RESULTS if options.faults else FAULTS_RESULTS,
         options.gateway: GATEWAY_RESULTS,
         options.apps: APPS_RESULTS,
     }
