@@ -54,6 +54,7 @@ FAULTS_RESULTS = _HERE / "results-faults-last.json"
 SOME_FAULTS_RESULTS = _HERE / "results-faults-some-last.json"
 GATEWAY_RESULTS = _HERE / "results-gateway-last.json"
 APPS_RESULTS = _HERE / "results-apps-last.json"
+LINKS_RESULTS = _HERE / "results-links-last.json"
 _BESIDE = (
     "one session",
     "hardline-python",
@@ -63,6 +64,8 @@ _BESIDE = (
     "original",
     "door",
     "straight",
+    "cubic",
+    "bbr",
     "direct",
 )  # hardline and nginx, in the table
 NAMES = (*EACH_ROUND, "memory", *ONCE)
@@ -186,6 +189,11 @@ def main() -> int:
 
             rows, figures, errors = apps.run(Path(place), stack, rounds)
             rival = apps.RIVAL
+        elif options.links:
+            import links  # only here: it needs what the tests need
+
+            rows, figures, errors = links.run(Path(place), stack, rounds)
+            rival = links.RIVAL
         else:
             rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
     others = [name for name in _BESIDE if name in figures]
@@ -203,6 +211,7 @@ def main() -> int:
         options.faults is not None: SOME_FAULTS_RESULTS if options.faults else FAULTS_RESULTS,
         options.gateway: GATEWAY_RESULTS,
         options.apps: APPS_RESULTS,
+        options.links: LINKS_RESULTS,
     }
     _keep(kept.get(True, RESULTS), rows, figures, errors, rounds, rival)
     if options.relay:
@@ -287,6 +296,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--gateway", action="store_true", help="instead: plain browsers at a gateway, and at nginx")
     parser.add_argument("--apps", action="store_true", help="instead: an application in the node, and one on a port")
+    parser.add_argument("--links", action="store_true", help="instead: warm links far away, and certificates (root)")
     parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="with --reach: seconds of doing nothing")
     parser.add_argument(
         "--hostile",
