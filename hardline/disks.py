@@ -174,5 +174,9 @@ class _Job:
         if failure is None:
             self.result.set_result(result)
         else:
+            if isinstance(failure, StopIteration):  # no future has that as its exception
+                wrapped = RuntimeError("StopIteration was raised")
+                wrapped.__cause__ = failure
+                failure = wrapped
             self.result.set_exception(failure)
             self.result.exception()  # seen, whether or not anybody waits for it

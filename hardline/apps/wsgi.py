@@ -105,13 +105,14 @@ class _Answer:
         self._gone = False
         self._asking: concurrent.futures.Future[Any] | None = None
         self._head: Message | None = None  # until it is sent
-        self._began = False
+        self._began = self._looks = False
         self._left: int | None = None  # bytes that are still to come, where the head says how many
 
     def sent(self, count: int) -> None:
         """So many bytes are."""
         with self._room:
             self._waiting -= count
+            self._looks = False
             self._room.notify()
 
     def leave(self) -> None:
@@ -127,12 +128,17 @@ class _Answer:
         """Call the application, and have sent what it says; returns what is still to be sent."""
         if self._gone:
             raise ConnectionResetError(_GONE)
-        answer = app(environ, self._start_response)
         try:
-            return self._say(answer)
-        finally:
-            if (close := getattr(answer, "close", None)) is not None:
-                close()
+            answer = app(environ, self._start_response)
+            try:
+                return self._say(answer)
+            finally:
+                if (close := getattr(answer, "close", None)) is not None:
+                    close()
+        except Exception:
+            raise
+        except BaseException as end:  # of this request: sys.exit() in a thread ends no program
+            raise RuntimeError(f"the application raised {end!r}") from end
 
     def ask(self, receive: Receive) -> Any:
         """What `receive` says.  Raises ConnectionResetError when the visitor is gone."""
@@ -156,6 +162,8 @@ class _Answer:
         for chunk in answer:
             if chunk:
                 self._write(chunk)
+            elif self._began:
+                self._look()
         if self._left == 0 and self._began:
             return []
         return [*([] if self._began else [self._take_head(0)]), _body(b"")]
@@ -198,6 +206,14 @@ class _Answer:
                 raise ConnectionResetError(_GONE)
             self._waiting += len(chunk)
             self._loop.call_soon_threadsafe(self._put, messages)  # which leaves while the next one is being made
+
+    def _look(self) -> None:
+        """The application says b"": that more will come.  Whether anybody still waits for it shows in sending."""
+        if self._gone:
+            raise ConnectionResetError(_GONE)
+        if not self._looks:
+            self._looks = True
+            self._loop.call_soon_threadsafe(self._put, [_body(b"", more=True)])
 
     def _put(self, messages: list[Message]) -> None:
         self.messages += messages

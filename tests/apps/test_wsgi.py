@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 import threading
 import wsgiref.validate
 
@@ -305,3 +306,40 @@ def test_a_site_that_ends_waits_for_no_thread_that_hangs():
         run(story)
     finally:
         hangs.set()
+
+
+def _exits(environ, start_response):
+    sys.exit(3)
+
+
+def _finds_nothing(environ, start_response):
+    next(iter(()))
+
+
+@pytest.mark.parametrize("app", [_exits, _finds_nothing])
+def test_what_ends_more_than_a_request_elsewhere_is_a_500_here(app):
+    head, _ = ask(app, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 500 ")
+
+
+def test_who_leaves_one_that_only_says_that_more_will_come_gives_its_thread_back():
+    closed = threading.Event()
+
+    def waits(environ, start_response):
+        start_response("200 OK", TEXT)
+        yield b"begun"
+        try:
+            while not closed.wait(0.005):
+                yield b""
+        finally:
+            closed.set()
+
+    async def story():
+        async with served(waits) as (open_stream, _):
+            stream = open_stream()
+            await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b"HTTP/1.1 200 OK" in await stream.receive()
+            stream.abort()
+            await until(closed.is_set)
+
+    run(story)
