@@ -37,7 +37,7 @@ from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_at_once, open_local
 from hardline.tunnel.places import Place, Places
 from hardline.tunnel.pump import Local, carry
-from hardline.tunnel.renamed import Renamed
+from hardline.tunnel.renamed import Begun, Renamed
 
 OURSELVES = "hardlined itself listens there"
 
@@ -201,7 +201,8 @@ class Serving:
             except BaseException:
                 local.abort()
                 raise
-            await carry(pipe, over(local))
+            between = over(local)
+            await carry(Begun(pipe, between) if isinstance(between, Renamed) else pipe, between)
         finally:
             if place is not None:
                 place.leave()

@@ -177,6 +177,15 @@ def test_every_request_is_judged_before_the_service_gets_a_byte(town: Town) -> N
             answer.read()
 
 
+def test_requests_that_come_at_once_are_judged_one_by_one_and_all_answered(town: Town) -> None:
+    good = "Authorization: Basic YW5uYTpjb3JyZWN0IGhvcnNl\r\n"
+    said = [f"GET /echo HTTP/1.1\r\nHost: private.example.org\r\n{more}\r\n" for more in (good, good, "")]
+    with town.connect("private") as client:
+        client.sendall("".join(said).encode())
+        answers = client.makefile("rb").read()
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"200", b"200", b"401"]
+
+
 def test_a_refused_upload_reads_why(town: Town, tmp_path: Path) -> None:
     (tmp_path / "up").write_bytes(bytes(5_000_000))
     answer = town.get("private", "/sum", "-T", tmp_path / "up", "-X", "POST", "-H", "Expect:")
