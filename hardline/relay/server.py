@@ -433,8 +433,12 @@ class Relay:
 
     async def _look_up(self, dns: DnsProofs, control: Control, asked: Register) -> None:
         assert control.node is not None, "it has said who it is"
-        await dns.look(control.node, asked.domain)
-        if control in self._controls:
+        looked = await dns.look(control.node, asked.domain, control.source)
+        if control not in self._controls:
+            return
+        if looked is None:
+            self._refuse(control, asked.number, Why.RATE)
+        else:
             self._register(control, asked, looked=True)
 
     def _register(self, control: Control, asked: Register, *, looked: bool = False) -> None:

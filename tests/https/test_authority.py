@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from hardline.https import authority as authority_module
 from hardline.https.authority import Authority, NotIssued
+from hardline.https.bounded import MOST
 from hardline.https.store import Store
 from tests.relay.running import in_loop
 
@@ -142,3 +145,32 @@ async def test_an_account_that_must_be_made_elsewhere_is_said(tmp_path: Path) ->
     async with says(answer) as url:
         where = url
         assert "an account that was made elsewhere" in await why_not(tmp_path, url)
+
+
+@in_loop
+async def test_an_answer_that_does_not_end_in_size_or_time_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zipped = {"Content-Encoding": "gzip"}
+    for body, fields in ((bytes(MOST + 1), {}), (gzip.compress(bytes(64 * MOST)), zipped)):
+        async with says(lambda method, path, said=(body, fields): (200, said[1], said[0])) as url:  # type: ignore[misc]
+            assert f"an answer of more than {MOST} bytes" in await why_not(tmp_path, url)
+
+    async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while not over.is_set():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+
+    over = asyncio.Event()
+    monkeypatch.setattr(authority_module, "_ENDS_WITHIN", 0.3)
+    server = await asyncio.start_server(drips, "127.0.0.1", 0)
+    try:
+        said = await why_not(tmp_path, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert said == "the certificate authority did not answer in time"
+    finally:
+        over.set()
+        server.close()
