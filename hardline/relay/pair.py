@@ -26,6 +26,9 @@ from hardline.transport.tcp import linger
 _TURNS = 4  # reads of one socket before others have their turn
 _COPIED = 65_536  # bytes of one read where they are copied
 _SMALL = 16_384  # bytes of a read after which the next one is copied again
+LOOKS_EVERY = 60.0  # seconds: whether one that has said all still is there to hear the other
+
+_TCP_INFO, _TCP_CLOSE = getattr(socket, "TCP_INFO", None), 7  # and the state of a connection that is over
 
 _FIONREAD = getattr(termios, "FIONREAD", 0)
 _SPLICE_NONBLOCK = getattr(os, "SPLICE_F_NONBLOCK", 0) | getattr(os, "SPLICE_F_MOVE", 0)
@@ -50,6 +53,7 @@ class Pair:
         self.source = source
         self._sockets = visitor, host
         self._ended: Callable[[Pair], None] | None = ended
+        self._look_again: asyncio.TimerHandle | None = None
         self.up = Flow(self, visitor, host, rates, first[0])
         self.down = Flow(self, host, visitor, rates, first[1])
 
@@ -69,6 +73,8 @@ class Pair:
         ended, self._ended = self._ended, None
         if ended is None:
             return
+        if self._look_again is not None:
+            self._look_again.cancel()
         self.up.stop()
         self.down.stop()
         for one in self._sockets:
@@ -78,10 +84,20 @@ class Pair:
             one.close()
         ended(self)
 
-    def one_ended(self) -> None:
-        """A direction is over."""
+    def one_ended(self, quiet: socket.socket) -> None:
+        """A direction is over: `quiet` has said all, and is not read any more, so that a reset of it wakes nobody."""
         if self.up.over and self.down.over:
             self.close(reset=False)
+        elif self._ended is not None:
+            loop = asyncio.get_running_loop()
+            self._look_again = loop.call_later(LOOKS_EVERY, self._look, quiet)
+
+    def _look(self, quiet: socket.socket) -> None:
+        """Who has closed, rather than only ended, lets the kernel's own questions be answered by a reset."""
+        if _is_gone(quiet):
+            self.close(reset=True)
+        else:
+            self.one_ended(quiet)
 
 
 class Flow:
@@ -247,7 +263,7 @@ class Flow:
         self._rates.forget(self)
         with contextlib.suppress(OSError):  # it is gone already, which its own direction will find
             self._to.shutdown(socket.SHUT_WR)
-        self._pair.one_ended()
+        self._pair.one_ended(self._from)
 
     def _take(self, most: int) -> int:
         """Read at most so much.  Raises OSError."""
@@ -282,3 +298,13 @@ def _unread_size(fd: int) -> int:
         return int.from_bytes(fcntl.ioctl(fd, _FIONREAD, bytes(4)), sys.byteorder) or 1  # an end counts, too
     except OSError:
         return 1
+
+
+def _is_gone(one: socket.socket) -> bool:
+    """Whether its connection has ended both ways."""
+    try:
+        if one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return True
+        return _TCP_INFO is not None and one.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] == _TCP_CLOSE
+    except OSError:
+        return False  # it is no TCP
