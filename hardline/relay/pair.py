@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from hardline.relay.pipes import CAPACITY, Pipe, Pipes
 from hardline.relay.rates import Rates
+from hardline.relay.unheard import Unheard, is_gone
 from hardline.transport.buffers import Buffers
 from hardline.transport.tcp import linger
 
@@ -27,8 +28,6 @@ _TURNS = 4  # reads of one socket before others have their turn
 _COPIED = 65_536  # bytes of one read where they are copied
 _SMALL = 16_384  # bytes of a read after which the next one is copied again
 LOOKS_EVERY = 60.0  # seconds: whether one that has said all still is there to hear the other
-
-_TCP_INFO, _TCP_CLOSE = getattr(socket, "TCP_INFO", None), 7  # and the state of a connection that is over
 
 _FIONREAD = getattr(termios, "FIONREAD", 0)
 _SPLICE_NONBLOCK = getattr(os, "SPLICE_F_NONBLOCK", 0) | getattr(os, "SPLICE_F_MOVE", 0)
@@ -94,7 +93,7 @@ class Pair:
 
     def _look(self, quiet: socket.socket) -> None:
         """Who has closed, rather than only ended, lets the kernel's own questions be answered by a reset."""
-        if _is_gone(quiet):
+        if is_gone(quiet):
             self.close(reset=True)
         else:
             self.one_ended(quiet)
@@ -120,6 +119,7 @@ class Flow:
         "_scratch",
         "_send",
         "_to",
+        "_unheard",
         "_unsaid_end",
         "_writes",
         "over",
@@ -135,6 +135,7 @@ class Flow:
         self._held = 0  # bytes in the pipe
         self._bulk = False  # the last read was a large one
         self._scratch = Buffers.of_this_loop().local
+        self._unheard = Unheard.of_this_loop()
         self._receive, self._send = origin.recv_into, to.send
         self._reads = self._writes = self._unsaid_end = False
         self.over = self.waiting = False
@@ -149,6 +150,11 @@ class Flow:
     def pair(self) -> Pair:
         """What it is a direction of."""
         return self._pair
+
+    @property
+    def origin(self) -> socket.socket:
+        """Where it reads."""
+        return self._from
 
     @property
     def readable(self) -> int:
@@ -175,6 +181,13 @@ class Flow:
         """Its rate allows something again."""
         self._carry()
 
+    def once_more(self) -> None:
+        """Its socket is gone, which the event loop has said already: read to the end of what is there."""
+        passed = -1
+        while self._reads and passed != self.passed:
+            passed = self.passed
+            self._readable()
+
     # What the event loop calls.
 
     def _readable(self) -> None:
@@ -190,6 +203,7 @@ class Flow:
             return
         self.passed += count
         self._rates.volume += count
+        self._unheard.heard(self)
         sent = 0
         if count:
             with contextlib.suppress(OSError):  # `_push` finds out which
@@ -221,6 +235,7 @@ class Flow:
                 return
             self.passed += count
             self._rates.used(self, count, granted)
+            self._unheard.heard(self)
             if not count:
                 self._unsaid_end = True
             if not self._push() or self._unsaid_end:
@@ -298,13 +313,3 @@ def _unread_size(fd: int) -> int:
         return int.from_bytes(fcntl.ioctl(fd, _FIONREAD, bytes(4)), sys.byteorder) or 1  # an end counts, too
     except OSError:
         return 1
-
-
-def _is_gone(one: socket.socket) -> bool:
-    """Whether its connection has ended both ways."""
-    try:
-        if one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            return True
-        return _TCP_INFO is not None and one.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] == _TCP_CLOSE
-    except OSError:
-        return False  # it is no TCP
