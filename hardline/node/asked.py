@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import AsyncIterator, Mapping
 
 from hardline.control import Handler, Held
 from hardline.errors import (
@@ -22,6 +23,7 @@ from hardline.routes import NoRoute
 _BROWSE_WAIT = 0.5  # seconds
 _USUAL_DAYS = 7.0
 _MAX_PORT = 65_535
+_USUAL_DOOR = 3600.0  # seconds
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
 
 
@@ -90,6 +92,43 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
             reason = failure.message if isinstance(failure, HardlineError) else "it did not answer in time"
             return {"failure": reason, "tried": []}
 
+    async def phone(request: Mapping[str, Json]) -> Json:
+        seconds = request.get("seconds")
+        seconds = float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else _USUAL_DOOR
+        return to_json(await actions.phone(_text(request, "what"), seconds))
+
+    async def no_phone(request: Mapping[str, Json]) -> Json:
+        return {"label": await actions.no_phone(_text(request, "what"))}
+
+    async def inspect(request: Mapping[str, Json]) -> Held:
+        name = _text(request, "name")
+        news, end = await actions.inspect(name)
+
+        async def rows() -> AsyncIterator[object]:
+            async for one in news:
+                yield to_json(one)
+
+        return Held({"name": name}, rows(), end)
+
+    async def inspected(request: Mapping[str, Json]) -> Json:
+        number = request.get("number")
+        if type(number) is not int:
+            return to_json(await actions.inspected(_text(request, "name")))
+        secrets = request.get("secrets") is True
+        return to_json(await actions.inspected_whole(_text(request, "name"), number, secrets=secrets))
+
+    async def replay(request: Mapping[str, Json]) -> Json:
+        number, fields, body = (request.get(key) for key in ("number", "fields", "body"))
+        if type(number) is not int:
+            raise WrongArgument("which one?", hint="hardline inspect NAME --replay NUMBER")
+        lines = [str(one) for one in fields] if isinstance(fields, list) else []
+        try:
+            data = b64decode(body, validate=True) if isinstance(body, str) else None
+        except ValueError:
+            raise WrongArgument("the body is no base64") from None
+        changes = {"method": _text(request, "method"), "target": _text(request, "target")}
+        return to_json(await actions.replay(_text(request, "name"), number, data, **changes, fields=lines))
+
     async def find(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.find(_text(request, "what")))
 
@@ -121,6 +160,8 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     named["share_for_fewer"] = share  # not known to an earlier hardlined, which would share it with everybody
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"key": key, "find": find, "name": name, "forget": forget}
+    named |= {"phone": phone, "no_phone": no_phone}
+    named |= {"inspect": inspect, "inspected": inspected, "replay": replay}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward}
     return {name: once_ready(handler) for name, handler in named.items()}
 
