@@ -11,6 +11,7 @@ import wsgiref.validate
 
 import pytest
 
+from hardline.apps import wsgi as wsgi_module
 from hardline.errors import ConnectionLost
 from hardline.session.session import SessionLimits
 from tests.apps.serving import answer, run, served, until
@@ -341,5 +342,38 @@ def test_who_leaves_one_that_only_says_that_more_will_come_gives_its_thread_back
             assert b"HTTP/1.1 200 OK" in await stream.receive()
             stream.abort()
             await until(closed.is_set)
+
+    run(story)
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_who_falls_silent_keeps_no_thread_from_others(way, monkeypatch):
+    monkeypatch.setattr(wsgi_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(wsgi_module, "_LOOKS_EVERY", 0.05)
+    taken = 0
+
+    def takes(environ, start_response):
+        nonlocal taken
+        if environ["PATH_INFO"] == "/":
+            return bar(environ, start_response)
+        taken += 1
+        if way == "up":
+            environ["wsgi.input"].read()
+        start_response("200 OK", TEXT)
+        return (bytes(100_000) for _ in range(1000))
+
+    async def story():
+        async with served(takes) as (open_stream, _):
+            silent = [open_stream() for _ in range(4)]
+            for stream in silent:
+                length = b"Content-Length: 1000000\r\n" if way == "up" else b""
+                await stream.send(b"POST /silent HTTP/1.1\r\nHost: a\r\n" + length + b"\r\n")
+            await until(lambda: taken == 4)
+            await asyncio.sleep(0.5)
+            stream = open_stream()
+            await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await answer(stream))[1] == b"bar"
+            for one in (*silent, stream):
+                one.abort()
 
     run(story)
