@@ -160,7 +160,7 @@ class _Answer:
                 raise ConnectionResetError(_GONE)
             self._asking = asking = asyncio.run_coroutine_threadsafe(received(), self._loop)
         began = time.monotonic()
-        while not concurrent.futures.wait([asking], _LOOKS_EVERY).done:
+        while not (asking.done() or concurrent.futures.wait([asking], _LOOKS_EVERY).done):
             self._be_patient(began)
         try:
             return asking.result()
