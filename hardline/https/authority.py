@@ -38,6 +38,7 @@ Proof = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 _ANSWERS_WITHIN = 15  # seconds, each request
 _DECIDES_WITHIN = 90.0  # seconds: validation, and the certificate
+_ALL_WITHIN = 600.0  # seconds for a certificate
 _ENDS_WITHIN = 150.0  # seconds for several requests, also of who says a byte now and then
 _LOOK_EVERY = 0.5  # seconds
 _TRIES = 3
@@ -68,20 +69,32 @@ class Authority:
 
         Raises NotIssued, CertificateError.
         """
-        client = await self._open()
-        csr = _request(name, key)
-        order = await self._ask(lambda: client.new_order(csr))
         try:
-            for authorization in order.authorizations:
-                if authorization.body.status != messages.STATUS_VALID:
-                    await self._prove(client, name, authorization, prove)
-            order = await self._ask(lambda: _finalized(client, order))
+            async with asyncio.timeout(_ALL_WITHIN):
+                order = await self._ordered(name, key, prove)
+        except TimeoutError:
+            raise NotIssued("the certificate authority came to no end in time") from None
+        except HardlineError:
+            raise
+        except Exception as failure:  # what the library has read only when it is looked at
+            raise _not_understood(failure) from None
         finally:
             prove(None)
         try:
             return certificate_of(str(order.fullchain_pem).encode(), name, key)
         except ValueError as failure:
             raise NotIssued(f"the certificate authority sent something else than the certificate: {failure}") from None
+
+    async def _ordered(
+        self, name: str, key: ec.EllipticCurvePrivateKey, prove: Callable[[Proof | None], None]
+    ) -> messages.OrderResource:
+        client = await self._open()
+        csr = _request(name, key)
+        order = await self._ask(lambda: client.new_order(csr))
+        for authorization in order.authorizations:
+            if authorization.body.status != messages.STATUS_VALID:
+                await self._prove(client, name, authorization, prove)
+        return await self._ask(lambda: _finalized(client, order))
 
     async def wants_renewal(self, certificate: Certificate) -> float | None:
         """When it suggests to renew a certificate, in seconds since 1970; None where it says nothing of that."""
@@ -156,6 +169,10 @@ class Authority:
             if failure.code == "accountDoesNotExist":
                 self._client = None  # it is made anew next time
             raise NotIssued(_said(failure)) from None
+        except errors.IssuanceError as failure:
+            raise NotIssued(_said(failure.error)) from None
+        except TooMuch as failure:
+            raise NotIssued(f"the certificate authority sent {failure}") from None
         except (errors.TimeoutError, DiskHangs):
             raise NotIssued("the certificate authority did not answer in time") from None
         except requests.RequestException as failure:
@@ -163,7 +180,7 @@ class Authority:
         except HardlineError:
             raise
         except Exception as failure:  # the library raises whatever Python does with what it did not expect
-            raise NotIssued(f"the certificate authority was not understood: {_unexpected(failure)}") from None
+            raise _not_understood(failure) from None
 
 
 class _BadNonce(Exception):
@@ -203,11 +220,13 @@ def _said(failure: messages.Error) -> str:
     return f"the certificate authority says: {_line(failure.detail or failure.title or failure.typ or 'no')}"
 
 
-def _unexpected(failure: Exception) -> str:
+def _not_understood(failure: Exception) -> NotIssued:
     answer = failure.args[0] if failure.args else None
     if isinstance(answer, requests.Response):
-        return f"it answered with status {answer.status_code}"
-    return _line(failure) or type(failure).__name__
+        why = f"it answered with status {answer.status_code}"
+    else:
+        why = _line(failure) or type(failure).__name__
+    return NotIssued(f"the certificate authority was not understood: {why}")
 
 
 def _line(what: object) -> str:
@@ -217,6 +236,4 @@ def _line(what: object) -> str:
 def _cause(failure: requests.RequestException) -> str:
     if isinstance(failure, requests.exceptions.SSLError):
         return "its own certificate is not trusted ([ACME] trust)"
-    if isinstance(failure, TooMuch):
-        return str(failure)
     return "no answer in time" if isinstance(failure, requests.Timeout) else "no connection"

@@ -164,8 +164,11 @@ async def test_an_answer_that_does_not_end_in_size_or_time_is_not_waited_for(
                 await writer.drain()
                 await asyncio.sleep(0.01)
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
 
-    over = asyncio.Event()
+    over, ended = asyncio.Event(), asyncio.Event()
     monkeypatch.setattr(authority_module, "_ENDS_WITHIN", 0.3)
     server = await asyncio.start_server(drips, "127.0.0.1", 0)
     try:
@@ -173,4 +176,50 @@ async def test_an_answer_that_does_not_end_in_size_or_time_is_not_waited_for(
         assert said == "the certificate authority did not answer in time"
     finally:
         over.set()
+        await ended.wait()
         server.close()
+
+
+CAA = {"type": "urn:ietf:params:acme:error:caa", "detail": "CAA record for nas.example.org prevents issuance"}
+
+
+@pytest.mark.parametrize(
+    ("authorization", "order", "said"),
+    [
+        ({"status": "pending"}, {}, "was not understood: "),
+        ({"status": "pending", "challenges": []}, {}, "does not know the challenge tls-alpn-01"),
+        ({"status": "valid"}, {"status": "invalid", "error": CAA}, "says: CAA record for nas.example.org prevents"),
+        ({"status": "pending"}, {"authorizations": 5000}, "came to no end in time"),
+    ],
+)
+def test_what_it_says_of_an_order_is_told(
+    tmp_path: Path,
+    authorization: dict[str, object],
+    order: dict[str, object],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "authorizations" in order:
+        monkeypatch.setattr(authority_module, "_ALL_WITHIN", 0.5)
+
+    @in_loop
+    async def story() -> None:
+        where = ""
+
+        def answer(method: str, path: str) -> tuple[int, dict[str, str], object]:
+            whole = {"status": "pending", "authorizations": [], "finalize": f"{where}/finalize", **order}
+            if path == "/dir":
+                return 200, {}, directory(where)
+            if path == "/order":
+                many = order.get("authorizations", 1)
+                assert isinstance(many, int)
+                return 201, {"Location": f"{where}/it"}, {**whole, "authorizations": many * [f"{where}/one"]}
+            if path == "/one":
+                return 200, {}, {"identifier": {"type": "dns", "value": NAME}, **authorization}
+            return 200, {"Location": f"{where}/account/1"}, {**whole, "authorizations": []}
+
+        async with says(answer) as url:
+            where = url
+            assert said in await why_not(tmp_path, url)
+
+    story()
