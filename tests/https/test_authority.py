@@ -16,7 +16,7 @@ from hardline.https import authority as authority_module
 from hardline.https.authority import Authority, NotIssued
 from hardline.https.bounded import MOST
 from hardline.https.store import Store
-from tests.relay.running import in_loop
+from tests.relay.running import in_loop, until
 
 NAME = "nas.example.org"
 Answer = Callable[[str, str], tuple[int, dict[str, str], object]]  # of a method and a path: status, fields, body
@@ -25,8 +25,11 @@ Answer = Callable[[str, str], tuple[int, dict[str, str], object]]  # of a method
 @contextlib.asynccontextmanager
 async def says(answer: Answer) -> AsyncIterator[str]:
     """An HTTP server that answers so; its address."""
+    serving = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal serving
+        serving += 1
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             length = next((int(one.split(":")[1]) for one in lines if one.lower().startswith("content-length")), 0)
@@ -43,12 +46,15 @@ async def says(answer: Answer) -> AsyncIterator[str]:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+        serving -= 1
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        await asyncio.sleep(0.1)  # who was accepted already is served
+        await until(lambda: not serving)
 
 
 async def why_not(directory: Path, url: str) -> str:
