@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hardline.cache.own import OwnFiles
 from hardline.discovery.offers import Offer
@@ -35,6 +35,7 @@ from hardline.node.sharing import Sharing
 from hardline.node.snapshot import (
     AcceptedInvitation,
     Invitation,
+    Json,
     LanOffer,
     LetIn,
     Match,
@@ -42,6 +43,7 @@ from hardline.node.snapshot import (
     Snapshot,
     StepTimes,
     Visitors,
+    to_object,
 )
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
@@ -50,6 +52,11 @@ from hardline.settings.directory import Service
 from hardline.showable import as_escapes
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.link import Path as GreetedPath
+
+if TYPE_CHECKING:
+    from hardline.doctor.rows import Row
+    from hardline.doctor.visit import Step
+    from hardline.node.examined import Examined
 
 USUAL_PORT = 7009
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
@@ -86,7 +93,8 @@ class Actions:
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
     `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service; `make_key` finds or
     makes the key for a host; `known` is who is meant; `invites` were given and `accepted` are shown, and `greet` has a
-    host say hello, for which `wait_for_hosts` waits; `runs` says whether there is anybody to ask.
+    host say hello, for which `wait_for_hosts` waits; `examined` is what only the node knows of how it is; `runs` says
+    whether there is anybody to ask.
     """
 
     def __init__(
@@ -109,6 +117,7 @@ class Actions:
         greet: Callable[[Label], Awaitable[GreetedPath | None]],
         wait_for_hosts: Callable[[], None],
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
+        examined: Callable[[], Examined],
         runs: Callable[[], bool],
     ) -> None:
         self._sharing = sharing = Sharing(
@@ -119,6 +128,7 @@ class Actions:
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
         self._wait_for_hosts, self._open_port = wait_for_hosts, open_port
+        self._examined = examined
         self._inviting = Inviting(
             invites,
             services=lambda: {service.key_hash: service for service in served()},
@@ -228,6 +238,37 @@ class Actions:
             round_trip_s=round(took, 6),
             steps_s=StepTimes(**asdict(path.route.steps)),
         )
+
+    async def status(self) -> Mapping[str, Json]:
+        """The node as it is now, as JSON."""
+        return to_object(await self.snapshot())
+
+    async def facts(self, about: str) -> Json:
+        """What only the node itself knows of how it is (hardline.doctor.facts).  Raises WrongArgument."""
+        self._check_running()
+        return await self._examined().facts(about)
+
+    async def examine(self) -> AsyncIterator[Row]:
+        """What keeps this node from working, each row as it is known; takes 15 s at most (docs/DOCTOR.md)."""
+        self._check_running()
+        from hardline.doctor.examine import examine
+
+        async for row in examine(self):
+            yield row
+
+    def trace(self, what: str) -> AsyncIterator[Step]:
+        """A visit to what is meant, step by step as it is made.  Raises WrongArgument."""
+        self._check_running()
+        return self._examined().trace(what, self.find)
+
+    async def examine_visit(self, what: str) -> AsyncIterator[Row]:
+        """The same in words; the last row says which side failed.  Raises WrongArgument."""
+        from hardline.doctor.visit import Verdict
+
+        verdict = Verdict()
+        async for step in self.trace(what):
+            yield verdict.row(step)
+        yield verdict.conclusion()
 
     async def forget(self, name: str) -> str:
         """Call nothing so any more; returns the label that it had.  Raises WrongArgument, ConfigError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from hardline.control import Handler, Held
 from hardline.errors import (
@@ -103,6 +103,14 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         at, host = await actions.door_to(_text(request, "address"))
         return {"door": at, "host": host}
 
+    async def doctor(request: Mapping[str, Json]) -> Json:
+        return await actions.facts(_text(request, "about"))
+
+    async def trace(request: Mapping[str, Json]) -> Held:
+        steps = actions.trace(_text(request, "what"))
+        first = await anext(steps)  # what is meant, or why nothing is
+        return Held(to_json(first), _as_json(steps), _nothing)
+
     async def forward(request: Mapping[str, Json]) -> Held:
         port = request.get("port")
         if type(port) is not int or not 0 <= port <= _MAX_PORT:
@@ -121,8 +129,18 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     named["share_for_fewer"] = share  # not known to an earlier hardlined, which would share it with everybody
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"key": key, "find": find, "name": name, "forget": forget}
+    named |= {"doctor": doctor, "trace": trace}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward}
     return {name: once_ready(handler) for name, handler in named.items()}
+
+
+async def _as_json(rows: AsyncIterator[object]) -> AsyncIterator[object]:
+    async for row in rows:
+        yield to_json(row)
+
+
+async def _nothing() -> None:
+    """What was asked for holds nothing open."""
 
 
 def _yes_or_no(request: Mapping[str, Json], key: str) -> bool | None:
