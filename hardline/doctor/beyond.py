@@ -19,7 +19,9 @@ ROUTER, NAT, IPV6, DHT, REACHED, RELAY = "router", "double NAT", "IPv6", "DHT", 
 _NOTHING_SHARED = Unknown("nothing is shared, so nobody has to reach this computer")
 _NO_RELAY = Unknown("none is used ([Relay] use)")
 _LATER = "wait a minute, and look once more: hardline doctor"
-_BEHIND = {Kind.CARRIER.value: "its provider's NAT", Kind.PRIVATE.value: "another router"}
+_ANOTHER = "another router"
+# What a router is behind whose own address is of such a kind; "" where that does not say.
+_BEHIND = {Kind.CARRIER.value: "its provider's NAT", Kind.PRIVATE.value: _ANOTHER, Kind.NONE.value: ""}
 _INSTEAD = "a relay (hardline relay), IPv6, or a public address from the provider"
 
 
@@ -42,6 +44,8 @@ def router(facts: Facts) -> list[Row]:
     if way := _way_in(facts):
         return [ok(ROUTER, f"{sentence}; none has to: {way}")]
     port = _port(facts)
+    if any(one["external_kind"] in _BEHIND for one in refused):
+        return [warn(ROUTER, f"{sentence}: see {NAT}")]
     do = f"switch on UPnP in the router, or forward TCP port {port} to this computer"
     return [fail(ROUTER, sentence, do) if refused else warn(ROUTER, sentence, do)]
 
@@ -55,14 +59,34 @@ def double_nat(facts: Facts) -> list[Row]:
         return [ok(NAT, "the router's own address is public")]
     behind = [one for one in known if one["external_kind"] in _BEHIND]
     if not behind:
-        return [not_checked(NAT, Unknown("no router tells what its own address is"))]
+        return [not_checked(NAT, Unknown(f"no router tells what its own address is{_next_hop(facts)}"))]
     one = behind[0]
-    what = _BEHIND[one["external_kind"]]
-    sentence = f"the router's own address {one['external']} is not public: it is behind {what}"
+    if one["external"]:
+        sentence = f"the router's own address {one['external']} is not public"
+    else:
+        sentence = f"the router {one['router']} says that it has no public address{_next_hop(facts)}"
+    what = _BEHIND[one["external_kind"]] or _BEHIND.get(_kind_of_next(facts)) or "another router, or its provider's NAT"
+    sentence = f"{sentence}: it is behind {what}"
     if way := _way_in(facts):
         return [warn(NAT, f"{sentence}; {way}")]
-    here = f"forward TCP port {_port(facts)} on that other router, too; or " if what == "another router" else ""
+    here = f"forward TCP port {_port(facts)} on that other router, too; or " if what == _ANOTHER else ""
     return [fail(NAT, sentence, f"{here}{_INSTEAD}")]
+
+
+def _next_hop(facts: Facts) -> str:
+    """The next router on the way, behind the first, where it is none of the world's."""
+    return f"; next on the way is {_next(facts)}" if _kind_of_next(facts) else ""
+
+
+def _next(facts: Facts) -> str:
+    hops = () if isinstance(facts.hops, Unknown) else facts.hops.addresses
+    return hops[1] if len(hops) > 1 else ""
+
+
+def _kind_of_next(facts: Facts) -> str:
+    address = parse(_next(facts))
+    kind = kind_of(address).value if address is not None else ""
+    return kind if kind in _BEHIND else ""
 
 
 def ipv6(facts: Facts) -> list[Row]:
@@ -168,7 +192,7 @@ def reached(facts: Facts) -> list[Row]:
         why = next((f": {one.reason}" for one in facts.dialled_back if one.reason), "")
         sentence = f"nobody from outside has come yet, and no relay could try{why}"
         return [not_checked(REACHED, Unknown(sentence, "open the address from another network, such as a phone's"))]
-    sentence = f"the relay {tried.relay} tried to connect to {tried.at}, and failed at TCP"
+    sentence = f"the relay {tried.relay} was asked to connect to {tried.at}, and nothing came in"
     if by := _relayed(facts):
         return [warn(REACHED, f"{sentence}; visitors come by the relay {by}", f"forward TCP port {_port(facts)}")]
     if known := _cause(facts):

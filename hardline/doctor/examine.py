@@ -20,14 +20,16 @@ from hardline.doctor import firewall, session
 from hardline.doctor.asked import Node
 from hardline.doctor.beyond import relay_hosts
 from hardline.doctor.checks import CHECKS, Check
-from hardline.doctor.facts import Daemon, Facts, Firewall, Lingering, read
+from hardline.doctor.facts import Daemon, Facts, Firewall, Hops, Lingering, Resolving, read
+from hardline.doctor.hops import first_hops
 from hardline.doctor.rows import Row, Unknown, not_checked
 from hardline.doctor.ruleset import Packet
+from hardline.doctor.threads import in_thread
 from hardline.errors import HardlineError, NoDaemon
 from hardline.tasks import TaskSet
 
 LIMIT = 6.0  # seconds for a fact
-LIMITS = {"status": 11.0, "dht": 13.0, "dialled_back": 13.5, "lan": 8.0, "ports": 6.0, "shared": 8.0}
+LIMITS = {"status": 11.0, "dht": 13.0, "dialled_back": 13.5, "lan": 8.0, "resolving": 12.0, "shared": 8.0}
 LAN_PORTS = (Packet("udp", 6771), Packet("udp", 5353))
 
 _SETTLING = 0.4  # seconds between two looks
@@ -117,8 +119,9 @@ class _Examination:
             "daemon": self._daemon,
             "status": self._settled_status,
             "lingering": self._lingering,
-            "resolving": session.resolving,
+            "resolving": self._resolving,
             "firewall": self._firewall,
+            "hops": self._hops,
             "routes": lambda: asyncio.to_thread(session.routes),
             "clock": lambda: asyncio.to_thread(session.clock),
         }
@@ -140,6 +143,14 @@ class _Examination:
         if isinstance(running := self._facts.daemon, Unknown):
             return running
         return await asyncio.to_thread(session.lingering, running.user)
+
+    async def _resolving(self) -> Resolving:
+        # A router says a few times a second that it cannot send something on: what nobody resolves would use that up.
+        await asyncio.wait([self._look("hops")])
+        return await session.resolving()
+
+    async def _hops(self) -> Hops:
+        return Hops(await in_thread(first_hops))
 
     async def _firewall(self) -> Firewall | Unknown:
         port = 7008

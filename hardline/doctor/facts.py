@@ -139,6 +139,13 @@ class Routes:
 
 
 @dataclass(frozen=True, slots=True)
+class Hops:
+    """The addresses of the first routers on the way out, "" for each that says nothing."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A node by which the DHT is entered: `resolved` says whether its name is known; what its port does with packets
     (`udp`) and with connections (`tcp`): "open", "refused", "silent" or "unreachable"."""
@@ -247,6 +254,7 @@ class Facts:
     firewall: Firewall | Unknown = NOT_ASKED
     lan: Lan | Unknown = NOT_ASKED
     routes: Routes | Unknown = NOT_ASKED
+    hops: Hops | Unknown = NOT_ASKED
     dht: Dht | Unknown = NOT_ASKED
     dialled_back: tuple[DialledBack, ...] | Unknown = NOT_ASKED
     shared: tuple[Shared, ...] | Unknown = NOT_ASKED

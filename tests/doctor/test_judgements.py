@@ -19,6 +19,7 @@ from hardline.doctor.facts import (
     Exposed,
     Facts,
     Firewall,
+    Hops,
     KeyFile,
     Lan,
     Lingering,
@@ -124,6 +125,23 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
         {"status": unreachable(outside__upnp__routers=[BEHIND]), "dialled_back": ()},
         "the router's own address 192.168.0.7 is not public: it is behind another router",
     ),
+    *(
+        (
+            "double NAT",
+            {
+                "status": unreachable(outside__upnp__routers=[{**CARRIER, "external": None, "external_kind": "none"}]),
+                "dialled_back": (),
+                "hops": Hops(("192.168.1.1", address)),
+            },
+            f"the router 192.168.1.1 says that it has no public address{next_one}: it is behind {what}",
+        )
+        for address, next_one, what in (
+            ("100.64.3.1", "; next on the way is 100.64.3.1", "its provider's NAT"),
+            ("192.168.0.1", "; next on the way is 192.168.0.1", "another router"),
+            ("84.112.9.1", "", "another router, or its provider's NAT"),
+            ("", "", "another router, or its provider's NAT"),
+        )
+    ),
     (
         "IPv6",
         {"status": status(outside__upnp__routers=[ROUTER, NO_PINHOLE])},
@@ -154,9 +172,9 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     (
         "reached",
         {"status": status(relays__used=[]), "dialled_back": (TRIED,)},
-        f"the relay {RELAY} tried to connect to 84.112.9.14:7008, and failed at TCP",
+        f"the relay {RELAY} was asked to connect to 84.112.9.14:7008, and nothing came in",
     ),
-    ("reached", {"dialled_back": (TRIED,)}, f"failed at TCP; visitors come by the relay {RELAY}"),
+    ("reached", {"dialled_back": (TRIED,)}, f"nothing came in; visitors come by the relay {RELAY}"),
     ("reached", {"status": status(outside__only_here=True, outside__endpoints=[])}, "for this computer only"),
     ("relay", {"status": relays(state="connecting", problem="connection refused")}, f"{RELAY} is not reached"),
     (
@@ -239,7 +257,7 @@ def test_what_could_not_be_found_out_is_not_checked_and_says_why(name: str):
     found = healthy(**{name: Unknown("no answer within 6 s", "sudo nft list ruleset")})
     unknown = [row for row in judged(found) if row.state is State.NOT_CHECKED]
     assert said(found) in ([], [("daemon", "no answer within 6 s")])
-    assert unknown or name in ("clock", "daemon", "dialled_back", "firewall")
+    assert unknown or name in ("clock", "daemon", "dialled_back", "firewall", "hops")
     needing = {check.name for check in CHECKS if name in check.needs}
     assert {row.check for row in unknown} <= needing
 
@@ -253,7 +271,7 @@ def test_a_firewall_that_keeps_everybody_out_is_the_one_thing_that_fails():
     found = healthy(firewall=shut, lan=silent, dialled_back=(TRIED,), status=status(relays__used=[]))
     assert [one for one, _ in said(found, State.FAIL)] == ["local firewall"]
     [warned] = said(found, State.WARN)
-    assert warned[1].endswith("failed at TCP: see local firewall")
+    assert warned[1].endswith("nothing came in: see local firewall")
     assert {row.check for row in judged(found) if row.state is State.NOT_CHECKED} >= {
         "multicast",
         "neighbours",
@@ -273,6 +291,21 @@ def test_where_multicast_fails_nobody_can_say_who_is_there():
     found = healthy(lan=lan(voices=(Voice("eth0", "192.168.1.20"),), others=(), devices=()))
     assert [one for one, _ in said(found)] == ["multicast"]
     assert {row.check for row in judged(found) if row.state is State.NOT_CHECKED} == {"neighbours", "other hardline"}
+
+
+def test_a_router_that_opens_nothing_because_it_is_behind_another_one_is_not_what_fails():
+    both = {**REFUSED, "external": "192.168.0.7", "external_kind": "private"}
+    found = healthy(status=unreachable(outside__upnp__routers=[both]), dialled_back=())
+    assert [one for one, _ in said(found, State.FAIL)] == ["double NAT"]
+    assert [sentence.endswith("see double NAT") for _, sentence in said(found, State.WARN)] == [True]
+
+
+def test_what_is_next_on_the_way_is_no_proof_of_a_nat():
+    """Many providers have such addresses inside, and give their customers public ones."""
+    found = healthy(status=unreachable(), dialled_back=(), hops=Hops(("192.168.1.1", "100.64.3.1")))
+    [row] = [row for row in judged(found) if row.check == "double NAT"]
+    assert row.state is State.NOT_CHECKED
+    assert row.sentence.endswith("next on the way is 100.64.3.1")
 
 
 def test_behind_its_providers_nat_that_is_what_fails_and_not_what_follows_from_it():
