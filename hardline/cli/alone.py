@@ -15,7 +15,7 @@ from hardline.discovery.interfaces import interface_addresses
 from hardline.discovery.lpd import PORT as LAN_PORT
 from hardline.doctor import place, sockets
 from hardline.doctor.facts import Lan, Port, Shared, written
-from hardline.doctor.lan import look_around
+from hardline.doctor.lan import look_around, off
 from hardline.doctor.rows import Unknown
 from hardline.errors import ConfigError, HardlineError, NoDaemon
 from hardline.node.examined import answers
@@ -72,6 +72,8 @@ class Alone:
         return {"unknown": found.reason, "do": found.do} if isinstance(found, Unknown) else written(found)
 
     async def _lan(self) -> Lan:
+        if why := off(self._settings.lan, self._settings.node.bind):
+            return Lan(time.time(), off=why)
         addresses = await asyncio.to_thread(interface_addresses, self._settings.node.bind)
         return await look_around(addresses, {}, time.time)
 

@@ -18,6 +18,7 @@ ROUTER, NAT, IPV6, DHT, REACHED, RELAY = "router", "double NAT", "IPv6", "DHT", 
 
 _NOTHING_SHARED = Unknown("nothing is shared, so nobody has to reach this computer")
 _NO_RELAY = Unknown("none is used ([Relay] use)")
+_READ_AFTER = 60.0  # seconds
 _LATER = "wait a minute, and look once more: hardline doctor"
 _ANOTHER = "another router"
 # What a router is behind whose own address is of such a kind; "" where that does not say.
@@ -121,6 +122,8 @@ def dht(facts: Facts) -> list[Row]:
         return [not_checked(DHT, Unknown("asleep: nothing is shared, and nobody was looked for"))]
     if found.good or found.used == "node":
         return [_announced(found)]
+    if found.phase in ("starting", "restarting") or any(one.udp == "open" for one in found.entries):
+        return [not_checked(DHT, Unknown("it is being connected", "hardline doctor, once more"))]
     if found.used:
         sentence = f"{_unconnected(found)}; the proxy {named(found.proxies)} is used instead"
         return [warn(DHT, sentence, "let UDP out, for a faster search")]
@@ -132,11 +135,15 @@ def _announced(found: Dht) -> Row:
     problems = [f"{one.title}: {one.problem}" for one in found.announced if one.problem]
     if problems:
         return fail(DHT, f"{connected}; not announced: {named(problems)}", _LATER, titles)
-    unread = [one.title for one in found.announced if one.announced and not one.read_back]
+    nowhere = [one.title for one in found.announced if one.nowhere]
+    if nowhere:
+        sentence = f"{connected}; {named(nowhere)} is not announced: no address is known that visitors could reach"
+        return warn(DHT, sentence, f"see {ROUTER}, {NAT}, {REACHED}", titles)
+    unread = [one.title for one in found.announced if one.announced and not one.read_back and one.age >= _READ_AFTER]
     if unread:
         sentence = f"{connected}, but the record of {named(unread)} was not read back"
         return fail(DHT, sentence, _LATER, titles)
-    waiting = [one.title for one in found.announced if not one.announced]
+    waiting = [one.title for one in found.announced if not one.read_back]
     if waiting:
         return not_checked(DHT, Unknown(f"{connected}; {len(waiting)} being announced", "hardline doctor, once more"))
     if not found.announced:

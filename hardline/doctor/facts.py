@@ -158,12 +158,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What became of a service in the DHT; `read_back`: somebody else would find it."""
+    """What became of a service in the DHT, `age` seconds ago; `read_back`: somebody else would find it; `nowhere`: no
+    address is known that could be announced."""
 
     title: str
     announced: bool
     read_back: bool
     problem: str = ""
+    age: float = 0.0
+    nowhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import contextlib
 import ipaddress
 import socket
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from hardline.discovery.interfaces import InterfaceAddress, by_importance
 from hardline.discovery.lpd import MAX_PACKET, PORT, VERSION, Answer, Search, parse
@@ -25,6 +25,7 @@ from hardline.errors import PeerError
 from hardline.identity import KeyHash, utc_day
 from hardline.machine import routes
 from hardline.routes import Endpoint
+from hardline.settings.node import LanSection
 
 SAID_AT = (0.0, 0.4, 0.8)  # seconds: packets get lost
 LISTENS = 1.8  # seconds
@@ -37,6 +38,15 @@ _DNS_SD = bytes.fromhex("000000000001000000000000") + b"\x09_services\x07_dns-sd
 _DNS_SD_AT = {socket.AF_INET: ("224.0.0.251", 5353), socket.AF_INET6: ("ff02::fb", 5353)}
 _UPNP = b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: "ssdp:discover"\r\nMX: 1\r\nST: ssdp:all\r\n\r\n'
 _UPNP_AT = ("239.255.255.250", 1900)
+
+
+def off(lan: LanSection, bind: Sequence[str]) -> str:
+    """Why a node with these settings says nothing to all; "" where it does."""
+    if not lan.enabled or not lan.multicast:
+        return f"the LAN is not asked ([LAN] {'multicast' if lan.enabled else 'enabled'} = no)"
+    if bind and all(ipaddress.ip_address(one).is_loopback for one in bind):
+        return "it listens for this computer only ([Node] bind)"
+    return ""
 
 
 async def look_around(

@@ -17,7 +17,7 @@ from hardline.discovery.merged import MergedFinder
 from hardline.doctor import entries, place, sockets
 from hardline.doctor.facts import Announced, Dht, DialledBack, Port, Shared, written
 from hardline.doctor.facts import Lan as LanFacts
-from hardline.doctor.lan import look_around
+from hardline.doctor.lan import look_around, off
 from hardline.doctor.rows import Unknown
 from hardline.doctor.visit import Step
 from hardline.errors import ServiceFailed, WrongArgument
@@ -97,10 +97,8 @@ class Examined:
         return trace(what, find, self._finders, self._visitor)
 
     async def _lan(self) -> LanFacts:
-        lan = self._settings.lan
-        if not lan.enabled or not lan.multicast:
-            key = "multicast" if lan.enabled else "enabled"
-            return LanFacts(time.time(), off=f"the LAN is not asked ([LAN] {key} = no)")
+        if why := off(self._settings.lan, self._settings.node.bind):
+            return LanFacts(time.time(), off=why)
         known = dict[KeyHash, Endpoint]()
         for key_hash, host in await self._remembered.recent(RECALLED):
             if host.kind is PathKind.LAN and host.endpoint is not None:
@@ -119,13 +117,15 @@ class Examined:
             await asyncio.sleep(0.25)
         if found.used == "node" or not found.enabled or found.phase == "idle" or self._reach.describe().only_here:
             return found
-        at = await entries.look(self._settings.dht.bootstrap)
+        at = await entries.look(self._settings.dht.bootstrap, self._settings.dht.network)
         return Dht(found.enabled, found.used, 0, found.phase, found.reason, found.proxies, at, found.announced)
 
     def _dht_now(self) -> Dht:
         told = self._reach.describe().dht
         if told is None:
             return Dht(enabled=False)
+        from hardline.dht.publisher import NO_ADDRESS
+
         node = told["node"] or {"phase": "missing", "good": 0, "reason": ""}
         proxies = tuple(str(one["url"]) for one in told["proxies"] if one["state"] == "connected")
         announced = []
@@ -135,7 +135,10 @@ class Examined:
                 continue
             at, back = said["announced"], said["read_back"]
             is_back = at is not None and back is not None and back >= at
-            announced.append(Announced(service.title, at is not None, is_back, str(said["problem"] or "")))
+            age = 0.0 if at is None else max(time.time() - at, 0.0)
+            problem, nowhere = str(said["problem"] or ""), said["problem"] == NO_ADDRESS
+            one = Announced(service.title, at is not None, is_back, "" if nowhere else problem, age, nowhere)
+            announced.append(one)
         used, phase, reason = str(told["used"] or ""), str(node["phase"]), str(node["reason"] or "")
         return Dht(True, used, int(node["good"]), phase, reason, proxies, (), tuple(announced))
 

@@ -161,13 +161,18 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "DHT",
-        {"dht": Dht(True, "node", 9, "running", announced=(Announced("Photos", True, False),))},
+        {"dht": Dht(True, "node", 9, "running", announced=(Announced("Photos", True, False, age=100),))},
         "connected, 9 good nodes, but the record of Photos was not read back",
     ),
     (
         "DHT",
         {"dht": Dht(True, "node", 9, "running", announced=(Announced("Photos", False, False, "no node took it"),))},
         "not announced: Photos: no node took it",
+    ),
+    (
+        "DHT",
+        {"dht": Dht(True, "node", 9, "running", announced=(Announced("Photos", False, False, nowhere=True),))},
+        "Photos is not announced: no address is known that visitors could reach",
     ),
     (
         "reached",
@@ -351,6 +356,22 @@ def test_routers_that_are_still_asked_are_not_judged():
     found = healthy(status=unreachable(outside__upnp__searched_s=None), dialled_back=())
     [row] = [row for row in judged(found) if row.check == "router"]
     assert row.state is State.NOT_CHECKED
+
+
+@pytest.mark.parametrize(
+    "starting",
+    [
+        unconnected(replace(ENTRY, udp="open", tcp="refused")),
+        Dht(True, "", 0, "starting", entries=(ENTRY,)),
+        Dht(True, "node", 2, "running", announced=(Announced("Photos", False, False),)),
+        Dht(True, "node", 2, "running", announced=(Announced("Photos", True, False, age=5),)),
+    ],
+)
+def test_a_node_that_has_just_been_started_is_given_its_time(starting: Dht):
+    found = healthy(dht=starting)
+    assert said(found) == []
+    [row] = [row for row in judged(found) if row.check == "DHT"]
+    assert (row.state, row.do) == (State.NOT_CHECKED, "hardline doctor, once more")
 
 
 # Clocks.
