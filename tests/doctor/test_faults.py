@@ -86,6 +86,7 @@ def test_an_access_point_that_keeps_devices_apart_is_named(street: Street) -> No
     assert "AP isolation" in found.row("neighbours")["do"]
 
 
+@pytest.mark.full
 def test_a_firewall_of_this_computer_is_named(street: Street) -> None:
     host = street.world.host
     street.nft(
