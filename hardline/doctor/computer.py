@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from hardline.addresses import Kind, kind_of, parse
 from hardline.doctor.clocks import at_least_apart, in_words
@@ -46,7 +47,7 @@ def logout(facts: Facts) -> list[Row]:
         sentence = f"{lingering.user} lingers: hardline goes on after a logout"
         return [ok(LOGOUT, sentence, private=_person(lingering.user))]
     sentence = "hardlined was started by hand: it does not come back when this computer is restarted"
-    return [warn(LOGOUT, sentence, "let systemd start it: README.md, Install")]
+    return [warn(LOGOUT, sentence, "have systemd start it: hardline service install")]
 
 
 def _person(user: str) -> tuple[str, ...]:
@@ -101,13 +102,25 @@ def _is_loopback(text: str) -> bool:
 
 
 def keys(facts: Facts) -> list[Row]:
-    """Whether private keys are their owner's alone."""
+    """Whether private keys are their owner's alone, and would outlive this computer."""
     found = facts.keys
     if isinstance(found, Unknown):
         return [not_checked(KEYS, found)]
-    return [fail(KEYS, f"{one.file}: {one.problem}", one.do) for one in found] or [
-        ok(KEYS, "private keys can be read by their owner only")
-    ]
+    if found.open:
+        return [fail(KEYS, f"{one.file}: {one.problem}", one.do) for one in found.open]
+    if not found.services:
+        return [ok(KEYS, "nothing is shared, so none can be lost")]
+    many = f"{found.services} key{'' if found.services == 1 else 's'}"
+    if found.backed_up is None:
+        return [warn(KEYS, f"no backup of {many} was made: who loses a key loses its URL", _BACKUP)]
+    day = datetime.fromtimestamp(found.backed_up, UTC).strftime("%Y-%m-%d")
+    if found.newer:
+        sentence = f"no backup since {day}, and {found.newer} of {many} {'is' if found.newer == 1 else 'are'} newer"
+        return [warn(KEYS, sentence, _BACKUP)]
+    return [ok(KEYS, f"private keys can be read by their owner only; backed up on {day}")]
+
+
+_BACKUP = "hardline backup FILE"
 
 
 def clock(facts: Facts) -> list[Row]:

@@ -217,6 +217,17 @@ class KeyFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Keys:
+    """Those that others may touch; how many keys services have, how many of them are `newer` than the last backup,
+    which was made at `backed_up`, seconds since 1970, None for never."""
+
+    open: tuple[KeyFile, ...] = ()
+    services: int = 0
+    newer: int = 0
+    backed_up: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
     """Whether the system says that its clock is kept right by others; None where it does not tell."""
 
@@ -261,7 +272,7 @@ class Facts:
     dht: Dht | Unknown = NOT_ASKED
     dialled_back: tuple[DialledBack, ...] | Unknown = NOT_ASKED
     shared: tuple[Shared, ...] | Unknown = NOT_ASKED
-    keys: tuple[KeyFile, ...] | Unknown = NOT_ASKED
+    keys: Keys | Unknown = NOT_ASKED
     clock: Clock | Unknown = NOT_ASKED
     places: tuple[Place, ...] | Unknown = NOT_ASKED
     exposed: tuple[Exposed, ...] | Unknown = NOT_ASKED

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from hardline.disks import Disk, DiskHangs
 from hardline.doctor import guessable
-from hardline.doctor.facts import Exposed, KeyFile, Place
+from hardline.doctor.facts import Exposed, KeyFile, Keys, Place
 from hardline.doctor.rows import Unknown
 from hardline.errors import WrongArgument
 from hardline.files import probe, why
@@ -30,10 +30,10 @@ MAX_FILES, MAX_SHOWN = 20_000, 20
 _OTHERS_MAY_TOUCH = 0o066
 
 
-async def keys(places: Places, also: Iterable[Path] = ()) -> tuple[KeyFile, ...] | Unknown:
-    """Private keys that others may touch: those in the directories of the node, and `also` these."""
+async def keys(places: Places, also: Iterable[Path] = ()) -> Keys | Unknown:
+    """The private keys in the directories of the node, and `also` these."""
     listed = tuple(also)
-    return await _in_time(lambda: tuple(islice(_open_keys(places, listed), MAX_SHOWN)))
+    return await _in_time(lambda: _keys(places, listed))
 
 
 async def room(places: Places) -> tuple[Place, ...] | Unknown:
@@ -51,6 +51,18 @@ async def _in_time(work: Callable[[], T]) -> T | Unknown:
         return await Disk("the directories of the node", patience=PATIENCE).run(work, lambda _: None)
     except DiskHangs:
         return Unknown(f"the disk of the node's directories gave no answer within {PATIENCE:g} s", "dmesg | tail")
+
+
+def _keys(places: Places, also: Sequence[Path]) -> Keys:
+    from hardline.backup.files import last_made
+
+    opened = tuple(islice(_open_keys(places, also), MAX_SHOWN))
+    backed_up, made = last_made(places.datadir), list[float]()
+    for file in {*also, *_private_in(places.servicedir)}:
+        with contextlib.suppress(OSError):
+            made.append(file.stat().st_mtime)
+    newer = 0 if backed_up is None else sum(at > backed_up + 1 for at in made)
+    return Keys(opened, len(made), newer, backed_up)
 
 
 def _open_keys(places: Places, also: Sequence[Path]) -> Iterable[KeyFile]:
