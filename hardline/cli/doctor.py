@@ -10,7 +10,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing, closing, suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -172,12 +172,16 @@ class _Running:
 
 async def _visit(options: argparse.Namespace, showing: _Showing) -> int:
     verdict, at = Verdict(), datadir(options)
-    with closing(follow(at, "trace", what=options.name)) as steps:
+    steps = follow(at, "trace", what=options.name)
+    try:
         while (step := await in_thread(lambda: next(steps, None))) is not None:
             try:
                 showing.show(verdict.row(read(Step, step)))
             except ValueError:
                 raise ConfigError(_OTHER_VERSION, hint="restart it") from None
+    finally:
+        with suppress(ValueError):  # a thread still waits for the next of them, and ends with this program
+            steps.close()
     showing.show(verdict.conclusion())
     return verdict.code
 

@@ -123,7 +123,7 @@ class Lan:
 
 @dataclass(frozen=True, slots=True)
 class DefaultRoute:
-    """A way to everywhere; `tunnel`: by an interface that is none of a cable or radio."""
+    """A way to everywhere; `tunnel`: by an interface that only leads into another network."""
 
     interface: str
     router: str
@@ -132,10 +132,9 @@ class DefaultRoute:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The default routes, the preferred one first; `lan` are interfaces that have a network of their own."""
+    """The default routes, the one that is used first."""
 
     default: tuple[DefaultRoute, ...]
-    lan: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import pwd
 import re
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from hardline import machine
@@ -31,7 +32,9 @@ NAME = "0" * 40 + ".localhost"  # nobody's: whoever is asked for it instead lear
 _RESOLVED_WITHIN = 4.0  # seconds
 _SYSTEMD, _LINGER = Path("/run/systemd/system"), Path("/var/lib/systemd/linger")
 _DEVICES = Path("/sys/class/net")
-_CABLE_OR_RADIO = {"1", "801", "802", "803"}  # linux/if_arp.h: Ethernet, 802.11
+# linux/if_arp.h: NONE (tun, WireGuard), and tunnels of several kinds; PPP is how many are connected at all.
+_TUNNELS = {"65534", "768", "769", "776", "778", "823"}
+_NOBODY = ("203.0.113.1", 9)  # TEST-NET-3: what is sent there goes the default way, and nothing is
 _UNSYNCHRONIZED = 0x40  # STA_UNSYNC of linux/timex.h
 _SAID_BY_US = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
@@ -117,17 +120,32 @@ async def _curl_comes() -> bool:
 
 
 def routes() -> Routes:
-    """The default routes, and which interfaces have a network of their own.  Blocks for a moment."""
-    leading = tuple(DefaultRoute(one.interface, one.router, _is_tunnel(one.interface)) for one in machine.routes())
-    held = {one.interface for one in machine.addresses()}
-    return Routes(leading, tuple(sorted(name for name in held if not _is_tunnel(name))))
+    """The default routes, that by which the kernel really sends first.  Blocks for a moment.
+
+    Many VPNs leave the table of routes alone, and have rules that lead to another one.
+    """
+    leading = [DefaultRoute(one.interface, one.router, _is_tunnel(one.interface)) for one in machine.routes()]
+    by = _sends_by({one.address: one.interface for one in machine.addresses()})
+    if by and (not leading or leading[0].interface != by):
+        leading.insert(0, DefaultRoute(by, "", _is_tunnel(by)))
+    return Routes(tuple(leading))
+
+
+def _sends_by(interfaces: Mapping[str, str]) -> str:
+    """The interface, by whose addresses they are; "" where there is no way out, or that is not told."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(_NOBODY)
+        return interfaces.get(probe.getsockname()[0], "")
+    return ""
 
 
 def _is_tunnel(interface: str) -> bool:
     try:
-        kind = (_DEVICES / interface / "type").read_text().strip()
-        # Many VPNs dress as Ethernet, and say by their driver what they are.
-        return kind not in _CABLE_OR_RADIO or (_DEVICES / interface / "tun_flags").exists()
+        device = _DEVICES / interface
+        if (device / "tun_flags").exists():
+            return True  # one that dresses as Ethernet, too
+        # A modem of a telephone network has a device, a tunnel has none.
+        return (device / "type").read_text().strip() in _TUNNELS and not (device / "device").exists()
     except OSError:
         return False
 

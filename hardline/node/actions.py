@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -290,26 +291,28 @@ class Actions:
         self._check_running()
         return await self._examined().facts(about)
 
-    async def examine(self) -> AsyncIterator[Row]:
+    async def examine(self) -> AsyncGenerator[Row, None]:
         """What keeps this node from working, each row as it is known; takes 15 s at most (docs/DOCTOR.md)."""
         self._check_running()
         from hardline.doctor.examine import examine
 
-        async for row in examine(self):
-            yield row
+        async with aclosing(examine(self)) as rows:
+            async for row in rows:
+                yield row
 
-    def trace(self, what: str) -> AsyncIterator[Step]:
+    def trace(self, what: str) -> AsyncGenerator[Step, None]:
         """A visit to what is meant, step by step as it is made.  Raises WrongArgument."""
         self._check_running()
         return self._examined().trace(what, self.find)
 
-    async def examine_visit(self, what: str) -> AsyncIterator[Row]:
+    async def examine_visit(self, what: str) -> AsyncGenerator[Row, None]:
         """The same in words; the last row says which side failed.  Raises WrongArgument."""
         from hardline.doctor.visit import Verdict
 
         verdict = Verdict()
-        async for step in self.trace(what):
-            yield verdict.row(step)
+        async with aclosing(self.trace(what)) as steps:
+            async for step in steps:
+                yield verdict.row(step)
         yield verdict.conclusion()
 
     async def forget(self, name: str) -> str:

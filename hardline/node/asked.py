@@ -118,7 +118,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     async def trace(request: Mapping[str, Json]) -> Held:
         steps = actions.trace(_text(request, "what"))
         first = await anext(steps)  # what is meant, or why nothing is
-        return Held(to_json(first), _as_json(steps), _nothing)
+        return Held(to_json(first), _as_json(steps), steps.aclose)
 
     async def forward(request: Mapping[str, Json]) -> Held:
         port = request.get("port")
@@ -147,10 +147,6 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
 async def _as_json(rows: AsyncIterator[object]) -> AsyncIterator[object]:
     async for row in rows:
         yield to_json(row)
-
-
-async def _nothing() -> None:
-    """What was asked for holds nothing open."""
 
 
 def _yes_or_no(request: Mapping[str, Json], key: str) -> bool | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 from hardline.discovery.dnssd import DnsSd
 from hardline.discovery.interfaces import limited
@@ -92,7 +92,7 @@ class Examined:
         told: Json = written(found)
         return told
 
-    def trace(self, what: str, find: Callable[[str], Awaitable[Match]]) -> AsyncIterator[Step]:
+    def trace(self, what: str, find: Callable[[str], Awaitable[Match]]) -> AsyncGenerator[Step, None]:
         """A visit to what `find` says is meant, step by step."""
         return trace(what, find, self._finders, self._visitor)
 

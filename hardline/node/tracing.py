@@ -9,7 +9,7 @@ The steps are those of any visit; the finders are asked once more beside it, so 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 
 from hardline.discovery.merged import MergedFinder
@@ -40,7 +40,7 @@ MOST_FOUND, MOST_ATTEMPTS = 16, 16
 
 async def trace(
     what: str, find: Callable[[str], Awaitable[Match]], finders: MergedFinder, visitor: Visitor
-) -> AsyncIterator[Step]:
+) -> AsyncGenerator[Step, None]:
     """Yield each step as it is over.  Raises WrongArgument where nothing is meant.  Safe to leave half-way (aclose)."""
     match = await find(what)
     label = Label.parse(match.label)

@@ -87,7 +87,7 @@ def healthy(**others: Any) -> Facts:
             others=(Other("192.168.1.7", "Wiki", TODAY), Other("192.168.1.8", "Radio", TODAY)),
             devices=("192.168.1.7", "192.168.1.8"),
         ),
-        routes=Routes((DefaultRoute("eth0", "192.168.1.1", False),), ("eth0",)),
+        routes=Routes((DefaultRoute("eth0", "192.168.1.1", False),)),
         hops=Hops(("192.168.1.1", "84.112.9.1", "")),
         dht=Dht(True, "node", 41, "running", announced=(Announced("Photos", True, True),)),
         dialled_back=(CAME,),

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
 import re
+import signal
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
 
 from hardline import certificates
 from hardline.doctor.checks import NAMES
+from hardline.doctor.rows import Row
+from hardline.node.node import Node as LibraryNode
 from tests.support.node import SCRIPTS, Node, free_port
 
 COMMAND = str(SCRIPTS / "hardline")
@@ -81,6 +85,32 @@ def test_a_report_is_the_owners_and_tells_nobody_anything(node: Node, tmp_path: 
     again = node.hardline("doctor", "--report", str(file))
     assert again.returncode == 1
     assert "there is such a file already" in again.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("secretphotos",)])
+def test_ctrl_c_ends_it_at_once(node: Node, arguments: tuple[str, ...]) -> None:
+    command = [COMMAND, "--datadir", str(node.data), "doctor", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("ok ")
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode in (130, 0, 1)  # it may just have ended
+    assert "Traceback" not in said
+
+
+def test_a_program_that_is_a_node_gets_the_rows_as_they_come(tmp_path: Path) -> None:
+    async def examine() -> tuple[list[Row], list[Row]]:
+        async with LibraryNode(datadir=tmp_path / "node", control=False) as node:
+            rows = [row async for row in node.actions.examine()]
+            visit = [row async for row in node.actions.examine_visit("0" * 40)]
+            async with aclosing(node.actions.examine()) as left:
+                await anext(left)
+        return rows, visit
+
+    rows, visit = asyncio.run(examine())
+    assert sorted({row.check for row in rows}) == sorted(NAMES)
+    assert visit[-1].sentence.startswith("nobody knows where it is")
 
 
 def test_whoever_reads_and_goes_is_no_trouble(node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,26 @@ def test_an_access_point_that_keeps_devices_apart_is_named(street: Street) -> No
     assert found.of("warn") == ["neighbours"]
     assert found.row("neighbours")["sentence"] == "multicast works, but nobody answers"
     assert "AP isolation" in found.row("neighbours")["do"]
+
+
+@pytest.mark.full
+def test_a_network_that_loses_what_is_sent_to_all_is_named_by_whom_it_keeps_apart(street: Street) -> None:
+    """The router's bridge passes unicast: who was visited in this network is there, and hears nothing."""
+    label = street.neighbour.label("radio")
+    assert street.host.hardline("ping", label).returncode == 0
+    lossy = (
+        "table bridge snooping {\n chain forward {\n  type filter hook forward priority 0\n"
+        "  meta l4proto udp ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 drop\n }\n}\n"
+    )
+    street.world.nft(lossy)
+    try:
+        found = examined(street.host)
+    finally:
+        street.world.nft("delete table bridge snooping")
+    assert found.of("fail") == ["neighbours"]
+    sentence = found.row("neighbours")["sentence"]
+    assert re.search(r"nobody answers, not even \S+:7008, known from this network", sentence)
+    assert found.of("warn") == []
 
 
 @pytest.mark.full
