@@ -118,8 +118,10 @@ def dht(facts: Facts) -> list[Row]:
         return [not_checked(DHT, found)]
     if not found.enabled:
         return [not_checked(DHT, Unknown("not used ([DHT] enabled = no)"))]
+    if found.phase == "idle" and any(one.nowhere for one in found.announced):
+        return [_nowhere(found, "asleep")]
     if found.phase == "idle":
-        return [not_checked(DHT, Unknown("asleep: nothing is shared, and nobody was looked for"))]
+        return [not_checked(DHT, Unknown("asleep: nobody has asked it yet"))]
     if found.good or found.used == "node":
         return [_announced(found)]
     if found.phase in ("starting", "restarting") or any(one.udp == "open" for one in found.entries):
@@ -135,10 +137,8 @@ def _announced(found: Dht) -> Row:
     problems = [f"{one.title}: {one.problem}" for one in found.announced if one.problem]
     if problems:
         return fail(DHT, f"{connected}; not announced: {named(problems)}", _LATER, titles)
-    nowhere = [one.title for one in found.announced if one.nowhere]
-    if nowhere:
-        sentence = f"{connected}; {named(nowhere)} is not announced: no address is known that visitors could reach"
-        return warn(DHT, sentence, f"see {ROUTER}, {NAT}, {REACHED}", titles)
+    if any(one.nowhere for one in found.announced):
+        return _nowhere(found, connected)
     unread = [one.title for one in found.announced if one.announced and not one.read_back and one.age >= _READ_AFTER]
     if unread:
         sentence = f"{connected}, but the record of {named(unread)} was not read back"
@@ -149,6 +149,12 @@ def _announced(found: Dht) -> Row:
     if not found.announced:
         return ok(DHT, connected)
     return ok(DHT, f"{connected}; {len(found.announced)} announced and read back")
+
+
+def _nowhere(found: Dht, how: str) -> Row:
+    titles = [one.title for one in found.announced if one.nowhere]
+    sentence = f"{how}; {named(titles)} is not announced: no address is known that visitors could reach"
+    return warn(DHT, sentence, f"see {ROUTER}, {NAT}, {REACHED}", titles)
 
 
 def _unconnected(found: Dht) -> str:

@@ -93,25 +93,49 @@ def both(verdicts: Iterable[bool | None]) -> bool | None:
 # nftables.
 
 
-def nft(text: str, packet: Packet) -> bool | None:
-    """By `nft -j list ruleset`.  Raises ValueError."""
-    ruleset = json.loads(text)
-    things = ruleset["nftables"] if isinstance(ruleset, dict) and isinstance(ruleset.get("nftables"), list) else None
-    if things is None:
-        raise ValueError("no ruleset")
+def nft(text: str, packet: Packet, *, without_extensions: bool = False) -> bool | None:
+    """By `nft -j list ruleset`, for IPv4.  Raises ValueError.
+
+    `without_extensions` leaves out the tables that iptables has made, and that it alone can show (`uses_extensions`).
+    """
+    things = _things(text)
+    hidden = {_table(rule) for rule in _rules(things) if _is_extension(rule)} if without_extensions else set()
     chains, bases = defaultdict[str, list[Rule]](list), list[tuple[str, str]]()
     for thing in things:
-        if not isinstance(thing, dict):
+        chain = thing.get("chain") if isinstance(thing, dict) else None
+        if not isinstance(chain, dict) or chain.get("hook") != "input" or _table(chain) in hidden:
             continue
-        if isinstance(chain := thing.get("chain"), dict) and chain.get("family") in ("ip", "ip6", "inet"):
-            if chain.get("hook") == "input":
-                bases.append((_name(chain, chain.get("name")), str(chain.get("policy", "accept"))))
-        elif isinstance(rule := thing.get("rule"), dict) and isinstance(rule.get("expr"), list):
-            chains[_name(rule, rule.get("chain"))].append(_nft_rule(rule, packet))
-    by_family = defaultdict[str, list[bool | None]](list)
-    for name, policy in bases:
-        by_family[name.partition("/")[0]].append(walk(chains, name, policy))
-    return both(verdict for verdicts in by_family.values() for verdict in verdicts)
+        if chain.get("family") in ("ip", "inet"):
+            bases.append((_name(chain, chain.get("name")), str(chain.get("policy", "accept"))))
+    for rule in _rules(things):
+        chains[_name(rule, rule.get("chain"))].append(_nft_rule(rule, packet))
+    return both(walk(chains, name, policy) for name, policy in bases)
+
+
+def uses_extensions(text: str) -> bool:
+    """Whether iptables has put rules there that nft does not understand.  Raises ValueError."""
+    return any(_is_extension(rule) for rule in _rules(_things(text)))
+
+
+def _things(text: str) -> list[Any]:
+    ruleset = json.loads(text)
+    things = ruleset.get("nftables") if isinstance(ruleset, dict) else None
+    if not isinstance(things, list):
+        raise ValueError("no ruleset")
+    return things
+
+
+def _rules(things: list[Any]) -> list[Mapping[str, Any]]:
+    found = [thing.get("rule") for thing in things if isinstance(thing, dict)]
+    return [rule for rule in found if isinstance(rule, dict) and isinstance(rule.get("expr"), list)]
+
+
+def _is_extension(rule: Mapping[str, Any]) -> bool:
+    return any(isinstance(part, dict) and "xt" in part for part in rule["expr"])
+
+
+def _table(where: Mapping[str, Any]) -> tuple[str, str]:
+    return str(where.get("family")), str(where.get("table"))
 
 
 def _name(where: Mapping[str, Any], chain: object) -> str:

@@ -39,7 +39,7 @@ from hardline.tunnel.visitor import Visitor
 RECALLED = 50  # hosts that are looked through for those of this network
 ANSWERS_WITHIN = 5.0  # seconds, a service
 AT_ONCE = 16
-ANNOUNCED_WITHIN = 9.0  # seconds, after a start
+ANNOUNCED_WITHIN = 8.0  # seconds, after a start
 REPEATED_AFTER = 60.0  # seconds, until a relay dials once more
 MDNS_PORT = 5353
 
@@ -110,7 +110,8 @@ class Examined:
         until = asyncio.get_running_loop().time() + ANNOUNCED_WITHIN
         while True:
             found = self._dht_now()
-            settled = not found.enabled or found.phase in ("idle", "missing")
+            asleep = found.phase == "idle" and not found.announced
+            settled = not found.enabled or asleep or found.phase == "missing"
             settled |= bool(found.used) and all(one.read_back or one.problem for one in found.announced)
             if settled or asyncio.get_running_loop().time() >= until:
                 break

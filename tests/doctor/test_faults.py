@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.netns,
     needs.linux(),
     needs.root(),
-    needs.tools("ip", "ss", "nft", "sysctl", "curl", "conntrack", "miniupnpd", "dhtnode", "bridge"),
+    needs.tools("ip", "ss", "nft", "sysctl", "curl", "conntrack", "miniupnpd", "dhtnode", "bridge", "iptables"),
 ]
 
 SECONDS = 15.0
@@ -247,3 +247,31 @@ def test_a_router_behind_another_one_is_named(tmp_path: Path, outer: str, behind
     )
     assert found.of("warn") == ["router"]
     assert found.row("router")["sentence"].endswith(": see double NAT")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("program", ["iptables", "iptables-legacy"])
+def test_rules_of_iptables_are_named_and_its_command_opens_them(street: Street, program: str) -> None:
+    host = street.world.host
+
+    def rules(*lines: str) -> None:
+        for line in lines:
+            host.run([program, *line.split()])
+
+    rules(
+        "-P INPUT DROP",
+        "-A INPUT -i lo -j ACCEPT",
+        "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-A INPUT -p udp -m multiport --dports 5353,6771 -j ACCEPT",
+        "-A INPUT -p icmp -j ACCEPT",
+    )
+    try:
+        found = examined(street.host)
+        rules(found.row("local firewall")["do"].removeprefix(f"sudo {program} "))
+        mended = examined(street.host)
+    finally:
+        rules("-P INPUT ACCEPT", "-F")
+    assert found.of("fail") == ["local firewall"]
+    assert found.row("local firewall")["sentence"] == f"{program} lets nothing in to 7008/tcp"
+    assert mended.of("fail") == []
+    assert mended.row("local firewall")["state"] == "ok"

@@ -173,6 +173,11 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "DHT",
+        {"dht": Dht(True, "", 0, "idle", announced=(Announced("Photos", False, False, nowhere=True),))},
+        "asleep; Photos is not announced: no address is known that visitors could reach",
+    ),
+    (
+        "DHT",
         {"dht": Dht(True, "node", 9, "running", announced=(Announced("Photos", False, False, nowhere=True),))},
         "Photos is not announced: no address is known that visitors could reach",
     ),

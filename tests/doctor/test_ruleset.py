@@ -103,6 +103,24 @@ def test_what_is_no_ruleset_is_an_error_or_nothing(anything: Any):
             assert ruleset.nft(text, TCP) in (True, False, None)
 
 
+def test_tables_that_only_iptables_understands_are_left_to_it():
+    extended = nft([{"xt": {"type": "match", "name": "conntrack"}}, ACCEPT])
+    own = json.loads(nft(policy="drop"))["nftables"]
+    for thing in own:
+        for each in thing.values():
+            each.update(table="other") if isinstance(each, dict) else None
+    beside = json.dumps({"nftables": json.loads(extended)["nftables"] + own})
+    assert ruleset.uses_extensions(extended)
+    assert not ruleset.uses_extensions(nft())
+    assert ruleset.nft(extended, TCP, without_extensions=True) is True
+    assert ruleset.nft(beside, TCP, without_extensions=True) is False
+
+
+def test_what_is_only_for_ipv6_keeps_nobody_out_who_comes_by_ipv4():
+    text = nft(policy="drop").replace('"inet"', '"ip6"')
+    assert ruleset.nft(text, TCP) is True
+
+
 def test_rules_that_go_round_in_circles_come_to_an_end():
     assert walk({"a": [Rule(True, "jump:a"), Rule(None, "jump:a")]}, "a", "accept") is None
     wide = {f"c{n}": [Rule(None, f"jump:c{n + 1}")] * 10 for n in range(60)}

@@ -59,7 +59,7 @@ def test_one_that_works_has_every_step_with_its_time(pair: Pair) -> None:
     assert found.row("result")["sentence"].startswith("it works, by ")
     assert found.row("LAN")["state"] == "ok"
     assert "10.77.1.10:7008" in found.row("LAN")["sentence"]
-    assert all(row["took_s"] > 0 for row in found.rows[1:-1])
+    assert all(row["took_s"] is not None for row in found.rows[1:-1])
     assert pair.label not in str(found.rows)
 
 

@@ -30,6 +30,7 @@ need nice coreutils
 need node nodejs
 need npm npm
 need nft nftables
+need iptables iptables
 need conntrack conntrack
 need dbus-daemon dbus-daemon
 need avahi-daemon avahi-daemon
