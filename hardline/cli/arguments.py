@@ -130,6 +130,7 @@ def _add_fileserver(parser: terminal.Parser) -> None:
 def _add_nc(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("label", metavar="LABEL", help="what stands before .localhost in its URL, or all")
+    parser.add_argument("-F", "--fdpass", action="store_true", help="for ssh -o ProxyUseFdpass=yes, which is faster")
 
 
 def _add_forward(parser: terminal.Parser) -> None:
@@ -193,6 +194,18 @@ def _add_gateway(parser: terminal.Parser) -> None:
     remove = acts.add_parser("remove", help="let a key be none")
     add_datadir(remove)
     remove.add_argument("name", metavar="NAME")
+
+
+def _add_inspect(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("--show", type=_count, metavar="NUMBER", help="heads and bodies of one that was seen")
+    parser.add_argument("--replay", type=_count, metavar="NUMBER", help="ask the service the same again, or with:")
+    parser.add_argument("--method", default="", help="another method")
+    parser.add_argument("--path", default="", help="another path, with its query")
+    parser.add_argument("--header", action="append", default=[], metavar="LINE", help="'Name: value'; repeatable")
+    parser.add_argument("--data", metavar="TEXT", help="another body; @FILE reads it")
+    parser.add_argument("--secrets", action="store_true", help="show passwords, keys and cookies, too")
 
 
 def _add_service(parser: terminal.Parser) -> None:
@@ -272,6 +285,7 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "key": _add_key,
     "gateway": _add_gateway,
     "fileserver": _add_fileserver,
+    "inspect": _add_inspect,
     "service": _add_service,
     "backup": _add_backup,
     "restore": _add_backup,

@@ -31,7 +31,7 @@ from hardline.node.changes import Changes
 from hardline.node.inviting import Inviting
 from hardline.node.known import Known
 from hardline.node.offering import Offering
-from hardline.node.rows import url_of
+from hardline.node.rows import passed, passed_whole, url_of
 from hardline.node.sharing import Sharing
 from hardline.node.snapshot import (
     AcceptedInvitation,
@@ -40,6 +40,8 @@ from hardline.node.snapshot import (
     LanOffer,
     LetIn,
     Match,
+    Passed,
+    PassedWhole,
     PhoneOpened,
     Pinged,
     Snapshot,
@@ -59,8 +61,11 @@ if TYPE_CHECKING:
     from hardline.doctor.rows import Row
     from hardline.doctor.visit import Step
     from hardline.node.examined import Examined
+    from hardline.node.inspecting import Inspecting
 
 USUAL_PORT = 7009
+_FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
+_LINE = re.compile(r"[\x21-\x7e]*\Z")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
 _SHOWN = 10  # of what may be meant
@@ -114,10 +119,10 @@ class Actions:
     """The actions of one node.
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
-    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, and `phones` are
-    doors to one; `make_key` finds or makes the key for a host; `known` is who is meant; `invites` were given and
-    `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts` waits; `examined` is what only
-    the node knows of how it is; `runs` says whether there is anybody to ask.
+    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, `phones` are doors
+    to one, and `inspecting` looks at its requests; `make_key` finds or makes the key for a host; `known` is who is
+    meant; `invites` were given and `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts`
+    waits; `examined` is what only the node knows of how it is; `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -142,6 +147,7 @@ class Actions:
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
         examined: Callable[[], Examined],
         phones: Callable[[], OpensForPhones],
+        inspecting: Callable[[], Inspecting],
         runs: Callable[[], bool],
     ) -> None:
         self._sharing = sharing = Sharing(
@@ -153,6 +159,7 @@ class Actions:
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
         self._wait_for_hosts, self._open_port, self._phones = wait_for_hosts, open_port, phones
         self._examined = examined
+        self._inspecting = inspecting
         self._inviting = Inviting(
             invites,
             services=lambda: {service.key_hash: service for service in served()},
@@ -218,6 +225,52 @@ class Actions:
                 f"no phone is let into {what[:60]!r}", hint="hardline status  shows which doors are open"
             )
         return match.label
+
+    async def inspect(self, name: str) -> tuple[AsyncIterator[Passed], Callable[[], Awaitable[None]]]:
+        """The requests to the service of `name`, as they are over, and what ends looking at them.
+
+        Raises WrongArgument, LimitReached.
+        """
+        self._check_running()
+        news, end = await self._inspecting().look(await self._sharing.ours(name))
+
+        async def rows() -> AsyncIterator[Passed]:
+            async for exchange in news:
+                yield passed(exchange)
+
+        return rows(), end
+
+    async def inspected(self, name: str) -> tuple[Passed, ...]:
+        """Those that are kept, while somebody looks.  Raises WrongArgument."""
+        self._check_running()
+        return tuple(map(passed, self._inspecting().exchanges(await self._sharing.ours(name))))
+
+    async def inspected_whole(self, name: str, number: int, *, secrets: bool = False) -> PassedWhole:
+        """One of them, with heads and bodies; without `secrets`, what lets somebody in is hidden.
+
+        Raises WrongArgument.
+        """
+        self._check_running()
+        found = self._inspecting().exchanges(await self._sharing.ours(name)).find(number)
+        return passed_whole(found, secrets=secrets)
+
+    async def replay(
+        self,
+        name: str,
+        number: int,
+        body: bytes | None,
+        *,
+        method: str = "",
+        target: str = "",
+        fields: Sequence[str] = (),
+    ) -> Passed:
+        """Ask the service the same once more, or with changes.  Raises WrongArgument, ServiceFailed, HardlineError."""
+        self._check_running()
+        if any(not _FIELD.match(one) for one in fields) or not _LINE.match(f"{method}{target}"):
+            raise WrongArgument("this is no part of a request", hint="--header 'Name: value', --path /a, --method GET")
+        lines = [one.encode("latin-1", "replace") for one in fields]
+        service = await self._sharing.ours(name)
+        return passed(await self._inspecting().replay(service, number, method, target, lines, body))
 
     async def invite(self, name: str, who: str, days: float) -> Invitation:
         """Invite `who` to the service of `name`, for so many days.  Raises WrongArgument, ConfigError."""

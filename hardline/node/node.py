@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from hardline.https.server import Https
     from hardline.node.examined import Examined
     from hardline.node.inprocess import InProcess, SharedApp
+    from hardline.node.inspecting import Inspecting
     from hardline.node.opened import OpenedStream
     from hardline.node.phones import Phones
     from hardline.punching import Punching
@@ -156,6 +157,7 @@ class Node:
         self._fronts: Fronts | None = None
         self._telling: Telling | None = None
         self._examined: Examined | None = None
+        self._inspecting: Inspecting | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
@@ -190,6 +192,7 @@ class Node:
             open_port=self._open_port,
             examined=self._examine,
             phones=self._phones,
+            inspecting=self._inspecting_requests,
             runs=self._runs_here,
         )
 
@@ -267,7 +270,8 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._fronts = self._telling = self._examined = self._in_process = self._https = None
+        self._fronts = self._telling = self._examined = self._inspecting = None
+        self._in_process = self._https = None
         for close in reversed(closers):
             try:
                 await close()
@@ -563,6 +567,13 @@ class Node:
     def _answer_for(self, host: str, port: int, addresses: Sequence[str]) -> Callable[[], None] | None:
         """By multicast DNS, where this node speaks it."""
         return next((near.answer_for(host, port, addresses) for near in self._near if isinstance(near, DnsSd)), None)
+
+    def _inspecting_requests(self) -> Inspecting:
+        if self._inspecting is None:
+            from hardline.node.inspecting import Inspecting
+
+            self._inspecting = Inspecting(lambda: self._host)
+        return self._inspecting
 
     def _phones(self) -> Phones:
         assert self._fronts is not None, "actions are there when it runs"
