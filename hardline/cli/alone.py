@@ -17,6 +17,7 @@ from hardline.doctor import place, sockets
 from hardline.doctor.facts import Lan, Port, Shared, written
 from hardline.doctor.lan import look_around, off
 from hardline.doctor.rows import Unknown
+from hardline.doctor.session import others
 from hardline.errors import ConfigError, HardlineError, NoDaemon
 from hardline.node.examined import answers
 from hardline.places import Places
@@ -40,7 +41,11 @@ class Alone:
         self._services: list[tuple[str, ServiceSettings | ConfigError]] | None = None
 
     def load(self) -> None:
-        """Read the settings.  Blocks for a moment."""
+        """Read the settings, and see who else runs.  Blocks for a moment."""
+        if running := others():
+            pid, user = running[0]
+            hint = f"one runs as {user} (pid {pid}): ask as {user}, or name its data directory: --datadir DIR"
+            self._nobody = NoDaemon(self._nobody.message, hint)
         config = self._places.config
         if config is None or not config.exists():
             return

@@ -38,7 +38,7 @@ CHECKS = (
     Check(beyond.DHT, ("dht",), beyond.dht),
     Check(beyond.REACHED, (*_WAYS_IN, "firewall", "hops"), beyond.reached),
     Check(beyond.RELAY, ("status",), beyond.relay),
-    Check(sharing.SERVICES, ("shared",), sharing.services),
+    Check(sharing.SERVICES, ("shared", "keys"), sharing.services),
     Check(computer.KEYS, ("keys",), computer.keys),
     Check(computer.CLOCK, ("clock", "lan"), computer.clock),
     Check(computer.DISK, ("places",), computer.disk),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _DAY = 24.0  # hours
 
 
@@ -12,6 +14,15 @@ def at_least_apart(day: int, now: float) -> float:
     if ahead > 0:
         return ahead * _DAY - hour
     return (ahead + 1) * _DAY - hour if ahead < 0 else 0.0
+
+
+def most_against(apart: Sequence[float]) -> list[float]:
+    """Of hours that others are apart those that agree against this clock; none where these are not most of several."""
+    for sign in (1, -1):
+        off = [hours for hours in apart if sign * hours >= 1]
+        if len(off) >= 2 and 2 * len(off) > len(apart):
+            return off
+    return []
 
 
 def in_words(hours: float) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from hardline.addresses import Kind, kind_of, parse
-from hardline.doctor.clocks import at_least_apart, in_words
+from hardline.doctor.clocks import in_words, most_against
 from hardline.doctor.facts import Facts, Place
+from hardline.doctor.nearby import apart_from
 from hardline.doctor.rows import Row, Unknown, fail, named, not_checked, ok, warn
 
 DAEMON, LOGOUT, PORTS, RESOLVER = "daemon", "survives logout", "ports", "resolver"
@@ -126,20 +127,14 @@ _BACKUP = "hardline backup FILE"
 def clock(facts: Facts) -> list[Row]:
     """Whether this computer's clock is right, as far as others and the system know."""
     kept = facts.clock.kept if not isinstance(facts.clock, Unknown) else None
-    if isinstance(facts.lan, Unknown):
-        days: list[int] = []
-        now = 0.0
-    else:
-        days, now = [one.day for one in facts.lan.others if one.day is not None], facts.lan.now
-    apart = [at_least_apart(day, now) for day in days]
-    for sign, word in ((1, "behind"), (-1, "ahead of")):
-        off = [hours for hours in apart if sign * hours >= 1]
-        if len(off) >= 2 and 2 * len(off) > len(apart):
-            least = min(abs(hours) for hours in off)
-            sentence = (
-                f"this clock is at least {in_words(least)} {word} those of {len(off)} of {len(apart)} other nodes"
-            )
-            return [fail(CLOCK, sentence, "set it: timedatectl set-ntp true")]
+    apart = [] if isinstance(facts.lan, Unknown) else apart_from(facts.lan)
+    if off := most_against(apart):
+        word = "behind" if off[0] > 0 else "ahead of"
+        least = in_words(min(abs(hours) for hours in off))
+        sentence = f"this clock is at least {least} {word} those of {len(off)} of {len(apart)} other nodes"
+        if kept:
+            return [warn(CLOCK, f"{sentence}, though the system says that it keeps it right", _ASK)]
+        return [fail(CLOCK, sentence, "set it: timedatectl set-ntp true")]
     if kept:
         return [ok(CLOCK, "the system keeps it right")]
     if any(abs(hours) < 1 for hours in apart):

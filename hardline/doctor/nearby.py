@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from hardline.doctor.clocks import at_least_apart, in_words
+from hardline.doctor.clocks import at_least_apart, in_words, most_against
 from hardline.doctor.facts import Facts, Lan, Voice
 from hardline.doctor.rows import Row, State, Unknown, fail, named, not_checked, ok, warn
 
@@ -86,6 +86,8 @@ def others(facts: Facts) -> list[Row]:
             way = "ahead" if hours > 0 else "behind"
             off.append(f"{other.title or 'one'} ({other.source}) at least {in_words(abs(hours))} {way}")
     count = _counted(len(lan.others), "node")
+    if most_against(apart_from(lan)):
+        return [ok(OTHERS, f"{count} answered, and most clocks agree against this one")]
     if off:
         clocks = "a clock that differs" if len(off) == 1 else "clocks that differ"
         sentence = f"{count} answered, {len(off)} with {clocks}: {named(off)}"
@@ -105,6 +107,12 @@ def interfaces(facts: Facts) -> list[Row]:
         sentence = f"a VPN ({first.interface}) has the default route"
         return [warn(INTERFACES, sentence, 'allow LAN traffic in it ("local network sharing"), or except hardline')]
     return [ok(INTERFACES, f"{first.interface} has the default route")]
+
+
+def apart_from(lan: Lan) -> list[float]:
+    """How many hours at the least the clock of each computer of the LAN is ahead; one with many voices counts once."""
+    days = {other.source: other.day for other in lan.others if other.day is not None}
+    return [at_least_apart(day, lan.now) for day in days.values()]
 
 
 def is_shut(facts: Facts) -> bool:

@@ -49,6 +49,17 @@ def running(version: str, pid: int) -> Daemon:
     return Daemon(version, pid, user, manager, unit)
 
 
+def others() -> list[tuple[int, str]]:
+    """The hardlineds that run on this computer, whoever's they are: process ids and users.  Blocks for a moment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")[:2]
+            if any(word.rpartition(b"/")[2] == b"hardlined" for word in words):
+                found.append((int(process.name), name_of(process.stat().st_uid)))
+    return found
+
+
 def unit_of(cgroup: str) -> tuple[str, str]:
     """Whose systemd keeps a process, by its /proc/PID/cgroup: ("user", unit), ("system", unit), or ("", "")."""
     for line in cgroup.splitlines():

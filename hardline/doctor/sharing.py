@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hardline.doctor.facts import Exposed, Facts, Shared
 from hardline.doctor.rows import Row, Unknown, fail, not_checked, ok, warn
 
@@ -13,7 +15,8 @@ def services(facts: Facts) -> list[Row]:
     shared = facts.shared
     if isinstance(shared, Unknown):
         return [not_checked(SERVICES, shared)]
-    rows = [row for one in shared if (row := _trouble(one)) is not None]
+    opened = () if isinstance(facts.keys, Unknown) else facts.keys.open
+    rows = [row for one in shared if (row := _trouble(one, {key.file for key in opened})) is not None]
     if rows:
         return rows
     if not shared:
@@ -23,10 +26,12 @@ def services(facts: Facts) -> list[Row]:
     return [ok(SERVICES, f"{len(shared) - paused} of {len(shared)} answer{rest}")]
 
 
-def _trouble(one: Shared) -> Row | None:
+def _trouble(one: Shared, opened: Collection[str]) -> Row | None:
     if one.state == "paused":
         return None
     who = one.title or one.name
+    if any(one.problem.startswith(key) for key in opened):
+        return warn(SERVICES, f"{who} is not served because of its key: see keys", private=(who, one.name))
     if one.state in ("broken", "stale"):
         serves = "; it is served as it was before" if one.state == "stale" else ""
         where = "" if one.name in one.problem else f"{one.name}: "

@@ -422,6 +422,29 @@ def test_two_places_on_one_disk_are_told_once():
     assert len(said(healthy(places=tuple(full)))) == 1
 
 
+def test_where_this_clock_is_wrong_the_others_are_not_blamed():
+    found = healthy(lan=lan(now=NOON + 2 * 86_400), clock=Clock(False))
+    assert [one for one, _ in said(found)] == ["clock"]
+    assert [one for one, _ in said(healthy(lan=lan(now=NOON + 2 * 86_400)), State.WARN)] == ["clock"]
+
+
+def test_one_computer_with_many_voices_outvotes_nobody():
+    voices = tuple(Other("192.168.1.66", f"n{number}", TODAY + 9) for number in range(60))
+    found = healthy(lan=lan(others=(*LAN.others, *voices)), clock=Clock(False))
+    assert [one for one, _ in said(found)] == ["other hardline"]
+
+
+def test_a_key_that_others_may_read_is_the_one_thing_that_fails():
+    file = "/s/photos.ini.cert.private"
+    problem = f"{file}: other users may read or write this private key (its mode is 0644)"
+    found = healthy(
+        keys=Keys((KeyFile(file, "mode 0644", f"chmod 600 {file}"),), 1),
+        shared=(Shared("photos", "", "broken", problem=problem),),
+    )
+    assert [one for one, _ in said(found, State.FAIL)] == ["keys"]
+    assert said(found, State.WARN) == [("services", "photos is not served because of its key: see keys")]
+
+
 # What others say.
 
 
