@@ -45,7 +45,7 @@ def router(facts: Facts) -> list[Row]:
     if way := _way_in(facts):
         return [ok(ROUTER, f"{sentence}; none has to: {way}")]
     port = _port(facts)
-    if any(one["external_kind"] in _BEHIND for one in refused):
+    if any(one.get("external_kind") in _BEHIND for one in refused):
         return [warn(ROUTER, f"{sentence}: see {NAT}")]
     do = f"switch on UPnP in the router, or forward TCP port {port} to this computer"
     return [fail(ROUTER, sentence, do) if refused else warn(ROUTER, sentence, do)]
@@ -55,7 +55,8 @@ def double_nat(facts: Facts) -> list[Row]:
     """Whether the router itself can be reached."""
     if isinstance(told := _upnp(facts, NAT), Row):
         return [told]
-    known = [one for one in told["routers"] if one["external_kind"] is not None and ":" not in str(one["own"])]
+    asked = [one for one in told["routers"] if ":" not in str(one["own"])]
+    known = [one for one in asked if one.get("external_kind") is not None]  # one that is silent says nothing
     if any(one["external_kind"] == Kind.PUBLIC.value for one in known):
         return [ok(NAT, "the router's own address is public")]
     behind = [one for one in known if one["external_kind"] in _BEHIND]
@@ -124,12 +125,22 @@ def dht(facts: Facts) -> list[Row]:
         return [not_checked(DHT, Unknown("asleep: nobody has asked it yet"))]
     if found.good or found.used == "node":
         return [_announced(found)]
-    if found.phase in ("starting", "restarting") or any(one.udp == "open" for one in found.entries):
+    silent = all(one.resolved and one.udp == one.tcp == "silent" for one in found.entries)
+    if any(one.udp == "open" for one in found.entries) or (silent and found.phase in ("starting", "restarting")):
         return [not_checked(DHT, Unknown("it is being connected", "hardline doctor, once more"))]
     if found.used:
         sentence = f"{_unconnected(found)}; the proxy {named(found.proxies)} is used instead"
         return [warn(DHT, sentence, "let UDP out, for a faster search")]
+    if _is_island(facts, found):
+        sentence = f"{_unconnected(found)}, and nothing beyond this network answers: who is in it is found all the same"
+        return [warn(DHT, sentence, "where there is a way to the internet, see that names can be looked up (DNS)")]
     return [fail(DHT, _unconnected(found), _ways_out(found))]
+
+
+def _is_island(facts: Facts, found: Dht) -> bool:
+    """Nothing says that there is an internet."""
+    no_names = bool(found.entries) and not any(one.resolved for one in found.entries)
+    return no_names and not _next(facts) and not _relayed(facts)
 
 
 def _announced(found: Dht) -> Row:

@@ -35,7 +35,7 @@ CHECKS = (
     Check(beyond.ROUTER, _WAYS_IN, beyond.router),
     Check(beyond.NAT, (*_WAYS_IN, "hops"), beyond.double_nat),
     Check(beyond.IPV6, _WAYS_IN, beyond.ipv6),
-    Check(beyond.DHT, ("dht",), beyond.dht),
+    Check(beyond.DHT, ("dht", "hops", "status"), beyond.dht),
     Check(beyond.REACHED, (*_WAYS_IN, "firewall", "hops"), beyond.reached),
     Check(beyond.RELAY, ("status",), beyond.relay),
     Check(sharing.SERVICES, ("shared", "keys"), sharing.services),

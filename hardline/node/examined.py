@@ -140,7 +140,9 @@ class Examined:
             problem, nowhere = str(said["problem"] or ""), said["problem"] == NO_ADDRESS
             one = Announced(service.title, at is not None, is_back, "" if nowhere else problem, age, nowhere)
             announced.append(one)
-        used, phase, reason = str(told["used"] or ""), str(node["phase"]), str(node["reason"] or "")
+        # Proxies that nobody has heard of yet count as used until they fail.
+        used = "" if told["used"] == "proxies" and not proxies else str(told["used"] or "")
+        phase, reason = str(node["phase"]), str(node["reason"] or "")
         return Dht(True, used, int(node["good"]), phase, reason, proxies, (), tuple(announced))
 
     async def _dialled_back(self) -> tuple[DialledBack, ...]:

@@ -54,6 +54,7 @@ def examined(node: Node, *arguments: str) -> Examined:
     assert done.stdout, done.stderr
     told = json.loads(done.stdout)
     assert told["code"] == done.returncode
+    assert "of another version" not in done.stdout  # nothing was looked for that is not there
     return Examined(done.returncode, told["rows"])
 
 

@@ -311,6 +311,28 @@ def test_where_multicast_fails_nobody_can_say_who_is_there():
     assert {row.check for row in judged(found) if row.state is State.NOT_CHECKED} == {"neighbours", "other hardline"}
 
 
+def test_a_router_that_says_nothing_says_nothing_of_its_address():
+    silent = {
+        "kind": None,
+        "router": "192.168.1.1",
+        "own": "192.168.1.20",
+        "state": "silent",
+        "problem": "it speaks none",
+    }
+    found = healthy(status=unreachable(outside__upnp__routers=[silent]), dialled_back=())
+    assert said(found) == [("router", "no router answers by UPnP, PCP or NAT-PMP")]
+
+
+def test_a_network_without_an_internet_is_an_island_and_works():
+    unknown = unconnected(replace(ENTRY, resolved=False))
+    for hops in (Hops(("192.168.1.1", "")), Hops(())):
+        found = healthy(dht=replace(unknown, phase="restarting"), hops=hops, status=unreachable(), dialled_back=())
+        assert said(found, State.FAIL) == []
+        [told] = [sentence for check, sentence in said(found) if check == "DHT"]
+        assert "the name of bootstrap.jami.net:4222 is not known here, and nothing beyond this network answers" in told
+    assert [check for check, _ in said(healthy(dht=unknown, hops=Hops(())))] == ["DHT"]
+
+
 def test_a_router_that_opens_nothing_because_it_is_behind_another_one_is_not_what_fails():
     both = {**REFUSED, "external": "192.168.0.7", "external_kind": "private"}
     found = healthy(status=unreachable(outside__upnp__routers=[both]), dialled_back=())
@@ -466,7 +488,7 @@ def test_what_routers_relays_and_nodes_say_steers_nothing_and_is_bounded(words: 
 
 
 def test_a_hundred_faults_of_one_kind_are_named_and_counted():
-    many = tuple(Other(f"192.168.1.{number}", f"n{number}", TODAY + 2) for number in range(64))
+    many = tuple(Other(f"192.168.1.{number}", f"n{number}", TODAY + 2 * (number % 2)) for number in range(128))
     [(_, sentence)] = said(healthy(lan=lan(others=many), clock=Clock(True)), State.WARN)
     assert sentence.endswith("and 59 more")
 
