@@ -180,6 +180,15 @@ def _add_relay(parser: terminal.Parser) -> None:
     parser.add_argument("--config", type=terminal.whole_path, metavar="FILE", help="the daemon's settings file")
 
 
+def _add_doctor(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("name", nargs="?", metavar="NAME", help=f"a visit to it, step by step: {_ANY_NAME}")
+    parser.add_argument(
+        "--report", type=terminal.whole_path, metavar="FILE", help="write it there, too, without what is secret"
+    )
+    parser.add_argument("--config", type=terminal.whole_path, metavar="FILE", help="the settings, where no daemon runs")
+
+
 def _add_key(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("address", nargs="?", metavar="ADDRESS", help="of a service; none: the node's own key")
@@ -327,6 +336,7 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "log": _add_log,
     "lan": _add_json,
     "status": _add_json,
+    "doctor": _add_doctor,
     "relay": _add_relay,
     "key": _add_key,
     "gateway": _add_gateway,

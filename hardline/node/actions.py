@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from hardline.node.sharing import Sharing
 from hardline.node.snapshot import (
     AcceptedInvitation,
     Invitation,
+    Json,
     LanOffer,
     LetIn,
     Match,
@@ -47,6 +49,7 @@ from hardline.node.snapshot import (
     Snapshot,
     StepTimes,
     Visitors,
+    to_object,
 )
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
@@ -57,6 +60,9 @@ from hardline.transport.own import OwnListeners
 from hardline.tunnel.link import Path as GreetedPath
 
 if TYPE_CHECKING:
+    from hardline.doctor.rows import Row
+    from hardline.doctor.visit import Step
+    from hardline.node.examined import Examined
     from hardline.node.inspecting import Inspecting
 
 USUAL_PORT = 7009
@@ -119,7 +125,7 @@ class Actions:
     `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, `phones` are doors
     to one, and `inspecting` looks at its requests; `make_key` finds or makes the key for a host; `known` is who is
     meant; `invites` were given and `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts`
-    waits; `runs` says whether there is anybody to ask.
+    waits; `examined` is what only the node knows of how it is; `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -142,6 +148,7 @@ class Actions:
         greet: Callable[[Label], Awaitable[GreetedPath | None]],
         wait_for_hosts: Callable[[], None],
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
+        examined: Callable[[], Examined],
         phones: Callable[[], OpensForPhones],
         inspecting: Callable[[], Inspecting],
         runs: Callable[[], bool],
@@ -156,6 +163,7 @@ class Actions:
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
         self._wait_for_hosts, self._open_port, self._phones = wait_for_hosts, open_port, phones
+        self._examined = examined
         self._inspecting = inspecting
         self._inviting = Inviting(
             invites,
@@ -331,6 +339,39 @@ class Actions:
             round_trip_s=round(took, 6),
             steps_s=StepTimes(**asdict(path.route.steps)),
         )
+
+    async def status(self) -> Mapping[str, Json]:
+        """The node as it is now, as JSON."""
+        return to_object(await self.snapshot())
+
+    async def facts(self, about: str) -> Json:
+        """What only the node itself knows of how it is (hardline.doctor.facts).  Raises WrongArgument."""
+        self._check_running()
+        return await self._examined().facts(about)
+
+    async def examine(self) -> AsyncGenerator[Row, None]:
+        """What keeps this node from working, each row as it is known; takes 15 s at most (docs/DOCTOR.md)."""
+        self._check_running()
+        from hardline.doctor.examine import examine
+
+        async with aclosing(examine(self)) as rows:
+            async for row in rows:
+                yield row
+
+    def trace(self, what: str) -> AsyncGenerator[Step, None]:
+        """A visit to what is meant, step by step as it is made.  Raises WrongArgument."""
+        self._check_running()
+        return self._examined().trace(what, self.find)
+
+    async def examine_visit(self, what: str) -> AsyncGenerator[Row, None]:
+        """The same in words; the last row says which side failed.  Raises WrongArgument."""
+        from hardline.doctor.visit import Verdict
+
+        verdict = Verdict()
+        async with aclosing(self.trace(what)) as steps:
+            async for step in steps:
+                yield verdict.row(step)
+        yield verdict.conclusion()
 
     async def forget(self, name: str) -> str:
         """Call nothing so any more; returns the label that it had.  Raises WrongArgument, ConfigError."""

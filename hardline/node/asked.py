@@ -155,6 +155,14 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         every = min(max(float(seconds), _NOT_FASTER), _LONGEST) if isinstance(seconds, int | float) else _LONGEST
         return Held({}, _each(actions.changes.watch(_NOT_FASTER, every)), _nothing)
 
+    async def doctor(request: Mapping[str, Json]) -> Json:
+        return await actions.facts(_text(request, "about"))
+
+    async def trace(request: Mapping[str, Json]) -> Held:
+        steps = actions.trace(_text(request, "what"))
+        first = await anext(steps)  # what is meant, or why nothing is
+        return Held(to_json(first), _as_json(steps), steps.aclose)
+
     async def forward(request: Mapping[str, Json]) -> Held:
         port = request.get("port")
         if type(port) is not int or not 0 <= port <= _MAX_PORT:
@@ -174,6 +182,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     named |= {"share_for_fewer": share, "share_until": share, "share_once": share_once, "change_until": change}
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"key": key, "find": find, "name": name, "forget": forget}
+    named |= {"doctor": doctor, "trace": trace}
     named |= {"phone": phone, "no_phone": no_phone}
     named |= {"inspect": inspect, "inspected": inspected, "replay": replay}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward, "changes": changes}
@@ -219,6 +228,11 @@ def _until(request: Mapping[str, Json]) -> float | None:
     seconds = request.get("seconds")
     known = isinstance(seconds, int | float) and 0 < seconds <= _LONGEST_SHARE
     return time.time() + float(seconds) if known and isinstance(seconds, int | float) else None
+
+
+async def _as_json(rows: AsyncIterator[object]) -> AsyncIterator[object]:
+    async for row in rows:
+        yield to_json(row)
 
 
 def _yes_or_no(request: Mapping[str, Json], key: str) -> bool | None:

@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from hardline.door.forwards import Forward
     from hardline.gateway.linked import PeerLink
     from hardline.https.server import Https
+    from hardline.node.examined import Examined
     from hardline.node.inprocess import InProcess, SharedApp
     from hardline.node.inspecting import Inspecting
     from hardline.node.opened import OpenedStream
@@ -160,6 +161,7 @@ class Node:
         self._door_listener: Listener | None = None
         self._fronts: Fronts | None = None
         self._telling: Telling | None = None
+        self._examined: Examined | None = None
         self._inspecting: Inspecting | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
@@ -195,6 +197,7 @@ class Node:
             greet=self._greet,
             wait_for_hosts=lambda: self._waits.start(),
             open_port=self._open_port,
+            examined=self._examine,
             phones=self._phones,
             inspecting=self._inspecting_requests,
             runs=self._runs_here,
@@ -276,7 +279,8 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._fronts = self._telling = self._inspecting = self._in_process = self._https = None
+        self._fronts = self._telling = self._examined = self._inspecting = None
+        self._in_process = self._https = None
         for close in reversed(closers):
             try:
                 await close()
@@ -754,6 +758,28 @@ class Node:
     async def _snapshot(self) -> Snapshot:
         assert self._telling is not None, "who asks waits until the node is ready"
         return await self._telling.snapshot()
+
+    def _examine(self) -> Examined:
+        if self._examined is None:
+            from hardline.node.examined import Examined
+
+            assert self._telling is not None, "actions are there when it runs"
+            assert self._visitor is not None, "actions are there when it runs"
+            listeners = self._door_listener, self._listener
+            self._examined = Examined(
+                self._settings,
+                self._places,
+                offering=self.offering,
+                services=self._telling.services,
+                reach=self._reach,
+                relays=self._relays,
+                remembered=self._remembered,
+                near=self._near,
+                finders=self._finders,
+                visitor=self._visitor,
+                listening=lambda: [at for one in listeners if one for at in one.endpoints],
+            )
+        return self._examined
 
     async def _home_page(self, html: bool, head_only: bool, ours: bool) -> bytes:
         await self._ready.wait()
