@@ -30,10 +30,13 @@ _WAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What was tried to reach a host, and what came of it: `attempts` in order, and what finders said instead."""
+    """What was tried to reach a host, and what came of it: `attempts` in order, and what finders said instead; `when`
+    that was last, and `since` when it is so, in seconds since 1970."""
 
     attempts: tuple[Attempt, ...]
     reasons: tuple[str, ...]
+    when: float = 0.0
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ and to nothing else.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from hardline.deadlines import Deadlines
 from hardline.door import pac, pages
 from hardline.door.asker import Uninvited, is_opened, is_opened_here, is_part_of_elsewhere
 from hardline.door.carrier import ANSWER_TIMEOUT, Carrier, part_or_go_on
+from hardline.door.evidence import judge
 from hardline.door.hostname import Misdirected, Named, check_own_port, route_host
 from hardline.door.responses import response
 from hardline.door.warm import WarmVisit, WarmVisits
@@ -52,15 +54,27 @@ class DoorLimits:
 Home = Callable[[bool, bool, bool], Awaitable[bytes]]
 
 _TRIED_KEPT = 50  # visits that reached nobody
+_SAME_ABSENCE = 60.0  # seconds between two of them that are one: pages ask again by themselves
 
 # What a word before .localhost may mean that is no address: rows of a snapshot.Match; one that is `named` is sure.
 Meant = Callable[[str], Awaitable[Sequence[Mapping[str, object]]]]
 
 
 class Door:
-    """Serves browsers.  `home` makes this node's own page, `meant` says what names of the user's stand for."""
+    """Serves browsers.
 
-    def __init__(self, visitor: Visitor, limits: DoorLimits, home: Home, meant: Meant | None = None) -> None:
+    `home` makes this node's own page, `meant` says what names of the user's stand for, and `unreached` is told of a
+    visit that reached nobody, and which side failed.
+    """
+
+    def __init__(
+        self,
+        visitor: Visitor,
+        limits: DoorLimits,
+        home: Home,
+        meant: Meant | None = None,
+        unreached: Callable[[Label, str], None] = lambda label, why: None,
+    ) -> None:
         self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
         self._warm = WarmVisits(
             visitor,
@@ -72,7 +86,7 @@ class Door:
             over=self._goes_on,
         )
         self._limits = limits
-        self._home, self._meant = home, meant or _nothing_meant
+        self._home, self._meant, self._unreached = home, meant or _nothing_meant, unreached
         self._tried: OrderedDict[Label, pages.Tried] = OrderedDict()
         self._tasks = TaskSet("door")
         self._served: set[TcpStream] = set()  # by a task
@@ -244,7 +258,7 @@ class Door:
         assert label is not None, "nobody is visited without one"
         match failure:
             case NoRoute():
-                self._keep(label, pages.Tried(failure.attempts, failure.reasons))
+                self._keep(label, failure)
                 return pages.absent(label, door)
             case AccessRefused():
                 return pages.not_let_in(failure)
@@ -257,9 +271,14 @@ class Door:
             case _:
                 return pages.host_failed(label, failure)
 
-    def _keep(self, label: Label, tried: pages.Tried) -> None:
-        self._tried[label] = tried
+    def _keep(self, label: Label, failure: NoRoute) -> None:
+        now, before = time.time(), self._tried.get(label)
+        again = before is not None and now - before.when < _SAME_ABSENCE
+        since = before.since if before is not None and again else now
+        self._tried[label] = pages.Tried(failure.attempts, failure.reasons, now, since)
         self._tried.move_to_end(label)
+        if not again:
+            self._unreached(label, judge(failure.attempts).sentence)
         while len(self._tried) > _TRIED_KEPT:
             self._tried.popitem(last=False)
 

@@ -6,8 +6,9 @@ Every action takes and returns plain values; a mistake is a HardlineError that s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
@@ -27,10 +28,11 @@ from hardline.errors import (
 )
 from hardline.identity import KeyHash, Label, label_of
 from hardline.node.changes import Changes
+from hardline.node.happened import Happening
 from hardline.node.inviting import Inviting
 from hardline.node.known import Known
 from hardline.node.offering import Offering
-from hardline.node.rows import url_of
+from hardline.node.rows import url_of, visited_row
 from hardline.node.sharing import Sharing
 from hardline.node.snapshot import (
     AcceptedInvitation,
@@ -43,6 +45,7 @@ from hardline.node.snapshot import (
     StepTimes,
     Visitors,
 )
+from hardline.node.witness import Witness
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
 from hardline.routes import Endpoint, NoRoute
@@ -55,6 +58,7 @@ USUAL_PORT = 7009
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
 _SHOWN = 10  # of what may be meant
+_TOLD_EVERY = 0.2  # seconds between two looks at what happened
 
 
 class Browses(Protocol):
@@ -86,7 +90,8 @@ class Actions:
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
     `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service; `make_key` finds or
     makes the key for a host; `known` is who is meant; `invites` were given and `accepted` are shown, and `greet` has a
-    host say hello, for which `wait_for_hosts` waits; `runs` says whether there is anybody to ask.
+    host say hello, for which `wait_for_hosts` waits; `witness` knows what happened; `runs` says whether there is
+    anybody to ask.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class Actions:
         accepted: Accepted,
         greet: Callable[[Label], Awaitable[GreetedPath | None]],
         wait_for_hosts: Callable[[], None],
+        witness: Callable[[], Witness],
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
         runs: Callable[[], bool],
     ) -> None:
@@ -118,7 +124,8 @@ class Actions:
         self._near, self._door_port = near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
-        self._wait_for_hosts, self._open_port = wait_for_hosts, open_port
+        self._wait_for_hosts, self._open_port, self._witness = wait_for_hosts, open_port, witness
+        self._changes = changes
         self._inviting = Inviting(
             invites,
             services=lambda: {service.key_hash: service for service in served()},
@@ -195,12 +202,30 @@ class Actions:
         self._check_running()
         service = await self._sharing.ours(name)
         let_in, invited = await self._inviting.who(service)
-        return Visitors(service.name, service.settings.for_invited, let_in, invited)
+        visits = await self._witness().visits_of(service.key_hash)
+        rows = tuple(visited_row(row, visits.get(KeyHash.parse(row.key_hash))) for row in let_in)
+        return Visitors(service.name, service.settings.for_invited, rows, invited)
 
     async def revoke(self, name: str, who: str) -> tuple[LetIn, ...]:
         """Have `who` not visit the service of `name` any more.  Raises WrongArgument, ConfigError."""
         self._check_running()
-        return await self._inviting.revoke(await self._sharing.ours(name), who)
+        service = await self._sharing.ours(name)
+        gone = await self._inviting.revoke(service, who)
+        self._witness().revoked(service.key_hash, [row.who for row in gone])
+        return gone
+
+    def log(self, after: int = 0) -> tuple[Happening, ...]:
+        """What happened lately, behind the row of that number, the newest last."""
+        self._check_running()
+        return self._witness().log(after)
+
+    async def follow_log(self, after: int = 0) -> AsyncGenerator[tuple[Happening, ...], None]:
+        """The same, and then what happens, as it happens."""
+        async with contextlib.aclosing(self._changes.watch(_TOLD_EVERY)) as changes:
+            async for _ in changes:
+                if rows := self.log(after):
+                    after = rows[-1].number
+                    yield rows
 
     async def name(self, what: str, name: str) -> Match:
         """Call `what` so from now on: an address, or what else is known.  Raises WrongArgument, ConfigError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from hardline.control import Handler, Held
 from hardline.errors import (
@@ -90,6 +90,15 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
             reason = failure.message if isinstance(failure, HardlineError) else "it did not answer in time"
             return {"failure": reason, "tried": []}
 
+    async def log(request: Mapping[str, Json]) -> Json | Held:
+        after = request.get("after")
+        after = after if type(after) is int and after >= 0 else 0
+        rows = actions.log(after)
+        if request.get("follow") is not True:
+            return to_json(rows)
+        news = actions.follow_log(rows[-1].number if rows else after)
+        return Held(to_json(rows), _as_json(news), news.aclose)
+
     async def find(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.find(_text(request, "what")))
 
@@ -120,9 +129,14 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
     named["share_for_fewer"] = share  # not known to an earlier hardlined, which would share it with everybody
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
-    named |= {"key": key, "find": find, "name": name, "forget": forget}
+    named |= {"log": log, "key": key, "find": find, "name": name, "forget": forget}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward}
     return {name: once_ready(handler) for name, handler in named.items()}
+
+
+async def _as_json(news: AsyncIterator[object]) -> AsyncIterator[Json]:
+    async for one in news:
+        yield to_json(one)
 
 
 def _yes_or_no(request: Mapping[str, Json], key: str) -> bool | None:

@@ -136,14 +136,18 @@ class Inviting:
 
     async def who(self, service: Service) -> tuple[tuple[LetIn, ...], tuple[Invited, ...]]:
         """Who may visit, and who was invited and has not come yet."""
-        text = await asyncio.to_thread(_read, _list_of(service)) if service.file is not None else ""
         now = time.time()
         waiting = (
             Invited(invite.number, invite.who, invite.until, "open" if invite.is_open(now) else "expired")
             for invite in self._invites.all
             if invite.service == str(service.key_hash) and not invite.used_by and not invite.withdrawn
         )
-        return tuple(_let_in(client, note) for client, note in client_lines(text)), tuple(waiting)
+        return await self.let_in(service), tuple(waiting)
+
+    async def let_in(self, service: Service) -> tuple[LetIn, ...]:
+        """Who may visit.  Raises ConfigError."""
+        text = await asyncio.to_thread(_read, _list_of(service)) if service.file is not None else ""
+        return tuple(_let_in(client, note) for client, note in client_lines(text))
 
     async def revoke(self, service: Service, who: str) -> tuple[LetIn, ...]:
         """Have nobody called so, or whose key hash begins so, visit any more; returns who that was.

@@ -58,16 +58,19 @@ from hardline.node.snapshot import Itself, Json, Snapshot, to_object
 from hardline.node.sockets import judged
 from hardline.node.telling import Telling
 from hardline.node.waiting import WaitsForHosts
+from hardline.node.witness import Witness
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
 from hardline.peers.keys import ClientKeys
 from hardline.peers.names import Names
 from hardline.peers.remembered import Remembered
+from hardline.peers.visits import Visits
 from hardline.places import Places
 from hardline.reach import Reach
 from hardline.reachparts import ReachParts
 from hardline.relaying import Relaying
 from hardline.routes import Endpoint, Finder
+from hardline.session.hello import Verdict
 from hardline.session.session import Session, SessionLimits
 from hardline.settings.directory import Service, ServiceDirectory
 from hardline.settings.node import NodeSettings
@@ -184,6 +187,7 @@ class Node:
             accepted=self._accepted,
             greet=self._greet,
             wait_for_hosts=lambda: self._waits.start(),
+            witness=lambda: self._witness,
             open_port=self._open_port,
             runs=self._runs_here,
         )
@@ -219,6 +223,9 @@ class Node:
         self._closers.append(self.actions.inviting.aclose)
 
         limits = session_limits(settings)
+        self._witness = self._make_witness()
+        self._closers.append(self._witness.aclose)
+        self._witness.offered(self.offering.known, self.offering.problems)
         await self._open_host(limits)
         await self._open_finders()
         await self._open_visitor(limits)
@@ -399,8 +406,9 @@ class Node:
             reached=self._reach.said,
             own=self._own_listeners,
             control=self._brought.controlled,
-            redeem=self.actions.inviting.redeem,
+            redeem=self._redeem,
             changed=self.changes.tell,
+            witness=self._witness,
         )
         if self._settings.relay.punch:
             self._open_punching()
@@ -526,7 +534,7 @@ class Node:
         self._closers.append(visitor.aclose)
         if not settings.node.localport:
             return
-        self._door = door = Door(visitor, door_limits(settings), self._home_page, self._meant)
+        self._door = door = Door(visitor, door_limits(settings), self._home_page, self._meant, self._witness.unreached)
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
             DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport", resets=True
@@ -592,6 +600,7 @@ class Node:
             self._brought.services_changed()
             self._reach.services_changed()
             self._relays.services_changed()
+            self._witness.offered(self.offering.known, self.offering.problems)
             self.changes.tell()
 
     def _follow(self, follower: Callable[[], None]) -> None:
@@ -615,6 +624,23 @@ class Node:
         if self._https is not None:
             self._https.replace(services)
         self._served = services
+
+    def _make_witness(self) -> Witness:
+        return Witness(
+            Visits(self._places.datadir / "visits.db"),
+            self._names,
+            services=lambda: {service.key_hash: service for service in self.offering.known.values()},
+            let_in=self.actions.inviting.let_in,
+            recall=lambda host: self._remembered.get(host),
+            clock=time.time,
+            changed=self.changes.tell,
+        )
+
+    async def _redeem(self, service: KeyHash, client: KeyHash, secret: str) -> Verdict:
+        verdict = await self.actions.inviting.redeem(service, client, secret)
+        if verdict is Verdict.LET_IN:
+            self._witness.redeemed(service, client)
+        return verdict
 
     # This machine.
 

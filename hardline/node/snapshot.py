@@ -385,12 +385,19 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class LetIn:
-    """Somebody who may visit a service for invited visitors; `since` and `invitation` where he came by one."""
+    """Somebody who may visit a service for invited visitors; `since` and `invitation` where he came by one.
+
+    `last_visit` is when the last one that is remembered ended (seconds since 1970), by which `kind` of path, and `read`
+    how many bytes he got in all of them; None where there was none.
+    """
 
     key_hash: str
     who: str
     since: str | None
     invitation: str | None
+    last_visit: float | None = None
+    kind: str | None = None
+    read: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
