@@ -27,14 +27,18 @@ tr:first-child{display:none}td{display:inline;padding:0;border:0}td:first-child{
 td:nth-child(n+3)::before{content:" · "}}
 """
 )
-_HEADERS = (
-    "Server: hardline\r\n"
-    "Cache-Control: no-store\r\n"
-    "X-Content-Type-Options: nosniff\r\n"
-    f"Referrer-Policy: {REFERRER_POLICY}\r\n"
-    f"Content-Security-Policy: {content_policy(_STYLE)}\r\n"
-    "Connection: close\r\n"
-)
+_POLICY = content_policy(_STYLE)
+
+
+def _fields(policy: str) -> str:
+    return (
+        "Server: hardline\r\n"
+        "Cache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        f"Referrer-Policy: {REFERRER_POLICY}\r\n"
+        f"Content-Security-Policy: {policy}\r\n"
+        "Connection: close\r\n"
+    )
 
 
 def page(title: str, body: str, *, head: str = "") -> str:
@@ -47,14 +51,19 @@ def page_kind(html: bool) -> str:
     return "text/html; charset=utf-8" if html else "text/plain; charset=utf-8"
 
 
-def response(status: int, body: str, *, kind: str, head_only: bool, extra: str = "") -> bytes:
-    """`body` as a whole response of the type `kind`, `extra` among its fields."""
+def response(status: int, body: str, *, kind: str, head_only: bool, extra: str = "", policy: str = _POLICY) -> bytes:
+    """`body` as a whole response of the type `kind`, `extra` among its fields; `policy` is what a page may do."""
     content = body.encode("utf-8", "replace")
     head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{_HEADERS}{extra}"
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{_fields(policy)}{extra}"
         f"Content-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
     ).encode("ascii")
     return head if head_only else head + content
+
+
+def opening(kind: str) -> bytes:
+    """The head of a response of the type `kind` that ends with its connection."""
+    return f"HTTP/1.1 200 OK\r\n{_fields(_POLICY)}Content-Type: {kind}\r\n\r\n".encode("ascii")
 
 
 def sentence(text: str) -> str:

@@ -27,6 +27,7 @@ from hardline.door.asker import Uninvited, is_opened, is_opened_here, is_part_of
 from hardline.door.carrier import ANSWER_TIMEOUT, Carrier, part_or_go_on
 from hardline.door.evidence import judge
 from hardline.door.hostname import Misdirected, Named, check_own_port, route_host
+from hardline.door.own import Asked, Own
 from hardline.door.responses import response
 from hardline.door.warm import WarmVisit, WarmVisits
 from hardline.door.which import NAMED, goes_on, which_one
@@ -50,9 +51,6 @@ class DoorLimits:
     idle_timeout: float | None = None
 
 
-# Makes this node's own page: (html wanted, head only, whether what is this node's own may be seen) → a whole response.
-Home = Callable[[bool, bool, bool], Awaitable[bytes]]
-
 _TRIED_KEPT = 50  # visits that reached nobody
 _SAME_ABSENCE = 60.0  # seconds between two of them that are one: pages ask again by themselves
 
@@ -63,15 +61,15 @@ Meant = Callable[[str], Awaitable[Sequence[Mapping[str, object]]]]
 class Door:
     """Serves browsers.
 
-    `home` makes this node's own page, `meant` says what names of the user's stand for, and `unreached` is told of a
-    visit that reached nobody, and which side failed.
+    `own` answers for this node's own pages, `meant` says what names of the user's stand for, and `unreached` is told of
+    a visit that reached nobody, and which side failed.
     """
 
     def __init__(
         self,
         visitor: Visitor,
         limits: DoorLimits,
-        home: Home,
+        own: Own,
         meant: Meant | None = None,
         unreached: Callable[[Label, str], None] = lambda label, why: None,
     ) -> None:
@@ -86,7 +84,7 @@ class Door:
             over=self._goes_on,
         )
         self._limits = limits
-        self._home, self._meant, self._unreached = home, meant or _nothing_meant, unreached
+        self._own, self._meant, self._unreached = own, meant or _nothing_meant, unreached
         self._tried: OrderedDict[Label, pages.Tried] = OrderedDict()
         self._tasks = TaskSet("door")
         self._served: set[TcpStream] = set()  # by a task
@@ -194,7 +192,7 @@ class Door:
                 raise
             await self._explain(browser, head, label, failure)
         else:
-            await self._own_page(browser, head)
+            await self._own_page(browser, head, reader)
         return None
 
     async def _part_or_go_on(self, one: WarmVisit, in_order: bool) -> bytes | None:
@@ -213,18 +211,17 @@ class Door:
             problem = pages.too_slow(label, ANSWER_TIMEOUT)
         await self._refuse(browser, head, problem)
 
-    async def _own_page(self, browser: TcpStream, head: Head) -> None:
-        path = head.target.partition("?")[0]
+    async def _own_page(self, browser: TcpStream, head: Head, read: HeadReader) -> None:
         if head.form is Form.AUTHORITY:
             await self._refuse(browser, head, pages.no_tunnel())
+            return
+        raw, early = read.raw[: read.size], read.raw[read.size :]
+        asked = Asked(browser, head, raw, early, partial(self._is_ours, browser))
+        path = asked.path
+        if await self._own(asked):
+            await part(browser, whole=True)
         elif head.method not in ("GET", "HEAD"):
             await self._refuse(browser, head, pages.not_found(head.target))
-        elif path == "/":
-            ours = await self._is_ours(browser)
-            await _answer(browser, await self._home(head.accepts_html, head.method == "HEAD", ours))
-        elif path == pages.ACCEPT:
-            page = pages.invitation()
-            await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))
         elif path.startswith(pages.TRIED):
             page = await self._what_was_tried(browser, path.removeprefix(pages.TRIED))
             await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))

@@ -23,6 +23,7 @@ from hardline.errors import (
     ConnectionLost,
     HardlineError,
     LimitReached,
+    NotKnown,
     ServiceFailed,
     WrongArgument,
 )
@@ -265,7 +266,7 @@ class Actions:
         found = await self._known.matching(what)
         if not found:
             hint = "what is known: hardline ls; an address has 40 digits"
-            raise WrongArgument(f"nothing is known by {what[:60]!r}", hint=hint)
+            raise NotKnown(f"nothing is known by {what[:60]!r}", hint=hint)
         if len(found) > 1 or not self._known.is_sure(what, found[0]):
             listed = "".join(f"\n  {one.label}  {one.title or '(untitled)'}, {one.how}" for one in found[:_SHOWN])
             raise WrongArgument(f"{as_escapes(what[:60])} may be{listed}", hint="give the whole address")
@@ -276,8 +277,18 @@ class Actions:
         self._check_running()
         heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near()))
         offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
+        now, seen = asyncio.get_running_loop().time(), dict[Label, float]()
+        for offer in (one for found in heard for one in found):
+            seen[offer.label] = max(offer.seen, seen.get(offer.label, offer.seen))
         return tuple(
-            LanOffer(offer.title, str(offer.label), self._url(offer.label), offer.source, str(offer.endpoint))
+            LanOffer(
+                title=offer.title,
+                label=str(offer.label),
+                url=self._url(offer.label),
+                source=offer.source,
+                endpoint=str(offer.endpoint),
+                heard_s=round(now - seen[offer.label], 1),
+            )
             for offer in sorted(offers.values(), key=lambda offer: (offer.title.lower(), offer.label))
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Protocol
 
 from hardline.control import Handler, Held
 from hardline.errors import (
@@ -25,8 +26,22 @@ _MAX_PORT = 65_535
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
 
 
-def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
-    """The requests of docs/STATUS.md's commands, by name; who asks too early waits until the node is `ready`."""
+# What node/page.py does: it is loaded when one of them is asked for.
+OF_THE_PAGE = (
+    *("services", "offers", "known", "invites", "withdraw", "share_typed", "change_typed"),
+    *("events", "open_page", "revoke_pages"),
+)
+
+
+class DoesForPage(Protocol):
+    """The actions of this node's page, by their names."""
+
+    async def do(self, what: str, request: Mapping[str, Json]) -> Json | Held: ...
+
+
+def handlers(actions: Actions, ready: asyncio.Event, page: Callable[[], DoesForPage]) -> dict[str, Handler]:
+    """The requests of docs/STATUS.md's commands and docs/API.md's rows, by name; who asks too early waits until the
+    node is `ready`."""
 
     async def status(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.snapshot())
@@ -119,6 +134,12 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         opened = await actions.forward(_text(request, "address"), port, pages=request.get("pages") is True)
         return Held({"listen": str(opened.listen)}, opened.failures(), opened.aclose)
 
+    def of_the_page(what: str) -> Handler:
+        async def answer(request: Mapping[str, Json]) -> object:
+            return await page().do(what, request)
+
+        return answer
+
     def once_ready(handler: Handler) -> Handler:
         async def answer(request: Mapping[str, Json]) -> object:
             await ready.wait()
@@ -131,6 +152,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"log": log, "key": key, "find": find, "name": name, "forget": forget}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward}
+    named |= {what: of_the_page(what) for what in OF_THE_PAGE}
     return {name: once_ready(handler) for name, handler in named.items()}
 
 

@@ -41,10 +41,12 @@ class Happened:
         self._rows: OrderedDict[tuple[str, str], Happening] = OrderedDict()  # the newest last
         self._kinds: Counter[str] = Counter()
         self._number = 0
+        self.counts: Counter[str] = Counter()  # of all that happened, by kind
 
     def add(self, kind: str, sentence: str, now: float, count: int = 1) -> Happening:
         """It happened, `count` times."""
         self._number += 1
+        self.counts[kind] += count
         key = (kind, sentence)
         before = self._rows.get(key)
         if before is not None and now - before.when < SAME_WITHIN:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from hardline import log
-from hardline.errors import ConfigError, ConnectionLost, HardlineError, WrongArgument
+from hardline.errors import ConfigError, ConnectionLost, HardlineError, NotKnown, WrongArgument
 from hardline.files import hint_for, read_small, replace_whole, why
 from hardline.identity import KeyHash
-from hardline.node.snapshot import Invited, LetIn
+from hardline.node.snapshot import Invited, LetIn, Waiting
 from hardline.peers.invites import Invite, Invites
 from hardline.session.hello import Verdict
 from hardline.settings.clients import client_lines, parse_clients, with_client, without_clients
@@ -134,6 +134,16 @@ class Inviting:
         """Whoever asked for it may be gone by then: what is half written would be written into by the next."""
         return await asyncio.shield(self._tasks.start(work, "writing", expects=HardlineError))
 
+    def open(self) -> tuple[Waiting, ...]:
+        """All that may still be used, the newest last, of services that are offered."""
+        now, services = time.time(), self._services()
+        names = {str(key_hash): service.name for key_hash, service in services.items()}
+        return tuple(
+            Waiting(one.number, names[one.service], one.who, one.until)
+            for one in self._invites.all
+            if one.is_open(now) and one.service in names
+        )
+
     async def who(self, service: Service) -> tuple[tuple[LetIn, ...], tuple[Invited, ...]]:
         """Who may visit, and who was invited and has not come yet."""
         now = time.time()
@@ -184,7 +194,7 @@ class Inviting:
             ]
             if not gone and not withdrawn:
                 hint = f"hardline who {service.name}  shows who may"
-                raise WrongArgument(f"nobody called {one_line(who, _MAX_WHO)!r} may visit {service.name}", hint=hint)
+                raise NotKnown(f"nobody called {one_line(who, _MAX_WHO)!r} may visit {service.name}", hint=hint)
             failed: ConfigError | None = None
             for invite in withdrawn:
                 try:

@@ -31,11 +31,10 @@ from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.whereabouts import OWN
-from hardline.door import home
+from hardline.door.own import Asked
 from hardline.door.server import Door
 from hardline.errors import ConfigError, HardlineError
 from hardline.identity import KeyHash, Label
-from hardline.node import rows
 from hardline.node.actions import Actions
 from hardline.node.asked import handlers
 from hardline.node.brought import Brought
@@ -90,6 +89,7 @@ if TYPE_CHECKING:
     from hardline.https.server import Https
     from hardline.node.inprocess import InProcess, SharedApp
     from hardline.node.opened import OpenedStream
+    from hardline.node.ownpages import OwnPages
     from hardline.punching import Punching
     from hardline.relay.joins import Joined
 
@@ -156,6 +156,7 @@ class Node:
         self._door_listener: Listener | None = None
         self._fronts: Fronts | None = None
         self._telling: Telling | None = None
+        self._pages: OwnPages | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
@@ -214,7 +215,8 @@ class Node:
         for directory in (datadir, self._places.servicedir):
             await asyncio.to_thread(keep_private, directory)
         # Before everything else, since it is what keeps a second daemon away from the directory.
-        control = ControlServer(handlers(self.actions, self._ready))
+        self._handlers = handlers(self.actions, self._ready, lambda: self._own_pages().page)
+        control = ControlServer(self._handlers)
         self._closers.append(control.aclose)
         await control.open(datadir, listen=self._answers_control)
         self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
@@ -269,7 +271,7 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._fronts = self._telling = self._in_process = self._https = None
+        self._fronts = self._telling = self._in_process = self._https = self._pages = None
         for close in reversed(closers):
             try:
                 await close()
@@ -534,7 +536,7 @@ class Node:
         self._closers.append(visitor.aclose)
         if not settings.node.localport:
             return
-        self._door = door = Door(visitor, door_limits(settings), self._home_page, self._meant, self._witness.unreached)
+        self._door = door = Door(visitor, door_limits(settings), self._own, self._meant, self._witness.unreached)
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
             DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport", resets=True
@@ -739,15 +741,31 @@ class Node:
         assert self._telling is not None, "who asks waits until the node is ready"
         return await self._telling.snapshot()
 
-    async def _home_page(self, html: bool, head_only: bool, ours: bool) -> bytes:
-        await self._ready.wait()
-        assert self._telling is not None, "it is ready"
-        telling = self._telling
-        offers = [to_object(offer) for offer in await self._home_offers.get()]
-        states = [to_object(state) for state in await telling.services()] if ours else None
-        visits = [rows.visited(session, self._door_port) for session in telling.visiting()] if ours else []
-        outside = to_object(telling.outside())
-        return home.home_page(states, offers, outside, visits, html=html, head_only=head_only)
+    async def _own(self, asked: Asked) -> bool:
+        return await self._own_pages().web.serve(asked)
+
+    def _own_pages(self) -> OwnPages:
+        """What answers for this node's own name; loaded and made when it is asked for."""
+        if self._pages is None:
+            from hardline.node.ownpages import OwnPages
+
+            self._pages = OwnPages(
+                self._handlers,
+                self.actions,
+                self.changes,
+                self._witness,
+                self._own_listeners,
+                self._places.datadir,
+                telling=lambda: self._telling,
+                services=lambda: self.offering.known,
+                tried=lambda: self._door.tried if self._door is not None else {},
+                offers=self._home_offers,
+                door_port=lambda: self._door_port,
+                metrics=self._settings.node.metrics,
+                ready=self._ready,
+            )
+            self._closers.append(self._pages.aclose)
+        return self._pages
 
     async def _greet(self, label: Label) -> SessionPath | None:
         assert self._visitor is not None, "actions are there when it runs"

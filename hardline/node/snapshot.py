@@ -362,13 +362,14 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class LanOffer:
-    """What somebody on the LAN lists."""
+    """What somebody on the LAN lists; `heard_s` is how many seconds ago that was."""
 
     title: str
     label: str
     url: str
     source: str
     endpoint: str
+    heard_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +409,16 @@ class Invited:
     who: str
     until: int
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An invitation to the service of that name that may still be used, `until` seconds since 1970."""
+
+    number: str
+    service: str
+    who: str
+    until: int
 
 
 @dataclass(frozen=True, slots=True)

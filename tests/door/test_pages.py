@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.door import pages
-from hardline.door.home import home_page
 from hardline.door.hostname import Misdirected
 from hardline.door.pages import Problem, Tried, problem_page
 from hardline.errors import ConnectionLost, LimitReached, PeerError, ServiceFailed
@@ -21,6 +20,7 @@ from hardline.http.head import BadHead
 from hardline.identity import KeyHash, Label
 from hardline.routes import Attempt, Candidate, Endpoint, FoundBy, PathKind, Trust
 from hardline.showable import is_plain
+from hardline.web.home import home_page
 
 pytestmark = pytest.mark.pure
 
