@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from hardline.http.look import REFERRER_POLICY, STYLE, content_policy, document
+from hardline.http.look import REFERRER_POLICY, STYLE, content_policy, document, hash_of
 
 _STYLE = (
     STYLE
@@ -17,6 +17,10 @@ _STYLE = (
 .cards li{background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.8rem 1rem;margin:.6rem 0}
 .cards a{font-weight:600;font-size:1.05rem}
 .cards p{margin:.15rem 0}.cards .mono{font-size:.8rem}
+footer a,footer button{min-height:2.75rem}footer button{font:inherit;color:inherit;background:var(--card);
+border:1px solid var(--line);border-radius:.5rem;padding:.3rem .9rem;cursor:pointer}
+:focus-visible{outline:.18rem solid var(--accent);outline-offset:.12rem}
+[hidden]{display:none!important}
 .wrong{border-left:.2rem solid var(--alarm);padding-left:.7rem;margin:.6rem 0 .2rem}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 td:nth-child(3){white-space:nowrap;font-variant-numeric:tabular-nums}
@@ -27,7 +31,30 @@ tr:first-child{display:none}td{display:inline;padding:0;border:0}td:first-child{
 td:nth-child(n+3)::before{content:" · "}}
 """
 )
-_POLICY = content_policy(_STYLE)
+# Has a page of something that failed look again, and be made anew when there is another answer; nothing moves before,
+# and it can be stopped.
+PATIENCE = """
+"use strict";
+const again = document.getElementById("again"), stop = again.querySelector("button");
+const every = 1000 * again.dataset.every;
+let timer = setTimeout(look, every);
+async function look() {
+  try {
+    const answer = await fetch(location.href, { method: "HEAD", cache: "no-store", redirect: "manual" });
+    if (answer.headers.get("Server") !== "hardline" || !answer.headers.has("Retry-After")) return location.reload();
+  } catch {}
+  if (timer) timer = setTimeout(look, every);
+}
+stop.addEventListener("click", () => {
+  clearTimeout(timer);
+  timer = 0;
+  again.querySelector("span").textContent = "This page does not try again by itself any more.";
+  stop.remove();
+});
+again.hidden = false;
+"""
+POLICY = content_policy(_STYLE)
+PATIENT_POLICY = content_policy(_STYLE, more=f"script-src {hash_of(PATIENCE)}; connect-src 'self'")
 
 
 def _fields(policy: str) -> str:
@@ -51,7 +78,7 @@ def page_kind(html: bool) -> str:
     return "text/html; charset=utf-8" if html else "text/plain; charset=utf-8"
 
 
-def response(status: int, body: str, *, kind: str, head_only: bool, extra: str = "", policy: str = _POLICY) -> bytes:
+def response(status: int, body: str, *, kind: str, head_only: bool, extra: str = "", policy: str = POLICY) -> bytes:
     """`body` as a whole response of the type `kind`, `extra` among its fields; `policy` is what a page may do."""
     content = body.encode("utf-8", "replace")
     head = (
@@ -63,7 +90,7 @@ def response(status: int, body: str, *, kind: str, head_only: bool, extra: str =
 
 def opening(kind: str) -> bytes:
     """The head of a response of the type `kind` that ends with its connection."""
-    return f"HTTP/1.1 200 OK\r\n{_fields(_POLICY)}Content-Type: {kind}\r\n\r\n".encode("ascii")
+    return f"HTTP/1.1 200 OK\r\n{_fields(POLICY)}Content-Type: {kind}\r\n\r\n".encode("ascii")
 
 
 def sentence(text: str) -> str:

@@ -62,7 +62,7 @@ class Door:
     """Serves browsers.
 
     `own` answers for this node's own pages, `meant` says what names of the user's stand for, and `unreached` is told of
-    a visit that reached nobody, and which side failed.
+    a visit that reached nobody, and which side failed; `called` says what is known of a host.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Door:
         own: Own,
         meant: Meant | None = None,
         unreached: Callable[[Label, str], None] = lambda label, why: None,
+        called: Callable[[Label], Awaitable[pages.Called]] | None = None,
     ) -> None:
         self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
         self._warm = WarmVisits(
@@ -85,6 +86,7 @@ class Door:
         )
         self._limits = limits
         self._own, self._meant, self._unreached = own, meant or _nothing_meant, unreached
+        self._called = called or _nothing_known
         self._tried: OrderedDict[Label, pages.Tried] = OrderedDict()
         self._tasks = TaskSet("door")
         self._served: set[TcpStream] = set()  # by a task
@@ -205,7 +207,7 @@ class Door:
     async def _explain(self, browser: TcpStream, head: Head, label: Label | None, failure: Exception) -> None:
         """Say why a request was not carried."""
         if isinstance(failure, HardlineError):
-            problem = self._problem(label, failure, browser.local.port)
+            problem = await self._problem(label, failure, browser.local.port)
         else:
             assert label is not None, "only who visits somebody has to wait"
             problem = pages.too_slow(label, ANSWER_TIMEOUT)
@@ -246,7 +248,7 @@ class Door:
             page = which_one(named.name, meant, target, html=head.accepts_html, head_only=head_only)
             await _answer(browser, page)
 
-    def _problem(self, label: Label | None, failure: HardlineError, door: int) -> pages.Problem:
+    async def _problem(self, label: Label | None, failure: HardlineError, door: int) -> pages.Problem:
         match failure:
             case Misdirected():
                 return pages.misdirected(failure)
@@ -256,7 +258,7 @@ class Door:
         match failure:
             case NoRoute():
                 self._keep(label, failure)
-                return pages.absent(label, door)
+                return pages.absent(label, door, await self._called(label), time.time())
             case AccessRefused():
                 return pages.not_let_in(failure)
             case PasswordRefused():
@@ -286,7 +288,7 @@ class Door:
         found = next((one for one in self._tried.items() if str(one[0]) == text), None)
         if found is None or not await self._is_ours(browser):
             return pages.nothing_tried()
-        return pages.what_was_tried(*found, browser.local.port)
+        return pages.what_was_tried(*found, browser.local.port, await self._called(found[0]), time.time())
 
     async def _refuse(self, browser: TcpStream, head: Head, problem: pages.Problem) -> None:
         log.debug("browser.refused", status=problem.status, reason=problem.title)
@@ -295,8 +297,12 @@ class Door:
             return
         if not head.repeatable:
             problem = replace(problem, retry_after=None)  # a page that reloads itself would turn it into a GET
-        page = pages.problem_page(problem, html=head.accepts_html, head_only=head.method == "HEAD")
-        await _answer(browser, page)
+        html, head_only = head.accepts_html, head.method == "HEAD"
+        await _answer(browser, pages.problem_page(problem, html=html, head_only=head_only, door=browser.local.port))
+
+
+async def _nothing_known(_: Label) -> pages.Called:
+    return pages.Called()
 
 
 async def _nothing_meant(_: str) -> Sequence[Mapping[str, object]]:

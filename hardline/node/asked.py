@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from hardline.control import Handler, Held
+from hardline.door.evidence import judge
 from hardline.errors import (
     AccessRefused,
     ConnectionLost,
@@ -100,7 +101,9 @@ def handlers(actions: Actions, ready: asyncio.Event, page: Callable[[], DoesForP
             tried = [
                 f"{one.candidate.endpoint}, by {one.candidate.found_by.name}: {one.failure}" for one in failure.attempts
             ]
-            return {"failure": failure.message, "tried": [*tried, *failure.reasons]}
+            verdict = judge(failure.attempts)
+            told = {"why": verdict.sentence, "step": verdict.step}
+            return {"failure": failure.message, **told, "tried": [*tried, *failure.reasons]}
         except (AccessRefused, PasswordRefused, ConnectionLost, PeerError, ServiceFailed, TimeoutError) as failure:
             reason = failure.message if isinstance(failure, HardlineError) else "it did not answer in time"
             return {"failure": reason, "tried": []}

@@ -32,6 +32,7 @@ from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.whereabouts import OWN
 from hardline.door.own import Asked
+from hardline.door.pages import Called
 from hardline.door.server import Door
 from hardline.errors import ConfigError, HardlineError
 from hardline.identity import KeyHash, Label
@@ -536,7 +537,9 @@ class Node:
         self._closers.append(visitor.aclose)
         if not settings.node.localport:
             return
-        self._door = door = Door(visitor, door_limits(settings), self._own, self._meant, self._witness.unreached)
+        self._door = door = Door(
+            visitor, door_limits(settings), self._own, self._meant, self._witness.unreached, self._called
+        )
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
             DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport", resets=True
@@ -771,6 +774,11 @@ class Node:
         assert self._visitor is not None, "actions are there when it runs"
         async with asyncio.timeout(_GREETED_WITHIN):
             return await self._visitor.greet(label)
+
+    async def _called(self, label: Label) -> Called:
+        host = await self._remembered.get(label.key_hash)
+        name = self._names.of(label.key_hash) or ""
+        return Called(name, host.title, host.last_seen) if host is not None else Called(name)
 
     async def _meant(self, text: str) -> list[dict[str, Json]]:
         return [to_object(match) for match in await self._known.before_localhost(text)]

@@ -21,14 +21,16 @@ from hardline.node.snapshot import LanOffer, to_object
 from hardline.node.telling import Telling
 from hardline.node.witness import Witness
 from hardline.settings.directory import Service
-from hardline.tasks import OnceAWhile
+from hardline.tasks import OnceAWhile, TaskSet
 from hardline.transport.own import OwnListeners
 from hardline.web import home
+from hardline.web.assets import assets
 from hardline.web.opened import Opened
 from hardline.web.server import Web
 from hardline.web.tokens import Tokens
 
 _TOKENS = "page-tokens"
+_FIRST_LOOK = 0.1  # seconds that the first page waits for the LAN
 
 
 class OwnPages:
@@ -53,6 +55,7 @@ class OwnPages:
     ) -> None:
         self._actions, self._witness, self._telling = actions, witness, telling
         self._offers, self._door_port, self._ready = offers, door_port, ready
+        self._tasks = TaskSet("page")
         tokens = Tokens(datadir / _TOKENS, time.time)
         self.web = Web(
             handlers,
@@ -77,6 +80,7 @@ class OwnPages:
 
     async def aclose(self) -> None:
         """Nobody asks any more."""
+        await self._tasks.aclose()
         await self.web.aclose()
         await self._opened.aclose()
 
@@ -84,11 +88,19 @@ class OwnPages:
         await self._ready.wait()
         if (telling := self._telling()) is None:
             raise HardlineError("this node is stopping")
-        offers = [to_object(offer) for offer in await self._offers.get()]
+        offers = [to_object(offer) for offer in await (self._offers_now() if html else self._offers.get())]
         states = [to_object(state) for state in await telling.services()] if ours else None
         visits = [rows.visited(session, self._door_port()) for session in telling.visiting()] if ours else []
         outside = to_object(telling.outside())
-        return home.home_page(states, offers, outside, visits, html=html, head_only=head_only)
+        look = assets() if html else None
+        return home.home_page(states, offers, outside, visits, assets=look, head_only=head_only)
+
+    async def _offers_now(self) -> tuple[LanOffer, ...]:
+        """What is known of the LAN, while it is asked again; who opens the page sees the rest a moment later."""
+        asking = self._tasks.start(self._offers.get(), "offers", expects=HardlineError)
+        if self._offers.latest is None:
+            await asyncio.wait([asking], timeout=_FIRST_LOOK)
+        return self._offers.latest or ()
 
     async def _metrics(self) -> tuple[str, str]:
         from hardline.web.metrics import exposition

@@ -99,6 +99,7 @@ class Page:
         answers = await self._probing.answers(self._services().values())
         return {
             "version": snapshot.version,
+            "computer": to_object(snapshot.node).get("computer", ""),
             "outside": {key: to_object(snapshot.outside)[key] for key in ("state", "sentence", "advice")},
             "services": [await self._service(one, snapshot, answers) for one in blocks["mine"]],
             "offers": list(blocks["network"]),

@@ -19,8 +19,9 @@ from hardline.door.own import Asked
 from hardline.door.responses import page_kind, response
 from hardline.transport.owner import owner
 from hardline.transport.tcp import TcpStream
-from hardline.web import rows
+from hardline.web import home, rows
 from hardline.web.api import Api, Tell
+from hardline.web.assets import assets
 from hardline.web.tokens import Tokens
 
 # Makes the page: (html wanted, head only, whether what is this node's own may be seen) → a whole response.
@@ -73,8 +74,10 @@ class Web:
         match asked.path:
             case "/":
                 return await self._home(html, head_only, await asked.is_ours())
+            case pages.ACCEPT if html:
+                return home.accept_page(assets(), head_only=head_only)
             case pages.ACCEPT:
-                return pages.problem_page(pages.invitation(), html=html, head_only=head_only)
+                return pages.problem_page(pages.invitation(), html=False, head_only=head_only)
             case "/healthz":
                 ready = self._is_ready()
                 said = "ready\n" if ready else "not ready\n"
