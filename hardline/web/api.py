@@ -52,6 +52,7 @@ class _Stream:
 
     browser: TcpStream
     digest: str
+    over: asyncio.Event
 
 
 class Api:
@@ -97,7 +98,7 @@ class Api:
     def end_streams(self) -> None:
         """Whoever watches has to ask again."""
         for stream in self._streams:
-            stream.browser.abort()
+            stream.over.set()
 
     async def _answer(self, asked: Asked) -> object | None:
         """What is to be sent; None where it was."""
@@ -167,10 +168,10 @@ class Api:
 
     async def _hold(self, browser: TcpStream, held: Held, digest: str, *, head_only: bool) -> None:
         """Tell the news until whoever watches has gone, or may watch no more, or there are none."""
-        stream = _Stream(browser, digest)
+        stream = _Stream(browser, digest, asyncio.Event())
         self._streams.append(stream)
         while len(self._streams) > MAX_STREAMS:
-            self._streams.pop(0).browser.abort()
+            self._streams.pop(0).over.set()
         work = list[asyncio.Task[None]]()
         try:
             await _within(browser.send(opening(_EVENTS)))
@@ -183,6 +184,7 @@ class Api:
                     (self._tell_news(stream, held), "news"),
                     (self._beat(stream), "beat"),
                     (_until_gone(browser), "reading"),
+                    (_until(stream.over), "over"),
                 )
             ]
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
@@ -206,7 +208,6 @@ class Api:
         while await self._tokens.holds(stream.digest):
             await _within(stream.browser.send(b":\n\n"))
             await asyncio.sleep(BEAT)
-        stream.browser.abort()
 
 
 class _Over(Exception):
@@ -224,6 +225,10 @@ async def _within(sending: Awaitable[None]) -> None:
 async def _say(browser: TcpStream, event: str, what: object) -> None:
     # JSON has no line of its own in it, so one data line holds it.
     await _within(browser.send(f"event: {event}\ndata: {json.dumps(what)}\n\n".encode()))
+
+
+async def _until(over: asyncio.Event) -> None:
+    await over.wait()
 
 
 async def _until_gone(browser: TcpStream) -> None:

@@ -29,8 +29,8 @@ class Assets:
         """The value of Content-Security-Policy."""
         return (
             f"default-src 'none'; style-src {hash_of(self.style)}; script-src {hash_of(self.script)}; "
-            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-            "trusted-types 'none'"
+            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+            "require-trusted-types-for 'script'; trusted-types 'none'"
         )
 
     def response(self, title: str, body: str, *, head_only: bool) -> bytes:

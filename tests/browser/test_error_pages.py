@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Response
+from playwright.sync_api import Browser, Page, Response, expect
 
 from tests.browser.chromium import REBOUND, Complaints, goto, portrait
 from tests.browser.conftest import World
@@ -30,11 +30,13 @@ def no_complaints(complaints: Complaints) -> Iterator[None]:
 
 def check(page: Page, response: Response, status: int, title: str, *said: str, again: int | None = None) -> None:
     """The page in front of us is that problem's, as whole as a person needs it.  It is held: it tries no more."""
-    page.evaluate("stop()")
+    text = page.locator("main").inner_text()
+    if again is not None:
+        page.get_by_role("button", name="Stop").click()
+        expect(page.get_by_text("does not try again by itself any more")).to_be_visible()
     assert response.status == status
     assert page.title() == title
     assert page.get_by_role("heading", level=1).inner_text() == title
-    text = page.locator("main").inner_text()
     for words in (str(status), *said):
         assert words in text
     assert (f"tries again by itself every {again} seconds" in text) == (again is not None)
@@ -60,9 +62,11 @@ def test_a_host_that_is_away_is_shown_with_all_that_was_tried_and_comes_back_by_
         response = goto(page, world.url("other"))
         check(page, response, 503, "The host cannot be reached", "Nobody who offers it was reached", again=3)
         portrait(page, "away", dark=True)
-        page.get_by_role("link", name="What was tried").click()
+        page.get_by_role("link", name="Find out why").click()
         page.get_by_role("heading", name="Where it was asked").wait_for()
         text = page.locator("main").inner_text()
+        assert f"The computer {world.host_machine.ip4} is on, but hardline does not run there." in text
+        assert "It was visited last" in text
         assert f"{world.host_machine.ip4}:7008" in text
         assert "refused" in text
         portrait(page, "tried")
