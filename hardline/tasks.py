@@ -65,11 +65,6 @@ class OnceAWhile(Generic[T]):
         self._making = asyncio.Lock()
         self._made: tuple[T, float] | None = None
 
-    @property
-    def latest(self) -> T | None:
-        """What was made last, however long ago; None before that."""
-        return self._made[0] if self._made is not None else None
-
     async def get(self) -> T:
         """It, as of the last `seconds`."""
         loop = asyncio.get_running_loop()

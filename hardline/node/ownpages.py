@@ -30,7 +30,7 @@ from hardline.web.server import Web
 from hardline.web.tokens import Tokens
 
 _TOKENS = "page-tokens"
-_FIRST_LOOK = 0.1  # seconds that the first page waits for the LAN
+_FIRST_LOOK = 0.1  # seconds that a page waits for the LAN
 
 
 class OwnPages:
@@ -96,11 +96,10 @@ class OwnPages:
         return home.home_page(states, offers, outside, visits, assets=look, head_only=head_only)
 
     async def _offers_now(self) -> tuple[LanOffer, ...]:
-        """What is known of the LAN, while it is asked again; who opens the page sees the rest a moment later."""
-        asking = self._tasks.start(self._offers.get(), "offers", expects=HardlineError)
-        if self._offers.latest is None:
-            await asyncio.wait([asking], timeout=_FIRST_LOOK)
-        return self._offers.latest or ()
+        """What has been heard of the LAN when it was asked a moment ago: nobody waits for all who may still answer."""
+        self._tasks.start(self._offers.get(), "offers", expects=HardlineError)
+        await asyncio.sleep(_FIRST_LOOK)
+        return await self._actions.browse(0)
 
     async def _metrics(self) -> tuple[str, str]:
         from hardline.web.metrics import exposition

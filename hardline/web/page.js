@@ -5,7 +5,17 @@
 const KEY = "hardline-token", API = "/api/v1/", SEEN_WITHIN = 8, LOG_SHOWN = 100;
 const $ = (id) => document.getElementById(id);
 const view = { services: [], offers: [], known: [], log: [] };
-let token = localStorage.getItem(KEY), watching = null, invited = location.hash.slice(1);
+let token = kept(), watching = null, invited = location.hash.slice(1);
+
+// A browser may be told to keep nothing: then the token lives as long as the page.
+function kept(now) {
+  try {
+    if (now === undefined) return localStorage.getItem(KEY);
+    if (now) localStorage.setItem(KEY, now);
+    else localStorage.removeItem(KEY);
+  } catch {}
+  return now || null;
+}
 
 // ── making elements ──
 function el(tag, given = {}, ...children) {
@@ -347,7 +357,7 @@ async function watch() {
 }
 function forgetToken() {
   token = null;
-  localStorage.removeItem(KEY);
+  kept(null);
   begin();
 }
 function begin() {
@@ -364,7 +374,7 @@ async function login(once) {
     const told = await answer.json();
     if (!answer.ok) return say(`${told.error}: run hardline open again`);
     token = told.token;
-    localStorage.setItem(KEY, token);
+    kept(token);
   } catch {
     say("hardlined does not answer: is it running?");
   }
