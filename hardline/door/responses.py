@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from hardline.http.look import REFERRER_POLICY, STYLE, content_policy, document, hash_of
+from hardline.http.look import REFERRER_POLICY, STYLE, content_policy, document
 
 _STYLE = (
     STYLE
@@ -54,7 +54,7 @@ stop.addEventListener("click", () => {
 again.hidden = false;
 """
 POLICY = content_policy(_STYLE)
-PATIENT_POLICY = content_policy(_STYLE, more=f"script-src {hash_of(PATIENCE)}; connect-src 'self'")
+PATIENT_POLICY = content_policy(_STYLE, script=PATIENCE)
 
 
 def _fields(policy: str) -> str:

@@ -70,10 +70,15 @@ def opening(title: str, *, style: str = STYLE, head: str = "") -> str:
 CLOSING = "</main></body></html>\n"
 
 
-def content_policy(style: str = STYLE, *, more: str = "") -> str:
-    """The value of Content-Security-Policy of a page with this style; `more` are further directives."""
+def content_policy(style: str = STYLE, *, script: str = "", forms: bool = False, more: str = "") -> str:
+    """The value of Content-Security-Policy of a page with this style and script, both inside it.
+
+    With a script it may ask its own origin, with `forms` send them there; `more` are further directives.
+    """
+    scripts = f"script-src {hash_of(script)}; connect-src 'self'; " if script else ""
     return (
-        f"default-src 'none'; style-src {hash_of(style)}; base-uri 'none'; form-action 'none'; "
+        f"default-src 'none'; style-src {hash_of(style)}; {scripts}base-uri 'none'; "
+        f"form-action '{'self' if forms else 'none'}'; "
         f"frame-ancestors 'none'; {FILES_POLICY}{f'; {more}' if more else ''}"
     )
 

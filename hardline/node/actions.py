@@ -41,6 +41,7 @@ from hardline.node.snapshot import (
     LanOffer,
     LetIn,
     Match,
+    PhoneOpened,
     Pinged,
     Snapshot,
     StepTimes,
@@ -85,14 +86,35 @@ class OpenPort(Protocol):
         ...
 
 
+class ForPhones(Protocol):
+    """A door for phones (node.phones)."""
+
+    until: float
+
+    @property
+    def urls(self) -> list[str]: ...
+
+
+class OpensForPhones(Protocol):
+    """The doors for phones of a node (node.phones)."""
+
+    async def open(self, label: Label, title: str, seconds: float) -> ForPhones:
+        """Open one."""
+        ...
+
+    async def close(self, label: Label) -> bool:
+        """Close it, if there is one."""
+        ...
+
+
 class Actions:
     """The actions of one node.
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
-    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service; `make_key` finds or
-    makes the key for a host; `known` is who is meant; `invites` were given and `accepted` are shown, and `greet` has a
-    host say hello, for which `wait_for_hosts` waits; `witness` knows what happened; `runs` says whether there is
-    anybody to ask.
+    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, and `phones` are
+    doors to one; `make_key` finds or makes the key for a host; `known` is who is meant; `invites` were given and
+    `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts` waits; `witness` knows what
+    happened; `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -116,6 +138,7 @@ class Actions:
         wait_for_hosts: Callable[[], None],
         witness: Callable[[], Witness],
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
+        phones: Callable[[], OpensForPhones],
         runs: Callable[[], bool],
     ) -> None:
         self._sharing = sharing = Sharing(
@@ -127,6 +150,7 @@ class Actions:
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
         self._wait_for_hosts, self._open_port, self._witness = wait_for_hosts, open_port, witness
         self._changes = changes
+        self._phones = phones
         self._inviting = Inviting(
             invites,
             services=lambda: {service.key_hash: service for service in served()},
@@ -173,6 +197,25 @@ class Actions:
         """
         self._check_running()
         return await self._open_port(self._label(address), port, pages)
+
+    async def phone(self, what: str, seconds: float) -> PhoneOpened:
+        """Let phones of this network into the service that is meant, for so many seconds.
+
+        Raises WrongArgument, ConfigError, LimitReached.
+        """
+        match = await self.find(what)
+        label = Label.parse(match.label)
+        door = await self._phones().open(label, match.name or match.title, seconds)
+        return PhoneOpened(match.name or match.title, match.label, tuple(door.urls), int(door.until))
+
+    async def no_phone(self, what: str) -> str:
+        """Let no phone into it any more; returns its label.  Raises WrongArgument where none is let in."""
+        match = await self.find(what)
+        if not await self._phones().close(Label.parse(match.label)):
+            raise WrongArgument(
+                f"no phone is let into {what[:60]!r}", hint="hardline status  shows which doors are open"
+            )
+        return match.label
 
     async def invite(self, name: str, who: str, days: float) -> Invitation:
         """Invite `who` to the service of `name`, for so many days.  Raises WrongArgument, ConfigError."""

@@ -24,13 +24,14 @@ from hardline.routes import NoRoute
 _BROWSE_WAIT = 0.5  # seconds
 _USUAL_DAYS = 7.0
 _MAX_PORT = 65_535
+_USUAL_DOOR = 3600.0  # seconds
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
 
 
 # What node/page.py does: it is loaded when one of them is asked for.
 OF_THE_PAGE = (
     *("services", "offers", "known", "invites", "withdraw", "share_typed", "change_typed"),
-    *("events", "open_page", "revoke_pages"),
+    *("phone_with_code", "events", "open_page", "revoke_pages"),
 )
 
 
@@ -117,6 +118,14 @@ def handlers(actions: Actions, ready: asyncio.Event, page: Callable[[], DoesForP
         news = actions.follow_log(rows[-1].number if rows else after)
         return Held(to_json(rows), _as_json(news), news.aclose)
 
+    async def phone(request: Mapping[str, Json]) -> Json:
+        seconds = request.get("seconds")
+        seconds = float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else _USUAL_DOOR
+        return to_json(await actions.phone(_text(request, "what"), seconds))
+
+    async def no_phone(request: Mapping[str, Json]) -> Json:
+        return {"label": await actions.no_phone(_text(request, "what"))}
+
     async def find(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.find(_text(request, "what")))
 
@@ -154,6 +163,7 @@ def handlers(actions: Actions, ready: asyncio.Event, page: Callable[[], DoesForP
     named["share_for_fewer"] = share  # not known to an earlier hardlined, which would share it with everybody
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"log": log, "key": key, "find": find, "name": name, "forget": forget}
+    named |= {"phone": phone, "no_phone": no_phone}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward}
     named |= {what: of_the_page(what) for what in OF_THE_PAGE}
     return {name: once_ready(handler) for name, handler in named.items()}

@@ -2,19 +2,21 @@
 
     Fronts ─┬─ Gateway, with a listener for each address of [Gateway] listen
             ├─ PeerLink, one for each [Peer:NAME], some of them with a listener
-            └─ Forwarding ─ Forward or SocksProxy, one a port
+            ├─ Forwarding ─ Forward or SocksProxy, one a port
+            └─ Phones ─ PhoneDoor, a gateway of one name each
 
 Each is loaded when the settings, or somebody, ask for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardline import log
 from hardline.discovery.given import Given
+from hardline.discovery.interfaces import InterfaceAddress
 from hardline.identity import Label
 from hardline.peers.remembered import Remembered
 from hardline.routes import Endpoint
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
     from hardline.gateway.linked import PeerLink
     from hardline.gateway.server import Gateway
     from hardline.node.forwarding import Forwarding
+    from hardline.node.phones import AnswerFor, PhoneDoor, Phones
 
 
 class Fronts:
     """Those of one node: of its `visitor`, which `remembered` hosts and knows `given` ones.
 
-    `taken` says whether something of this process listens at a port already, and `closers` is where what is to be ended
-    with the node is told of, in the order of its beginning.
+    `addresses` are this computer's, `answer_for` says its names to who asks for them (discovery/mdns), and `changed` is
+    told when something is another than it was.  `taken` says whether something of this process listens at a port
+    already, and `closers` is where what is to be ended with the node is told of, in the order of its beginning.
     """
 
     def __init__(
@@ -45,9 +49,15 @@ class Fronts:
         given: Given,
         taken: Callable[[int], bool],
         closers: list[Callable[[], Awaitable[None]]],
+        *,
+        addresses: Callable[[], Sequence[InterfaceAddress]],
+        answer_for: AnswerFor,
+        changed: Callable[[], None],
     ) -> None:
         self._settings, self._datadir, self._visitor = settings, datadir, visitor
         self._remembered, self._given, self._taken, self._closers = remembered, given, taken, closers
+        self._addresses, self._answer_for, self._changed = addresses, answer_for, changed
+        self._phones: Phones | None = None
         self._listeners: list[Listener] = []
         self.forwarding: Forwarding | None = None
         self.gateway: Gateway | None = None
@@ -58,7 +68,29 @@ class Fronts:
     def endpoints(self) -> list[Endpoint]:
         """Where they listen."""
         forwarding = self.forwarding.endpoints if self.forwarding is not None else ()
-        return [*(at for one in self._listeners for at in one.endpoints), *forwarding]
+        phones = [Endpoint(address, door.port) for door in self.phone_doors for address in door.addresses]
+        return [*(at for one in self._listeners for at in one.endpoints), *forwarding, *phones]
+
+    @property
+    def phones(self) -> Phones:
+        """The doors for phones; made when they are first needed."""
+        if self._phones is None:
+            from hardline.node.phones import Phones
+
+            of_node = self._visitor, self._remembered.get, self._datadir
+            self._phones = Phones(*of_node, self._addresses, self._answer_for, self._changed)
+            self._closers.append(self._phones.aclose)
+        return self._phones
+
+    @property
+    def phone_doors(self) -> list[PhoneDoor]:
+        """Those that are open."""
+        return self._phones.doors if self._phones is not None else []
+
+    def network_changed(self) -> None:
+        """This computer's addresses are others."""
+        if self._phones is not None:
+            self._phones.network_changed()
 
     async def open(self) -> None:
         """Listen as the settings say.  Raises ConfigError where that cannot be had."""

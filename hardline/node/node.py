@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from hardline.node.inprocess import InProcess, SharedApp
     from hardline.node.opened import OpenedStream
     from hardline.node.ownpages import OwnPages
+    from hardline.node.phones import Phones
     from hardline.punching import Punching
     from hardline.relay.joins import Joined
 
@@ -191,6 +192,7 @@ class Node:
             wait_for_hosts=lambda: self._waits.start(),
             witness=lambda: self._witness,
             open_port=self._open_port,
+            phones=self._phones,
             runs=self._runs_here,
         )
 
@@ -563,7 +565,18 @@ class Node:
             self._given,
             self._own_listeners.listens_at,
             self._closers,
+            addresses=lambda: list(limited(self._reach.addresses, self._settings.node.bind)),
+            answer_for=self._answer_for,
+            changed=self.changes.tell,
         )
+
+    def _answer_for(self, host: str, port: int, addresses: Sequence[str]) -> Callable[[], None] | None:
+        """By multicast DNS, where this node speaks it."""
+        return next((near.answer_for(host, port, addresses) for near in self._near if isinstance(near, DnsSd)), None)
+
+    def _phones(self) -> Phones:
+        assert self._fronts is not None, "actions are there when it runs"
+        return self._fronts.phones
 
     def _links(self) -> list[PeerLink]:
         return self._fronts.links if self._fronts is not None else []
@@ -658,6 +671,8 @@ class Node:
         if self._visitor is not None:
             self._visitor.network_changed(addresses)
         self._host.network_changed(addresses)
+        if self._fronts is not None:
+            self._fronts.network_changed()
         if others:
             self._relays.network_changed()
         self.changes.tell()

@@ -31,6 +31,7 @@ from hardline.tasks import OnceAWhile
 from hardline.web.opened import Opened
 
 FRESH = 0.5  # seconds: who asks sooner gets what there is
+_PHONE_FOR = 3600.0  # seconds
 LOOKS_EVERY = 2.0  # seconds, at what nobody tells of: whether something answers
 
 Row = dict[str, Json]
@@ -66,6 +67,7 @@ class Page:
             "withdraw": self._withdraw,
             "share_typed": self._share,
             "change_typed": self._change,
+            "phone_with_code": self._phone,
             "events": self._events,
             "open_page": self._open,
             "revoke_pages": self._revoke,
@@ -186,6 +188,12 @@ class Page:
             )
         )
 
+    async def _phone(self, request: Mapping[str, Json]) -> Json:
+        seconds = request.get("seconds")
+        seconds = float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else _PHONE_FOR
+        opened = await self._actions.phone(str(request.get("what") or ""), seconds)
+        return {**to_object(opened), "code": await asyncio.to_thread(_scanned, opened.urls[0])}
+
     async def _events(self, request: Mapping[str, Json]) -> Held:
         news = self.follow()
         return Held({"every_s": LOOKS_EVERY}, _as_objects(news), news.aclose)
@@ -214,6 +222,13 @@ def _typed(text: str) -> str:
     if target.startswith("/"):
         refuse_everything(str(Path(target)))
     return target
+
+
+def _scanned(url: str) -> list[Json]:
+    """The rows of a code that a phone's camera reads: 1 is dark."""
+    import segno
+
+    return ["".join("1" if dark else "0" for dark in row) for row in segno.make(url, error="m").matrix]
 
 
 async def _as_objects(news: AsyncIterator[Row]) -> AsyncIterator[object]:

@@ -85,6 +85,7 @@ class Telling:
             links=tuple(
                 rows.link(one.name, one.settings, one.warm, one.clients, now, clock) for one in self._fronts.links
             ),
+            phones=tuple(map(rows.phone, self._fronts.phone_doors)),
             process=rows.held(task.get_name() for task in asyncio.all_tasks()),
             notes=tuple(self._notes()),
         )

@@ -192,6 +192,7 @@ function service(row) {
       "div", { class: "tools", role: "group", "aria-label": `Actions ${label}` },
       button("Copy address", "copy", () => copy(row.url, "The address")),
       button("Invite…", "invite", () => invite(row)),
+      button("On a phone…", "phone", () => phone(row, titled(row))),
       button(paused ? "Resume" : "Pause", "pause", () =>
         act(() => ask("POST", `services/${of(name)}/${paused ? "resume" : "pause"}`), `${titled(row)} is ${paused ? "served" : "paused"}`)),
       button("Change…", "change", () => change(row)),
@@ -268,6 +269,23 @@ async function invite(row) {
     button("Copy", "copy", () => copy(lines, "The invitation"))], { no: "Done" });
 }
 
+async function phone(row, called) {
+  const made = await act(() => ask("POST", "phone", { what: row.label }));
+  if (!made) return;
+  const svg = (tag, given) => {
+    const one = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(given)) one.setAttribute(name, value);
+    return one;
+  };
+  const wide = made.code.length + 8, code = svg("svg", { viewBox: `-4 -4 ${wide} ${wide}`, role: "img", "aria-label": "A code to scan" });
+  const dark = made.code.flatMap((line, y) => [...line].map((one, x) => (one === "1" ? `M${x} ${y}h1v1h-1z` : ""))).join("");
+  code.append(svg("rect", { x: -4, y: -4, width: wide, height: wide, fill: "#fff" }), svg("path", { d: dark, fill: "#000" }));
+  const stop = await dialog(`${called} on a phone`, [code, el("ul", {}, made.urls.map((url) => el("li", { class: "mono" }, url))),
+    dim(`For phones of this network, until ${clock(made.until)}. It is not encrypted between the phone and this computer, and pages get no camera there.`)],
+    { yes: "Stop now", no: "Close", danger: true, send: () => ask("DELETE", `phone/${of(made.label)}`) });
+  if (stop) say("No phone is led there any more");
+}
+
 // ── on this network, known ──
 function offer(row) {
   const where = row.host ? `on ${row.host}` : `at ${row.source}`, old = row.heard_s > SEEN_WITHIN;
@@ -299,6 +317,7 @@ function known(row) {
     el(
       "div", { class: "tools", role: "group", "aria-label": `Actions of ${called}` },
       row.state !== "connected" && button(row.state === "away" ? "Why not?" : "Does it answer?", "why", () => why(row, called)),
+      row.state === "connected" && button("On a phone…", "phone", () => phone(row, called)),
       row.name ? button("Forget…", "forget", () => forget(row)) : button("Keep as…", "keep", () => keep(row)),
     ),
   );

@@ -56,6 +56,8 @@ ROWS = (
     Row("DELETE", "invites/{number}", "withdraw"),
     Row("POST", "accept", "accept"),
     Row("GET", "ping/{what}", "ping"),
+    Row("POST", "phone", "phone_with_code"),
+    Row("DELETE", "phone/{what}", "no_phone"),
     Row("GET", "log", "log"),
     Row("GET", "events", "events"),
     Row("POST", LOGIN, LOGIN),

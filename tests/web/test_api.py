@@ -73,6 +73,8 @@ EVERY_ROW = [
     ("DELETE", "invites/abcdef"),
     ("POST", "accept"),
     ("GET", "ping/nas"),
+    ("POST", "phone"),
+    ("DELETE", "phone/nas"),
     ("GET", "log"),
     ("GET", "events"),
 ]
@@ -340,6 +342,17 @@ def test_an_invitation_is_withdrawn_by_its_number(world: World) -> None:
     assert world.ask("DELETE", f"invites/{given['number']}", {}).status == 404
     refused = asked(world.guest, "POST", "accept", {"link": given["link"]}, token=logged_in(world.guest))
     assert (refused.status, refused.json["error"]) == (409, "the invitation was withdrawn")
+
+
+def test_a_phone_is_let_in_by_a_code_and_no_more(world: World) -> None:
+    opened = world.ask("POST", "phone", {"what": "site", "seconds": 60})
+    if opened.status == 409:  # this computer has no address of a private network: the answer says so
+        assert "phone" in opened.text or "network" in opened.text
+        return
+    assert opened.json["label"] == world.host.label("site")
+    assert len({len(row) for row in opened.json["code"]} | {len(opened.json["code"])}) == 1
+    assert world.ask("DELETE", "phone/site", {}).json == {"label": world.host.label("site")}
+    assert world.ask("DELETE", "phone/site", {}).status == 400
 
 
 def test_the_log_goes_on_behind_a_number(world: World) -> None:
