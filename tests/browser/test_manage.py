@@ -200,6 +200,22 @@ def test_a_mistake_is_told_in_the_dialog_and_can_be_mended_there(world: World, m
     expect(managed.locator("#mine").get_by_role("link", name="A directory")).to_have_count(0)
 
 
+def test_a_phone_scans_a_code_and_is_let_in_until_that_is_stopped(world: World, managed: Page) -> None:
+    with running_origin(world.visitor_machine) as origin:
+        world.visitor.share("radio", origin.port, title="Radio")
+        mine = card(managed, "Radio")
+        mine.get_by_role("button", name="On a phone…").click()  # type: ignore[attr-defined]
+        expect(managed.get_by_role("img", name="A code to scan")).to_be_visible()
+        url = managed.get_by_role("dialog").get_by_role("listitem").first.inner_text()
+        portrait(managed, "phone", dark=True)
+        managed.emulate_media(color_scheme="light")
+        assert curl(url, "-L", "-c", "/dev/null", at=world.host_machine).text == "hello from the origin\n"
+        managed.get_by_role("button", name="Stop now").click()
+        said(managed, "No phone is led there any more")
+        assert curl(url, at=world.host_machine).status == 0
+        (world.visitor.services / "radio.ini").unlink()
+
+
 def test_one_friend_is_invited_comes_in_and_is_thrown_out(world: World, managed: Page) -> None:
     with running_origin(world.visitor_machine) as origin:
         world.visitor.write("photos", GUESTS.format(port=origin.port, title="Photos"))
