@@ -17,7 +17,8 @@ _STYLE = (
 .cards li{background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.8rem 1rem;margin:.6rem 0}
 .cards a{font-weight:600;font-size:1.05rem}
 .cards p{margin:.15rem 0}.cards .mono{font-size:.8rem}
-footer a,footer button{min-height:2.75rem}footer button{font:inherit;color:inherit;background:var(--card);
+footer a,footer button{min-height:2.75rem;display:inline-flex;align-items:center}
+footer button{font:inherit;color:inherit;background:var(--card);
 border:1px solid var(--line);border-radius:.5rem;padding:.3rem .9rem;cursor:pointer}
 :focus-visible{outline:.18rem solid var(--accent);outline-offset:.12rem}
 [hidden]{display:none!important}

@@ -226,7 +226,9 @@ class Door:
             await self._refuse(browser, head, pages.not_found(head.target))
         elif path.startswith(pages.TRIED):
             page = await self._what_was_tried(browser, path.removeprefix(pages.TRIED))
-            await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))
+            html, head_only = head.accepts_html, head.method == "HEAD"
+            door = browser.local.port
+            await _answer(browser, pages.problem_page(page, html=html, head_only=head_only, door=door))
         elif path == pac.PATH:
             script = pac.script(str(browser.local))
             await _answer(browser, response(200, script, kind=pac.TYPE, head_only=head.method == "HEAD"))

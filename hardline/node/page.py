@@ -36,6 +36,13 @@ LOOKS_EVERY = 2.0  # seconds, at what nobody tells of: whether something answers
 
 Row = dict[str, Json]
 
+# What became of the last visit to a host that is there (VisitState.status), as a person reads it.
+_PROBLEMS = {
+    "ServiceFailed": "hardline runs there, but nothing answers at its port: only its owner can start the program",
+    "AccessRefused": "it needs an invitation from its owner",
+    "PasswordRefused": "it wants another word before the key hash",
+}
+
 
 class Page:
     """Of one node.
@@ -136,6 +143,8 @@ class Page:
         told: Row = {key: row[key] for key in ("key_hash", "name", "title", "last_seen")}
         told |= {"label": label, "url": f"http://{label}.localhost:{self._door_port()}/"}
         told |= {"since": None, "says": None, "state": "unknown"}
+        visit = next((one for one in reversed(snapshot.visits) if one.key_hash == key_hash), None)
+        told["problem"] = _PROBLEMS.get(visit.status) if visit is not None else None
         if session is not None:
             moved = (session.sent or 0) + (session.received or 0)
             told |= {"state": "connected", "says": way(to_object(session)), "streams": session.streams, "bytes": moved}

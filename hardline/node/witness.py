@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
 from hardline.addresses import Kind, kind_of
@@ -29,6 +30,7 @@ from hardline.tunnel.guests import Guest
 
 _NEAR = (Kind.PRIVATE, Kind.LINK_LOCAL, Kind.LOOPBACK)
 _AT_ONCE = 256  # who comes and goes faster than a disk writes is not kept
+_TITLES = 1000
 _LAST_WORDS = 5.0  # seconds until what was seen last is written
 
 
@@ -69,6 +71,7 @@ class Witness:
         self._clock, self._changed = clock, changed
         self._tasks, self._running = TaskSet("witness"), set[asyncio.Task[None]]()
         self._states: dict[str, tuple[str, str, str]] | None = None  # name → title, state, problem
+        self._titles = OrderedDict[KeyHash, str]()  # of services that are there, and that were
 
     async def aclose(self) -> None:
         """Everything that was seen is written, where the disk takes it."""
@@ -143,6 +146,8 @@ class Witness:
         for name in sorted({*known, *problems}):
             service, wrong = known.get(name), problems.get(name)
             title = clean_title(service.title if service is not None else "") or name or "(the directory)"
+            if service is not None:
+                self._keep_title(service.key_hash, title)
             if wrong is not None:
                 now[name] = (title, "broken", wrong.message)
             elif service is not None and service.settings.access.paused:
@@ -184,8 +189,15 @@ class Witness:
         return next((row.who for row in rows if row.key_hash == str(client) and row.who), SOMEBODY)
 
     def _title(self, key_hash: KeyHash) -> str:
-        service = self._services().get(key_hash)
-        return (clean_title(service.title) or service.name) if service is not None else "a service that is gone"
+        if (service := self._services().get(key_hash)) is not None:
+            return clean_title(service.title) or service.name
+        return self._titles.get(key_hash, "a service that is gone")
+
+    def _keep_title(self, key_hash: KeyHash, title: str) -> None:
+        self._titles[key_hash] = title
+        self._titles.move_to_end(key_hash)
+        while len(self._titles) > _TITLES:
+            self._titles.popitem(last=False)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         if len(self._running) >= _AT_ONCE:

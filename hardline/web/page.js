@@ -33,6 +33,7 @@ const safe = (url) => (/^http:\/\/[a-z0-9.-]+\.localhost(:\d+)?\//i.test(url) ? 
 const button = (text, act, click, more = {}) => el("button", { type: "button", "data-act": act, click, ...more }, text);
 const short = (hash) => el("span", { class: "mono dim", title: hash }, `${hash.slice(0, 4)}…${hash.slice(-4)}`);
 const dim = (...text) => el("p", { class: "dim" }, ...text);
+const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}.` : "");
 const titled = (row) => row.title || row.name || "(untitled)";
 const keyOf = (row) => (row.label || "").slice(-40);
 const of = (...parts) => parts.map(encodeURIComponent).join("/");
@@ -314,6 +315,7 @@ function known(row) {
     "li", {},
     el("div", { class: "head" }, link(row.url, called), row.name && row.title && el("span", { class: "dim", dir: "auto" }, row.title), short(row.key_hash)),
     el("p", { class: "dim" }, marks[row.state] || null, says),
+    row.problem && el("p", { class: "bad" }, sentence(row.problem)),
     el(
       "div", { class: "tools", role: "group", "aria-label": `Actions of ${called}` },
       row.state !== "connected" && button(row.state === "away" ? "Why not?" : "Does it answer?", "why", () => why(row, called)),
@@ -329,9 +331,10 @@ async function why(row, called) {
   say(`Asking for ${called}…`);
   const told = await act(() => ask("GET", `ping/${of(row.label)}`));
   if (!told) return;
+  $("said").textContent = "";
   if (!told.failure) return say(`${called} answers, ${told.round_trip_s ? `in ${Math.max(1, Math.round(1000 * told.round_trip_s))} ms` : "by an earlier hardline"}`);
   const tried = told.tried.map((one) => el("li", { dir: "auto" }, one));
-  await dialog(`${called} is not reachable`, [el("p", { dir: "auto" }, told.why || told.failure), told.step && el("p", {}, told.step),
+  await dialog(`${called} is not reachable`, [el("p", { dir: "auto" }, sentence(told.why || told.failure)), told.step && el("p", {}, el("strong", {}, sentence(told.step))),
     tried.length && el("details", {}, el("summary", {}, "What was tried"), el("ul", {}, tried))].filter(Boolean), { no: "Close" });
 }
 

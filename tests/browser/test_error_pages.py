@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 
-from tests.browser.chromium import REBOUND, Complaints, goto, portrait
+from tests.browser.chromium import REBOUND, Complaints, axe_is_content, goto, portrait
 from tests.browser.conftest import TITLE, World
 from tests.browser.marks import BROWSER
 from tests.support.node import Node
@@ -82,7 +82,8 @@ def test_a_service_that_is_down_comes_back_by_itself(world: World, page: Page) -
     with world.without(world.site):
         goto(left_alone, world.url("other"))
         response = goto(page, world.url("other"))
-        check(page, response, 502, "The service is not running", "nothing listens", again=3)
+        said = "nothing listens", "hardline runs there, but the program that it shares does not answer"
+        check(page, response, 502, "The service is not running", *said, again=3)
         portrait(page, "service-refused")
     left_alone.get_by_role("link", name="back").wait_for(timeout=BACK_LIMIT)
 
@@ -175,6 +176,22 @@ def test_a_host_that_wants_another_word_before_its_key_hash(world: World, page: 
     portrait(page, "wrong-password")
     check(page, goto(page, world.visitor.url_of(key_hash)), 403, "The host refused this address", "has none.")
     assert goto(page, world.visitor.url_of(right)).status == 200
+
+
+def test_axe_has_nothing_serious_to_say_of_any_of_them(world: World, page: Page) -> None:
+    stranger = secrets.token_hex(20)
+    for url, status in (
+        (world.visitor.url_of(stranger), 503),
+        (f"{world.home}tried/{stranger}", 200),
+        (world.visitor.url_of(world.odd["hostile"]), 502),
+        (f"{world.home}nothing", 404),
+        (f"http://nothing.localhost:{world.visitor.localport}/", 421),
+        (world.visitor.url_of(stranger[:-1]), 421),
+    ):
+        assert goto(page, url).status == status
+        if status in (502, 503):
+            page.get_by_role("button", name="Stop").click()
+        axe_is_content(page)
 
 
 # ── this node ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,10 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
-from tests.browser.chromium import Complaints, goto, portrait
+from tests.browser.chromium import Complaints, axe_is_content, goto, portrait
 from tests.browser.conftest import ROOT, TITLE, World
 from tests.browser.marks import BROWSER
 from tests.support.node import Node
@@ -58,22 +57,6 @@ def card(page: Page, title: str) -> object:
 
 def said(page: Page, text: str) -> None:
     expect(page.locator("#said")).to_have_text(text)
-
-
-def axe_is_content(page: Page) -> None:
-    """Nothing serious in the light or in the dark, on a desk or on a phone."""
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        for width, height in ((1280, 800), (390, 844)):
-            page.set_viewport_size({"width": width, "height": height})
-            found = Axe().run(page).response["violations"]
-            serious = [
-                (one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")
-            ]
-            assert serious == [], f"{page.url} at {width}, {scheme}"
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, f"{page.url} is {wide} points wide at {width}"
-    page.emulate_media(color_scheme="light")
 
 
 # ── the token ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -293,6 +276,7 @@ def test_the_keyboard_alone_shares_invites_and_revokes(world: World, managed: Pa
     assert world.visitor.hardline("remove", name).returncode == 0
 
 
+@pytest.mark.full  # kills a host, and waits for it to be back
 def test_what_the_network_offers_is_kept_by_a_name_and_forgotten(world: World, managed: Page) -> None:
     offer = card(managed, "The second").first  # type: ignore[attr-defined]
     offer.get_by_role("button", name="Keep The second as…").click()
@@ -311,15 +295,19 @@ def test_what_the_network_offers_is_kept_by_a_name_and_forgotten(world: World, m
         curl(world.visitor.url_of(world.second_label), at=world.visitor_machine)
         expect(known.get_by_text("but hardline does not run there", exact=False)).to_be_visible()  # type: ignore[attr-defined]
         known.get_by_role("button", name="Why not?").click()  # type: ignore[attr-defined]
-        expect(managed.get_by_role("dialog")).to_contain_text("start hardlined there")
+        expect(managed.get_by_role("dialog")).to_contain_text("Start hardlined there.")
         portrait(managed, "why-not")
         axe_is_content(managed)
         managed.get_by_role("button", name="Close").click()
+    with world.without(world.second):
+        assert curl(world.visitor.url_of(world.second_label), at=world.visitor_machine).status == 502
+        expect(known.get_by_text("Hardline runs there, but nothing answers at its port")).to_be_visible()  # type: ignore[attr-defined]
     known.get_by_role("button", name="Forget…").click()  # type: ignore[attr-defined]
     managed.get_by_role("button", name="Forget", exact=True).click()
     said(managed, "Nothing is called two any more")
 
 
+@pytest.mark.full  # the list page's test is the quick one
 def test_titles_are_text_on_the_live_page_and_a_known_title_of_another_key_says_so(world: World, managed: Page) -> None:
     expect(managed.get_by_role("link", name=TITLE, exact=True).first).to_be_visible()
     assert managed.title() == "hardline"
@@ -335,6 +323,7 @@ def test_titles_are_text_on_the_live_page_and_a_known_title_of_another_key_says_
             (world.host.services / f"{name}.ini").unlink()
 
 
+@pytest.mark.full
 def test_a_node_that_stops_is_said_to_and_the_page_comes_back_by_itself(
     world: World, managed: Page, complaints: Complaints
 ) -> None:
@@ -386,6 +375,7 @@ def test_an_invitation_is_accepted_by_a_click_and_by_nothing_else(world: World, 
     managed.goto(world.home)
 
 
+@pytest.mark.full
 def test_without_a_token_the_invitation_says_how_and_waits_for_it(
     world: World, page: Page, profile: BrowserContext, link: str
 ) -> None:
