@@ -156,7 +156,7 @@ function draw(id, rows, make, nothing) {
   const list = $(id), where = whereFocused();
   const kept = new Map([...list.children].map((one) => [one.dataset.key, one]));
   const items = rows.map((row) => {
-    const key = `${id}/${row.key_hash || row.number || keyOf(row) || row.name}`, said = JSON.stringify(row);
+    const key = `${id}/${row.number || row.label || row.name}`, said = JSON.stringify(row);
     if (kept.has(key) && drawn.get(key) === said) return kept.get(key);
     drawn.set(key, said);
     const item = make(row);

@@ -291,6 +291,7 @@ def test_what_the_network_offers_is_kept_by_a_name_and_forgotten(world: World, m
         expect(managed.locator("#said")).to_contain_text("two answers, in")
     expect(known.get_by_text("in this network", exact=False)).to_be_visible()  # type: ignore[attr-defined]
     with world.without(world.host):
+        expect(offer.get_by_text("does not answer now")).to_be_visible(timeout=40_000)
         expect(known.get_by_role("button", name="Does it answer?")).to_be_visible()  # type: ignore[attr-defined]
         curl(world.visitor.url_of(world.second_label), at=world.visitor_machine)
         expect(known.get_by_text("but hardline does not run there", exact=False)).to_be_visible()  # type: ignore[attr-defined]
