@@ -402,6 +402,8 @@ def _relay_served(served: dict[str, Any]) -> str:
     )
     if served.get("public_ports"):
         what += f", {served['public_ports']} public port{'' if served['public_ports'] == 1 else 's'}"
+    if served.get("tlsrelay"):
+        what += f", {served['tlsrelay']} by tx_tlsrelay"
     what += f", {_size(served['this_month'])} this month"
     if served["used_up"]:
         return f"{what}, which is all that [Relay] monthly allows: it serves nobody until the next one"

@@ -41,6 +41,7 @@ _COMMANDS = {
     "key": "print the key by which a host knows this visitor, or a relay this node",
     "gateway": "users of the gateway, and keys for scrapers",
     "fileserver": "serve a directory on this machine, without any tunnel",
+    "inspect": "look at the requests of a service here as they pass, and ask one again",
     "service": "have systemd keep hardlined running",
     "backup": "copy this node into a file: keys, services, names",
     "restore": "bring it back, here or on another computer",
@@ -81,6 +82,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             people.run(options)
         case "gateway":
             _gateway(options)
+        case "inspect":
+            from hardline.cli import inspecting
+
+            inspecting.run(options)
         case "service":
             from hardline.cli import service
 

@@ -187,6 +187,18 @@ def _add_gateway(parser: terminal.Parser) -> None:
     remove.add_argument("name", metavar="NAME")
 
 
+def _add_inspect(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("name", metavar="NAME", help=_OURS)
+    parser.add_argument("--show", type=_count, metavar="NUMBER", help="heads and bodies of one that was seen")
+    parser.add_argument("--replay", type=_count, metavar="NUMBER", help="ask the service the same again, or with:")
+    parser.add_argument("--method", default="", help="another method")
+    parser.add_argument("--path", default="", help="another path, with its query")
+    parser.add_argument("--header", action="append", default=[], metavar="LINE", help="'Name: value'; repeatable")
+    parser.add_argument("--data", metavar="TEXT", help="another body; @FILE reads it")
+    parser.add_argument("--secrets", action="store_true", help="show passwords, keys and cookies, too")
+
+
 def _add_service(parser: terminal.Parser) -> None:
     parser.add_argument("do", choices=("install", "uninstall", "status"))
     parser.add_argument("--system", action="store_true", help="the computer's, as a user of its own; by root")
@@ -263,6 +275,7 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "key": _add_key,
     "gateway": _add_gateway,
     "fileserver": _add_fileserver,
+    "inspect": _add_inspect,
     "service": _add_service,
     "backup": _add_backup,
     "restore": _add_backup,

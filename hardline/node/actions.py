@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hardline.cache.own import OwnFiles
 from hardline.discovery.offers import Offer
@@ -33,7 +33,7 @@ from hardline.node.happened import Happening
 from hardline.node.inviting import Inviting
 from hardline.node.known import Known
 from hardline.node.offering import Offering
-from hardline.node.rows import url_of, visited_row
+from hardline.node.rows import passed, passed_whole, url_of, visited_row
 from hardline.node.sharing import Sharing
 from hardline.node.snapshot import (
     AcceptedInvitation,
@@ -41,6 +41,8 @@ from hardline.node.snapshot import (
     LanOffer,
     LetIn,
     Match,
+    Passed,
+    PassedWhole,
     PhoneOpened,
     Pinged,
     Snapshot,
@@ -56,7 +58,12 @@ from hardline.showable import as_escapes
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.link import Path as GreetedPath
 
+if TYPE_CHECKING:
+    from hardline.node.inspecting import Inspecting
+
 USUAL_PORT = 7009
+_FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
+_LINE = re.compile(r"[\x21-\x7e]*\Z")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
 _SHOWN = 10  # of what may be meant
@@ -111,10 +118,10 @@ class Actions:
     """The actions of one node.
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
-    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, and `phones` are
-    doors to one; `make_key` finds or makes the key for a host; `known` is who is meant; `invites` were given and
-    `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts` waits; `witness` knows what
-    happened; `runs` says whether there is anybody to ask.
+    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, `phones` are doors
+    to one, and `inspecting` looks at its requests; `make_key` finds or makes the key for a host; `known` is who is
+    meant; `invites` were given and `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts`
+    waits; `witness` knows what happened; `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -139,6 +146,7 @@ class Actions:
         witness: Callable[[], Witness],
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
         phones: Callable[[], OpensForPhones],
+        inspecting: Callable[[], Inspecting],
         runs: Callable[[], bool],
     ) -> None:
         self._sharing = sharing = Sharing(
@@ -151,6 +159,7 @@ class Actions:
         self._wait_for_hosts, self._open_port, self._witness = wait_for_hosts, open_port, witness
         self._changes = changes
         self._phones = phones
+        self._inspecting = inspecting
         self._inviting = Inviting(
             invites,
             services=lambda: {service.key_hash: service for service in served()},
@@ -216,6 +225,52 @@ class Actions:
                 f"no phone is let into {what[:60]!r}", hint="hardline status  shows which doors are open"
             )
         return match.label
+
+    async def inspect(self, name: str) -> tuple[AsyncIterator[Passed], Callable[[], Awaitable[None]]]:
+        """The requests to the service of `name`, as they are over, and what ends looking at them.
+
+        Raises WrongArgument, LimitReached.
+        """
+        self._check_running()
+        news, end = await self._inspecting().look(await self._sharing.ours(name))
+
+        async def rows() -> AsyncIterator[Passed]:
+            async for exchange in news:
+                yield passed(exchange)
+
+        return rows(), end
+
+    async def inspected(self, name: str) -> tuple[Passed, ...]:
+        """Those that are kept, while somebody looks.  Raises WrongArgument."""
+        self._check_running()
+        return tuple(map(passed, self._inspecting().exchanges(await self._sharing.ours(name))))
+
+    async def inspected_whole(self, name: str, number: int, *, secrets: bool = False) -> PassedWhole:
+        """One of them, with heads and bodies; without `secrets`, what lets somebody in is hidden.
+
+        Raises WrongArgument.
+        """
+        self._check_running()
+        found = self._inspecting().exchanges(await self._sharing.ours(name)).find(number)
+        return passed_whole(found, secrets=secrets)
+
+    async def replay(
+        self,
+        name: str,
+        number: int,
+        body: bytes | None,
+        *,
+        method: str = "",
+        target: str = "",
+        fields: Sequence[str] = (),
+    ) -> Passed:
+        """Ask the service the same once more, or with changes.  Raises WrongArgument, ServiceFailed, HardlineError."""
+        self._check_running()
+        if any(not _FIELD.match(one) for one in fields) or not _LINE.match(f"{method}{target}"):
+            raise WrongArgument("this is no part of a request", hint="--header 'Name: value', --path /a, --method GET")
+        lines = [one.encode("latin-1", "replace") for one in fields]
+        service = await self._sharing.ours(name)
+        return passed(await self._inspecting().replay(service, number, method, target, lines, body))
 
     async def invite(self, name: str, who: str, days: float) -> Invitation:
         """Invite `who` to the service of `name`, for so many days.  Raises WrongArgument, ConfigError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
@@ -126,6 +127,35 @@ def handlers(actions: Actions, ready: asyncio.Event, page: Callable[[], DoesForP
     async def no_phone(request: Mapping[str, Json]) -> Json:
         return {"label": await actions.no_phone(_text(request, "what"))}
 
+    async def inspect(request: Mapping[str, Json]) -> Held:
+        name = _text(request, "name")
+        news, end = await actions.inspect(name)
+
+        async def rows() -> AsyncIterator[object]:
+            async for one in news:
+                yield to_json(one)
+
+        return Held({"name": name}, rows(), end)
+
+    async def inspected(request: Mapping[str, Json]) -> Json:
+        number = request.get("number")
+        if type(number) is not int:
+            return to_json(await actions.inspected(_text(request, "name")))
+        secrets = request.get("secrets") is True
+        return to_json(await actions.inspected_whole(_text(request, "name"), number, secrets=secrets))
+
+    async def replay(request: Mapping[str, Json]) -> Json:
+        number, fields, body = (request.get(key) for key in ("number", "fields", "body"))
+        if type(number) is not int:
+            raise WrongArgument("which one?", hint="hardline inspect NAME --replay NUMBER")
+        lines = [str(one) for one in fields] if isinstance(fields, list) else []
+        try:
+            data = b64decode(body, validate=True) if isinstance(body, str) else None
+        except ValueError:
+            raise WrongArgument("the body is no base64") from None
+        changes = {"method": _text(request, "method"), "target": _text(request, "target")}
+        return to_json(await actions.replay(_text(request, "name"), number, data, **changes, fields=lines))
+
     async def find(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.find(_text(request, "what")))
 
@@ -164,6 +194,7 @@ def handlers(actions: Actions, ready: asyncio.Event, page: Callable[[], DoesForP
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"log": log, "key": key, "find": find, "name": name, "forget": forget}
     named |= {"phone": phone, "no_phone": no_phone}
+    named |= {"inspect": inspect, "inspected": inspected, "replay": replay}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward}
     named |= {what: of_the_page(what) for what in OF_THE_PAGE}
     return {name: once_ready(handler) for name, handler in named.items()}

@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from hardline.gateway.linked import PeerLink
     from hardline.https.server import Https
     from hardline.node.inprocess import InProcess, SharedApp
+    from hardline.node.inspecting import Inspecting
     from hardline.node.opened import OpenedStream
     from hardline.node.ownpages import OwnPages
     from hardline.node.phones import Phones
@@ -159,6 +160,7 @@ class Node:
         self._fronts: Fronts | None = None
         self._telling: Telling | None = None
         self._pages: OwnPages | None = None
+        self._inspecting: Inspecting | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
@@ -193,6 +195,7 @@ class Node:
             witness=lambda: self._witness,
             open_port=self._open_port,
             phones=self._phones,
+            inspecting=self._inspecting_requests,
             runs=self._runs_here,
         )
 
@@ -274,7 +277,7 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._fronts = self._telling = self._in_process = self._https = self._pages = None
+        self._fronts = self._telling = self._inspecting = self._in_process = self._https = self._pages = None
         for close in reversed(closers):
             try:
                 await close()
@@ -573,6 +576,13 @@ class Node:
     def _answer_for(self, host: str, port: int, addresses: Sequence[str]) -> Callable[[], None] | None:
         """By multicast DNS, where this node speaks it."""
         return next((near.answer_for(host, port, addresses) for near in self._near if isinstance(near, DnsSd)), None)
+
+    def _inspecting_requests(self) -> Inspecting:
+        if self._inspecting is None:
+            from hardline.node.inspecting import Inspecting
+
+            self._inspecting = Inspecting(lambda: self._host)
+        return self._inspecting
 
     def _phones(self) -> Phones:
         assert self._fronts is not None, "actions are there when it runs"

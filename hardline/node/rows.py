@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -23,6 +24,8 @@ from hardline.node.snapshot import (
     NamedState,
     Offered,
     Outside,
+    Passed,
+    PassedWhole,
     Peer,
     PhoneOpened,
     ProcessState,
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from hardline.door.localport import LocalPort
     from hardline.gateway.server import Gateway
     from hardline.https.server import PublicName
+    from hardline.inspector.exchanges import Exchange, Message
     from hardline.node.phones import PhoneDoor
     from hardline.relay.server import RelayState
 
@@ -441,3 +445,32 @@ def _descriptors() -> int | None:
 def phone(door: PhoneDoor) -> PhoneOpened:
     """A door for phones."""
     return PhoneOpened(door.title, str(door.label), tuple(door.urls), int(door.until))
+
+
+def passed(exchange: Exchange) -> Passed:
+    """An exchange in a line."""
+    kind = re.search(rb"(?im)^content-type:[ \t]*([^;\r\n]*)", exchange.heard.head)
+    return Passed(
+        exchange.number,
+        exchange.began,
+        exchange.method,
+        exchange.target,
+        exchange.status,
+        kind[1].strip().decode("latin-1") if kind else "",
+        exchange.asked.size,
+        exchange.heard.size,
+        exchange.first_byte_s,
+        exchange.took_s,
+        exchange.replay_of,
+        exchange.note,
+    )
+
+
+def passed_whole(exchange: Exchange, *, secrets: bool) -> PassedWhole:
+    """All that is kept of it."""
+
+    def told(message: Message) -> tuple[str, str, bool]:
+        whole = message.whole and message.size == len(message.body)
+        return message.shown(secrets=secrets).decode("latin-1"), b64encode(message.content).decode(), whole
+
+    return PassedWhole(passed(exchange), *told(exchange.asked), *told(exchange.heard))

@@ -80,6 +80,7 @@ class RelayServed:
     used_up: bool
     this_month: int
     public_ports: int = 0
+    tlsrelay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +325,41 @@ class LinkState:
     send_buffer: int | None
     receive_buffer: int | None
     congestion: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A request to a service and its answer, as `hardline inspect` has it.
+
+    `began` is seconds since the epoch, `status` 0 where no answer came, the times are seconds since it began (None: not
+    yet), and sizes those of bodies, in bytes.
+    """
+
+    number: int
+    began: float
+    method: str
+    target: str
+    status: int
+    kind: str
+    asked_size: int
+    heard_size: int
+    first_byte_s: float | None
+    took_s: float | None
+    replay_of: int | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassedWhole:
+    """The same with what it said: heads as text, the beginnings of bodies in base64, `…_whole` where that is all."""
+
+    passed: Passed
+    asked_head: str
+    asked_body: str
+    asked_whole: bool
+    heard_head: str
+    heard_body: str
+    heard_whole: bool
 
 
 @dataclass(frozen=True, slots=True)

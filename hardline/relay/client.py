@@ -192,8 +192,10 @@ class RelayClient:
                 if loop.time() - began >= LASTS:
                     pause = FIRST_PAUSE
                 self._again.clear()
+                waits = max(wait, pause * random.uniform(0.8, 1.2))
+                log.debug("relay.waits", relay=self.relay.endpoint, reason=problem, pause_s=round(waits, 3))
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(wait, pause * random.uniform(0.8, 1.2))):
+                    async with asyncio.timeout(waits):
                         await self._again.wait()
                 pause = min(2 * pause, LONGEST_PAUSE)
         finally:

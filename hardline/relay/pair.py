@@ -21,7 +21,7 @@ from collections.abc import Callable
 from hardline.relay.pipes import CAPACITY, Pipe, Pipes
 from hardline.relay.rates import Rates
 from hardline.transport.buffers import Buffers
-from hardline.transport.tcp import linger
+from hardline.transport.tcp import TcpStream, linger
 
 _TURNS = 4  # reads of one socket before others have their turn
 _COPIED = 65_536  # bytes of one read where they are copied
@@ -82,6 +82,26 @@ class Pair:
         """A direction is over."""
         if self.up.over and self.down.over:
             self.close(reset=False)
+
+
+def sockets_of(
+    visitor: TcpStream, host: TcpStream
+) -> tuple[tuple[socket.socket, bytes], tuple[socket.socket, bytes]] | None:
+    """Both sockets for a pair, each with what was read of it before; None where no descriptor is left, or one is gone:
+    both are cut then."""
+    try:
+        first, early, _ = visitor.detach()
+    except OSError:
+        visitor.abort()
+        host.abort()
+        return None
+    try:
+        second, behind, _ = host.detach()
+    except OSError:
+        first.close()
+        host.abort()
+        return None
+    return (first, early), (second, behind)
 
 
 class Flow:

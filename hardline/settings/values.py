@@ -141,6 +141,13 @@ def port_range(text: str) -> range:
     raise Unreadable("a range of at most 1000 ports between 1024 and 65535, such as 20000-20099")
 
 
+def tlsrelay_ports(text: str) -> range:
+    """A control port, and behind it as many reverse ports as public ones."""
+    if len(found := port_range(text)) % 2 and len(found) > 1:
+        return found
+    raise Unreadable("a control port and then an even number of others, such as 12000-12200")
+
+
 def denied_node(text: str) -> KeyHash:
     """The key hash of a node."""
     if (found := node(text)) is None:
@@ -233,6 +240,14 @@ def _is_host(text: str) -> bool:
     with contextlib.suppress(Unreadable):
         return match is not None and bool(host_of(match[1].strip("[]"))) and 0 < int(match[2] or 1) < 65_536
     return False
+
+
+def host_or_empty(text: str) -> str:
+    """A name or an IP address, with brackets or without, by which this computer is reached; or nothing."""
+    host = text.removeprefix("[").removesuffix("]")
+    if text and not (host.isascii() and _is_host(f"[{host}]" if ":" in host else host)):
+        raise Unreadable("a name or an address, such as relay.example.org")
+    return host
 
 
 def password(text: str) -> str:

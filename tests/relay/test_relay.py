@@ -13,13 +13,13 @@ from OpenSSL import SSL
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.proof import Prover
 from hardline.relay.access import Access
+from hardline.relay.limits import RelayLimits
 from hardline.relay.lines import Verb, encode_line
 from hardline.relay.messages import Hello, Kind, Register, Tokens, Welcome, encode
 from hardline.relay.opening import CONTROL
 from hardline.relay.pipes import Pipes
 from hardline.relay.proofs import NODE, prove_registration
 from hardline.relay.registry import RegistryLimits
-from hardline.relay.server import RelayLimits
 from hardline.relay.wanted import Wanted
 from hardline.routes import Endpoint, RelayAddress
 from hardline.tasks import TaskSet
@@ -603,7 +603,7 @@ def test_when_all_have_gone_nothing_is_left_of_them() -> None:
                 await until(lambda: relay.relay.describe().pairs == 0)
                 assert Pipes.of_this_loop()._open <= 16, round_
             assert not relay.relay._visitors
-            assert not relay.relay._busy
+            assert not relay.relay.visits.names
             assert not len(relay.porter._coming)
         await asyncio.sleep(0.1)
         assert descriptors() <= before + 2  # the loop's own
@@ -615,11 +615,11 @@ def test_when_all_have_gone_nothing_is_left_of_them() -> None:
 def test_visits_leave_descriptors_for_everything_else(monkeypatch) -> None:
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
-            monkeypatch.setattr("hardline.relay.server.scarce", lambda kept: kept >= 100)
+            monkeypatch.setattr("hardline.relay.visits.scarce", lambda kept: kept >= 100)
             with pytest.raises(PeerError, match="internal error"):
                 await host.visit(relay.endpoint)
             assert relay.relay.describe().refused == {"descriptors": 1}
-            monkeypatch.setattr("hardline.relay.server.scarce", lambda kept: False)
+            monkeypatch.setattr("hardline.relay.visits.scarce", lambda kept: False)
             visitor = await host.visit(relay.endpoint)
             assert await echoed(visitor, b"hello") == b"hello"
             await visitor.aclose()
