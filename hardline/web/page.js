@@ -89,6 +89,23 @@ async function ask(method, path, body) {
   if (!answer.ok) throw new Refused(told.hint ? `${told.error} (${told.hint})` : told.error);
   return told;
 }
+// What `path` tells as long as it is open; null for a sign of life.
+async function* events(path, signal) {
+  const answer = await fetch(API + path, { headers: { Authorization: `Bearer ${token}` }, signal });
+  if (answer.status === 401) return forgetToken();
+  if (!answer.ok) throw new Refused((await answer.json()).error);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ""; ; ) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (text + value).split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const data = block.split("\n").find((line) => line.startsWith("data: "));
+      yield data && block.startsWith("event: news") ? JSON.parse(data.slice(6)) : null;
+    }
+  }
+}
 async function act(what, done) {
   try {
     const answer = await what();
@@ -197,6 +214,7 @@ function service(row) {
       button(paused ? "Resume" : "Pause", "pause", () =>
         act(() => ask("POST", `services/${of(name)}/${paused ? "resume" : "pause"}`), `${titled(row)} is ${paused ? "served" : "paused"}`)),
       button("Change…", "change", () => change(row)),
+      button("Requests…", "inspect", () => inspect(row)),
       button("Remove…", "remove", () => remove(row)),
     ),
   );
@@ -270,6 +288,45 @@ async function invite(row) {
     button("Copy", "copy", () => copy(lines, "The invitation"))], { no: "Done" });
 }
 
+async function inspect(row) {
+  const ended = new AbortController(), shown = new Map();
+  const list = el("ul", { class: "people", "aria-label": "Requests" }), none = dim("Waiting for a visitor to ask for something…");
+  const told = (one) => {
+    const took = one.took_s === null ? "under way" : `${Math.round(1000 * one.took_s)} ms, ${size(one.heard_size)}`;
+    const again = one.replay_of === null ? "" : `, ${one.replay_of} once more`;
+    return el(
+      "li", {}, el("span", { class: "mono", dir: "auto" }, `${one.number} ${one.method} ${one.target} `, el("span", { class: "dim" }, `${one.status || "…"}, ${took}${again}`)),
+      button("Details…", "details", () => act(() => details(row, one.number)), { "aria-label": `Details of ${one.number}` }));
+  };
+  (async () => {
+    try {
+      for await (const one of events(`inspect/${of(row.name)}`, ended.signal)) {
+        if (!one) continue;
+        const item = told(one), before = shown.get(one.number);
+        shown.set(one.number, item);
+        if (before) before.replaceWith(item);
+        else list.prepend(item);
+        none.hidden = true;
+        while (list.children.length > LOG_SHOWN) list.lastChild.remove();
+      }
+    } catch (failure) {
+      if (!ended.signal.aborted) none.textContent = failure.message;
+    }
+  })();
+  await dialog(`Requests to ${titled(row)}`, [dim("As they pass, while this is open. What says who somebody is stays hidden."), none, list], { no: "Close" });
+  ended.abort();
+}
+async function details(row, number) {
+  const one = await ask("GET", `inspected/${of(row.name)}?number=${number}`);
+  const text = (body, whole) => {
+    const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0)), read = new TextDecoder().decode(bytes);
+    return body && el("pre", { tabindex: 0, dir: "auto" }, read, whole ? "" : "\n…");
+  };
+  const part = (name, head, body, whole) => [el("h3", {}, name), el("pre", { tabindex: 0, dir: "auto" }, head || "nothing yet"), text(body, whole)];
+  await dialog(`Request ${number}`,
+    [...part("Asked", one.asked_head, one.asked_body, one.asked_whole), ...part("Answered", one.heard_head, one.heard_body, one.heard_whole)].filter(Boolean),
+    { yes: "Ask the same again", no: "Close", send: () => ask("POST", `replay/${of(row.name)}`, { number }) });
+}
 async function phone(row, called) {
   const made = await act(() => ask("POST", "phone", { what: row.label }));
   if (!made) return;
@@ -354,22 +411,12 @@ async function watch() {
   const mine = (watching = new AbortController());
   for (let pause = 1000; token && watching === mine; pause = Math.min(2 * pause, 15000)) {
     try {
-      const answer = await fetch(`${API}events`, { headers: { Authorization: `Bearer ${token}` }, signal: mine.signal });
-      if (answer.status === 401) return forgetToken();
-      if (!answer.ok) throw new Refused((await answer.json()).error);
-      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-      for (let text = ""; ; ) {
-        const { value, done } = await reader.read();
-        if (done) break;
-        const blocks = (text + value).split("\n\n");
-        text = blocks.pop();
-        for (const block of blocks) {
-          const data = block.split("\n").find((line) => line.startsWith("data: "));
-          if (data && block.startsWith("event: news")) show(JSON.parse(data.slice(6)));
-        }
+      for await (const news of events("events", mine.signal)) {
+        if (news) show(news);
         $("away").hidden = true;
         pause = 1000;
       }
+      if (!token) return;
     } catch {
       if (mine.signal.aborted) return;
     }

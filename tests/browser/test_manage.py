@@ -199,6 +199,32 @@ def test_a_phone_scans_a_code_and_is_let_in_until_that_is_stopped(world: World, 
         (world.visitor.services / "radio.ini").unlink()
 
 
+def test_requests_are_watched_as_they_pass_and_made_once_more(world: World, managed: Page) -> None:
+    with running_origin(world.visitor_machine) as origin:
+        world.visitor.share("looked", origin.port, title="Looked at")
+        mine = card(managed, "Looked at")
+        mine.get_by_role("button", name="Requests…").click()  # type: ignore[attr-defined]
+        expect(managed.get_by_text("Waiting for a visitor")).to_be_visible()
+        url = world.host.url_of(world.visitor.label("looked"), "echo?<b>")
+        seen = managed.get_by_role("dialog").get_by_role("listitem")
+
+        def is_seen() -> bool:
+            return curl(url, at=world.host_machine).status == 200 and seen.count() > 0
+
+        wait_until(is_seen, "it is looked at, and seen")
+        expect(seen.last).to_contain_text("GET /echo?<b> 200")
+        portrait(managed, "requests", dark=True)
+        managed.emulate_media(color_scheme="light")
+        seen.last.get_by_role("button").click()
+        details = managed.get_by_role("dialog").last
+        expect(details).to_contain_text("GET /echo?<b> HTTP/1.1")
+        axe_is_content(managed)
+        details.get_by_role("button", name="Ask the same again").click()
+        expect(seen.first).to_contain_text("once more")
+        managed.get_by_role("button", name="Close").click()
+        (world.visitor.services / "looked.ini").unlink()
+
+
 def test_one_friend_is_invited_comes_in_and_is_thrown_out(world: World, managed: Page) -> None:
     with running_origin(world.visitor_machine) as origin:
         world.visitor.write("photos", GUESTS.format(port=origin.port, title="Photos"))

@@ -70,9 +70,9 @@ def logged_in(node: Node) -> str:
 class Events:
     """A stream of them that is read; a context manager."""
 
-    def __init__(self, node: Node, token: str) -> None:
+    def __init__(self, node: Node, token: str, path: str = "events") -> None:
         self._door = http.client.HTTPConnection("127.0.0.1", node.localport, timeout=60)
-        self._door.request("GET", "/api/v1/events", headers={"Authorization": f"Bearer {token}"})
+        self._door.request("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {token}"})
         self.answer = self._door.getresponse()
 
     def __enter__(self) -> Events:

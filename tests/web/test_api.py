@@ -75,6 +75,9 @@ EVERY_ROW = [
     ("GET", "ping/nas"),
     ("POST", "phone"),
     ("DELETE", "phone/nas"),
+    ("GET", "inspect/site"),
+    ("GET", "inspected/site"),
+    ("POST", "replay/site"),
     ("GET", "log"),
     ("GET", "events"),
 ]
@@ -353,6 +356,21 @@ def test_a_phone_is_let_in_by_a_code_and_no_more(world: World) -> None:
     assert len({len(row) for row in opened.json["code"]} | {len(opened.json["code"])}) == 1
     assert world.ask("DELETE", "phone/site", {}).json == {"label": world.host.label("site")}
     assert world.ask("DELETE", "phone/site", {}).status == 400
+
+
+def test_requests_are_looked_at_as_they_pass_and_made_once_more(world: World) -> None:
+    with Events(world.host, world.token, "inspect/site") as events:
+        said = iter(events)
+        assert next(said) == ("answer", {"name": "site"})
+        assert curl(world.guest.url_of(world.host.label("site"), "echo")).status == 200
+        seen = next(news for _, news in said if news["status"] == 200 and news["took_s"] is not None)
+        assert (seen["method"], seen["target"]) == ("GET", "/echo")
+        number = seen["number"]
+        assert [one["number"] for one in world.ask("GET", "inspected/site").json] == [number]
+        whole = world.ask("GET", f"inspected/site?number={number}").json
+        assert whole["asked_head"].startswith("GET /echo HTTP/1.1")
+        again = world.ask("POST", "replay/site", {"number": number, "target": "/echo?again"})
+        assert (again.status, again.json["replay_of"], again.json["target"]) == (200, number, "/echo?again")
 
 
 def test_the_log_goes_on_behind_a_number(world: World) -> None:
