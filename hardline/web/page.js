@@ -22,7 +22,7 @@ function el(tag, given = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name === "click") made.addEventListener("click", value);
+    if (name === "click" || name === "toggle") made.addEventListener(name, value);
     else made.setAttribute(name, value === true ? "" : value);
   }
   made.append(...children.flat().filter((one) => one !== null && one !== undefined && one !== false));
@@ -211,14 +211,20 @@ function service(row) {
       button("Copy address", "copy", () => copy(row.url, "The address")),
       button("Invite…", "invite", () => invite(row)),
       button("On a phone…", "phone", () => phone(row, titled(row))),
-      button(paused ? "Resume" : "Pause", "pause", () =>
-        act(() => ask("POST", `services/${of(name)}/${paused ? "resume" : "pause"}`), `${titled(row)} is ${paused ? "served" : "paused"}`)),
-      button("Change…", "change", () => change(row)),
-      button("Requests…", "inspect", () => inspect(row)),
-      button("Remove…", "remove", () => remove(row)),
+      more(row.label, [
+        button(paused ? "Resume" : "Pause", "pause", () =>
+          act(() => ask("POST", `services/${of(name)}/${paused ? "resume" : "pause"}`), `${titled(row)} is ${paused ? "served" : "paused"}`)),
+        button("Change…", "change", () => change(row)),
+        button("Requests…", "inspect", () => inspect(row)),
+        button("Remove…", "remove", () => remove(row)),
+      ]),
     ),
   );
 }
+const opened = new Set();  // of what is behind More, so that it stays while the card is made anew
+const more = (key, buttons) =>
+  el("details", { class: "more", open: opened.has(key), toggle: (event) => opened[event.target.open ? "add" : "delete"](key) },
+    el("summary", { class: "button", "data-act": "more" }, "More"), el("div", { class: "tools" }, ...buttons));
 const problem = (row) =>
   row.problem && el("div", { class: "wrong" }, el("p", { dir: "auto" }, row.problem), row.hint && dim(row.hint));
 function people(row) {

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Request, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Request, expect
 
 from tests.browser.chromium import Complaints, axe_is_content, goto, portrait
 from tests.browser.conftest import ROOT, TITLE, World
@@ -51,8 +51,12 @@ def open_page(node: Node, page: Page) -> None:
     expect(page.get_by_role("button", name="Share a port…")).to_be_visible()
 
 
-def card(page: Page, title: str) -> object:
+def card(page: Page, title: str) -> Locator:
     return page.get_by_role("listitem").filter(has=page.get_by_role("link", name=title, exact=True))
+
+
+def more(mine: Locator) -> None:
+    mine.locator("summary").click()
 
 
 def said(page: Page, text: str) -> None:
@@ -145,20 +149,21 @@ def test_a_port_where_nothing_answers_is_shared_and_shown_to_answer_when_it_does
         managed.get_by_role("button", name="Share", exact=True).click()
         said(managed, "Started later is shared")
         mine = card(managed, "Started later")
-        expect(mine.get_by_text("nothing answers there")).to_be_visible()  # type: ignore[attr-defined]
+        expect(mine.get_by_text("nothing answers there")).to_be_visible()
         origin.start()
-        expect(mine.get_by_text("answers", exact=False)).to_have_text("● answers")  # type: ignore[attr-defined]
-    mine.get_by_role("button", name="Pause").click()  # type: ignore[attr-defined]
+        expect(mine.get_by_text("answers", exact=False)).to_have_text("● answers")
+    more(mine)
+    mine.get_by_role("button", name="Pause").click()
     said(managed, "Started later is paused")
-    expect(mine.get_by_role("button", name="Resume")).to_be_focused()  # type: ignore[attr-defined]
-    mine.get_by_role("button", name="Resume").click()  # type: ignore[attr-defined]
-    expect(mine.get_by_role("button", name="Pause")).to_be_visible()  # type: ignore[attr-defined]
-    mine.get_by_role("button", name="Change…").click()  # type: ignore[attr-defined]
+    expect(mine.get_by_role("button", name="Resume")).to_be_focused()
+    mine.get_by_role("button", name="Resume").click()
+    expect(mine.get_by_role("button", name="Pause")).to_be_visible()
+    mine.get_by_role("button", name="Change…").click()
     managed.get_by_label("Title", exact=True).fill("Another name")
     managed.get_by_role("button", name="Change", exact=True).click()
     changed = card(managed, "Another name")
-    changed.get_by_role("button", name="Copy address").click()  # type: ignore[attr-defined]
-    changed.get_by_role("button", name="Remove…").click()  # type: ignore[attr-defined]
+    changed.get_by_role("button", name="Copy address").click()
+    changed.get_by_role("button", name="Remove…").click()
     managed.get_by_role("button", name="Remove", exact=True).click()
     said(managed, "Another name is not shared any more")
     expect(managed.get_by_role("link", name="Another name")).to_have_count(0)
@@ -177,7 +182,7 @@ def test_a_mistake_is_told_in_the_dialog_and_can_be_mended_there(world: World, m
     managed.get_by_label("Title (may be empty)").fill("A directory")
     managed.get_by_role("button", name="Share", exact=True).click()
     said(managed, "A directory is shared")
-    link = card(managed, "A directory").get_by_role("link").get_attribute("href")  # type: ignore[attr-defined]
+    link = card(managed, "A directory").get_by_role("link").get_attribute("href")
     assert curl(str(link), at=world.visitor_machine).status == 200
     assert world.visitor.hardline("remove", "A directory").returncode == 0
     expect(managed.locator("#mine").get_by_role("link", name="A directory")).to_have_count(0)
@@ -187,7 +192,7 @@ def test_a_phone_scans_a_code_and_is_let_in_until_that_is_stopped(world: World, 
     with running_origin(world.visitor_machine) as origin:
         world.visitor.share("radio", origin.port, title="Radio")
         mine = card(managed, "Radio")
-        mine.get_by_role("button", name="On a phone…").click()  # type: ignore[attr-defined]
+        mine.get_by_role("button", name="On a phone…").click()
         expect(managed.get_by_role("img", name="A code to scan")).to_be_visible()
         url = managed.get_by_role("dialog").get_by_role("listitem").first.inner_text()
         portrait(managed, "phone", dark=True)
@@ -203,7 +208,8 @@ def test_requests_are_watched_as_they_pass_and_made_once_more(world: World, mana
     with running_origin(world.visitor_machine) as origin:
         world.visitor.share("looked", origin.port, title="Looked at")
         mine = card(managed, "Looked at")
-        mine.get_by_role("button", name="Requests…").click()  # type: ignore[attr-defined]
+        more(mine)
+        mine.get_by_role("button", name="Requests…").click()
         expect(managed.get_by_text("Waiting for a visitor")).to_be_visible()
         url = world.host.url_of(world.visitor.label("looked"), "echo?<b>")
         seen = managed.get_by_role("dialog").get_by_role("listitem")
@@ -230,7 +236,7 @@ def test_one_friend_is_invited_comes_in_and_is_thrown_out(world: World, managed:
         world.visitor.write("photos", GUESTS.format(port=origin.port, title="Photos"))
         world.visitor.serves("photos")
         mine = card(managed, "Photos")
-        mine.get_by_role("button", name="Invite…").click()  # type: ignore[attr-defined]
+        mine.get_by_role("button", name="Invite…").click()
         managed.get_by_label("Who is it for").fill("Anna")
         managed.get_by_role("button", name="Invite", exact=True).click()
         lines = managed.get_by_label("What to send").inner_text().splitlines()
@@ -238,16 +244,16 @@ def test_one_friend_is_invited_comes_in_and_is_thrown_out(world: World, managed:
         link = lines[2].rpartition(" ")[2]
         portrait(managed, "invitation")
         managed.get_by_role("button", name="Done").click()
-        expect(mine.get_by_text("invited until")).to_be_visible()  # type: ignore[attr-defined]
+        expect(mine.get_by_text("invited until")).to_be_visible()
         assert world.host.hardline("accept", link).returncode == 0
         url = world.host.url_of(world.visitor.label("photos"))
         assert curl(url, at=world.host_machine).status == 200
-        expect(mine.get_by_text("here now", exact=False).first).to_be_visible()  # type: ignore[attr-defined]
+        expect(mine.get_by_text("here now", exact=False).first).to_be_visible()
         expect(managed.locator("#log")).to_contain_text("Anna came to Photos from this network")
         portrait(managed, "page", dark=True)
         managed.emulate_media(color_scheme="light")
         axe_is_content(managed)
-        mine.get_by_role("button", name="Revoke Anna").click()  # type: ignore[attr-defined]
+        mine.get_by_role("button", name="Revoke Anna").click()
         managed.get_by_role("button", name="Revoke", exact=True).click()
         said(managed, "Anna may not visit Photos any more")
         assert curl(url, at=world.host_machine).status == 403
@@ -279,20 +285,20 @@ def test_the_keyboard_alone_shares_invites_and_revokes(world: World, managed: Pa
         keys.press("Enter")
         said(managed, "By keyboard is shared")
         mine = card(managed, "By keyboard")
-        expect(mine.get_by_text("invited people only")).to_be_visible()  # type: ignore[attr-defined]
+        expect(mine.get_by_text("invited people only")).to_be_visible()
         name = next(row["name"] for row in world.visitor.status()["services"] if row.get("title") == "By keyboard")
         expect(managed.get_by_role("button", name="Share a port…")).to_be_focused()
-        mine.get_by_role("link").focus()  # type: ignore[attr-defined]
+        mine.get_by_role("link").focus()
         go_to("Invite…")
         keys.press("Enter")
         keys.type("Ben")
         keys.press("Enter")
         link = managed.get_by_label("What to send").inner_text().splitlines()[2].rpartition(" ")[2]
         keys.press("Escape")
-        expect(mine.get_by_role("button", name="Invite…")).to_be_focused()  # type: ignore[attr-defined]
+        expect(mine.get_by_role("button", name="Invite…")).to_be_focused()
         assert world.host.hardline("accept", link).returncode == 0
-        expect(mine.get_by_role("button", name="Revoke Ben")).to_be_visible()  # type: ignore[attr-defined]
-        mine.get_by_role("link").focus()  # type: ignore[attr-defined]
+        expect(mine.get_by_role("button", name="Revoke Ben")).to_be_visible()
+        mine.get_by_role("link").focus()
         go_to("Revoke Ben")
         keys.press("Enter")
         expect(managed.get_by_role("dialog")).to_be_visible()
@@ -304,32 +310,32 @@ def test_the_keyboard_alone_shares_invites_and_revokes(world: World, managed: Pa
 
 @pytest.mark.full  # kills a host, and waits for it to be back
 def test_what_the_network_offers_is_kept_by_a_name_and_forgotten(world: World, managed: Page) -> None:
-    offer = card(managed, "The second").first  # type: ignore[attr-defined]
+    offer = card(managed, "The second").first
     offer.get_by_role("button", name="Keep The second as…").click()
     managed.get_by_label("A name of yours").fill("two")
     managed.get_by_role("button", name="Keep", exact=True).click()
     said(managed, "It is two now")
     expect(managed.locator("#lan").get_by_text("= two")).to_be_visible()
     known = card(managed, "two")
-    why = known.get_by_role("button", name="Does it answer?")  # type: ignore[attr-defined]
+    why = known.get_by_role("button", name="Does it answer?")
     if why.count():
         why.click()
         expect(managed.locator("#said")).to_contain_text("two answers, in")
-    expect(known.get_by_text("in this network", exact=False)).to_be_visible()  # type: ignore[attr-defined]
+    expect(known.get_by_text("in this network", exact=False)).to_be_visible()
     with world.without(world.host):
         expect(offer.get_by_text("does not answer now")).to_be_visible(timeout=40_000)
-        expect(known.get_by_role("button", name="Does it answer?")).to_be_visible()  # type: ignore[attr-defined]
+        expect(known.get_by_role("button", name="Does it answer?")).to_be_visible()
         curl(world.visitor.url_of(world.second_label), at=world.visitor_machine)
-        expect(known.get_by_text("but hardline does not run there", exact=False)).to_be_visible()  # type: ignore[attr-defined]
-        known.get_by_role("button", name="Why not?").click()  # type: ignore[attr-defined]
+        expect(known.get_by_text("but hardline does not run there", exact=False)).to_be_visible()
+        known.get_by_role("button", name="Why not?").click()
         expect(managed.get_by_role("dialog")).to_contain_text("Start hardlined there.")
         portrait(managed, "why-not")
         axe_is_content(managed)
         managed.get_by_role("button", name="Close").click()
     with world.without(world.second):
         assert curl(world.visitor.url_of(world.second_label), at=world.visitor_machine).status == 502
-        expect(known.get_by_text("Hardline runs there, but nothing answers at its port")).to_be_visible()  # type: ignore[attr-defined]
-    known.get_by_role("button", name="Forget…").click()  # type: ignore[attr-defined]
+        expect(known.get_by_text("Hardline runs there, but nothing answers at its port")).to_be_visible()
+    known.get_by_role("button", name="Forget…").click()
     managed.get_by_role("button", name="Forget", exact=True).click()
     said(managed, "Nothing is called two any more")
 
