@@ -82,7 +82,7 @@ def _as_uri(file: str | None) -> str:
     """The file that leads to the page: whose name the browser is started with, since all users see that."""
     from pathlib import Path
 
-    return Path(file).as_uri() if file else ""
+    return Path(file).as_uri() if file and os.access(file, os.R_OK) else ""
 
 
 def _browse(url: str) -> bool:

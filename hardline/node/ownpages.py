@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -63,7 +62,6 @@ class OwnPages:
             self._home,
             metrics=self._metrics if metrics else None,
             is_ready=ready.is_set,
-            user=os.geteuid(),
             tell=lambda sentence: witness.tell("page", sentence),
         )
         self._opened = Opened(datadir, tokens, self.web.end_streams)

@@ -58,8 +58,7 @@ class _Stream:
 class Api:
     """Answers by `handlers`, the actions by name, to who has one of `tokens`.
 
-    `is_anothers` says whether a connection is of another user of this computer, as far as that is known; `tell` is for
-    what the owner should read.
+    `user_of` says whose a connection is, None where the system does not; `tell` is for what the owner should read.
     """
 
     def __init__(
@@ -67,12 +66,12 @@ class Api:
         handlers: Mapping[str, Handler],
         tokens: Tokens,
         *,
-        is_anothers: Callable[[TcpStream], Awaitable[bool]],
+        user_of: Callable[[TcpStream], Awaitable[int | None]],
         tell: Tell,
         table: Sequence[rows.Row] = rows.ROWS,
     ) -> None:
         self._handlers, self._tokens, self._table = handlers, tokens, table
-        self._is_anothers, self._tell = is_anothers, tell
+        self._user_of, self._tell = user_of, tell
         self._streams: list[_Stream] = []
         self._tasks = TaskSet("page")
 
@@ -118,11 +117,12 @@ class Api:
             if row.allowed:
                 raise _Bad(Refused(405, f"this is for {', '.join(row.allowed)}"), f"Allow: {', '.join(row.allowed)}")
             raise _Bad(Refused(404, "there is no such row", "docs/API.md has them all"))
-        if await self._is_anothers(asked.browser):
-            raise _Bad(Refused(403, "this node belongs to another user of this computer", "ask its owner"))
+        user = await self._user_of(asked.browser)
+        if digest and not await self._tokens.is_of(digest, user):
+            raise _Bad(Refused(403, "the token belongs to another user of this computer", judging.HINT))
         request = {**await _body(asked), **row.arguments}
         if self._is_login(row):
-            return await self._login(request)
+            return await self._login(request, user)
         answer = await self._do(row.do, request)
         if not isinstance(answer, Held):
             return answer
@@ -147,9 +147,9 @@ class Api:
             return _Bad(Refused(429, "too many wrong tokens", judging.HINT), f"Retry-After: {WRONG_EVERY:.0f}")
         return _Bad(Refused(401, what, judging.HINT), 'WWW-Authenticate: Bearer error="invalid_token"')
 
-    async def _login(self, request: Mapping[str, object]) -> object:
+    async def _login(self, request: Mapping[str, object], user: int | None) -> object:
         once = request.get("once")
-        token = await self._tokens.login(once) if isinstance(once, str) else None
+        token = await self._tokens.login(once, user) if isinstance(once, str) else None
         if token is None:
             raise self._wrong("this address was used already, or is older than a minute")
         self._tell("this page was opened by hardline open")
@@ -200,8 +200,9 @@ class Api:
                 self._streams.remove(stream)
 
     async def _tell_news(self, stream: _Stream, held: Held) -> None:
-        async for news in held.news:
-            await _say(stream.browser, "news", news)
+        with contextlib.suppress(HardlineError):  # the node is stopping, or what was watched is gone
+            async for news in held.news:
+                await _say(stream.browser, "news", news)
 
     async def _beat(self, stream: _Stream) -> None:
         """Find out who has gone without a word, and whose token holds no more."""

@@ -33,7 +33,7 @@ _TEXT = page_kind(False)
 
 
 class Web:
-    """Answers what the door hands over; `is_ready` says whether the node serves, `user` is whose it is."""
+    """Answers what the door hands over; `is_ready` says whether the node serves."""
 
     def __init__(
         self,
@@ -43,11 +43,10 @@ class Web:
         *,
         metrics: Metrics | None,
         is_ready: Callable[[], bool],
-        user: int,
         tell: Tell,
     ) -> None:
-        self._home, self._metrics, self._is_ready, self._user = home, metrics, is_ready, user
-        self._api = Api(handlers, tokens, is_anothers=self._is_anothers, tell=tell)
+        self._home, self._metrics, self._is_ready = home, metrics, is_ready
+        self._api = Api(handlers, tokens, user_of=_user_of, tell=tell)
 
     async def aclose(self) -> None:
         """Nobody watches any more."""
@@ -88,7 +87,6 @@ class Web:
             case _:
                 return None
 
-    async def _is_anothers(self, browser: TcpStream) -> bool:
-        """Whether another user of this computer asks; whom the system does not know is let try."""
-        whose = await asyncio.to_thread(owner, browser.local, browser.peer)
-        return whose not in (None, 0, self._user)
+
+async def _user_of(browser: TcpStream) -> int | None:
+    return await asyncio.to_thread(owner, browser.local, browser.peer)

@@ -185,7 +185,7 @@ def test_another_user_is_refused_whatever_he_shows(world: World) -> None:
         f"Authorization: Bearer {world.token}",
     ]
     told = subprocess.run([*other, f"{url}/api/v1/status"], capture_output=True, text=True, check=True).stdout
-    assert "belongs to another user" in told
+    assert "the token belongs to another user" in told
     assert world.host.label("site") not in told
     told = subprocess.run([*other, f"{url}/"], capture_output=True, text=True, check=True).stdout
     assert "The site" not in told

@@ -87,6 +87,18 @@ def test_nothing_on_the_disk_is_good_for_anything(tokens, tmp_path):
     run(story)
 
 
+def test_a_token_is_of_the_user_whose_browser_got_it(tokens, clock, tmp_path):
+    async def story():
+        token, anybodys = await tokens.login(tokens.once(), 1000), await tokens.login(tokens.once())
+        for kept in (tokens, Tokens(tmp_path / "page-tokens", clock)):
+            mine, any_ones = await kept.digest_of(token), await kept.digest_of(anybodys)
+            assert [await kept.is_of(mine, user) for user in (1000, 0, None, 1001)] == [True, True, True, False]
+            assert [await kept.is_of(any_ones, user) for user in (1000, None)] == [True, True]
+            assert not await kept.is_of("0" * 64, 1000)
+
+    run(story)
+
+
 def test_revoking_forgets_all_and_secrets_that_were_not_used(tokens, clock, tmp_path):
     async def story():
         token, once = await tokens.login(tokens.once()), tokens.once()
@@ -125,7 +137,9 @@ def test_who_guesses_is_slowed_down(tokens, clock):
     assert not tokens.wrong()
 
 
-@pytest.mark.parametrize("junk", [b"\xff\xfe", b"x" * 70_000, b"abc 12\n" + b"0" * 64 + b" soon\n"])
+@pytest.mark.parametrize(
+    "junk", [b"\xff\xfe", b"x" * 70_000, b"abc 12 -\n" + b"0" * 64 + b" soon -\n" + b"0" * 64 + b" 99999999999\n"]
+)
 def test_a_file_that_is_none_lets_nobody_in(junk, clock, tmp_path):
     (tmp_path / "page-tokens").write_bytes(junk)
 
