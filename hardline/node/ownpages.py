@@ -29,7 +29,7 @@ from hardline.web.server import Web
 from hardline.web.tokens import Tokens
 
 _TOKENS = "page-tokens"
-_FIRST_LOOK = 0.1  # seconds that a page waits for the LAN
+_FIRST_LOOK = 0.06  # seconds that a page waits for the LAN
 
 
 class OwnPages:
