@@ -3,8 +3,8 @@
     load ──▶ visitor ══ TLS 1.3 ══▶ host ──▶ origin        each contestant in turn, round after round
 
 Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json (with --lab in
-results-lab-last.json, and so with --reach, --relay, --gateway, --apps and --hostile).  Exit code 0: all was measured,
-whatever the verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps running.
+results-lab-last.json, and so with --reach, --relay, --gateway, --apps, --links and --hostile).  Exit code 0: all was
+measured, whatever the verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps running.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ REACH_RESULTS = _HERE / "results-reach-last.json"
 RELAY_RESULTS = _HERE / "results-relay-last.json"
 GATEWAY_RESULTS = _HERE / "results-gateway-last.json"
 APPS_RESULTS = _HERE / "results-apps-last.json"
+LINKS_RESULTS = _HERE / "results-links-last.json"
 _BESIDE = (
     "one session",
     "hardline-python",
@@ -61,6 +62,8 @@ _BESIDE = (
     "original",
     "door",
     "straight",
+    "cubic",
+    "bbr",
     "direct",
 )  # hardline and nginx, in the table
 NAMES = (*EACH_ROUND, "memory", *ONCE)
@@ -177,6 +180,11 @@ def main() -> int:
 
             rows, figures, errors = apps.run(Path(place), stack, rounds)
             rival = apps.RIVAL
+        elif options.links:
+            import links  # only here: it needs what the tests need
+
+            rows, figures, errors = links.run(Path(place), stack, rounds)
+            rival = links.RIVAL
         else:
             rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
     others = [name for name in _BESIDE if name in figures]
@@ -193,6 +201,7 @@ def main() -> int:
         options.relay: RELAY_RESULTS,
         options.gateway: GATEWAY_RESULTS,
         options.apps: APPS_RESULTS,
+        options.links: LINKS_RESULTS,
     }
     _keep(kept.get(True, RESULTS), rows, figures, errors, rounds, rival)
     for line in errors:
@@ -267,6 +276,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--relay", action="store_true", help="instead: what passing bytes on costs a relay")
     parser.add_argument("--gateway", action="store_true", help="instead: plain browsers at a gateway, and at nginx")
     parser.add_argument("--apps", action="store_true", help="instead: an application in the node, and one on a port")
+    parser.add_argument("--links", action="store_true", help="instead: warm links far away, and certificates (root)")
     parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="with --reach: seconds of doing nothing")
     parser.add_argument(
         "--hostile",
