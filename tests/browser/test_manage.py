@@ -188,6 +188,7 @@ def test_a_mistake_is_told_in_the_dialog_and_can_be_mended_there(world: World, m
     expect(managed.locator("#mine").get_by_role("link", name="A directory")).to_have_count(0)
 
 
+@pytest.mark.full
 def test_a_phone_scans_a_code_and_is_let_in_until_that_is_stopped(world: World, managed: Page) -> None:
     with running_origin(world.visitor_machine) as origin:
         world.visitor.share("radio", origin.port, title="Radio")
@@ -421,6 +422,7 @@ def test_without_a_token_the_invitation_says_how_and_waits_for_it(
     assert page.url == link
 
 
+@pytest.mark.full
 def test_a_link_that_was_withdrawn_or_is_not_whole_says_so(world: World, managed: Page, link: str) -> None:
     assert world.host.hardline("revoke", "guests", "Anna").returncode == 0
     for one, why in ((link, "the invitation was withdrawn"), (link[:-20], "this is no invitation")):
