@@ -21,7 +21,9 @@ def run(options: argparse.Namespace) -> int:
         case "ping":
             return _ping(options)
         case "open":
-            _open_one(options)
+            from hardline.cli.becoming import or_become
+
+            return or_become(options, lambda: _open_one(options))
         case "name":
             _name_one(options)
         case "forget":

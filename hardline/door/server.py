@@ -28,6 +28,7 @@ from hardline.door.carrier import ANSWER_TIMEOUT, Carrier, part_or_go_on
 from hardline.door.evidence import judge
 from hardline.door.hostname import Misdirected, Named, check_own_port, route_host
 from hardline.door.own import Asked, Own
+from hardline.door.ownuser import AnotherUser, OwnUser
 from hardline.door.responses import response
 from hardline.door.warm import WarmVisit, WarmVisits
 from hardline.door.which import NAMED, goes_on, which_one
@@ -62,7 +63,8 @@ class Door:
     """Serves browsers.
 
     `own` answers for this node's own pages, `meant` says what names of the user's stand for, and `unreached` is told of
-    a visit that reached nobody, and which side failed; `called` says what is known of a host.
+    a visit that reached nobody, and which side failed; `called` says what is known of a host, `users`
+    whose programs are led where, None for all everywhere.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class Door:
         meant: Meant | None = None,
         unreached: Callable[[Label, str], None] = lambda label, why: None,
         called: Callable[[Label], Awaitable[pages.Called]] | None = None,
+        users: OwnUser | None = None,
     ) -> None:
-        self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
+        users = users or OwnUser(lambda host: False)
+        self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout, users)
         self._warm = WarmVisits(
             visitor,
             max_head=limits.max_head,
@@ -83,6 +87,7 @@ class Door:
             idle_timeout=limits.idle_timeout,
             failed=self._was_not_reached,
             over=self._goes_on,
+            users=users,
         )
         self._limits = limits
         self._own, self._meant, self._unreached = own, meant or _nothing_meant, unreached
@@ -261,6 +266,8 @@ class Door:
             case NoRoute():
                 self._keep(label, failure)
                 return pages.absent(label, door, await self._called(label), time.time())
+            case AnotherUser():
+                return pages.another_user()
             case AccessRefused():
                 return pages.not_let_in(failure)
             case PasswordRefused():

@@ -10,6 +10,7 @@ import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +34,7 @@ from hardline.node.happened import Happening
 from hardline.node.inviting import Inviting
 from hardline.node.known import Known
 from hardline.node.offering import Offering
+from hardline.node.once import share_once
 from hardline.node.rows import passed, passed_whole, url_of, visited_row
 from hardline.node.sharing import Sharing
 from hardline.node.snapshot import (
@@ -66,6 +68,7 @@ _FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
 _LINE = re.compile(r"[\x21-\x7e]*\Z")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
+_SOON, _LATELY = 0.04, 45.0  # seconds; what is not heard again is not listed any more after 60
 _SHOWN = 10  # of what may be meant
 _TOLD_EVERY = 0.2  # seconds between two looks at what happened
 
@@ -153,6 +156,8 @@ class Actions:
             servicedir, offering, own_files, own_listeners, changes, served, known, door_port, self._check_running
         )
         self.share, self.change, self.remove = sharing.share, sharing.change, sharing.remove
+        self.share_once = partial(share_once, sharing, offering, changes)
+        self.changes, self._browsed = changes, float("-inf")
         self._near, self._door_port = near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
@@ -370,9 +375,12 @@ class Actions:
             raise WrongArgument(f"{as_escapes(what[:60])} may be{listed}", hint="give the whole address")
         return found[0]
 
-    async def browse(self, wait: float) -> tuple[LanOffer, ...]:
-        """What others on the LAN list, after waiting `wait` seconds for their answers."""
+    async def browse(self, wait: float, *, soon: bool = False) -> tuple[LanOffer, ...]:
+        """What others on the LAN list, after waiting `wait` seconds for their answers; `soon` where somebody waited
+        lately, since who has answered then is known."""
         self._check_running()
+        now = asyncio.get_running_loop().time()
+        wait, self._browsed = _SOON if soon and now - self._browsed < _LATELY else wait, now
         heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near()))
         offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
         now, seen = asyncio.get_running_loop().time(), dict[Label, float]()
@@ -385,6 +393,7 @@ class Actions:
                 url=self._url(offer.label),
                 source=offer.source,
                 endpoint=str(offer.endpoint),
+                host=offer.host,
                 heard_s=round(now - seen[offer.label], 1),
             )
             for offer in sorted(offers.values(), key=lambda offer: (offer.title.lower(), offer.label))
