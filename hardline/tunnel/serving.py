@@ -37,7 +37,7 @@ from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_at_once, open_local
 from hardline.tunnel.places import Place, Places
 from hardline.tunnel.pump import Local, carry
-from hardline.tunnel.renamed import Renamed
+from hardline.tunnel.renamed import Begun, Renamed
 
 OURSELVES = "hardlined itself listens there"
 
@@ -230,7 +230,9 @@ class Serving:
             except BaseException:
                 local.abort()
                 raise
-            await carry(pipe, self._watched(key_hash, over(local)))
+            between = over(local)
+            asks = Begun(pipe, between) if isinstance(between, Renamed) else pipe
+            await carry(asks, self._watched(key_hash, between))
         finally:
             if place is not None:
                 place.leave()
