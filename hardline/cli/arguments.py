@@ -108,6 +108,7 @@ def _add_open(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("what", nargs="?", metavar="NAME", help=f"{_ANY_NAME}; none: this node's own page")
     parser.add_argument("--print", action="store_true", help="print its URL instead")
+    parser.add_argument("--revoke", action="store_true", help="have no browser manage this node any more")
 
 
 def _add_phone(parser: terminal.Parser) -> None:

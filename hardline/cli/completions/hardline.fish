@@ -133,6 +133,7 @@ complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -
 complete -c hardline -n '_shtab_hardline_using open' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using open' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using open' -l print -d 'print its URL instead'
+complete -c hardline -n '_shtab_hardline_using open' -l revoke -d 'have no browser manage this node any more'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a phone -d 'let phones of this network into a service, for an hour: shows a code to scan'
 complete -c hardline -n '_shtab_hardline_using phone' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using phone' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
