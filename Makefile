@@ -42,7 +42,7 @@ sanitize: $(VENV)/.installed-test
 wheels: $(VENV)/.installed-wheels
 	sh scripts/wheels.sh $(PYTHON)
 
-$(VENV)-oldest/.installed: pyproject.toml hardline/native/_carry.c
+$(VENV)-oldest/.installed: pyproject.toml $(wildcard hardline/native/*.[ch])
 	python3 -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(VENV)-oldest/bin/python -m pip install --quiet --group test --editable . 'pyopenssl==26.2.*' 'cryptography==48.*'
@@ -67,7 +67,7 @@ $(VENV)/.made:
 	$(PIP) --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.made pyproject.toml hardline/native/_carry.c
+$(VENV)/.installed: $(VENV)/.made pyproject.toml $(wildcard hardline/native/*.[ch])
 	$(PIP) --editable .
 	@ls hardline/native/*.so >/dev/null 2>&1 || echo "no C compiler or no headers of Python here: it runs without its part in C, see README.md"
 	@touch $@
