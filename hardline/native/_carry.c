@@ -17,28 +17,39 @@
 #include <string.h>
 
 Types types;
+Names names;
 
-int tell(PyObject *whom, const char *method, const char *format, ...)
+static PyObject *call_with(PyObject *whom, PyObject *method, const char *format, va_list all)
 {
     PyObject *bound = whom, *args = NULL, *answer = NULL;
-    va_list all;
     if (method == NULL)
         KEEP(bound);
-    else if ((bound = PyObject_GetAttrString(whom, method)) == NULL)
-        return -1;
-    if (format != NULL) {
-        va_start(all, format);
-        args = Py_VaBuildValue(format, all);
-        va_end(all);
-    }
-    if (format == NULL || args != NULL)
+    else if ((bound = PyObject_GetAttr(whom, method)) == NULL)
+        return NULL;
+    if (format == NULL || (args = Py_VaBuildValue(format, all)) != NULL)
         answer = PyObject_CallObject(bound, args);
     DROP(args);
     DROP(bound);
-    if (answer == NULL)
-        return -1;
+    return answer;
+}
+
+PyObject *call(PyObject *whom, PyObject *method, const char *format, ...)
+{
+    va_list all;
+    va_start(all, format);
+    PyObject *answer = call_with(whom, method, format, all);
+    va_end(all);
+    return answer;
+}
+
+int tell(PyObject *whom, PyObject *method, const char *format, ...)
+{
+    va_list all;
+    va_start(all, format);
+    PyObject *answer = call_with(whom, method, format, all);
+    va_end(all);
     DROP(answer);
-    return 0;
+    return answer == NULL ? -1 : 0;
 }
 
 PyObject *slice_of(PyObject *view, size_t start, size_t end)
@@ -72,6 +83,10 @@ static int exec_module(PyObject *module)
     for (size_t index = 0; index < sizeof numbers / sizeof *numbers; index++)
         if (PyModule_AddIntConstant(module, numbers[index].name, numbers[index].value) < 0)
             return -1;
+#define INTERN(name) \
+    if ((names.name = PyUnicode_InternFromString(#name)) == NULL) \
+        return -1;
+    NAMES(INTERN)
     struct { PyType_Spec *spec; PyTypeObject **kept; } made[] = {
         {&cipher_spec, &types.cipher}, {&window_spec, &types.window}, {&ways_spec, &types.ways}, {&use_spec, &types.use},
         {&held_spec, &types.held}, {&budget_spec, &types.budget}, {&reasons_spec, &types.reasons}, {&marks_spec, &types.marks},

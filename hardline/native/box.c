@@ -93,9 +93,9 @@ static int consumed(Box *self, Lane *lane, long long count)
 {
     Use *use = lane->use;
     if (use->held > 0) /* of them, or of others */
-        return tell((PyObject *)self, "consumed", "(OL)", use, count);
+        return tell((PyObject *)self, names.consumed, "(OL)", use, count);
     lane->window->owed += count;
-    return lane->window->owed < lane->window->size / 2 ? 0 : tell((PyObject *)self, "consumed", "(Oi)", use, 0);
+    return lane->window->owed < lane->window->size / 2 ? 0 : tell((PyObject *)self, names.consumed, "(Oi)", use, 0);
 }
 
 /* How many bytes of `lane` nobody has to look at; -1 with an exception. */
@@ -104,7 +104,7 @@ static long long unwatched(Lane *lane)
     if (!has(lane->gate))
         return lane->counted ? lane->unwatched : INT64_MAX;
     if (lane->stale) {
-        PyObject *found = PyObject_GetAttrString(lane->gate, "unwatched");
+        PyObject *found = PyObject_GetAttr(lane->gate, names.unwatched);
         long long count = found == NULL ? -1 : PyLong_AsLongLong(found);
         DROP(found);
         if (PyErr_Occurred())
@@ -128,7 +128,7 @@ static long long write_unwatched(Box *self, Lane *lane, const uint8_t *bytes, si
     lane->moved += taken;
     if (lane->counted) {
         lane->unwatched -= taken;
-        if (tell((PyObject *)lane, "carried", "(n)", (Py_ssize_t)taken) < 0)
+        if (tell((PyObject *)lane, names.carried, "(n)", (Py_ssize_t)taken) < 0)
             return -1;
     }
     return lane->box == self && consumed(self, lane, taken) < 0 ? -1 : (long long)taken;
@@ -144,7 +144,7 @@ static int write_watched(Box *self, Lane *lane, PyObject *view, const uint8_t *b
     lane->stale = 1;
     PyObject *gate = lane->gate;
     KEEP(gate);
-    PyObject *heard = PyObject_CallMethod(gate, "heard", "O", piece);
+    PyObject *heard = PyObject_CallMethodObjArgs(gate, names.heard, piece, NULL);
     DROP(gate);
     int changed = heard == NULL ? -1 : PyObject_IsTrue(heard);
     DROP(heard);
@@ -173,7 +173,7 @@ static int write_watched(Box *self, Lane *lane, PyObject *view, const uint8_t *b
     *fell = 1;
     lane->use->held += (long long)count - taken;
     self->holding->held += (long long)count - taken;
-    int failed = tell((PyObject *)lane, "bring", "(OO)", piece, changed ? Py_True : Py_False);
+    int failed = tell((PyObject *)lane, names.bring, "(OO)", piece, changed ? Py_True : Py_False);
     DROP(piece);
     return failed;
 }
@@ -288,7 +288,7 @@ int box_take(Box *self, PyObject *view, const uint8_t *bytes, size_t end)
     int failed = -1;
     if (waiting || budget->left < 1) {
         rest = slice_of(view, 0, end);
-        failed = rest == NULL ? -1 : tell(session, "plaintext_received", "(O)", rest);
+        failed = rest == NULL ? -1 : tell(session, names.plaintext_received, "(O)", rest);
         goto over;
     }
     double time = now(self);
@@ -301,12 +301,12 @@ int box_take(Box *self, PyObject *view, const uint8_t *bytes, size_t end)
     failed = carry(self, view, bytes, end, most, &at, &frames, &fell);
     if (budget->left - frames < AT_ONCE) {
         if (!failed)
-            failed = tell((PyObject *)budget, "looked", "(L)", frames);
+            failed = tell((PyObject *)budget, names.looked, "(L)", frames);
     } else
         budget->left -= frames;
     if (!failed && self->ready && (at < end || fell)) {
         rest = slice_of(view, at, end);
-        failed = rest == NULL ? -1 : tell(session, "take", "(OL)", rest, most - frames);
+        failed = rest == NULL ? -1 : tell(session, names.take, "(OL)", rest, most - frames);
     }
 over:
     DROP(rest);
@@ -327,7 +327,7 @@ int box_schedule(Box *self)
 {
     if (self->tick_due)
         return 0;
-    PyObject *tick = PyObject_GetAttrString((PyObject *)self, "tick");
+    PyObject *tick = PyObject_GetAttr((PyObject *)self, names.tick);
     PyObject *due = tick == NULL ? NULL : PyObject_CallFunctionObjArgs(self->call_soon, tick, NULL);
     DROP(tick);
     if (due == NULL)
@@ -358,7 +358,7 @@ static int write_staged(Box *self)
     if (wire == NULL || !wire->direct || wire->blocked || self->unheard || self->patient || !has(self->staging) ||
         PyByteArray_Size(self->answers) || PyList_Size(self->unannounced))
         return 1;
-    PyObject *closing = PyObject_CallMethod(wire->transport, "is_closing", NULL);
+    PyObject *closing = PyObject_CallMethodObjArgs(wire->transport, names.is_closing, NULL);
     int is_closing = closing == NULL ? -1 : PyObject_IsTrue(closing);
     DROP(closing);
     if (is_closing)
@@ -371,7 +371,7 @@ static int write_staged(Box *self)
     Cipher *cipher = wire->cipher;
     long long count = self->fill;
     Py_buffer source, target;
-    PyObject *data = PyObject_GetAttrString(staging, "data");
+    PyObject *data = PyObject_GetAttr(staging, names.data);
     if (data == NULL)
         return -1;
     int failed = PyObject_GetBuffer(data, &source, PyBUF_SIMPLE);
@@ -401,9 +401,9 @@ static int write_staged(Box *self)
     if (!failed && PyErr_Occurred())
         failed = -1; /* no memory for what is left */
     if (!failed && code == -1)
-        failed = tell((PyObject *)self, "refused", NULL);
+        failed = tell((PyObject *)self, names.refused, NULL);
     else if (!failed && (code || rest != NULL))
-        failed = tell((PyObject *)wire, "sent", "(Oi)", rest != NULL ? rest : Py_None, code);
+        failed = tell((PyObject *)wire, names.sent, "(Oi)", rest != NULL ? rest : Py_None, code);
     DROP(rest);
     DROP(give_back);
     DROP(cipher);
@@ -415,7 +415,7 @@ static int write_staged(Box *self)
 int box_flush(Box *self)
 {
     int done = write_staged(self);
-    return done == 1 ? tell((PyObject *)self, "flush", NULL) : done;
+    return done == 1 ? tell((PyObject *)self, names.flush, NULL) : done;
 }
 
 PyDoc_STRVAR(tick_doc, "tick()\n\nThe end of a turn of the event loop: send what there is, and share out the next one.");
@@ -427,14 +427,14 @@ static PyObject *box_tick(PyObject *object, PyObject *Py_UNUSED(nothing))
     if (self->over)
         Py_RETURN_NONE;
     if (self->wire == NULL)
-        return PyObject_CallMethod(object, "end_turn", NULL);
+        return PyObject_CallMethodObjArgs(object, names.end_turn, NULL);
     if ((self->fill || PyByteArray_Size(self->answers) || PyList_Size(self->unannounced)) && box_flush(self) < 0)
         return NULL;
     Py_ssize_t parked = self->parked == NULL ? 0 : PyObject_Size(self->parked);
     if (parked < 0)
         return NULL;
     if (parked)
-        return PyObject_CallMethod(object, "next_turn", "i", TURN);
+        return call(object, names.next_turn, "(i)", TURN);
     long long each = self->senders < 2 ? ALONE : TURN / self->senders;
     self->share = each > SHARE ? each : SHARE;
     self->turn++;

@@ -121,8 +121,21 @@ typedef struct {
 
 extern Types types;
 
-/* Call a method, or `whom` itself without one, and throw away what it returns: 0, or -1 with an exception. */
-int tell(PyObject *whom, const char *method, const char *format, ...);
+/* What of Python's is asked for by name: each found by its pointer, not by its letters. */
+#define NAMES(X) \
+    X(asked) X(bring) X(carried) X(consumed) X(data) X(end_turn) X(flush) X(heard) X(is_closing) \
+    X(looked) X(next_turn) X(passed) X(plaintext_received) X(pull_failed) X(refused) X(room_for) X(sent) \
+    X(take) X(tick) X(took) X(took_in) X(unwatched) X(view) X(wait_for_room) X(went_on) X(withheld)
+
+#define NAME(name) *name,
+typedef struct { PyObject NAMES(NAME) *none; } Names;
+
+extern Names names;
+
+/* Call a method, or `whom` itself without one; as Py_BuildValue, with a tuple for `format`. */
+PyObject *call(PyObject *whom, PyObject *method, const char *format, ...);
+/* The same where nobody wants to know what it returns: 0, or -1 with an exception. */
+int tell(PyObject *whom, PyObject *method, const char *format, ...);
 PyObject *slice_of(PyObject *view, size_t start, size_t end);
 
 #pragma GCC visibility pop

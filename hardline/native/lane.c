@@ -32,7 +32,7 @@ static PyObject *lane_get_buffer(PyObject *object, PyObject *hint)
     Lane *self = (Lane *)object;
     (void)hint;
     if (!flows(self))
-        return PyObject_CallMethod(object, "room_for", NULL);
+        return PyObject_CallMethodObjArgs(object, names.room_for, NULL);
     Box *box = self->box;
     if (!has(box->staging)) {
         box->staging = PyObject_CallObject(box->take_staging, NULL);
@@ -43,8 +43,8 @@ static PyObject *lane_get_buffer(PyObject *object, PyObject *hint)
     long long share = box->share - (self->use->turn == box->turn ? self->use->used : 0);
     long long room = least(least(self->ways->send_window, STAGING - start), share);
     if (box->fill < 0 || start >= STAGING)
-        return PyObject_CallMethod(object, "room_for", NULL);
-    PyObject *view = PyObject_GetAttrString(box->staging, "view");
+        return PyObject_CallMethodObjArgs(object, names.room_for, NULL);
+    PyObject *view = PyObject_GetAttr(box->staging, names.view);
     PyObject *place = view == NULL ? NULL : slice_of(view, (size_t)start, (size_t)(start + (room > 0 ? room : 1)));
     DROP(view);
     if (place == NULL)
@@ -68,7 +68,7 @@ static void big_endian(uint8_t *at, uint32_t number)
 static int commit(Lane *self, long long count)
 {
     Box *box = self->box;
-    PyObject *data = PyObject_GetAttrString(box->staging, "data");
+    PyObject *data = PyObject_GetAttr(box->staging, names.data);
     Py_buffer staging;
     if (data == NULL)
         return -1;
@@ -105,7 +105,7 @@ static int commit(Lane *self, long long count)
     DROP(box);
     DROP(use);
     DROP(ways);
-    return failed < 0 ? -1 : goes_on ? 0 : tell((PyObject *)self, "wait_for_room", NULL);
+    return failed < 0 ? -1 : goes_on ? 0 : tell((PyObject *)self, names.wait_for_room, NULL);
 }
 
 PyDoc_STRVAR(buffer_updated_doc, "buffer_updated(nbytes)\n\nSee asyncio.BufferedProtocol.");
@@ -118,7 +118,7 @@ static PyObject *lane_buffer_updated(PyObject *object, PyObject *number)
         return NULL;
     if (count <= 0 || !flows(self) || !has(self->box->staging) || !has(self->place) || count > self->ways->send_window ||
         count > STAGING - HEADER - self->box->fill)
-        return PyObject_CallMethod(object, "took", "O", number);
+        return PyObject_CallMethodObjArgs(object, names.took, number, NULL);
     PyObject *place = self->place; /* who keeps it would keep a buffer that all share */
     self->place = NULL;
     self->moved += count;
@@ -126,7 +126,7 @@ static PyObject *lane_buffer_updated(PyObject *object, PyObject *number)
         PyObject *piece = slice_of(place, 0, (size_t)count);
         PyObject *gate = self->gate;
         KEEP(gate);
-        PyObject *passed = piece == NULL ? NULL : PyObject_CallMethod(gate, "asked", "O", piece);
+        PyObject *passed = piece == NULL ? NULL : PyObject_CallMethodObjArgs(gate, names.asked, piece, NULL);
         DROP(gate);
         DROP(place);
         DROP(piece);
@@ -134,8 +134,8 @@ static PyObject *lane_buffer_updated(PyObject *object, PyObject *number)
             return NULL;
         int whole = passed == piece;
         if (!whole || !flows(self) || !has(self->box->staging) || count > STAGING - HEADER - self->box->fill) {
-            PyObject *told = whole ? PyObject_CallMethod(object, "passed", "L", count)
-                                   : PyObject_CallMethod(object, "withheld", "O", passed);
+            PyObject *told = whole ? call(object, names.passed, "(L)", count)
+                                   : PyObject_CallMethodObjArgs(object, names.withheld, passed, NULL);
             DROP(passed);
             return told;
         }

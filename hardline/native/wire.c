@@ -25,7 +25,7 @@ static PyObject *wire_get_buffer(PyObject *object, PyObject *hint)
 
 static PyObject *in_python(PyObject *object, Py_ssize_t count)
 {
-    return PyObject_CallMethod(object, "took_in", "n", count);
+    return call(object, names.took_in, "(n)", count);
 }
 
 /* All of what came is decrypted and passed on, or it is said where Python has to go on: 0, or -1. */
@@ -48,13 +48,13 @@ static int pull(Wire *self, Py_ssize_t count)
     else if ((state = cipher_pull(self->cipher, source.buf, &start, count, target.buf, (size_t)target.len, &ready)) == NO_MEMORY)
         PyErr_NoMemory();
     else if (state == BROKEN)
-        failed = tell((PyObject *)self, "pull_failed", NULL);
+        failed = tell((PyObject *)self, names.pull_failed, NULL);
     else if ((answer = cipher_answer(self->cipher)) == NULL)
         failed = -1;
     else if (state == DONE && PyBytes_Size(answer) == 0)
         failed = ready ? box_take(self->box, view, target.buf, ready) : 0;
     else
-        failed = tell((PyObject *)self, "went_on", "(innnO)", state, start, count, (Py_ssize_t)ready, answer);
+        failed = tell((PyObject *)self, names.went_on, "(innnO)", state, start, count, (Py_ssize_t)ready, answer);
     DROP(answer);
     DROP(view);
     PyBuffer_Release(&target);
