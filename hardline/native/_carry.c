@@ -2,7 +2,7 @@
 
      cipher.c    Cipher: one TLS connection between memory BIOs
      wire.c      Wire: the socket of one, from which what comes is decrypted and passed on
-     box.c       Box: one session: plain DATA frames to their sockets, what is staged to the wire
+     box.c       Box: one session, what is staged to the wire; carrying.c: plain DATA frames to their sockets
      lane.c      Lane: a stream and its socket
      books.c     what Python and C count together
 
@@ -78,7 +78,8 @@ static int exec_module(PyObject *module)
         return -1;
     }
     static const struct { const char *name; int value; } numbers[] = {
-        {"INTERFACE", INTERFACE}, {"DONE", DONE}, {"FULL", FULL}, {"ENDED", ENDED}, {"FRUITLESS", FRUITLESS}, {"BROKEN", BROKEN},
+        {"INTERFACE", INTERFACE}, {"DONE", DONE}, {"FULL", FULL}, {"ENDED", ENDED},
+        {"FRUITLESS", FRUITLESS}, {"BROKEN", BROKEN},
     };
     for (size_t index = 0; index < sizeof numbers / sizeof *numbers; index++)
         if (PyModule_AddIntConstant(module, numbers[index].name, numbers[index].value) < 0)
@@ -88,9 +89,10 @@ static int exec_module(PyObject *module)
         return -1;
     NAMES(INTERN)
     struct { PyType_Spec *spec; PyTypeObject **kept; } made[] = {
-        {&cipher_spec, &types.cipher}, {&window_spec, &types.window}, {&ways_spec, &types.ways}, {&use_spec, &types.use},
-        {&held_spec, &types.held}, {&budget_spec, &types.budget}, {&reasons_spec, &types.reasons}, {&marks_spec, &types.marks},
-        {&frames_spec, &types.frames}, {&wire_spec, &types.wire}, {&lane_spec, &types.lane}, {&box_spec, &types.box},
+        {&cipher_spec, &types.cipher}, {&window_spec, &types.window}, {&ways_spec, &types.ways},
+        {&use_spec, &types.use}, {&held_spec, &types.held}, {&budget_spec, &types.budget},
+        {&reasons_spec, &types.reasons}, {&marks_spec, &types.marks}, {&frames_spec, &types.frames},
+        {&wire_spec, &types.wire}, {&lane_spec, &types.lane}, {&box_spec, &types.box},
     };
     for (size_t index = 0; index < sizeof made / sizeof *made; index++)
         if (add_type(module, made[index].spec, made[index].kept) < 0)

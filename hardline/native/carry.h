@@ -51,7 +51,7 @@ typedef struct { PyObject_HEAD long long frames, header, payload_left, payload_s
 
 extern PyType_Spec window_spec, ways_spec, use_spec, held_spec, budget_spec, reasons_spec, marks_spec, frames_spec;
 
-/* wire.c, box.c, lane.c: the bases of tls.TlsStream, outbox.Outbox, and joint.Joint. */
+/* wire.c, box.c and carrying.c, lane.c: the bases of tls.TlsStream, outbox.Outbox, and joint.Joint. */
 
 typedef struct Box Box;
 typedef struct Lane Lane;
@@ -99,6 +99,9 @@ struct Box {
 };
 
 extern PyType_Spec wire_spec, lane_spec, box_spec;
+Lane *box_find(Box *self, uint32_t number);
+double box_now(Box *self);
+PyObject *box_carry(PyObject *object, PyObject *args);
 int box_take(Box *self, PyObject *view, const uint8_t *bytes, size_t end);
 int box_may_fill(Box *self);
 int box_schedule(Box *self);

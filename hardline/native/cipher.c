@@ -65,7 +65,8 @@ static int cipher_init(PyObject *object, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_TypeError, "Cipher takes no keywords");
         return -1;
     }
-    if (!PyArg_ParseTuple(args, "O!nnn", &PyTuple_Type, &addresses, &self->overhead, &self->most_fruitless, &self->piece))
+    if (!PyArg_ParseTuple(args, "O!nnn", &PyTuple_Type, &addresses, &self->overhead, &self->most_fruitless,
+                          &self->piece))
         return -1;
     if (self->piece <= 0 || self->piece > 1 << 20) {
         PyErr_SetString(PyExc_ValueError, "a piece is 1 byte to 1 MiB");

@@ -1,8 +1,8 @@
-/* A stream and the socket that it is joined with: the base of joint.Joint, and of whatever else brings a stream's frames
-   to a socket.
+/* A stream and the socket that it is joined with: the base of joint.Joint, and of whatever else brings frames to a
+   socket.
 
      socket ── get_buffer, buffer_updated ──▶ the session's staging buffer, behind the place of a frame's header
-     socket ◀── lane_write ◀── frames, as box.c finds them
+     socket ◀── frames, as carrying.c finds them
 
    What is not as it mostly is goes to the method of Python's that does all of it, with nothing done yet: `room_for` and
    `took` for the socket's bytes, `bring` for the peer's. */
@@ -17,7 +17,14 @@ enum { HEADER = 12, FLUSH_AT = 131072, STAGING = 262156 }; /* yamux.py, outbox.p
 static int flows(Lane *self)
 {
     return self->box != NULL && !self->brake->reasons && !self->ways->local_ended && self->ways->announced &&
-           box_may_fill(self->box);
+           box_may_fill(self->box) && self->box->fill >= 0 && self->box->fill < STAGING - HEADER;
+}
+
+/* Whether `count` bytes that it has said, at the place that it was given, are a frame. */
+static int fits(Lane *self, long long count)
+{
+    return flows(self) && count > 0 && count <= self->ways->send_window && has(self->box->staging) &&
+           count <= STAGING - HEADER - self->box->fill;
 }
 
 static long long least(long long one, long long other)
@@ -35,15 +42,15 @@ static PyObject *lane_get_buffer(PyObject *object, PyObject *hint)
         return PyObject_CallMethodObjArgs(object, names.room_for, NULL);
     Box *box = self->box;
     if (!has(box->staging)) {
-        box->staging = PyObject_CallObject(box->take_staging, NULL);
-        if (!has(box->staging))
+        PyObject *before = box->staging, *staging = PyObject_CallObject(box->take_staging, NULL);
+        if (staging == NULL)
             return NULL;
+        box->staging = staging;
+        DROP(before);
     }
     long long start = box->fill + HEADER;
     long long share = box->share - (self->use->turn == box->turn ? self->use->used : 0);
     long long room = least(least(self->ways->send_window, STAGING - start), share);
-    if (box->fill < 0 || start >= STAGING)
-        return PyObject_CallMethodObjArgs(object, names.room_for, NULL);
     PyObject *view = PyObject_GetAttr(box->staging, names.view);
     PyObject *place = view == NULL ? NULL : slice_of(view, (size_t)start, (size_t)(start + (room > 0 ? room : 1)));
     DROP(view);
@@ -116,30 +123,28 @@ static PyObject *lane_buffer_updated(PyObject *object, PyObject *number)
     long long count = PyLong_AsLongLong(number);
     if (count == -1 && PyErr_Occurred())
         return NULL;
-    if (count <= 0 || !flows(self) || !has(self->box->staging) || !has(self->place) || count > self->ways->send_window ||
-        count > STAGING - HEADER - self->box->fill)
+    if (!fits(self, count) || !has(self->place))
         return PyObject_CallMethodObjArgs(object, names.took, number, NULL);
     PyObject *place = self->place; /* who keeps it would keep a buffer that all share */
     self->place = NULL;
     self->moved += count;
     if (has(self->gate)) {
-        PyObject *piece = slice_of(place, 0, (size_t)count);
-        PyObject *gate = self->gate;
+        PyObject *piece = slice_of(place, 0, (size_t)count), *gate = self->gate;
         KEEP(gate);
         PyObject *passed = piece == NULL ? NULL : PyObject_CallMethodObjArgs(gate, names.asked, piece, NULL);
+        int whole = passed == piece;
         DROP(gate);
         DROP(place);
         DROP(piece);
-        if (passed == NULL)
-            return NULL;
-        int whole = passed == piece;
-        if (!whole || !flows(self) || !has(self->box->staging) || count > STAGING - HEADER - self->box->fill) {
-            PyObject *told = whole ? call(object, names.passed, "(L)", count)
-                                   : PyObject_CallMethodObjArgs(object, names.withheld, passed, NULL);
+        if (passed != NULL && whole && fits(self, count))
+            DROP(passed);
+        else {
+            PyObject *told = passed == NULL ? NULL
+                             : whole        ? call(object, names.passed, "(L)", count)
+                                            : PyObject_CallMethodObjArgs(object, names.withheld, passed, NULL);
             DROP(passed);
             return told;
         }
-        DROP(passed);
     } else
         DROP(place);
     if (commit(self, count) < 0)
@@ -148,7 +153,7 @@ static PyObject *lane_buffer_updated(PyObject *object, PyObject *number)
 }
 
 PyDoc_STRVAR(link_doc, "link(box, number, stream, ways, window, brake)\n\n"
-                       "From now on C may carry stream `number` of `box`, both ways, by what these count; until `part`.");
+                       "C may carry stream `number` of `box`, both ways, by what these count, until `part`.");
 
 static PyObject *lane_link(PyObject *object, PyObject *args)
 {
@@ -215,7 +220,7 @@ static PyObject *lane_part(PyObject *object, PyObject *Py_UNUSED(nothing))
 }
 
 PyDoc_STRVAR(offer_doc, "offer(fd, unwatched)\n\n"
-                        "`unwatched` bytes that come next may go to the descriptor `fd`; -1 for none, until the next offer.");
+                        "`unwatched` bytes that come next may go to `fd`; -1 for none, until the next offer.");
 
 static PyObject *lane_offer(PyObject *object, PyObject *args)
 {

@@ -2,8 +2,8 @@
 
      socket ── get_buffer, buffer_updated ──▶ decrypted ──▶ box_take, for the session that is linked
 
-   Without a session, at the end of a burst, and whatever OpenSSL says other than data, `took_in` or `went_on` of Python's
-   has it. */
+   Without a session and at the end of a burst `took_in` of Python's has it, and `went_on` whatever OpenSSL says other
+   than data. */
 
 #include "carry.h"
 
@@ -45,7 +45,8 @@ static int pull(Wire *self, Py_ssize_t count)
     KEEP(view);
     if (count > source.len || target.len < RECORD)
         PyErr_SetString(PyExc_ValueError, "not within the buffers");
-    else if ((state = cipher_pull(self->cipher, source.buf, &start, count, target.buf, (size_t)target.len, &ready)) == NO_MEMORY)
+    else if ((state = cipher_pull(self->cipher, source.buf, &start, count, target.buf, (size_t)target.len, &ready)) ==
+             NO_MEMORY)
         PyErr_NoMemory();
     else if (state == BROKEN)
         failed = tell((PyObject *)self, names.pull_failed, NULL);
@@ -90,7 +91,7 @@ static PyObject *wire_buffer_updated(PyObject *object, PyObject *number)
 }
 
 PyDoc_STRVAR(link_doc, "link(box, cipher, received, plain, plain_view, scratch)\n\n"
-                       "From now on what comes is decrypted by `cipher`, from `received` to `plain`, for the session of `box`.");
+                       "What comes is decrypted by `cipher`, from `received` to `plain`, for the session of `box`.");
 
 static PyObject *wire_link(PyObject *object, PyObject *args)
 {
