@@ -8,7 +8,7 @@ PIP := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet
 # How many at once, each with a network of its own: tests/conftest.py says what stays together.
 BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test test-all test-oldest test-python sanitize wheels check bench soak fuzz system-packages clean
+.PHONY: run test test-all test-oldest test-python sanitize wheels deb check bench soak fuzz system-packages clean
 
 run: $(VENV)/.installed
 	@exec $(PYTHON) scripts/run.py $(ARGS)
@@ -41,6 +41,10 @@ sanitize: $(VENV)/.installed-test
 # For Linux on x86_64 and aarch64, any Python from 3.11 on, in build/wheels.
 wheels: $(VENV)/.installed-wheels
 	sh scripts/wheels.sh $(PYTHON)
+
+# A Debian package for this machine's Python, in build.
+deb: $(VENV)/.installed-deb
+	sh packaging/deb.sh $(PYTHON)
 
 $(VENV)-oldest/.installed: pyproject.toml $(wildcard hardline/native/*.[ch])
 	python3 -m venv $(VENV)-oldest
@@ -78,6 +82,10 @@ $(VENV)/.installed-test: $(VENV)/.installed pyproject.toml
 
 $(VENV)/.installed-wheels: $(VENV)/.installed pyproject.toml
 	$(PIP) --group wheels
+	@touch $@
+
+$(VENV)/.installed-deb: $(VENV)/.installed pyproject.toml
+	$(PIP) --group deb
 	@touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-test pyproject.toml

@@ -45,6 +45,11 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         yield "\nlinks"
     for link in status.get("links", ()):
         yield from _link(link, time.time())
+    if status.get("phones"):
+        yield "\nphones"
+    for door in status.get("phones", ()):
+        until = time.strftime("%H:%M", time.localtime(door["until"]))
+        yield f"  {plain(door['title'])}  {' '.join(door['urls'])}  until {until}"
     if status["sessions"]:
         yield "\nsessions"
     for session in status["sessions"]:

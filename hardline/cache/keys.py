@@ -74,6 +74,12 @@ def may_belong_to_identity(name: str) -> bool:
     return _WORDS.search(folded) is not None or _CERTIFICATES.search(folded) is not None
 
 
+def marks_identity(name: str) -> bool:
+    """Whether a file of this name may have others beside it taken for parts of an identity, and hidden."""
+    folded = name.casefold()
+    return any(word in folded for word in (".private", ".hash", ".ini.cert"))
+
+
 def identities(names: Iterable[str]) -> frozenset[str]:
     """Those in a directory of these `names`: as their certificates are called, in small letters, there or not."""
     there = {folded for name in names if _WORDS.search(folded := name.casefold())}

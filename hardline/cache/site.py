@@ -22,6 +22,7 @@ from hardline.cache.caching.proxy import CachingProxy
 from hardline.cache.files.files import FileService
 from hardline.cache.files.texts import Texts
 from hardline.cache.files.tree import Forbidden, Tree
+from hardline.cache.files.uploads import Uploads
 from hardline.cache.kept.bucket import TokenBucket
 from hardline.cache.kept.left import Caches, shown
 from hardline.cache.kept.store import Store
@@ -32,7 +33,7 @@ from hardline.files import make_private
 from hardline.http.serving.pages import nothing_here
 from hardline.http.serving.server import StreamServer
 from hardline.settings.local import LocalService
-from hardline.settings.service import CacheSection
+from hardline.settings.service import DROP, CacheSection
 from hardline.settings.units import MB
 
 
@@ -80,6 +81,7 @@ class Site:
 
 async def open_site(
     name: str,
+    title: str,
     root: Path,
     target: LocalService | None,
     settings: CacheSection,
@@ -115,6 +117,9 @@ async def open_site(
         packed=settings.precompressed,
         texts=texts,
         kept=None if proxy is None else proxy.recall,
+        title=title,
+        uploads=Uploads(tree, settings.max_upload, name) if settings.uploads != "no" else None,
+        only_uploads=settings.uploads == DROP,
     )
     return Site(name, tree, dynamic, proxy, files, store)
 

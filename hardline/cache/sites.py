@@ -54,7 +54,8 @@ class Sites:
             if directory is None:
                 continue
             target, settings = service.settings.target, service.settings.cache
-            site = LazySite(service.name, self._cache / directory, target, settings, self._own, self._shared_texts)
+            of_it = service.name, service.title, self._cache / directory, target, settings
+            site = LazySite(*of_it, self._own, self._shared_texts)
             known = before.get(service.key_hash)
             if known is not None and known.same_as(site):
                 site = before.pop(service.key_hash)
@@ -89,13 +90,14 @@ class LazySite:
     def __init__(
         self,
         name: str,
+        title: str,
         root: Path,
         target: LocalService | None,
         settings: CacheSection,
         own: OwnFiles,
         texts: Callable[[], Texts],
     ) -> None:
-        self._described = (name, root, target, settings)
+        self._described = (name, title, root, target, settings)
         self._own, self._texts = own, texts
         self._opening = asyncio.Lock()
         self._site: Site | None = None
@@ -166,9 +168,9 @@ class LazySite:
             raise ServiceFailed("unavailable", "the service was changed")
         # Only now, and not on the event loop: it takes a while to load.
         open_site = await asyncio.to_thread(_loaded)
-        name, root, target, settings = self._described
+        name, title, root, target, settings = self._described
         try:
-            self._site = await open_site(name, root, target, settings, self._own, self._texts())
+            self._site = await open_site(name, title, root, target, settings, self._own, self._texts())
         except OSError as failure:
             reason = (failure.strerror or str(failure)).lower()
             if self._failed != (failed := f"its directory cannot be used: {reason}"):

@@ -32,6 +32,7 @@ _COMMANDS = {
     "who": "who may visit a service",
     "revoke": "have somebody visit a service no more",
     "open": "open a service in the browser",
+    "phone": "let phones of this network into a service, for an hour: shows a code to scan",
     "name": "give a service a name of yours, on this computer only",
     "forget": "forget a name that you gave",
     "lan": "what the local network offers",
@@ -40,6 +41,9 @@ _COMMANDS = {
     "key": "print the key by which a host knows this visitor, or a relay this node",
     "gateway": "users of the gateway, and keys for scrapers",
     "fileserver": "serve a directory on this machine, without any tunnel",
+    "service": "have systemd keep hardlined running",
+    "backup": "copy this node into a file: keys, services, names",
+    "restore": "bring it back, here or on another computer",
     "nc": "connect stdin and stdout with a service: ssh -o ProxyCommand='hardline nc LABEL'",
     "forward": "lead a port of this computer to a service, until Ctrl-C",
     "pac": "print the proxy file for programs that do not know *.localhost",
@@ -77,6 +81,14 @@ def _run(arguments: Sequence[str] | None) -> int:
             people.run(options)
         case "gateway":
             _gateway(options)
+        case "service":
+            from hardline.cli import service
+
+            return service.run(options)
+        case "backup" | "restore":
+            from hardline.cli import backup
+
+            backup.run(options)
         case "fileserver":
             from hardline.cli import files
 

@@ -86,6 +86,16 @@ def _add_open(parser: terminal.Parser) -> None:
     parser.add_argument("--print", action="store_true", help="print its URL instead")
 
 
+def _add_phone(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("what", metavar="NAME", help=_ANY_NAME)
+    parser.add_argument(
+        "--for", dest="days", type=_days, default=1 / 24, metavar="TIME", help="30m, 2h, 1d at most (1h)"
+    )
+    parser.add_argument("--stop", action="store_true", help="let none in any more")
+    parser.add_argument("--no-code", action="store_true", help="print the addresses only")
+
+
 def _add_name(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("what", metavar="ADDRESS", help=_ANY_NAME)
@@ -176,6 +186,20 @@ def _add_gateway(parser: terminal.Parser) -> None:
     remove.add_argument("name", metavar="NAME")
 
 
+def _add_service(parser: terminal.Parser) -> None:
+    parser.add_argument("do", choices=("install", "uninstall", "status"))
+    parser.add_argument("--system", action="store_true", help="the computer's, as a user of its own; by root")
+
+
+def _add_backup(parser: terminal.Parser) -> None:
+    add_datadir(parser)
+    parser.add_argument("file", type=_as_typed, metavar="FILE", help="the copy; its passphrase is asked for")
+    parser.add_argument(
+        "--servicedir", type=terminal.whole_path, metavar="DIR", help="where the INI files of the services are"
+    )
+    parser.add_argument("--yes", action="store_true", help="what is there already is replaced")
+
+
 def _add_help(parser: terminal.Parser) -> None:
     parser.add_argument("about", nargs="?", metavar="COMMAND")
 
@@ -229,6 +253,7 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "who": _add_who,
     "revoke": _add_revoke,
     "open": _add_open,
+    "phone": _add_phone,
     "name": _add_name,
     "forget": _add_forget,
     "lan": _add_json,
@@ -237,6 +262,9 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "key": _add_key,
     "gateway": _add_gateway,
     "fileserver": _add_fileserver,
+    "service": _add_service,
+    "backup": _add_backup,
+    "restore": _add_backup,
     "nc": _add_nc,
     "forward": _add_forward,
     "pac": _add_pac,

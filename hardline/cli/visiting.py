@@ -26,6 +26,8 @@ def run(options: argparse.Namespace) -> int:
             _name_one(options)
         case "forget":
             _forget(options)
+        case "phone":
+            _phone(options)
         case "nc":
             _connect(options)
         case "forward":
@@ -95,6 +97,29 @@ def _who(match: Any) -> str:
 
     called = match["name"] or plain(match["title"]) or "(untitled)"
     return f"{called}, {plain(match['how'])}: {match['key_hash'][:4]}…{match['key_hash'][-4:]}"
+
+
+def _phone(options: argparse.Namespace) -> None:
+    from hardline.showable import plain
+
+    if options.stop:
+        ask(options, "no_phone", what=options.what)
+        talk("no phone gets in any more")
+        return
+    opened = ask(options, "phone", what=options.what, seconds=options.days * 86_400)
+    write("\n".join(opened["urls"]))
+    if not options.no_code and sys.stdout.isatty():
+        _show_code(opened["urls"][0])
+    until = time.strftime("%H:%M", time.localtime(opened["until"]))
+    talk(f"{plain(opened['title'] or 'it')} for phones of this network until {until}; --stop ends it before")
+    talk("nothing is encrypted between phone and this computer, and camera and clipboard do not work there")
+
+
+def _show_code(url: str) -> None:
+    import segno
+
+    sys.stdout.flush()
+    segno.make(url, error="m").terminal(out=sys.stdout, compact=True)
 
 
 def _name_one(options: argparse.Namespace) -> None:

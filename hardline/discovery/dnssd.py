@@ -105,6 +105,10 @@ class DnsSd:
         self._ask(unicast=True)
         self.refresh()
 
+    def answer_for(self, host: str, port: int, addresses: Sequence[str]) -> Callable[[], None] | None:
+        """As Mdns.answer_for; None also where nothing is heard now."""
+        return self._mdns.answer_for(host, port, addresses) if self._mdns is not None else None
+
     async def aclose(self) -> None:
         """Say goodbye and close every socket; `run` has ended.  Idempotent."""
         if self._judging is not None:

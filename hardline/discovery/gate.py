@@ -43,6 +43,7 @@ class MdnsGate:
         self._me: deque[bytes] = deque(maxlen=2)  # what the old one said may still come
         self._addresses: frozenset[InterfaceAddress] = frozenset()
         self._own: frozenset[str] = frozenset()
+        self._hosts: set[bytes] = set()  # names besides those of services
         self._asked_servers: deque[bytes] = deque(maxlen=_SENT)
         self._sent: deque[tuple[float, bytes]] = deque(maxlen=_SENT)
         self._questions = Rates(40, 40, share=0.25)
@@ -56,6 +57,10 @@ class MdnsGate:
     def call(self, server: str) -> None:
         """Our server's name is this from now on."""
         self._me.append(_host(server))
+
+    def answers_for(self, host: str, *, no_more: bool = False) -> None:
+        """Questions for `host`.local are for us, until there are `no_more`."""
+        (self._hosts.discard if no_more else self._hosts.add)(host.lower().encode())
 
     def asked(self, server: str) -> None:
         """Answers about a server are wanted."""
@@ -78,7 +83,7 @@ class MdnsGate:
             return False
         source = str(sender[0]).partition("%")[0].removeprefix("::ffff:")
         interface = self._attached(source, sender)
-        words = (*_WORDS, *self._asked_servers) if is_answer else _WORDS
+        words = (*_WORDS, *self._asked_servers) if is_answer else (*_WORDS, *self._hosts)
         lower = data.lower()
         if interface is None or not any(word in lower for word in words):
             return False

@@ -163,6 +163,26 @@ class Mdns:
         self._hushed[name] = self._announced.pop(name)[1]
         self._zeroconf.zeroconf.registry.async_remove(self._hushed[name])
 
+    def answer_for(self, host: str, port: int, addresses: Sequence[str]) -> Callable[[], None] | None:
+        """Say to who asks that `host`.local is at these `addresses` of ours, until what is returned is called; nothing
+        is announced.  None where it cannot be said."""
+        assert self._zeroconf is not None
+        registry, kind = self._zeroconf.zeroconf.registry, "_http._tcp.local."
+        packed = [ipaddress.ip_address(address).packed for address in addresses]
+        info = AsyncServiceInfo(kind, f"{host}.{kind}", port, server=f"{host}.local.", addresses=packed)
+        try:
+            registry.async_add(info)
+        except zeroconf.Error as failure:
+            log.debug("mdns.not_answered", name=host, reason=repr(failure))
+            return None
+        self.gate.answers_for(host)
+
+        def end() -> None:
+            self.gate.answers_for(host, no_more=True)
+            registry.async_remove(info)
+
+        return end
+
     def ask(self, questions: Sequence[Question | tuple[str, str]], *, unicast: bool = False) -> None:
         """Ask everybody; `unicast` says that an answer to us alone will do, and makes it come without delay."""
         assert self._zeroconf is not None

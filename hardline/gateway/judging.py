@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from hardline.errors import HardlineError, LimitReached
 from hardline.gateway.accesses import Accesses
@@ -30,12 +31,23 @@ _READ_ONLY = ("Allow: GET, HEAD",)
 _HERE = Page(404, "There is nothing here.")
 
 
+class Guard(Protocol):
+    """Judges requests for a service by what the settings know nothing of.  The same fields get the same verdict, as
+    long as their connection lasts; the fields of its cookies begin with `hides`, and go no further."""
+
+    hides: bytes
+
+    def judge(self, asked: Asked) -> None:
+        """Raises Refused."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all connections of a gateway have in common, until its settings change.
 
     `side` is who speaks where it answers itself; `tells` what services hear of clients: where that is not all, both are
-    programs of one owner, and cookies keep their domains.
+    programs of one owner, and cookies keep their domains.  `guard` has a word of its own on every request.
     """
 
     settings: GatewaySection
@@ -48,6 +60,7 @@ class Shared:
     accesses: Accesses
     side: str = GATEWAY
     tells: Tells = Tells.ALL
+    guard: Guard | None = None
 
 
 class Refused(HardlineError):
@@ -133,6 +146,8 @@ async def _judge_service(shared: Shared, asked: Asked, place: Place) -> None:
     asked.place, asked.section = place, section
     if section.addresses and not is_in(asked.asker.client, section.addresses):
         raise Refused(Page(403, f"{place.name} is not for this address."))
+    if shared.guard is not None:
+        shared.guard.judge(asked)
     if section.users:
         asked.asker = replace(asked.asker, user=await _user(shared, place.name, section, asked))
     if not place.target:

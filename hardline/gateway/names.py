@@ -52,7 +52,7 @@ class Names:
 
     def place(self, host: str, target: str) -> Place | None:
         """Where it leads; None where there is nothing.  Raises Elsewhere."""
-        name = _name_in(host)
+        name = name_in(host)
         for domain in self._domains:
             if name == domain:
                 return self._behind_prefix(target)
@@ -90,7 +90,7 @@ class OneService(Names):
 
     def place(self, host: str, target: str) -> Place | None:
         """As Names.place."""
-        asked = _name_in(host)
+        asked = name_in(host)
         own = asked == "localhost" or asked.endswith(".localhost") or is_address(asked)
         if not own and not self._hosts & {asked, "*"}:
             raise Elsewhere(f"no link here is for this host ([Peer:{self._name}] hosts names those that it is for)")
@@ -109,7 +109,8 @@ def _for_scrapers(target: str) -> Place:
     return Place(target, scraper=True)
 
 
-def _name_in(host: str) -> str:
+def name_in(host: str) -> str:
+    """The name or address in a Host, in small letters.  Raises Elsewhere where there is none."""
     match = _HOST.match(host) if len(host) <= _MAX_HOST and host.isascii() and host.isprintable() else None
     if match is None:
         raise Elsewhere("the Host of this request is none")

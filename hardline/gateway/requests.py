@@ -49,13 +49,14 @@ class Tells(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Who asks.  `peer` is the other end of the connection, `client` whom that asks for, `user` his name or ""; `tells`
-    is what of it his service hears."""
+    is what of it his service hears, and cookies whose names begin with `hides` it does not get."""
 
     peer: Endpoint
     client: str
     trusted: bool
     user: str = ""
     tells: Tells = Tells.ALL
+    hides: bytes = b""
 
 
 def fields_of(raw: bytes) -> list[Field]:
@@ -102,6 +103,8 @@ def behind_first(
         gone |= {b"forwarded"}
     ours = _OURS if asker.tells is Tells.ALL else _OF_THE_MESSAGE
     kept = [line for name, line in fields if name not in gone and not (b"_" in name and _spelt(name) in ours)]
+    if asker.hides:
+        kept = [line for line in (_without_cookies(line, asker.hides) for line in kept) if line]
     added = [line.encode("latin-1") for line in _told(host, fields, asker, prefix)]
     named = f"Host: {host}".encode("latin-1")
     connection = b"Connection: Upgrade\r\nUpgrade: " + upgrade if upgrade else b"Connection: keep-alive"
@@ -144,6 +147,15 @@ def _options(fields: Sequence[Field]) -> set[bytes]:
     if not (lines := [line for name, line in fields if name == b"connection"]):
         return set()
     return {one.strip(b" \t").lower() for line in lines for one in line.partition(b":")[2].split(b",")}
+
+
+def _without_cookies(line: bytes, hidden: bytes) -> bytes:
+    """A line of a head without the cookies whose names begin so; b"" where nothing is left of it."""
+    name, _, said = line.partition(b":")
+    if name.lower() != b"cookie":
+        return line
+    kept = [pair for pair in said.split(b";") if not pair.strip().startswith(hidden)]
+    return name + b":" + b";".join(kept) if any(one.strip() for one in kept) else b""
 
 
 def _spelt(name: bytes) -> bytes:

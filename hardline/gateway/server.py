@@ -12,7 +12,7 @@ from pathlib import Path
 from hardline import log
 from hardline.gateway.accesses import Accesses
 from hardline.gateway.clients import is_in
-from hardline.gateway.judging import Shared, may_go_on
+from hardline.gateway.judging import Guard, Shared, may_go_on
 from hardline.gateway.keyfile import KeyFile
 from hardline.gateway.listing import Listing, Remembered
 from hardline.gateway.names import Names
@@ -42,11 +42,12 @@ class Gateway:
         names: Names | None = None,
         side: str = GATEWAY,
         tells: Tells = Tells.ALL,
+        guard: Guard | None = None,
     ) -> None:
         names = names or Names(named.keys(), settings.domain)
         users, accesses = Users(asyncio.get_running_loop().time), Accesses(time.time())
         listing, scrapers = Listing(named, names, visitor, remembered), Scrapers(KeyFile(datadir), time.time)
-        self.shared = Shared(settings, named, names, visitor, users, listing, scrapers, accesses, side, tells)
+        self.shared = Shared(settings, named, names, visitor, users, listing, scrapers, accesses, side, tells, guard)
         self._tasks = TaskSet("gateway")
         self._served: dict[TcpStream, tuple[Talk, asyncio.Task[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()  # told to end by a change of the settings

@@ -156,7 +156,9 @@ class Talk:
         forwarded_for = values(known.fields, b"x-forwarded-for") if trusted else ()
         client = client_of(peer.host, forwarded_for, self._limits.trusted) if forwarded_for else peer.host
         sent = Sent(Body(head.content_length or 0, chunked=head.chunked), behind)
-        asker, began = Asker(peer, client, trusted, tells=self._shared.tells), asyncio.get_running_loop().time()
+        hides = self._shared.guard.hides if self._shared.guard is not None else b""
+        asker = Asker(peer, client, trusted, tells=self._shared.tells, hides=hides)
+        began = asyncio.get_running_loop().time()
         return Asked(head, known, asker, sent, Place(head.target), began)
 
     # What this gateway answers itself.

@@ -70,13 +70,21 @@ def opening(title: str, *, style: str = STYLE, head: str = "") -> str:
 CLOSING = "</main></body></html>\n"
 
 
-def content_policy(style: str = STYLE, *, more: str = "") -> str:
-    """The value of Content-Security-Policy of a page with this style; `more` are further directives."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def content_policy(style: str = STYLE, *, script: str = "", forms: bool = False, more: str = "") -> str:
+    """The value of Content-Security-Policy of a page with this style and script, both inside it.
+
+    With a script it may ask its own origin, with `forms` send them there; `more` are further directives.
+    """
+    scripts = f"script-src '{_digest(script)}'; connect-src 'self'; " if script else ""
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; "
+        f"default-src 'none'; style-src '{_digest(style)}'; {scripts}base-uri 'none'; "
+        f"form-action '{'self' if forms else 'none'}'; "
         f"frame-ancestors 'none'; {FILES_POLICY}{f'; {more}' if more else ''}"
     )
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def shown(text: str) -> str:

@@ -6,7 +6,6 @@ Every action takes and returns plain values; a mistake is a HardlineError that s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
@@ -31,16 +30,16 @@ from hardline.node.changes import Changes
 from hardline.node.inviting import Inviting
 from hardline.node.known import Known
 from hardline.node.offering import Offering
-from hardline.node.rows import target_of, url_of
+from hardline.node.rows import url_of
+from hardline.node.sharing import Sharing
 from hardline.node.snapshot import (
     AcceptedInvitation,
     Invitation,
     LanOffer,
     LetIn,
     Match,
+    PhoneOpened,
     Pinged,
-    Removed,
-    Shared,
     Snapshot,
     StepTimes,
     Visitors,
@@ -49,28 +48,11 @@ from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
 from hardline.routes import Endpoint, NoRoute
 from hardline.settings.directory import Service
-from hardline.settings.ini import quoted
-from hardline.settings.service import INVITED
-from hardline.settings.units import Unreadable
-from hardline.settings.writing import (
-    Change,
-    bring_back,
-    change_service,
-    find_shared,
-    local_service,
-    remove_service,
-    target_changes,
-    write_service,
-)
-from hardline.showable import as_escapes, clean_title
+from hardline.showable import as_escapes
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.link import Path as GreetedPath
-from hardline.tunnel.serving import OURSELVES
 
 USUAL_PORT = 7009
-_UNLISTED: Change = ("Info", "listed", "no")
-_FOR_INVITED: Change = ("Access", "clients", INVITED)
-_APPEAR_LIMIT = 10.0  # seconds
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
 _SHOWN = 10  # of what may be meant
@@ -99,13 +81,35 @@ class OpenPort(Protocol):
         ...
 
 
+class ForPhones(Protocol):
+    """A door for phones (node.phones)."""
+
+    until: float
+
+    @property
+    def urls(self) -> list[str]: ...
+
+
+class OpensForPhones(Protocol):
+    """The doors for phones of a node (node.phones)."""
+
+    async def open(self, label: Label, title: str, seconds: float) -> ForPhones:
+        """Open one."""
+        ...
+
+    async def close(self, label: Label) -> bool:
+        """Close it, if there is one."""
+        ...
+
+
 class Actions:
     """The actions of one node.
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
-    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service; `make_key` finds or
-    makes the key for a host; `known` is who is meant; `invites` were given and `accepted` are shown, and `greet` has a
-    host say hello, for which `wait_for_hosts` waits; `runs` says whether there is anybody to ask.
+    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, and `phones` are
+    doors to one; `make_key` finds or makes the key for a host; `known` is who is meant; `invites` were given and
+    `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts` waits; `runs` says whether there
+    is anybody to ask.
     """
 
     def __init__(
@@ -128,19 +132,21 @@ class Actions:
         greet: Callable[[Label], Awaitable[GreetedPath | None]],
         wait_for_hosts: Callable[[], None],
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
+        phones: Callable[[], OpensForPhones],
         runs: Callable[[], bool],
     ) -> None:
-        self._directory, self._offering, self._changing = servicedir, offering, asyncio.Lock()
-        self._own_files, self._own_listeners = own_files, own_listeners
-        self._changes = changes
-        self._served, self._near, self._door_port = served, near, door_port
+        self._sharing = sharing = Sharing(
+            servicedir, offering, own_files, own_listeners, changes, served, known, door_port, self._check_running
+        )
+        self.share, self.change, self.remove = sharing.share, sharing.change, sharing.remove
+        self._near, self._door_port = near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
-        self._wait_for_hosts, self._open_port = wait_for_hosts, open_port
+        self._wait_for_hosts, self._open_port, self._phones = wait_for_hosts, open_port, phones
         self._inviting = Inviting(
             invites,
-            services=lambda: {service.key_hash: service for service in self._served()},
-            taken_up=self._until,
+            services=lambda: {service.key_hash: service for service in served()},
+            taken_up=sharing.until,
         )
 
     @property
@@ -152,88 +158,6 @@ class Actions:
         """The node as it is now."""
         self._check_running()
         return await self._snapshot()
-
-    async def share(
-        self, target: str, title: str = "", name: str = "", *, listed: bool = True, invited: bool = False
-    ) -> Shared:
-        """LanOffer `target` (a port, an address, a directory), and return once visitors are served.
-
-        What is shared already stays as it is, and what was shared once comes back with its URL; for fewer people than
-        before where that is asked for, never for more.
-        Raises WrongArgument, ConfigError.
-        """
-        self._check_running()
-        await self._refuse_itself(target)
-        known = tuple(self._offering.known.values())
-        if not name and (service := await asyncio.to_thread(find_shared, known, target)):
-            settings = service.settings
-            if settings.access.paused or (invited and not settings.for_invited) or (settings.listed and not listed):
-                fewer = (None if listed else False), (invited or None)
-                changed = await self.change(service.name, listed=fewer[0], invited=fewer[1], paused=False)
-                return replace(changed, already=True)
-            return self._shared(service, already=True)
-        changes = [*([] if listed else [_UNLISTED]), *([_FOR_INVITED] if invited else [])]
-        if back := await asyncio.to_thread(bring_back, self._directory, name or None, target, changes):
-            return await self._taken_up(back, back=True)
-        is_path = target.startswith(("/", "unix:"))
-        like = title or (Path(target).name if is_path else target.partition("://")[2].rstrip("/") or target)
-        file = await asyncio.to_thread(
-            lambda: write_service(
-                self._directory, name or None, target, title or None, like=like, listed=listed, invited=invited
-            )
-        )
-        return await self._taken_up(file)
-
-    async def change(
-        self,
-        name: str,
-        target: str = "",
-        *,
-        title: str | None = None,
-        listed: bool | None = None,
-        invited: bool | None = None,
-        paused: bool | None = None,
-    ) -> Shared:
-        """Change what is said of the service of `name`, and keep its URL; visitors who are there stay, but for one that
-        is paused.  Raises WrongArgument, ConfigError."""
-        self._check_running()
-        service = await self._ours(name)
-        changes = list[Change]()
-        if target:
-            await self._refuse_itself(target)
-            changes += await asyncio.to_thread(target_changes, target)
-        if title is not None:
-            shown = clean_title(title)
-            changes.append(("Info", "title", quoted(shown) if shown else None))
-        if listed is not None:
-            changes.append(("Info", "listed", None) if listed else _UNLISTED)
-        if invited is not None:
-            changes.append(_FOR_INVITED if invited else ("Access", "clients", None))
-        if paused is not None:
-            changes.append(("Access", "paused", "yes" if paused else None))
-        async with self._changing:  # of two at once the later one begins with what the earlier one wrote
-            settings = replace(await asyncio.to_thread(change_service, service, changes), notes=())
-
-            def is_taken_up() -> bool:
-                known = self._service(service.name)
-                return known is not None and replace(known.settings, notes=()) == settings
-
-            await self._until(is_taken_up)
-        return self._shared(self._offering.known[service.name])
-
-    async def remove(self, name: str) -> Removed:
-        """Stop sharing the service of `name`.  Raises WrongArgument, ConfigError."""
-        self._check_running()
-        with contextlib.suppress(WrongArgument):  # the file of one that is broken has a name all the same
-            name = (await self._ours(name)).name
-        file = await asyncio.to_thread(remove_service, self._directory, name)
-        gone = file.name.removesuffix(".ini")
-
-        def is_gone() -> bool:  # of one that is paused nobody is served, and it is known all the same
-            return gone not in self._offering.known and all(service.name != gone for service in self._served())
-
-        await self._until(is_gone)
-        return Removed(gone, str(file))
 
     async def drain_relay(self, seconds: int) -> None:
         """Have the relay of this node take nobody new; nodes go elsewhere in so many seconds.  Raises ConfigError."""
@@ -266,10 +190,29 @@ class Actions:
         self._check_running()
         return await self._open_port(self._label(address), port, pages)
 
+    async def phone(self, what: str, seconds: float) -> PhoneOpened:
+        """Let phones of this network into the service that is meant, for so many seconds.
+
+        Raises WrongArgument, ConfigError, LimitReached.
+        """
+        match = await self.find(what)
+        label = Label.parse(match.label)
+        door = await self._phones().open(label, match.name or match.title, seconds)
+        return PhoneOpened(match.name or match.title, match.label, tuple(door.urls), int(door.until))
+
+    async def no_phone(self, what: str) -> str:
+        """Let no phone into it any more; returns its label.  Raises WrongArgument where none is let in."""
+        match = await self.find(what)
+        if not await self._phones().close(Label.parse(match.label)):
+            raise WrongArgument(
+                f"no phone is let into {what[:60]!r}", hint="hardline status  shows which doors are open"
+            )
+        return match.label
+
     async def invite(self, name: str, who: str, days: float) -> Invitation:
         """Invite `who` to the service of `name`, for so many days.  Raises WrongArgument, ConfigError."""
         self._check_running()
-        service = await self._ours(name)
+        service = await self._sharing.ours(name)
         invite, secret = await self._inviting.invite(service, who, days)
         link = f"http://localhost:{USUAL_PORT}{ACCEPT}#{service.label}.{secret}"
         return Invitation(invite.number, service.name, service.title, invite.who, invite.until, link)
@@ -293,14 +236,14 @@ class Actions:
     async def who(self, name: str) -> Visitors:
         """Who may visit the service of `name`, and who was invited.  Raises WrongArgument, ConfigError."""
         self._check_running()
-        service = await self._ours(name)
+        service = await self._sharing.ours(name)
         let_in, invited = await self._inviting.who(service)
         return Visitors(service.name, service.settings.for_invited, let_in, invited)
 
     async def revoke(self, name: str, who: str) -> tuple[LetIn, ...]:
         """Have `who` not visit the service of `name` any more.  Raises WrongArgument, ConfigError."""
         self._check_running()
-        return await self._inviting.revoke(await self._ours(name), who)
+        return await self._inviting.revoke(await self._sharing.ours(name), who)
 
     async def name(self, what: str, name: str) -> Match:
         """Call `what` so from now on: an address, or what else is known.  Raises WrongArgument, ConfigError."""
@@ -368,72 +311,8 @@ class Actions:
                 return Label.parse(named.label)
             raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
 
-    async def _ours(self, what: str) -> Service:
-        """The service of this node that `what` means.  Raises WrongArgument."""
-        known = self._offering.known
-        if what not in known and (problem := self._offering.problems.get(what)) is not None:
-            raise WrongArgument(f"{what} cannot be understood as it is: {problem.message}", hint=problem.hint)
-        meant = {one.key_hash for one in await self._known.matching(what)}
-        found = [known[what]] if what in known else [one for one in known.values() if str(one.key_hash) in meant]
-        if len(found) != 1:
-            close = "".join(f"\n  {one.name}  {one.title}" for one in found[:_SHOWN])
-            message = f"{what[:60]!r} may be{close}" if found else f"no service here is {what[:60]!r}"
-            raise WrongArgument(message, hint="hardline ls  shows what there is")
-        return found[0]
-
-    async def _refuse_itself(self, target: str) -> None:
-        if target.startswith("/") and await asyncio.to_thread(self._own_files.is_ours, Path(target)):
-            message = f"{as_escapes(target[:200])} is where hardlined keeps its keys, and nothing of it is shown"
-            raise WrongArgument(message, hint="share another directory")
-        try:
-            itself = not target.startswith("/") and await self._own_listeners.leads_home(local_service(target))
-        except Unreadable:
-            return  # write_service says it better
-        if itself:
-            message = f"cannot share {as_escapes(target[:60])}: {OURSELVES}"
-            raise WrongArgument(message, hint="what is to be shared has a port of its own")
-
-    async def _taken_up(self, file: Path, *, back: bool | None = None) -> Shared:
-        name = file.name.removesuffix(".ini")
-        await self._until(lambda: self._service(name) is not None or name in self._offering.problems)
-        problem = self._offering.problems.get(name)
-        if problem is not None:
-            raise ConfigError(problem.message, hint=problem.hint)
-        service = self._offering.known[name]
-        return self._shared(service, back=back)
-
-    def _service(self, name: str) -> Service | None:
-        """One that visitors are served, or that nobody may visit yet."""
-        known = self._offering.known.get(name)
-        return known if known is not None and (known.settings.closed or known in self._served()) else None
-
-    def _shared(self, service: Service, *, already: bool | None = None, back: bool | None = None) -> Shared:
-        lists = service.settings.target is not None or service.settings.cache.allow_listing
-        return Shared(
-            name=service.name,
-            title=service.title,
-            target=target_of(service),
-            url=self._url(service.label),
-            file=str(service.file),
-            lists=lists,
-            already=already,
-            back=back,
-        )
-
     def _url(self, label: Label) -> str:
         return url_of(label, self._door_port())
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait until what was just written has been taken up."""
-        try:
-            async with asyncio.timeout(_APPEAR_LIMIT):
-                async for _ in self._changes.watch():
-                    if condition():
-                        return
-        except TimeoutError:
-            raise ConfigError(
-                "the change was written, but the daemon has not taken it up yet", hint="look at its log"
-            ) from None
 
 
 def _invitation(link: str) -> tuple[Label, str]:

@@ -22,6 +22,7 @@ from hardline.routes import NoRoute
 _BROWSE_WAIT = 0.5  # seconds
 _USUAL_DAYS = 7.0
 _MAX_PORT = 65_535
+_USUAL_DOOR = 3600.0  # seconds
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
 
 
@@ -90,6 +91,14 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
             reason = failure.message if isinstance(failure, HardlineError) else "it did not answer in time"
             return {"failure": reason, "tried": []}
 
+    async def phone(request: Mapping[str, Json]) -> Json:
+        seconds = request.get("seconds")
+        seconds = float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else _USUAL_DOOR
+        return to_json(await actions.phone(_text(request, "what"), seconds))
+
+    async def no_phone(request: Mapping[str, Json]) -> Json:
+        return {"label": await actions.no_phone(_text(request, "what"))}
+
     async def find(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.find(_text(request, "what")))
 
@@ -121,6 +130,7 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     named["share_for_fewer"] = share  # not known to an earlier hardlined, which would share it with everybody
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"key": key, "find": find, "name": name, "forget": forget}
+    named |= {"phone": phone, "no_phone": no_phone}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward}
     return {name: once_ready(handler) for name, handler in named.items()}
 

@@ -42,6 +42,7 @@ from hardline.node.brought import Brought
 from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
+from hardline.node.fronts import Fronts
 from hardline.node.known import Known
 from hardline.node.limits import (
     door_limits,
@@ -53,8 +54,9 @@ from hardline.node.limits import (
     visitor_limits,
 )
 from hardline.node.offering import Offering
-from hardline.node.snapshot import GatewayState, Itself, Json, ServiceState, SessionState, Snapshot, to_object
+from hardline.node.snapshot import Itself, Json, Snapshot, to_object
 from hardline.node.sockets import judged
+from hardline.node.telling import Telling
 from hardline.node.waiting import WaitsForHosts
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
@@ -77,22 +79,19 @@ from hardline.tunnel.dialer import Dialer
 from hardline.tunnel.host import Host
 from hardline.tunnel.link import Path as SessionPath
 from hardline.tunnel.local import LocalSite
-from hardline.tunnel.serving import OURSELVES
 from hardline.tunnel.visitor import Visitor
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
     from hardline.gateway.linked import PeerLink
-    from hardline.gateway.server import Gateway
     from hardline.https.server import Https
-    from hardline.node.forwarding import Forwarding
     from hardline.node.inprocess import InProcess, SharedApp
     from hardline.node.opened import OpenedStream
+    from hardline.node.phones import Phones
     from hardline.punching import Punching
     from hardline.relay.joins import Joined
 
 DOOR_ADDRESSES = ("127.0.0.1", "::1")
-PEERS_SHOWN = 50
 BROWSE_WAIT = 0.3  # seconds that the home page waits for answers from the LAN
 HOME_BROWSES = 1.0  # seconds between two searches of the LAN for it: any page can make a browser ask for it
 
@@ -153,11 +152,8 @@ class Node:
         self._brought = Brought(lambda: self._host, lambda: self._punching, self._came_by_name)
         self._https: Https | None = None
         self._door_listener: Listener | None = None
-        self._forwarding: Forwarding | None = None
-        self._gateway: Gateway | None = None
-        self._gateway_listeners: list[Listener] = []
-        self._link_listeners: list[Listener] = []
-        self._links: list[PeerLink] = []
+        self._fronts: Fronts | None = None
+        self._telling: Telling | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
@@ -190,6 +186,7 @@ class Node:
             greet=self._greet,
             wait_for_hosts=lambda: self._waits.start(),
             open_port=self._open_port,
+            phones=self._phones,
             runs=self._runs_here,
         )
 
@@ -227,17 +224,13 @@ class Node:
         await self._open_host(limits)
         await self._open_finders()
         await self._open_visitor(limits)
-        if settings.forwards or settings.socks.listen is not None:
-            await self._ports().open()
-        if settings.gateway.listen:
-            await self._open_gateway()
-        if settings.peers:
-            await self._open_links()
+        self._fronts = fronts = self._make_fronts()
+        self._telling = self._make_telling(fronts)
+        await fronts.open()
         await self._reach.start()
         self._relays.start()
         self._waits.start()
-        for link in self._links:
-            link.warm.start()
+        fronts.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
         for note in (*settings.notes, *self._socket_notes):
@@ -248,8 +241,8 @@ class Node:
     def settings_changed(self, now: NodeSettings) -> None:
         """Take up what of the settings can change while this runs (`is_live`)."""
         self._notes = now.notes
-        if self._gateway is not None:
-            self._gateway.replace(now.gateway, now.named)
+        if self._fronts is not None:
+            self._fronts.settings_changed(now)
         self._relays.access_changed(now.relay)
 
     async def stop(self) -> None:
@@ -271,8 +264,7 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._forwarding = self._gateway = self._in_process = self._https = None
-        self._links = []
+        self._fronts = self._telling = self._in_process = self._https = None
         for close in reversed(closers):
             try:
                 await close()
@@ -346,17 +338,17 @@ class Node:
         """What it does, in a few words."""
         count, problems = len(self.offering.current), len(self.offering.problems)
         broken = f", {problems} with problems" if problems else ""
-        links = "".join(f"; {link.summary}" for link in self._links)
+        links = "".join(f"; {link.summary}" for link in self._links())
         return f"serving {count} service{'' if count == 1 else 's'}{broken}{links}"
 
     @property
     def waits_for_links(self) -> bool:
         """The first attempt of a link that is to be waited for has not ended yet."""
-        return any(not link.warm.first.done() for link in self._links if link.settings.ready == "attempt")
+        return any(not link.warm.first.done() for link in self._links() if link.settings.ready == "attempt")
 
     async def links_tried(self) -> None:
         """Wait until that is over."""
-        for link in self._links:
+        for link in self._links():
             if link.settings.ready == "attempt":
                 await link.warm.first
 
@@ -544,49 +536,37 @@ class Node:
         self._closers.append(self._door_listener.aclose)
         log.event("door.listening", at=" ".join(map(str, self._door_listener.endpoints)))
 
-    def _ports(self) -> Forwarding:
-        """What leads ports of this computer to services; made when it is first needed."""
-        if self._forwarding is None:
-            from hardline.node.forwarding import Forwarding
-
-            assert self._visitor is not None, "it is opened first"
-            self._forwarding = Forwarding(self._settings, self._visitor, self._own_listeners.listens_at)
-            self._closers.append(self._forwarding.aclose)
-        return self._forwarding
-
     async def _open_port(self, label: Label, port: int, pages: bool) -> Forward:
         if not self._listens:
             raise ConfigError("this node listens nowhere", hint="start it without listen=False, or use its open()")
-        return await self._ports().add(label, port, pages=pages)
+        assert self._fronts is not None, "actions are there when it runs"
+        return await self._fronts.add(label, port, pages)
 
-    async def _open_gateway(self) -> None:
-        from hardline.gateway.server import Gateway
-
+    def _make_fronts(self) -> Fronts:
         assert self._visitor is not None, "it is opened first"
-        self._gateway = gateway = Gateway(
-            self._settings.gateway, self._settings.named, self._visitor, self._remembered.get, self._places.datadir
+        return Fronts(
+            self._settings,
+            self._places.datadir,
+            self._visitor,
+            self._remembered,
+            self._given,
+            self._own_listeners.listens_at,
+            self._closers,
+            addresses=lambda: list(limited(self._reach.addresses, self._settings.node.bind)),
+            answer_for=self._answer_for,
+            changed=self.changes.tell,
         )
-        self._closers.append(gateway.aclose)
-        for at in self._settings.gateway.listen:
-            listener = await Listener.open((at.host,), at.port, gateway.accepted, what="[Gateway] listen", resets=True)
-            self._gateway_listeners.append(listener)
-            self._closers.append(listener.aclose)
-            log.event("gateway.listening", at=" ".join(map(str, listener.endpoints)))
 
-    async def _open_links(self) -> None:
-        from hardline.gateway.linked import PeerLink
+    def _answer_for(self, host: str, port: int, addresses: Sequence[str]) -> Callable[[], None] | None:
+        """By multicast DNS, where this node speaks it."""
+        return next((near.answer_for(host, port, addresses) for near in self._near if isinstance(near, DnsSd)), None)
 
-        assert self._visitor is not None, "it is opened first"
-        for name, one in self._settings.peers.items():
-            assert one.label is not None, "the settings were read"
-            known = self._given.candidates(one.label.key_hash)
-            link = PeerLink(name, one, self._visitor, known, self._remembered.get, self._places.datadir)
-            self._closers.append(link.aclose)
-            self._links.append(link)
-            if (listener := await link.listen()) is not None:
-                self._link_listeners.append(listener)
-                self._closers.append(listener.aclose)
-                log.event("link.listening", link=name, at=" ".join(map(str, listener.endpoints)))
+    def _phones(self) -> Phones:
+        assert self._fronts is not None, "actions are there when it runs"
+        return self._fronts.phones
+
+    def _links(self) -> list[PeerLink]:
+        return self._fronts.links if self._fronts is not None else []
 
     async def _open_https(self) -> None:
         from hardline.https.server import Https
@@ -660,6 +640,8 @@ class Node:
         if self._visitor is not None:
             self._visitor.network_changed(addresses)
         self._host.network_changed(addresses)
+        if self._fronts is not None:
+            self._fronts.network_changed()
         if others:
             self._relays.network_changed()
         self.changes.tell()
@@ -702,10 +684,10 @@ class Node:
 
     def _listening(self) -> list[Endpoint]:
         """Where others connect, and where browsers do."""
-        listeners = (self._listener, self._door_listener, *self._gateway_listeners, *self._link_listeners)
+        listeners = self._listener, self._door_listener
         also = self._relaying.listens_at if self._relaying is not None else ()
-        forwarding = self._forwarding.endpoints if self._forwarding is not None else ()
-        return [*(at for one in listeners if one for at in one.endpoints), *also, *forwarding]
+        fronts = self._fronts.endpoints if self._fronts is not None else ()
+        return [*(at for one in listeners if one for at in one.endpoints), *also, *fronts]
 
     @property
     def _door_port(self) -> int:
@@ -713,71 +695,47 @@ class Node:
 
     # What it says of itself.
 
-    async def _snapshot(self) -> Snapshot:
-        assert self._visitor is not None, "who asks waits until the node is ready"
-        now, clock, services = asyncio.get_running_loop().time(), time.time(), self.offering.current
-        tried = self._door.tried if self._door else {}
-        return Snapshot(
-            version=__version__,
-            pid=os.getpid(),
-            node=Itself(
-                key_hash=str(self._identity.key_hash),
-                servicedir=str(self._places.servicedir),
-                datadir=str(self._places.datadir),
-                door=tuple(map(str, self._door_listener.endpoints)) if self._door_listener else (),
-                p2p=tuple(map(str, (*(self._listener.endpoints if self._listener else ()), *self._relays.endpoints))),
-            ),
-            outside=rows.outside(self._reach.describe(), self._relays.used()),
-            relays=rows.relays(
-                self._relays.used(), self._relays.nat, self._relays.served(), self._relays.passed_this_month
-            ),
-            services=await self._service_states(),
-            sessions=(
-                *self._visiting(),
-                *(rows.visiting_original(original, now) for original in self._visitor.originals.open),
-                *(rows.hosting(guest, services, clock) for guest in self._host.guests),
-            ),
-            peers=tuple(rows.peer(*known) for known in await self._remembered.recent(PEERS_SHOWN)),
-            names=tuple(rows.named(*one, self._door_port) for one in self._names.all.items()),
-            visits=tuple(map(rows.visit, self._visitor.recent)),
-            unreached=tuple(rows.unreached(label, one.attempts, one.reasons) for label, one in tried.items()),
-            forwards=tuple(map(rows.forward, self._forwarding.forwards)) if self._forwarding is not None else (),
-            socks=rows.socks(self._forwarding.socks) if self._forwarding is not None else None,
-            gateway=await self._gateway_state(),
-            links=tuple(rows.link(one.name, one.settings, one.warm, one.clients, now, clock) for one in self._links),
-            process=rows.held(task.get_name() for task in asyncio.all_tasks()),
-            notes=(*self._notes, *self._socket_notes),
+    def _make_telling(self, fronts: Fronts) -> Telling:
+        assert self._visitor is not None, "it is opened first"
+        return Telling(
+            itself=self._itself,
+            notes=lambda: (*self._notes, *self._socket_notes),
+            offering=self.offering,
+            own_listeners=self._own_listeners,
+            names=self._names,
+            reach=self._reach,
+            relays=self._relays,
+            host=self._host,
+            sites=self._sites,
+            remembered=self._remembered,
+            visitor=self._visitor,
+            door=self._door,
+            door_port=lambda: self._door_port,
+            fronts=fronts,
+            https=lambda: self._https,
         )
 
-    async def _gateway_state(self) -> GatewayState | None:
-        if self._gateway is None:
-            return None
-        await self._gateway.shared.listing.recall(self._gateway.shared.named)
-        listen = [at for one in self._gateway_listeners for at in one.endpoints]
-        return rows.gateway(self._gateway, listen, await self._gateway.shared.scrapers.count())
+    def _itself(self) -> Itself:
+        return Itself(
+            key_hash=str(self._identity.key_hash),
+            servicedir=str(self._places.servicedir),
+            datadir=str(self._places.datadir),
+            door=tuple(map(str, self._door_listener.endpoints)) if self._door_listener else (),
+            p2p=tuple(map(str, (*(self._listener.endpoints if self._listener else ()), *self._relays.endpoints))),
+        )
 
-    async def _service_states(self) -> tuple[ServiceState, ...]:
-        services = self.offering.current
-        found = await asyncio.gather(*map(self._trouble, services))
-        troubles = {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
-        announced = self._reach.describe_service
-        known = self.offering.known, self.offering.problems
-        named = self._https.describe if self._https is not None else lambda service: None
-        public = self._relays.public
-        return rows.service_states(*known, self._door_port, announced, time.time(), troubles, public, named)
-
-    async def _trouble(self, service: Service) -> str:
-        """What is wrong with a service whose file is right."""
-        target, site = service.settings.target, self._sites.find(service.key_hash)
-        if target is not None:
-            return OURSELVES if await self._own_listeners.leads_home(target) else ""
-        return await site.trouble() if site else ""
+    async def _snapshot(self) -> Snapshot:
+        assert self._telling is not None, "who asks waits until the node is ready"
+        return await self._telling.snapshot()
 
     async def _home_page(self, html: bool, head_only: bool, ours: bool) -> bytes:
+        await self._ready.wait()
+        assert self._telling is not None, "it is ready"
+        telling = self._telling
         offers = [to_object(offer) for offer in await self._home_offers.get()]
-        states = [to_object(state) for state in await self._service_states()] if ours else None
-        outside = to_object(rows.outside(self._reach.describe(), self._relays.used()))
-        visits = [rows.visited(session, self._door_port) for session in self._visiting()] if ours else []
+        states = [to_object(state) for state in await telling.services()] if ours else None
+        visits = [rows.visited(session, self._door_port) for session in telling.visiting()] if ours else []
+        outside = to_object(telling.outside())
         return home.home_page(states, offers, outside, visits, html=html, head_only=head_only)
 
     async def _greet(self, label: Label) -> SessionPath | None:
@@ -788,21 +746,15 @@ class Node:
     async def _meant(self, text: str) -> list[dict[str, Json]]:
         return [to_object(match) for match in await self._known.before_localhost(text)]
 
-    def _visiting(self) -> list[SessionState]:
-        """The sessions that visits go by."""
-        assert self._visitor is not None, "it is opened before the door"
-        now, next_look = asyncio.get_running_loop().time(), self._visitor.next_look
-        return [rows.visiting(path, now, next_look(path.label)) for path in self._visitor.paths]
-
     # The end.
 
     async def _drain(self) -> None:
         """Take nothing new, and wait while bytes move."""
-        for listener in (self._listener, self._door_listener, *self._gateway_listeners, *self._link_listeners):
+        for listener in (self._listener, self._door_listener):
             if listener is not None:
                 await listener.aclose()
-        if self._forwarding is not None:
-            await self._forwarding.stop_accepting()
+        if self._fronts is not None:
+            await self._fronts.stop_accepting()
         if self._relaying is not None:
             await self._relaying.stop_accepting()
         if self._visitor is None:

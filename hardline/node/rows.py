@@ -23,6 +23,7 @@ from hardline.node.snapshot import (
     Offered,
     Outside,
     Peer,
+    PhoneOpened,
     ProcessState,
     Relays,
     RelayServed,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from hardline.door.localport import LocalPort
     from hardline.gateway.server import Gateway
     from hardline.https.server import PublicName
+    from hardline.node.phones import PhoneDoor
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
@@ -425,3 +427,8 @@ def _descriptors() -> int | None:
         return len(os.listdir("/proc/self/fd")) - 1
     except OSError:
         return None
+
+
+def phone(door: PhoneDoor) -> PhoneOpened:
+    """A door for phones."""
+    return PhoneOpened(door.title, str(door.label), tuple(door.urls), int(door.until))

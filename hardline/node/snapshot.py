@@ -327,6 +327,16 @@ class LinkState:
 
 
 @dataclass(frozen=True, slots=True)
+class PhoneOpened:
+    """A door for phones: `urls` lead to it, the first one in most networks, `until` in seconds since the epoch."""
+
+    title: str
+    label: str
+    urls: tuple[str, ...]
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessState:
     """What the process holds at this moment, and which engine carries its bytes; whoever looks for leaks compares two
     quiet moments."""
@@ -355,6 +365,7 @@ class Snapshot:
     socks: SocksState | None
     gateway: GatewayState | None
     links: tuple[LinkState, ...]
+    phones: tuple[PhoneOpened, ...]
     process: ProcessState
     notes: tuple[str, ...]
     names: tuple[NamedPeer, ...] = ()

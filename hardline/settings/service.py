@@ -30,6 +30,7 @@ from hardline.settings.units import (
 from hardline.showable import clean_title
 
 EVERYONE, INVITED = "everyone", "invited"
+UPLOADS, DROP = "yes", "drop"
 PAUSED = "paused: nobody is served until  hardline resume"
 
 
@@ -110,6 +111,8 @@ class CacheSection:
     allow_listing: bool = setting(False, parse_yes_no, key="allowListing")
     hidden: bool = setting(False, parse_yes_no)
     precompressed: bool = setting(False, parse_yes_no)
+    uploads: str = setting("no", choice("no", UPLOADS, DROP))
+    max_upload: int = setting(10_000 * MB, size(1, 1 << 50), key="maxUpload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,8 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         ini.notes.append("[Service] verify has no effect: the service is not https")
     if cache != CacheSection() and not cache.directory:
         ini.notes.append("[Cache] has no effect without its key directory")
+    if cache.uploads != "no":
+        _check_uploads(ini, cache, target)
     if service.max_connections is not None and (target is None or cache.directory):
         ini.notes.append("[Service] max_connections has no effect with [Cache] directory")
     if (http != HttpSection() or service.proxy_protocol != "no") and (target is None or cache.directory):
@@ -209,6 +214,15 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         cache=cache,
         notes=tuple(ini.notes),
     )
+
+
+def _check_uploads(ini: Ini, cache: CacheSection, target: LocalService | None) -> None:
+    if not cache.directory or target is not None:
+        wrong = "visitors bring files into a directory, expected one, and no [Service] service"
+        ini.fail("Cache", "uploads", wrong)
+    if cache.dynamic_content:
+        wrong = "visitors would bring programs: templates are some, expected no dynamicContent beside it"
+        ini.fail("Cache", "uploads", wrong)
 
 
 def _check_name(ini: Ini, public: PublicSection, service: ServiceSection, access: AccessSection) -> None:

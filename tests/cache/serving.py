@@ -21,9 +21,11 @@ from hardline.cache.files.browsing import Browsing
 from hardline.cache.files.files import FileService
 from hardline.cache.files.texts import SECONDS, Texts
 from hardline.cache.files.tree import Tree
+from hardline.cache.files.uploads import Uploads
 from hardline.disks import Disk
 from hardline.errors import HardlineError
 from hardline.http.serving import pages
+from hardline.settings.service import DROP
 from tests.support.waiting import wait_until
 
 
@@ -102,8 +104,11 @@ def serving(
     packed: bool = False,
     disk: Disk | None = None,
     seconds: float = SECONDS,
+    uploads: str = "no",
+    most: int = 1 << 30,
 ) -> Iterator[Serving]:
-    """Serve `root` on a free port; a page of Markdown may take `seconds`.
+    """Serve `root` on a free port; a page of Markdown may take `seconds`; visitors
+    may bring files of up to `most` bytes as `uploads` says.
 
     What a handler raises is raised at the end, what it cut is in `cut`.
     """
@@ -114,7 +119,15 @@ def serving(
         shared = browsing or Browsing()
         tree = Tree(root, forbidden=forbidden, ours=ours, hidden=hidden, disk=disk)
         texts = Texts(seconds=seconds)
-        service = FileService(tree, allow_listing=allow_listing, packed=packed, browsing=shared, texts=texts)
+        service = FileService(
+            tree,
+            allow_listing=allow_listing,
+            packed=packed,
+            browsing=shared,
+            texts=texts,
+            uploads=Uploads(tree, most, "test") if uploads != "no" else None,
+            only_uploads=uploads == DROP,
+        )
         failures: list[BaseException] = []
         cut: list[str] = []
 

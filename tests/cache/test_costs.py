@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from hardline.cache.files.listing import HtmlListing, sort_key
+from hardline.cache.files import naming
+from hardline.cache.files.listing import HtmlListing
 from hardline.cache.files.lookup import Content
+from hardline.cache.files.order import Order
 from hardline.cache.files.packed import Packed
 from hardline.cache.files.ready import Ready
 from hardline.cache.files.tree import Mark, Opened, Tree
@@ -67,7 +69,9 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "prefers": lambda text: negotiation.prefers(text, negotiation.HTML, negotiation.JSON),
     "select": lambda text: ranges.select(f"bytes={text}", 10_000),
     "conditions": _conditions,
-    "sort_key": lambda text: sort_key(text, False),
+    "a key to sort by": lambda text: Order().key(text, False, 0, 0),
+    "an order": lambda text: Order.parse(f"filter={text}"),
+    "a name's number": lambda text: naming.numbered(text, 7),
     "a listing's head": lambda text: HtmlListing(text.split("/")).opening(),
 }
 

@@ -275,7 +275,7 @@ def test_a_cached_sites_directory_gives_away_neither_keys_nor_hidden_files(tmp_p
     own = OwnFiles(tmp_path / "own" / "services", tmp_path / "own" / "data")
 
     async def main() -> None:
-        site = await open_site("x", foreign, None, CacheSection(directory=foreign), own)
+        site = await open_site("x", "X", foreign, None, CacheSection(directory=foreign), own)
         for path in ("/.env", "/renamed.txt", "/both.pem", "/copies/diary.ini.cert.private", "/tls.key"):
             answer = await site._respond(make_mocked_request("GET", path))
             assert answer.status == 404, path

@@ -67,6 +67,7 @@ def whole() -> Snapshot:
             (AccessState(1.0, "192.0.2.7", "anna", None, "nas", "GET", "/", 200, 5, 0.1),),
         ),
         links=(),
+        phones=(),
         process=ProcessState({"other": 1}, None, "native", None),
         notes=("a note",),
     )
@@ -98,6 +99,7 @@ def test_the_whole_is_one_json_object_with_the_keys_of_the_document():
             "socks",
             "gateway",
             "links",
+            "phones",
             "process",
             "notes",
             "names",

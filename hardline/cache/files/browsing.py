@@ -16,7 +16,8 @@ from sys import getsizeof
 
 from aiohttp import web
 
-from hardline.cache.files.listing import HtmlListing, JsonListing, Listed, from_key, sort_key
+from hardline.cache.files.listing import HtmlListing, JsonListing, Listed
+from hardline.cache.files.order import NAME, Order, name_of
 from hardline.cache.files.tree import Directory
 from hardline.disks import Disk, DiskHangs, Shift
 
@@ -47,11 +48,12 @@ class Browsing:
         request: web.BaseRequest,
         directory: Directory,
         form: HtmlListing | JsonListing,
+        order: Order,
         headers: Mapping[str, str],
         disk: Disk,
     ) -> web.StreamResponse:
-        """Answer with what is in `directory`, which lies on `disk` and is closed in the end."""
-        reader = _Reader(directory, form)
+        """Answer with what is in `directory`, in that `order`; it lies on `disk` and is closed in the end."""
+        reader = _Reader(directory, form, order)
         # Whatever becomes of the visitor, nothing is closed that a thread still uses.
         shift = Shift(disk, reader.close)
         held = 0
@@ -85,8 +87,8 @@ class Browsing:
 class _Reader:
     """One directory on its way into rows.  All of it runs in threads, one call at a time."""
 
-    def __init__(self, directory: Directory, form: HtmlListing | JsonListing) -> None:
-        self._directory, self._form = directory, form
+    def __init__(self, directory: Directory, form: HtmlListing | JsonListing, order: Order) -> None:
+        self._directory, self._form, self._order = directory, form, order
         self._entries = directory.entries()
         self._runs: list[list[str]] = []
         self._merged: Iterator[str] | None = None
@@ -96,25 +98,34 @@ class _Reader:
     def read(self) -> int | None:
         """Take some more names; how many bytes of memory, None at the end."""
         try:
-            run = [sort_key(*entry) for entry in itertools.islice(self._entries, _NAMES_AT_ONCE)]
+            entries = list(itertools.islice(self._entries, _NAMES_AT_ONCE))
         except OSError:
             self.wrong = _BROKEN
             return None
-        run.sort()
+        run = [key for entry in entries if self._order.takes(entry[0]) and (key := self._key(*entry))]
+        run.sort(reverse=self._order.falling)
         self._runs.append(run)
-        self.found += len(run)
-        return sum(map(getsizeof, run)) if run else None
+        self.found += len(entries)
+        return sum(map(getsizeof, run)) if entries else None
+
+    def _key(self, name: str, is_directory: bool) -> str:
+        if self._order.by == NAME:
+            return self._order.key(name, is_directory, 0, 0)
+        facts = self._directory.look(name)
+        if facts is None:
+            return ""
+        return self._order.key(name, is_directory, 0 if is_directory else facts.st_size, int(facts.st_mtime))
 
     def rows(self) -> str | None:
         """Some more rows, after all was read; None at the end."""
         if self._merged is None:
-            self._merged = heapq.merge(*self._runs)
+            self._merged = heapq.merge(*self._runs, reverse=self._order.falling)
         keys = list(itertools.islice(self._merged, _ROWS_AT_ONCE))
         if not keys:
             return None
         rows = []
         for key in keys:
-            name, _ = from_key(key)
+            name = name_of(key)
             facts = self._directory.look(name)
             if facts is None:  # gone meanwhile, or nobody's business
                 continue

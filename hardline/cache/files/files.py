@@ -5,7 +5,9 @@
     GET /a/                      a/index.html, else a page that is kept, else what is in it, if that may be listed
     GET /a/b.md?as_markdown=1    the text as a page
     GET /api/v1/dir/a/           what is in a/ as JSON, if that may be listed and no file has such a name
-    anything but GET, HEAD and OPTIONS      405
+    GET /a/?zip                  all of it as one file; ?sort=, ?order=, ?filter=: the list so
+    PUT /a/b.txt, POST /a/       where visitors may bring files (uploads)
+    anything else                405
 
 Nothing waits for a disk on the event loop, and who asks for a disk that does not answer reads so.
 Source: RFC 9110.
@@ -23,14 +25,17 @@ from functools import partial
 from aiohttp import web
 
 from hardline import log
-from hardline.cache.files import lookup, markdown
+from hardline.cache.files import dropping, lookup, markdown
 from hardline.cache.files.browsing import Browsing
 from hardline.cache.files.listing import POLICY, HtmlListing, JsonListing
 from hardline.cache.files.lookup import Content, Found, NoFile
+from hardline.cache.files.order import Order
 from hardline.cache.files.packed import Packed
 from hardline.cache.files.ready import Ready
 from hardline.cache.files.texts import Texts
 from hardline.cache.files.tree import Directory, Tree
+from hardline.cache.files.uploads import Uploads
+from hardline.cache.files.zips import Zips
 from hardline.cache.templates.workers import RenderingFailed, TooBusy
 from hardline.disks import Disk, DiskHangs
 from hardline.http import mediatypes, negotiation, ranges
@@ -63,7 +68,8 @@ class FileService:
 
     `packed`: a file that holds the same as another, packed, may go in its place.  Several services may share the limits
     of one `browsing`, and `texts`, which makes pages of Markdown: without it, that is always sent as it is.  `kept` may
-    have an answer that is better than a directory's entries, or the way there: it is asked first.
+    have an answer that is better than a directory's entries, or the way there: it is asked first.  `title` is how the
+    whole is called.  By `uploads` visitors bring files; with `only_uploads` they see none.
     """
 
     def __init__(
@@ -75,6 +81,9 @@ class FileService:
         browsing: Browsing | None = None,
         texts: Texts | None = None,
         kept: Kept | None = None,
+        title: str = "Files",
+        uploads: Uploads | None = None,
+        only_uploads: bool = False,
     ) -> None:
         self._tree = tree
         self._disk = tree.disk
@@ -84,6 +93,8 @@ class FileService:
         self._browsing = browsing or Browsing()
         self._texts = texts
         self._ready = Ready(tree)
+        self._title, self._uploads, self._only_uploads = title, uploads, only_uploads
+        self._zips = Zips(tree, title)
 
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """The answer, sent or to be sent; None: nothing is there.
@@ -91,12 +102,13 @@ class FileService:
         Raises ConnectionLost after cutting a connection whose file became shorter, and ConnectionError when the
         visitor has left.  Cancelled, it leaves nothing open.
         """
+        allowed = _ALLOWED if self._uploads is None else f"{_ALLOWED}, PUT, POST"
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers={**_HEADERS, "Allow": _ALLOWED})
-        if request.method not in ("GET", "HEAD"):
-            return pages.method_not_allowed(request, _ALLOWED)
+            return web.Response(status=204, headers={**_HEADERS, "Allow": allowed})
+        if request.method not in allowed.split(", "):
+            return pages.method_not_allowed(request, allowed)
         try:
-            answer = await self._respond(request)
+            answer = await self._respond(request) if not self._only_uploads else await self._take(request)
             if answer is None and await self._disk.run(self._tree.is_away, _nothing):
                 return pages.directory_away(request)
             return answer
@@ -104,7 +116,21 @@ class FileService:
             log.warning("disk.hangs", path=request.raw_path[:200], directory=self._disk.name)
             return pages.disk_hangs(request, str(failure.filename))
 
+    async def _take(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        """Where files are only brought, into the directory itself."""
+        assert self._uploads is not None, "there is nothing else"
+        target = parse_target(request.raw_path)
+        if target is None or len(target.names) > (request.method == "PUT"):
+            return None
+        if request.method in ("PUT", "POST"):
+            return await self._uploads.respond(request, target)
+        headers = {**_HEADERS, "Content-Security-Policy": dropping.DROP_POLICY}
+        return web.Response(text=dropping.drop_page(self._title), content_type="text/html", headers=headers)
+
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        if request.method in ("PUT", "POST"):
+            target = parse_target(request.raw_path)
+            return await self._uploads.respond(request, target) if self._uploads and target else None
         accepted = negotiation.listed(request.headers, "Accept-Encoding") if self._packed else ""
         key, now = (request.raw_path, accepted), time.time()
         if (content := self._ready.find(key, now)) is not None:
@@ -115,6 +141,8 @@ class FileService:
         target = parse_target(request.raw_path)
         if target is None:
             return None
+        if self._may_list and target.directory and "zip" in target.query.split("&"):
+            return await self._zips.send(request, target)
         texts = self._texts if _is_page(target) else None
         try:
             # A page is made of the text itself, never of a sibling in some coding.
@@ -149,7 +177,8 @@ class FileService:
     # What is there.
 
     async def _find(self, target: Target, accepted: str) -> Found | Directory | NoFile | None:
-        look = partial(lookup.look, self._tree, target, accepted, may_list=self._may_list, packed=self._packed)
+        how = {"may_list": self._may_list, "is_pile": self._uploads is not None}
+        look = partial(lookup.look, self._tree, target, accepted, packed=self._packed, **how)
         found = await self._disk.run(look, _discard)
         if found is NoFile.LISTED:
             return await self._read_directory(target)
@@ -205,11 +234,14 @@ class FileService:
     async def _list(self, request: web.BaseRequest, target: Target, directory: Directory) -> web.StreamResponse:
         asked = negotiation.prefers(negotiation.listed(request.headers, "Accept"), negotiation.JSON, negotiation.HTML)
         as_json = asked or directory.names != target.names
-        form = JsonListing(directory.names) if as_json else HtmlListing(directory.names)
+        order = Order.parse(target.query)
+        takes = self._uploads is not None
+        html = HtmlListing(directory.names, self._title, order, takes=takes)
+        form = JsonListing(directory.names) if as_json else html
         headers = {**_HEADERS, "Content-Type": form.content_type, "Vary": "Accept"}
         if not as_json:
             headers["Content-Security-Policy"] = POLICY
-        return await self._browsing.send(request, directory, form, headers, self._disk)
+        return await self._browsing.send(request, directory, form, order, headers, self._disk)
 
 
 async def _send(request: web.BaseRequest, content: Content, fd: int, disk: Disk) -> web.StreamResponse:

@@ -2,7 +2,7 @@
 
     opening ─ row ─ row ─ … ─ closing      nothing of it is ever needed as a whole
 
-Directories come first, then names as people count: "file 9" before "file 10".  A name is hostile: in a page it is
+A name is hostile: in a page it is
 escaped, in a link it is one segment.  In JSON, `href` is the exact name; `name` is what can be said of it in Unicode.
 Links are relative: the page is right behind any prefix.
 """
@@ -10,17 +10,17 @@ Links are relative: the page is right behind any prefix.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import escape
 
+from hardline.cache.files import dropping
+from hardline.cache.files.order import NAME, SIZE, TIME, Order
 from hardline.http.look import CLOSING, STYLE, content_policy, opening
 from hardline.http.mediatypes import is_markdown
 from hardline.http.paths import quoted, shown
 
-_NUMBER = re.compile(r"0*([0-9]+)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CRUMBS = 30
 _LATEST = 253_402_300_799  # the end of the year 9999
@@ -40,12 +40,18 @@ font-variant-numeric:tabular-nums}
 .files .top{color:var(--dim);font-size:.85rem}.files .top *{padding:.3rem 0}
 @media(max-width:40rem){.files .top{display:none}.files li{grid-template-columns:auto auto 1fr;padding:.45rem 0}
 .files li>div{grid-column:1/-1}.files a{display:inline-block;padding:.2rem 0}.files .view{padding:.2rem .8rem}
-.files span,.files time{text-align:left}.files .dir span{display:none}time[datetime]::after{content:" UTC"}
+.files span,.files time{text-align:left}.files .dir span{display:none}time[datetime]:not(.here)::after{content:" UTC"}
 .files li{position:relative}.files div>a:first-child::after{content:"";position:absolute;inset:0}
 .files .view{position:relative}}
+.find{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center;margin:1rem 0 0}
+.find input{font:inherit;flex:1 1 8rem;min-width:0;min-height:2.75rem;padding:0 .7rem;border:1px solid var(--line);
+border-radius:.5rem;background:var(--card);color:var(--ink)}
+.find a{padding:.6rem .4rem}
 """
+    + dropping.STYLE_OF_IT
 )
-POLICY = content_policy(_STYLE)
+POLICY = content_policy(_STYLE, script=dropping.SCRIPT, forms=True)
+_COLUMNS = ((NAME, "Name", "div"), (SIZE, "Size", "span"), (TIME, "Modified", "time"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +64,20 @@ class Listed:
     modified: int
 
 
-def sort_key(name: str, is_directory: bool) -> str:
-    """Text that sorts as people expect; `from_key` gives back what it was made of."""
-    counted = _NUMBER.sub(_by_length, name.casefold())
-    return f"{'0' if is_directory else '1'}{counted}\0{name}"
-
-
-def from_key(key: str) -> tuple[str, bool]:
-    """Name, and whether it is a directory's."""
-    return key.rpartition("\0")[2], key[0] == "0"
-
-
 class HtmlListing:
-    """A page.  `names` are those of the directory, none for the root."""
+    """A page.  `names` are those of the directory, none for the root, which is called `title`; its entries come in that
+    `order`, and with `takes` visitors may bring files."""
 
     content_type = "text/html; charset=utf-8"
     separator = ""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
+    def __init__(
+        self, names: Sequence[str], title: str = "Files", order: Order | None = None, *, takes: bool = False
+    ) -> None:
+        self._names, self._title, self._order, self._takes = names, title, order or Order(), takes
 
     def opening(self) -> str:
-        steps = ["Files", *map(shown, self._names)]
+        steps = [self._title, *map(shown, self._names)]
         up = len(steps) - 1
         way = [f'<a href="{"../" * (up - index)}">{_bdi(steps[index])}</a>' for index in _crumbs(up)]
         if len(way) < up:
@@ -88,8 +86,11 @@ class HtmlListing:
         parts = [opening(steps[-1], style=_STYLE)]
         if crumbs:
             parts.append(f"<nav>{crumbs} /</nav>")
-        parts.append(f"<h1>{_bdi(steps[-1])}</h1><ul class=files>")
-        parts.append("<li class=top><div>Name</div><span>Size</span><time>Modified (UTC)</time></li>")
+        parts.append(f"<h1>{_bdi(steps[-1])}</h1>")
+        if self._takes:
+            parts.append(dropping.form(only_add=False))
+        parts.append(self._find())
+        parts.append(f"<ul class=files><li class=top>{''.join(map(self._column, *zip(*_COLUMNS, strict=True)))}</li>")
         if up:
             parts.append('<li class=dir><div><a href="../">../</a></div><span></span><time></time></li>')
         return "".join(parts)
@@ -108,8 +109,25 @@ class HtmlListing:
         return f"<li{kind}><div>{link}</div><span>{size}</span>{time}</li>\n"
 
     def closing(self, count: int, wrong: str) -> str:
-        said = wrong or ("" if count else "There is nothing in it.")
-        return f"</ul>{f'<p class=dim>{escape(said)}</p>' if said else ''}{CLOSING}"
+        nothing = "No name here has that in it." if self._order.wanted else "There is nothing in it."
+        said = wrong or ("" if count else nothing)
+        return f"</ul>{f'<p class=dim>{escape(said)}</p>' if said else ''}<script>{dropping.SCRIPT}</script>{CLOSING}"
+
+    def _column(self, by: str, name: str, element: str) -> str:
+        way, other = (" ↓" if self._order.falling else " ↑") if by == self._order.by else "", self._order.sorted_by(by)
+        utc = "<i class=utc> (UTC)</i>" if by == TIME else ""
+        return f'<{element}><a href="./{escape(other.query)}">{name}{way}</a>{utc}</{element}>'
+
+    def _find(self) -> str:
+        kept = {"sort": self._order.by, "order": "desc" if self._order.falling else ""}
+        hidden = "".join(f'<input type=hidden name={key} value="{value}">' for key, value in kept.items() if value)
+        wanted = escape(self._order.wanted)
+        everything = '<a href="./">All</a>' if wanted else ""
+        return (
+            f'<form class=find role=search>{hidden}<input name=filter type=search value="{wanted}" maxlength=200 '
+            f'aria-label="Part of a name" placeholder="Part of a name"><button>Find</button>{everything}'
+            '<a href="./?zip" download>All as a zip file</a></form>'
+        )
 
 
 class JsonListing:
@@ -173,8 +191,3 @@ def _bdi(text: str) -> str:
 
 def _in_unicode(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _by_length(number: re.Match[str]) -> str:
-    """A number so that it sorts by its value: where digits do, the shorter one first."""
-    return f"0{chr(len(number[1]))}{number[1]}"

@@ -79,11 +79,18 @@ class Found:
 
 
 def look(
-    tree: Tree, target: Target, accepted: str, *, may_list: bool, packed: Packed | None = None
+    tree: Tree,
+    target: Target,
+    accepted: str,
+    *,
+    may_list: bool,
+    is_pile: bool = False,
+    packed: Packed | None = None,
 ) -> Found | NoFile | None:
     """What answers `target` for a visitor whose Accept-Encoding is `accepted`; None: nothing.
 
-    `packed` judges what is packed already; without it, that is never sent in place of something else.
+    With `is_pile` others bring files into it, and nothing there makes it a site of its owner's.  `packed` judges what
+    is packed already; without it, that is never sent in place of something else.
 
     Raises PermissionError and other OSErrors as the tree does.
     """
@@ -94,12 +101,12 @@ def look(
         if target.directory:
             opened.close()
             return None
-        return _found(tree, opened, target.names, accepted, packed, may_list=may_list)
+        return _found(tree, opened, target.names, accepted, packed, listed=may_list, is_pile=is_pile)
     opened.close()
     names = (*target.names, _INDEX)
     index = tree.open(names)
     if index is not None and not index.is_directory and target.directory:
-        return _found(tree, index, names, accepted, packed, may_list=may_list)
+        return _found(tree, index, names, accepted, packed, listed=may_list, is_pile=is_pile)
     if index is not None:
         index.close()
     # What has no index and may not be listed is not confirmed to exist either.
@@ -109,7 +116,14 @@ def look(
 
 
 def _found(
-    tree: Tree, opened: Opened, names: tuple[str, ...], accepted: str, packed: Packed | None, *, may_list: bool
+    tree: Tree,
+    opened: Opened,
+    names: tuple[str, ...],
+    accepted: str,
+    packed: Packed | None,
+    *,
+    listed: bool,
+    is_pile: bool,
 ) -> Found:
     """Takes over `opened`."""
     with contextlib.ExitStack() as unused:
@@ -130,7 +144,7 @@ def _found(
         at_once = all(mark.facts.st_nlink == 1 for mark in marks) and answer_at_once(
             path for mark in marks for path in (mark.asked, mark.real)
         )
-        apart = may_list and mediatypes.is_active(kind) and not is_site(tree)
+        apart = mediatypes.is_active(kind) and (is_pile or (listed and not is_site(tree)))
         content = Content(names[-1], content_type, varies, coding, facts, start, tuple(marks), at_once, apart)
         unused.pop_all()
         if sent is not opened:

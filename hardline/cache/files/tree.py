@@ -237,8 +237,8 @@ class Directory:
     """A directory that is being listed.  Whoever got it closes it."""
 
     def __init__(self, tree: Tree, names: tuple[str, ...], path: str, fd: int) -> None:
-        self.names = names
-        self._tree, self._path, self._fd = tree, path, fd
+        self.names, self.path = names, path
+        self._tree, self._fd = tree, fd
 
     def entries(self) -> Generator[tuple[str, bool], None, None]:
         """Names that may be shown, in no order, and whether each is a directory's; `look` says what is behind them."""
@@ -258,7 +258,7 @@ class Directory:
         try:
             facts = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
             if not stat.S_ISLNK(facts.st_mode):
-                return facts if self._tree.shows(os.path.join(self._path, name), facts) else None
+                return facts if self._tree.shows(os.path.join(self.path, name), facts) else None
             opened = self._tree.open((*self.names, name))
         except OSError:
             return None

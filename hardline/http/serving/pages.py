@@ -13,13 +13,14 @@ from aiohttp import web
 from hardline.http import negotiation, ranges
 from hardline.http.look import REFERRER_POLICY, content_policy, document, escaped, shown
 
-_HEADERS = {
+# Of answers that are not to be kept.
+PLAIN = {
     "Server": "hardline",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": REFERRER_POLICY,
-    "Vary": "Accept",
 }
+_HEADERS = {**PLAIN, "Vary": "Accept"}
 _POLICY = content_policy()
 
 

@@ -159,6 +159,11 @@ class Protocol(web.RequestHandler):
         return pages.failed(request, status)
 
 
+def source_of(request: web.BaseRequest) -> str:
+    """Whose connection it came by (transport/sources.py)."""
+    return request.protocol._source if isinstance(request.protocol, Protocol) else ""
+
+
 def request_of(
     message: RawRequestMessage,
     payload: StreamReader,

@@ -18,11 +18,10 @@ from hardline.cache.files.listing import (
     HtmlListing,
     JsonListing,
     Listed,
-    from_key,
     iso_time,
     readable_size,
-    sort_key,
 )
+from hardline.cache.files.order import Order
 
 pytestmark = pytest.mark.pure
 
@@ -62,11 +61,12 @@ file_names = st.binary(min_size=1, max_size=40).filter(
 
 
 class Page(HTMLParser):
-    """Links, with what they say; and every tag."""
+    """Links to what is listed, with what they say; and every tag.  `commands` lead to the same list, in other ways."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.links: list[tuple[str, str]] = []
+        self.commands: list[str] = []
         self.tags: list[str] = []
         self.attributes: list[str] = []
         self.text = ""
@@ -79,14 +79,19 @@ class Page(HTMLParser):
         self.attributes += [name for name, _ in attrs]
         self._open.append(tag)
         if tag == "a":
-            self.links.append((dict(attrs)["href"] or "", ""))
+            href = dict(attrs)["href"] or ""
+            if href.startswith("./?") or href == "./":
+                self.commands.append(href)
+                self._open[-1] = "command"
+            else:
+                self.links.append((href, ""))
 
     def handle_endtag(self, tag: str) -> None:
-        while self._open and self._open.pop() != tag:
+        while self._open and self._open.pop() not in (tag, "command" if tag == "a" else tag):
             pass
 
     def handle_data(self, data: str) -> None:
-        if "style" in self._open:
+        if {"style", "script"} & set(self._open):
             return
         self.text += data
         if "a" in self._open:
@@ -176,12 +181,29 @@ def test_a_markdown_text_can_be_had_as_a_page():
     assert len(Page(page(Listed("x.md", True, 0, 0))).links) == 1
 
 
-def test_no_page_runs_scripts_or_loads_anything():
+def test_a_page_runs_its_own_script_and_loads_nothing():
     whole = page(file("a"), names=("b",))
-    style = re.search("<style>(.*)</style>", whole, re.DOTALL)[1]
-    assert f"style-src 'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'" in POLICY
+    for tag in ("style", "script"):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", whole, re.DOTALL)
+        assert f"{tag}-src 'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in POLICY
     assert "default-src 'none'" in POLICY
-    assert not {"script", "img", "iframe", "form", "base", "link"} & set(Page(whole).tags)
+    assert "form-action 'self'" in POLICY
+    assert not {"img", "iframe", "base", "link"} & set(Page(whole).tags)
+
+
+def test_columns_sort_and_the_way_is_kept_while_something_is_looked_for():
+    form = HtmlListing((), "Photos", Order("size", True, 'a"<b'))
+    seen = Page(form.opening() + form.closing(0, ""))
+    assert seen.commands == [
+        "./",
+        "./?zip",
+        "./?filter=a%22%3Cb",
+        "./?sort=size&filter=a%22%3Cb",
+        "./?sort=time&order=desc&filter=a%22%3Cb",
+    ]
+    assert "Size ↓" in seen.text
+    assert "No name here has that in it." in seen.text
+    assert 'value="a&quot;&lt;b"' in form.opening()
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -218,35 +240,7 @@ def test_json_is_valid_for_every_name(name):
     assert unquote_to_bytes(entry["href"].removeprefix("./")) == name
 
 
-# ── order, sizes, times ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_directories_come_first_and_numbers_count():
-    mixed = [("file 10", False), ("file 9", False), ("Zoo", True), ("alpha", True), ("File 9b", False), ("b", False)]
-    mixed += [("file 09", False), ("v1.10", False), ("v1.9", False), ("file", False), ("2", False), ("10", False)]
-    ordered = [from_key(key) for key in sorted(sort_key(*entry) for entry in mixed)]
-    assert ordered == [
-        *(("alpha", True), ("Zoo", True), ("2", False), ("10", False), ("b", False), ("file", False)),
-        *(
-            ("file 09", False),
-            ("file 9", False),
-            ("File 9b", False),
-            ("file 10", False),
-            ("v1.9", False),
-            ("v1.10", False),
-        ),
-    ]
-
-
-@given(st.lists(st.integers(0, 10**30), min_size=2, max_size=2))
-def test_numbers_of_any_length_count(numbers):
-    keys = [sort_key(f"a{number}b", False) for number in numbers]
-    assert (keys[0] < keys[1]) == (numbers[0] < numbers[1])
-
-
-@given(st.text(st.characters(exclude_characters="\0/", exclude_categories=()), min_size=1), st.booleans())
-def test_a_key_gives_back_what_it_was_made_of(name, is_directory):
-    assert from_key(sort_key(name, is_directory)) == (name, is_directory)
+# ── sizes, times ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 SIZES = {0: "0 B", 1: "1 B", 999: "999 B", 1000: "1.0 KB", 1024: "1.0 KB", 10_200: "10 KB", (1 << 20) - 1: "1.0 MB"}

@@ -54,7 +54,7 @@ def visit(root: Path, own: OwnFiles, story: Callable[[Ask], None], **settings: b
     """`story` asks the directory, which has no service any more."""
 
     async def main() -> None:
-        site = await open_site("x", root, None, CacheSection(directory=root, **settings), own)
+        site = await open_site("x", "X", root, None, CacheSection(directory=root, **settings), own)
         listening = await asyncio.get_running_loop().create_server(site.server.protocol_factory, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
 
@@ -77,7 +77,7 @@ def cache(root: Path, own: OwnFiles, **pages: bytes) -> None:
     """Have the node cache a site in `root` for a while; `pages` are kept, each under its name."""
 
     async def be_a_cache() -> None:
-        site = await open_site("x", root, LocalService("tcp", "127.0.0.1", 1), CacheSection(directory=root), own)
+        site = await open_site("x", "X", root, LocalService("tcp", "127.0.0.1", 1), CacheSection(directory=root), own)
         await site.aclose()
 
     async def keep(store) -> None:

@@ -1,0 +1,1 @@
+"""What makes a node itself, in one file that only its passphrase opens."""

@@ -1,0 +1,30 @@
+#!/bin/sh
+# deb.sh PYTHON: a Debian package of this tree for this machine's Python, in build/.
+# What it needs is in it, since Debian's own packages of these libraries are older than hardline asks for.
+set -eu
+
+python=$(realpath -s "$1")
+tree=build/deb
+rm -rf "$tree"
+mkdir -p "$tree/opt/hardline/lib" "$tree/usr/bin"
+export PYTHONWARNINGS=ignore
+"$python" -m pip install --quiet --no-compile --target "$tree/opt/hardline/lib" '.[https]'
+rm -rf "$tree/opt/hardline/lib/bin" "$tree/opt/hardline/lib/share"
+for command in hardline:hardline.cli hardlined:hardline.hardlined; do
+    cat >"$tree/usr/bin/${command%%:*}" <<EOF_COMMAND
+#!/bin/sh
+PYTHONPATH=/opt/hardline/lib exec /usr/bin/python3 -m ${command#*:} "\$@"
+EOF_COMMAND
+    chmod 0755 "$tree/usr/bin/${command%%:*}"
+done
+"$python" -c 'import hardline.units as u; print(u.system_unit(["/usr/bin/hardlined"]), end="")' >"$tree/hardlined.service"
+DEB_TREE=$tree
+DEB_ARCH=$(dpkg --print-architecture)
+DEB_VERSION=$("$python" -c 'import hardline; print(hardline.__version__.replace(".dev", "~dev"))')
+DEB_PYTHON=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+DEB_NEXT_PYTHON=$("$python" -c 'import sys; print("%d.%d" % (sys.version_info[0], sys.version_info[1] + 1))')
+export DEB_TREE DEB_ARCH DEB_VERSION DEB_PYTHON DEB_NEXT_PYTHON
+sed -e "s|\${DEB_TREE}|$DEB_TREE|; s|\${DEB_ARCH}|$DEB_ARCH|; s|\${DEB_VERSION}|$DEB_VERSION|" \
+    -e "s|\${DEB_PYTHON}|$DEB_PYTHON|; s|\${DEB_NEXT_PYTHON}|$DEB_NEXT_PYTHON|" packaging/nfpm.yaml >"$tree/nfpm.yaml"
+"$(dirname "$python")/nfpm" package --config "$tree/nfpm.yaml" --packager deb --target build/
+ls build/*.deb
