@@ -79,7 +79,9 @@ static int exec_module(PyObject *module)
     }
     static const struct { const char *name; int value; } numbers[] = {
         {"INTERFACE", INTERFACE}, {"DONE", DONE}, {"FULL", FULL}, {"ENDED", ENDED},
-        {"FRUITLESS", FRUITLESS}, {"BROKEN", BROKEN},
+        {"FRUITLESS", FRUITLESS}, {"BROKEN", BROKEN}, {"HEADER_SIZE", HEADER}, {"AT_ONCE", AT_ONCE},
+        {"_ALONE", ALONE}, {"_TURN", TURN}, {"_SHARE", SHARE}, {"_FLUSH_AT", FLUSH_AT}, {"STAGING", STAGING},
+        {"UNANSWERED", UNANSWERED}, {"_BURST", BURST},
     };
     for (size_t index = 0; index < sizeof numbers / sizeof *numbers; index++)
         if (PyModule_AddIntConstant(module, numbers[index].name, numbers[index].value) < 0)

@@ -10,9 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { ALONE = 4194304, TURN = 524288, SHARE = 8192 }; /* outbox.py */
-static const double UNANSWERED = 1.0;                  /* liveness.py */
-
 /* The lanes. */
 
 static size_t place_of(Box *self, uint32_t number)

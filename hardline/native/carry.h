@@ -21,6 +21,16 @@
 /* Another number with every change of what Python calls: hardline/native/built.py has the same. */
 #define INTERFACE 3
 
+/* Numbers that Python has, too: tests/session/test_carrier.py compares them. */
+enum {
+    HEADER = 12,                                    /* yamux.HEADER_SIZE */
+    AT_ONCE = 32,                                   /* frames.py */
+    ALONE = 4194304, TURN = 524288, SHARE = 8192,   /* outbox.py */
+    FLUSH_AT = 131072, STAGING = 262156,            /* outbox.py, buffers.py */
+    UNANSWERED = 1,                                 /* liveness.py: seconds */
+    BURST = 1048576,                                /* tls.py */
+};
+
 /* cipher.c: one TLS connection between memory BIOs. */
 
 enum { DONE, FULL, ENDED, FRUITLESS, BROKEN, NO_MEMORY };

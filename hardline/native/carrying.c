@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { HEADER = 12, AT_ONCE = 32, WORTH = 16384 }; /* yamux.py, frames.py; a frame for which to ask costs little */
+enum { WORTH = 16384 }; /* bytes of a frame for which to ask costs little */
 
 static uint32_t big_endian(const uint8_t *at)
 {

@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-enum { HEADER = 12, FLUSH_AT = 131072, STAGING = 262156 }; /* yamux.py, outbox.py, buffers.py */
-
 /* Whether the session's buffer takes what this socket says, without anybody looking. */
 static int flows(Lane *self)
 {

@@ -7,8 +7,6 @@
 
 #include "carry.h"
 
-static const long long BURST = 1048576; /* tls.py */
-
 PyDoc_STRVAR(get_buffer_doc, "get_buffer(sizehint) -> memoryview\n\nSee asyncio.BufferedProtocol.");
 
 static PyObject *wire_get_buffer(PyObject *object, PyObject *hint)

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from hardline.errors import PeerError
 from hardline.native import books, built
+from hardline.session import frames, liveness, outbox, yamux
 from hardline.session.windows import INITIAL_WINDOW
 from hardline.session.yamux import ACK, DATA, FIN, HEADER_SIZE, PING, RST, SYN, WINDOW
-from hardline.transport import native
+from hardline.transport import buffers, native, tls
 from tests.support.carrying import NUMBERS, End, agree, ends
 from tests.support.size import FULL
 
@@ -199,6 +200,17 @@ def test_what_is_linked_with_nothing_asks_python():
     lane.buffer_updated(3)
     box.tick()
     assert (lane.said, box.turns, box.carry(memoryview(bytes(12)), 9)) == (3, 1, (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        *((yamux, "HEADER_SIZE"), (frames, "AT_ONCE"), (liveness, "UNANSWERED"), (tls, "_BURST"), (buffers, "STAGING")),
+        *((outbox, "_ALONE"), (outbox, "_TURN"), (outbox, "_SHARE"), (outbox, "_FLUSH_AT")),
+    ],
+)
+def test_c_has_the_numbers_of_python(module, name):
+    assert getattr(built.carry, name) == getattr(module, name)
 
 
 def test_a_cipher_refuses_what_it_cannot_mean():
