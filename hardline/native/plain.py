@@ -1,4 +1,4 @@
-"""What books.py names, without C: every method has Python do it."""
+"""What books.py names, without C: Python does all of it, and what C would do first is the same method."""
 
 from __future__ import annotations
 
@@ -95,12 +95,16 @@ class Box:
     patient: bool
     staging: Any
 
+    def __init_subclass__(cls) -> None:
+        if "end_turn" in cls.__dict__:
+            cls.tick = cls.end_turn  # type: ignore[method-assign]
+
     def end_turn(self) -> None:
         raise NotImplementedError
 
     def tick(self) -> None:
         """The end of a turn of the event loop."""
-        self.end_turn()
+        raise NotImplementedError
 
     def carry(self, data: memoryview, most: int) -> tuple[int, int]:
         """Bring the frames at the start of `data` to their sockets, `most` of them; where the first one is that is not
@@ -125,7 +129,11 @@ class Lane:
     hears: bool
     linked = False
 
-    def room_for(self) -> memoryview:
+    def __init_subclass__(cls) -> None:
+        if "took" in cls.__dict__:
+            cls.get_buffer, cls.buffer_updated = cls.room_for, cls.took  # type: ignore[method-assign]
+
+    def room_for(self, sizehint: int = -1) -> memoryview:
         raise NotImplementedError
 
     def took(self, nbytes: int) -> None:
@@ -133,11 +141,11 @@ class Lane:
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """As asyncio.BufferedProtocol."""
-        return self.room_for()
+        raise NotImplementedError
 
     def buffer_updated(self, nbytes: int) -> None:
         """As asyncio.BufferedProtocol."""
-        self.took(nbytes)
+        raise NotImplementedError
 
     def link(self, *others: object) -> None:
         """Frames may go to its socket, and what that says to the session, without Python; until `part`."""
@@ -160,6 +168,10 @@ class Wire:
     transport: Any
     view: memoryview
 
+    def __init_subclass__(cls) -> None:
+        if "took_in" in cls.__dict__:
+            cls.buffer_updated = cls.took_in  # type: ignore[method-assign]
+
     def took_in(self, nbytes: int) -> None:
         raise NotImplementedError
 
@@ -169,7 +181,7 @@ class Wire:
 
     def buffer_updated(self, nbytes: int) -> None:
         """As asyncio.BufferedProtocol."""
-        self.took_in(nbytes)
+        raise NotImplementedError
 
     def link(self, *others: object) -> None:
         """Who decrypts, and for whom, until `part`."""

@@ -105,7 +105,7 @@ class Joint(Lane, asyncio.BufferedProtocol):
 
     # What the event loop calls for the socket.
 
-    def room_for(self) -> memoryview:
+    def room_for(self, sizehint: int = -1) -> memoryview:
         """As get_buffer, which C may do: where the kernel may put what comes next."""
         self.place = place = self._outward.get_buffer()
         return place

@@ -76,11 +76,12 @@ class Outward:
             if passed is not data:
                 self.withhold(passed)
                 return True
-        self.passed(count)
+        if not self._session.commit(self._stream, count):
+            self.brake.hold(_WAITS)
         return False
 
     def passed(self, count: int) -> None:
-        """All of the `count` bytes that it has put there may be sent."""
+        """All of the `count` bytes that it has put there may be sent: the gate has been asked."""
         if not self._session.commit(self._stream, count):
             self.brake.hold(_WAITS)
 

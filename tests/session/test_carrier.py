@@ -183,7 +183,7 @@ def test_a_stream_has_one_lane_and_a_lane_one_stream():
 
 def test_what_is_linked_with_nothing_asks_python():
     class Lane(books.Lane):
-        def room_for(self):
+        def room_for(self, sizehint=-1):
             return memoryview(bytearray(5))
 
         def took(self, nbytes):
