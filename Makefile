@@ -8,10 +8,14 @@ PIP := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet
 # How many at once, each with a network of its own: tests/conftest.py says what stays together.
 BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test test-all test-oldest test-python sanitize wheels deb check bench soak fuzz system-packages clean
+.PHONY: run test test-all test-oldest test-python sanitize wheels deb generated check bench soak fuzz system-packages clean
 
 run: $(VENV)/.installed
 	@exec $(PYTHON) scripts/run.py $(ARGS)
+
+# Completions and manuals, of what the commands may be told.
+generated: $(VENV)/.installed-test
+	$(VENV)/bin/python scripts/generate.py
 
 check: $(VENV)/.installed-test
 	$(VENV)/bin/ruff format --check
@@ -60,8 +64,9 @@ fuzz: $(VENV)/.installed-fuzz
 soak: $(VENV)/.installed-test system-packages
 	$(PYTHON) -m tests.soak.run --time $(or $(TIME),180) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# All that is measured, more than an hour, or what BENCH="loopback relay" names; with ARGS or PROFILE=1 one run of bench/run.py.
 bench: $(VENV)/.installed-test system-packages
-	$(PYTHON) bench/run.py $(ARGS)
+	$(PYTHON) bench/$(if $(ARGS)$(PROFILE),run.py $(ARGS),families.py $(BENCH))
 
 system-packages:
 	@sh tests/support/install.sh

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hardline import __version__, log, terminal
+from hardline.errors import HardlineError
+from hardline.notify import notify
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,13 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _begin(arguments: Sequence[str] | None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is somebody to hear it
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from hardline.process import run_daemon  # half a second, in which somebody may press Ctrl-C
 
-    return run_daemon(options)
+    try:
+        return run_daemon(options)
+    except HardlineError as failure:
+        notify(STATUS=failure.message)  # which `systemctl status` shows
+        raise
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What it may be told."""
     parser = terminal.Parser(
         prog="hardlined",
         description="Share local services under the hash of their certificates, and open others' in a browser.",

@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from hardline.relay.dnsproof import DnsProofs
     from hardline.relay.expected import Expected
     from hardline.relay.joins import Joined
+    from hardline.relay.limits import RelayLimits
     from hardline.relay.monthly import Monthly
     from hardline.relay.needed import Reaching
     from hardline.relay.porter import Porter
     from hardline.relay.ports import Ports
-    from hardline.relay.server import Relay, RelayLimits, RelayState
+    from hardline.relay.server import Relay, RelayState
+    from hardline.relay.tlsrelay.server import TlsRelay
     from hardline.relay.uses import Offered, RelayUses
 
 NEWCOMERS, OF_A_SOURCE = 1024, 64  # that have not said what they are
@@ -102,6 +104,7 @@ class Relaying:
         self.relay: Relay | None = None
         self._porter: Porter | None = None
         self._ports: Ports | None = None
+        self._tlsrelay: TlsRelay | None = None
         self._expected: Expected | None = None
         self._timeout = timeout
         me = Prover(node.der, signing_key(node.private_key_pem))
@@ -128,7 +131,7 @@ class Relaying:
                 dns=dns,
             )
             volume = self.relay.rates
-            self._monthly = Monthly(count, settings.monthly, lambda: volume.volume, self.relay.used_up, clock)
+            self._monthly = Monthly(count, settings.monthly, lambda: volume.volume, self._used_up, clock)
             self._porter = Porter(
                 self.relay,
                 host,
@@ -190,13 +193,26 @@ class Relaying:
             self._listeners.append(await Listener.open(addresses, port, self.accepted, what="[Relay] ports"))
         if self.relay is not None and self._ports is not None:
             await self._ports.open(addresses, self.relay.public)
+        if self.relay is not None and self._settings.tlsrelay:
+            from hardline.relay.tlsrelay.server import TlsRelay
+
+            beside = self.relay.visits, self.relay.rates
+            self._tlsrelay = await TlsRelay.open(addresses, self._settings, *beside, self._timeout)
         if self.relay is not None:
             everybody = None in self._settings.allow
             also = " ".join(map(str, self.endpoints)) or None
             allowed = "everybody" if everybody else len({*self._settings.allow, *self._settings.public_allow})
-            ports = self._settings.public_ports
-            told = f"{ports[0]}-{ports[-1]}" if ports else None
-            log.event("relay.serving", allow=allowed, also_at=also, public_ports=told)
+            public, lines = (
+                f"{ports[0]}-{ports[-1]}" if ports else None
+                for ports in (self._settings.public_ports, self._settings.tlsrelay)
+            )
+            log.event("relay.serving", allow=allowed, also_at=also, public_ports=public, tlsrelay=lines)
+
+    def _used_up(self, over: bool) -> None:
+        assert self.relay is not None, "it is counted for one"
+        self.relay.used_up(over)
+        if over and self._tlsrelay is not None:
+            self._tlsrelay.cut()
 
     def start(self) -> None:
         """Register at the relays of others, and count what passes the own one."""
@@ -213,7 +229,8 @@ class Relaying:
     @property
     def listens_at(self) -> list[Endpoint]:
         """The same, and its public ports."""
-        return self.endpoints + (self._ports.endpoints if self._ports is not None else [])
+        public = self._ports.endpoints if self._ports is not None else []
+        return self.endpoints + public + (self._tlsrelay.endpoints if self._tlsrelay is not None else [])
 
     def via(self, service: KeyHash) -> tuple[Via, ...]:
         """By which relays a service is reached now."""
@@ -291,7 +308,10 @@ class Relaying:
 
     def served(self) -> RelayState | None:
         """What the relay of this node does; None where it is none."""
-        return None if self.relay is None else self.relay.describe()
+        if self.relay is None:
+            return None
+        state = self.relay.describe()
+        return state if self._tlsrelay is None else self._tlsrelay.describe(state)
 
     def drain(self, seconds: int) -> None:
         """Have the relay of this node take nobody new, and those that it serves go elsewhere.  Raises ConfigError."""
@@ -306,6 +326,8 @@ class Relaying:
             await listener.aclose()
         if self._ports is not None:
             await self._ports.stop_accepting()
+        if self._tlsrelay is not None:
+            await self._tlsrelay.stop_accepting()
         if self.relay is not None:
             self.relay.drain(GOES)
 
@@ -317,6 +339,8 @@ class Relaying:
             self._porter.close()
         if self._expected is not None:
             self._expected.close()
+        if self._tlsrelay is not None:
+            await self._tlsrelay.aclose()
         if self.relay is not None:
             await self.relay.aclose()
         if self._ports is not None:
@@ -369,9 +393,9 @@ def access(settings: RelaySection) -> Access:
 
 
 def _limits(settings: RelaySection, timeout: float) -> RelayLimits:
+    from hardline.relay.limits import RelayLimits
     from hardline.relay.rates import RateLimits
     from hardline.relay.registry import RegistryLimits
-    from hardline.relay.server import RelayLimits
 
     return RelayLimits(
         registry=RegistryLimits(

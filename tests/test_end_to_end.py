@@ -405,6 +405,9 @@ def test_sigterm_lets_a_download_come_to_its_end(host: Node, visitor: Node, tmp_
         download.has_received(1)
         host.signal(signal.SIGTERM)
         host.is_told("STOPPING=1")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", host.p2pport), timeout=10)
+        assert download.running, "and meanwhile nobody new is taken"
         assert host.ended() == 0
         assert download.exit_code() == 0
         assert download.received == 60_000_000
@@ -493,8 +496,9 @@ def test_a_taken_port_is_an_error_and_never_a_silent_shift(tmp_path: Path, which
     with socket.create_server(("127.0.0.1", getattr(node, which))):
         code, log = refused(node)
     assert code == 1
-    assert re.search(rf"^hardlined: error: .*{getattr(node, which)}.*", log, re.MULTILINE)
+    [error] = re.findall(rf"^hardlined: error: (.*{which}.*{getattr(node, which)}.*)", log, re.MULTILINE)
     assert "hardlined: hint: " in log
+    assert node.told[-1] == f"STATUS={error}"
 
 
 def test_a_second_daemon_on_one_data_directory_is_an_error(host: Node, tmp_path: Path) -> None:
@@ -513,6 +517,24 @@ def test_a_key_that_others_can_read_is_refused_and_named(host: Node) -> None:
         broken = again.service("site", "broken")
         assert broken is not None
         assert str(key) in f"{broken['problem']} {broken['hint']}"
+
+
+def test_a_key_of_the_node_that_is_weak_or_that_others_can_read_is_an_error(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    with node:
+        key = node.data / "node.cert.private"
+        assert key.stat().st_mode & 0o777 == 0o600, "as the first start makes it"
+    good = key.read_bytes()
+    key.chmod(0o644)
+    code, log = refused(node)
+    assert (code, f"hardlined: hint: chmod 600 {key}" in log) == (1, True), log
+    assert node.told[-1].startswith(f"STATUS={key}: other users may read or write this private key")
+    key.chmod(0o600)
+    key.write_bytes(b"password")
+    code, log = refused(node)
+    assert (code, f"{key}: this is no private key in PEM form" in log) == (1, True), log
+    key.write_bytes(good)
+    assert node.key_hash in (node.data / "node.cert.hash").read_text()
 
 
 @needs.root()

@@ -7,6 +7,7 @@ import http.client
 import json
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.support.origin import digest_of_bytes
 from tests.support.programs import CUT, Answer, Download, RunningOrigin, curl, running_origin
 from tests.support.waiting import wait_until
 
-pytestmark = [needs.tools("curl")]
+pytestmark = [needs.tools("curl", "ss")]
 
 NOBODY = "0f" * 20
 
@@ -80,10 +81,18 @@ def test_ready_comes_with_a_link_that_is_up_and_requests_share_its_one_session(t
         assert link.flows() == 1
         assert link.get().text == "hello from the origin\n"
         assert link.node.last_visit(label)["protocol"] == "hardline/2"
-        with ThreadPoolExecutor(100) as pool:
+        with (
+            Download(f"http://127.0.0.1:{link.port}/stall/1000", tmp_path / "stalled") as stalled,
+            ThreadPoolExecutor(100) as pool,
+        ):
+            stalled.has_received(1000)
             answers = list(pool.map(lambda _: link.get("/bytes/10000").status, range(100)))
-        assert answers == [200] * 100
-        assert link.flows() == 1  # row 30
+            assert answers == [200] * 100  # row 30: beside one that stalls, and all of it is one flow
+            ss = ["ss", "-Htnp", "state", "established", f"( dport = :{host.p2pport} )"]
+            said = subprocess.run(ss, capture_output=True, text=True, check=True).stdout.splitlines()
+            assert len([line for line in said if f"pid={link.node.process.pid}," in line]) == 1
+            assert stalled.running
+        assert link.flows() == 1
         assert "office" in link.node.hardline("ls").stdout
         shown = link.node.hardline("status").stdout
         assert f"office  127.0.0.1:{link.port} → {label}  up for" in shown
@@ -162,6 +171,7 @@ def test_which_side_failed(tmp_path: Path, host: Node, origin: RunningOrigin) ->
         dead = link.get("/", "-i")
         assert dead.status == 502  # row 34
         assert "Server: hardline (host)" in dead.text
+        assert "Its host is there, but the service is not." in dead.text
         assert link.row["state"] == "up"
 
 

@@ -80,22 +80,22 @@ class Requests:
         return had
 
     @contextmanager
-    def load(self) -> Iterator[None]:
-        """One after the other meanwhile, whatever becomes of them."""
-        over = threading.Event()
+    def load(self) -> Iterator[list[str]]:
+        """AT_ONCE at a time meanwhile; what goes wrong with them is in the list that it yields."""
+        over, failures = threading.Event(), list[str]()
 
         def some() -> None:
             while not over.is_set():
                 try:
                     self.one()
-                except (OSError, AssertionError, http.client.HTTPException):
-                    continue
+                except (OSError, AssertionError, http.client.HTTPException) as failure:
+                    failures.append(repr(failure))
 
         threads = [threading.Thread(target=some) for _ in range(AT_ONCE)]
         for thread in threads:
             thread.start()
         try:
-            yield
+            yield failures
         finally:
             over.set()
             for thread in threads:
@@ -126,10 +126,11 @@ def test_requests_are_shared_out_and_go_on_where_one_is_lost(hosts: dict[str, No
     for session in visitor.sessions("visiting"):
         assert session["received"] > before[session["endpoint"]]
 
-    with requests.load():
+    with requests.load() as failures:
         hosts["two"].kill()
         has_sessions(visitor, 2)
         assert "two" not in requests.many(60)
+    assert len(failures) <= AT_ONCE, f"row 52: who was being answered, at most: {failures}"
     hosts["two"].start()
     has_sessions(visitor, 3)
     assert set(requests.many(60)) == set(NAMES)
@@ -141,3 +142,26 @@ def test_requests_are_shared_out_and_go_on_where_one_is_lost(hosts: dict[str, No
     hosts["three"].signal(signal.SIGCONT)
     has_sessions(visitor, 3)
     assert set(requests.many(60)) == set(NAMES)
+
+
+@pytest.mark.full
+def test_row_51_one_more_host_gets_its_share_and_one_that_stops_in_order_costs_nobody_an_answer(
+    hosts: dict[str, Node], visitor: Node, tmp_path: Path
+) -> None:
+    requests = Requests(visitor, hosts["one"].label("site"))
+    assert requests.one() in NAMES
+    has_sessions(visitor, 3)
+    shutil.copytree(hosts["one"].services, tmp_path / "four" / "services")
+    fourth = Node(tmp_path / "four")
+    with running_origin(name="four") as origin:
+        fourth.share("site", origin.port)
+        with requests.load() as failures:
+            with fourth:
+                has_sessions(visitor, 4)
+                wait_until(lambda: requests.many(120)["four"] >= 20, "it has a quarter, more or less", 60)
+            has_sessions(visitor, 3)
+            assert "four" not in requests.many(60)
+            hosts["two"].stop()
+            has_sessions(visitor, 2)
+            assert set(requests.many(60)) == {"one", "three"}
+    assert failures == []

@@ -21,7 +21,7 @@ import pytest
 
 from tests.support import needs
 from tests.support.beats import beats
-from tests.support.node import Node, free_port
+from tests.support.node import Node, free_port, free_range
 from tests.support.programs import curl, running_origin
 from tests.support.rawtcp import LIMIT, everything, exactly, greets_then_echoes_after_the_end, never_stops, serving
 from tests.support.waiting import wait_until
@@ -29,16 +29,6 @@ from tests.support.waiting import wait_until
 MB = 1 << 20
 
 pytestmark = [needs.tools("curl", "socat")]
-
-
-def free_range(count: int) -> range:
-    """Ports in a row below those that the system gives to whoever connects, as an owner would choose them."""
-    while True:
-        first = random.randrange(20_000, 32_000)
-        with contextlib.ExitStack() as bound, contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                bound.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return range(first, first + count)
 
 
 def pair(
@@ -383,3 +373,24 @@ def test_a_service_that_asks_is_told_who_comes(tmp_path: Path, together: tuple[N
             at = public_port(relay, host, name)
             said = curl(f"http://127.0.0.1:{at}/", "--interface", "127.0.0.9").text
             assert said == f"127.0.0.9 127.0.0.1:{at} {'nas.lan' if name == 'three' else '127.0.0.1'}\n"
+
+
+def test_row_71_a_host_that_starts_while_its_relay_is_down_says_so_and_is_there_once_that_is_up(tmp_path: Path) -> None:
+    ports = free_range(1)
+    relay, host = pair(tmp_path, ports)
+    at = f"127.0.0.1:{relay.p2pport}"
+
+    def used() -> dict[str, str]:
+        [one] = host.status()["relays"]["used"]
+        return dict(one)
+
+    with running_origin() as origin:
+        share(host, "site", f"http://127.0.0.1:{origin.port}")
+        with host:
+            wait_until(lambda: used()["problem"], "status says that it is down", 5)
+            assert (used()["state"], used()["problem"]) == ("connecting", "connection refused")
+            assert len(re.findall(rf"relay\.lost +relay={at} reason=.connection refused", host.log)) == 1
+            with relay:
+                assert public_port(relay, host, "site") == ports[0]
+                assert curl(f"http://127.0.0.1:{ports[0]}/").text == "hello from the origin\n"
+                assert used()["state"] == "registered"

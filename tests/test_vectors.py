@@ -21,6 +21,14 @@ from hardline.relay.handles import handle_of, make_domain_name, make_handle, mak
 from hardline.relay.lines import Line, Verb, encode_line, read_line
 from hardline.relay.messages import Hello, Kind, Message, Register, encode, encode_go, parse, parse_go
 from hardline.relay.proofs import NODE, check_registration, prove_registration
+from hardline.relay.tlsrelay.switchboard import Switchboard
+from hardline.relay.tlsrelay.words import (
+    NEW_CONNECTION,
+    NO_AVAILABLE_LISTENERS,
+    NO_CONTROLLER_LINKED,
+    Silence,
+    listeners,
+)
 from hardline.routes import parse_via, parse_wan_hosts
 from hardline.session import yamux
 from hardline.session.hello import (
@@ -362,6 +370,7 @@ def test_an_answer_on_the_lan(vector):
         day=vector["day"],
         to=vector["to"],
         end=vector["end"],
+        host=vector["host"],
     )
     assert ours.encode().hex() == vector["packet"]
     assert lpd.parse(bytes.fromhex(vector["packet"])) == ours
@@ -472,6 +481,41 @@ def test_a_line_that_joins(vector):
     assert line.decode().strip() in PROTOCOL
     if vector["verb"] == "GO":
         assert encode_go(parse_go(vector["rest"])) == vector["rest"]
+
+
+@vectors("9-relay", "tlsrelay_listeners")
+def test_what_a_server_of_tx_tlsrelay_is_told_first(vector):
+    assert listeners(vector["host"], vector["public"], vector["reverse"]).hex() == vector["hex"]
+
+
+def test_the_other_words_of_tx_tlsrelay():
+    theirs = [bytes.fromhex(vector["hex"]) for vector in SECTIONS["9-relay"]["tlsrelay_words"]]
+    assert theirs == [NEW_CONNECTION, NO_AVAILABLE_LISTENERS, NO_CONTROLLER_LINKED]
+    assert all(word.decode().strip() in PROTOCOL for word in theirs)
+
+
+@vectors("9-relay", "tlsrelay_said")
+def test_what_a_server_of_tx_tlsrelay_may_say(vector):
+    silence = Silence()
+    broken = [silence.is_broken(bytes.fromhex(piece)) for piece in vector["pieces"]]
+    assert any(broken) is vector["ends"]
+
+
+@vectors("9-relay", "tlsrelay_pairs")
+def test_whose_the_pairs_of_tx_tlsrelay_are(vector):
+    board: Switchboard[str, str] = Switchboard(vector["pairs"])
+    for what, *of in vector["events"]:
+        match what, of:
+            case "lease", (server, pair):
+                assert board.lease(server) == pair
+            case "leave", (server, waited):
+                assert board.leave(server)[1] == waited
+            case "come", (client, pair):
+                board.come(client, pair)
+            case "dialled", (pair, client):
+                assert board.dialled(pair) == client
+            case _:
+                raise AssertionError(what)
 
 
 @vectors("10-control", "lines")

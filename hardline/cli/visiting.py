@@ -21,7 +21,9 @@ def run(options: argparse.Namespace) -> int:
         case "ping":
             return _ping(options)
         case "open":
-            _open_one(options)
+            from hardline.cli.becoming import or_become
+
+            return or_become(options, lambda: _open_one(options))
         case "name":
             _name_one(options)
         case "forget":
@@ -137,9 +139,9 @@ def _forget(options: argparse.Namespace) -> None:
 
 def _connect(options: argparse.Namespace) -> None:
     found = ask(options, "door", address=options.label)  # which knows labels, too: ssh waits for all that is loaded
-    from hardline.netcat import connect
+    from hardline import netcat
 
-    connect(found["door"], found["host"])
+    (netcat.hand_over if options.fdpass else netcat.connect)(found["door"], found["host"])
 
 
 def _forward(options: argparse.Namespace) -> None:

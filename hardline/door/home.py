@@ -29,7 +29,8 @@ def home_page(
 ) -> bytes:
     """This node's own page: its services (rows of status.describe_services), what the LAN offers, and what is visited.
 
-    `services` is None for who is not to see them.  An offer has `title`, `label`, `url` and `source`; `outside` is
+    `services` is None for who is not to see them.  An offer has `title`, `label`, `url`, `source` and `host`, what its
+    computer is called; `outside` is
     what status.describe_outside returns; `visits` are rows of status' sessions, with the `url` of each.
     """
     make = _home_html if html else _home_text
@@ -41,7 +42,7 @@ def _home_html(services: Sequence[Row] | None, offers: Sequence[Row], outside: R
     own = "".join(_service_card(row) for row in services or ())
     lan = "".join(
         f'<li><a href="{escaped(_said(row, "url"))}"><bdi>{escaped(_title(row))}</bdi></a>'
-        f"<p class=dim>at {escaped(_said(row, 'source'))}</p>"
+        f"<p class=dim><bdi>{escaped(_where(row))}</bdi></p>"
         f"<p class='mono dim'>{escaped(_said(row, 'label'))}</p></li>"
         for row in offers
     )
@@ -102,7 +103,7 @@ def _home_text(services: Sequence[Row] | None, offers: Sequence[Row], outside: R
         lines += [f"  {shown(sentence(_said(outside, 'advice')))}"] if outside["advice"] else []
     lines += ["", "On this network:", ""]
     for row in offers:
-        lines += [f"  {shown(_title(row))}", f"    {_said(row, 'url')}", f"    at {shown(_said(row, 'source'))}"]
+        lines += [f"  {shown(_title(row))}", f"    {_said(row, 'url')}", f"    {shown(_where(row))}"]
     lines += [] if offers else [f"  {_NOTHING_OFFERED}"]
     lines += ["", "Visited from here:", ""] if visits else []
     for row in visits:
@@ -113,6 +114,11 @@ def _home_text(services: Sequence[Row] | None, offers: Sequence[Row], outside: R
 
 def _title(row: Row) -> str:
     return str(row.get("title") or row.get("name") or "(untitled)")
+
+
+def _where(row: Row) -> str:
+    at = f"at {_said(row, 'source')}"
+    return f"on {row['host']}, {at}" if row.get("host") else at
 
 
 def _about(row: Row) -> str:

@@ -124,6 +124,17 @@ def not_let_in(refused: AccessRefused) -> Problem:
     )
 
 
+def another_user() -> Problem:
+    """403: it was shared with the user that runs hardlined, and not with this one."""
+    return Problem(
+        403,
+        "Shared with another user of this computer",
+        "This service knows its visitors, and it was shared with the user that runs hardlined here.",
+        ("To be let in yourself, ask whoever shares it for an invitation of your own.",),
+        way_out=("/", "All services"),
+    )
+
+
 def uninvited() -> Problem:
     """403: a part of another site's page, for which nobody is looked for."""
     return Problem(

@@ -25,6 +25,7 @@ from hardline.door import pac, pages
 from hardline.door.asker import Uninvited, is_opened, is_opened_here, is_part_of_elsewhere
 from hardline.door.carrier import ANSWER_TIMEOUT, Carrier, part_or_go_on
 from hardline.door.hostname import Misdirected, Named, check_own_port, route_host
+from hardline.door.ownuser import AnotherUser, OwnUser
 from hardline.door.responses import response
 from hardline.door.warm import WarmVisit, WarmVisits
 from hardline.door.which import NAMED, goes_on, which_one
@@ -58,10 +59,19 @@ Meant = Callable[[str], Awaitable[Sequence[Mapping[str, object]]]]
 
 
 class Door:
-    """Serves browsers.  `home` makes this node's own page, `meant` says what names of the user's stand for."""
+    """Serves browsers.  `home` makes this node's own page, `meant` says what names of the user's stand for; `users`
+    whose programs are led where, None for all everywhere."""
 
-    def __init__(self, visitor: Visitor, limits: DoorLimits, home: Home, meant: Meant | None = None) -> None:
-        self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
+    def __init__(
+        self,
+        visitor: Visitor,
+        limits: DoorLimits,
+        home: Home,
+        meant: Meant | None = None,
+        users: OwnUser | None = None,
+    ) -> None:
+        users = users or OwnUser(lambda host: False)
+        self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout, users)
         self._warm = WarmVisits(
             visitor,
             max_head=limits.max_head,
@@ -70,6 +80,7 @@ class Door:
             idle_timeout=limits.idle_timeout,
             failed=self._was_not_reached,
             over=self._goes_on,
+            users=users,
         )
         self._limits = limits
         self._home, self._meant = home, meant or _nothing_meant
@@ -246,6 +257,8 @@ class Door:
             case NoRoute():
                 self._keep(label, pages.Tried(failure.attempts, failure.reasons))
                 return pages.absent(label, door)
+            case AnotherUser():
+                return pages.another_user()
             case AccessRefused():
                 return pages.not_let_in(failure)
             case PasswordRefused():

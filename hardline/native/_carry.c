@@ -81,7 +81,7 @@ static int exec_module(PyObject *module)
         {"INTERFACE", INTERFACE}, {"DONE", DONE}, {"FULL", FULL}, {"ENDED", ENDED},
         {"FRUITLESS", FRUITLESS}, {"BROKEN", BROKEN}, {"HEADER_SIZE", HEADER}, {"AT_ONCE", AT_ONCE},
         {"_ALONE", ALONE}, {"_TURN", TURN}, {"_SHARE", SHARE}, {"_FLUSH_AT", FLUSH_AT}, {"STAGING", STAGING},
-        {"UNANSWERED", UNANSWERED}, {"_BURST", BURST},
+        {"UNANSWERED", UNANSWERED}, {"_BURST", BURST}, {"SMALL", SMALL}, {"PAUSE_MS", PAUSE_MS},
     };
     for (size_t index = 0; index < sizeof numbers / sizeof *numbers; index++)
         if (PyModule_AddIntConstant(module, numbers[index].name, numbers[index].value) < 0)
@@ -94,6 +94,7 @@ static int exec_module(PyObject *module)
         {&cipher_spec, &types.cipher}, {&window_spec, &types.window}, {&ways_spec, &types.ways},
         {&use_spec, &types.use}, {&held_spec, &types.held}, {&budget_spec, &types.budget},
         {&reasons_spec, &types.reasons}, {&marks_spec, &types.marks}, {&frames_spec, &types.frames},
+        {&sizes_spec, &types.sizes},
         {&wire_spec, &types.wire}, {&lane_spec, &types.lane}, {&box_spec, &types.box},
     };
     for (size_t index = 0; index < sizeof made / sizeof *made; index++)

@@ -43,6 +43,9 @@ static PyMemberDef marks_fields[] = {
 };
 BOOK(Marks, marks)
 
+static PyMemberDef sizes_fields[] = {NUMBER(Sizes, left), SECONDS(Sizes, sent_at), LAST};
+BOOK(Sizes, sizes)
+
 static PyMemberDef frames_fields[] = {
     NUMBER(Frames, frames), NUMBER(Frames, header), NUMBER(Frames, payload_left),
     NUMBER(Frames, payload_stream), NUMBER(Frames, payload_flags), LAST,

@@ -3,7 +3,7 @@
     windows.ReceiveWindow ── Window      yamux.Yamux ────── Frames     outbox.Outbox ── Box     one session
     yamux's streams ──────── Ways        holding.Holding ── Held       joint.Joint ──── Lane    a stream and its socket
     stream.Stream ────────── Use         liveness.Liveness ─ Marks     tls.TlsStream ── Wire    a connection
-    brake.Brake ──────────── Reasons     frames.FrameTurns ─ Budget
+    brake.Brake ──────────── Reasons     frames.FrameTurns ─ Budget    records.Records ─ Sizes    what a pause means
 
 Where there is a part in C these are its types, which keep the same numbers where it can read them; else those of
 plain.py.  So each rule is in Python, in the class made of its base, and whichever of the two stops, the other one goes
@@ -24,6 +24,7 @@ if TYPE_CHECKING or carry is None:
     from hardline.native.plain import Lane as Lane
     from hardline.native.plain import Marks as Marks
     from hardline.native.plain import Reasons as Reasons
+    from hardline.native.plain import Sizes as Sizes
     from hardline.native.plain import Use as Use
     from hardline.native.plain import Ways as Ways
     from hardline.native.plain import Window as Window
@@ -36,6 +37,7 @@ else:
     Lane = carry.Lane
     Marks = carry.Marks
     Reasons = carry.Reasons
+    Sizes = carry.Sizes
     Use = carry.Use
     Ways = carry.Ways
     Window = carry.Window

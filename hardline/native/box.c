@@ -96,14 +96,12 @@ int box_schedule(Box *self)
 }
 
 /* Something the peer has to answer goes out: as watch.Watch.sent.  0, or -1. */
-static int asked(Box *self)
+static int asked(Box *self, double time)
 {
     Marks *marks = self->marks;
     if (marks->asked_at != INFINITY)
         return 0;
-    marks->asked_at = box_now(self);
-    if (PyErr_Occurred())
-        return -1;
+    marks->asked_at = time;
     double idle = marks->heard_at + marks->interval, soon = marks->asked_at + UNANSWERED;
     double deadline = marks->pinged_at != INFINITY ? marks->pinged_at + marks->timeout : idle < soon ? idle : soon;
     return deadline < marks->alarm_at ? tell(self->look_sooner, NULL, NULL) : 0;
@@ -121,7 +119,13 @@ static int write_staged(Box *self)
     DROP(closing);
     if (is_closing)
         return is_closing;
-    if (asked(self) < 0)
+    double time = box_now(self);
+    if (PyErr_Occurred())
+        return -1;
+    Sizes *sizes = wire->sizes;
+    if ((time - sizes->sent_at) * 1000 > PAUSE_MS || (sizes->left > 0 && self->fill > SMALL))
+        return 1; /* it begins with small records: Python cuts it */
+    if (asked(self, time) < 0)
         return -1;
     if (!has(self->staging) || !wire->direct) /* a callback of Python's ran */
         return 1;
@@ -144,6 +148,9 @@ static int write_staged(Box *self)
     }
     self->fill = 0;
     self->staging = NULL;
+    sizes->sent_at = time;
+    if (sizes->left > 0)
+        sizes->left -= count;
     size_t produced = 0;
     KEEP(wire);
     KEEP(cipher);

@@ -19,7 +19,7 @@
 #define DROP(object) Py_XDECREF((PyObject *)(object))
 
 /* Another number with every change of what Python calls: hardline/native/built.py has the same. */
-#define INTERFACE 3
+#define INTERFACE 4
 
 /* Numbers that Python has, too: tests/session/test_carrier.py compares them. */
 enum {
@@ -29,6 +29,7 @@ enum {
     FLUSH_AT = 131072, STAGING = 262156,            /* outbox.py, buffers.py */
     UNANSWERED = 1,                                 /* liveness.py: seconds */
     BURST = 1048576,                                /* tls.py */
+    SMALL = 4096, PAUSE_MS = 500,                   /* records.py */
 };
 
 /* cipher.c: one TLS connection between memory BIOs. */
@@ -56,10 +57,12 @@ typedef struct { PyObject_HEAD long long turn, used, held; } Use;               
 typedef struct { PyObject_HEAD long long held, noted; } Held;                           /* holding.Holding */
 typedef struct { PyObject_HEAD long long left; } Budget;                                /* frames.FrameTurns */
 typedef struct { PyObject_HEAD long long reasons; } Reasons;                            /* brake.Brake */
+typedef struct { PyObject_HEAD long long left; double sent_at; } Sizes;                  /* records.Records */
 typedef struct { PyObject_HEAD double heard_at, asked_at, pinged_at, interval, timeout, alarm_at; } Marks;
 typedef struct { PyObject_HEAD long long frames, header, payload_left, payload_stream, payload_flags; } Frames;
 
-extern PyType_Spec window_spec, ways_spec, use_spec, held_spec, budget_spec, reasons_spec, marks_spec, frames_spec;
+extern PyType_Spec window_spec, ways_spec, use_spec, held_spec, budget_spec, reasons_spec, marks_spec, frames_spec,
+    sizes_spec;
 
 /* wire.c, box.c and carrying.c, lane.c: the bases of tls.TlsStream, outbox.Outbox, and joint.Joint. */
 
@@ -75,6 +78,7 @@ typedef struct {
     PyObject *view;     /* where ciphertext is read to */
     Box *box;           /* whose session gets what is decrypted; NULL: Python's alone */
     Cipher *cipher;
+    Sizes *sizes;
     PyObject *received, *plain, *plain_view, *scratch;
 } Wire;
 
@@ -129,7 +133,7 @@ static inline int has(const PyObject *object)
 /* _carry.c: the types, as they were made for the module. */
 
 typedef struct {
-    PyTypeObject *cipher, *window, *ways, *use, *held, *budget, *reasons, *marks, *frames, *wire, *lane, *box;
+    PyTypeObject *cipher, *window, *ways, *use, *held, *budget, *reasons, *marks, *frames, *sizes, *wire, *lane, *box;
 } Types;
 
 extern Types types;

@@ -68,6 +68,14 @@ class Marks:
     timeout: float
 
 
+class Sizes:
+    """When a connection sent last, and how many bytes are `left` that go in small records."""
+
+    __slots__ = ("left", "sent_at")
+    left: int
+    sent_at: float
+
+
 class Frames:
     """Frames that came, bytes of a header that has begun, and where in a frame what comes next is."""
 

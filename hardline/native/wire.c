@@ -88,14 +88,14 @@ static PyObject *wire_buffer_updated(PyObject *object, PyObject *number)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(link_doc, "link(box, cipher, received, plain, plain_view, scratch)\n\n"
+PyDoc_STRVAR(link_doc, "link(box, cipher, sizes, received, plain, plain_view, scratch)\n\n"
                        "What comes is decrypted by `cipher`, from `received` to `plain`, for the session of `box`.");
 
 static PyObject *wire_link(PyObject *object, PyObject *args)
 {
     Wire *self = (Wire *)object;
-    PyObject *box, *cipher, *received, *plain, *plain_view, *scratch;
-    if (!PyArg_ParseTuple(args, "O!O!O!O!OO!", types.box, &box, types.cipher, &cipher, &PyByteArray_Type, &received,
+    PyObject *box, *cipher, *sizes, *received, *plain, *plain_view, *scratch;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!OO!", types.box, &box, types.cipher, &cipher, types.sizes, &sizes, &PyByteArray_Type, &received,
                           &PyByteArray_Type, &plain, &plain_view, &PyByteArray_Type, &scratch))
         return NULL;
     if (self->box != NULL || !cipher_usable((Cipher *)cipher) || !PyMemoryView_Check(plain_view)) {
@@ -105,12 +105,14 @@ static PyObject *wire_link(PyObject *object, PyObject *args)
     }
     KEEP(box);
     KEEP(cipher);
+    KEEP(sizes);
     KEEP(received);
     KEEP(plain);
     KEEP(plain_view);
     KEEP(scratch);
     self->box = (Box *)box;
     self->cipher = (Cipher *)cipher;
+    self->sizes = (Sizes *)sizes;
     self->received = received;
     self->plain = plain;
     self->plain_view = plain_view;
@@ -124,6 +126,7 @@ static void let_go(Wire *self)
     self->direct = 0;
     Py_CLEAR(self->box);
     Py_CLEAR(self->cipher);
+    Py_CLEAR(self->sizes);
     Py_CLEAR(self->received);
     Py_CLEAR(self->plain);
     Py_CLEAR(self->plain_view);

@@ -9,8 +9,9 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hardline.cache.own import OwnFiles
 from hardline.discovery.offers import Offer
@@ -30,7 +31,8 @@ from hardline.node.changes import Changes
 from hardline.node.inviting import Inviting
 from hardline.node.known import Known
 from hardline.node.offering import Offering
-from hardline.node.rows import url_of
+from hardline.node.once import share_once
+from hardline.node.rows import passed, passed_whole, url_of
 from hardline.node.sharing import Sharing
 from hardline.node.snapshot import (
     AcceptedInvitation,
@@ -38,6 +40,8 @@ from hardline.node.snapshot import (
     LanOffer,
     LetIn,
     Match,
+    Passed,
+    PassedWhole,
     PhoneOpened,
     Pinged,
     Snapshot,
@@ -52,9 +56,15 @@ from hardline.showable import as_escapes
 from hardline.transport.own import OwnListeners
 from hardline.tunnel.link import Path as GreetedPath
 
+if TYPE_CHECKING:
+    from hardline.node.inspecting import Inspecting
+
 USUAL_PORT = 7009
+_FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
+_LINE = re.compile(r"[\x21-\x7e]*\Z")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
+_SOON, _LATELY = 0.04, 45.0  # seconds; what is not heard again is not listed any more after 60
 _SHOWN = 10  # of what may be meant
 
 
@@ -106,10 +116,10 @@ class Actions:
     """The actions of one node.
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
-    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, and `phones` are
-    doors to one; `make_key` finds or makes the key for a host; `known` is who is meant; `invites` were given and
-    `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts` waits; `runs` says whether there
-    is anybody to ask.
+    `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, `phones` are doors
+    to one, and `inspecting` looks at its requests; `make_key` finds or makes the key for a host; `known` is who is
+    meant; `invites` were given and `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts`
+    waits; `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -133,16 +143,20 @@ class Actions:
         wait_for_hosts: Callable[[], None],
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
         phones: Callable[[], OpensForPhones],
+        inspecting: Callable[[], Inspecting],
         runs: Callable[[], bool],
     ) -> None:
         self._sharing = sharing = Sharing(
             servicedir, offering, own_files, own_listeners, changes, served, known, door_port, self._check_running
         )
         self.share, self.change, self.remove = sharing.share, sharing.change, sharing.remove
+        self.share_once = partial(share_once, sharing, offering, changes)
+        self.changes, self._browsed = changes, float("-inf")
         self._near, self._door_port = near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
         self._wait_for_hosts, self._open_port, self._phones = wait_for_hosts, open_port, phones
+        self._inspecting = inspecting
         self._inviting = Inviting(
             invites,
             services=lambda: {service.key_hash: service for service in served()},
@@ -208,6 +222,52 @@ class Actions:
                 f"no phone is let into {what[:60]!r}", hint="hardline status  shows which doors are open"
             )
         return match.label
+
+    async def inspect(self, name: str) -> tuple[AsyncIterator[Passed], Callable[[], Awaitable[None]]]:
+        """The requests to the service of `name`, as they are over, and what ends looking at them.
+
+        Raises WrongArgument, LimitReached.
+        """
+        self._check_running()
+        news, end = await self._inspecting().look(await self._sharing.ours(name))
+
+        async def rows() -> AsyncIterator[Passed]:
+            async for exchange in news:
+                yield passed(exchange)
+
+        return rows(), end
+
+    async def inspected(self, name: str) -> tuple[Passed, ...]:
+        """Those that are kept, while somebody looks.  Raises WrongArgument."""
+        self._check_running()
+        return tuple(map(passed, self._inspecting().exchanges(await self._sharing.ours(name))))
+
+    async def inspected_whole(self, name: str, number: int, *, secrets: bool = False) -> PassedWhole:
+        """One of them, with heads and bodies; without `secrets`, what lets somebody in is hidden.
+
+        Raises WrongArgument.
+        """
+        self._check_running()
+        found = self._inspecting().exchanges(await self._sharing.ours(name)).find(number)
+        return passed_whole(found, secrets=secrets)
+
+    async def replay(
+        self,
+        name: str,
+        number: int,
+        body: bytes | None,
+        *,
+        method: str = "",
+        target: str = "",
+        fields: Sequence[str] = (),
+    ) -> Passed:
+        """Ask the service the same once more, or with changes.  Raises WrongArgument, ServiceFailed, HardlineError."""
+        self._check_running()
+        if any(not _FIELD.match(one) for one in fields) or not _LINE.match(f"{method}{target}"):
+            raise WrongArgument("this is no part of a request", hint="--header 'Name: value', --path /a, --method GET")
+        lines = [one.encode("latin-1", "replace") for one in fields]
+        service = await self._sharing.ours(name)
+        return passed(await self._inspecting().replay(service, number, method, target, lines, body))
 
     async def invite(self, name: str, who: str, days: float) -> Invitation:
         """Invite `who` to the service of `name`, for so many days.  Raises WrongArgument, ConfigError."""
@@ -289,13 +349,18 @@ class Actions:
             raise WrongArgument(f"{as_escapes(what[:60])} may be{listed}", hint="give the whole address")
         return found[0]
 
-    async def browse(self, wait: float) -> tuple[LanOffer, ...]:
-        """What others on the LAN list, after waiting `wait` seconds for their answers."""
+    async def browse(self, wait: float, *, soon: bool = False) -> tuple[LanOffer, ...]:
+        """What others on the LAN list, after waiting `wait` seconds for their answers; `soon` where somebody waited
+        lately, since who has answered then is known."""
         self._check_running()
+        now = asyncio.get_running_loop().time()
+        wait, self._browsed = _SOON if soon and now - self._browsed < _LATELY else wait, now
         heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near()))
         offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
         return tuple(
-            LanOffer(offer.title, str(offer.label), self._url(offer.label), offer.source, str(offer.endpoint))
+            LanOffer(
+                offer.title, str(offer.label), self._url(offer.label), offer.source, str(offer.endpoint), offer.host
+            )
             for offer in sorted(offers.values(), key=lambda offer: (offer.title.lower(), offer.label))
         )
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from base64 import b64decode
+from collections.abc import AsyncIterator, Mapping
+from math import inf
+from typing import TypedDict
 
 from hardline.control import Handler, Held
 from hardline.errors import (
@@ -21,6 +25,8 @@ from hardline.routes import NoRoute
 
 _BROWSE_WAIT = 0.5  # seconds
 _USUAL_DAYS = 7.0
+_LONGEST_SHARE = 3650 * 86_400.0  # seconds
+_NOT_FASTER, _LONGEST = 0.2, 60.0  # seconds between two looks of who watches
 _MAX_PORT = 65_535
 _USUAL_DOOR = 3600.0  # seconds
 _USUAL_DRAIN, _LONGEST_DRAIN = 300, 86_400
@@ -33,9 +39,11 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return to_json(await actions.snapshot())
 
     async def share(request: Mapping[str, Json]) -> Json:
-        target, title, name = (_text(request, key) for key in ("target", "title", "name"))
-        listed, invited = request.get("listed") is not False, request.get("invited") is True
-        return to_json(await actions.share(target, title, name, listed=listed, invited=invited))
+        return to_json(await actions.share(_text(request, "target"), **_how(request)))
+
+    async def share_once(request: Mapping[str, Json]) -> Held:
+        held = await actions.share_once(_text(request, "target"), **_how(request))
+        return Held(to_json(held.shared), held.ended(), held.aclose)
 
     async def change(request: Mapping[str, Json]) -> Json:
         title = request.get("title")
@@ -48,14 +56,15 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
                 listed=listed,
                 invited=invited,
                 paused=paused,
+                until=inf if request.get("forever") is True else _until(request),
             )
         )
 
     async def remove(request: Mapping[str, Json]) -> Json:
-        return to_json(await actions.remove(_text(request, "name")))
+        return to_json(await actions.remove(_text(request, "name"), forget_url=request.get("forget_url") is True))
 
     async def lan(request: Mapping[str, Json]) -> Json:
-        return to_json(await actions.browse(_BROWSE_WAIT))
+        return to_json(await actions.browse(_BROWSE_WAIT, soon=request.get("soon") is True))
 
     async def drain_relay(request: Mapping[str, Json]) -> Json:
         seconds = request.get("seconds")
@@ -99,6 +108,35 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     async def no_phone(request: Mapping[str, Json]) -> Json:
         return {"label": await actions.no_phone(_text(request, "what"))}
 
+    async def inspect(request: Mapping[str, Json]) -> Held:
+        name = _text(request, "name")
+        news, end = await actions.inspect(name)
+
+        async def rows() -> AsyncIterator[object]:
+            async for one in news:
+                yield to_json(one)
+
+        return Held({"name": name}, rows(), end)
+
+    async def inspected(request: Mapping[str, Json]) -> Json:
+        number = request.get("number")
+        if type(number) is not int:
+            return to_json(await actions.inspected(_text(request, "name")))
+        secrets = request.get("secrets") is True
+        return to_json(await actions.inspected_whole(_text(request, "name"), number, secrets=secrets))
+
+    async def replay(request: Mapping[str, Json]) -> Json:
+        number, fields, body = (request.get(key) for key in ("number", "fields", "body"))
+        if type(number) is not int:
+            raise WrongArgument("which one?", hint="hardline inspect NAME --replay NUMBER")
+        lines = [str(one) for one in fields] if isinstance(fields, list) else []
+        try:
+            data = b64decode(body, validate=True) if isinstance(body, str) else None
+        except ValueError:
+            raise WrongArgument("the body is no base64") from None
+        changes = {"method": _text(request, "method"), "target": _text(request, "target")}
+        return to_json(await actions.replay(_text(request, "name"), number, data, **changes, fields=lines))
+
     async def find(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.find(_text(request, "what")))
 
@@ -111,6 +149,11 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
     async def door(request: Mapping[str, Json]) -> Json:
         at, host = await actions.door_to(_text(request, "address"))
         return {"door": at, "host": host}
+
+    async def changes(request: Mapping[str, Json]) -> Held:
+        seconds = request.get("every")
+        every = min(max(float(seconds), _NOT_FASTER), _LONGEST) if isinstance(seconds, int | float) else _LONGEST
+        return Held({}, _each(actions.changes.watch(_NOT_FASTER, every)), _nothing)
 
     async def forward(request: Mapping[str, Json]) -> Held:
         port = request.get("port")
@@ -127,12 +170,55 @@ def handlers(actions: Actions, ready: asyncio.Event) -> dict[str, Handler]:
         return answer
 
     named: dict[str, Handler] = {"status": status, "share": share, "remove": remove, "lan": lan}
-    named["share_for_fewer"] = share  # not known to an earlier hardlined, which would share it with everybody
+    # Not known to an earlier hardlined, which would share it with everybody, or for ever.
+    named |= {"share_for_fewer": share, "share_until": share, "share_once": share_once, "change_until": change}
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"key": key, "find": find, "name": name, "forget": forget}
     named |= {"phone": phone, "no_phone": no_phone}
-    named |= {"drain_relay": drain_relay, "door": door, "forward": forward}
+    named |= {"inspect": inspect, "inspected": inspected, "replay": replay}
+    named |= {"drain_relay": drain_relay, "door": door, "forward": forward, "changes": changes}
     return {name: once_ready(handler) for name, handler in named.items()}
+
+
+async def _each(changes: AsyncIterator[None]) -> AsyncIterator[Json]:
+    async for _ in changes:
+        yield {}
+
+
+async def _nothing() -> None:
+    """Nothing was opened."""
+
+
+class _How(TypedDict):
+    """What Sharing.share may be told besides the target."""
+
+    title: str
+    name: str
+    listed: bool
+    invited: bool
+    until: float | None
+    hidden: bool
+    uploads: str
+    host: str
+
+
+def _how(request: Mapping[str, Json]) -> _How:
+    return _How(
+        title=_text(request, "title"),
+        name=_text(request, "name"),
+        listed=request.get("listed") is not False,
+        invited=request.get("invited") is True,
+        until=_until(request),
+        hidden=request.get("hidden") is True,
+        uploads=_text(request, "uploads"),
+        host=_text(request, "host"),
+    )
+
+
+def _until(request: Mapping[str, Json]) -> float | None:
+    seconds = request.get("seconds")
+    known = isinstance(seconds, int | float) and 0 < seconds <= _LONGEST_SHARE
+    return time.time() + float(seconds) if known and isinstance(seconds, int | float) else None
 
 
 def _yes_or_no(request: Mapping[str, Json], key: str) -> bool | None:

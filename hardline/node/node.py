@@ -32,6 +32,7 @@ from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.whereabouts import OWN
 from hardline.door import home
+from hardline.door.ownuser import OwnUser
 from hardline.door.server import Door
 from hardline.errors import ConfigError, HardlineError
 from hardline.identity import KeyHash, Label
@@ -42,11 +43,14 @@ from hardline.node.brought import Brought
 from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
+from hardline.node.ending import Ending
 from hardline.node.fronts import Fronts
 from hardline.node.known import Known
 from hardline.node.limits import (
+    computer_of,
     door_limits,
     host_limits,
+    keeps_to_own_user,
     of_a_program,
     session_limits,
     socket_options,
@@ -86,6 +90,7 @@ if TYPE_CHECKING:
     from hardline.gateway.linked import PeerLink
     from hardline.https.server import Https
     from hardline.node.inprocess import InProcess, SharedApp
+    from hardline.node.inspecting import Inspecting
     from hardline.node.opened import OpenedStream
     from hardline.node.phones import Phones
     from hardline.punching import Punching
@@ -148,15 +153,19 @@ class Node:
         self._door: Door | None = None
         self._relaying: Relaying | None = None
         self._punching: Punching | None = None
+        self._computer = computer_of(settings)
         self._keys = ClientKeys(places.datadir / "keys")
         self._brought = Brought(lambda: self._host, lambda: self._punching, self._came_by_name)
         self._https: Https | None = None
         self._door_listener: Listener | None = None
         self._fronts: Fronts | None = None
         self._telling: Telling | None = None
+        self._inspecting: Inspecting | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
+        own = keeps_to_own_user(settings)
+        self._users = OwnUser(lambda host: own and self._keys.prover(host) is not None)
         self._accepted = Accepted(places.datadir / "keys")
         self._waits = WaitsForHosts(self._accepted, self._greet, self._tasks)
         self._names = Names(places.datadir / "names")
@@ -187,6 +196,7 @@ class Node:
             wait_for_hosts=lambda: self._waits.start(),
             open_port=self._open_port,
             phones=self._phones,
+            inspecting=self._inspecting_requests,
             runs=self._runs_here,
         )
 
@@ -233,6 +243,8 @@ class Node:
         fronts.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
+        ending = Ending(self._places.servicedir, self.offering, time.time)
+        self._tasks.start(keep_running(ending.run, "ending"), "ending")
         for note in (*settings.notes, *self._socket_notes):
             log.event("settings.note", note=note)
         log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
@@ -264,7 +276,7 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._fronts = self._telling = self._in_process = self._https = None
+        self._fronts = self._telling = self._inspecting = self._in_process = self._https = None
         for close in reversed(closers):
             try:
                 await close()
@@ -472,6 +484,7 @@ class Node:
                 bind=settings.node.bind,
                 multicast=settings.lan.multicast,
                 broadcast=settings.lan.broadcast,
+                host=self._computer,
             )
             self._reach.follow(lan.follow)
             lan.open()
@@ -480,7 +493,12 @@ class Node:
             self._near.append(lan)
             self._follow(lan.services_changed)
         if settings.lan.enabled and settings.lan.mdns:
-            dnssd = DnsSd(services=self._lan_services, port=lambda: self._p2p_port, bind=settings.node.bind)
+            dnssd = DnsSd(
+                services=self._lan_services,
+                port=lambda: self._p2p_port,
+                bind=settings.node.bind,
+                host=self._computer,
+            )
             self._reach.follow(dnssd.follow)
             self._closers.append(dnssd.aclose)
             self._tasks.start(keep_running(dnssd.run, "dnssd"), "dnssd")
@@ -528,7 +546,7 @@ class Node:
         self._closers.append(visitor.aclose)
         if not settings.node.localport:
             return
-        self._door = door = Door(visitor, door_limits(settings), self._home_page, self._meant)
+        self._door = door = Door(visitor, door_limits(settings), self._home_page, self._meant, self._users)
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
             DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport", resets=True
@@ -552,6 +570,7 @@ class Node:
             self._given,
             self._own_listeners.listens_at,
             self._closers,
+            self._users,
             addresses=lambda: list(limited(self._reach.addresses, self._settings.node.bind)),
             answer_for=self._answer_for,
             changed=self.changes.tell,
@@ -560,6 +579,13 @@ class Node:
     def _answer_for(self, host: str, port: int, addresses: Sequence[str]) -> Callable[[], None] | None:
         """By multicast DNS, where this node speaks it."""
         return next((near.answer_for(host, port, addresses) for near in self._near if isinstance(near, DnsSd)), None)
+
+    def _inspecting_requests(self) -> Inspecting:
+        if self._inspecting is None:
+            from hardline.node.inspecting import Inspecting
+
+            self._inspecting = Inspecting(lambda: self._host)
+        return self._inspecting
 
     def _phones(self) -> Phones:
         assert self._fronts is not None, "actions are there when it runs"
@@ -722,6 +748,7 @@ class Node:
             datadir=str(self._places.datadir),
             door=tuple(map(str, self._door_listener.endpoints)) if self._door_listener else (),
             p2p=tuple(map(str, (*(self._listener.endpoints if self._listener else ()), *self._relays.endpoints))),
+            computer=self._computer,
         )
 
     async def _snapshot(self) -> Snapshot:

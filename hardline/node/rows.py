@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from hardline.node.snapshot import (
     NamedState,
     Offered,
     Outside,
+    Passed,
+    PassedWhole,
     Peer,
     PhoneOpened,
     ProcessState,
@@ -58,10 +61,12 @@ if TYPE_CHECKING:
     from hardline.door.localport import LocalPort
     from hardline.gateway.server import Gateway
     from hardline.https.server import PublicName
+    from hardline.inspector.exchanges import Exchange, Message
     from hardline.node.phones import PhoneDoor
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
+OVER = "its time is over"
 _NOT_ANNOUNCED = "not announced in the DHT"
 _KINDS = {By.RELAY: PathKind.RELAYED.name, By.PUNCH: PathKind.PUNCHED.name}
 _WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address
@@ -78,6 +83,8 @@ def target_of(service: Service) -> str:
     target, directory = service.settings.target, service.settings.cache.directory
     if target is None and directory is None:
         return "a program that uses hardline as a library"
+    if only := service.settings.cache.only:
+        return f"the file {directory}/{only}"
     return str(target) if target else f"the files of {directory}"
 
 
@@ -90,12 +97,13 @@ def service_states(
     troubles: Mapping[str, str],
     public: Callable[[Service], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
     named: Callable[[Service], PublicName | None] = lambda service: None,
+    over: Container[str] = (),
 ) -> tuple[ServiceState, ...]:
     """Every service, and every file that cannot be understood.
 
     `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970; `troubles` is what
     keeps services of a name from answering although their files are right; `public` says at which public ports of
-    relays one is reached, and why not; `named` is what became of its public name.
+    relays one is reached, and why not; `named` is what became of its public name; those in `over` have ended.
     """
     rows = []
     for name in sorted({*services, *problems}):
@@ -107,6 +115,8 @@ def service_states(
             state, problem, hint, sentence = "closed", service.settings.closed, CLOSED_HINT, _NOT_ANNOUNCED
             if service.settings.access.paused:
                 state, problem, hint = "paused", None, None
+        elif name in over:
+            state, problem, sentence = "closed", OVER, _NOT_ANNOUNCED
         if wrong is not None:
             problem, hint = wrong.message, wrong.hint
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
@@ -128,6 +138,8 @@ def _offered(service: Service, door_port: int, said: Facts | None, now: float, s
         notes=tuple(service.settings.notes),
         dht=said,
         announced=sentence or announcement(said, wanted=service.settings.access.use_dht, now=now),
+        for_invited=service.settings.for_invited,
+        until=service.settings.access.until,
     )
 
 
@@ -432,3 +444,32 @@ def _descriptors() -> int | None:
 def phone(door: PhoneDoor) -> PhoneOpened:
     """A door for phones."""
     return PhoneOpened(door.title, str(door.label), tuple(door.urls), int(door.until))
+
+
+def passed(exchange: Exchange) -> Passed:
+    """An exchange in a line."""
+    kind = re.search(rb"(?im)^content-type:[ \t]*([^;\r\n]*)", exchange.heard.head)
+    return Passed(
+        exchange.number,
+        exchange.began,
+        exchange.method,
+        exchange.target,
+        exchange.status,
+        kind[1].strip().decode("latin-1") if kind else "",
+        exchange.asked.size,
+        exchange.heard.size,
+        exchange.first_byte_s,
+        exchange.took_s,
+        exchange.replay_of,
+        exchange.note,
+    )
+
+
+def passed_whole(exchange: Exchange, *, secrets: bool) -> PassedWhole:
+    """All that is kept of it."""
+
+    def told(message: Message) -> tuple[str, str, bool]:
+        whole = message.whole and message.size == len(message.body)
+        return message.shown(secrets=secrets).decode("latin-1"), b64encode(message.content).decode(), whole
+
+    return PassedWhole(passed(exchange), *told(exchange.asked), *told(exchange.heard))

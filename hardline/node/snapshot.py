@@ -18,13 +18,15 @@ _INLINE = {"inline": True}  # an object whose keys are those of the one that it 
 
 @dataclass(frozen=True, slots=True)
 class Itself:
-    """The node: who it is, where its things lie, the endpoints that it listens on."""
+    """The node: who it is, where its things lie, the endpoints that it listens on, what the LAN is told that its
+    computer is called ("" for nothing)."""
 
     key_hash: str
     servicedir: str
     datadir: str
     door: tuple[str, ...]
     p2p: tuple[str, ...]
+    computer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class RelayServed:
     used_up: bool
     this_month: int
     public_ports: int = 0
+    tlsrelay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ class Offered:
     public: tuple[str, ...] = ()
     not_public: tuple[str, ...] = ()
     https: HttpsState | None = None
+    for_invited: bool = False
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +332,41 @@ class LinkState:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """A request to a service and its answer, as `hardline inspect` has it.
+
+    `began` is seconds since the epoch, `status` 0 where no answer came, the times are seconds since it began (None: not
+    yet), and sizes those of bodies, in bytes.
+    """
+
+    number: int
+    began: float
+    method: str
+    target: str
+    status: int
+    kind: str
+    asked_size: int
+    heard_size: int
+    first_byte_s: float | None
+    took_s: float | None
+    replay_of: int | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassedWhole:
+    """The same with what it said: heads as text, the beginnings of bodies in base64, `…_whole` where that is all."""
+
+    passed: Passed
+    asked_head: str
+    asked_body: str
+    asked_whole: bool
+    heard_head: str
+    heard_body: str
+    heard_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PhoneOpened:
     """A door for phones: `urls` lead to it, the first one in most networks, `until` in seconds since the epoch."""
 
@@ -373,13 +413,14 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class LanOffer:
-    """What somebody on the LAN lists."""
+    """What somebody on the LAN lists; `host` is what he calls his computer, "" for nothing."""
 
     title: str
     label: str
     url: str
     source: str
     endpoint: str
+    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,8 +502,20 @@ class AcceptedInvitation:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """Whether something `answers` where a service listens, and what it `said`: "HTTP 200", or why nothing does."""
+
+    answers: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
-    """What became of sharing; `already` it was, or it came `back` with the certificate that it had."""
+    """What became of sharing; `already` it was, or it came `back` with the certificate that it had.
+
+    `probed` is what answers there, None where this node does itself; `listed` and `for_invited` say who finds it, and
+    who may visit.
+    """
 
     name: str
     title: str
@@ -470,16 +523,21 @@ class Shared:
     url: str
     file: str
     lists: bool
+    listed: bool
+    for_invited: bool
+    probed: Probed | None
+    until: float | None
     already: bool | None = field(default=None, metadata=_ABSENT)
     back: bool | None = field(default=None, metadata=_ABSENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A service that is shared no more."""
+    """A service that is shared no more; `forgotten` are the files without which its URL never comes back."""
 
     name: str
     file: str
+    forgotten: tuple[str, ...] = ()
 
 
 def to_json(value: object) -> Json:

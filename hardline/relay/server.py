@@ -13,7 +13,7 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from hardline import log
 from hardline.allowance import Allowance
@@ -26,6 +26,7 @@ from hardline.relay.control import Control
 from hardline.relay.dialback import Dialbacks, is_outside
 from hardline.relay.dnsproof import DnsProofs
 from hardline.relay.inside import line_bytes, unwrapped
+from hardline.relay.limits import RelayLimits
 from hardline.relay.lines import BEGINNING, Line, Verb, encode_line, read_line
 from hardline.relay.messages import (
     Bye,
@@ -49,20 +50,20 @@ from hardline.relay.messages import (
 )
 from hardline.relay.named import NamedServices
 from hardline.relay.opening import CONTROL
-from hardline.relay.pair import Pair
+from hardline.relay.pair import Pair, sockets_of
 from hardline.relay.parking import PARK, Parking
 from hardline.relay.pipes import Pipes
 from hardline.relay.ports import Ports
 from hardline.relay.proofs import NODE, check_registration
-from hardline.relay.rates import RateLimits, Rates
-from hardline.relay.registry import Registration, Registry, RegistryLimits
+from hardline.relay.rates import Rates
+from hardline.relay.registry import Registration, Registry
+from hardline.relay.visits import DESCRIPTORS_LEFT, Visits, who_leaves
 from hardline.routes import Endpoint
 from hardline.tasks import TaskSet
 from hardline.transport.contexts import front_context
-from hardline.transport.crowd import Seat, gives_way
-from hardline.transport.descriptors import KEPT, scarce
+from hardline.transport.descriptors import scarce
 from hardline.transport.handshake import Names
-from hardline.transport.sources import networks, source_of
+from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream, keep_alive
 from hardline.transport.tls import TlsStream
 
@@ -72,9 +73,7 @@ ANSWERS_WITHIN = 1.0  # seconds that a parked one has to answer
 PROOFS = 1024, 50  # signatures that are checked of a source at once, and in a second
 JOIN_WITHIN = 5.0  # seconds that a visitor waits for his host
 OUTLIVES = 60.0  # seconds that pairs go on without a control connection of their name
-DESCRIPTORS_LEFT = 4 * KEPT  # for all that is no visit: control connections, joins, this node's own
 MAX_PARKED_TRIES = 2  # for one visitor: a host that ends them does not want him
-MAX_WAITING = 1024  # visitors that wait
 RETRY = 60  # seconds after which another attempt at what is full makes sense
 PORT_RETRY = 15  # the same for a public port, which is free again when somebody stops wanting his
 TELL_UNKNOWN_EVERY = 600.0  # seconds between two lines of the log about one node that is not allowed
@@ -84,21 +83,6 @@ _PORT = "port:"  # no server name has a colon
 _LISTED = (Kind.PORT, Kind.DOMAIN)  # only for nodes that the owner names, and shut at once
 
 UNRECOGNIZED_NAME, INTERNAL_ERROR = 112, 80  # RFC 8446, section 6
-
-
-@dataclass(frozen=True, slots=True)
-class RelayLimits:
-    """What its owner allows.  `new_pairs` is of one source a second; `hello_timeout` in seconds."""
-
-    registry: RegistryLimits = field(default_factory=RegistryLimits)
-    pairs: int = 64  # of one name
-    pairs_of_port: int = (
-        256  # of a public one, or of a domain: there each of a visitor's connections is a pair, not each visitor
-    )
-    pairs_per_source: int = 256
-    new_pairs: int = 20
-    rates: RateLimits = field(default_factory=RateLimits)
-    hello_timeout: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +99,7 @@ class RelayState:
     draining: bool
     used_up: bool
     public_ports: int  # that are leased
+    tlsrelay: int = 0  # servers of tx_tlsrelay that have one
 
 
 @dataclass(eq=False, slots=True)
@@ -167,10 +152,7 @@ class Relay:
         self._parking = Parking()
         self._dialbacks = Dialbacks(dials)
         self._pairs: dict[str, dict[Pair, None]] = {}  # by name, in order of arrival
-        self._busy: Counter[str] = Counter()  # visitors and pairs of each name
-        self._busy_of: Counter[str] = Counter()  # and of each visitor's source
         self._named = NamedServices()
-        self._new_pairs = Allowance(4 * limits.new_pairs, limits.new_pairs)
         self._proofs = Allowance(*PROOFS)
         self._silent: Deadlines[Control] = Deadlines(SILENT, self._is_silent)
         self._impatient: Deadlines[_Visitor] = Deadlines(JOIN_WITHIN, self._nobody_joined)
@@ -179,7 +161,7 @@ class Relay:
         self._unknown: dict[KeyHash, float] = {}  # nodes that are not allowed, and when that was told
         self._refusals: Counter[str] = Counter()
         self._passed = 0  # by pairs that have ended
-        self._draining = self._used_up = False
+        self.visits = Visits(limits)
         self.rates = Rates(limits.rates)
 
     def set_access(self, access: Access) -> None:
@@ -215,20 +197,20 @@ class Relay:
             parked=sum(len(control.parked) for control in self._controls),
             passed=self._passed + sum(pair.passed for pair in pairs),
             refused=dict(sorted(self._refusals.items())),
-            draining=self._draining,
-            used_up=self._used_up,
+            draining=self.visits.draining,
+            used_up=self.visits.used_up,
             public_ports=self._ports.leased if self._ports is not None else 0,
         )
 
     def used_up(self, over: bool) -> None:
         """Whether all that may pass this month has."""
-        self._used_up = over
-        for name in tuple(self._busy) if over else ():
+        self.visits.used_up = over
+        for name in self.visits.names if over else ():
             self._cut(name)
 
     def drain(self, seconds: int) -> None:
         """Take no new visitors; nodes are told to go elsewhere within so many seconds."""
-        self._draining = True
+        self.visits.draining = True
         for control in self._controls:
             control.say(Drain(seconds))
 
@@ -294,8 +276,7 @@ class Relay:
             return False
         visitor = _Visitor(tcp, found, secrets.token_hex(16), source)
         self._visitors[visitor.token] = visitor
-        self._busy[name] += 1
-        self._busy_of[source] += 1
+        self.visits.began(name, source)
         self._impatient.add(visitor)
         self._listen_to(visitor)
         self._call(visitor)
@@ -304,18 +285,25 @@ class Relay:
     def line(self, tcp: TcpStream, line: Line) -> None:
         """A node that comes for a visitor, or something else that nobody here knows; `line` is still to be received."""
         if line.verb is Verb.JOIN and (visitor := self._visitors.get(line.rest)) is not None:
+            self._lives(visitor.registration.holder)
             greeting = encode_line(Verb.OK, str(tcp.peer))
             if visitor.parked is not None:
                 self._end_parked(visitor)
                 visitor.sent = 0
             self._join(visitor, tcp, greeting, line.size)
         elif line.verb is Verb.PARK and (control := self._parking.node_of(line.rest)) is not None:
+            self._lives(control)
             self._parking.park(control, tcp, line.size)
         else:
             tcp.transport.write(encode_line(Verb.NO, "gone"))
             tcp.close()
 
     # Control connections.
+
+    def _lives(self, control: Control) -> None:
+        """Who comes for a visitor is no silent one, whatever he says here."""
+        if control in self._controls:
+            self._silent.add(control)
 
     def said(self, control: Control, message: Message) -> None:
         """As control.Served."""
@@ -332,7 +320,7 @@ class Relay:
                 control.greeted = True
                 at = tuple(map(str, self._at()))
                 control.say(Welcome(str(control.peer), at, PING, PARK, self._contact))
-                if self._draining:
+                if self.visits.draining:
                     control.say(Drain(0))
             case _ if not control.greeted:
                 raise PeerError("something before the hello")
@@ -433,8 +421,12 @@ class Relay:
 
     async def _look_up(self, dns: DnsProofs, control: Control, asked: Register) -> None:
         assert control.node is not None, "it has said who it is"
-        await dns.look(control.node, asked.domain)
-        if control in self._controls:
+        looked = await dns.look(control.node, asked.domain, control.source)
+        if control not in self._controls:
+            return
+        if looked is None:
+            self._refuse(control, asked.number, Why.RATE)
+        else:
             self._register(control, asked, looked=True)
 
     def _register(self, control: Control, asked: Register, *, looked: bool = False) -> None:
@@ -537,30 +529,14 @@ class Relay:
 
     def _is_too_much(self, name: str, source: str, address: str) -> str:
         """Why a visitor of `name` is not taken now."""
-        if self._draining or self._used_up:
-            return "drain" if self._draining else "monthly"
         is_public = name.startswith(_PORT) or "." in name  # a handle has no dot in it, and a domain has
-        is_full = self._busy.get(name, 0) >= (self._limits.pairs_of_port if is_public else self._limits.pairs)
-        if is_full and not is_public:
-            return "pairs"
-        if self._busy_of.get(source, 0) >= self._limits.pairs_per_source:
-            return "pairs_per_source"
-        if len(self._visitors) >= MAX_WAITING:
-            return "waiting"
-        if scarce(DESCRIPTORS_LEFT):
-            return "descriptors"
-        if not self._new_pairs.take(source, asyncio.get_running_loop().time()):
-            return "new_pairs"
-        return "pairs" if is_full and not self._makes_room(name, address) else ""
+        makes_room = (lambda: self._makes_room(name, address)) if is_public else None
+        return self.visits.why_not(name, source, len(self._visitors), makes_room)
 
     def _makes_room(self, name: str, address: str) -> bool:
         """A public port or name is nobody's secret: of those who are there, who has most gives way to others."""
         waiting = [one for one in self._visitors.values() if one.registration.name == name]
-        seats: list[Seat[_Visitor | Pair]] = [
-            Seat(one, networks(one.source.partition("/")[0]), in_use=True, last_used=0.0)
-            for one in (*waiting, *self._pairs.get(name, ()))
-        ]
-        leaving = gives_way(seats, networks(address))
+        leaving = who_leaves([*waiting, *self._pairs.get(name, ())], address)
         if leaving is None:
             return False
         self._refusals["gave_way"] += 1
@@ -603,17 +579,11 @@ class Relay:
         self._visitors.pop(visitor.token, None)
         self._impatient.discard(visitor)
         self._end_parked(visitor)
-        self._count_down(visitor.registration.name, visitor.source)
-
-    def _count_down(self, name: str, source: str) -> None:
-        for busy, whose in ((self._busy, name), (self._busy_of, source)):
-            busy[whose] -= 1
-            if not busy[whose]:
-                del busy[whose]
+        self.visits.ended(visitor.registration.name, visitor.source)
 
     def _call_those_who_wait(self, one: Registration[Control]) -> None:
         """Their host's connection ended after they came, and is here again."""
-        for visitor in tuple(self._visitors.values()) if one.name in self._busy else ():
+        for visitor in tuple(self._visitors.values()) if one.name in self.visits.names else ():
             if visitor.registration.name == one.name and visitor.registration.holder not in self._controls:
                 self._end_parked(visitor)
                 visitor.registration = one
@@ -665,24 +635,14 @@ class Relay:
         name, source = visitor.registration.name, visitor.source
         self._visitors.pop(visitor.token, None)
         self._impatient.discard(visitor)
-        try:
-            ours, early, _ = visitor.tcp.detach()
-        except OSError:  # no descriptor is left
-            self._count_down(name, source)
-            visitor.tcp.abort()
-            tcp.abort()
+        if (taken := sockets_of(visitor.tcp, tcp)) is None:
+            self.visits.ended(name, source)
             return
-        try:
-            theirs, behind, _ = tcp.detach()
-        except OSError:
-            ours.close()
-            self._count_down(name, source)
-            tcp.abort()
-            return
+        (ours, early), (theirs, behind) = taken
 
         def ended(pair: Pair) -> None:
             self._passed += pair.passed
-            self._count_down(name, source)
+            self.visits.ended(name, source)
             pairs = self._pairs[name]
             del pairs[pair]
             if not pairs:

@@ -60,6 +60,7 @@ class LanSection:
     multicast: bool = setting(True, parse_yes_no)
     broadcast: bool = setting(True, parse_yes_no)
     mdns: bool = setting(True, parse_yes_no)
+    computer: str | None = setting(None, values.computer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,13 @@ class DialSection:
 
 @dataclass(frozen=True, slots=True)
 class DoorSection:
-    """[Door]: what browsers connect to.  `idle_timeout` is None where nothing is too long."""
+    """[Door]: what browsers connect to.  `idle_timeout` is None where nothing is too long; `users` "": own, where
+    a person runs it."""
 
     head_timeout: float = setting(10.0, duration(0.1, HOUR))
     max_head: int = setting(32 * KB, size(KB, MB))
     idle_timeout: float | None = setting(None, or_none(duration(1, 365 * DAY)))
+    users: str = setting("", choice("", "own", "all"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,9 @@ class RelaySection:
     domains: tuple[tuple[str, KeyHash], ...] = setting((), list_of(values.domain_of_node), many=True)
     domains_by_dns: bool = setting(False, parse_yes_no)
     dns: Endpoint | None = setting(None, values.listening)
+    tlsrelay: range = setting(range(0), values.tlsrelay_ports)
+    tlsrelay_keys: Path | None = setting(None, values.path, tabs=True)
+    tlsrelay_host: str = setting("", values.host_or_empty)
     contact: str = setting("", values.contact)
     max_registrations: int = setting(10_000, number(1, 1_000_000))
     max_per_address: int = setting(256, number(1, 1_000_000))
@@ -230,7 +236,9 @@ def parse_node(text: str, file: str = "") -> NodeSettings:
         datadir=settings.node.datadir and beside / settings.node.datadir,
     )
     acme = replace(settings.acme, trust=settings.acme.trust and beside / settings.acme.trust)
-    return replace(settings, node=node, acme=acme, notes=tuple(ini.notes))
+    keys = settings.relay.tlsrelay_keys
+    relay = replace(settings.relay, tlsrelay_keys=keys and beside / keys)
+    return replace(settings, node=node, relay=relay, acme=acme, notes=tuple(ini.notes))
 
 
 def changed_keys(before: NodeSettings, now: NodeSettings) -> list[str]:
@@ -270,20 +278,34 @@ def _check_relay(ini: Ini, settings: NodeSettings) -> None:
     for port in (settings.node.localport, settings.node.p2pport, *settings.relay.ports):
         if port in settings.relay.public_ports:
             ini.fail("Relay", "public_ports", f"port {port} is used already, expected a range without it")
+    _check_tlsrelay(ini, settings)
     if bool(settings.relay.public_ports) != bool(settings.relay.public_allow):
         ini.notes.append("[Relay] public_ports and public_allow have no effect without each other")
     names = [name for name, _ in settings.relay.domains]
     for name in names:
         if names.count(name) > 1:
             ini.fail("Relay", "domains", f"{name} stands there twice, expected one node for each name")
-    if not settings.relay.enabled and (
-        settings.relay.allow or settings.relay.ports or settings.relay.public_ports or names
-    ):
-        ini.notes.append("[Relay] allow, ports, public_ports and domains have no effect without enabled = yes")
+    relay = settings.relay
+    if not relay.enabled and (relay.allow or relay.ports or relay.public_ports or relay.tlsrelay or names):
+        ini.notes.append(
+            "[Relay] allow, ports, public_ports, tlsrelay and domains have no effect without enabled = yes"
+        )
     if settings.relay.when != "always" and not settings.relay.use:
         ini.notes.append("[Relay] when has no effect without use")
-    if settings.relay.enabled and not (settings.relay.allow or names or settings.relay.public_allow):
+    if relay.enabled and not (relay.allow or names or relay.public_allow or relay.tlsrelay):
         ini.notes.append("[Relay] allow is empty: nobody is served; the log tells who asked")
+
+
+def _check_tlsrelay(ini: Ini, settings: NodeSettings) -> None:
+    relay = settings.relay
+    for port in (settings.node.localport, settings.node.p2pport, *relay.ports, *relay.public_ports):
+        if port in relay.tlsrelay:
+            ini.fail("Relay", "tlsrelay", f"port {port} is used already, expected a range without it")
+    if relay.tlsrelay and relay.tlsrelay_keys is None:
+        hint = "tlsrelay_keys = the directory with ca.crt.pem, server.crt.pem and server.key.pem"
+        ini.fail("Relay", "tlsrelay", "whoever could connect had a port, expected tlsrelay_keys beside it", hint=hint)
+    if not relay.tlsrelay and (relay.tlsrelay_keys or relay.tlsrelay_host):
+        ini.notes.append("[Relay] tlsrelay_keys and tlsrelay_host have no effect without tlsrelay")
 
 
 def _check_forwards(ini: Ini, settings: NodeSettings) -> None:

@@ -52,6 +52,15 @@ def server_context(certificate: Path, private_key: Path) -> SSL.Context:
     return context
 
 
+def mutual_context(certificate: Path, private_key: Path, authority: Path) -> SSL.Context:
+    """For a listener whose clients have to show a certificate of `authority`: PEM files.  Raises as server_context."""
+    context = server_context(certificate, private_key)
+    context.load_verify_locations(os.fsencode(authority))
+    context.load_client_ca(os.fsencode(authority))
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _accept_verified)
+    return context
+
+
 def front_context(protocol: bytes = ALPN_2) -> SSL.Context:
     """For a listener that serves many names by `protocol`; its connections go with handshake.Accepting.
 
@@ -105,6 +114,10 @@ def _context() -> SSL.Context:
 
 def _accept_any(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
     return True
+
+
+def _accept_verified(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+    return bool(ok)
 
 
 def _has_aes() -> bool:

@@ -215,7 +215,7 @@ def _wrong_carrying(
         wire.transport, wire.fd, wire.view = wire, end.fileno(), received.view
         parts = (lambda: 0.0), due.append, (lambda: plain), (lambda _: None), (lambda: None)
         box.link(wire, frames, books.Held(), books.Marks(), turns, bytearray(), [], {}, {}, parts, None)
-        wire.link(box, engine.cipher, received.data, plain.data, plain.view, scratch.data)
+        wire.link(box, engine.cipher, books.Sizes(), received.data, plain.data, plain.view, scratch.data)
         lane.link(box, 1, stream, ways, window, brake)
         box.turn, box.share, box.ready = 1, 9, True
         lanes.append(lane)

@@ -32,6 +32,7 @@ from hardline.transport.handshake import ALPN_2, Accepting, ByCertificate, Hands
 from hardline.transport.inbox import Inbox
 from hardline.transport.native import NativeEngine, best_engine
 from hardline.transport.outlet import push
+from hardline.transport.records import SMALL, Records
 from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream, cut, keep_alive, local_address, peer_endpoint, shortest_trip, unread
 from hardline.transport.turns import Turns
@@ -88,7 +89,9 @@ class TlsStream(Wire, asyncio.BufferedProtocol):
         self._turns: Turns | None = None  # of a server's handshakes: strangers decide how many come at once
         self._source = ""  # whose turn it is
         self._unturned = b""  # came in before the turn
-        self._counting_since = asyncio.get_running_loop().time()
+        self._clock = asyncio.get_running_loop().time
+        self._counting_since = self._clock()
+        self._records = Records()
         self.blocked = False  # the kernel did not take everything yet: `Receiver.writable` tells when it did
         self._room: asyncio.Future[None] | None = None
         self._secured = Outcome()
@@ -290,10 +293,17 @@ class TlsStream(Wire, asyncio.BufferedProtocol):
         self._reading.release(_HELD)
 
     def write(self, source: Scratch, count: int) -> None:
-        """Encrypt and send the first `count` bytes of `source`; never waits: look at `blocked`.
+        """Encrypt and send the first `count` bytes of `source`, which may be overwritten.
 
-        Raises ConnectionLost when the connection is gone.
+        It never waits: look at `blocked`.  Raises ConnectionLost when the connection is gone.
         """
+        for _ in range(self._records.small(count, self._clock())):
+            self._write(source, SMALL)
+            count -= SMALL
+            source.view[:count] = source.view[SMALL : SMALL + count]
+        self._write(source, count)
+
+    def _write(self, source: Scratch, count: int) -> None:
         if self._failure:
             raise afresh(self._failure)
         if self._broken is not None:
@@ -320,7 +330,8 @@ class TlsStream(Wire, asyncio.BufferedProtocol):
     def link_to(self, box: Box) -> None:
         """C has what comes for the session of `box`, and what leaves it, until `part`, as far as it is data."""
         assert isinstance(self._engine, NativeEngine), "what can_link says"
-        self.link(box, self._engine.cipher, self._rx.data, self._plain.data, self._plain.view, self._cipher.data)
+        buffers = self._rx.data, self._plain.data, self._plain.view, self._cipher.data
+        self.link(box, self._engine.cipher, self._records, *buffers)
 
     def refusal(self) -> ConnectionLost:
         """Why OpenSSL took nothing from C."""
@@ -409,7 +420,7 @@ class TlsStream(Wire, asyncio.BufferedProtocol):
     def _see_whether_fruitful(self) -> None:
         if self._engine.fruitless <= FRUITLESS or self._failure is not None:
             return
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         if self.blocked or now - self._counting_since < _WHILE:  # our answers to them wait, too
             self._ended(PeerError(f"TLS: {FRUITLESS >> 10} KB of its own messages, and hardly any data"))
         self._counting_since, self._engine.fruitless = now, 0

@@ -47,7 +47,7 @@ from hardline.tunnel.local import LocalSite
 from hardline.tunnel.names import ServerNames
 from hardline.tunnel.parting import LINGER
 from hardline.tunnel.pump import Local
-from hardline.tunnel.serving import Came, Reached, Serving
+from hardline.tunnel.serving import Came, Reached, Serving, Watcher
 from hardline.tunnel.told import ToldOnce
 
 _MOST_REFUSED = 64  # visitors that are still to hear why they were refused
@@ -179,6 +179,14 @@ class Host:
     ) -> None:
         """As Serving.join, for whoever came by a public name and was let in."""
         await self._serving.join(pipe, key_hash, source, came, first, over)
+
+    async def watch(self, key_hash: KeyHash, watcher: Watcher | None) -> None:
+        """As Serving.watch."""
+        await self._serving.watch(key_hash, watcher)
+
+    async def open_service(self, key_hash: KeyHash) -> Local:
+        """A connection to a service as a visitor's stream gets it.  Raises ServiceFailed."""
+        return await self._serving.open_service(key_hash)
 
     def virtual_host(self, key_hash: KeyHash) -> VirtualHost | None:
         """As Serving.virtual_host."""

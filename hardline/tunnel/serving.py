@@ -37,11 +37,12 @@ from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_at_once, open_local
 from hardline.tunnel.places import Place, Places
 from hardline.tunnel.pump import Local, carry
-from hardline.tunnel.renamed import Renamed
+from hardline.tunnel.renamed import Begun, Renamed
 
 OURSELVES = "hardlined itself listens there"
 
 _REACHED = StreamStatus().encode()
+_SILENT = 1.0  # seconds without a byte, of a connection that is kept and not used
 _LAST_WORDS = 10.0  # seconds that a visitor has to read why its stream failed
 
 
@@ -51,6 +52,9 @@ class Came:
 
     client: Endpoint | None = None
     reached: Endpoint | None = None
+
+
+Watcher = Callable[[Local], Local]  # a service's socket ─▶ the same, with somebody who reads along
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class Serving:
         self._site, self._own = site, own
         self._streams_per_source = streams_per_source
         self._tasks = TaskSet("host")
-        self._joints: set[Joint] = set()
+        self._joints: dict[Joint, KeyHash] = {}
+        self._watchers: dict[KeyHash, Watcher] = {}
         self._services: dict[KeyHash, Service] = {}
         self._sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
         self._entrances: WeakValueDictionary[tuple[str, KeyHash], Entrance[Stream]] = WeakValueDictionary()
@@ -110,6 +115,30 @@ class Serving:
         await self._tasks.aclose()
         for joint in list(self._joints):
             joint.abort(ConnectionLost("the node is stopping"))
+
+    async def watch(self, key_hash: KeyHash, watcher: Watcher | None) -> None:
+        """Have `watcher` stand before the service from now on; None: nobody.
+
+        Connections that are silent are cut at its begin: whoever has kept one opens another, which it sees.
+        """
+        if watcher is None:
+            self._watchers.pop(key_hash, None)
+            return
+        self._watchers[key_hash] = watcher
+        before = {joint: joint.moved for joint, whose in self._joints.items() if whose == key_hash}
+        await asyncio.sleep(_SILENT)
+        for joint, moved in before.items():
+            if joint in self._joints and joint.moved == moved:
+                joint.abort(ConnectionLost("the service's owner looks at its requests"))
+
+    async def open_service(self, key_hash: KeyHash) -> Local:
+        """A connection to a service for a program of its owner's; what reads along is the caller's.
+
+        Raises ServiceFailed.
+        """
+        local = await self._open_local(key_hash, Came())
+        plain = local if isinstance(local, TcpStream) else await local.connect()
+        return self._renamed(key_hash, plain, Came()) or plain
 
     def source(self, name: str) -> Source:
         """The one that all sessions of a source share."""
@@ -201,7 +230,9 @@ class Serving:
             except BaseException:
                 local.abort()
                 raise
-            await carry(pipe, over(local))
+            between = over(local)
+            asks = Begun(pipe, between) if isinstance(between, Renamed) else pipe
+            await carry(asks, self._watched(key_hash, between))
         finally:
             if place is not None:
                 place.leave()
@@ -212,7 +243,8 @@ class Serving:
             local = await local.connect()
         try:
             await pipe.send(hello.LegacyHostLine(wan_hosts).encode())
-            await carry(pipe, self._renamed(key_hash, local, came) or local, ends_with_local=True)
+            stands = self._watched(key_hash, self._renamed(key_hash, local, came) or local)
+            await carry(pipe, stands, ends_with_local=True)
         except HardlineError:
             local.abort()
 
@@ -229,7 +261,7 @@ class Serving:
     def _start_stream(self, key_hash: KeyHash, source: Source, stream: Stream) -> None:
         entrance = self._entrances[source.name, key_hash]  # not from the closure that it holds: that would be a cycle
         if (raw := self._open_at_once(key_hash)) is not None:
-            self._tasks.start(self._join_at_once(stream, raw, entrance), "stream")
+            self._tasks.start(self._join_at_once(key_hash, stream, raw, entrance), "stream")
         else:
             self._tasks.start(self._serve_stream(key_hash, stream, source.name, entrance), "stream")
 
@@ -239,19 +271,21 @@ class Serving:
         target = service.settings.target if service is not None else None
         if target is None or key_hash in self._places or self._site(key_hash) is not None:
             return None
-        if self._wants_more_than_bytes(key_hash):
+        if self._wants_more_than_bytes(key_hash) or key_hash in self._watchers:
             return None
         if self._own is not None and self._own.listens_at(target.port):
             return None
         return open_at_once(target)
 
-    async def _join_at_once(self, stream: Stream, raw: socket.socket, entrance: Entrance[Stream]) -> None:
+    async def _join_at_once(
+        self, key_hash: KeyHash, stream: Stream, raw: socket.socket, entrance: Entrance[Stream]
+    ) -> None:
         try:
             try:
                 local = await over_socket(raw)
             finally:
                 entrance.dialled()
-            await self._join(stream, local, None)
+            await self._join(key_hash, stream, local, None)
         except (HardlineError, OSError):
             stream.abort()
         except BaseException:
@@ -267,13 +301,16 @@ class Serving:
             try:
                 came = self._came.get(stream.session, Came())
                 local = await self._reach(key_hash, stream, place, entrance, came)
-                if not isinstance(local, TcpStream):
+                if (watcher := self._watchers.get(key_hash)) is not None:
+                    plain = local if isinstance(local, TcpStream) else await local.connect()
+                    await _carry_by(stream, watcher(self._renamed(key_hash, plain, came) or plain))
+                elif not isinstance(local, TcpStream):
                     await stream.send_lazily(_REACHED)
                     await local.serve(stream)
                 elif (renamed := self._renamed(key_hash, local, came)) is not None:
-                    await _carry_renamed(stream, renamed)
+                    await _carry_by(stream, renamed)
                 else:
-                    await self._join(stream, local, place)
+                    await self._join(key_hash, stream, local, place)
                     leaving.pop_all()
             except ServiceFailed as failure:
                 if place is not None:
@@ -283,7 +320,7 @@ class Serving:
             except (HardlineError, TimeoutError):
                 pass  # the visitor may leave at any time, or break a rule
 
-    async def _join(self, stream: Stream, local: TcpStream, place: Place | None) -> None:
+    async def _join(self, key_hash: KeyHash, stream: Stream, local: TcpStream, place: Place | None) -> None:
         """Have them joined until both have ended; `place` is given up then.
 
         Raises ConnectionLost where the visitor has left.
@@ -295,12 +332,12 @@ class Serving:
             local.abort()
             raise
         joint = Joint(stream, local)
-        self._joints.add(joint)
+        self._joints[joint] = key_hash
         joint.done.then(functools.partial(self._is_done, joint, place))
 
     def _is_done(self, joint: Joint, place: Place | None, _: Exception | None) -> None:
         """However: either side may leave at any time, and the other has seen the cut."""
-        self._joints.discard(joint)
+        self._joints.pop(joint, None)
         if place is not None:
             place.leave()
 
@@ -353,6 +390,10 @@ class Serving:
         client = client_of(came.client.host, came.client.port) if came.client is not None else "unknown"
         return Renamed(local, Rewriting(host, client))
 
+    def _watched(self, key_hash: KeyHash, local: Local) -> Local:
+        watcher = self._watchers.get(key_hash)
+        return local if watcher is None else watcher(local)
+
     def virtual_host(self, key_hash: KeyHash) -> VirtualHost | None:
         """What changes the heads for a service that goes by a name of its own; None for any other."""
         service = self._services.get(key_hash)
@@ -363,7 +404,7 @@ class Serving:
         return VirtualHost(key_hash, service.settings.http, scheme)
 
 
-async def _carry_renamed(stream: Stream, local: Renamed) -> None:
+async def _carry_by(stream: Stream, local: Local) -> None:
     try:
         await stream.send_lazily(_REACHED)
     except BaseException:

@@ -324,10 +324,17 @@ def test_of_a_hostile_text_only_the_letters_are_shown():
         assert "[31mPhotos of 2026" in parsed(home_page([], [offer], OUTSIDE, html=html))[2]
 
 
+def test_an_offer_says_on_which_computer_it_is():
+    named, nameless = ([OFFERS[0] | {"host": host}] for host in ("felix", ""))
+    for html in (True, False):
+        assert "on felix, at 192.168.1.23" in parsed(home_page([], named, OUTSIDE, html=html))[2]
+        assert "on , at" not in parsed(home_page([], nameless, OUTSIDE, html=html))[2]
+
+
 def check_harmless(text: str) -> None:
     label, failure = LABEL, ServiceFailed("refused", text)
     attempt = Attempt(Candidate(Endpoint(text, 1), PathKind.DIRECT, FoundBy(text, Trust.SIGNED)), 1.0, text)
-    offer = OFFERS[0] | {"title": text, "source": text}
+    offer = OFFERS[0] | {"title": text, "source": text, "host": text}
     service = SERVICES[1] | {"title": text, "target": text, "problem": text, "hint": text}
     problems = [
         Problem(502, text, text, (text,), Tried((attempt,), (text,)), 3),

@@ -1,4 +1,4 @@
-"""What strangers and nodes say to a relay, a relay to its nodes, and what it keeps of public ports."""
+"""What strangers, nodes and servers say to a relay, a relay to its nodes, and what it keeps of public ports."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from hardline.relay.leases import Leases, read_owners
 from hardline.relay.lines import BEGINNING, MAX_GO, Line, encode_line
 from hardline.relay.messages import encode, parse
 from hardline.relay.opening import Request, name_in, read_opening
+from hardline.relay.tlsrelay.switchboard import Switchboard
+from hardline.relay.tlsrelay.words import MAX_UNENDED, Silence
 from hardline.session.messages import MAX_LINE
 
 _PORTS = range(20_000, 20_004)
+_PAIRS = 3
 
 
 def client_hello(data: bytes) -> None:
@@ -75,3 +78,39 @@ def ports(data: bytes) -> None:
     for name, port in kept.items():
         assert leases.lease(name) == port
     assert leases.leased == len(kept)
+
+
+def silence(data: bytes) -> None:
+    """However it is cut, a server of tx_tlsrelay has ended its connection by a whole line or by too much."""
+    ends = b"\r\n" in data or len(data) > MAX_UNENDED
+    for size in (1, 2, 7, 4096, len(data) or 1):
+        heard = Silence()
+        broken = [heard.is_broken(data[start : start + size]) for start in range(0, len(data), size)]
+        assert any(broken) is ends
+
+
+def pairs(data: bytes) -> None:
+    """Servers and clients come and go, two bytes each: no client is another's, or twice, or forgotten."""
+    board: Switchboard[int, int] = Switchboard(_PAIRS)
+    order: dict[int, list[int]] = {}  # who waits, by server
+    leases: dict[int, int] = {}
+    for number, (what, who) in enumerate(zip(data[::2], data[1::2], strict=False)):
+        pair, server = who % _PAIRS, who % (2 * _PAIRS)
+        owner = board.server_at(pair)
+        if what % 4 == 0 and server not in leases:
+            leased = board.lease(server)
+            assert (leased is None) == (len(leases) == _PAIRS)
+            if leased is not None:
+                assert leased not in leases.values()
+                leases[server], order[server] = leased, []
+        elif what % 4 == 1 and server in leases:
+            assert board.leave(server) == (leases.pop(server), order.pop(server))
+        elif what % 4 == 2 and owner is not None:
+            board.come(number, pair)
+            order[owner].append(number)
+        elif what % 4 == 3:
+            expected = order[owner].pop(0) if owner is not None and order[owner] else None
+            assert board.dialled(pair) == expected
+        assert board.leased == len(leases)
+        assert board.waits == sum(map(len, order.values()))
+        assert {one: board.waiting(pair) for one, pair in leases.items()} == order

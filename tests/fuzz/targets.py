@@ -72,6 +72,8 @@ TARGETS: dict[str, Target] = {
     "relay_line": relayed.relay_line,
     "relay_opening": relayed.opening,
     "relay_ports": relayed.ports,
+    "tlsrelay_said": relayed.silence,
+    "tlsrelay_pairs": relayed.pairs,
     "named_requests": named.guarded,
     "socks": socks.socks,
 }

@@ -38,6 +38,9 @@ def test_kill_9_in_the_middle_of_a_transfer_is_a_cut(tmp_path: Path, who: str) -
                 (gateway if who == "gateway" else host).kill()
                 assert download.exit_code() in CUT
                 if who == "host":
+                    # Row 14: nobody has to ask it for that.
+                    listed = f"http://127.0.0.1:{port}/"
+                    wait_until(lambda: "/servers/site/  offline, last seen" in curl(listed).text, "it is said", 5)
                     assert curl(url).status == 503
                     assert "/servers/site/  offline, last seen" in curl(f"http://127.0.0.1:{port}/").text
                     gateway.stop()

@@ -15,6 +15,7 @@ import pytest
 
 from tests.gateway.town import NOBODY, PASSWORD, Town
 from tests.support import needs
+from tests.support.beats import beats
 from tests.support.node import Node, free_port
 from tests.support.origin import digest_of_bytes
 from tests.support.programs import CUT, Download, curl, running_origin
@@ -113,11 +114,15 @@ def test_who_may(town: Town) -> None:
 
 
 def test_which_side_failed(town: Town) -> None:
-    away = town.get("away")
+    began = beats()
+    away = town.get("away", "/", "-i")
+    assert beats() - began < 3 + 2, "row 21: [Dial] timeout, and what it takes to be asked"
     assert (away.status, "offline" in away.text) == (503, True)
+    assert "Server: hardline (host)" in away.text, "row 34: whose side it is"
     dead = town.get("dead", "/", "-i")
     assert dead.status == 502
-    assert "hardline (host)" in dead.text
+    assert "Server: hardline (host)" in dead.text
+    assert "Its host is there, but the service is not." in dead.text
     for label in (*town.labels.values(), NOBODY):
         assert label[-40:] not in away.text + dead.text
 

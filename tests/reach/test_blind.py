@@ -168,6 +168,8 @@ def test_who_has_everything_that_a_relay_holds_visits_nobody(world: World, tmp_p
         print(f"{len(it.held):,} bytes, {len(it.guesses)} guesses, {len(it.flights)} first flights")
         assert len(it.guesses) > 2 * SERVICES
         assert not it.names & it.guesses
+        assert b"hello from the origin" not in it.held, "row 65: what was fetched is in no packet, and nowhere else"
+        assert b"Nobody's business" not in it.held
         assert not [name for name in it.names if has_anywhere(it.held, name)]
         assert not it.names & it.visits(it.guesses)
         assert not it.recognizes(it.guesses)

@@ -21,10 +21,11 @@ from hardline.relay.dnsproof import DnsProofs
 from hardline.relay.expected import Expected
 from hardline.relay.handles import handle_of, make_handle
 from hardline.relay.joins import Joined
+from hardline.relay.limits import RelayLimits
 from hardline.relay.page import page
 from hardline.relay.porter import Porter
 from hardline.relay.ports import Ports
-from hardline.relay.server import Relay, RelayLimits
+from hardline.relay.server import Relay
 from hardline.relay.wanted import Wanted
 from hardline.routes import Endpoint, RelayAddress
 from hardline.selfsigned import self_signed

@@ -11,12 +11,12 @@ import pytest
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.relay.control import _AT_ONCE
+from hardline.relay.limits import RelayLimits
 from hardline.relay.lines import Verb, encode_line
 from hardline.relay.messages import Hello, Ping, Welcome, encode
 from hardline.relay.opening import CONTROL
 from hardline.relay.parking import PARK
 from hardline.relay.registry import RegistryLimits
-from hardline.relay.server import RelayLimits
 from hardline.relay.wanted import Wanted
 from hardline.routes import RelayAddress
 from hardline.tasks import TaskSet
@@ -141,7 +141,7 @@ async def test_a_host_that_comes_and_goes_leaves_nothing_behind() -> None:
             await still_serves(relay, steady)
         await until(lambda: relay.relay.describe().nodes == 1)
         await until(lambda: relay.relay.describe().pairs == 0 and relay.relay.describe().waiting == 0)
-        await until(lambda: not relay.relay._busy)
+        await until(lambda: not relay.relay.visits.names)
         state = relay.relay.describe()
         assert (state.names, len(relay.relay._of_source)) == (1, 1)
         assert len(relay.relay._parking) + state.parked <= PARK

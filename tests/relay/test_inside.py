@@ -148,7 +148,7 @@ TASKS = TaskSet("test")
 
 
 def test_strangers_that_say_nothing_in_it_leave_nothing_behind() -> None:
-    from hardline.relay.server import RelayLimits
+    from hardline.relay.limits import RelayLimits
 
     @in_loop
     async def story() -> None:

@@ -20,10 +20,10 @@ from hardline.relay.access import Access
 from hardline.relay.client import RelayClient
 from hardline.relay.handles import handle_of, make_port_name
 from hardline.relay.joins import Joined
+from hardline.relay.limits import RelayLimits
 from hardline.relay.messages import Kind, Why
 from hardline.relay.ports import Ports
 from hardline.relay.registry import RegistryLimits
-from hardline.relay.server import RelayLimits
 from hardline.relay.wanted import Wanted
 from hardline.routes import RelayAddress
 from hardline.tasks import TaskSet

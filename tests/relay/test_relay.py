@@ -12,14 +12,16 @@ from OpenSSL import SSL
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.proof import Prover
+from hardline.relay import client as client_module
+from hardline.relay import server as server_module
 from hardline.relay.access import Access
+from hardline.relay.limits import RelayLimits
 from hardline.relay.lines import Verb, encode_line
 from hardline.relay.messages import Hello, Kind, Register, Tokens, Welcome, encode
 from hardline.relay.opening import CONTROL
 from hardline.relay.pipes import Pipes
 from hardline.relay.proofs import NODE, prove_registration
 from hardline.relay.registry import RegistryLimits
-from hardline.relay.server import RelayLimits
 from hardline.relay.wanted import Wanted
 from hardline.routes import Endpoint, RelayAddress
 from hardline.tasks import TaskSet
@@ -465,6 +467,29 @@ def test_ten_thousand_silent_connections_are_held_within_bounds() -> None:
     run(story)
 
 
+@pytest.mark.parametrize("by", ["pings", "joins"])
+def test_a_host_that_has_visitor_after_visitor_is_not_taken_for_a_silent_one(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "SILENT", 2.0)
+    monkeypatch.setattr(client_module, "PING_AFTER", 0.2 if by == "pings" else 1000.0)
+    if by == "pings":
+        monkeypatch.setattr(server_module.Relay, "_lives", lambda relay, control: None, raising=False)
+
+    async def story() -> None:
+        async with running_relay() as relay, running_host(relay.address) as host:
+            [before], loop = relay.relay._controls, asyncio.get_running_loop()
+            end = loop.time() + 3.0
+            while loop.time() < end:
+                visitor = await host.visit(relay.endpoint)
+                assert await echoed(visitor, b"hello") == b"hello"
+                await visitor.aclose()
+                await asyncio.sleep(0.1)
+            assert relay.relay._controls == {before}
+
+    run(story)
+
+
 def test_a_relay_that_drains_says_so_and_takes_nobody_new() -> None:
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
@@ -603,7 +628,7 @@ def test_when_all_have_gone_nothing_is_left_of_them() -> None:
                 await until(lambda: relay.relay.describe().pairs == 0)
                 assert Pipes.of_this_loop()._open <= 16, round_
             assert not relay.relay._visitors
-            assert not relay.relay._busy
+            assert not relay.relay.visits.names
             assert not len(relay.porter._coming)
         await asyncio.sleep(0.1)
         assert descriptors() <= before + 2  # the loop's own
@@ -615,11 +640,11 @@ def test_when_all_have_gone_nothing_is_left_of_them() -> None:
 def test_visits_leave_descriptors_for_everything_else(monkeypatch) -> None:
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
-            monkeypatch.setattr("hardline.relay.server.scarce", lambda kept: kept >= 100)
+            monkeypatch.setattr("hardline.relay.visits.scarce", lambda kept: kept >= 100)
             with pytest.raises(PeerError, match="internal error"):
                 await host.visit(relay.endpoint)
             assert relay.relay.describe().refused == {"descriptors": 1}
-            monkeypatch.setattr("hardline.relay.server.scarce", lambda kept: False)
+            monkeypatch.setattr("hardline.relay.visits.scarce", lambda kept: False)
             visitor = await host.visit(relay.endpoint)
             assert await echoed(visitor, b"hello") == b"hello"
             await visitor.aclose()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import math
 import os
 import resource
 import socket
@@ -14,13 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.errors import PeerError
+from hardline.errors import ConnectionLost, PeerError
 from hardline.native import books, built
 from hardline.session import frames, liveness, outbox, yamux
+from hardline.session.joint import Joint
 from hardline.session.windows import INITIAL_WINDOW
 from hardline.session.yamux import ACK, DATA, FIN, HEADER_SIZE, PING, RST, SYN, WINDOW
-from hardline.transport import buffers, native, tls
+from hardline.transport import buffers, native, records, tls
+from hardline.transport.engine import Scratch
 from tests.support.carrying import NUMBERS, End, agree, ends
+from tests.support.check_byte_stream import read_exactly
+from tests.support.pairs import session_pair, tcp_pair
 from tests.support.size import FULL
 
 pytestmark = pytest.mark.skipif(
@@ -158,7 +164,9 @@ def test_a_descriptor_that_is_none_any_more_takes_nothing():
         lambda lane, box: box.link(*[None] * 11),
         lambda lane, box: setattr(box, "fill", "1"),
         lambda lane, box: setattr(lane, "counted", 1),
-        lambda lane, box: books.Wire().link(box, None, bytearray(), bytearray(), memoryview(b""), bytearray()),
+        lambda lane, box: books.Wire().link(
+            box, None, books.Sizes(), bytearray(), bytearray(), memoryview(b""), bytearray()
+        ),
         lambda lane, box: books.Wire().buffer_updated(-1),
         lambda lane, box: books.Wire().get_buffer(-1),
     ],
@@ -206,11 +214,44 @@ def test_what_is_linked_with_nothing_asks_python():
     ("module", "name"),
     [
         *((yamux, "HEADER_SIZE"), (frames, "AT_ONCE"), (liveness, "UNANSWERED"), (tls, "_BURST"), (buffers, "STAGING")),
-        *((outbox, "_ALONE"), (outbox, "_TURN"), (outbox, "_SHARE"), (outbox, "_FLUSH_AT")),
+        *((outbox, "_ALONE"), (outbox, "_TURN"), (outbox, "_SHARE"), (outbox, "_FLUSH_AT"), (records, "SMALL")),
     ],
 )
 def test_c_has_the_numbers_of_python(module, name):
     assert getattr(built.carry, name) == getattr(module, name)
+
+
+def test_c_has_the_pause_of_python():
+    assert built.carry.PAUSE_MS == records._PAUSE * 1000
+
+
+def test_behind_a_pause_python_cuts_small_records_and_then_c_sends_by_itself():
+    async def story() -> None:
+        async with session_pair() as (visitor, _, opened), tcp_pair() as (browser, ours):
+            stream, written = visitor.open_stream(), list[int]()
+            joint = Joint(stream, ours)
+            await browser.send(b"x")
+            theirs = await opened.get()
+            assert await read_exactly(theirs, 1) == b"x"
+            by_python = visitor.tls._write
+
+            def write(source: Scratch, count: int) -> None:
+                written.append(count)
+                by_python(source, count)
+
+            visitor.tls._write = write
+            for paused in (True, False):
+                if paused:
+                    visitor.tls._records.sent_at = -math.inf
+                before = visitor.tls.written
+                await browser.send(bytes(20_000))
+                assert await read_exactly(theirs, 20_000) == bytes(20_000)
+                assert (written[:1] == [records.SMALL]) is paused
+                assert visitor.tls.written - before > 20_000
+                written.clear()
+            joint.abort(ConnectionLost("the test is over"))
+
+    asyncio.run(story())
 
 
 def test_a_cipher_refuses_what_it_cannot_mean():

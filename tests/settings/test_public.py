@@ -186,3 +186,58 @@ def test_who_certifies() -> None:
     for wrong in ("directory = ca.lan", "contact = ann", "contact = a b@example.org"):
         with pytest.raises(ConfigError):
             parse_node(f"[ACME]\n{wrong}\n", "h.ini")
+
+
+TLSRELAY = f"{RELAY}tlsrelay = 12000-12200\ntlsrelay_keys = certs\n"
+
+
+def test_the_ports_for_servers_of_tx_tlsrelay() -> None:
+    found = parse_node(f"{TLSRELAY}tlsrelay_host = relay.example\n", "/etc/hardline/hardline.ini").relay
+    assert (found.tlsrelay[0], len(found.tlsrelay)) == (12_000, 201)
+    assert (str(found.tlsrelay_keys), found.tlsrelay_host) == ("/etc/hardline/certs", "relay.example")
+    assert not NodeSettings().relay.tlsrelay
+    assert parse_node("[Relay]\nenabled = yes\ntlsrelay = 12000-12002\ntlsrelay_keys = /k\n").notes == ()
+
+
+@pytest.mark.parametrize("ports", ["12000", "12000-12001", "12000-12199", "12002-12000", "80-82", "12000-13000", "x"])
+def test_what_is_no_control_port_with_pairs_behind_it(ports: str) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        parse_node(f"{RELAY}tlsrelay_keys = k\ntlsrelay = {ports}\n", "hardline.ini")
+    assert (wrong.value.key, wrong.value.line) == ("tlsrelay", 5)
+
+
+@pytest.mark.parametrize("host", ["[2001:db8::9]", "2001:db8::9"])
+def test_an_address_has_no_brackets_for_them(host: str) -> None:
+    assert parse_node(f"{TLSRELAY}tlsrelay_host = {host}\n").relay.tlsrelay_host == "2001:db8::9"
+
+
+@pytest.mark.parametrize("host", ["relay.example:12000", "a b", "räla.example", "http://relay.example", "*"])
+def test_what_is_no_host_that_servers_can_be_told(host: str) -> None:
+    with pytest.raises(ConfigError, match="a name or an address") as wrong:
+        parse_node(f"{TLSRELAY}tlsrelay_host = {host}\n", "hardline.ini")
+    assert wrong.value.key == "tlsrelay_host"
+
+
+def test_they_are_never_for_everybody() -> None:
+    with pytest.raises(ConfigError, match="expected tlsrelay_keys beside it") as wrong:
+        parse_node(f"{RELAY}tlsrelay = 12000-12200\n", "hardline.ini")
+    assert (wrong.value.key, wrong.value.line) == ("tlsrelay", 4)
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["ports = 12050\n", "public_ports = 12150-12250\n", "[Node]\np2pport = 12000\n", "[Node]\nlocalport = 12200\n"],
+)
+def test_a_port_of_theirs_is_nothing_else(more: str) -> None:
+    with pytest.raises(ConfigError, match="used already") as wrong:
+        parse_node(f"{TLSRELAY}{more}", "hardline.ini")
+    assert wrong.value.key == "tlsrelay"
+
+
+def test_what_has_no_effect_is_a_note() -> None:
+    assert parse_node("[Relay]\ntlsrelay = 12000-12200\ntlsrelay_keys = k\n").notes == (
+        "[Relay] allow, ports, public_ports, tlsrelay and domains have no effect without enabled = yes",
+    )
+    assert parse_node(f"{RELAY}tlsrelay_keys = k\n").notes == (
+        "[Relay] tlsrelay_keys and tlsrelay_host have no effect without tlsrelay",
+    )

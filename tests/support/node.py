@@ -9,8 +9,10 @@ Whatever the test was about, a node that wrote a traceback into its log or did n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -299,3 +301,13 @@ def refused(node: Node) -> tuple[int, str]:
         node.start()
     assert "Traceback" not in failure.value.log, failure.value.log
     return failure.value.code, failure.value.log
+
+
+def free_range(count: int) -> range:
+    """Ports in a row below those that the system gives to whoever connects, as an owner would choose them."""
+    while True:
+        first = random.randrange(20_000, 32_000)
+        with contextlib.ExitStack() as bound, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                bound.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return range(first, first + count)

@@ -1,0 +1,133 @@
+"""Looking at the requests of a service while somebody wants to: nothing of it is there before or after, or on a disk.
+
+look(service) ─▶ Look ─ news: exchanges that began or are over      as long as one of its lookers is there
+                  └─ find(number), replay(number, …)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from hardline.errors import HardlineError, LimitReached, PeerError, WrongArgument
+from hardline.identity import KeyHash
+from hardline.inspector.exchanges import Exchange, Reading, changed
+from hardline.inspector.ring import Ring
+from hardline.inspector.watched import Watched
+from hardline.settings.directory import Service
+from hardline.tunnel.host import Host
+from hardline.tunnel.pump import Local
+
+MOST = 8  # services at once
+_NEWS = 1000  # that wait for a looker who is slow
+_ANSWERED_WITHIN = 60.0  # seconds, for a replay
+
+
+class Looker:
+    """One who looks: what happens comes to him until he is told that it is over."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Exchange] = deque(maxlen=_NEWS)
+        self._told = asyncio.Event()
+
+    def tell(self, exchange: Exchange) -> None:
+        """One is over."""
+        self._waiting.append(exchange)
+        self._told.set()
+
+    async def news(self) -> AsyncIterator[Exchange]:
+        """Exchanges as they are over, until cancelled."""
+        while True:
+            while self._waiting:
+                yield self._waiting.popleft()
+            self._told.clear()
+            await self._told.wait()
+
+
+class Look:
+    """The exchanges of one service."""
+
+    def __init__(self) -> None:
+        self.ring = Ring()
+        self.lookers: list[Looker] = []
+
+    def watcher(self, local: Local, replay_of: int | None = None) -> Watched:
+        """`local`, with somebody who reads along."""
+        reading = Reading(self.ring.number, self.ring.add, self._over, replay_of)
+        return Watched(local, local.abort, reading, time.time)
+
+    def _over(self, exchange: Exchange) -> None:
+        self.ring.trim()
+        for looker in self.lookers:
+            looker.tell(exchange)
+
+
+class Inspecting:
+    """Those of one node."""
+
+    def __init__(self, host: Callable[[], Host]) -> None:
+        self._host = host
+        self._looks: dict[KeyHash, Look] = {}
+
+    async def look(self, service: Service) -> tuple[AsyncIterator[Exchange], Callable[[], Awaitable[None]]]:
+        """Look at `service`: its news, and what is to be called in the end.  Raises LimitReached."""
+        look = self._looks.get(service.key_hash)
+        if look is None and len(self._looks) >= MOST:
+            raise LimitReached(f"{MOST} services are looked at already", hint="end another  hardline inspect")
+        looker = Looker()
+        if look is None:
+            look = self._looks[service.key_hash] = Look()
+            look.lookers.append(looker)
+            await self._host().watch(service.key_hash, look.watcher)
+        else:
+            look.lookers.append(looker)
+
+        async def end() -> None:
+            look.lookers.remove(looker)
+            if not look.lookers and self._looks.get(service.key_hash) is look:
+                del self._looks[service.key_hash]
+                await self._host().watch(service.key_hash, None)
+
+        return looker.news(), end
+
+    def exchanges(self, service: Service) -> Ring:
+        """What was seen.  Raises WrongArgument while nobody looks."""
+        return self._of(service).ring
+
+    async def replay(
+        self, service: Service, number: int, method: str, target: str, fields: list[bytes], body: bytes | None
+    ) -> Exchange:
+        """Ask the service the same once more, or with changes; the new exchange, which is over.
+
+        Raises WrongArgument, ServiceFailed, and HardlineError where it does not answer.
+        """
+        look = self._of(service)
+        try:
+            request = changed(look.ring.find(number), method, target, fields, body)
+        except PeerError as failure:
+            raise WrongArgument(failure.message, hint="give another with --data") from None
+        made: list[Exchange] = []
+        local = look.watcher(await self._host().open_service(service.key_hash), number)
+        before = {one.number for one in look.ring}
+        try:
+            async with asyncio.timeout(_ANSWERED_WITHIN):
+                await local.send(request)
+                made = [one for one in look.ring if one.number not in before and one.replay_of == number]
+                while await local.receive():
+                    if made and made[-1].took_s is not None:
+                        break
+        except TimeoutError:
+            raise HardlineError(f"the service did not answer within {_ANSWERED_WITHIN:g} s") from None
+        finally:
+            await local.aclose()
+        if not made:
+            raise HardlineError("the changed request cannot be read", hint="look at --path and --header")
+        return made[-1]
+
+    def _of(self, service: Service) -> Look:
+        if (look := self._looks.get(service.key_hash)) is None:
+            hint = f"hardline inspect {service.name}  in another terminal"
+            raise WrongArgument("nobody looks at its requests now, and so none are kept", hint=hint)
+        return look

@@ -1,0 +1,90 @@
+"""How many visits a relay has, of each name and of each source, and whether there may be one more.
+
+    why_not ─ "" ─▶ began ──▶ it waits, then it is carried ──▶ ended
+       └─ a reason: it is not taken
+
+What is a public port's or domain's is nobody's secret: where all its places are taken, somebody gives way to others.
+Source: docs/PROTOCOL.md, section 9.6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+from hardline.allowance import Allowance
+from hardline.relay.limits import RelayLimits
+from hardline.transport.crowd import Seat, gives_way
+from hardline.transport.descriptors import KEPT, scarce
+from hardline.transport.sources import networks
+
+MAX_WAITING = 1024  # visitors that wait
+DESCRIPTORS_LEFT = 4 * KEPT  # for all that is no visit: control connections, joins, this node's own
+
+
+class FromSomewhere(Protocol):
+    """A visitor that waits, or a pair."""
+
+    @property
+    def source(self) -> str: ...
+
+
+V = TypeVar("V", bound=FromSomewhere)
+
+
+class Visits:
+    """Those of one relay; nobody new comes while it is `draining`, or what may pass this month is `used_up`."""
+
+    def __init__(self, limits: RelayLimits) -> None:
+        self._limits = limits
+        self._of_name: Counter[str] = Counter()
+        self._of_source: Counter[str] = Counter()
+        self._new = Allowance(4 * limits.new_pairs, limits.new_pairs)
+        self.draining = self.used_up = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that have any."""
+        return tuple(self._of_name)
+
+    def why_not(self, name: str, source: str, waiting: int, makes_room: Callable[[], bool] | None) -> str:
+        """Why there is no visit more of `name`, beside so many that wait; "" where there is.
+
+        `makes_room` has somebody leave who is at a full one, and says whether there was anybody; None for one that is
+        known to invited visitors only.
+        """
+        if self.draining or self.used_up:
+            return "drain" if self.draining else "monthly"
+        most = self._limits.pairs if makes_room is None else self._limits.pairs_of_port
+        is_full = self._of_name.get(name, 0) >= most
+        if is_full and makes_room is None:
+            return "pairs"
+        if self._of_source.get(source, 0) >= self._limits.pairs_per_source:
+            return "pairs_per_source"
+        if waiting >= MAX_WAITING:
+            return "waiting"
+        if scarce(DESCRIPTORS_LEFT):
+            return "descriptors"
+        if not self._new.take(source, asyncio.get_running_loop().time()):
+            return "new_pairs"
+        return "pairs" if is_full and makes_room is not None and not makes_room() else ""
+
+    def began(self, name: str, source: str) -> None:
+        """One more."""
+        self._of_name[name] += 1
+        self._of_source[source] += 1
+
+    def ended(self, name: str, source: str) -> None:
+        """One less."""
+        for counted, whose in ((self._of_name, name), (self._of_source, source)):
+            counted[whose] -= 1
+            if not counted[whose]:
+                del counted[whose]
+
+
+def who_leaves(here: Iterable[V], address: str) -> V | None:
+    """Of those who are at a full name, who gives way to somebody from `address`; None for nobody."""
+    seats = [Seat(one, networks(one.source.partition("/")[0]), in_use=True, last_used=0.0) for one in here]
+    return gives_way(seats, networks(address))

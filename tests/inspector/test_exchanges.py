@@ -1,0 +1,149 @@
+"""Requests and answers read as they pass, by every cut of what passed."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardline.errors import PeerError
+from hardline.inspector.exchanges import MOST_OF_BODY, Exchange, Reading, changed, hidden
+from hardline.inspector.ring import MOST, Ring
+
+pytestmark = pytest.mark.pure
+
+ASKED = (
+    b"GET /a HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2VjcmV0\r\n\r\n"
+    b"POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+    b"HEAD /c HTTP/1.1\r\nHost: x\r\n\r\n"
+    b"POST /d HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+)
+HEARD = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nSet-Cookie: sid=secret\r\n\r\none"
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nmade\r\n0\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"
+    b"HTTP/1.1 204 No Content\r\n\r\n"
+)
+
+
+class Seen:
+    """A reading, and what came out of it."""
+
+    def __init__(self) -> None:
+        self.ring, self.done = Ring(), list[Exchange]()
+        self.reading = Reading(self.ring.number, self.ring.add, self.done.append)
+
+
+def cut(data: bytes, at: list[int]) -> list[bytes]:
+    edges = [0, *sorted(one % (len(data) + 1) for one in at), len(data)]
+    return [data[begin:end] for begin, end in itertools.pairwise(edges)]
+
+
+@settings(max_examples=150)
+@given(st.lists(st.integers(0, 10_000), max_size=8), st.lists(st.integers(0, 10_000), max_size=8))
+def test_however_it_is_cut_it_is_the_same(asked, heard):
+    seen = Seen()
+    for piece in cut(ASKED, asked):
+        seen.reading.asked(piece, 1.0)
+    for piece in cut(HEARD, heard):
+        seen.reading.heard(piece, 3.0)
+    assert seen.reading.lost == ""
+    assert [(one.method, one.target, one.status, one.took_s) for one in seen.done] == [
+        ("GET", "/a", 200, 2.0),
+        ("POST", "/b", 201, 2.0),
+        ("HEAD", "/c", 200, 2.0),
+        ("POST", "/d", 204, 2.0),
+    ]
+    assert [one.asked.content for one in seen.done] == [b"", b"hello", b"", b"abc"]
+    assert [one.heard.content for one in seen.done] == [b"one", b"made", b"", b""]
+    assert all(one.asked.whole and one.heard.whole for one in seen.done)
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300), st.booleans())
+def test_nothing_that_passes_raises(asked, heard, first):
+    seen = Seen()
+    if first:
+        seen.reading.asked(ASKED, 1.0)
+    seen.reading.asked(asked, 1.0)
+    seen.reading.heard(heard, 2.0)
+    seen.reading.heard(HEARD, 2.0)
+    seen.reading.ended(3.0)
+
+
+def test_an_answer_to_the_end_of_its_connection_is_whole_when_that_came():
+    seen = Seen()
+    seen.reading.asked(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n", 1.0)
+    seen.reading.heard(b"HTTP/1.0 200 OK\r\n\r\nab", 2.0)
+    seen.reading.heard(b"cd", 2.0)
+    assert seen.done == []
+    seen.reading.ended(4.0)
+    (one,) = seen.done
+    assert (one.heard.content, one.heard.whole, one.note, one.took_s) == (b"abcd", True, "", 3.0)
+
+
+def test_what_breaks_off_says_so():
+    seen = Seen()
+    seen.reading.asked(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 1.0)
+    seen.reading.heard(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab", 2.0)
+    seen.reading.ended(4.0, "reset")
+    (one,) = seen.done
+    assert (one.heard.whole, one.note, one.status) == (False, "reset", 200)
+
+
+def test_another_protocol_is_not_read():
+    seen = Seen()
+    seen.reading.asked(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 1.0)
+    seen.reading.heard(b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x05hello", 2.0)
+    seen.reading.asked(b"\x81\x05hello", 3.0)
+    (one,) = seen.done
+    assert (one.status, one.note) == (101, "another protocol from here on")
+    ssh = Seen()
+    ssh.reading.heard(b"SSH-2.0-OpenSSH\r\n", 1.0)
+    ssh.reading.asked(b"SSH-2.0-me\r\n", 1.0)
+    assert ssh.done == []
+
+
+def test_of_large_bodies_the_beginning_is_kept():
+    seen = Seen()
+    seen.reading.asked(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 1.0)
+    seen.reading.heard(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", 1.0)
+    for _ in range(100):
+        seen.reading.heard(b"x" * 10_000, 1.0)
+    (one,) = seen.done
+    assert (one.heard.size, len(one.heard.body)) == (1_000_000, MOST_OF_BODY)
+
+
+def test_what_lets_somebody_in_is_hidden():
+    head = b"GET / HTTP/1.1\r\nHost: x\r\ncookie: a=b\r\nX-API-Key: 1\r\nX-Auth-Token: 2\r\nAccept: */*\r\n\r\n"
+    shown = hidden(head)
+    assert shown.count(b"(hidden)") == 3
+    assert b"a=b" not in shown
+    assert b"Accept: */*" in shown
+
+
+def test_asked_again_with_changes():
+    seen = Seen()
+    seen.reading.asked(ASKED, 1.0)
+    seen.reading.heard(HEARD, 2.0)
+    get, post, _, chunked = seen.done
+    assert changed(get, "", "", [], None) == (
+        b"GET /a HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2VjcmV0\r\nConnection: close\r\n\r\n"
+    )
+    assert changed(post, "PUT", "/e", [b"Host: y"], b"xyz") == (
+        b"PUT /e HTTP/1.1\r\nHost: y\r\nContent-Length: 3\r\nConnection: close\r\n\r\nxyz"
+    )
+    assert changed(chunked, "", "", [], None).endswith(b"Content-Length: 3\r\nConnection: close\r\n\r\nabc")
+    post.asked.size = 10**9
+    with pytest.raises(PeerError):
+        changed(post, "", "", [], None)
+
+
+def test_the_ring_is_bounded():
+    seen = Seen()
+    for number in range(MOST + 50):
+        seen.reading.asked(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number, 1.0)
+        seen.reading.heard(b"HTTP/1.1 204 No\r\n\r\n", 1.0)
+    assert next(iter(seen.ring)).number == 51
+    assert len(list(seen.ring)) == MOST

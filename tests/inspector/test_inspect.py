@@ -1,0 +1,126 @@
+"""`hardline inspect` from outside: a visitor's curl, the owner's terminal."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.node import SCRIPTS, Node
+from tests.support.programs import curl, running_origin
+from tests.support.waiting import wait_until
+
+
+class Terminal:
+    """`hardline inspect NAME`, while it runs."""
+
+    def __init__(self, node: Node, *words: str) -> None:
+        command = [str(SCRIPTS / "hardline"), "--datadir", str(node.data), "inspect", "--json", *words]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr is not None
+        assert "until Ctrl-C" in self.process.stderr.readline()
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def next(self) -> dict:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(100)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> Iterator[tuple[Node, Node]]:
+    directory = tmp_path_factory.mktemp("inspect")
+    host = Node(directory / "host")
+    (directory / "files").mkdir()
+    (directory / "files/a.txt").write_text("of a site")
+    with running_origin() as origin:
+        host.share("app", origin.port)
+        host.write("site", f"[Service]\nservice =\n[Cache]\ndirectory = {directory / 'files'}\nallowListing = yes\n")
+        with host, Node(directory / "visitor") as visitor:
+            host.serves("site")
+            yield host, visitor
+
+
+def url(pair: tuple[Node, Node], service: str, path: str) -> str:
+    return pair[1].url_of(pair[0].label(service), path)
+
+
+def test_requests_are_seen_as_they_pass_and_only_while_somebody_looks(pair):
+    host, _ = pair
+    kept = subprocess.Popen(
+        ["curl", "-sS", url(pair, "app", "before"), "--next", "-sS", url(pair, "app", "headers")],
+        stdout=subprocess.PIPE,
+    )
+    kept.communicate(timeout=100)
+    nobody = host.hardline("inspect", "app", "--show", "1")
+    assert nobody.returncode == 2
+    assert "nobody looks" in nobody.stderr
+    with Terminal(host, "app") as terminal:
+        got = curl(url(pair, "app", "headers"), "-H", "Authorization: Bearer topsecret", "-H", "X-Mine: yes")
+        one = terminal.next()
+        assert (one["method"], one["target"], one["status"]) == ("GET", "/headers", got.status)
+        assert one["heard_size"] == len(got.body)
+        shown = host.hardline("inspect", "app", "--show", str(one["number"])).stdout
+        assert "X-Mine: yes" in shown
+        assert "topsecret" not in shown
+        assert "Authorization: (hidden)" in shown
+        assert "topsecret" in host.hardline("inspect", "app", "--show", str(one["number"]), "--secrets").stdout
+        # Again, with changes.
+        again = host.hardline(
+            "inspect", "app", "--replay", str(one["number"]), "--header", "X-Mine: changed", "--secrets", "--json"
+        )
+        assert again.returncode == 0, again.stderr
+        whole = json.loads(again.stdout)
+        assert whole["passed"]["replay_of"] == one["number"]
+        assert "X-Mine: changed" in whole["asked_head"]
+        assert "Bearer topsecret" in whole["asked_head"]
+        assert terminal.next()["replay_of"] == one["number"]
+        odd = host.hardline("inspect", "app", "--replay", "999")
+        assert (odd.returncode, "no exchange 999" in odd.stderr) == (2, True)
+        assert host.hardline("inspect", "app", "--replay", "1", "--header", "a\nb: c").returncode == 2
+    wait_until(lambda: host.hardline("inspect", "app", "--show", "1").returncode == 2, "it is forgotten")
+    assert "topsecret" not in host.log
+
+
+def test_a_site_is_looked_at_like_any_other(pair):
+    with Terminal(pair[0], "site") as terminal:
+        assert curl(url(pair, "site", "a.txt")).body == b"of a site"
+        one = terminal.next()
+        assert (one["target"], one["kind"], one["heard_size"]) == ("/a.txt", "text/plain", 9)
+
+
+def test_a_connection_that_was_kept_is_seen_from_the_next_request_on(pair):
+    import http.client
+
+    host, visitor = pair
+    label = host.label("app")
+    connection = http.client.HTTPConnection("127.0.0.1", visitor.localport, timeout=100)
+    try:
+        connection.request("GET", "/headers", headers={"Host": f"{label}.localhost"})
+        connection.getresponse().read()
+        with Terminal(host, "app") as terminal:
+
+            def asked() -> bool:
+                try:
+                    connection.request("GET", "/seen", headers={"Host": f"{label}.localhost"})
+                    connection.getresponse().read()
+                except (http.client.HTTPException, OSError):
+                    connection.close()  # as a browser does with a kept connection that was closed
+                    return False
+                return True
+
+            wait_until(asked, "it is answered")
+            assert terminal.next()["target"] == "/seen"
+    finally:
+        connection.close()
