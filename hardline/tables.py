@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from hardline.cells import how_link, kind_of, size, span, table, where
+from hardline.cells import ago, how_link, kind_of, size, span, table, where
 from hardline.showable import plain
 
 
@@ -224,13 +224,21 @@ def who_lines(told: dict[str, Any], sessions: list[dict[str, Any]], now: float) 
     rows = []
     for row in told["let_in"]:
         session = here.get(row["key_hash"])
-        how = f"here, {kind_of(session)}, {size(session['sent'] or 0)} read" if session is not None else ""
+        how = f"here, {kind_of(session)}, {size(session['sent'] or 0)} read" if session is not None else _last(row, now)
         key = f"{row['key_hash'][:4]}…{row['key_hash'][-4:]}"
         rows.append((plain(row["who"]) or "(nobody's name)", f"since {row['since']}" if row["since"] else "", key, how))
     for row in told["invited"]:
         left = f"for {span(row['until'] - now)} more" if row["state"] == "open" else "expired"
         rows.append((plain(row["who"]), "invited", left, row["number"]))
     yield from table(rows)
+
+
+def _last(row: dict[str, Any], now: float) -> str:
+    """What is remembered of somebody's visits."""
+    if not row.get("last_visit"):
+        return "never here" if "last_visit" in row else ""
+    kind = "LAN" if row["kind"] == "LAN" else str(row["kind"]).lower()
+    return f"{ago(now - row['last_visit'])}, {kind}, {size(row['read'] or 0)} read"
 
 
 def _https(named: dict[str, Any] | None) -> Iterator[str]:

@@ -111,6 +111,13 @@ def styled(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m" if wanted else text
 
 
+def progress(text: str) -> None:
+    """What is waited for now, in place of what was said so before; "" for nothing.  Only where somebody watches."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        with contextlib.suppress(OSError, UnicodeError):
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
 def _occupy_the_first_three() -> None:
     """Whoever started us may have closed them: what is opened next would be our stdin, or a child's stdout."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:

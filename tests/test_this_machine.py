@@ -102,21 +102,21 @@ def test_own_services_are_shown_to_the_nodes_own_user_only(tmp_path: Path, origi
     node = Node(tmp_path / "node")
     node.share("listed", origin.port, title="Everybodys")
     node.share("secret", origin.port, title="Nobodys business", password=WORD, listed=False)
-    node.write("broken", "[Service]\nservice = unix:relative\n")
+    node.write("unreadable", "[Service]\nservice = unix:relative\n")
     with node:
         label, nobody = node.label("secret"), "ab" * 20
         assert curl(node.url_of(f"{WORD}-{nobody}")).status == 503
         home, tried = (f"http://{address}:{node.localport}/{path}" for path in ("", f"tried/{WORD}-{nobody}"))
         for options in ((), HTML):
             seen = curl(home, *options).text
-            for ours in (label, "Everybodys", "Nobodys business", f"127.0.0.1:{origin.port}", "broken"):
+            for ours in (label, "Everybodys", "Nobodys business", f"127.0.0.1:{origin.port}", "unreadable"):
                 assert ours in seen
             assert "Where it was looked for" in curl(tried, *options).text
             for user in (NOBODY, SOMEBODY):
                 page = _curl_as(user, home, *options)
                 assert "What this computer shares is shown to the user that runs hardlined" in page
                 page += _curl_as(user, tried, *options)
-                for secret in (WORD, label, "Everybodys", "Nobodys", str(origin.port), "broken", "looked for"):
+                for secret in (WORD, label, "Everybodys", "Nobodys", str(origin.port), "unreadable", "looked for"):
                     assert secret not in page
         assert label in node.hardline("status").stdout
 

@@ -40,6 +40,7 @@ COMMANDS = {
     "forget": "forget a name that you gave",
     "lan": "what the local network offers",
     "status": "services, sessions and the paths they use",
+    "doctor": "what keeps this node, or a visit, from working, and what to do",
     "relay": "the relay that this node is, and those by which it is reached",
     "key": "print the key by which a host knows this visitor, or a relay this node",
     "gateway": "users of the gateway, and keys for scrapers",
@@ -90,6 +91,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             from hardline.cli import happening
 
             happening.run(options)
+        case "doctor":
+            from hardline.cli import doctor
+
+            return doctor.run(options)
         case "gateway":
             _gateway(options)
         case "inspect":

@@ -108,6 +108,7 @@ def _add_open(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("what", nargs="?", metavar="NAME", help=f"{_ANY_NAME}; none: this node's own page")
     parser.add_argument("--print", action="store_true", help="print its URL instead")
+    parser.add_argument("--revoke", action="store_true", help="have no browser manage this node any more")
 
 
 def _add_phone(parser: terminal.Parser) -> None:
@@ -178,6 +179,15 @@ def _add_relay(parser: terminal.Parser) -> None:
     instead.add_argument("--use", metavar="HOST:PORT#KEYHASH", help=use)
     instead.add_argument("--drain", action="store_true", help="take nobody new, before it is stopped")
     parser.add_argument("--config", type=terminal.whole_path, metavar="FILE", help="the daemon's settings file")
+
+
+def _add_doctor(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("name", nargs="?", metavar="NAME", help=f"a visit to it, step by step: {_ANY_NAME}")
+    parser.add_argument(
+        "--report", type=terminal.whole_path, metavar="FILE", help="write it there, too, without what is secret"
+    )
+    parser.add_argument("--config", type=terminal.whole_path, metavar="FILE", help="the settings, where no daemon runs")
 
 
 def _add_key(parser: terminal.Parser) -> None:
@@ -327,6 +337,7 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "log": _add_log,
     "lan": _add_json,
     "status": _add_json,
+    "doctor": _add_doctor,
     "relay": _add_relay,
     "key": _add_key,
     "gateway": _add_gateway,

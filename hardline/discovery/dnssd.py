@@ -154,6 +154,11 @@ class DnsSd:
             self._ask_for_the_rest()
         return self._instances.current(asyncio.get_running_loop().time())
 
+    @property
+    def deaf(self) -> bool:
+        """Others are not heard: somebody else has the port."""
+        return self._warned and self._mdns is None
+
     # Hearing.
 
     async def _open(self, addresses: frozenset[InterfaceAddress]) -> bool:

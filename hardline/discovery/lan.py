@@ -205,6 +205,11 @@ class Lan:
         return self._offers.current(asyncio.get_running_loop().time())
 
     @property
+    def deaf(self) -> bool:
+        """Others are not heard: somebody else has the port."""
+        return not self._sockets.hears
+
+    @property
     def _cookie(self) -> str:
         return self._cookies[-1]
 

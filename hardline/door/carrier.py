@@ -91,7 +91,9 @@ class Carrier:
             if joint is not None:
                 await joined(joint, self._idle_timeout)
             else:
-                silent = pages.problem_page(pages.original_silent(label), html=head.accepts_html)
+                silent = pages.problem_page(
+                    pages.original_silent(label), html=head.accepts_html, door=browser.local.port
+                )
                 await carry(visit.pipe, Lent(browser, talk), self._idle_timeout, if_silent=silent)
                 in_order = True
         except ConnectionLost as failure:

@@ -21,7 +21,7 @@ class Changes:
     async def watch(self, pause: float = 0.0, every: float | None = None) -> AsyncGenerator[None, None]:
         """Yield now, and after every change, at most once in `pause` seconds; nothing that came meanwhile is missed.
 
-        Without a change, `every` so many seconds.
+        Without one it is yielded after `every` seconds all the same.
         """
         news = asyncio.Event()
         self._watchers.add(news)

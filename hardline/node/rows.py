@@ -18,6 +18,7 @@ from hardline.node.snapshot import (
     ForwardState,
     GatewayState,
     HttpsState,
+    LetIn,
     LinkState,
     NamedPeer,
     NamedState,
@@ -40,6 +41,7 @@ from hardline.node.snapshot import (
     VisitState,
     to_object,
 )
+from hardline.peers.visits import Visited
 from hardline.reach import WayHere
 from hardline.relaying import UsedRelay
 from hardline.routes import Attempt, Endpoint, PathKind, RememberedHost, via
@@ -248,6 +250,13 @@ def visiting(path: Path, now: float, next_look: float | None) -> SessionState:
 def visited(session: SessionState, port: int) -> Facts:
     """One that visits go by, for the page; it is at the door's `port`."""
     return {**to_object(session), "url": url_of(Label.parse(session.label), port)}
+
+
+def visited_row(row: LetIn, visits: Visited | None) -> LetIn:
+    """Who may visit, with what is remembered of his visits."""
+    if visits is None:
+        return row
+    return replace(row, last_visit=visits.last, kind=visits.kind, read=visits.sent)
 
 
 def visiting_original(original: OpenOriginal, now: float) -> SessionState:

@@ -10,7 +10,7 @@ from math import inf
 from pathlib import Path
 
 from hardline.cache.own import OwnFiles
-from hardline.errors import ConfigError, WrongArgument
+from hardline.errors import ConfigError, NotKnown, WrongArgument
 from hardline.node.changes import Changes
 from hardline.node.known import Known
 from hardline.node.offering import Offering
@@ -198,8 +198,9 @@ class Sharing:
         found = [known[what]] if what in known else [one for one in known.values() if str(one.key_hash) in meant]
         if len(found) != 1:
             close = "".join(f"\n  {one.name}  {one.title}" for one in found[:_SHOWN])
-            message = f"{what[:60]!r} may be{close}" if found else f"no service here is {what[:60]!r}"
-            raise WrongArgument(message, hint="hardline ls  shows what there is")
+            if not found:
+                raise NotKnown(f"no service here is {what[:60]!r}", hint="hardline ls  shows what there is")
+            raise WrongArgument(f"{what[:60]!r} may be{close}", hint="hardline ls  shows what there is")
         return found[0]
 
     async def until(self, condition: Callable[[], bool]) -> None:

@@ -413,7 +413,8 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class LanOffer:
-    """What somebody on the LAN lists; `host` is what he calls his computer, "" for nothing."""
+    """What somebody on the LAN lists; `host` is what he calls his computer, "" for nothing, and `heard_s` how many
+    seconds ago that was."""
 
     title: str
     label: str
@@ -421,6 +422,7 @@ class LanOffer:
     source: str
     endpoint: str
     host: str
+    heard_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,12 +439,19 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class LetIn:
-    """Somebody who may visit a service for invited visitors; `since` and `invitation` where he came by one."""
+    """Somebody who may visit a service for invited visitors; `since` and `invitation` where he came by one.
+
+    `last_visit` is when the last one that is remembered ended (seconds since 1970), by which `kind` of path, and `read`
+    how many bytes he got in all of them; None where there was none.
+    """
 
     key_hash: str
     who: str
     since: str | None
     invitation: str | None
+    last_visit: float | None = None
+    kind: str | None = None
+    read: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,6 +462,16 @@ class Invited:
     who: str
     until: int
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An invitation to the service of that name that may still be used, `until` seconds since 1970."""
+
+    number: str
+    service: str
+    who: str
+    until: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 from hardline.certificates import beside
-from hardline.errors import ConfigError, HardlineError, WrongArgument
+from hardline.errors import ConfigError, HardlineError, NotKnown, WrongArgument
 from hardline.files import hint_for, rename_new, replace_whole, why, write_new
 from hardline.settings.directory import (
     MAX_NAME,
@@ -37,6 +37,13 @@ from hardline.settings.units import Unreadable
 from hardline.showable import clean_title
 
 Change = tuple[str, str, str | None]  # section, key, and its value, None for none, as `editing.edited` has them
+
+
+class NoSuchFile(NotKnown):
+    """There is no service of that name to remove."""
+
+    code = ConfigError.code  # of `hardline remove`: what was typed may be right, and somebody was faster
+
 
 # What comes back is there for good, unless somebody says otherwise.
 _AS_NEW: tuple[Change, ...] = (("Access", "paused", None), ("Access", "until", None), ("Access", "once", None))
@@ -308,7 +315,7 @@ def remove_service(directory: Path, name: str) -> Path:
     if name not in there:  # this refuses ../ and the like, too
         close = difflib.get_close_matches(name[:MAX_NAME], there, n=1)
         hint = f"did you mean {close[0]}?" if close else "hardline ls  shows what there is"
-        raise ConfigError(f"there is no service {shown_name(name[:60])} in {directory}", hint=hint)
+        raise NoSuchFile(f"there is no service {shown_name(name[:60])} in {directory}", hint=hint)
     try:
         # Instead of what was removed under this name before: the certificate is now that of this one.
         removed = file.rename(directory / f"{name}{_REMOVED}")

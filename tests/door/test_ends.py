@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hardline.door.own import Asked
 from hardline.door.server import Door, DoorLimits
 from hardline.errors import ConnectionLost
 from hardline.transport.contexts import client_context
@@ -53,12 +54,12 @@ class Street:
 
 @asynccontextmanager
 async def street(directory: Path) -> AsyncIterator[tuple[Street, Door, Pair, str]]:
-    async def home(html: bool, head_only: bool, ours: bool) -> bytes:
-        return b""
+    async def own(asked: Asked) -> bool:
+        return False
 
     there = Street()
     async with pair(directory, there.serve, VisitorLimits(PATIENT)) as both:
-        door = Door(both.visitor, DoorLimits(10, 65_536, None), home)
+        door = Door(both.visitor, DoorLimits(10, 65_536, None), own)
         listener = await Listener.open(["127.0.0.1"], 0, door.accepted, what="door", resets=True)
         there.port = listener.port
         try:

@@ -33,6 +33,7 @@ need mandoc mandoc
 need node nodejs
 need npm npm
 need nft nftables
+need iptables iptables
 need conntrack conntrack
 need dbus-daemon dbus-daemon
 need avahi-daemon avahi-daemon

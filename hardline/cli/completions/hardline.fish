@@ -50,8 +50,8 @@ function _shtab_hardline_using
   test "$_shtab_hardline_cmdpath" = "$argv"
 end
 
-set -g _shtab_hardline_commands share change pause resume remove ls watch log ping invite accept who revoke open phone name forget lan status relay key gateway 'gateway user' 'gateway key' 'gateway key add' 'gateway key list' 'gateway key remove' fileserver inspect service backup restore nc forward pac completion version help
-set -g _shtab_hardline_opts_with_value --bind --config --data --datadir --expires --for --from --header --host --localport --method --name --path --port --replay --service --servicedir --show --title --to --until --use -c
+set -g _shtab_hardline_commands share change pause resume remove ls watch log ping invite accept who revoke open phone name forget lan status doctor relay key gateway 'gateway user' 'gateway key' 'gateway key add' 'gateway key list' 'gateway key remove' fileserver inspect service backup restore nc forward pac completion version help
+set -g _shtab_hardline_opts_with_value --bind --config --data --datadir --expires --for --from --header --host --localport --method --name --path --port --replay --report --service --servicedir --show --title --to --until --use -c
 
 complete -c hardline -e
 complete -c hardline -f
@@ -133,6 +133,7 @@ complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -
 complete -c hardline -n '_shtab_hardline_using open' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using open' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using open' -l print -d 'print its URL instead'
+complete -c hardline -n '_shtab_hardline_using open' -l revoke -d 'have no browser manage this node any more'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a phone -d 'let phones of this network into a service, for an hour: shows a code to scan'
 complete -c hardline -n '_shtab_hardline_using phone' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using phone' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
@@ -153,6 +154,12 @@ complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -
 complete -c hardline -n '_shtab_hardline_using status' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using status' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using status' -l json -d 'for programs'
+complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a doctor -d 'what keeps this node, or a visit, from working, and what to do'
+complete -c hardline -n '_shtab_hardline_using doctor' -s h -l help -d 'show this help message and exit'
+complete -c hardline -n '_shtab_hardline_using doctor' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
+complete -c hardline -n '_shtab_hardline_using doctor' -l json -d 'for programs'
+complete -c hardline -n '_shtab_hardline_using doctor' -l report -xka "(__fish_complete_path (commandline -ct))" -d 'write it there, too, without what is secret'
+complete -c hardline -n '_shtab_hardline_using doctor' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the settings, where no daemon runs'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a relay -d 'the relay that this node is, and those by which it is reached'
 complete -c hardline -n '_shtab_hardline_using relay' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using relay' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'

@@ -1,19 +1,43 @@
-"""This node's own page: what this computer shares, and what others on the network offer.  Without I/O.
+"""This node's own page: what this computer shares, and what others on the network offer.
 
-What others offer has titles of theirs, which are hostile: everything is escaped, nothing is a script.
+    without a script, or a token     lists to read, made here
+    with both                        the same, live, and all that can be done (page.js)
+
+What others offer has titles of theirs, which are hostile: everything is escaped here, and is text there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hardline.door.responses import page, page_kind, response, sentence
+from hardline.door.responses import page_kind, response, sentence
 from hardline.door.visits import way, why_not_better
 from hardline.http.look import escaped, shown
+from hardline.web.assets import Assets
 
 _NOTHING_SHARED = "Nothing yet. Share what listens on a port of this computer:"
 _NOT_TOLD = "What this computer shares is shown to the user that runs hardlined, and to no other:"
 _NOTHING_OFFERED = "Nobody offers anything here, as far as they let themselves be listed."
+_NOTHING_KNOWN = "No host was visited from here yet."
+_MANAGE = "To manage this node here, type in a terminal:"
+
+_TOOLS = (
+    "<div class=tools data-with-token hidden><button type=button id=share-directory>Share a directory…</button>"
+    "<button type=button id=share-port>Share a port…</button></div>"
+)
+_SAID = (
+    "<p id=away class=notice role=status hidden>hardlined does not answer. This page asks again by itself.</p>"
+    "<p id=said role=status></p>"
+)
+_DOCTOR = "<button type=button id=doctor data-with-token hidden>Doctor</button>"
+_ACCEPT = (
+    "<div id=invitation><h1>You are invited</h1><p>Somebody shares something with you, and this computer has hardline "
+    "to open it with.</p><p data-with-token hidden>It is <span class=mono id=invited-to></span>.</p>"
+    "<div class=tools data-with-token hidden><button type=button class=main id=accept disabled>Accept</button></div>"
+    "<div data-without-token><h2>What to do</h2><ul><li>Type <code>hardline open</code> in a terminal, and leave this "
+    "page open: a button is here then.</li><li>Or copy the whole address of this page, type "
+    "<code>hardline accept</code>, and paste it there.</li></ul></div></div>"
+)
 
 Row = Mapping[str, object]  # as it goes out as JSON, too
 
@@ -24,18 +48,25 @@ def home_page(
     outside: Row,
     visits: Sequence[Row] = (),
     *,
-    html: bool,
+    assets: Assets | None = None,
     head_only: bool = False,
 ) -> bytes:
     """This node's own page: its services (rows of status.describe_services), what the LAN offers, and what is visited.
 
-    `services` is None for who is not to see them.  An offer has `title`, `label`, `url`, `source` and `host`, what its
-    computer is called; `outside` is
-    what status.describe_outside returns; `visits` are rows of status' sessions, with the `url` of each.
+    `services` is None for who is not to see them.  An offer has `title`, `label`, `url`, `source` and `host`, what
+    its computer is called; `outside` is what status.describe_outside returns; `visits` are rows of status' sessions,
+    with the `url` of each.  Without `assets` it is plain text.
     """
-    make = _home_html if html else _home_text
-    body = make(services, offers, outside, visits)
-    return response(200, body, kind=page_kind(html), head_only=head_only)
+    if assets is None:
+        body = _home_text(services, offers, outside, visits)
+        return response(200, body, kind=page_kind(False), head_only=head_only)
+    return assets.response("hardline", _home_html(services, offers, outside, visits), head_only=head_only)
+
+
+def accept_page(assets: Assets, *, head_only: bool = False) -> bytes:
+    """Where the link of an invitation leads: what stands behind its # comes to no server before somebody clicks."""
+    body = f'{_ACCEPT}{_SAID}<footer><a href="/">All services</a></footer>'
+    return assets.response("You are invited", body, head_only=head_only)
 
 
 def _home_html(services: Sequence[Row] | None, offers: Sequence[Row], outside: Row, visits: Sequence[Row]) -> str:
@@ -46,31 +77,44 @@ def _home_html(services: Sequence[Row] | None, offers: Sequence[Row], outside: R
         f"<p class='mono dim'>{escaped(_said(row, 'label'))}</p></li>"
         for row in offers
     )
-    hint = f"<p class=dim>{_NOTHING_SHARED} <code>hardline share 8000</code></p>"
+    hint = f"{_NOTHING_SHARED} <code>hardline share 8000</code>"
     if services is None:
-        hint = f"<p class=dim>{_NOT_TOLD} <code>hardline status</code></p>"
-    quiet = f"<p class=dim>{_NOTHING_OFFERED}</p>"
-    beyond = f"<p class=dim>{escaped(sentence(_said(outside, 'sentence')))}</p>"
-    if services and outside["advice"]:
-        beyond += f"<p class=dim>{escaped(sentence(_said(outside, 'advice')))}</p>"
-    return page(
-        "hardline",
-        f"<h1>hardline</h1><h2>Shared by this computer</h2>{f'<ul class=cards>{own}</ul>{beyond}' if own else hint}"
-        f"<h2>On this network</h2>{f'<ul class=cards>{lan}</ul>' if lan else quiet}"
-        f"{_visits_html(visits)}"
-        '<footer><a href="/">Look again</a></footer>',
+        hint = f"{_NOT_TOLD} <code>hardline status</code>"
+    beyond = ""
+    if services:
+        beyond = " ".join(sentence(_said(outside, name)) for name in ("sentence", "advice")).strip()
+    return (
+        "<header><h1>hardline<small id=computer></small></h1>"
+        f"<p id=outside class=dim>{escaped(beyond)}</p>{_DOCTOR}</header>"
+        f"<p class=notice data-without-token>{_MANAGE} <code>hardline open</code></p>"
+        f"{_section('mine', 'Shared by this computer', own, hint, _TOOLS)}"
+        f"{_section('lan', 'On this network', lan, _NOTHING_OFFERED)}"
+        f"{_section('known', 'Known', _visits_html(visits), _NOTHING_KNOWN)}"
+        "<section aria-labelledby=h-log data-with-token hidden><h2 id=h-log>What happened</h2>"
+        "<p class=dim id=log-empty>Nothing since hardlined was started.</p>"
+        "<ul id=log tabindex=0 aria-labelledby=h-log></ul></section>"
+        f'{_SAID}<footer data-without-token><a href="/">Look again</a></footer>'
+    )
+
+
+def _section(name: str, heading: str, cards: str, empty: str, tools: str = "") -> str:
+    """One list, and what stands in its place where there is nothing; `empty` is HTML."""
+    hidden = " hidden" if cards else ""
+    return (
+        f"<section aria-labelledby=h-{name}><div class=bar><h2 id=h-{name}>{heading}</h2>{tools}</div>"
+        f"<p class=dim id={name}-empty{hidden}>{empty}</p>"
+        f"<ul class=cards id={name} aria-labelledby=h-{name}>{cards}</ul></section>"
     )
 
 
 def _visits_html(visits: Sequence[Row]) -> str:
-    cards = "".join(
+    return "".join(
         f'<li><a href="{escaped(_said(row, "url"))}"><bdi>{escaped(_title(row))}</bdi></a>'
         f"<p class=dim>{escaped(sentence(way(row)))}</p>"
         + "".join(f"<p class=dim>{escaped(sentence(why))}</p>" for why in why_not_better(row))
         + f"<p class='mono dim'>{escaped(_said(row, 'label'))}</p></li>"
         for row in visits
     )
-    return f"<h2>Visited from here</h2><ul class=cards>{cards}</ul>" if cards else ""
 
 
 def _service_card(row: Row) -> str:
