@@ -122,12 +122,14 @@ static int write_staged(Box *self)
     double time = box_now(self);
     if (PyErr_Occurred())
         return -1;
+    if (!wire->direct) /* a callback of Python's ran */
+        return 1;
     Sizes *sizes = wire->sizes;
     if ((time - sizes->sent_at) * 1000 > PAUSE_MS || (sizes->left > 0 && self->fill > SMALL))
         return 1; /* it begins with small records: Python cuts it */
     if (asked(self, time) < 0)
         return -1;
-    if (!has(self->staging) || !wire->direct) /* a callback of Python's ran */
+    if (!has(self->staging) || !wire->direct) /* and another */
         return 1;
     PyObject *staging = self->staging, *scratch = wire->scratch, *give_back = self->give_staging_back, *rest = NULL;
     Cipher *cipher = wire->cipher;
@@ -160,12 +162,8 @@ static int write_staged(Box *self)
     PyBuffer_Release(&target);
     PyBuffer_Release(&source);
     wire->written += (long long)produced;
-    PyObject *given = PyObject_CallFunctionObjArgs(give_back, staging, NULL);
-    failed = given == NULL ? -1 : 0;
-    DROP(given);
+    failed = PyErr_Occurred() ? -1 : tell(give_back, NULL, "(O)", staging); /* or no memory for what is left */
     DROP(staging);
-    if (!failed && PyErr_Occurred())
-        failed = -1; /* no memory for what is left */
     if (!failed && code == -1)
         failed = tell((PyObject *)self, names.refused, NULL);
     else if (!failed && (code || rest != NULL))

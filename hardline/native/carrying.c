@@ -87,7 +87,7 @@ static int write_watched(Box *self, Lane *lane, PyObject *view, const uint8_t *b
         taken = write_some(lane->fd, bytes + at, count);
         if (taken < 0)
             taken = 0;
-        if (taken && consumed(self, lane, taken) < 0) {
+        if (taken && lane->box == self && consumed(self, lane, taken) < 0) {
             DROP(piece);
             return -1;
         }
@@ -123,8 +123,8 @@ static int carry(Box *self, PyObject *view, const uint8_t *bytes, size_t end, lo
         if (yamux->payload_left > 0) {
             Lane *lane = box_find(self, (uint32_t)yamux->payload_stream);
             size_t left = (size_t)yamux->payload_left, here = end - *at < left ? end - *at : left;
-            if (lane == NULL || lane->fd < 0 || !here)
-                return 0;
+            if (lane == NULL || lane->fd < 0 || lane->ways->remote_ended || !here)
+                return 0; /* what comes on a stream that is gone is nobody's */
             KEEP(lane);
             /* A frame that began with Python may hold more than nobody has to look at. */
             long long free = unwatched(lane), taken = 0;

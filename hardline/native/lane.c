@@ -40,11 +40,19 @@ static PyObject *lane_get_buffer(PyObject *object, PyObject *hint)
         return PyObject_CallMethodObjArgs(object, names.room_for, NULL);
     Box *box = self->box;
     if (!has(box->staging)) {
-        PyObject *before = box->staging, *staging = PyObject_CallObject(box->take_staging, NULL);
+        KEEP(box); /* whatever happens to the session meanwhile */
+        PyObject *staging = PyObject_CallObject(box->take_staging, NULL);
+        if (staging != NULL) {
+            PyObject *before = box->staging;
+            box->staging = staging;
+            DROP(before);
+        }
+        int still = self->box == box && flows(self) && has(box->staging);
+        DROP(box);
         if (staging == NULL)
             return NULL;
-        box->staging = staging;
-        DROP(before);
+        if (!still)
+            return PyObject_CallMethodObjArgs(object, names.room_for, NULL);
     }
     long long start = box->fill + HEADER;
     long long share = box->share - (self->use->turn == box->turn ? self->use->used : 0);

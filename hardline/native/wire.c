@@ -73,7 +73,8 @@ static PyObject *wire_buffer_updated(PyObject *object, PyObject *number)
         PyErr_SetString(PyExc_ValueError, "less than nothing");
         return NULL;
     }
-    if (self->box == NULL || !self->direct || !self->box->ready || self->burst + count >= BURST)
+    if (self->box == NULL || !self->direct || !self->box->ready || self->box->session == NULL ||
+        self->burst + count >= BURST)
         return in_python(object, count);
     self->burst += count;
     Box *box = self->box;

@@ -14,7 +14,10 @@ class Asked(Protocol):
         ...
 
     def asked(self, data: memoryview | bytes) -> memoryview | bytes:
-        """What may pass now of all that the socket sent: `data` itself, or bytes of their own."""
+        """What may pass now of all that the socket sent: `data` itself, or bytes of their own.
+
+        It sends nothing on this session: `data` lies behind what is staged to be sent, and would be overtaken.
+        """
         ...
 
 

@@ -61,6 +61,11 @@ def test_every_byte_and_every_event_is_that_of_python(frames, cuts, joined, most
     agree(said, cuts, joined, most, every)
 
 
+def test_what_comes_on_a_stream_that_was_cut_is_nobodys_also_before_its_lane_has_heard():
+    cut = HEADER.pack(0, DATA, RST, 3, 0)
+    agree(cut + HEADER.pack(0, DATA, 0, 3, 5) + b"later", [1], frozenset({3}), 1 << 30, 0)
+
+
 def test_what_a_socket_does_not_take_is_left_to_python_to_the_byte():
     end = End(1, joined=frozenset({1}))
     with ends(end):
