@@ -119,7 +119,8 @@ class Serving:
     async def watch(self, key_hash: KeyHash, watcher: Watcher | None) -> None:
         """Have `watcher` stand before the service from now on; None: nobody.
 
-        Connections that are silent are cut at its begin: whoever has kept one opens another, which it sees.
+        Connections that are silent are cut at its begin: whoever has kept one opens another, which it sees.  So is
+        none on which somebody waits.
         """
         if watcher is None:
             self._watchers.pop(key_hash, None)
@@ -128,7 +129,7 @@ class Serving:
         before = {joint: joint.moved for joint, whose in self._joints.items() if whose == key_hash}
         await asyncio.sleep(_SILENT)
         for joint, moved in before.items():
-            if joint in self._joints and joint.moved == moved:
+            if joint in self._joints and joint.moved == moved and not joint.waits:
                 joint.abort(ConnectionLost("the service's owner looks at its requests"))
 
     async def open_service(self, key_hash: KeyHash) -> Local:

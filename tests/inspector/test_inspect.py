@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
+from hardline.errors import WrongArgument
+from hardline.node.inspecting import Inspecting
 from tests.support.node import SCRIPTS, Node
 from tests.support.programs import curl, running_origin
 from tests.support.waiting import wait_until
@@ -98,6 +104,45 @@ def test_a_site_is_looked_at_like_any_other(pair):
         assert curl(url(pair, "site", "a.txt")).body == b"of a site"
         one = terminal.next()
         assert (one["target"], one["kind"], one["heard_size"]) == ("/a.txt", "text/plain", 9)
+
+
+def test_who_waits_for_an_answer_when_somebody_begins_to_look_gets_it(pair):
+    host, visitor = pair
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        host.share("slow", slow.getsockname()[1])
+        with socket.create_connection(("127.0.0.1", visitor.localport), timeout=100) as asking:
+            asking.sendall(
+                f"POST / HTTP/1.1\r\nHost: {host.label('slow')}.localhost\r\nContent-Length: 0\r\n\r\n".encode()
+            )
+            service, _ = slow.accept()
+            with service:
+                assert service.recv(65536).startswith(b"POST / ")
+                with Terminal(host, "slow"):  # what was silent for a second is cut by now
+                    service.sendall(b"HTTP/1.1 204 Done\r\n\r\n")
+                    assert asking.recv(65536).startswith(b"HTTP/1.1 204 Done\r\n")
+
+
+def test_a_looker_who_leaves_before_it_began_leaves_nothing():
+    class Cancelled:
+        watched: ClassVar[list[object]] = []
+
+        async def watch(self, key_hash: object, watcher: object) -> None:
+            self.watched.append(watcher)
+            if watcher is not None:
+                raise asyncio.CancelledError
+
+    host = Cancelled()
+    inspecting = Inspecting(lambda: host)
+    service = SimpleNamespace(key_hash="of it", name="app")
+
+    async def look() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await inspecting.look(service)
+
+    asyncio.run(look())
+    assert host.watched[1:] == [None]
+    with pytest.raises(WrongArgument):
+        inspecting.exchanges(service)
 
 
 def test_a_connection_that_was_kept_is_seen_from_the_next_request_on(pair):
