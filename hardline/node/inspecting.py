@@ -54,9 +54,14 @@ class Look:
         self.lookers: list[Looker] = []
 
     def watcher(
-        self, local: Local, replay_of: int | None = None, begins: Callable[[Exchange], None] = lambda _: None
+        self,
+        local: Local,
+        told: bytes = b"",
+        replay_of: int | None = None,
+        begins: Callable[[Exchange], None] = lambda _: None,
     ) -> Watched:
-        """`local`, with somebody who reads along; `begins` is told of each of its exchanges."""
+        """`local`, which is `told` something by another way, with somebody who reads along; `begins` hears of each of
+        its exchanges."""
 
         def began(exchange: Exchange) -> None:
             exchange.began = time.time()
@@ -64,6 +69,8 @@ class Look:
             begins(exchange)
 
         reading = Reading(self.ring.number, began, self.ring.grew, self._over, replay_of)
+        if told:
+            reading.asked(told, time.monotonic())
         return Watched(local, local.abort, reading, time.monotonic)
 
     def _over(self, exchange: Exchange) -> None:
@@ -119,7 +126,7 @@ class Inspecting:
         except PeerError as failure:
             raise WrongArgument(failure.message, hint="give another with --data") from None
         made: list[Exchange] = []
-        local = look.watcher(await self._host().open_service(service.key_hash), number, made.append)
+        local = look.watcher(await self._host().open_service(service.key_hash), b"", number, made.append)
         try:
             async with asyncio.timeout(_ANSWERED_WITHIN):
                 await local.send(request)

@@ -86,20 +86,31 @@ class StreamServer:
         finally:
             del self._connections[transport]
 
-    async def connect(self) -> TcpStream:
-        """A socket whose other end is this server: for pipes that are no streams."""
+    async def connect(self, source: str = "") -> TcpStream:
+        """A socket whose other end is this server: for pipes that are no streams.  `source` as for `protocol_factory`.
+
+        Raises ConnectionLost when the server is ending.
+        """
+        if self._ending:
+            raise ConnectionLost("the service was changed")
         ours, theirs = socket.socketpair()
         loop = asyncio.get_running_loop()
         ours.setblocking(False)
         theirs.setblocking(False)
-        await loop.connect_accepted_socket(self.protocol_factory, ours)
+        await loop.connect_accepted_socket(lambda: self.protocol_factory(source), ours)
         _, stream = await loop.create_unix_connection(TcpStream, sock=theirs)
         return stream
 
     async def retire(self) -> None:
         """Take no more requests, and wait until every answer under way has come to its end."""
         self._ending = True
-        await asyncio.gather(*(connection.retire() for connection in self._connections.values()))
+        sockets = [one for one in self._server.connections if one.transport not in self._connections]
+        for one in sockets:
+            one.close()
+        await asyncio.gather(
+            *(connection.retire() for connection in self._connections.values()),
+            *(one.gone.wait() for one in sockets if isinstance(one, Protocol)),
+        )
 
     async def aclose(self) -> None:
         """Let answers under way come to their end for a moment, then cut everything."""
