@@ -60,8 +60,9 @@ fuzz: $(VENV)/.installed-fuzz
 soak: $(VENV)/.installed-test system-packages
 	$(PYTHON) -m tests.soak.run --time $(or $(TIME),180) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# All that is measured, more than an hour, or what BENCH="loopback relay" names; with ARGS or PROFILE=1 one run of bench/run.py.
 bench: $(VENV)/.installed-test system-packages
-	$(PYTHON) bench/run.py $(ARGS)
+	$(PYTHON) bench/$(if $(ARGS)$(PROFILE),run.py $(ARGS),families.py $(BENCH))
 
 system-packages:
 	@sh tests/support/install.sh

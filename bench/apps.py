@@ -7,6 +7,7 @@ load ─▶ visitor daemon ══ host daemon ─ TCP ─▶ uvicorn      the sa
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ _AT_ONCE, _SECONDS = 32, 2
 _KEPT, _NEW = 1000, 200
 _UP_LIMIT = 20.0  # seconds
 _APP = str(Path(__file__).with_name("app.py"))
+_IMPORTS = 10
+_IMPORT = "import time; began = time.perf_counter(); import hardline; print(time.perf_counter() - began)"
 
 ROWS = (
     Row("ka32", f"application: keep-alive, {_AT_ONCE} connections", "req/s", "more", "ratio", 0.8, 1.0),
@@ -35,6 +38,7 @@ ROWS = (
     Row("down", "  download", "MB/s", "more"),
     Row("up", "  upload", "MB/s", "more"),
     Row("idle", "  memory at the host's side, at the end", "MB PSS", "less"),
+    Row("import", "import hardline", "ms", "less", "figure", 60.0),
 )
 
 
@@ -99,6 +103,7 @@ def run(
                     figures[one.name].setdefault(key, [None] * rounds)[number] = value
             except (Broken, OSError) as failure:
                 errors.append(f"{one.name}, round {number + 1}: {failure}")
+        figures["hardline"].setdefault("import", [None] * rounds)[number] = _imported()
         print(f"round {number + 1} of {rounds}", flush=True)
     return ROWS, figures, errors
 
@@ -117,6 +122,13 @@ def _measured(one: InProcess, bulk: Path) -> dict[str, float]:
         "up": _SIZE / 1e6 / load.upload(one.sink, bulk),
         "idle": one.host_pss(),
     }
+
+
+def _imported() -> float:
+    """ms that a new program waits for it."""
+    command = [sys.executable, "-c", _IMPORT]
+    took = [subprocess.run(command, capture_output=True, check=True, text=True).stdout for _ in range(_IMPORTS)]
+    return 1e3 * load.median([float(seconds) for seconds in took])
 
 
 def _wait_for(file: Path, one: InProcess) -> str:

@@ -24,6 +24,7 @@ _SWITCH = b"GET /socket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: 
 
 ROWS = (
     Row("small", "keep-alive, 32 connections", "req/s", "more", "ratio", 0.5, 1.0),
+    Row("of_straight", "  of nginx's straight at the service", "×", "more"),
     Row("cost", "  processor time of one, without the host's", "µs", "less"),
     Row("one", "keep-alive, 1 connection, p50", "ms", "less"),
     Row("new", "new connection, first byte", "ms", "less"),
@@ -86,10 +87,14 @@ def run(
                         note(name, key, number, value)
                 except (Broken, OSError) as failure:
                     errors.append(f"{name}, round {number + 1}: {measure.__name__.strip('_')}: {failure}")
-        for key in ("down", "up"):
-            ours, theirs = (figures[name].get(key, [None] * rounds)[number] for name in ("hardline", "door"))
+        for key, of, share in (
+            ("down", "door", "down_share"),
+            ("up", "door", "up_share"),
+            ("small", "straight", "of_straight"),
+        ):
+            ours, theirs = (figures[name].get(key, [None] * rounds)[number] for name in ("hardline", of))
             if ours and theirs:
-                note("hardline", f"{key}_share", number, ours / theirs)
+                note("hardline", share, number, ours / theirs)
         print(f"round {number + 1} of {rounds}", flush=True)
     for proxy in proxies:
         proxy.daemon.stop()  # what it keeps would count against what the door may have

@@ -1,4 +1,4 @@
-"""`--lab`: the same contestants over a link of 20 and of 100 ms, between two network namespaces.
+"""`--lab`: the same contestants over a link of 20 and of 100 ms, between two network namespaces; and over none.
 
     visitor ── veth ── wire(20 ms) ── veth ── host, origin          needs root and iproute2
 
@@ -27,11 +27,13 @@ from daemons import Broken, Daemon
 from measures import Row
 from origin import Origin
 from others import Nginx
+from sites import Loopback
 
 ROUND_TRIPS = (20, 100)  # ms
 _BULK_BYTES = 400_000_000
 _CONNECTIONS = 15
 _SECONDS = 4.0
+_REPEATS = 5  # without a link, where a download is soon complete
 _FILE, _COUNTED = 50_000_000, 8.0  # bytes; seconds
 _WARM = {20: 12.0, 100: 40.0}  # seconds, by the round trip: some files for each session more
 _MUST = {20: 1.5, 100: 3.0}
@@ -42,24 +44,28 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 263, 15, 23
 _ETH_P_ALL = 3
 
-ROWS = tuple(
-    row
-    for ms in ROUND_TRIPS
-    for row in (
-        Row(f"link{ms}", f"{ms} ms link, TCP connect through it", "ms", "less"),
-        Row(f"new{ms}", "  new connection, first byte", "ms", "less"),
-        Row(f"trips{ms}", "    in round trips", "RTT", "less"),
-        Row(f"over{ms}", f"    over one round trip ({ms} ms)", "ms", "less", "figure", 5.0),
-        Row(f"one{ms}", "  1 download", "MB/s", "more"),
-        Row(f"rate{ms}", "  8 downloads at once", "MB/s", "more"),
-        Row(f"jain{ms}", f"    Jain index ({ms} ms)", "", "more", "figure", 0.9),
-        Row(f"stalled{ms}", "    rate beside a stalled ninth, of that without", "×", "more"),
-        Row(f"files{ms}", "  8 at once, file after file", "MB/s", "more"),
-        Row(f"bundle{ms}", f"    of that of one session ({ms} ms)", "×", "more", "figure", _MUST[ms]),
-        Row(f"filejain{ms}", f"    Jain index, file after file ({ms} ms)", "", "more", "figure", 0.9),
-        Row(f"small{ms}", "    small requests beside them", "ms", "less"),
-        Row(f"slower{ms}", f"    of those beside one session ({ms} ms)", "×", "less", "figure", _NO_SLOWER[ms]),
-    )
+ROWS = (
+    *(
+        row
+        for ms in ROUND_TRIPS
+        for row in (
+            Row(f"link{ms}", f"{ms} ms link, TCP connect through it", "ms", "less"),
+            Row(f"new{ms}", "  new connection, first byte", "ms", "less"),
+            Row(f"trips{ms}", "    in round trips", "RTT", "less"),
+            Row(f"over{ms}", f"    over one round trip ({ms} ms)", "ms", "less", "figure", 5.0),
+            Row(f"one{ms}", "  1 download", "MB/s", "more"),
+            Row(f"rate{ms}", "  8 downloads at once", "MB/s", "more"),
+            Row(f"jain{ms}", f"    Jain index ({ms} ms)", "", "more", "figure", 0.9),
+            Row(f"stalled{ms}", "    rate beside a stalled ninth, of that without", "×", "more"),
+            Row(f"files{ms}", "  8 at once, file after file", "MB/s", "more"),
+            Row(f"bundle{ms}", f"    of that of one session ({ms} ms)", "×", "more", "figure", _MUST[ms]),
+            Row(f"filejain{ms}", f"    Jain index, file after file ({ms} ms)", "", "more", "figure", 0.9),
+            Row(f"small{ms}", "    small requests beside them", "ms", "less"),
+            Row(f"slower{ms}", f"    of those beside one session ({ms} ms)", "×", "less", "figure", _NO_SLOWER[ms]),
+        )
+    ),
+    Row("rate0", "no link, 8 downloads at once", "MB/s", "more"),
+    Row("bundle0", "  of that of one session (no link)", "×", "more", "figure", 0.95),
 )
 
 
@@ -148,6 +154,10 @@ def run(
                         figures[contestant.name].setdefault(f"{key}{ms}", [None] * rounds)[number] = value
                 _compare(figures, ms, number, rounds)
                 print(f"{ms} ms, round {number + 1} of {rounds}", flush=True)
+    try:
+        _without_link(place, rounds, figures)
+    except (Broken, OSError) as failure:
+        errors.append(f"no link: {failure}")
     return ROWS, figures, errors
 
 
@@ -184,6 +194,26 @@ def _compare(figures: dict[str, dict[str, list[float | None]]], ms: int, number:
         ours, theirs = (each.get(of, [None] * rounds)[number] for each in (mine, alone))
         if ours and theirs:
             mine.setdefault(key, [None] * rounds)[number] = ours / theirs
+
+
+def _without_link(place: Path, rounds: int, figures: dict[str, dict[str, list[float | None]]]) -> None:
+    """The same two on 127.0.0.1, where one session is all that is wanted."""
+    with contextlib.ExitStack() as inner:
+        origin = Origin(place / "origin0", _BULK_BYTES)
+        inner.callback(origin.stop)
+        ways = [kind(origin, Loopback(), place / f"{kind.name}0") for kind in (Hardline, HardlineAlone)]
+        for way in ways:
+            inner.callback(way.stop)
+            way.start()
+        for number in range(rounds):
+            for way in ways[:: -1 if number % 2 else 1]:
+                way.settle()
+                rates = [load.streams(way.files, 8, _SECONDS).rate for _ in range(_REPEATS)]
+                figures[way.name].setdefault("rate0", [None] * rounds)[number] = load.median(rates)
+            ours, alone = (figures[way.name]["rate0"][number] for way in ways)
+            if ours and alone:
+                figures[Hardline.name].setdefault("bundle0", [None] * rounds)[number] = ours / alone
+            print(f"no link, round {number + 1} of {rounds}", flush=True)
 
 
 def connect(address: str) -> float:

@@ -120,6 +120,8 @@ ROWS = (
     Row("scp", "scp of 100 MB by hardline nc, of that by a TLS pair of socat", "×", "less", "figure", 1.1, None),
     Row("scp_nc", "  by hardline nc", "s", "less"),
     Row("scp_socat", "  by socat", "s", "less"),
+    Row("scp_passed", "  ssh has the connection itself (nc --fdpass), of socat's", "×", "less", "figure", 1.1, None),
+    Row("scp_fdpass", "    seconds", "s", "less"),
     Row("suite_required", "public cache suite: required cases passed", "cases", "more"),
     Row("suite_required_missed", "  required cases not passed", "cases", "less", "figure", 0, None),
     Row("suite_optimal", "  optimal cases passed", "cases", "more", "figure", 75, None),

@@ -36,7 +36,7 @@ http {{
   client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2; fastcgi_temp_path {directory}/t3;
   uwsgi_temp_path {directory}/t4; scgi_temp_path {directory}/t5;
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen {address}:{port} backlog=4096;
     root {directory}/files;
     location = /cold {{ access_log {directory}/asked.log; }}
   }}
@@ -45,9 +45,9 @@ http {{
 
 
 class Origin:
-    """`files_port` answers GET /bulk, /tiny and, counted, /cold; `sink_port` takes POST."""
+    """`files_port` answers GET /bulk, /tiny and, counted, /cold, at `address` or everywhere; `sink_port` takes POST."""
 
-    def __init__(self, directory: Path, bulk_bytes: int) -> None:
+    def __init__(self, directory: Path, bulk_bytes: int, address: str = "127.0.0.1") -> None:
         if _nginx() is None:
             raise Broken("nginx is not installed: apt-get install nginx-light libnginx-mod-stream")
         directory.mkdir()
@@ -63,7 +63,8 @@ class Origin:
         (files / "tiny").write_bytes(TINY)
         self.files_port, self.sink_port = free_port(), free_port()
         config = directory / "origin.conf"
-        config.write_text(_CONFIG.format(user=nginx_user(), directory=directory, port=self.files_port))
+        settings = {"user": nginx_user(), "directory": directory, "address": address, "port": self.files_port}
+        config.write_text(_CONFIG.format(**settings))
         self._daemons = [
             Daemon("origin", nginx_command(directory, config), directory / "origin.out"),
             Daemon("sink", [sys.executable, str(_HERE / "sink.py"), str(self.sink_port)], directory / "sink.out"),

@@ -3,8 +3,8 @@
     load ──▶ visitor ══ TLS 1.3 ══▶ host ──▶ origin        each contestant in turn, round after round
 
 Prints a table and a verdict on each target, and leaves every figure in bench/results-last.json (with --lab in
-results-lab-last.json, and so with --reach, --relay, --gateway, --apps and --hostile).  Exit code 0: all was measured,
-whatever the verdicts; 1: something did not do its work; 130: interrupted.  Nothing keeps running.
+results-lab-last.json, and so with all that are "instead").  Exit code 0: all was measured, whatever the verdicts; 1:
+something did not do its work; 130: interrupted.  Nothing keeps running.
 """
 
 from __future__ import annotations
@@ -50,8 +50,11 @@ HOSTILE_RESULTS = _HERE / "results-hostile-last.json"
 LAB_RESULTS = _HERE / "results-lab-last.json"
 REACH_RESULTS = _HERE / "results-reach-last.json"
 RELAY_RESULTS = _HERE / "results-relay-last.json"
+FAULTS_RESULTS = _HERE / "results-faults-last.json"
+SOME_FAULTS_RESULTS = _HERE / "results-faults-some-last.json"
 GATEWAY_RESULTS = _HERE / "results-gateway-last.json"
 APPS_RESULTS = _HERE / "results-apps-last.json"
+LINKS_RESULTS = _HERE / "results-links-last.json"
 _BESIDE = (
     "one session",
     "hardline-python",
@@ -61,9 +64,12 @@ _BESIDE = (
     "original",
     "door",
     "straight",
+    "cubic",
+    "bbr",
     "direct",
 )  # hardline and nginx, in the table
 NAMES = (*EACH_ROUND, "memory", *ONCE)
+FAULTS = ("relays", "paths", "flap", "matrix", "pool", "blind", "direct")
 _TROUBLE = (Broken, OSError, subprocess.SubprocessError)
 
 
@@ -159,7 +165,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     _raise_limits()
     sizes = QUICK if options.quick else Sizes()
-    rounds = options.rounds or (2 if options.quick else 3 if options.lab or options.reach else 5)
+    rounds = options.rounds or (
+        2 if options.quick else 3 if options.lab or options.reach or options.faults is not None else 5
+    )
     rival = "nginx"
     with tempfile.TemporaryDirectory(prefix="hlb") as place, contextlib.ExitStack() as stack:
         if options.lab:
@@ -170,6 +178,10 @@ def main() -> int:
             rows, figures, errors = reach.run(Path(place), stack, rounds, options.idle)
         elif options.relay:
             rows, figures, errors = relay.run(Path(place), stack, rounds)
+        elif options.faults is not None:
+            import faults  # only here: it needs what the tests need
+
+            rows, figures, errors = faults.run(Path(place), stack, rounds, options.faults)
         elif options.gateway:
             rows, figures, errors = gateway.run(Path(place), stack, sizes, rounds)
         elif options.apps:
@@ -177,6 +189,11 @@ def main() -> int:
 
             rows, figures, errors = apps.run(Path(place), stack, rounds)
             rival = apps.RIVAL
+        elif options.links:
+            import links  # only here: it needs what the tests need
+
+            rows, figures, errors = links.run(Path(place), stack, rounds)
+            rival = links.RIVAL
         else:
             rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
     others = [name for name in _BESIDE if name in figures]
@@ -191,10 +208,15 @@ def main() -> int:
         options.lab: LAB_RESULTS,
         options.reach: REACH_RESULTS,
         options.relay: RELAY_RESULTS,
+        options.faults is not None: SOME_FAULTS_RESULTS if options.faults else FAULTS_RESULTS,
         options.gateway: GATEWAY_RESULTS,
         options.apps: APPS_RESULTS,
+        options.links: LINKS_RESULTS,
     }
     _keep(kept.get(True, RESULTS), rows, figures, errors, rounds, rival)
+    if options.relay:
+        for family, file in (("faults", FAULTS_RESULTS), ("lab", LAB_RESULTS)):
+            print(f"\n{table.kept(family, file)}")
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
     return 1 if errors else 0
@@ -251,7 +273,7 @@ def _original(place: Path, stack: contextlib.ExitStack, sizes: Sizes) -> list[Co
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, help="5; 2 with --quick, 3 with --lab or --reach")
+    parser.add_argument("--rounds", type=int, help="5; 2 with --quick, 3 with --lab, --reach or --faults")
     parser.add_argument("--quick", action="store_true", help="little work, about a minute: is anything broken?")
     parser.add_argument(
         "--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}"
@@ -265,8 +287,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--original", action="store_true", help="also hardline 0.0.16, installed from PyPI (root)")
     parser.add_argument("--reach", action="store_true", help="instead: finding hosts anywhere (root, as the tests)")
     parser.add_argument("--relay", action="store_true", help="instead: what passing bytes on costs a relay")
+    parser.add_argument(
+        "--faults",
+        nargs="*",
+        choices=FAULTS,
+        metavar="PART",
+        help=f"instead: what is lost comes back, and who meets whom (root, as the tests); of {', '.join(FAULTS)}",
+    )
     parser.add_argument("--gateway", action="store_true", help="instead: plain browsers at a gateway, and at nginx")
     parser.add_argument("--apps", action="store_true", help="instead: an application in the node, and one on a port")
+    parser.add_argument("--links", action="store_true", help="instead: warm links far away, and certificates (root)")
     parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="with --reach: seconds of doing nothing")
     parser.add_argument(
         "--hostile",
@@ -316,7 +346,14 @@ def _keep(
         }
         for row in rows
     }
-    kept = {"machine": _machine(), "rounds": rounds, "medians": medians, "figures": figures, "errors": list(errors)}
+    kept = {
+        "machine": _machine(),
+        "rounds": rounds,
+        "medians": medians,
+        "verdicts": table.verdicts(rows, figures, rival).splitlines(),
+        "figures": figures,
+        "errors": list(errors),
+    }
     file.write_text(json.dumps(kept, indent=1) + "\n")
 
 

@@ -2,8 +2,9 @@
 
     scp ─▶ ssh ─▶ ProxyCommand ─┬▶ hardline nc ─▶ visitor ══▶ host ─────┬▶ sshd
                                 └▶ socat ══ TLS, pinned ══▶ socat ──────┘
+    scp ─▶ ssh ───────────────────────────────▶ visitor ══▶ host ───────▶ sshd      hardline nc --fdpass, and its end
 
-Both in turns, the ratio of each pair; the copy is compared with the original.
+All in turns, the ratio of each to the socat of its turn; the copy is compared with the original.
 """
 
 from __future__ import annotations
@@ -44,30 +45,37 @@ def scp(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
         server = Daemon("sshd", ssh_server(directory, "127.0.0.1", port), directory / "sshd.log")
         daemons.append(server)
         server.wait_listening("127.0.0.1", port)
-        ways = {"nc": _by_us(contestant, port), "socat": _by_socat(directory, port, daemons)}
+        ways = {"socat": _by_socat(directory, port, daemons), **_by_us(contestant, port)}
         took: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(sizes.copies + 1):
             turn = list(ways.items()) if number % 2 else list(reversed(ways.items()))
-            for name, command in turn:
+            for name, options in turn:
                 contestant.settle()
-                seconds = _copy(directory, source, command)
+                seconds = _copy(directory, source, options)
                 if number:  # the first finds the way, and fills caches
                     took[name].append(seconds)
     finally:
         for daemon in reversed(daemons):
             daemon.stop()
-    ratios = [ours / theirs for ours, theirs in zip(took["nc"], took["socat"], strict=True)]
     seconds = {f"scp_{name}": load.median(each) for name, each in took.items()}
-    return {"scp": load.median(ratios), **seconds}
+    return {"scp": _ratio(took, "nc"), "scp_passed": _ratio(took, "fdpass"), **seconds}
 
 
-def _by_us(contestant: Hardline, port: int) -> str:
+def _ratio(took: dict[str, list[float]], way: str) -> float:
+    return load.median([ours / theirs for ours, theirs in zip(took[way], took["socat"], strict=True)])
+
+
+def _by_us(contestant: Hardline, port: int) -> dict[str, dict[str, str]]:
     label = contestant.share("shell", f"[Service]\nservice = 127.0.0.1\nport = {port}\n")
     visitor = contestant.directory / "visitor"
-    return shlex.join([sys.executable, "-m", "hardline.cli", "--datadir", str(visitor), "nc", label])
+    command = [sys.executable, "-m", "hardline.cli", "--datadir", str(visitor), "nc", label]
+    return {
+        "nc": {"ProxyCommand": shlex.join(command)},
+        "fdpass": {"ProxyCommand": shlex.join([*command, "--fdpass"]), "ProxyUseFdpass": "yes"},
+    }
 
 
-def _by_socat(directory: Path, port: int, daemons: list[Daemon]) -> str:
+def _by_socat(directory: Path, port: int, daemons: list[Daemon]) -> dict[str, str]:
     certificate, key = make_certificate(directory)
     outer = free_port()
     listen = f"OPENSSL-LISTEN:{outer},bind=127.0.0.1,reuseaddr,fork,nodelay,cert={certificate},key={key},verify=0"
@@ -75,12 +83,11 @@ def _by_socat(directory: Path, port: int, daemons: list[Daemon]) -> str:
     daemon = Daemon("socat", argv, directory / "socat.log")
     daemons.append(daemon)
     daemon.wait_listening("127.0.0.1", outer)
-    return shlex.join(
-        ["socat", "-b", "65536", "-", f"OPENSSL:127.0.0.1:{outer},nodelay,cafile={certificate},commonname=bench"]
-    )
+    to = f"OPENSSL:127.0.0.1:{outer},nodelay,cafile={certificate},commonname=bench"
+    return {"ProxyCommand": shlex.join(["socat", "-b", "65536", "-", to])}
 
 
-def _copy(directory: Path, source: Path, command: str) -> float:
+def _copy(directory: Path, source: Path, proxy: dict[str, str]) -> float:
     target = directory / "copy"
     target.unlink(missing_ok=True)
     options = {
@@ -90,7 +97,7 @@ def _copy(directory: Path, source: Path, command: str) -> float:
         "HostKeyAlias": "bench",
         "UserKnownHostsFile": directory / "known",
         "LogLevel": "ERROR",
-        "ProxyCommand": command,
+        **proxy,
     }
     argv = ["scp", "-F", "none", "-q", "-i", str(directory / "user_key")]
     argv += [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
@@ -100,5 +107,5 @@ def _copy(directory: Path, source: Path, command: str) -> float:
     )
     took = time.perf_counter() - began
     if done.returncode or not filecmp.cmp(source, target, shallow=False):
-        raise Broken(f"scp by {command.split()[0]}: {done.stderr.decode(errors='replace').strip()[-300:]}")
+        raise Broken(f"scp by {proxy['ProxyCommand']}: {done.stderr.decode(errors='replace').strip()[-300:]}")
     return took

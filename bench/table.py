@@ -6,8 +6,10 @@ same seconds, and the median of these ratios is what counts.
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from measures import Row
 
@@ -66,18 +68,31 @@ def render(rows: Sequence[Row], figures: Figures, others: Sequence[str], rival: 
 
 def verdicts(rows: Sequence[Row], figures: Figures, rival: str = "nginx") -> str:
     """One line for each that must be reached."""
-    lines = []
+    lines, heading = [], ""
     for row in rows:
+        heading = heading if row.title.startswith(" ") else row.title
         said = verdict(row, figures, rival)
         if not said:
             continue
+        title = row.title.strip()
+        name = title if title == heading else f"{heading} – {title}"
         seen = (
             ratio(figures, row.key, "hardline", rival)
             if row.judged == "ratio"
             else middle(figures, "hardline", row.key)
         )
         figure = f"{seen:.2f} ×" if row.judged == "ratio" else f"{_figure(seen)} {row.unit}".rstrip()
-        lines.append(f"{said}  {row.title.strip()}: {figure}, must be {_target(row, row.must)}")
+        lines.append(f"{said}  {name}: {figure}, must be {_target(row, row.must)}")
+    return "\n".join(lines)
+
+
+def kept(family: str, file: Path) -> str:
+    """The verdicts of another kind of measurement, as it was done here last."""
+    try:
+        last = json.loads(file.read_text())
+        lines = [f"{family}, {last['machine']}:", *last["verdicts"]]
+    except (OSError, ValueError, LookupError):
+        return f"{family}: not measured here yet: make bench BENCH={family}"
     return "\n".join(lines)
 
 

@@ -54,6 +54,11 @@ class Disk:
         """Run `work` in a thread, however long that takes."""
         return cast(T, await asyncio.shield(self._begin(work).result))
 
+    @property
+    def is_wanted(self) -> bool:
+        """Work waits for a thread; to be asked in any thread."""
+        return bool(self._waiting)
+
     async def rest(self) -> None:
         """Wait until all that was begun has ended."""
         while under_way := self._under_way():
@@ -174,5 +179,9 @@ class _Job:
         if failure is None:
             self.result.set_result(result)
         else:
+            if isinstance(failure, StopIteration):  # no future has that as its exception
+                wrapped = RuntimeError("StopIteration was raised")
+                wrapped.__cause__ = failure
+                failure = wrapped
             self.result.set_exception(failure)
             self.result.exception()  # seen, whether or not anybody waits for it

@@ -4,6 +4,9 @@
 
 Where stdin and stdout are pipes, as they are for ssh, the kernel moves the bytes.  Where stdin is a terminal, the
 service's end is the end: nobody should have to press Ctrl-D to a service that has gone.
+
+With `hand_over` no byte passes here: whoever started us gets the connection itself, and we end.  ssh calls that
+ProxyUseFdpass.
 """
 
 from __future__ import annotations
@@ -30,36 +33,64 @@ def connect(door: str, host: str) -> None:
 
     Raises HardlineError where the service cannot be reached, or the connection is cut.
     """
-    address, _, port = door.rpartition(":")
-    try:
-        service = socket.create_connection((address.strip("[]"), int(port)))
-    except OSError as failure:
-        raise HardlineError(f"the door at {door} cannot be reached: {failure.strerror}") from None
-    with service:
+    with _connected(door, host) as service:
         try:
-            begun = _ask(service, f"{host}:80")
             service.setblocking(False)
             sending = threading.Thread(target=_send, args=(service,), daemon=True)
             sending.start()
-            _show(service, begun)
+            _show(service)
         except ConnectionResetError:
             raise HardlineError("the connection was cut") from None
         if not os.isatty(_STDIN):
             sending.join()
 
 
-def _ask(service: socket.socket, host: str) -> bytes:
-    """Have the door connect us; what the service has said already."""
+def hand_over(door: str, host: str) -> None:
+    """As `connect`, but give the connection to whoever is at the other end of stdout, a Unix socket.
+
+    One byte comes with it, as OpenBSD's `nc -F` does it.  Raises HardlineError as well where stdout is none, or whoever
+    it was has gone.
+    """
+    if not stat.S_ISSOCK(os.fstat(_STDOUT).st_mode):
+        raise HardlineError(
+            "stdout is no socket that takes a connection", hint="ssh -o ProxyUseFdpass=yes makes it one"
+        )
+    with _connected(door, host) as service, socket.socket(fileno=os.dup(_STDOUT)) as receiver:
+        try:
+            socket.send_fds(receiver, [b"\0"], [service.fileno()])
+        except OSError as failure:
+            raise HardlineError(f"the connection was not taken: {failure.strerror}") from None
+
+
+def _connected(door: str, host: str) -> socket.socket:
+    """A connection to the service, of which nothing has been read."""
+    address, _, port = door.rpartition(":")
+    try:
+        service = socket.create_connection((address.strip("[]"), int(port)))
+    except OSError as failure:
+        raise HardlineError(f"the door at {door} cannot be reached: {failure.strerror}") from None
+    try:
+        _ask(service, f"{host}:80")
+    except BaseException as failure:
+        service.close()
+        if isinstance(failure, ConnectionResetError):
+            raise HardlineError("the connection was cut") from None
+        raise
+    return service
+
+
+def _ask(service: socket.socket, host: str) -> None:
+    """Have the door connect us.  The head of its answer is read to the byte: what comes behind is the service's."""
     service.sendall(f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-    answer = bytearray()
-    while b"\r\n\r\n" not in answer and len(answer) < _MOST and (data := service.recv(_MOST)):
-        answer += data
-    head, _, begun = bytes(answer).partition(b"\r\n\r\n")
+    head = bytearray()
+    while not head.endswith(b"\r\n\r\n") and len(head) < _MOST and (byte := service.recv(1)):
+        head += byte
     if head.split(b" ", 2)[1:2] == [b"200"]:
-        return begun
-    while len(begun) < _MOST and (data := service.recv(_MOST)):
-        begun += data
-    title, _, rest = begun.decode(errors="replace").strip().partition("\n")
+        return
+    said = b""
+    while len(said) < _MOST and (data := service.recv(_MOST)):
+        said += data
+    title, _, rest = said.decode(errors="replace").strip().partition("\n")
     raise HardlineError(plain(title) or "the door gave no reason", hint=plain(rest.strip().partition("\n")[0]))
 
 
@@ -82,10 +113,9 @@ def _send(service: socket.socket) -> None:
         service.shutdown(socket.SHUT_WR)
 
 
-def _show(service: socket.socket, said: bytes) -> None:
+def _show(service: socket.socket) -> None:
     origin, by_kernel = service.fileno(), _is_pipe(_STDOUT)
     there, room = _poll(origin, select.POLLIN), _poll(_STDOUT, select.POLLOUT)
-    _write(_STDOUT, said, room)
     while True:
         there.poll()
         with contextlib.suppress(BlockingIOError):

@@ -27,7 +27,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from hardline import log
-from hardline.apps.failures import SILENT, tell
+from hardline.apps.failures import SILENT, tell, was_cancelled
+from hardline.apps.heads import Answer
 from hardline.session.transport import StreamTransport
 
 MAX_HEAD = 65_536  # bytes, and as many that complete nothing
@@ -197,21 +198,29 @@ class Connection(HttpToolsProtocol):
             self._settle()
             return message
 
+        answer = Answer(scope["method"], scope["http_version"])
+
         async def checked(message: Any) -> None:
             if cycle.disconnected:
                 raise VisitorGone("the visitor is gone")
-            body = message.get("body")
-            if body is not None and type(body) is not bytes:
-                message = {**message, "body": bytes(body)}  # what waits to be sent is not the application's any more
+            match message["type"]:
+                case "http.response.start":
+                    message = answer.start(message)
+                    if answer.ends_it and not cycle.response_started:
+                        cycle.chunked_encoding = False  # uvicorn would have HTTP/1.0 read chunks
+                case "http.response.body":
+                    message = answer.body(message)
+                    if not answer.has_body or answer.ends_it:
+                        cycle.expected_content_length = len(message["body"])
             self._said += 1
             await send(message)
 
         try:
             result = await app(scope, taken, checked)
-        except asyncio.CancelledError:
-            self.transport.abort()
-            return None
         except BaseException as failure:
+            if was_cancelled(failure):
+                self.transport.abort()
+                return None
             if cycle.disconnected:
                 log.debug("app.left", service=self._service, reason=repr(failure)[:200])
                 return None

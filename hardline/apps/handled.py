@@ -11,7 +11,7 @@ import contextlib
 import socket
 
 from hardline import log
-from hardline.apps.failures import tell
+from hardline.apps.failures import end_soon, tell, was_cancelled
 from hardline.apps.kinds import Handler
 from hardline.errors import ConnectionLost, HardlineError, ServiceFailed
 from hardline.session.stream import Stream
@@ -73,7 +73,7 @@ class HandlerSite:
     async def aclose(self) -> None:
         """Cut those who are served.  Idempotent."""
         self._ending = True
-        await self._tasks.aclose()
+        await end_soon(list(self._served))
 
     def _start(self, pipe: ByteStream) -> asyncio.Task[None]:
         task = self._tasks.start(self._handle(pipe), self._name)
@@ -87,7 +87,9 @@ class HandlerSite:
             await _part(pipe)
         except (HardlineError, ConnectionError) as failure:
             log.debug("app.left", service=self._name, reason=str(failure)[:200])
-        except Exception as failure:
+        except (Exception, SystemExit, asyncio.CancelledError) as failure:
+            if was_cancelled(failure):
+                raise
             tell(self._name, failure)
         finally:
             await pipe.aclose()

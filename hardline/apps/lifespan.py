@@ -12,8 +12,10 @@ import asyncio
 from typing import Any
 
 from hardline import log
+from hardline.apps.failures import end_soon, was_cancelled
 from hardline.apps.kinds import AsgiApp, Message, Scope
 from hardline.errors import HardlineError
+from hardline.showable import one_line
 from hardline.tasks import TaskSet
 
 _MOST = 500  # characters of what an application says of its failure
@@ -42,10 +44,10 @@ class Lifespan:
         try:
             failure = await self._started
         except BaseException:
-            await self._tasks.aclose()
+            await self._cancel()
             raise
         if failure:
-            await self._tasks.aclose()
+            await self._cancel()
             raise HardlineError(f"{self._name}: the application did not start: {failure}", hint="mend its startup")
 
     async def stop(self, patience: float) -> None:
@@ -53,7 +55,7 @@ class Lifespan:
         if self._task is not None and not self._task.done():
             self._to_app.put_nowait({"type": "lifespan.shutdown"})
             await asyncio.wait([self._task], timeout=patience)
-        await self._tasks.aclose()
+        await self._cancel()
 
     async def _run(self) -> None:
         scope: Scope = {
@@ -63,10 +65,19 @@ class Lifespan:
         }
         try:
             await self._app(scope, self._to_app.get, self._send)
-        except Exception as failure:
+        except BaseException as failure:
+            if was_cancelled(failure):
+                raise
             if self._is_up:
                 log.warning("app.lifespan_failed", service=self._name, reason=repr(failure)[:_MOST])
+            elif not isinstance(failure, Exception):  # which is none of those that know nothing of a lifespan
+                self._tell(repr(failure)[:_MOST])
         self._tell("")
+
+    async def _cancel(self) -> None:
+        """An application may go on all the same: nobody waits for that."""
+        if self._task is not None and await end_soon([self._task]):
+            log.warning("app.lifespan_failed", service=self._name, reason="it goes on, though it was cancelled")
 
     async def _send(self, message: Message) -> None:
         match message["type"]:
@@ -89,5 +100,5 @@ class Lifespan:
 
 def _last_line(text: str) -> str:
     """Of a traceback, what was raised."""
-    lines = text.strip().splitlines()
-    return lines[-1][:_MOST] if lines else ""
+    lines = str(text).strip().splitlines()
+    return one_line(lines[-1], _MOST) if lines else ""

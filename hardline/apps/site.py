@@ -18,6 +18,7 @@ from typing import Any
 from uvicorn.config import Config
 
 from hardline.apps.connection import Connection
+from hardline.apps.failures import AT_LAST, end_soon
 from hardline.apps.kinds import AsgiApp, Kind, Receive, Scope, Send
 from hardline.apps.lifespan import Lifespan
 from hardline.apps.transport import AppTransport
@@ -32,7 +33,6 @@ _KEEP_ALIVE = 75  # seconds without a request
 QUIET = 1.0  # seconds that what was said last has to arrive
 _LOOK_EVERY = 0.02
 _SHUTDOWN = 10.0  # seconds for an application's own shutdown
-_AT_LAST = 1.0  # seconds for what is still under way when its visitors are gone
 
 
 class AppSite:
@@ -114,11 +114,8 @@ class AppSite:
         for transport in list(self._transports):
             transport.abort()
         if tasks := list(self._state.tasks):
-            _, left = await asyncio.wait(tasks, timeout=_AT_LAST)
-            for task in left:
-                task.cancel()
-            if left:
-                await asyncio.wait(left, timeout=_AT_LAST)
+            await asyncio.wait(tasks, timeout=AT_LAST)
+            await end_soon(tasks)
         if self._lifespan is not None:
             await self._lifespan.stop(_SHUTDOWN)
 

@@ -15,7 +15,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-from hardline.apps.failures import SILENT, tell
+from hardline.apps.failures import SILENT, tell, was_cancelled
+from hardline.apps.heads import Answer, acceptance, without_length
 
 MOST_PARTIAL = 64 << 20  # bytes of messages that are not whole
 _UNREAD = 65_536  # bytes of answers to pings that a visitor does not read
@@ -79,11 +80,26 @@ class WebSocket(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     async def _answer(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
+        denial = Answer("GET", "1.1")  # what an application may answer in place of a WebSocket
+
+        async def checked(message: Any) -> None:
+            match message["type"]:
+                case "websocket.accept":
+                    message = acceptance(message)
+                case "websocket.http.response.start":
+                    message = without_length(denial.start(message))
+                case "websocket.http.response.body":
+                    message = denial.body(message)
+            await send(message)
+
         try:
-            await app(scope, receive, send)
-        except Exception as failure:
-            if not self.disconnected:
+            await app(scope, receive, checked)
+            if self.initial_response is not None and not self.close_sent:
+                raise RuntimeError("it returned before its answer was whole")
+        except BaseException as failure:
+            if not (self.disconnected or was_cancelled(failure)):
                 tell(self._state.service, failure)
+            self.initial_response = None  # uvicorn says nothing beside it
             raise
 
     def _keep(self, count: int) -> None:

@@ -4,7 +4,8 @@
                             └ wsgi.input.read ◀── receive: what the visitor sends, as it comes
 
 A body of at most SMALL bytes is there before a thread is taken, and a thread is AHEAD bytes before its visitor: who is
-slow keeps a thread only with what is larger.  Nothing else is kept whole.  A request that breaks off raises in the
+slow keeps a thread only with what is larger, and who is silent for PATIENCE not from others who wait for one.  Nothing
+else is kept whole.  A request that breaks off raises in the
 application's `read`, and does not look like its end; an answer that breaks off is a cut.
 Source: PEP 3333.
 """
@@ -17,6 +18,7 @@ import io
 import math
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -29,7 +31,10 @@ from hardline.tasks import TaskSet
 SMALL = 65_536  # bytes
 AHEAD = 65_536  # bytes
 _READ_AHEAD = 65_536  # bytes
+PATIENCE = 30.0  # seconds
+_LOOKS_EVERY = 1.0  # seconds, of a thread whose visitor is silent
 _GONE = "the visitor is gone"
+_SILENT = "the visitor was silent for long, and others waited"
 
 
 class Wsgi:
@@ -49,7 +54,7 @@ class Wsgi:
             whole = await _whole(receive)
             if whole is None:
                 return  # it is torn, and nobody has to know of it
-        answer = _Answer(loop)
+        answer = _Answer(loop, lambda: self._threads.is_wanted)
         body = _Body(lambda: answer.ask(receive)) if whole is None else None
         environ |= {
             "wsgi.version": (1, 0),
@@ -94,9 +99,13 @@ async def _whole(receive: Receive) -> bytes | None:
 
 
 class _Answer:
-    """One.  `run`, and what it calls, is in a thread; all else in the event loop, which `news` wakes."""
+    """One.  `run`, and what it calls, is in a thread; all else in the event loop, which `news` wakes.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    `others_wait`: a thread that only waits for its visitor does so for PATIENCE and no longer.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, others_wait: Callable[[], bool]) -> None:
+        self._others_wait = others_wait
         self.messages: deque[Message] = deque()
         self.news = asyncio.Event()
         self._loop = loop
@@ -105,13 +114,14 @@ class _Answer:
         self._gone = False
         self._asking: concurrent.futures.Future[Any] | None = None
         self._head: Message | None = None  # until it is sent
-        self._began = False
+        self._began = self._looks = False
         self._left: int | None = None  # bytes that are still to come, where the head says how many
 
     def sent(self, count: int) -> None:
         """So many bytes are."""
         with self._room:
             self._waiting -= count
+            self._looks = False
             self._room.notify()
 
     def leave(self) -> None:
@@ -127,15 +137,20 @@ class _Answer:
         """Call the application, and have sent what it says; returns what is still to be sent."""
         if self._gone:
             raise ConnectionResetError(_GONE)
-        answer = app(environ, self._start_response)
         try:
-            return self._say(answer)
-        finally:
-            if (close := getattr(answer, "close", None)) is not None:
-                close()
+            answer = app(environ, self._start_response)
+            try:
+                return self._say(answer)
+            finally:
+                if (close := getattr(answer, "close", None)) is not None:
+                    close()
+        except Exception:
+            raise
+        except BaseException as end:  # of this request: sys.exit() in a thread ends no program
+            raise RuntimeError(f"the application raised {end!r}") from end
 
     def ask(self, receive: Receive) -> Any:
-        """What `receive` says.  Raises ConnectionResetError when the visitor is gone."""
+        """What `receive` says.  Raises ConnectionResetError when the visitor is gone, or silent."""
 
         async def received() -> Any:
             return await receive()
@@ -144,10 +159,17 @@ class _Answer:
             if self._gone:
                 raise ConnectionResetError(_GONE)
             self._asking = asking = asyncio.run_coroutine_threadsafe(received(), self._loop)
+        began = time.monotonic()
+        while not (asking.done() or concurrent.futures.wait([asking], _LOOKS_EVERY).done):
+            self._be_patient(began)
         try:
             return asking.result()
         except concurrent.futures.CancelledError:
             raise ConnectionResetError(_GONE) from None
+
+    def _be_patient(self, began: float) -> None:
+        if time.monotonic() - began > PATIENCE and self._others_wait():
+            raise ConnectionResetError(_SILENT)
 
     def _say(self, answer: Iterable[bytes]) -> list[Message]:
         if isinstance(answer, list | tuple) and not self._began:
@@ -156,6 +178,8 @@ class _Answer:
         for chunk in answer:
             if chunk:
                 self._write(chunk)
+            elif self._began:
+                self._look()
         if self._left == 0 and self._began:
             return []
         return [*([] if self._began else [self._take_head(0)]), _body(b"")]
@@ -193,11 +217,23 @@ class _Answer:
             self._left -= len(chunk)
         messages.append(_body(bytes(chunk), more=self._left != 0))
         with self._room:
-            self._room.wait_for(lambda: self._gone or self._waiting < AHEAD)
+            began, waiting = time.monotonic(), self._waiting
+            while not self._room.wait_for(lambda: self._gone or self._waiting < AHEAD, _LOOKS_EVERY):
+                if self._waiting != waiting:
+                    began, waiting = time.monotonic(), self._waiting
+                self._be_patient(began)
             if self._gone:
                 raise ConnectionResetError(_GONE)
             self._waiting += len(chunk)
             self._loop.call_soon_threadsafe(self._put, messages)  # which leaves while the next one is being made
+
+    def _look(self) -> None:
+        """The application says b"": that more will come.  Whether anybody still waits for it shows in sending."""
+        if self._gone:
+            raise ConnectionResetError(_GONE)
+        if not self._looks:
+            self._looks = True
+            self._loop.call_soon_threadsafe(self._put, [_body(b"", more=True)])
 
     def _put(self, messages: list[Message]) -> None:
         self.messages += messages

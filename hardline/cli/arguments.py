@@ -130,6 +130,7 @@ def _add_fileserver(parser: terminal.Parser) -> None:
 def _add_nc(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("label", metavar="LABEL", help="what stands before .localhost in its URL, or all")
+    parser.add_argument("-F", "--fdpass", action="store_true", help="for ssh -o ProxyUseFdpass=yes, which is faster")
 
 
 def _add_forward(parser: terminal.Parser) -> None:

@@ -137,9 +137,9 @@ def _forget(options: argparse.Namespace) -> None:
 
 def _connect(options: argparse.Namespace) -> None:
     found = ask(options, "door", address=options.label)  # which knows labels, too: ssh waits for all that is loaded
-    from hardline.netcat import connect
+    from hardline import netcat
 
-    connect(found["door"], found["host"])
+    (netcat.hand_over if options.fdpass else netcat.connect)(found["door"], found["host"])
 
 
 def _forward(options: argparse.Namespace) -> None:

@@ -2,8 +2,8 @@
 
     directory ─▶ account ─▶ order ─▶ challenge ─▶ `prove` it ─▶ finalize ─▶ chain
 
-The library asks and waits in a worker thread, every request with a limit of time; what waits between requests waits
-here.  What an authority says is for people, and cut to a line.  Source: RFC 8555; RFC 8737; RFC 9773.
+The library asks and waits in threads of its own, every request with a limit of time and size; what waits between
+requests waits here.  What an authority says is for people, and cut to a line.  Source: RFC 8555; RFC 8737; RFC 9773.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
 from hardline import __version__
+from hardline.disks import Disk, DiskHangs
 from hardline.errors import HardlineError
+from hardline.https.bounded import Bounded, TooMuch
 from hardline.https.challenge import TlsAlpn01, proof_certificate
 from hardline.https.store import Certificate, Store, certificate_of
 from hardline.showable import one_line
@@ -36,6 +38,8 @@ Proof = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 _ANSWERS_WITHIN = 15  # seconds, each request
 _DECIDES_WITHIN = 90.0  # seconds: validation, and the certificate
+_ALL_WITHIN = 600.0  # seconds for a certificate
+_ENDS_WITHIN = 150.0  # seconds for several requests, also of who says a byte now and then
 _LOOK_EVERY = 0.5  # seconds
 _TRIES = 3
 _MAX_SAID = 300  # characters of what it says
@@ -52,6 +56,8 @@ class Authority:
 
     def __init__(self, url: str, contact: str, trust: Path | None, store: Store) -> None:
         self._url, self._contact, self._trust, self._store = url, contact, trust, store
+        # Like a disk: a thread that waits for it cannot be called back, and nobody else is to wait for that.
+        self._threads = Disk("the certificate authority", threads=4, patience=_ENDS_WITHIN)
         self._client: ClientV2 | None = None
         self._opening = asyncio.Lock()
         self.account = ""  # what this host's account is called there, once that is known
@@ -63,20 +69,32 @@ class Authority:
 
         Raises NotIssued, CertificateError.
         """
-        client = await self._open()
-        csr = _request(name, key)
-        order = await self._ask(lambda: client.new_order(csr))
         try:
-            for authorization in order.authorizations:
-                if authorization.body.status != messages.STATUS_VALID:
-                    await self._prove(client, name, authorization, prove)
-            order = await self._ask(lambda: _finalized(client, order))
+            async with asyncio.timeout(_ALL_WITHIN):
+                order = await self._ordered(name, key, prove)
+        except TimeoutError:
+            raise NotIssued("the certificate authority came to no end in time") from None
+        except HardlineError:
+            raise
+        except Exception as failure:  # what the library has read only when it is looked at
+            raise _not_understood(failure) from None
         finally:
             prove(None)
         try:
             return certificate_of(str(order.fullchain_pem).encode(), name, key)
         except ValueError as failure:
             raise NotIssued(f"the certificate authority sent something else than the certificate: {failure}") from None
+
+    async def _ordered(
+        self, name: str, key: ec.EllipticCurvePrivateKey, prove: Callable[[Proof | None], None]
+    ) -> messages.OrderResource:
+        client = await self._open()
+        csr = _request(name, key)
+        order = await self._ask(lambda: client.new_order(csr))
+        for authorization in order.authorizations:
+            if authorization.body.status != messages.STATUS_VALID:
+                await self._prove(client, name, authorization, prove)
+        return await self._ask(lambda: _finalized(client, order))
 
     async def wants_renewal(self, certificate: Certificate) -> float | None:
         """When it suggests to renew a certificate, in seconds since 1970; None where it says nothing of that."""
@@ -102,6 +120,8 @@ class Authority:
             user_agent=f"hardline/{__version__}",
             timeout=_ANSWERS_WITHIN,
         )
+        network.session.mount("https://", Bounded())
+        network.session.mount("http://", Bounded())
         client = ClientV2(ClientV2.get_directory(self._url, network), network)
         if client.external_account_required():
             raise NotIssued("the certificate authority wants an account that was made elsewhere: choose another")
@@ -143,20 +163,24 @@ class Authority:
         try:
             for _ in range(_TRIES):
                 with contextlib.suppress(_BadNonce):
-                    return await asyncio.to_thread(_told, work)
+                    return await self._threads.run(lambda: _told(work), lambda _: None)
             raise NotIssued("the certificate authority takes none of its own nonces")
         except messages.Error as failure:
             if failure.code == "accountDoesNotExist":
                 self._client = None  # it is made anew next time
             raise NotIssued(_said(failure)) from None
-        except errors.TimeoutError:
+        except errors.IssuanceError as failure:
+            raise NotIssued(_said(failure.error)) from None
+        except TooMuch as failure:
+            raise NotIssued(f"the certificate authority sent {failure}") from None
+        except (errors.TimeoutError, DiskHangs):
             raise NotIssued("the certificate authority did not answer in time") from None
         except requests.RequestException as failure:
             raise NotIssued(f"the certificate authority cannot be reached: {_cause(failure)}") from None
         except HardlineError:
             raise
         except Exception as failure:  # the library raises whatever Python does with what it did not expect
-            raise NotIssued(f"the certificate authority was not understood: {_unexpected(failure)}") from None
+            raise _not_understood(failure) from None
 
 
 class _BadNonce(Exception):
@@ -196,11 +220,13 @@ def _said(failure: messages.Error) -> str:
     return f"the certificate authority says: {_line(failure.detail or failure.title or failure.typ or 'no')}"
 
 
-def _unexpected(failure: Exception) -> str:
+def _not_understood(failure: Exception) -> NotIssued:
     answer = failure.args[0] if failure.args else None
     if isinstance(answer, requests.Response):
-        return f"it answered with status {answer.status_code}"
-    return _line(failure) or type(failure).__name__
+        why = f"it answered with status {answer.status_code}"
+    else:
+        why = _line(failure) or type(failure).__name__
+    return NotIssued(f"the certificate authority was not understood: {why}")
 
 
 def _line(what: object) -> str:

@@ -37,6 +37,7 @@ from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.contexts import ACME_TLS, HTTP_1_1
 from hardline.transport.crowd import Seat, gives_way
+from hardline.transport.newcomers import Newcomers
 from hardline.transport.sources import networks, source_of
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
@@ -46,7 +47,7 @@ from hardline.tunnel.serving import Came
 
 MOST, OF_A_SOURCE = 1024, 256  # connections at once
 NEWCOMERS = 512  # whose ClientHello is not there yet
-MOST_PROOFS = 64  # connections of authorities: they look from several places
+MOST_PROOFS, PROOFS_OF_A_SOURCE = 64, 8  # connections of authorities: they look from several places
 HEAD_WITHIN = 30.0  # seconds for the first request: browsers connect ahead
 LINGER = 10.0  # seconds to read an answer of ours
 _MOST_DROPPED = 1 << 26  # bytes that may still come meanwhile: an upload that is refused
@@ -115,7 +116,7 @@ class Front:
         self._users = Users(asyncio.get_running_loop().time)
         self._here: Counter[str] = Counter()  # by source
         self._visits: dict[asyncio.Task[None], _Visit] = {}
-        self._proofs = 0  # connections of authorities
+        self._proving: Newcomers[TcpStream] = Newcomers(MOST_PROOFS, PROOFS_OF_A_SOURCE)
         self._open: set[TlsStream] = set()
         self._told = 0  # bytes, by those that have ended
         self._coming: FirstBytes[ClientHello] = FirstBytes(
@@ -166,7 +167,7 @@ class Front:
             return
         visit = _Visit(tcp, named, came, asyncio.get_running_loop().time())
         if ACME_TLS in hello.protocols:
-            self._prove(tcp, named, hello)
+            self._prove(visit, hello)
         elif hello.protocols and HTTP_1_1 not in hello.protocols:
             _refuse(tcp, NO_PROTOCOL)
         elif (context := named.keeper.context) is None:
@@ -205,15 +206,20 @@ class Front:
 
     # A certificate authority.
 
-    def _prove(self, tcp: TcpStream, named: Named, hello: ClientHello) -> None:
-        if named.keeper.proof is None or hello.protocols != (ACME_TLS,) or self._proofs >= MOST_PROOFS:
+    def _prove(self, visit: _Visit, hello: ClientHello) -> None:
+        """Anybody may say that he is one while a proof is shown: none of them keeps another out."""
+        tcp, proof = visit.tcp, visit.named.keeper.proof
+        if proof is None or hello.protocols != (ACME_TLS,):
             _refuse(tcp, NO_PROTOCOL)
-        else:
-            self._tasks.start(self._show(tcp, named.keeper.proof), "prove")
+            return
+        for leaving in self._proving.come(tcp, visit.address):
+            leaving.abort()
+            if leaving is tcp:
+                return
+        self._tasks.start(self._show(tcp, proof), "prove")
 
     async def _show(self, tcp: TcpStream, proof: SSL.Context) -> None:
         """The handshake is all of it (RFC 8737, section 3)."""
-        self._proofs += 1
         try:
             async with asyncio.timeout(self._timeout):
                 tls = await TlsStream.over(tcp, proof)
@@ -222,7 +228,7 @@ class Front:
             log.debug("https.proof_left", reason=str(failure) or "no answer in time")
             tcp.abort()
         finally:
-            self._proofs -= 1
+            self._proving.known(tcp)
 
     # Browsers.
 

@@ -10,15 +10,17 @@ passes before its head has, and a name and a password never do.  Source: RFC 911
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from hardline.http.head import BadHead, Form, Head
 from hardline.http.rewriting import Undecided
 from hardline.http.virtualhost import Asked, VirtualHost
 
-_AUTHORIZATION = b"authorization"
+_AUTHORIZATION, _HOST = b"authorization", b"host"
 _UPGRADES = (b"upgrade", b"http2-settings")
 _HTTP_2 = (b"h2c", b"h2")  # requests in it would be judged by nobody
+_PORT = re.compile(r":[0-9]{0,5}\Z")
 
 
 class Guard:
@@ -56,6 +58,9 @@ class Guard:
         if verdict is not None:
             raise verdict
         gone = {_AUTHORIZATION} if self._users else set()
+        if head.form is Form.ABSOLUTE:  # services that go by Host would not see which one was judged
+            first = f"{head.method} {head.target} HTTP/{head.version}\r\nHost: {head.host}".encode("latin-1")
+            gone.add(_HOST)
         if any(name == b"upgrade" and _wants_http_2(_value(line)) for name, line in fields):
             gone.update(_UPGRADES)
         if gone:
@@ -74,8 +79,7 @@ def wants_a_password(name: str) -> BadHead:
 
 
 def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdigit() else host).lower().removesuffix(".")
+    return _PORT.sub("", host).lower().removesuffix(".")
 
 
 def _value(line: bytes) -> bytes:

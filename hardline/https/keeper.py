@@ -89,8 +89,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Have a certificate, and have it renewed."""
-        key = await self._key()
-        found = await asyncio.to_thread(self._store.certificate, self.name, key)
+        key, found = await self._on_disk()
         if found is not None:  # of one that is over browsers say so, which tells more than none
             self._serve(found, key)
         while True:
@@ -98,26 +97,32 @@ class Keeper:
             failures = self._failures
             try:
                 await self._renew(key)
+                if await self._time_left() <= 0:  # else the next one was asked for at once, and the one after that
+                    raise CertificateError(
+                        "the certificate that came is over by this computer's clock", "set the clock"
+                    )
                 self._failures = 0
             except HardlineError as failure:
                 self._failures = failures + 1
                 await self._refused(failure)
 
-    async def _key(self) -> ec.EllipticCurvePrivateKey:
+    async def _on_disk(self) -> tuple[ec.EllipticCurvePrivateKey, Certificate | None]:
         while True:
             try:
-                return await asyncio.to_thread(self._store.key, self.name)
+                key = await asyncio.to_thread(self._store.key, self.name)
+                return key, await asyncio.to_thread(self._store.certificate, self.name, key)
             except CertificateError as failure:
                 self._failures += 1
                 await self._refused(failure)
 
     async def _until_wanted(self) -> None:
         """Wait until a certificate is to be got, and can be."""
-        while (wait := await self._time_left()) > 0:
+        while self._certificate is not None and (wait := await self._time_left()) > 0:
+            self._becomes(Kept("serving", until=self._certificate.ends))
             await self._pause(min(wait, LOOKS_EVERY))
         while not self._registered():
-            if self._certificate is None:
-                self._becomes(Kept("waiting"))
+            if self.kept.until <= self._clock():
+                self._becomes(Kept("waiting", until=self.kept.until))
             await self._pause(LOOKS_EVERY)
 
     async def _time_left(self) -> float:
@@ -136,8 +141,8 @@ class Keeper:
         return self._suggestion
 
     async def _renew(self, key: ec.EllipticCurvePrivateKey) -> None:
-        if self._certificate is None:
-            self._becomes(Kept("asking"))
+        if self.kept.until <= self._clock():
+            self._becomes(Kept("asking", until=self.kept.until))
         try:
             issuer = await self._issuer()
             found = await issuer.certificate(self.name, key, self._prove)
@@ -164,7 +169,7 @@ class Keeper:
         state = "serving" if self.kept.until > self._clock() else "refused"
         self._becomes(Kept(state, failure.message, self.kept.until, self._clock() + wait))
         failures, until = self._failures, self._clock() + wait
-        while self._failures == failures and (left := until - self._clock()) > 0:
+        while self._failures == failures and 0 < (left := until - self._clock()) < wait + 1.0:  # it may be set back
             await self._pause(min(left, LOOKS_EVERY))
 
     async def _pause(self, seconds: float) -> None:

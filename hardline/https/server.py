@@ -121,12 +121,13 @@ class Https:
         if named is None or named.service != service.key_hash:
             return PublicName(name, "refused", "another service has this name", 0.0, 0.0, "", (), ())
         kept, (relays, refused) = named.keeper.kept, self._relays(service.key_hash, name)
-        problem = kept.problem
-        if kept.state == "waiting" and not problem:
+        state, problem = kept.state, kept.problem
+        if state in ("waiting", "serving") and not relays:
+            state = "waiting"  # a certificate alone is reached by nobody
             problem = "no relay of [Relay] use brings visitors of this name" + (f": {refused[0]}" if refused else "")
         account = getattr(self._issuer, "account", "")
         return PublicName(
-            name, kept.state, problem, kept.until, kept.again, account, tuple(map(str, relays)), tuple(refused)
+            name, state, problem, kept.until, kept.again, account, tuple(map(str, relays)), tuple(refused)
         )
 
     async def aclose(self) -> None:

@@ -18,9 +18,12 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
 
 from hardline.errors import CertificateError
 from hardline.files import hint_for, make_private, read_small, replace_whole, why, write_new
+from hardline.transport.contexts import browser_context
+from hardline.transport.engine import reason
 
 _MAX_FILE = 65_536
 _OTHERS_MAY_TOUCH = 0o066
@@ -127,17 +130,26 @@ class Store:
 
 
 def certificate_of(pem: bytes, name: str, key: ec.EllipticCurvePrivateKey) -> Certificate:
-    """The chain in `pem`.  Raises ValueError for what is no chain, or not for `name` and `key`."""
+    """The chain in `pem`.  Raises ValueError for what is no chain, not for `name` and `key`, or cannot be served."""
+    if len(pem) > _MAX_FILE:
+        raise ValueError(f"a chain of more than {_MAX_FILE} bytes")
     chain = tuple(x509.load_pem_x509_certificates(pem))
     first = chain[0]
     try:
         names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        public = first.public_key()
     except x509.ExtensionNotFound:
         raise ValueError("a certificate without names") from None
+    except (x509.DuplicateExtension, UnsupportedAlgorithm) as failure:
+        raise ValueError(f"a certificate that is not understood: {failure}") from None
     if name not in names.get_values_for_type(x509.DNSName):
         raise ValueError(f"a certificate that is not for {name}")
-    if _public(first.public_key()) != _public(key.public_key()):
+    if _public(public) != _public(key.public_key()):
         raise ValueError("a certificate for another key")
+    try:
+        browser_context(chain, key)
+    except SSL.Error as failure:
+        raise ValueError(f"a chain that OpenSSL does not take: {reason(failure)}") from None
     return Certificate(chain, pem, _seconds(first.not_valid_before_utc), _seconds(first.not_valid_after_utc))
 
 

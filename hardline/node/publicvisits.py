@@ -16,15 +16,15 @@ from collections.abc import Callable
 
 from hardline import log
 from hardline.errors import HardlineError, ServiceFailed
-from hardline.identity import KeyHash
 from hardline.relay.joins import Joined
 from hardline.relay.pair import Pair
 from hardline.relay.rates import RateLimits, Rates
 from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.tasks import TaskSet
+from hardline.transport.crowd import Seat, gives_way
 from hardline.transport.descriptors import KEPT_FROM_SERVICES, scarce
-from hardline.transport.sources import source_of
+from hardline.transport.sources import networks, source_of
 from hardline.transport.tcp import TcpStream, keep_alive
 from hardline.tunnel.host import Host
 from hardline.tunnel.pump import carry
@@ -34,14 +34,15 @@ MOST, OF_A_SOURCE = 1024, 256  # visits at once
 
 
 class PublicVisits:
-    """All of a node's; `host` is looked up when somebody comes."""
+    """All of a node's; `host` is looked up when somebody comes, `most` are here at once."""
 
-    def __init__(self, host: Callable[[], Host]) -> None:
+    def __init__(self, host: Callable[[], Host], most: int = MOST) -> None:
         self._host = host
         self._tasks = TaskSet("public")
+        self._most = most
         self._of_source: Counter[str] = Counter()
-        self._pairs: dict[Pair, KeyHash] = {}
-        self._tasks_of: dict[asyncio.Task[None], KeyHash] = {}  # of those that are no pair, or none yet
+        self._pairs: dict[Pair, Joined] = {}
+        self._tasks_of: dict[asyncio.Task[None], Joined] = {}  # of those that are no pair, or none yet
         self._rates = Rates(RateLimits())
         self._passed = 0  # bytes that were copied, and those of pairs that have ended
 
@@ -63,21 +64,21 @@ class PublicVisits:
     def came(self, joined: Joined, at: Endpoint) -> None:
         """A relay brought somebody who had connected to its port `at`."""
         source = source_of(joined.source.host)
-        if self._of_source.total() >= MOST or self._of_source[source] >= OF_A_SOURCE or scarce(KEPT_FROM_SERVICES):
+        if not self._has_room(source, joined.source.host):
             log.debug("visitor.refused", service=joined.service.short, reason="too many by public ports")
             joined.tcp.abort()
             return
         self._of_source[source] += 1
         task = self._tasks.start(self._visit(joined, source, Came(joined.source, at)), "visit")
-        self._tasks_of[task] = joined.service
+        self._tasks_of[task] = joined
         task.add_done_callback(self._tasks_of.pop)
 
     def services_changed(self) -> None:
         """Who visits what nobody may visit so any more is cut."""
         is_public = self._host().is_public
-        for pair in [pair for pair, service in self._pairs.items() if not is_public(service)]:
+        for pair in [pair for pair, joined in self._pairs.items() if not is_public(joined.service)]:
             pair.close(reset=True)
-        for task in [task for task, service in self._tasks_of.items() if not is_public(service)]:
+        for task in [task for task, joined in self._tasks_of.items() if not is_public(joined.service)]:
             task.cancel()
 
     async def aclose(self) -> None:
@@ -86,6 +87,23 @@ class PublicVisits:
         for pair in tuple(self._pairs):
             pair.close(reset=True)
         self._rates.close()
+
+    def _has_room(self, source: str, address: str) -> bool:
+        """A relay keeps this for each port; here are all ports of all relays.  Who has most gives way to others."""
+        if self._of_source[source] >= OF_A_SOURCE or scarce(KEPT_FROM_SERVICES):
+            return False
+        if self._of_source.total() < self._most:
+            return True
+        here = [*self._tasks_of.items(), *self._pairs.items()]
+        seats = [Seat(one, networks(who.source.host), in_use=True, last_used=0.0) for one, who in here]
+        match gives_way(seats, networks(address)):
+            case Pair() as pair:
+                pair.close(reset=True)
+            case asyncio.Task() as task:
+                task.cancel()
+            case _:
+                return False
+        return True
 
     async def _visit(self, joined: Joined, source: str, came: Came) -> None:
         with contextlib.ExitStack() as over:
@@ -129,7 +147,7 @@ class PublicVisits:
             self._is_gone(source)
 
         pair = Pair(theirs, ours, source, self._rates, ended, (first + early, greeting))
-        self._pairs[pair] = joined.service
+        self._pairs[pair] = joined
         pair.start()
         return True
 

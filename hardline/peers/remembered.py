@@ -23,6 +23,7 @@ from hardline.identity import KeyHash
 from hardline.peers.database import Database
 from hardline.peers.versions import MIGRATIONS
 from hardline.routes import (
+    MAX_VIA,
     REMEMBERED,
     Candidate,
     Code,
@@ -97,13 +98,19 @@ class Remembered:
         self, target: KeyHash, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None = None
     ) -> None:
         """`target` itself said where else it is, how it is called, and by which relays it is reached, None for one that
-        does not say; of the others, what is no text, or empty, is ignored."""
-        changes: dict[str, object] = {} if relayed is None else {"relayed": relayed}
+        does not say; of the others, what is no text, or empty, is ignored.
+
+        A relay that it does not name beside others now, but did before, stays behind those: it may be back when they
+        are lost.
+        """
+        changes: dict[str, object] = {}
         if isinstance(wan_hosts, str) and (hosts := parse_wan_hosts(wan_hosts)):
             changes["wan_hosts"] = tuple(hosts)
         if isinstance(title, str) and (shown := clean_title(title)):
             changes["title"] = shown
-        if changes:
+        if relayed is not None:
+            await self._do(lambda: self._change(target, relayed=self._also_before(target, relayed), **changes))
+        elif changes:
             await self._do(lambda: self._change(target, **changes))
 
     async def get(self, target: KeyHash) -> RememberedHost | None:
@@ -176,6 +183,11 @@ class Remembered:
                     if (host := self._read(target)) is not None:
                         found[target] = host
         return sorted(found.items(), key=lambda item: -item[1].last_seen)[:limit]
+
+    def _also_before(self, target: KeyHash, relayed: tuple[Via, ...]) -> tuple[Via, ...]:
+        known, told = self._read(target), {via.endpoint for via in relayed}
+        before = known.relayed if known and relayed else ()
+        return (*relayed, *(via for via in before if via.endpoint not in told))[:MAX_VIA]
 
     def _change(self, target: KeyHash, **changes: object) -> None:
         now = int(time.time())

@@ -17,7 +17,8 @@ from hardline.identity import KeyHash
 from hardline.routes import Endpoint
 
 LABEL, KEY = "_hardline", "node="
-AT_ONCE = 64  # look-ups
+AT_ONCE, OF_A_SOURCE = 64, 8  # look-ups
+MOST_WAITING = 64  # of a source, for their turn
 _WITHIN = 5.0  # seconds
 _MOST_PROVEN = 4096
 _MOST_RECORDS, _MOST_SIZE = 64, 512  # texts of a name, and bytes of one, that are looked at
@@ -31,32 +32,51 @@ class DnsProofs:
     def __init__(self, look_up: LookUp) -> None:
         self._look_up = look_up
         self._proven: OrderedDict[tuple[KeyHash, str], None] = OrderedDict()
-        self._under_way = 0
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._sources: dict[str, _Asking] = {}
 
     def has(self, node: KeyHash | None, domain: str) -> bool:
         """Whether that was found when it was last looked for."""
         return node is not None and (node, domain) in self._proven
 
-    async def look(self, node: KeyHash, domain: str) -> bool:
-        """Look whether `domain` names `node`.  False also where nobody knows, or too much is looked up already."""
-        if self._under_way >= AT_ONCE:
-            return False
-        self._under_way += 1
-        found = False
+    async def look(self, node: KeyHash, domain: str, source: str) -> bool | None:
+        """Look whether `domain` names `node`, which asks from `source`.
+
+        False also where nobody knows; None, and what was found before holds, where it asks for too much at once.
+        """
+        asking = self._sources.setdefault(source, _Asking())
+        if asking.count >= MOST_WAITING:
+            return None
+        asking.count += 1
         try:
-            async with asyncio.timeout(_WITHIN):
-                texts = await self._look_up(f"{LABEL}.{domain}")
-            found = any(names_node(text, node) for text in texts[:_MOST_RECORDS])
-        except Exception as failure:  # the library has many for a name that is not there
-            log.debug("relay.no_record", name=f"{LABEL}.{domain}", reason=type(failure).__name__)
+            async with asking.room, self._room:  # a server that is slow keeps nobody waiting but its own
+                found = await self._found(node, domain)
         finally:
-            self._under_way -= 1
+            asking.count -= 1
+            if not asking.count:
+                del self._sources[source]
         self._proven.pop((node, domain), None)
         if found:
             self._proven[node, domain] = None
             while len(self._proven) > _MOST_PROVEN:
                 self._proven.popitem(last=False)
         return found
+
+    async def _found(self, node: KeyHash, domain: str) -> bool:
+        try:
+            async with asyncio.timeout(_WITHIN):
+                texts = await self._look_up(f"{LABEL}.{domain}")
+            return any(names_node(text, node) for text in texts[:_MOST_RECORDS])
+        except Exception as failure:  # the library has many for a name that is not there
+            log.debug("relay.no_record", name=f"{LABEL}.{domain}", reason=type(failure).__name__)
+            return False
+
+
+class _Asking:
+    """What one source has looked up, and what of that waits."""
+
+    def __init__(self) -> None:
+        self.count, self.room = 0, asyncio.Semaphore(OF_A_SOURCE)
 
 
 def names_node(text: bytes, node: KeyHash) -> bool:

@@ -20,12 +20,14 @@ from collections.abc import Callable
 
 from hardline.relay.pipes import CAPACITY, Pipe, Pipes
 from hardline.relay.rates import Rates
+from hardline.relay.unheard import Unheard, is_gone
 from hardline.transport.buffers import Buffers
 from hardline.transport.tcp import TcpStream, linger
 
 _TURNS = 4  # reads of one socket before others have their turn
 _COPIED = 65_536  # bytes of one read where they are copied
 _SMALL = 16_384  # bytes of a read after which the next one is copied again
+LOOKS_EVERY = 60.0  # seconds: whether one that has said all still is there to hear the other
 
 _FIONREAD = getattr(termios, "FIONREAD", 0)
 _SPLICE_NONBLOCK = getattr(os, "SPLICE_F_NONBLOCK", 0) | getattr(os, "SPLICE_F_MOVE", 0)
@@ -50,6 +52,7 @@ class Pair:
         self.source = source
         self._sockets = visitor, host
         self._ended: Callable[[Pair], None] | None = ended
+        self._look_again: asyncio.TimerHandle | None = None
         self.up = Flow(self, visitor, host, rates, first[0])
         self.down = Flow(self, host, visitor, rates, first[1])
 
@@ -69,6 +72,8 @@ class Pair:
         ended, self._ended = self._ended, None
         if ended is None:
             return
+        if self._look_again is not None:
+            self._look_again.cancel()
         self.up.stop()
         self.down.stop()
         for one in self._sockets:
@@ -78,10 +83,20 @@ class Pair:
             one.close()
         ended(self)
 
-    def one_ended(self) -> None:
-        """A direction is over."""
+    def one_ended(self, quiet: socket.socket) -> None:
+        """A direction is over: `quiet` has said all, and is not read any more, so that a reset of it wakes nobody."""
         if self.up.over and self.down.over:
             self.close(reset=False)
+        elif self._ended is not None:
+            loop = asyncio.get_running_loop()
+            self._look_again = loop.call_later(LOOKS_EVERY, self._look, quiet)
+
+    def _look(self, quiet: socket.socket) -> None:
+        """Who has closed, rather than only ended, lets the kernel's own questions be answered by a reset."""
+        if is_gone(quiet):
+            self.close(reset=True)
+        else:
+            self.one_ended(quiet)
 
 
 def sockets_of(
@@ -124,6 +139,7 @@ class Flow:
         "_scratch",
         "_send",
         "_to",
+        "_unheard",
         "_unsaid_end",
         "_writes",
         "over",
@@ -139,6 +155,7 @@ class Flow:
         self._held = 0  # bytes in the pipe
         self._bulk = False  # the last read was a large one
         self._scratch = Buffers.of_this_loop().local
+        self._unheard = Unheard.of_this_loop()
         self._receive, self._send = origin.recv_into, to.send
         self._reads = self._writes = self._unsaid_end = False
         self.over = self.waiting = False
@@ -153,6 +170,11 @@ class Flow:
     def pair(self) -> Pair:
         """What it is a direction of."""
         return self._pair
+
+    @property
+    def origin(self) -> socket.socket:
+        """Where it reads."""
+        return self._from
 
     @property
     def readable(self) -> int:
@@ -179,6 +201,13 @@ class Flow:
         """Its rate allows something again."""
         self._carry()
 
+    def once_more(self) -> None:
+        """Its socket is gone, which the event loop has said already: read to the end of what is there."""
+        passed = -1
+        while self._reads and passed != self.passed:
+            passed = self.passed
+            self._readable()
+
     # What the event loop calls.
 
     def _readable(self) -> None:
@@ -194,6 +223,7 @@ class Flow:
             return
         self.passed += count
         self._rates.volume += count
+        self._unheard.heard(self)
         sent = 0
         if count:
             with contextlib.suppress(OSError):  # `_push` finds out which
@@ -225,6 +255,7 @@ class Flow:
                 return
             self.passed += count
             self._rates.used(self, count, granted)
+            self._unheard.heard(self)
             if not count:
                 self._unsaid_end = True
             if not self._push() or self._unsaid_end:
@@ -267,7 +298,7 @@ class Flow:
         self._rates.forget(self)
         with contextlib.suppress(OSError):  # it is gone already, which its own direction will find
             self._to.shutdown(socket.SHUT_WR)
-        self._pair.one_ended()
+        self._pair.one_ended(self._from)
 
     def _take(self, most: int) -> int:
         """Read at most so much.  Raises OSError."""

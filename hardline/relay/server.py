@@ -285,18 +285,25 @@ class Relay:
     def line(self, tcp: TcpStream, line: Line) -> None:
         """A node that comes for a visitor, or something else that nobody here knows; `line` is still to be received."""
         if line.verb is Verb.JOIN and (visitor := self._visitors.get(line.rest)) is not None:
+            self._lives(visitor.registration.holder)
             greeting = encode_line(Verb.OK, str(tcp.peer))
             if visitor.parked is not None:
                 self._end_parked(visitor)
                 visitor.sent = 0
             self._join(visitor, tcp, greeting, line.size)
         elif line.verb is Verb.PARK and (control := self._parking.node_of(line.rest)) is not None:
+            self._lives(control)
             self._parking.park(control, tcp, line.size)
         else:
             tcp.transport.write(encode_line(Verb.NO, "gone"))
             tcp.close()
 
     # Control connections.
+
+    def _lives(self, control: Control) -> None:
+        """Who comes for a visitor is no silent one, whatever he says here."""
+        if control in self._controls:
+            self._silent.add(control)
 
     def said(self, control: Control, message: Message) -> None:
         """As control.Served."""
@@ -414,8 +421,12 @@ class Relay:
 
     async def _look_up(self, dns: DnsProofs, control: Control, asked: Register) -> None:
         assert control.node is not None, "it has said who it is"
-        await dns.look(control.node, asked.domain)
-        if control in self._controls:
+        looked = await dns.look(control.node, asked.domain, control.source)
+        if control not in self._controls:
+            return
+        if looked is None:
+            self._refuse(control, asked.number, Why.RATE)
+        else:
             self._register(control, asked, looked=True)
 
     def _register(self, control: Control, asked: Register, *, looked: bool = False) -> None:

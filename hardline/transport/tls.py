@@ -31,6 +31,7 @@ from hardline.transport.handshake import ALPN_2, Accepting, ByCertificate, Hands
 from hardline.transport.inbox import Inbox
 from hardline.transport.native import best_engine
 from hardline.transport.outlet import push
+from hardline.transport.records import SMALL, Records
 from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream, cut, keep_alive, local_address, peer_endpoint, shortest_trip, unread
 from hardline.transport.turns import Turns
@@ -85,7 +86,9 @@ class TlsStream(asyncio.BufferedProtocol):
         self._turns: Turns | None = None  # of a server's handshakes: strangers decide how many come at once
         self._source = ""  # whose turn it is
         self._unturned = b""  # came in before the turn
-        self._counting_since = asyncio.get_running_loop().time()
+        self._clock = asyncio.get_running_loop().time
+        self._counting_since = self._clock()
+        self._records = Records()
         self.blocked = False  # the kernel did not take everything yet: `Receiver.writable` tells when it did
         self._room: asyncio.Future[None] | None = None
         self._secured = Outcome()
@@ -287,10 +290,17 @@ class TlsStream(asyncio.BufferedProtocol):
         self._reading.release(_HELD)
 
     def write(self, source: Scratch, count: int) -> None:
-        """Encrypt and send the first `count` bytes of `source`; never waits: look at `blocked`.
+        """Encrypt and send the first `count` bytes of `source`, which may be overwritten.
 
-        Raises ConnectionLost when the connection is gone.
+        It never waits: look at `blocked`.  Raises ConnectionLost when the connection is gone.
         """
+        for _ in range(self._records.small(count, self._clock())):
+            self._write(source, SMALL)
+            count -= SMALL
+            source.view[:count] = source.view[SMALL : SMALL + count]
+        self._write(source, count)
+
+    def _write(self, source: Scratch, count: int) -> None:
         if self._failure:
             raise afresh(self._failure)
         if self._broken is not None:
@@ -388,7 +398,7 @@ class TlsStream(asyncio.BufferedProtocol):
     def _see_whether_fruitful(self) -> None:
         if self._engine.fruitless <= FRUITLESS or self._failure is not None:
             return
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         if self.blocked or now - self._counting_since < _WHILE:  # our answers to them wait, too
             self._ended(PeerError(f"TLS: {FRUITLESS >> 10} KB of its own messages, and hardly any data"))
         self._counting_since, self._engine.fruitless = now, 0

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from hardline.errors import ConnectionLost
 from hardline.http.head import BadHead
 from hardline.http.rewriting import Rewriting
-from hardline.streams import DEFAULT_RECEIVE
+from hardline.streams import DEFAULT_RECEIVE, ByteStream
 from hardline.transport.tcp import TcpStream
 
 
@@ -106,6 +106,33 @@ class Renamed:
     def _end(self) -> None:
         self._over = True
         self._heard.set()
+
+
+class Begun:
+    """A visitor's `pipe`, of whom `local` has bytes already that may pass only now: they do before he says more."""
+
+    def __init__(self, pipe: ByteStream, local: Renamed) -> None:
+        self._pipe, self._local = pipe, local
+        self._has_passed = False
+
+    async def receive(self, max_bytes: int = DEFAULT_RECEIVE) -> bytes:
+        """As ByteStream.receive."""
+        if not self._has_passed:
+            self._has_passed = True
+            await self._local.send(b"")
+        return await self._pipe.receive(max_bytes)
+
+    async def send(self, data: bytes) -> None:
+        """As ByteStream.send."""
+        await self._pipe.send(data)
+
+    async def send_eof(self) -> None:
+        """As ByteStream.send_eof."""
+        await self._pipe.send_eof()
+
+    async def aclose(self) -> None:
+        """As ByteStream.aclose."""
+        await self._pipe.aclose()
 
 
 def answer_of(bad: BadHead) -> bytes:

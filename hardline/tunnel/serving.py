@@ -37,7 +37,7 @@ from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_at_once, open_local
 from hardline.tunnel.places import Place, Places
 from hardline.tunnel.pump import Local, carry
-from hardline.tunnel.renamed import Renamed
+from hardline.tunnel.renamed import Begun, Renamed
 
 OURSELVES = "hardlined itself listens there"
 
@@ -225,13 +225,15 @@ class Serving:
             local = await self._open_local(key_hash, came)
             if not isinstance(local, TcpStream):
                 local = await local.connect(source)
-            stands = self._watched(key_hash, over(local), first)
+            between = over(local)
+            stands = self._watched(key_hash, between, first)
             try:
                 await local.send(first)
             except BaseException:
                 stands.abort()
                 raise
-            await carry(pipe, stands)
+            asks = Begun(pipe, between) if isinstance(between, Renamed) else pipe
+            await carry(asks, stands)
         finally:
             if place is not None:
                 place.leave()

@@ -478,3 +478,85 @@ def test_an_upgrade_that_is_not_made_is_a_request_like_any_other(upgrade):
             await stream.aclose()
 
     run(story)
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("length", [[], [(b"content-length", b"15")], [(b"transfer-encoding", b"chunked")]])
+def test_a_body_where_there_is_none_is_not_taken_for_the_next_answer(status, length):
+    async def app(scope, receive, send):
+        if scope["path"] == "/next":
+            await hello(scope, receive, send)
+        elif scope["type"] == "http":
+            await send({**START, "status": status, "headers": length})
+            await send(body(b"HTTP/1.1 200 OK"))
+
+    async def story():
+        async with served(app) as (open_stream, _):
+            stream = open_stream()
+            await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+            said = b""
+            while not said.endswith(b"hello /next"):
+                said += await stream.receive()
+            first, _, rest = said.partition(b"\r\n\r\n")
+            assert first.startswith(b"HTTP/1.1 %d" % status)
+            assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert rest.count(b"HTTP/1.1") == 1
+            await stream.aclose()
+
+    run(story)
+
+
+@pytest.mark.parametrize("wrong", [{"status": 103}, {"headers": [(b"x", b"a\r\nSet-Cookie: b=c")]}])
+def test_a_head_that_is_none_is_a_500(wrong, caplog):
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await send({**START, **wrong})
+            await send(body(b"x"))
+
+    async def story():
+        async with served(app) as (open_stream, _):
+            stream = open_stream()
+            await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            head, _, _ = await answer(stream)
+            assert head.startswith(b"HTTP/1.1 500 ")
+            assert b"Set-Cookie" not in head
+            await stream.aclose()
+
+    run(story)
+    assert any("BadAnswer" in str(getattr(one, "fields", "")) for one in caplog.records)
+
+
+def test_an_application_that_stumbles_over_its_own_cancelled_task_is_a_500(caplog):
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            task = TASKS.start(asyncio.sleep(100), "own")
+            task.cancel()
+            await task
+
+    async def story():
+        async with served(app) as (open_stream, _):
+            stream = open_stream()
+            await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await answer(stream))[0].startswith(b"HTTP/1.1 500 ")
+            await stream.aclose()
+
+    run(story)
+    assert any("CancelledError" in str(getattr(one, "fields", "")) for one in caplog.records)
+
+
+def test_http_1_0_gets_no_chunks():
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await send(START)
+            await send(body(b"one ", more=True))
+            await send(body(b"two"))
+
+    async def story():
+        async with served(app) as (open_stream, _):
+            stream = open_stream()
+            await stream.send(b"GET / HTTP/1.0\r\n\r\n")
+            head, _, said = (await read_all(stream)).partition(b"\r\n\r\n")
+            assert (said, b"chunked" in head, b"connection: close" in head) == (b"one two", False, True)
+            await stream.aclose()
+
+    run(story)

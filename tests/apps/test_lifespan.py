@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
 from hardline.apps.lifespan import Lifespan
 from hardline.errors import HardlineError
-from tests.apps.serving import run
+from tests.apps.serving import run, until
 
 
 def test_it_starts_and_shuts_down_in_order():
@@ -87,3 +88,39 @@ def test_a_start_that_is_cancelled_and_a_shutdown_that_hangs_leave_nothing():
         assert asyncio.all_tasks() == before
 
     run(story)
+
+
+@pytest.mark.parametrize("end", [asyncio.CancelledError(), SystemExit(3)])
+def test_a_startup_that_ends_more_than_itself_is_one_that_failed(end):
+    async def app(scope, receive, send):
+        await receive()
+        raise end
+
+    async def story():
+        with pytest.raises(HardlineError, match=f"app: the application did not start: {type(end).__name__}"):
+            await Lifespan(app, "app").start()
+
+    run(story)
+
+
+def test_an_application_that_does_not_end_is_not_waited_for(caplog):
+    freed = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        while not freed.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await freed.wait()
+
+    async def story():
+        before = asyncio.all_tasks()
+        lifespan = Lifespan(app, "app")
+        await lifespan.start()
+        await lifespan.stop(0.05)
+        assert len(asyncio.all_tasks() - before) == 1
+        freed.set()
+        await until(lambda: asyncio.all_tasks() == before)
+
+    run(story)
+    assert "it goes on, though it was cancelled" in str([getattr(one, "fields", "") for one in caplog.records])

@@ -10,7 +10,7 @@ import pytest
 from hardline.apps.handled import HandlerSite
 from hardline.apps.kinds import Kind
 from hardline.apps.site import AppSite
-from hardline.errors import ServiceFailed
+from hardline.errors import ConnectionLost, ServiceFailed
 from hardline.streams import ByteStream
 from tests.apps.serving import run, until
 from tests.apps.test_http import hello, summed, torn
@@ -95,3 +95,22 @@ def test_a_handler_gets_the_socket():
             await site.connect()
 
     run(story)
+
+
+@pytest.mark.parametrize("end", [SystemExit(3), asyncio.CancelledError()])
+def test_a_handler_that_would_end_more_than_itself_cuts_and_is_told_of(end, caplog):
+    async def stumbles(stream):
+        await stream.receive()
+        raise end
+
+    async def story():
+        site = HandlerSite("test", stumbles)
+        pipe = await site.connect()
+        await pipe.send(b"x")
+        with contextlib.suppress(ConnectionLost):
+            assert await pipe.receive() == b""
+        await pipe.aclose()
+        await site.aclose()
+
+    run(story)
+    assert any(type(end).__name__ in str(getattr(one, "fields", "")) for one in caplog.records)

@@ -17,6 +17,7 @@ from hardline.errors import ConnectionLost
 from hardline.session.session import SessionLimits
 from hardline.tasks import TaskSet
 from tests.apps.serving import run, served, until
+from tests.support.check_byte_stream import read_all
 
 MB = 1 << 20
 TASKS = TaskSet("test")
@@ -176,5 +177,49 @@ def test_an_application_that_refuses_and_one_that_fails():
                 )
                 assert (await stream.receive()).startswith(b"HTTP/1.1 " + status)
                 await stream.aclose()
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/name", b"500"),
+        ("/own", b"500"),
+        ("/head", b"500"),
+        ("/unsaid", b"500"),
+        ("/unended", b"500"),
+        ("/no", b"401"),
+    ],
+)
+def test_what_an_application_answers_instead_is_one_answer(path, status):
+    denied = {"type": "websocket.http.response.start", "status": 401, "headers": [(b"content-length", b"1")]}
+    sends = {
+        "/name": [{"type": "websocket.accept", "headers": [(b"x: a\r\nSet-Cookie", b"b")]}],
+        "/own": [{"type": "websocket.accept", "headers": [(b"sec-websocket-accept", b"b")]}],
+        "/head": [{**denied, "headers": [(b"x", b"a\r\nSet-Cookie: b")]}],
+        "/unsaid": [{**denied, "status": 101}],
+        "/unended": [denied],
+        "/no": [denied, {"type": "websocket.http.response.body", "body": b"no"}],
+    }
+
+    async def app(scope, receive, send):
+        if scope["type"] == "websocket":
+            for message in sends[scope["path"]]:
+                await send(message)
+
+    async def story():
+        async with served(app) as (open_stream, _):
+            stream = open_stream()
+            await stream.send(
+                b"GET %b HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % path.encode()
+            )
+            said = await read_all(stream)
+            assert said.startswith(b"HTTP/1.1 " + status)
+            assert said.count(b"HTTP/1.1") == 1
+            assert b"Set-Cookie" not in said
+            assert (b"content-length: 2\r" in said.lower()) == (path == "/no")
+            await stream.aclose()
 
     run(story)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 import threading
 import wsgiref.validate
 
 import pytest
 
+from hardline.apps import wsgi as wsgi_module
 from hardline.errors import ConnectionLost
 from hardline.session.session import SessionLimits
 from tests.apps.serving import answer, run, served, until
@@ -305,3 +307,73 @@ def test_a_site_that_ends_waits_for_no_thread_that_hangs():
         run(story)
     finally:
         hangs.set()
+
+
+def _exits(environ, start_response):
+    sys.exit(3)
+
+
+def _finds_nothing(environ, start_response):
+    next(iter(()))
+
+
+@pytest.mark.parametrize("app", [_exits, _finds_nothing])
+def test_what_ends_more_than_a_request_elsewhere_is_a_500_here(app):
+    head, _ = ask(app, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 500 ")
+
+
+def test_who_leaves_one_that_only_says_that_more_will_come_gives_its_thread_back():
+    closed = threading.Event()
+
+    def waits(environ, start_response):
+        start_response("200 OK", TEXT)
+        yield b"begun"
+        try:
+            while not closed.wait(0.005):
+                yield b""
+        finally:
+            closed.set()
+
+    async def story():
+        async with served(waits) as (open_stream, _):
+            stream = open_stream()
+            await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b"HTTP/1.1 200 OK" in await stream.receive()
+            stream.abort()
+            await until(closed.is_set)
+
+    run(story)
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_who_falls_silent_keeps_no_thread_from_others(way, monkeypatch):
+    monkeypatch.setattr(wsgi_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(wsgi_module, "_LOOKS_EVERY", 0.05)
+    taken = 0
+
+    def takes(environ, start_response):
+        nonlocal taken
+        if environ["PATH_INFO"] == "/":
+            return bar(environ, start_response)
+        taken += 1
+        if way == "up":
+            environ["wsgi.input"].read()
+        start_response("200 OK", TEXT)
+        return (bytes(100_000) for _ in range(1000))
+
+    async def story():
+        async with served(takes) as (open_stream, _):
+            silent = [open_stream() for _ in range(4)]
+            for stream in silent:
+                length = b"Content-Length: 1000000\r\n" if way == "up" else b""
+                await stream.send(b"POST /silent HTTP/1.1\r\nHost: a\r\n" + length + b"\r\n")
+            await until(lambda: taken == 4)
+            await asyncio.sleep(0.5)
+            stream = open_stream()
+            await stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await answer(stream))[1] == b"bar"
+            for one in (*silent, stream):
+                one.abort()
+
+    run(story)

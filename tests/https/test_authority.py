@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from hardline.https import authority as authority_module
 from hardline.https.authority import Authority, NotIssued
+from hardline.https.bounded import MOST
 from hardline.https.store import Store
-from tests.relay.running import in_loop
+from tests.relay.running import in_loop, until
 
 NAME = "nas.example.org"
 Answer = Callable[[str, str], tuple[int, dict[str, str], object]]  # of a method and a path: status, fields, body
@@ -22,8 +25,11 @@ Answer = Callable[[str, str], tuple[int, dict[str, str], object]]  # of a method
 @contextlib.asynccontextmanager
 async def says(answer: Answer) -> AsyncIterator[str]:
     """An HTTP server that answers so; its address."""
+    serving = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal serving
+        serving += 1
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             length = next((int(one.split(":")[1]) for one in lines if one.lower().startswith("content-length")), 0)
@@ -40,12 +46,15 @@ async def says(answer: Answer) -> AsyncIterator[str]:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+        serving -= 1
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        await asyncio.sleep(0.1)  # who was accepted already is served
+        await until(lambda: not serving)
 
 
 async def why_not(directory: Path, url: str) -> str:
@@ -142,3 +151,81 @@ async def test_an_account_that_must_be_made_elsewhere_is_said(tmp_path: Path) ->
     async with says(answer) as url:
         where = url
         assert "an account that was made elsewhere" in await why_not(tmp_path, url)
+
+
+@in_loop
+async def test_an_answer_that_does_not_end_in_size_or_time_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zipped = {"Content-Encoding": "gzip"}
+    for body, fields in ((bytes(MOST + 1), {}), (gzip.compress(bytes(64 * MOST)), zipped)):
+        async with says(lambda method, path, said=(body, fields): (200, said[1], said[0])) as url:  # type: ignore[misc]
+            assert f"an answer of more than {MOST} bytes" in await why_not(tmp_path, url)
+
+    async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while not over.is_set():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
+
+    over, ended = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(authority_module, "_ENDS_WITHIN", 0.3)
+    server = await asyncio.start_server(drips, "127.0.0.1", 0)
+    try:
+        said = await why_not(tmp_path, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert said == "the certificate authority did not answer in time"
+    finally:
+        over.set()
+        await ended.wait()
+        server.close()
+
+
+CAA = {"type": "urn:ietf:params:acme:error:caa", "detail": "CAA record for nas.example.org prevents issuance"}
+
+
+@pytest.mark.parametrize(
+    ("authorization", "order", "said"),
+    [
+        ({"status": "pending"}, {}, "was not understood: "),
+        ({"status": "pending", "challenges": []}, {}, "does not know the challenge tls-alpn-01"),
+        ({"status": "valid"}, {"status": "invalid", "error": CAA}, "says: CAA record for nas.example.org prevents"),
+        ({"status": "pending"}, {"authorizations": 5000}, "came to no end in time"),
+    ],
+)
+def test_what_it_says_of_an_order_is_told(
+    tmp_path: Path,
+    authorization: dict[str, object],
+    order: dict[str, object],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "authorizations" in order:
+        monkeypatch.setattr(authority_module, "_ALL_WITHIN", 0.5)
+
+    @in_loop
+    async def story() -> None:
+        where = ""
+
+        def answer(method: str, path: str) -> tuple[int, dict[str, str], object]:
+            whole = {"status": "pending", "authorizations": [], "finalize": f"{where}/finalize", **order}
+            if path == "/dir":
+                return 200, {}, directory(where)
+            if path == "/order":
+                many = order.get("authorizations", 1)
+                assert isinstance(many, int)
+                return 201, {"Location": f"{where}/it"}, {**whole, "authorizations": many * [f"{where}/one"]}
+            if path == "/one":
+                return 200, {}, {"identifier": {"type": "dns", "value": NAME}, **authorization}
+            return 200, {"Location": f"{where}/account/1"}, {**whole, "authorizations": []}
+
+        async with says(answer) as url:
+            where = url
+            assert said in await why_not(tmp_path, url)
+
+    story()

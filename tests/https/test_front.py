@@ -19,7 +19,7 @@ from hardline.allowance import Allowance
 from hardline.errors import ServiceFailed
 from hardline.http.virtualhost import VirtualHost
 from hardline.https.challenge import proof_certificate
-from hardline.https.front import MOST, OF_A_SOURCE, Front, Named
+from hardline.https.front import MOST, MOST_PROOFS, OF_A_SOURCE, PROOFS_OF_A_SOURCE, Front, Named
 from hardline.https.keeper import Issuer, Keeper
 from hardline.https.store import Store
 from hardline.identity import KeyHash
@@ -33,6 +33,7 @@ from hardline.transport.tcp import TcpStream
 from hardline.tunnel.pump import Local
 from hardline.tunnel.serving import Came
 from tests.https.certified import a_certificate
+from tests.relay.hellos import of_openssl
 from tests.relay.running import in_loop, until
 
 NAME, OTHER = "nas.example.org", "wiki.example.org"
@@ -176,6 +177,23 @@ async def test_an_authority_sees_the_proof_while_it_is_wanted_and_never_the_serv
         await ended(writer)
         assert "internal error" in await made.alert(), "there is no certificate yet"
         assert not made.service.came
+
+
+@in_loop
+async def test_who_only_says_that_he_is_an_authority_keeps_out_none(tmp_path: Path) -> None:
+    async with fronted(tmp_path) as made:
+        made.keeper.proof = proof_context(*proof_certificate(NAME, bytes(32), NOW))
+        hello = of_openssl(NAME, ["acme-tls/1"])
+        silent = [await asyncio.open_connection("127.0.0.1", made.port) for _ in range(MOST_PROOFS)]
+        for _, writer in silent:
+            writer.write(hello)
+        cut = MOST_PROOFS - PROOFS_OF_A_SOURCE
+        await until(lambda: sum(reader.exception() is not None for reader, _ in silent) == cut)
+        made.source = Endpoint("203.0.113.9", 1)
+        _, writer = await made.open(NAME, "acme-tls/1")
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "acme-tls/1"
+        for one in (*(one for _, one in silent), writer):
+            await ended(one)
 
 
 @in_loop

@@ -104,7 +104,28 @@ def test_another_name_is_not_served_by_this_one(host: str) -> None:
     assert not talked.judged
 
 
-@pytest.mark.parametrize("host", [NAS, "NAS.example.org:8443", f"{NAS}."])
+@pytest.mark.parametrize("users", [True, False])
+def test_who_names_it_in_the_target_names_no_other_to_the_service(users: bool) -> None:
+    talked = Talked(users=users)
+    whole = f"http://{NAS}/a?b"
+    for target, other in ((whole, "internal.lan"), (whole, NAS)):
+        passed = talked.says(request(f"Authorization: {GOOD}", "X: 1", target=target, host=other))
+        assert passed.startswith(f"GET /a?b HTTP/1.1\r\nHost: {NAS}\r\n".encode())
+        assert passed.lower().count(b"host:") == 1
+        assert b"X: 1\r\n" in passed
+        talked.talk.heard(OK)
+    assert talked.says(request(f"Authorization: {GOOD}", target="http://internal.lan/", host=NAS)) == b""
+    assert talked.status == 421
+
+
+@pytest.mark.parametrize("port", ["\xb2", "443443", "-1", "x"])
+def test_what_is_no_port_makes_another_name(port: str) -> None:
+    talked = Talked()
+    assert talked.says(request(f"Authorization: {GOOD}", host=f"{NAS}:{port}")) == b""
+    assert talked.status == 421
+
+
+@pytest.mark.parametrize("host", [NAS, "NAS.example.org:8443", f"{NAS}.", f"{NAS}:"])
 def test_a_name_may_be_written_in_more_ways(host: str) -> None:
     assert Talked().says(request(f"Authorization: {GOOD}", host=host)) == request(host=host)
 

@@ -66,6 +66,14 @@ class Town:
         found = self.host.service(name)
         return dict(found["https"]) if found is not None and found.get("https") else {}
 
+    @contextlib.contextmanager
+    def relay_stopped(self) -> Iterator[None]:
+        self.relay.stop()
+        try:
+            yield
+        finally:
+            self.relay.start()
+
     def is_certified(self, name: str) -> None:
         wait_until(lambda: self.https(name).get("state") == "serving", f"{name} has a certificate:\n{self.host.log}")
 
@@ -178,6 +186,15 @@ def test_every_request_is_judged_before_the_service_gets_a_byte(town: Town) -> N
             answer.read()
 
 
+def test_requests_that_come_at_once_are_judged_one_by_one_and_all_answered(town: Town) -> None:
+    good = "Authorization: Basic YW5uYTpjb3JyZWN0IGhvcnNl\r\n"
+    said = [f"GET /echo HTTP/1.1\r\nHost: private.example.org\r\n{more}\r\n" for more in (good, good, "")]
+    with town.connect("private") as client:
+        client.sendall("".join(said).encode())
+        answers = client.makefile("rb").read()
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"200", b"200", b"401"]
+
+
 def test_a_refused_upload_reads_why(town: Town, tmp_path: Path) -> None:
     (tmp_path / "up").write_bytes(bytes(5_000_000))
     answer = town.get("private", "/sum", "-T", tmp_path / "up", "-X", "POST", "-H", "Expect:")
@@ -229,6 +246,16 @@ def test_after_a_restart_there_is_nothing_to_wait_for(town: Town) -> None:
     wait_until(lambda: town.get("nas").status == 200, "it is served again")
     town.is_certified("nas")
     assert town.pebble.log.read_text().count("to validations") == looked
+
+
+def test_a_certificate_that_no_relay_brings_visitors_for_is_not_said_to_serve(town: Town) -> None:
+    with town.relay_stopped():
+        found = wait_until(lambda: one if (one := town.https("nas"))["state"] == "waiting" else None, "it is seen")
+        assert "no relay of [Relay] use brings visitors of this name" in str(found["problem"])
+        assert float(str(found["until"])) > time.time()
+        assert "https://nas.example.org  waiting: no relay" in town.host.hardline("status").stdout
+    for name in NAMES:
+        town.is_certified(name)
 
 
 def test_of_two_services_with_one_name_the_first_has_it(town: Town) -> None:

@@ -59,7 +59,7 @@ class Kept:
     def __init__(self, directory: Path, *, registered: bool = True) -> None:
         self.loop = asyncio.get_running_loop()
         self._began = self.loop.time()
-        self.registered, self.changes = registered, 0
+        self.registered, self.changes, self.ahead = registered, 0, 0.0
         self.store = Store(directory / "https")
         self.issuer = Issuer(self.now, lambda: self.keeper)
         self.keeper = Keeper(
@@ -67,7 +67,7 @@ class Kept:
             self.store,
             self._issuer,
             registered=lambda: self.registered,
-            clock=self.now,
+            clock=lambda: self.now() + self.ahead,
             changed=self._changed,
         )
         self.tasks = TaskSet("test")
@@ -212,6 +212,66 @@ def test_a_key_that_others_may_read_is_not_used_until_that_is_mended(tmp_path: P
         await one.tasks.aclose()
 
     run(story, None)
+
+
+@pytest.mark.parametrize("ahead", [8 * DAY, 100 * DAY])
+def test_a_clock_that_is_wrong_does_not_ask_again_and_again(tmp_path: Path, ahead: float) -> None:
+    async def story() -> None:
+        one = Kept(tmp_path)
+        one.ahead = ahead
+        await asyncio.sleep(DAY)
+        assert len(one.issuer.asked) < 9
+        assert "computer's clock" in one.keeper.kept.problem
+        assert one.state == ("serving" if ahead < LIFE else "refused")
+        assert one.context is not None, "visitors have clocks of their own"
+        one.ahead = 0.0  # it is set right, by days into the past
+        await asyncio.sleep(DAY)
+        asked = len(one.issuer.asked)
+        await asyncio.sleep(DAY)
+        assert len(one.issuer.asked) == asked
+        assert (one.state, one.keeper.kept.problem) == ("serving", "")
+        await one.tasks.aclose()
+
+    run(story, None)
+
+
+def test_a_certificate_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    async def story() -> None:
+        Store(tmp_path / "https").key(NAME)
+        file = tmp_path / "https" / f"{NAME}.pem"
+        file.mkdir()
+        one = Kept(tmp_path)
+        await asyncio.sleep(30)
+        assert one.state == "refused"
+        assert f"{file}: is no plain file" in one.keeper.kept.problem
+        file.rmdir()
+        await asyncio.sleep(60)
+        assert one.state == "serving"
+        await one.tasks.aclose()
+
+    run(story, None)
+
+
+def test_what_is_over_serves_nobody_whatever_was_said_of_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        one = Kept(tmp_path)
+        await asyncio.sleep(3)
+        one.registered = False
+        await asyncio.sleep(LIFE - DAY)
+        assert one.state == "serving"
+        await asyncio.sleep(2 * DAY)
+        assert one.state == "waiting"
+        assert len(one.issuer.asked) == 1
+        await one.tasks.aclose()
+
+    run(story, None)
+
+
+def test_a_chain_that_cannot_be_served_is_none(tmp_path: Path) -> None:
+    chain, key = a_certificate(NAME)
+    assert certificate_of(as_pem(chain), NAME, key).chain == chain
+    with pytest.raises(ValueError, match="more than 65536 bytes"):
+        certificate_of(as_pem(chain * 80), NAME, key)
 
 
 def test_files_that_are_spoilt_are_named(tmp_path: Path) -> None:

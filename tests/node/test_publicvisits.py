@@ -65,9 +65,9 @@ class FakeHost:
 
 
 @contextlib.asynccontextmanager
-async def visits(host: FakeHost) -> AsyncIterator[PublicVisits]:
+async def visits(host: FakeHost, most: int = publicvisits.MOST) -> AsyncIterator[PublicVisits]:
     host.server = await asyncio.start_server(host._serve, "127.0.0.1", 0)
-    one = PublicVisits(lambda: cast(Host, host))
+    one = PublicVisits(lambda: cast(Host, host), most)
     try:
         yield one
     finally:
@@ -150,16 +150,30 @@ async def test_the_end_of_the_node_is_a_cut(raw: bool) -> None:
 @in_loop
 async def test_of_one_source_there_are_so_many_and_others_come_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publicvisits, "OF_A_SOURCE", 2)
-    monkeypatch.setattr(publicvisits, "MOST", 3)
     async with visits(FakeHost(True)) as one:
         there = [await come(one) for _ in range(2)]
         assert await is_cut(await come(one))
         there.append(await come(one, "198.51.100.8"))
         assert [await reader.readexactly(5) for reader, _ in there] == [b"hello"] * 3
-        assert await is_cut(await come(one, "198.51.100.9"))
         there[0][1].close()
         await until(lambda: one._of_source.total() == 2)
         again = await come(one)
         assert await again[0].readexactly(5) == b"hello"
         for _, writer in (*there, again):
             writer.close()
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@in_loop
+async def test_where_all_places_are_taken_who_has_most_gives_way(raw: bool) -> None:
+    async with visits(FakeHost(raw), most=4) as one:
+        many = [await come(one) for _ in range(4)]
+        for reader, _ in many:
+            await reader.readexactly(5)
+        reader, writer = await come(one, "203.0.113.7")
+        assert await reader.readexactly(5) == b"hello"
+        await until(lambda: sum(reader.exception() is not None for reader, _ in many) == 1)
+        assert await is_cut(await come(one)), "he has most, and is one more"
+        await until(lambda: one.open_streams == 4)
+        for _, other in (*many, (reader, writer)):
+            other.close()

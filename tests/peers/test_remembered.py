@@ -505,6 +505,27 @@ def test_many_at_once_do_not_disturb_each_other(path):
 VIA = (Via(Endpoint("relay.example", 7008), "ab" * 20), Via(Endpoint("2001:db8::30", 443), "cd" * 20))
 
 
+def test_a_relay_that_is_not_named_any_more_comes_behind_those_that_are(path):
+    renamed, third, fourth = (
+        Via(Endpoint(host, 7008), "ef" * 20) for host in ("relay.example", "third.example", "fourth.example")
+    )
+
+    async def story(memory: Remembered) -> None:
+        async def says(*relayed: Via) -> tuple[Via, ...]:
+            await memory.learned(OURS, "", "", relayed)
+            host = await memory.get(OURS)
+            assert host is not None
+            return host.relayed
+
+        assert await says(*VIA) == VIA
+        assert await says(VIA[1]) == (VIA[1], VIA[0])
+        assert await says(renamed) == (renamed, VIA[1]), "with its newer name"
+        assert await says(third, fourth) == (third, fourth, renamed), "as many as a host may name"
+        assert await says() == (), "it is at none any more"
+
+    with_memory(path, story)
+
+
 def test_relays_come_last_and_are_what_the_host_said_last(path):
     async def learn(memory: Remembered) -> None:
         await remember(memory)

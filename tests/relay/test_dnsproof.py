@@ -14,7 +14,7 @@ import pytest
 
 from hardline.identity import KeyHash
 from hardline.relay.access import Access
-from hardline.relay.dnsproof import AT_ONCE, DnsProofs, names_node, resolver_at
+from hardline.relay.dnsproof import AT_ONCE, MOST_WAITING, OF_A_SOURCE, DnsProofs, names_node, resolver_at
 from hardline.relay.messages import Why
 from hardline.routes import Endpoint
 from tests.relay.running import in_loop, name_of, running_relay, until
@@ -109,14 +109,25 @@ async def test_a_name_server_that_says_nothing_is_not_waited_for_by_others() -> 
         return [f"node={NODE}".encode()]
 
     proofs = DnsProofs(silent)
-    async with asyncio.timeout(20):
-        looking = asyncio.gather(*(proofs.look(NODE, f"{number}.example.org") for number in range(AT_ONCE)))
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+
+        def look(source: str) -> asyncio.Task[bool | None]:
+            return group.create_task(proofs.look(NODE, NAS, source))
+
+        looking = [look("greedy") for _ in range(MOST_WAITING)]
+        await until(lambda: asked == OF_A_SOURCE)
+        assert await proofs.look(NODE, NAS, "greedy") is None, "so many wait, and no more"
+        for source in range(AT_ONCE // OF_A_SOURCE - 1):
+            looking += [look(f"192.0.2.{source}") for _ in range(OF_A_SOURCE)]
         await until(lambda: asked == AT_ONCE)
-        assert not await proofs.look(NODE, NAS), "so many and no more"
+        other = look("198.51.100.7")
+        await asyncio.sleep(0.05)
+        assert asked == AT_ONCE, "so many and no more"
         forever.set()
-        assert all(await looking)
-        assert await proofs.look(NODE, NAS)
-    assert asked == AT_ONCE + 1
+        assert await other
+        assert all([await one for one in looking])
+        assert await proofs.look(NODE, NAS, "greedy")
+    assert not proofs._sources
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from OpenSSL import SSL
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.proof import Prover
+from hardline.relay import client as client_module
+from hardline.relay import server as server_module
 from hardline.relay.access import Access
 from hardline.relay.limits import RelayLimits
 from hardline.relay.lines import Verb, encode_line
@@ -461,6 +463,29 @@ def test_ten_thousand_silent_connections_are_held_within_bounds() -> None:
             for one in silent:
                 one.close()
             await visitor.aclose()
+
+    run(story)
+
+
+@pytest.mark.parametrize("by", ["pings", "joins"])
+def test_a_host_that_has_visitor_after_visitor_is_not_taken_for_a_silent_one(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "SILENT", 2.0)
+    monkeypatch.setattr(client_module, "PING_AFTER", 0.2 if by == "pings" else 1000.0)
+    if by == "pings":
+        monkeypatch.setattr(server_module.Relay, "_lives", lambda relay, control: None, raising=False)
+
+    async def story() -> None:
+        async with running_relay() as relay, running_host(relay.address) as host:
+            [before], loop = relay.relay._controls, asyncio.get_running_loop()
+            end = loop.time() + 3.0
+            while loop.time() < end:
+                visitor = await host.visit(relay.endpoint)
+                assert await echoed(visitor, b"hello") == b"hello"
+                await visitor.aclose()
+                await asyncio.sleep(0.1)
+            assert relay.relay._controls == {before}
 
     run(story)
 

@@ -18,7 +18,7 @@ from hardline.identity import KeyHash
 from hardline.routes import Endpoint
 from hardline.transport import native, tcp
 from hardline.transport.contexts import client_context
-from hardline.transport.engine import BindingEngine
+from hardline.transport.engine import BindingEngine, Scratch
 from hardline.transport.handshake import ALPN_2
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
@@ -155,37 +155,72 @@ def test_originals_end_without_goodbye_and_that_is_an_end():
     run(story)
 
 
-def test_records_for_originals_hold_at_most_4096_bytes():
-    """As an original reads them: one recv per record of Python's ssl, never more than it asked for."""
-    sizes: list[int] = []
+@contextlib.asynccontextmanager
+async def read_by_python(*totals):
+    """A TlsStream, and a queue of what was read of it: `totals` bytes each time, as Python's ssl has their records.
 
-    def original(port: int) -> None:
+    That gives one record in one recv, and never more than it was asked for.
+    """
+
+    def others(port: int) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
             socket.create_connection(("127.0.0.1", port), timeout=100) as raw,
             context.wrap_socket(raw, server_hostname="any") as tls,
         ):
-            total = 0
-            while total < 50_000:
-                sizes.append(len(tls.recv(16_384)))
-                total += sizes[-1]
+            for total in totals:
+                records: list[bytes] = []
+                while sum(map(len, records)) < total:
+                    records.append(tls.recv(16_384))
+                loop.call_soon_threadsafe(read.put_nowait, records)
 
+    loop = asyncio.get_running_loop()
+    read: asyncio.Queue[list[bytes]] = asyncio.Queue()
+    arrived: asyncio.Queue[tcp.TcpStream] = asyncio.Queue()
+    listener = await Listener.open(["127.0.0.1"], 0, arrived.put_nowait, what="test")
+    reading = loop.run_in_executor(None, others, listener.port)
+    server = await TlsStream.over(await arrived.get(), host_context())
+    yield server, read
+    await reading
+    server.abort()
+    await listener.aclose()
+
+
+def test_records_for_originals_hold_at_most_4096_bytes():
     async def story():
-        arrived: asyncio.Queue[tcp.TcpStream] = asyncio.Queue()
-        listener = await Listener.open(["127.0.0.1"], 0, arrived.put_nowait, what="test")
-        reading = asyncio.get_running_loop().run_in_executor(None, original, listener.port)
-        server = await TlsStream.over(await arrived.get(), host_context())
-        assert server.alpn == b""
-        server.record_limit = 4096
-        await server.send(bytes(50_000))
-        await reading
-        server.abort()
-        await listener.aclose()
+        async with read_by_python(50_000) as (server, read):
+            assert server.alpn == b""
+            server.record_limit = 4096
+            await server.send(bytes(50_000))
+            assert max(map(len, await read.get())) == 4096
 
     run(story)
-    assert max(sizes) == 4096
-    assert sum(sizes) == 50_000
+
+
+def test_behind_a_pause_the_first_bytes_can_be_read_before_the_last_have_come():
+    now, noise = 100.0, os.urandom(100_000)
+    whole, begun_small = [16_384] * 6 + [1696], [4096] * 4 + [16_384] * 5 + [1696]
+
+    async def story():
+        async with read_by_python(*[len(noise)] * 3) as (server, read):
+            server._clock = lambda: now
+
+            async def sent_after(pause):
+                nonlocal now
+                now += pause
+                source = Scratch(len(noise))
+                source.view[:] = noise
+                server.write(source, len(noise))
+                records = await read.get()
+                assert b"".join(records) == noise
+                return [len(record) for record in records]
+
+            assert await sent_after(0.0) == begun_small
+            assert await sent_after(0.4) == whole
+            assert await sent_after(0.6) == begun_small
+
+    run(story)
 
 
 def test_tls_1_1_is_refused_and_1_2_is_for_originals():
