@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -18,6 +21,11 @@ from hardline.node.inspecting import Inspecting
 from tests.support.node import SCRIPTS, Node
 from tests.support.programs import curl, running_origin
 from tests.support.waiting import wait_until
+
+SITE = (
+    "[Info]\ntitle = {title}\n[Service]\nservice =\n[Cache]\ndirectory = {directory}\n"
+    "allowListing = yes\nuploads = yes\n"
+)
 
 
 class Terminal:
@@ -52,7 +60,7 @@ def pair(tmp_path_factory) -> Iterator[tuple[Node, Node]]:
     (directory / "files/a.txt").write_text("of a site")
     with running_origin() as origin:
         host.share("app", origin.port)
-        host.write("site", f"[Service]\nservice =\n[Cache]\ndirectory = {directory / 'files'}\nallowListing = yes\n")
+        host.write("site", SITE.format(title="site", directory=directory / "files"))
         with host, Node(directory / "visitor") as visitor:
             host.serves("site")
             yield host, visitor
@@ -143,6 +151,36 @@ def test_a_looker_who_leaves_before_it_began_leaves_nothing():
     assert host.watched[1:] == [None]
     with pytest.raises(WrongArgument):
         inspecting.exchanges(service)
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_an_upload_that_is_under_way_while_its_service_is_changed_comes_to_its_end(pair, looked_at):
+    host, visitor = pair
+    files = host.services.parent.parent / "files"
+    name, title = f"slow-{looked_at}.txt", f"changed {looked_at}"
+    with contextlib.ExitStack() as stack:
+        if looked_at:
+            stack.enter_context(Terminal(host, "site"))
+        label = host.label("site")
+        sock = stack.enter_context(socket.create_connection(("127.0.0.1", visitor.localport), timeout=100))
+        sock.sendall(f"PUT /{name} HTTP/1.1\r\nHost: {label}.localhost\r\nContent-Length: 6\r\n\r\nabc".encode())
+        wait_until(lambda: uploading(host), "it is under way")
+        host.write("site", SITE.format(title=title, directory=files))
+        wait_until(lambda: host.service("site")["title"] == title, "it is another site now")
+        sock.sendall(b"def")
+        assert sock.recv(65536).startswith(b"HTTP/1.1 201 ")
+    assert (files / name).read_bytes() == b"abcdef"
+
+
+def uploading(host: Node) -> bool:
+    """Whether it has a file open that has no name yet, or a hidden one."""
+    if any((host.services.parent.parent / "files").glob(".hardline-*")):
+        return True
+    for one in Path(f"/proc/{host.process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if "/files/#" in os.readlink(one):
+                return True
+    return False
 
 
 def test_a_connection_that_was_kept_is_seen_from_the_next_request_on(pair):

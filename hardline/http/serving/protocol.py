@@ -83,6 +83,13 @@ class Protocol(web.RequestHandler):
             if begin >= len(data):
                 break
 
+    def retire(self) -> None:
+        """Close it, where nothing is under way; else its answer is to: of what is closed, no body comes to its end."""
+        if self._current_request is None and not self._messages:
+            self.close()
+            if self.transport is not None:
+                self.transport.close()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
         super().connection_lost(exc)
