@@ -53,7 +53,8 @@ class Incoming:
         self._fd = -1
         self.size = self._synced = 0
         try:
-            self._fd = self._open()
+            with _fullness():
+                self._fd = self._open()
             self._check_room(size or 0)
         except BaseException:
             self.close()

@@ -35,6 +35,7 @@ MOST, MOST_OF_ONE = 32, 8  # under way at once, and of one source
 PARTS = 1000  # of one form
 _PIECE = 262_144  # bytes that are written at once
 _SILENCE = 60.0  # seconds without a byte
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}  # which another try does not change
 _LONGEST_LIST = 1000  # characters
 
 
@@ -213,6 +214,8 @@ class Uploads:
                 reason = (failure.strerror or str(failure)).lower()
                 log.warning("upload.failed", service=self._service, path=request.raw_path[:200], reason=reason)
                 said = f"The computer that shares this could not write it ({reason})."
+                if failure.errno in _NOT_ALLOWED:
+                    return problem(403, "Nothing can be brought here", said)
                 return problem(503, "It cannot be kept now", said, headers={"Retry-After": "5"})
         return problem(400, "This is no form", "It cannot be read to its end.")
 

@@ -294,6 +294,22 @@ def test_what_is_used_up_is_said_as_no_room(tmp_path, monkeypatch, code, call):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EACCES, 403), (errno.EROFS, 403), (errno.EIO, 503)],
+)
+def test_a_directory_that_takes_no_file_says_why(adding, monkeypatch, code, status):
+    really = os.open
+
+    def refuse(path: str, flags: int, *rest: int, **more: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(code, os.strerror(code))
+        return really(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert put(adding, "/none.txt")[0] == status
+
+
 def test_where_open_files_have_no_names_a_hidden_one_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr(incoming, "_OPEN_FILES", str(tmp_path / "no-proc"))
     file = incoming.Incoming(Tree(tmp_path, forbidden=lambda path, facts: False), (), None)
