@@ -3,6 +3,7 @@
     HardlineError
     ├── ConfigError            a file of the owner's: which one, which line, which key, what to do
     │   └── WrongArgument      what was typed after a command
+    │       └── NotKnown       there is nothing of that name
     ├── NoDaemon               nobody runs on the data directory
     ├── CertificateError       a key, certificate or .hash file that cannot be used
     ├── BadKeyHash, BadLabel   a name that is not one
@@ -49,6 +50,10 @@ class WrongArgument(ConfigError):
     """What a person typed after a command cannot be meant."""
 
     code = 2
+
+
+class NotKnown(WrongArgument):
+    """There is nothing of the name that was given."""
 
 
 class NoDaemon(HardlineError):

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _begin(arguments: Sequence[str] | None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is somebody to hear it
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     from hardline.process import run_daemon  # half a second, in which somebody may press Ctrl-C
 
     try:
@@ -34,7 +34,8 @@ def _begin(arguments: Sequence[str] | None) -> int:
         raise
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What it may be told."""
     parser = terminal.Parser(
         prog="hardlined",
         description="Share local services under the hash of their certificates, and open others' in a browser.",

@@ -26,6 +26,7 @@ from hardline.memory import keep_small
 from hardline.node.node import Node, is_live
 from hardline.notify import notify
 from hardline.places import Places, default_places
+from hardline.running import leave_note
 from hardline.settings.directory import read_ini
 from hardline.settings.node import NodeSettings, changed_keys, parse_node
 from hardline.tasks import TaskSet
@@ -164,12 +165,13 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
         loop.add_signal_handler(number, told)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     log.event("process.engine", engine=ENGINE, reason=why_not or None)
-    node, tasks = Node(settings, places), TaskSet("hardlined")
+    node, tasks, note = Node(settings, places), TaskSet("hardlined"), None
     try:
         starting = asyncio.create_task(_start(node), name="hardlined.start")  # noqa: TID251  the root of all tasks
         told_to_stop = asyncio.create_task(stop.wait(), name="hardlined.stop")  # noqa: TID251
         await asyncio.wait([starting, told_to_stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
+            note = leave_note(places.datadir)
             if not starting.result():
                 tasks.start(_ready_once_tried(node), "ready")
             for service in node.offering.current:
@@ -184,6 +186,9 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
         await asyncio.wait([starting])
     finally:
         notify(STOPPING="1", STATUS="stopping")
+        if note is not None:
+            with contextlib.suppress(OSError):
+                note.unlink()
         await tasks.aclose()
         await node.stop()
     return 0

@@ -32,6 +32,7 @@ from hardline.transport.tcp import TcpStream
 
 if TYPE_CHECKING:
     from hardline.relay.access import Access
+    from hardline.relay.askedback import DialledBack
     from hardline.relay.dnsproof import DnsProofs
     from hardline.relay.expected import Expected
     from hardline.relay.joins import Joined
@@ -98,6 +99,7 @@ class Relaying:
         clock: Callable[[], float],
     ) -> None:
         self._settings, self._services, self._host = settings, services, host
+        self._told, self._port = told, port
         self._tasks = TaskSet("relaying")
         self._listeners: list[Listener] = []
         self._monthly: Monthly | None = None
@@ -292,6 +294,15 @@ class Relaying:
             )
             for client in (self._uses.clients if self._uses is not None else ())
         )
+
+    async def dial_back(self) -> tuple[DialledBack, ...]:
+        """Have every relay that is used connect to this node, for its owner; takes 12 s at most.  Safe to cancel."""
+        if self._uses is None:
+            return ()
+        from hardline.relay.askedback import ask_back
+
+        asked = (ask_back(client, self.expected, self._told(), self._port()) for client in self._uses.clients)
+        return tuple(await asyncio.gather(*asked))
 
     def public(self, service: Service) -> tuple[tuple[Endpoint, ...], tuple[str, ...]]:
         """At which public ports of relays a service is reached, and of the other relays why it is not."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+from hardline.cells import ago, how_link, kind_of, size, span, table, where
 from hardline.showable import plain
 
 
@@ -124,7 +124,7 @@ def offer_lines(offers: list[dict[str, Any]]) -> Iterator[str]:
     if not offers:
         yield "nothing is offered on this network (services with listed = no do not show)"
     for offer in offers:
-        yield f"{plain(offer['title']) or '(untitled)'}  at {offer['source']}\n  {offer['url']}"
+        yield f"{plain(offer['title']) or '(untitled)'}  {where(offer)}\n  {offer['url']}"
 
 
 def ls_blocks(status: dict[str, Any], offers: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -133,29 +133,13 @@ def ls_blocks(status: dict[str, Any], offers: list[dict[str, Any]]) -> dict[str,
     known = [peer for peer in status["peers"] if peer["key_hash"] not in ours]
     seen = {peer["key_hash"]: peer for peer in known}
     names = {one["key_hash"]: one["name"] for one in status.get("names", ())}
+    computers = {_key_hash(offer): offer.get("host") or None for offer in offers}
     known = [{**peer, "name": names.get(peer["key_hash"])} for peer in known]
     known += [_never_seen(one) for one in status.get("names", ()) if one["key_hash"] not in ours | seen.keys()]
+    known = [{**peer, "host": computers.get(peer["key_hash"])} for peer in known]
     known.sort(key=lambda peer: (peer["name"] is None, peer["name"] or ""))
     offers = [_beside_known(offer, seen, names) for offer in offers]
     return {"mine": status["services"], "network": offers, "known": known, "links": status.get("links", [])}
-
-
-def ls_lines(blocks: dict[str, list[dict[str, Any]]], sessions: list[dict[str, Any]], now: float) -> Iterator[str]:
-    """`hardline ls`; `now` is seconds since 1970."""
-    yield "MINE"
-    yield from _table([_mine(service, sessions) for service in blocks["mine"]])
-    yield "\nON THIS NETWORK"
-    yield from _table([_offer(each) for each in blocks["network"]])
-    yield "\nKNOWN"
-    # Of several paths to one host the one that takes new visits.
-    leading = sorted(sessions, key=lambda session: not session.get("draining"))
-    warm = {session["key_hash"]: session for session in leading if session["role"] == "visiting"}
-    yield from _table([_known(peer, warm.get(peer["key_hash"]), now) for peer in blocks["known"]])
-    if blocks["links"]:
-        yield "\nLINKS"
-        yield from _table(
-            [(plain(link["name"]), link["listen"] or "", _how_link(link, now)) for link in blocks["links"]]
-        )
 
 
 def _never_seen(named: dict[str, Any]) -> dict[str, Any]:
@@ -188,12 +172,37 @@ def _beside_known(offer: dict[str, Any], seen: dict[str, Any], names: dict[str, 
     return {**offer, "name": names.get(key_hash), "unlike": like[0] if like and not known else None}
 
 
-def _offer(offer: dict[str, Any]) -> tuple[str, str, str, str]:
-    if offer["unlike"]:
-        note = f"not the {plain(offer['unlike'])} you know"
+def _key_hash(service: dict[str, Any]) -> str:
+    return str(service.get("label", "")).rpartition("-")[2]
+
+
+def share_lines(shared: dict[str, Any], status: dict[str, Any], how: str) -> Iterator[str]:
+    """What `hardline share` tells beside the URL: what it leads to, and who finds it and may visit."""
+    name, computer = plain(shared["name"]), status["node"].get("computer", "")
+    where = f" on {plain(computer)}" if computer else ""
+    yield f"{how} as {name}: {plain(shared['title'])}{where} → {plain(shared['target'])}{_probed(shared.get('probed'))}"
+    if "listed" not in shared:
+        return
+    lan = "open http://localhost:7009/ on another computer with hardline and click it"
+    yield f"  this network  {f'listed: {lan}' if shared['listed'] else 'not listed: who has its address finds it'}"
+    outside = status["outside"]
+    yield f"  elsewhere     {plain(outside['sentence'])}" + (
+        f"; {plain(outside['advice'])}" if outside["advice"] else ""
+    )
+    if shared["until"] is not None:
+        yield f"  until         {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(shared['until']))}"
+    if shared["for_invited"]:
+        yield f"  who           those who are invited: hardline invite {name} --to NAME"
     else:
-        note = f"= {offer['name']}" if offer["name"] else ""
-    return plain(offer["title"]) or "(untitled)", f"at {offer['source']}", offer["url"], note
+        yield f"  who           everybody who has the address; to choose people: hardline change {name} --invited"
+
+
+def _probed(probed: dict[str, Any] | None) -> str:
+    if probed is None:
+        return ""
+    if not probed["answers"]:
+        return ' (nothing answers there now: visitors read "not running" until it does)'
+    return f" (answers, {probed['said']})" if probed["said"] else " (answers)"
 
 
 def ping_lines(what: str, answer: dict[str, Any]) -> Iterator[str]:
@@ -204,7 +213,7 @@ def ping_lines(what: str, answer: dict[str, Any]) -> Iterator[str]:
             yield f"  {plain(line)}"
         return
     called = answer["name"] or plain(answer["title"]) or answer["label"][-40:][:8]
-    yield f"{called}: {1000 * answer['round_trip_s']:.1f} ms by {_kind(answer)} {answer['endpoint']}"
+    yield f"{called}: {1000 * answer['round_trip_s']:.1f} ms by {kind_of(answer)} {answer['endpoint']}"
 
 
 def who_lines(told: dict[str, Any], sessions: list[dict[str, Any]], now: float) -> Iterator[str]:
@@ -215,50 +224,21 @@ def who_lines(told: dict[str, Any], sessions: list[dict[str, Any]], now: float) 
     rows = []
     for row in told["let_in"]:
         session = here.get(row["key_hash"])
-        how = f"here, {_kind(session)}, {_size(session['sent'] or 0)} read" if session is not None else ""
+        how = f"here, {kind_of(session)}, {size(session['sent'] or 0)} read" if session is not None else _last(row, now)
         key = f"{row['key_hash'][:4]}…{row['key_hash'][-4:]}"
         rows.append((plain(row["who"]) or "(nobody's name)", f"since {row['since']}" if row["since"] else "", key, how))
     for row in told["invited"]:
-        left = f"for {_span(row['until'] - now)} more" if row["state"] == "open" else "expired"
+        left = f"for {span(row['until'] - now)} more" if row["state"] == "open" else "expired"
         rows.append((plain(row["who"]), "invited", left, row["number"]))
-    yield from _table(rows)
+    yield from table(rows)
 
 
-def _span(seconds: float) -> str:
-    return _ago(seconds).removesuffix(" ago").replace("just now", "a moment")
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    if not rows:
-        yield "  nothing"
-        return
-    widths = [min(max(map(_width, column)), 40) for column in zip(*rows, strict=True)]
-    for row in rows:
-        padded = [cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
-        yield f"  {'  '.join(padded).rstrip()}"
-
-
-def _width(text: str) -> int:
-    """Columns of a terminal, as nearly as can be told: letters of East Asia take two, accents that stand alone none."""
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(unicodedata.category(letter) in ("Mn", "Me", "Cf") for letter in text)
-
-
-def _mine(service: dict[str, Any], sessions: list[dict[str, Any]]) -> tuple[str, str, str, str]:
-    name = plain(service["name"]) or "(the directory)"
-    if "url" not in service:
-        return name, "", service["state"], plain(service["problem"] or "")
-    visitors = sum(session["role"] == "hosting" and session["key_hash"] == _key_hash(service) for session in sessions)
-    words = [] if service["state"] == "serving" else [service["state"]]
-    words.append("listed" if service["listed"] else "not listed")
-    if visitors:
-        words.append(f"{visitors} visitor{'' if visitors == 1 else 's'}")
-    words += [f"public at {plain(at)}" for at in service.get("public", ())]
-    if service.get("not_public"):
-        words.append("no public port everywhere" if service.get("public") else "no public port")
-    if named := service.get("https"):
-        words.append(f"https://{named['name']}" + ("" if named["state"] == "serving" else f" {named['state']}"))
-    return name, plain(service["target"]), ", ".join(words), service["url"]
+def _last(row: dict[str, Any], now: float) -> str:
+    """What is remembered of somebody's visits."""
+    if not row.get("last_visit"):
+        return "never here" if "last_visit" in row else ""
+    kind = "LAN" if row["kind"] == "LAN" else str(row["kind"]).lower()
+    return f"{ago(now - row['last_visit'])}, {kind}, {size(row['read'] or 0)} read"
 
 
 def _https(named: dict[str, Any] | None) -> Iterator[str]:
@@ -269,32 +249,6 @@ def _https(named: dict[str, Any] | None) -> Iterator[str]:
     yield f"  https://{named['name']}  {said}" + (f": {plain(named['problem'])}" if named["problem"] else "")
     if named["again"]:
         yield f"    again at {time.strftime('%Y-%m-%d %H:%M', time.localtime(named['again']))}"
-
-
-def _key_hash(service: dict[str, Any]) -> str:
-    return str(service.get("label", "")).rpartition("-")[2]
-
-
-def _known(peer: dict[str, Any], warm: dict[str, Any] | None, now: float) -> tuple[str, str, str, str]:
-    key_hash = peer["key_hash"]
-    if warm is not None:
-        trip = f" {1000 * warm['round_trip_s']:.0f} ms" if warm["round_trip_s"] else ""
-        how = f"{_kind(warm)}{trip}"
-    else:
-        how = f"seen {_ago(now - peer['last_seen'])}" if peer["last_seen"] else "not visited yet"
-    return peer["name"] or "", plain(peer["title"]) or "(untitled)", f"{key_hash[:4]}…{key_hash[-4:]}", how
-
-
-def _kind(session: dict[str, Any]) -> str:
-    kind = session.get("kind") or session["via"]  # a daemon that was not restarted yet tells no kind
-    return "LAN" if kind == "LAN" else str(kind).lower()
-
-
-def _ago(seconds: float) -> str:
-    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
-        if (count := int(seconds // size)) >= 1:
-            return f"{count} {unit}{'' if count == 1 else 's'} ago"
-    return "just now"
 
 
 def _service(service: dict[str, Any]) -> Iterator[str]:
@@ -317,7 +271,7 @@ def _service(service: dict[str, Any]) -> Iterator[str]:
 
 def _session(session: dict[str, Any]) -> Iterator[str]:
     way = f"to {session['endpoint']}" if session["role"] == "visiting" else f"from {session['endpoint']}"
-    via = f"{_kind(session)}, found by {session['found_by']}" if session["found_by"] else _incoming(session)
+    via = f"{kind_of(session)}, found by {session['found_by']}" if session["found_by"] else _incoming(session)
     how = f"{session['protocol']}, {via}{', takes no new streams' if session.get('draining') else ''}"
     how += ", one more connection to the same host" if session.get("spare") else ""
     yield f"  {session['role']} {plain(session['title']) or session['label']} {way} ({how})"
@@ -326,35 +280,18 @@ def _session(session: dict[str, Any]) -> Iterator[str]:
     if (look := session.get("next_look_s")) is not None:
         yield f"    looks for a better one {f'in {look:.0f} s' if look else 'now'}"
     if session["sent"] is not None:
-        moved = f"{_size(session['sent'])} sent, {_size(session['received'])} received"
+        moved = f"{size(session['sent'])} sent, {size(session['received'])} received"
         trip = f", round trip {1000 * session['round_trip_s']:.0f} ms" if session.get("round_trip_s") else ""
         yield f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s{trip}"
 
 
 def _link(link: dict[str, Any], now: float) -> Iterator[str]:
     at = f"  {link['listen']}" if link["listen"] else ""
-    yield f"  {plain(link['name'])}{at} → {link['label']}  {_how_link(link, now)}"
+    yield f"  {plain(link['name'])}{at} → {link['label']}  {how_link(link, now)}"
     if link["endpoint"]:
-        sizes = f"send {_size(link['send_buffer'])}, receive {_size(link['receive_buffer'])}"
+        sizes = f"send {size(link['send_buffer'])}, receive {size(link['receive_buffer'])}"
         by = f", {link['congestion']}" if link["congestion"] else ""
         yield f"    by {str(link['kind']).lower()} {link['endpoint']}, {link['streams']} streams, {sizes}{by}"
-
-
-def _how_link(link: dict[str, Any], now: float) -> str:
-    """`up for 5 min, round trip 12 ms`; `down for 3 s: the other node does not answer`."""
-    how = f"{link['state']} for {_for(now - link['since'])}"
-    if link["state"] == "up" and link["round_trip_s"]:
-        how += f", round trip {1000 * link['round_trip_s']:.0f} ms"
-    if link["reason"]:
-        how += f": {plain(link['reason'])}" if link["state"] == "down" else f" (last down: {plain(link['reason'])})"
-    return how
-
-
-def _for(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
 
 
 def _incoming(session: dict[str, Any]) -> str:
@@ -390,22 +327,13 @@ def _relay_used(relay: dict[str, Any]) -> str:
 
 def _relay_served(served: dict[str, Any]) -> str:
     what = (
-        f"{served['nodes']} nodes, {served['names']} names, {served['pairs']} visits, {_size(served['passed'])} passed"
+        f"{served['nodes']} nodes, {served['names']} names, {served['pairs']} visits, {size(served['passed'])} passed"
     )
     if served.get("public_ports"):
         what += f", {served['public_ports']} public port{'' if served['public_ports'] == 1 else 's'}"
     if served.get("tlsrelay"):
         what += f", {served['tlsrelay']} by tx_tlsrelay"
-    what += f", {_size(served['this_month'])} this month"
+    what += f", {size(served['this_month'])} this month"
     if served["used_up"]:
         return f"{what}, which is all that [Relay] monthly allows: it serves nobody until the next one"
     return f"{what}, takes nobody new" if served["draining"] else what
-
-
-def _size(count: int) -> str:
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"

@@ -1,6 +1,6 @@
 """What a person means by TARGET in `hardline share TARGET`, seen from where he stands.  The first that fits:
 
-    ./photos, report.pdf      an existing directory (or file)      →  its whole path
+    ./photos, report.pdf      an existing directory or file        →  its whole path
     8000                      a port of this computer              →  8000
     unix:app.sock             a Unix socket                        →  unix:/whole/path/app.sock
     http://nas, nas:8080      a computer and its port              →  as it is
@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterator
 from itertools import islice
 
-from hardline.errors import WrongArgument
+from hardline.errors import ConfigError, WrongArgument
 from hardline.showable import as_escapes
 
 _SHOWN = 200  # characters of what was typed, in a message
@@ -83,30 +83,43 @@ def read_target(typed: str) -> str:
     raise WrongArgument(f'there is no file "{_plain(typed)}" here; a computer needs its port: {_plain(bare)}:80')
 
 
-def refuse_everything(directory: str) -> None:
-    """Raise WrongArgument where somebody is about to share a home, what holds one, or the whole computer.
+def refuse_everything(directory: str, *, hidden: bool = False) -> None:
+    """Raise ConfigError where somebody is about to share a home, what holds one, or the whole computer; or one file
+    of those that programs keep secrets in, or that is hidden, without `hidden`.
 
     `directory` is its real path.
     """
     hint = "share a directory inside it, or add --yes"
+    if os.path.isfile(directory):
+        _refuse_secret(directory, hidden=hidden)
+        return
     if directory == "/":
-        raise WrongArgument(f"/ holds everything of this computer; {hint}")
+        raise ConfigError(f"/ holds everything of this computer; {hint}")
     if f"{directory}/".startswith(_OF_THE_SYSTEM):
-        raise WrongArgument(f"{_plain(directory)} shows the insides of this computer; {hint}")
+        raise ConfigError(f"{_plain(directory)} shows the insides of this computer; {hint}")
     for home, whose in _homes():
         if home == directory:
-            raise WrongArgument(f"{_plain(directory)} is {whose}; {hint}")
+            raise ConfigError(f"{_plain(directory)} is {whose}; {hint}")
         if home.startswith(f"{directory}/"):
-            raise WrongArgument(f"{_plain(directory)} holds {_plain(home)}, {whose}; {hint}")
-    hidden, below = _look_into(directory)
-    if secrets := sorted(hidden & _SECRETS, key=_ssh_first):
-        rest = len(hidden) - 1
+            raise ConfigError(f"{_plain(directory)} holds {_plain(home)}, {whose}; {hint}")
+    names, below = _look_into(directory)
+    if secrets := sorted(names & _SECRETS, key=_ssh_first):
+        rest = len(names) - 1
         others = f" and {rest} other hidden name{'' if rest == 1 else 's'}" if rest else ""
-        raise WrongArgument(f"{_plain(directory)} holds {secrets[0]}{others}; {hint}")
+        raise ConfigError(f"{_plain(directory)} holds {secrets[0]}{others}; {hint}")
     for each in sorted(below):
         found = (name for name in _SECRETS - _OF_PROJECTS if os.path.lexists(os.path.join(directory, each, name)))
         if secret := min(found, key=_ssh_first, default=None):
-            raise WrongArgument(f"{_plain(directory)} holds {_plain(each)}/{secret}; {hint}")
+            raise ConfigError(f"{_plain(directory)} holds {_plain(each)}/{secret}; {hint}")
+
+
+def _refuse_secret(file: str, *, hidden: bool) -> None:
+    if f"{file}/".startswith(_OF_THE_SYSTEM):
+        raise ConfigError(f"{_plain(file)} shows the insides of this computer; to share it all the same, add --yes")
+    if secret := next((part for part in file.split("/") if part in _SECRETS - _OF_PROJECTS), None):
+        raise ConfigError(f"{_plain(file)} is one of {secret}; to share it all the same, add --yes")
+    if os.path.basename(file).startswith(".") and not hidden:
+        raise ConfigError(f"{_plain(file)} is hidden; to share it all the same, add --hidden")
 
 
 def _homes() -> Iterator[tuple[str, str]]:
@@ -135,11 +148,8 @@ def _ssh_first(name: str) -> tuple[bool, str]:
 
 def _path(typed: str, kind: int) -> str:
     whole = _whole(typed)
-    if kind == stat.S_IFDIR:
+    if kind in (stat.S_IFDIR, stat.S_IFREG):
         return whole
-    if kind == stat.S_IFREG:
-        where = os.path.dirname(whole)
-        raise WrongArgument(f"{_shown(typed)} is a file, and only directories can be shared yet", hint=_command(where))
     if kind == stat.S_IFSOCK:
         raise WrongArgument(f"{_shown(typed)} is a socket", hint=_command(f"unix:{whole}"))
     if kind == stat.S_IFLNK:

@@ -87,9 +87,35 @@ def write(text: str) -> None:
 
 
 def say(program: str, text: str) -> None:
-    """Tell whoever sits there one line that is no result."""
+    """Tell whoever sits there one line that is no result; one that begins with a space goes with the line before."""
     with contextlib.suppress(OSError):  # nobody may be left to be told
-        print(f"{program}: {text}", file=sys.stderr)
+        print(text if text.startswith(" ") else f"{program}: {text}", file=sys.stderr)
+
+
+def is_watched() -> bool:
+    """Whether the result goes to somebody who sits at a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def terminal_width() -> int | None:
+    """Its columns; None where the result does not go to one."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None if is_watched() else None
+    except OSError:
+        return None
+
+
+def styled(text: str) -> str:
+    """`text` in bold, where that can be seen and is not unwanted (no-color.org)."""
+    wanted = is_watched() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    return f"\x1b[1m{text}\x1b[0m" if wanted else text
+
+
+def progress(text: str) -> None:
+    """What is waited for now, in place of what was said so before; "" for nothing.  Only where somebody watches."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        with contextlib.suppress(OSError, UnicodeError):
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _occupy_the_first_three() -> None:

@@ -47,6 +47,7 @@ After=network-online.target
 [Service]
 {service}User={user}
 Group={user}
+RuntimeDirectory=hardline
 StateDirectory=hardline
 StateDirectoryMode=0700
 ConfigurationDirectory=hardline

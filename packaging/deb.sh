@@ -9,6 +9,16 @@ rm -rf "$tree"
 mkdir -p "$tree/opt/hardline/lib" "$tree/usr/bin"
 export PYTHONWARNINGS=ignore
 "$python" -m pip install --quiet --no-compile --target "$tree/opt/hardline/lib" '.[https]'
+place() { # FILE DIR: of what the wheel has for the system
+    mkdir -p "$tree/usr/share/$2"
+    cp "$tree/opt/hardline/lib/share/$1" "$tree/usr/share/$2/"
+}
+place man/man1/hardline.1 man/man1
+place man/man1/hardlined.1 man/man1
+place bash-completion/completions/hardline bash-completion/completions
+place fish/vendor_completions.d/hardline.fish fish/vendor_completions.d
+place zsh/site-functions/_hardline zsh/vendor-completions
+gzip -9n "$tree"/usr/share/man/man1/*
 rm -rf "$tree/opt/hardline/lib/bin" "$tree/opt/hardline/lib/share"
 for command in hardline:hardline.cli hardlined:hardline.hardlined; do
     cat >"$tree/usr/bin/${command%%:*}" <<EOF_COMMAND

@@ -32,7 +32,7 @@ def done(node: Node, *arguments: str) -> str:
     return ran.stdout.strip()
 
 
-def test_it_leads_elsewhere_by_the_same_url_while_a_download_runs(there, tmp_path: Path) -> None:
+def test_row_17_it_leads_elsewhere_by_the_same_url_while_a_download_runs(there, tmp_path: Path) -> None:
     host, visitor, _, other = there
     label, size = host.label("wiki"), 30_000_000
     with Download(visitor.url_of(label, f"bytes/{size}"), tmp_path / "got", "--limit-rate", "10M") as download:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from hardline import __version__
 from hardline.cli import main
 from tests.support import needs
 from tests.support.node import SCRIPTS, Node
+from tests.support.programs import RunningOrigin, curl
 from tests.support.waiting import wait_until
 
 COMMAND = str(SCRIPTS / "hardline")
@@ -28,7 +30,7 @@ HEAVY = {
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node that shares one directory, whose title most encodings lack."""
-    with Node(tmp_path_factory.mktemp("node")) as running:
+    with Node(tmp_path_factory.mktemp("node"), settings="[LAN]\ncomputer = atlas\n") as running:
         (running.data.parent / "photos").mkdir()
         done = running.hardline("share", str(running.data.parent / "photos"), "--title", "家 → дом", "--name", "house")
         assert done.returncode == 0, done.stderr
@@ -122,12 +124,30 @@ def test_the_result_alone_is_on_stdout(node: Node) -> None:
     done = node.hardline("share", "8123", "--title", "Home Assistant")
     assert done.returncode == 0
     assert done.stdout == f"{node.url('Home-Assistant')}\n"
-    assert done.stderr == "hardline: shared as Home-Assistant: Home Assistant → localhost:8123\n"
+    nothing = '(nothing answers there now: visitors read "not running" until it does)'
+    assert done.stderr.splitlines() == [
+        f"hardline: shared as Home-Assistant: Home Assistant on atlas → localhost:8123 {nothing}",
+        "  this network  listed: open http://localhost:7009/ on another computer with hardline and click it",
+        "  elsewhere     reachable on this machine only ([Node] bind)",
+        "  who           everybody who has the address; to choose people: hardline change Home-Assistant --invited",
+        "  keep a copy of its key: hardline backup FILE",
+    ]
+
+
+def test_row_7_whoever_shares_reads_whether_something_answers_there(node: Node, origin: RunningOrigin) -> None:
+    said = node.hardline("share", str(origin.port), "--name", "web").stderr
+    assert f"on atlas → localhost:{origin.port} (answers, HTTP 200)\n" in said
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        said = node.hardline("share", str(port), "--unlisted", "--invited").stderr
+    assert f"→ localhost:{port} (answers)\n" in said
+    assert "  this network  not listed: who has its address finds it\n" in said
+    assert f"  who           those who are invited: hardline invite {port} --to NAME\n" in said
 
 
 # ── where results go ─────────────────────────────────────────────────────────────────────────────────────────
 
-RESULTS = [["status"], ["status", "--json"], ["ls"], ["lan", "--json"], ["--help"], ["version"]]
+RESULTS = [["status"], ["status", "--json"], ["ls"], ["lan"], ["lan", "--json"], ["--help"], ["version"]]
 BUFFERED = [*((command, "") for command in RESULTS), (["status"], "1"), (["--help"], "1")]
 
 
@@ -151,7 +171,7 @@ def test_what_was_to_be_said_on_a_closed_stderr_does_not_go_among_the_results(tm
 
 
 @pytest.mark.parametrize(("command", "unbuffered"), BUFFERED, ids=str)
-def test_a_reader_that_has_gone_is_no_traceback(node: Node, command: list[str], unbuffered: str) -> None:
+def test_row_22_a_reader_that_has_gone_is_no_traceback(node: Node, command: list[str], unbuffered: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as pipe:
@@ -177,7 +197,7 @@ def test_a_reader_that_has_gone_is_no_traceback(node: Node, command: list[str], 
     ids=str,
 )
 @pytest.mark.parametrize("command", [["status"], ["ls"], ["share", "PHOTOS"], ["remove", "nix-家"]], ids=" ".join)
-def test_any_title_can_be_told_in_any_encoding(node: Node, command: list[str], encoding: dict[str, str]) -> None:
+def test_row_22_any_title_can_be_told_in_any_encoding(node: Node, command: list[str], encoding: dict[str, str]) -> None:
     words = [str(node.data.parent / "photos") if word == "PHOTOS" else word for word in command]
     done = run("--datadir", node.data, *words, **encoding)
     assert "Traceback" not in done.stderr
@@ -188,20 +208,22 @@ def test_any_title_can_be_told_in_any_encoding(node: Node, command: list[str], e
 
 
 def test_ls_shows_what_is_ours_what_the_network_offers_and_who_is_known(node: Node, tmp_path: Path) -> None:
-    with Node(tmp_path / "other") as other:
+    with Node(tmp_path / "other", settings="[LAN]\ncomputer = felix\n") as other:
         other.share("printer", 631, title="Printer")
         label = other.label("printer")
         listed = json.loads(node.hardline("ls", "--json").stdout)
         assert set(listed) == {"mine", "network", "known", "links"}
         assert "house" in [row["name"] for row in listed["mine"]]
-        assert label in [row["label"] for row in listed["network"]]
+        assert {row["label"]: row["host"] for row in listed["network"]}[label] == "felix"
+        assert other.status()["node"]["computer"] == "felix"
+        assert "Printer  on felix\n" in node.hardline("lan").stdout
         lines = node.hardline("ls").stdout.splitlines()
     headings = [lines.index(heading) for heading in ("MINE", "ON THIS NETWORK", "KNOWN")]
     assert headings == sorted(headings)
     mine = next(line for line in lines[: headings[1]] if line.startswith("  house "))
     assert "listed" in mine.split()
     assert mine.endswith(node.url("house"))
-    assert any("Printer" in line and label in line for line in lines[headings[1] : headings[2]])
+    assert any("Printer" in line and "on felix" in line and label in line for line in lines[headings[1] : headings[2]])
 
 
 # ── share ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -216,7 +238,7 @@ def test_sharing_the_same_again_is_the_same_url(node: Node, tmp_path: Path, monk
     for again in ("写真", "./写真/", str(directory)):
         done = node.hardline("share", again)
         assert (done.returncode, done.stdout) == (0, first.stdout)
-        assert done.stderr.startswith("hardline: shared already as service-1: 写真 → ")
+        assert done.stderr.startswith("hardline: shared already as service-1: 写真 on atlas → ")
     monkeypatch.chdir(directory)
     assert node.hardline("share", ".").stdout == first.stdout
     port = node.hardline("share", "8124")
@@ -243,9 +265,8 @@ def test_a_title_is_as_it_was_typed_and_the_file_has_a_name_that_can_be(node: No
 
 def test_a_title_of_which_something_cannot_be_shown_is_not_called_short(node: Node) -> None:
     done = node.hardline("share", "8140", "--title", "a\nb")
-    assert done.stderr == (
-        "hardline: shared as a-b: a b → localhost:8140\nhardline: some characters of its title cannot be shown\n"
-    )
+    assert done.stderr.startswith("hardline: shared as a-b: a b on atlas → localhost:8140 ")
+    assert done.stderr.endswith("\nhardline: some characters of its title cannot be shown\n")
 
 
 @pytest.mark.parametrize("letter", ["é", "😀"])
@@ -282,14 +303,59 @@ def test_a_name_that_no_settings_file_can_hold_is_refused_with_the_reason(
     assert "\x1b" not in done.stderr
 
 
-def test_a_home_is_shared_only_on_purpose(node: Node, tmp_path: Path) -> None:
+def test_row_1_a_file_a_directory_and_what_is_neither(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").mkdir()
+    first = node.hardline("share", "m")
+    assert first.returncode == 0
+    assert f'directory = "{tmp_path}/m"\n' in (node.services / "m.ini").read_text()
+    assert node.hardline("share", "m").stdout == first.stdout
+    nothing = node.hardline("share", "nix")
+    assert (nothing.returncode, nothing.stdout) == (2, "")
+    assert 'there is no file "nix" here; a computer needs its port: nix:80' in nothing.stderr
+    (tmp_path / "x.pdf").write_bytes(b"%PDF-1.7 of ours")
+    (tmp_path / "y.pdf").write_bytes(b"another")
+    done = node.hardline("share", "x.pdf")
+    url = done.stdout.strip()
+    assert f"→ the file {tmp_path}/x.pdf\n" in done.stderr
+    assert node.hardline("share", "./x.pdf").stdout == done.stdout
+    for path in ("", "x.pdf"):
+        got = subprocess.run(["curl", "-si", url + path], capture_output=True, check=True).stdout
+        assert b" 200 " in got.splitlines()[0]
+        assert got.endswith(b"\r\n\r\n%PDF-1.7 of ours")
+        assert b"content-type: application/pdf" in got.lower()
+        assert b"filename*=UTF-8''x.pdf" in got
+    for path in ("y.pdf", "x.pdf/", "%2e%2e/y.pdf", "api/v1/dir/", "?zip", "m/"):
+        got = subprocess.run(["curl", "-s", "--path-as-is", url + path], capture_output=True, check=True).stdout
+        assert b"another" not in got, path
+        assert b"y.pdf" not in got, path
+    assert node.hardline("share", ".").returncode == 0
+    assert node.hardline("change", "x-pdf", "y.pdf").stdout == done.stdout
+    assert subprocess.run(["curl", "-s", url], capture_output=True, check=True).stdout == b"another"
+    assert node.hardline("change", "x-pdf", "m").stdout == done.stdout
+    assert "only" not in (node.services / "x-pdf.ini").read_text()
+
+
+def test_row_2_what_is_hidden_is_not_served_and_not_listed(node: Node, tmp_path: Path) -> None:
+    for name in (".env", "shown"):
+        (tmp_path / name).write_text(name)
+    url = node.hardline("share", str(tmp_path), "--name", "row2").stdout.strip()
+    seen = [curl(f"{url}{path}") for path in (".env", "shown", "api/v1/dir/")]
+    assert [one.status for one in seen] == [404, 200, 200]
+    assert "shown" in seen[2].text
+    assert ".env" not in seen[2].text
+
+
+def test_row_2_a_home_is_shared_only_on_purpose(node: Node, tmp_path: Path) -> None:
     (tmp_path / ".ssh").mkdir()
     done = node.hardline("share", str(tmp_path))
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"hardline: error: {tmp_path} holds .ssh; share a directory inside it, or add --yes\n"
     assert node.hardline("share", str(tmp_path), "--yes").returncode == 0
     served = run("fileserver", tmp_path, "--port", "0")
-    assert (served.returncode, served.stdout, served.stderr) == (2, "", done.stderr)
+    assert (served.returncode, served.stdout, served.stderr) == (1, "", done.stderr)
 
 
 def test_what_begins_with_a_dash_is_told_how_it_is_written(
@@ -315,7 +381,7 @@ def test_what_is_removed_and_shared_again_has_its_url_again(node: Node, tmp_path
     assert node.hardline("share", private, "--title", "Pictures of mine").stdout != first
     again = node.hardline("share", public, "--title", "Other")
     assert (again.returncode, again.stdout) == (0, first)
-    assert again.stderr.startswith("hardline: shared again as Pictures-of-mine: Pictures of mine → ")
+    assert again.stderr.startswith("hardline: shared again as Pictures-of-mine: Pictures of mine on atlas → ")
     assert "its title stays as it was" in again.stderr
 
 
@@ -325,7 +391,7 @@ def test_a_directory_that_is_shared_without_lists_says_so(node: Node, tmp_path: 
     wait_until(lambda: "unlisted" in [row["name"] for row in node.status()["services"]], "it is served")
     done = node.hardline("share", str(tmp_path))
     says = f"hardline: what is in its directories is not shown; to change it, allowListing = yes in {file}"
-    assert done.stderr.splitlines()[1:] == [says]
+    assert done.stderr.splitlines()[-1] == says
 
 
 # ── a daemon that was not restarted ──────────────────────────────────────────────────────────────────────────

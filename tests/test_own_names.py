@@ -52,7 +52,7 @@ def named(node: Node, what: str, name: str) -> str:
     return done.stdout.strip()
 
 
-def test_a_name_leads_to_the_service_path_and_all(nodes: tuple[Node, Node]) -> None:
+def test_row_9_a_name_leads_to_the_service_path_and_all(nodes: tuple[Node, Node]) -> None:
     host, visitor = nodes
     label = host.label("site")
     assert named(visitor, host.url("site"), "Nas") == visitor.url_of(label)
@@ -82,7 +82,7 @@ def test_a_name_leads_to_the_service_path_and_all(nodes: tuple[Node, Node]) -> N
         ("Origin: http://evil.example", "Upgrade: websocket", "Connection: Upgrade"),
     ],
 )
-def test_a_part_of_a_page_learns_nothing(nodes: tuple[Node, Node], fields: tuple[str, ...]) -> None:
+def test_row_9_a_part_of_a_page_learns_nothing(nodes: tuple[Node, Node], fields: tuple[str, ...]) -> None:
     host, visitor = nodes
     named(visitor, host.url("site"), "nas")
     there, not_there = (asked(visitor, name, "/", *fields) for name in ("nas", "nax"))

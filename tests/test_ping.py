@@ -21,7 +21,7 @@ def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
             yield host, visitor
 
 
-def test_it_says_by_which_path_and_how_long_it_took(nodes: tuple[Node, Node]) -> None:
+def test_row_22_it_says_by_which_path_and_how_long_it_took(nodes: tuple[Node, Node]) -> None:
     host, visitor = nodes
     visitor.hardline("name", host.url("site"), "nas")
     ran = visitor.hardline("ping", "nas", "-c", "2")
@@ -36,7 +36,7 @@ def test_it_says_by_which_path_and_how_long_it_took(nodes: tuple[Node, Node]) ->
     assert told["steps_s"]["tls"] > 0
 
 
-def test_who_is_away_is_4_with_what_was_tried(nodes: tuple[Node, Node]) -> None:
+def test_row_22_who_is_away_is_4_with_what_was_tried(nodes: tuple[Node, Node]) -> None:
     host, visitor = nodes
     assert visitor.hardline("ping", host.url("site")).returncode == 0
     label = host.label("site")

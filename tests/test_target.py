@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hardline.errors import WrongArgument
+from hardline.errors import ConfigError, WrongArgument
 from hardline.target import read_target, refuse_everything
 
 
@@ -79,7 +79,6 @@ def test_what_is_nothing_of_all_that_is_a_wrong_argument(here: Path, typed: str,
 
 def test_things_of_other_kinds_are_called_by_their_name(here: Path) -> None:
     os.mkfifo("fifo")
-    Path("report.pdf").write_text("")
     Path("loop").symlink_to("loop")
     Path("gone").symlink_to("nowhere")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -87,7 +86,6 @@ def test_things_of_other_kinds_are_called_by_their_name(here: Path) -> None:
         for name, says, hint in [
             ("fifo", "fifo is a pipe", ""),
             ("/dev/null", "/dev/null is a device", ""),
-            ("report.pdf", "report.pdf is a file", f"hardline share {here}"),
             ("loop", "loop is a link that leads nowhere", ""),
             ("gone", "gone is a link that leads nowhere", ""),
             ("app.sock", "app.sock is a socket", f"hardline share unix:{here}/app.sock"),
@@ -96,6 +94,23 @@ def test_things_of_other_kinds_are_called_by_their_name(here: Path) -> None:
                 read_target(name)
             assert caught.value.message.startswith(says)
             assert hint in caught.value.hint
+
+
+def test_a_file_is_itself_and_one_that_holds_secrets_is_not_shared_by_accident(here: Path) -> None:
+    (here / ".ssh").mkdir()
+    for name in ("report.pdf", "8000", ".env", ".ssh/config"):
+        (here / name).write_text("")
+    for name in ("report.pdf", "8000"):
+        assert read_target(name) == str(here / name)
+        refuse_everything(str(here / name))
+    with pytest.raises(ConfigError, match="is hidden; to share it all the same, add --hidden"):
+        refuse_everything(str(here / ".env"))
+    refuse_everything(str(here / ".env"), hidden=True)
+    for hidden in (False, True):
+        with pytest.raises(ConfigError, match=r"is one of .ssh; to share it all the same, add --yes"):
+            refuse_everything(str(here / ".ssh/config"), hidden=hidden)
+    with pytest.raises(ConfigError, match="shows the insides of this computer"):
+        refuse_everything("/proc/self/status", hidden=True)
 
 
 def test_a_directory_that_was_removed_under_ones_feet_is_an_error(here: Path) -> None:
@@ -114,10 +129,10 @@ def test_a_home_is_not_shared_by_accident(tmp_path: Path) -> None:
     (tmp_path / ".ssh").mkdir()
     for number in range(41):
         (tmp_path / f".hidden{number}").touch()
-    with pytest.raises(WrongArgument) as caught:
+    with pytest.raises(ConfigError) as caught:
         refuse_everything(str(tmp_path))
     says = f"{tmp_path} holds .ssh and 41 other hidden names; share a directory inside it, or add --yes"
-    assert (caught.value.message, caught.value.code) == (says, 2)
+    assert (caught.value.message, caught.value.code) == (says, 1)
     refuse_everything(str(tmp_path / "Pictures"))
 
 
@@ -126,7 +141,7 @@ def test_what_holds_ones_home_or_everything_is_not_shared_by_accident(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home" / "ada"))
     for directory in ("/", str(tmp_path), str(tmp_path / "home"), str(tmp_path / "home" / "ada")):
-        with pytest.raises(WrongArgument, match="share a directory inside it, or add --yes"):
+        with pytest.raises(ConfigError, match="share a directory inside it, or add --yes"):
             refuse_everything(directory)
     refuse_everything(str(tmp_path / "home" / "ada" / "photos"))
 
@@ -142,7 +157,7 @@ def test_homes_of_others_are_not_shared_by_accident(tmp_path: Path, monkeypatch:
     ]
     monkeypatch.setattr(pwd, "getpwall", lambda: users)
     for directory in (tmp_path / "ann", tmp_path / "ann" / "home"):
-        with pytest.raises(WrongArgument, match="the home of ann; share a directory inside it, or add --yes"):
+        with pytest.raises(ConfigError, match="the home of ann; share a directory inside it, or add --yes"):
             refuse_everything(str(directory))
     refuse_everything(str(tmp_path / "www-data"))
 
@@ -150,7 +165,7 @@ def test_homes_of_others_are_not_shared_by_accident(tmp_path: Path, monkeypatch:
 def test_a_copy_of_a_home_one_level_down_is_not_shared_by_accident(tmp_path: Path) -> None:
     for name in ("ann/.ssh", "code/.config", "code/.git"):
         (tmp_path / "backup" / name).mkdir(parents=True)
-    with pytest.raises(WrongArgument, match=r"backup holds ann/\.ssh; share a directory inside it, or add --yes"):
+    with pytest.raises(ConfigError, match=r"backup holds ann/\.ssh; share a directory inside it, or add --yes"):
         refuse_everything(str(tmp_path / "backup"))
     (tmp_path / "backup" / "ann" / ".ssh").rmdir()
     refuse_everything(str(tmp_path / "backup"))

@@ -12,7 +12,7 @@ import pytest
 
 from hardline.upnp import child
 from tests.support import needs
-from tests.support.node import SCRIPTS, Node
+from tests.support.node import SCRIPTS, Node, free_port
 from tests.support.programs import RunningOrigin, curl
 from tests.support.waiting import wait_until
 
@@ -102,23 +102,47 @@ def test_own_services_are_shown_to_the_nodes_own_user_only(tmp_path: Path, origi
     node = Node(tmp_path / "node")
     node.share("listed", origin.port, title="Everybodys")
     node.share("secret", origin.port, title="Nobodys business", password=WORD, listed=False)
-    node.write("broken", "[Service]\nservice = unix:relative\n")
+    node.write("unreadable", "[Service]\nservice = unix:relative\n")
     with node:
         label, nobody = node.label("secret"), "ab" * 20
         assert curl(node.url_of(f"{WORD}-{nobody}")).status == 503
         home, tried = (f"http://{address}:{node.localport}/{path}" for path in ("", f"tried/{WORD}-{nobody}"))
         for options in ((), HTML):
             seen = curl(home, *options).text
-            for ours in (label, "Everybodys", "Nobodys business", f"127.0.0.1:{origin.port}", "broken"):
+            for ours in (label, "Everybodys", "Nobodys business", f"127.0.0.1:{origin.port}", "unreadable"):
                 assert ours in seen
             assert "Where it was looked for" in curl(tried, *options).text
             for user in (NOBODY, SOMEBODY):
                 page = _curl_as(user, home, *options)
                 assert "What this computer shares is shown to the user that runs hardlined" in page
                 page += _curl_as(user, tried, *options)
-                for secret in (WORD, label, "Everybodys", "Nobodys", str(origin.port), "broken", "looked for"):
+                for secret in (WORD, label, "Everybodys", "Nobodys", str(origin.port), "unreadable", "looked for"):
                     assert secret not in page
         assert label in node.hardline("status").stdout
+
+
+@needs.root()
+@needs.linux()
+def test_what_was_shared_with_one_user_is_led_to_for_no_other(tmp_path: Path, origin: RunningOrigin) -> None:
+    socks = free_port()
+    settings = f"[Door]\nusers = own\n[SOCKS]\nlisten = 127.0.0.1:{socks}\n"
+    with Node(tmp_path / "host") as host, Node(tmp_path / "visitor", settings=settings) as visitor:
+        assert host.hardline("share", str(origin.port), "--name", "diary", "--invited").returncode == 0
+        host.share("wiki", origin.port)
+        label, wiki = host.label("diary"), host.label("wiki")
+        link = host.hardline("invite", "diary", "--to", "Anna").stdout.strip()
+        assert visitor.hardline("accept", link).returncode == 0
+        url = visitor.url_of(label)
+        by_socks = "--noproxy", "", "--socks5-hostname", f"127.0.0.1:{socks}"
+        for _ in range(2):  # before there is a session, and by one that is warm
+            assert "Shared with another user of this computer" in _curl_as(SOMEBODY, url)
+            with pytest.raises(subprocess.CalledProcessError) as refused:
+                _curl_as(SOMEBODY, f"http://{label}.localhost/", *by_socks)
+            assert "(2)" in refused.value.stderr, "not allowed"
+            assert curl(url).text == "hello from the origin\n"
+            assert curl(f"http://{label}.localhost/", *by_socks).text == "hello from the origin\n"
+        assert _curl_as(SOMEBODY, visitor.url_of(wiki)) == "hello from the origin\n", "what everybody may visit"
+        assert visitor.last_visit(label)["status"] == "ok"
 
 
 @pytest.mark.parametrize("cached", [False, True])

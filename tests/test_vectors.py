@@ -370,6 +370,7 @@ def test_an_answer_on_the_lan(vector):
         day=vector["day"],
         to=vector["to"],
         end=vector["end"],
+        host=vector["host"],
     )
     assert ours.encode().hex() == vector["packet"]
     assert lpd.parse(bytes.fromhex(vector["packet"])) == ours

@@ -106,7 +106,7 @@ async def open_site(
             bucket = TokenBucket(settings.download_rate_limit * MB, asyncio.get_running_loop().time())
         proxy = CachingProxy(store, Origin(target), max_age=settings.max_age, bucket=bucket, clock=time.time)
         return Site(name, tree, dynamic, proxy, None, store)
-    if await disk.run(partial(caches.__contains__, root), _nothing):
+    if not settings.only and await disk.run(partial(caches.__contains__, root), _nothing):
         # It is not opened, and so only read: the directory is its owner's now.
         as_left = partial(shown, tree, may_not, may_list=settings.allow_listing)
         store = Store(root, max_size=settings.max_size, forbidden=may_not, shown=as_left, disk=disk)
@@ -121,6 +121,7 @@ async def open_site(
         title=title,
         uploads=Uploads(tree, settings.max_upload, name, blind=blind) if settings.uploads != "no" else None,
         only_uploads=blind,
+        only=settings.only,
     )
     return Site(name, tree, dynamic, proxy, files, store)
 

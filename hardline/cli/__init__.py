@@ -19,13 +19,16 @@ from hardline import __version__, terminal
 from hardline.cli.daemon import add_datadir
 from hardline.terminal import write
 
-_COMMANDS = {
+DESCRIPTION = "Share services and see what a node does."
+COMMANDS = {
     "share": "share a service or a directory, and print its URL",
     "change": "change a service, and keep its URL",
     "pause": "serve nobody for now: visitors who are there are cut",
     "resume": "serve again",
     "remove": "stop sharing a service; its certificate stays",
     "ls": "what is shared here, what the network offers, which hosts are known",
+    "watch": "what happens here, as it happens",
+    "log": "what happened here lately",
     "ping": "see whether a host answers, and by which path",
     "invite": "invite somebody to a service for invited visitors: prints a link",
     "accept": "accept an invitation",
@@ -37,6 +40,7 @@ _COMMANDS = {
     "forget": "forget a name that you gave",
     "lan": "what the local network offers",
     "status": "services, sessions and the paths they use",
+    "doctor": "what keeps this node, or a visit, from working, and what to do",
     "relay": "the relay that this node is, and those by which it is reached",
     "key": "print the key by which a host knows this visitor, or a relay this node",
     "gateway": "users of the gateway, and keys for scrapers",
@@ -48,6 +52,7 @@ _COMMANDS = {
     "nc": "connect stdin and stdout with a service: ssh -o ProxyCommand='hardline nc LABEL'",
     "forward": "lead a port of this computer to a service, until Ctrl-C",
     "pac": "print the proxy file for programs that do not know *.localhost",
+    "completion": "print what completes commands in a shell",
     "version": "print the version",
     "help": "explain a command",
 }
@@ -66,6 +71,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             parser.print_help()
         case "help":
             _help(parser, options.about)
+        case "completion":
+            _completion(options.shell)
         case "version":
             write(f"hardline {__version__}")
         case "status" | "ls" | "lan" | "relay" | "key":
@@ -75,11 +82,19 @@ def _run(arguments: Sequence[str] | None) -> int:
         case "share" | "change" | "pause" | "resume" | "remove":
             from hardline.cli import sharing
 
-            sharing.run(options)
+            return sharing.run(options)
         case "invite" | "accept" | "who" | "revoke":
             from hardline.cli import people
 
             people.run(options)
+        case "watch" | "log":
+            from hardline.cli import happening
+
+            happening.run(options)
+        case "doctor":
+            from hardline.cli import doctor
+
+            return doctor.run(options)
         case "gateway":
             _gateway(options)
         case "inspect":
@@ -106,11 +121,11 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _parser() -> terminal.Parser:
-    parser = terminal.Parser(prog="hardline", description="Share services and see what a node does.")
+    parser = terminal.Parser(prog="hardline", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"hardline {__version__}")
     add_datadir(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Command)
-    for name, text in _COMMANDS.items():
+    for name, text in COMMANDS.items():
         commands.add_parser(name, help=text, description=text).name = name
     return parser
 
@@ -141,6 +156,13 @@ def _help(parser: argparse.ArgumentParser, about: str | None) -> None:
         parser.print_help()
     else:
         parser.parse_args([about, "--help"])  # which ends the program
+
+
+def _completion(shell: str) -> None:
+    from pathlib import Path
+
+    name = {"bash": "hardline", "zsh": "_hardline", "fish": "hardline.fish"}[shell]
+    write((Path(__file__).parent / "completions" / name).read_text(encoding="utf-8").removesuffix("\n"))
 
 
 def _gateway(options: argparse.Namespace) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from math import inf
 
 from hardline import terminal
 from hardline.cli.daemon import add_datadir
 
+_LONGEST_SHARE = 3650 * 86_400  # seconds
 _OURS = "of a service here, as `hardline ls` shows it; or its title or address"
 _ANY_NAME = "an address, a name that you gave, a title, or the name of a service here"
 
@@ -17,6 +19,17 @@ def _add_json(parser: terminal.Parser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
+def _add_ls(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("--watch", action="store_true", help="show it anew whenever something changes, until Ctrl-C")
+
+
+def _add_log(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("what", nargs="?", metavar="NAME", help=f"only of this one: {_ANY_NAME}")
+    parser.add_argument("-f", "--follow", action="store_true", help="then what happens, until Ctrl-C")
+
+
 def _add_share(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("target", metavar="TARGET", help="~/photos, 8000, nas:8080, https://192.168.1.5, unix:/run/app")
@@ -24,6 +37,14 @@ def _add_share(parser: terminal.Parser) -> None:
     parser.add_argument("--title", help="what people read")
     parser.add_argument("--unlisted", action="store_true", help="the network does not list it")
     parser.add_argument("--invited", action="store_true", help="for those in NAME.ini.clients only")
+    lasts = parser.add_mutually_exclusive_group()
+    lasts.add_argument("--once", action="store_true", help="for as long as this command runs: until Ctrl-C")
+    lasts.add_argument("--for", dest="seconds", type=_seconds, metavar="TIME", help="30m, 2h, 7d: then it ends")
+    parser.add_argument("--hidden", action="store_true", help="of a directory also names that begin with a dot")
+    brought = parser.add_mutually_exclusive_group()
+    brought.add_argument("--upload", dest="uploads", action="store_const", const="yes", help="visitors may add files")
+    brought.add_argument("--drop", dest="uploads", action="store_const", const="drop", help="the same, and see none")
+    parser.add_argument("--host", metavar="HOST", help="the host name by which the web server there knows itself")
     parser.add_argument("--yes", action="store_true", help="a home directory, too")
 
 
@@ -38,6 +59,8 @@ def _add_change(parser: terminal.Parser) -> None:
     invited = parser.add_mutually_exclusive_group()
     invited.add_argument("--invited", action="store_true", default=None, help="for those in NAME.ini.clients only")
     invited.add_argument("--everyone", dest="invited", action="store_false", help="for everybody who has its address")
+    until = "30m, 2h, 7d from now: then it ends; forever: it does not"
+    parser.add_argument("--for", dest="seconds", type=_seconds_or_forever, metavar="TIME", help=until)
     parser.add_argument("--yes", action="store_true", help="a home directory, too")
 
 
@@ -49,6 +72,7 @@ def _add_pause(parser: terminal.Parser) -> None:
 def _add_remove(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("name", metavar="NAME", help="as `hardline ls` shows it")
+    parser.add_argument("--forget-url", action="store_true", help="for good: its URL never comes back")
 
 
 def _add_ping(parser: terminal.Parser) -> None:
@@ -84,6 +108,7 @@ def _add_open(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("what", nargs="?", metavar="NAME", help=f"{_ANY_NAME}; none: this node's own page")
     parser.add_argument("--print", action="store_true", help="print its URL instead")
+    parser.add_argument("--revoke", action="store_true", help="have no browser manage this node any more")
 
 
 def _add_phone(parser: terminal.Parser) -> None:
@@ -156,6 +181,15 @@ def _add_relay(parser: terminal.Parser) -> None:
     parser.add_argument("--config", type=terminal.whole_path, metavar="FILE", help="the daemon's settings file")
 
 
+def _add_doctor(parser: terminal.Parser) -> None:
+    _add_json(parser)
+    parser.add_argument("name", nargs="?", metavar="NAME", help=f"a visit to it, step by step: {_ANY_NAME}")
+    parser.add_argument(
+        "--report", type=terminal.whole_path, metavar="FILE", help="write it there, too, without what is secret"
+    )
+    parser.add_argument("--config", type=terminal.whole_path, metavar="FILE", help="the settings, where no daemon runs")
+
+
 def _add_key(parser: terminal.Parser) -> None:
     add_datadir(parser)
     parser.add_argument("address", nargs="?", metavar="ADDRESS", help="of a service; none: the node's own key")
@@ -213,6 +247,11 @@ def _add_backup(parser: terminal.Parser) -> None:
     parser.add_argument("--yes", action="store_true", help="what is there already is replaced")
 
 
+def _add_completion(parser: terminal.Parser) -> None:
+    eval_it = 'eval "$(hardline completion bash)" in ~/.bashrc; a package has them in their places'
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help=eval_it)
+
+
 def _add_help(parser: terminal.Parser) -> None:
     parser.add_argument("about", nargs="?", metavar="COMMAND")
 
@@ -228,6 +267,18 @@ def _days(text: str) -> float:
     if unit is None or not text[:-1].isascii() or not text[:-1].isdigit() or not int(text[:-1][:9]) > 0:
         raise argparse.ArgumentTypeError(f"a time is {text[:60]!r}, expected a number with d, h or m: 7d")
     return int(text[:-1][:9]) / unit
+
+
+def _seconds(text: str) -> float:
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:])
+    digits = text[:-1]
+    if unit is None or not digits.isascii() or not digits.isdigit() or not 0 < int(digits[:9]) * unit <= _LONGEST_SHARE:
+        raise argparse.ArgumentTypeError(f"a time is {text[:60]!r}, expected a number with d, h, m or s: 2h")
+    return float(int(digits[:9]) * unit)
+
+
+def _seconds_or_forever(text: str) -> float:
+    return inf if text == "forever" else _seconds(text)
 
 
 def _as_typed(path: str) -> str:
@@ -253,13 +304,26 @@ def _host_name(text: str) -> str:
     return text
 
 
+def whole_parser() -> terminal.Parser:
+    """The parser with all that each command may be told: for manuals and shells, which want all of it at once."""
+    from hardline.cli import COMMANDS, DESCRIPTION
+
+    parser = terminal.Parser(prog="hardline", description=DESCRIPTION)
+    parser.add_argument("--version", action="store_true", help="print the version")
+    add_datadir(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=terminal.Parser)
+    for name, text in COMMANDS.items():
+        FILL[name](commands.add_parser(name, help=text, description=text))
+    return parser
+
+
 FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "share": _add_share,
     "change": _add_change,
     "pause": _add_pause,
     "resume": _add_pause,
     "remove": _add_remove,
-    "ls": _add_json,
+    "ls": _add_ls,
     "ping": _add_ping,
     "invite": _add_invite,
     "accept": _add_accept,
@@ -269,8 +333,11 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "phone": _add_phone,
     "name": _add_name,
     "forget": _add_forget,
+    "watch": _add_json,
+    "log": _add_log,
     "lan": _add_json,
     "status": _add_json,
+    "doctor": _add_doctor,
     "relay": _add_relay,
     "key": _add_key,
     "gateway": _add_gateway,
@@ -282,6 +349,7 @@ FILL: dict[str, Callable[[terminal.Parser], None]] = {
     "nc": _add_nc,
     "forward": _add_forward,
     "pac": _add_pac,
+    "completion": _add_completion,
     "version": lambda parser: None,
     "help": _add_help,
 }

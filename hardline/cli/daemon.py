@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING, Any
 
 from hardline import terminal
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 ANOTHER_VERSION = "the hardlined that runs is of another version"
 RESTART = "restart it"
+
+_NAMED = 3  # others
 
 
 def add_datadir(parser: terminal.Parser) -> None:
@@ -26,10 +29,32 @@ def add_datadir(parser: terminal.Parser) -> None:
 
 
 def ask(options: argparse.Namespace, do: str, **arguments: object) -> Any:
-    """What the daemon answers.  Raises NoDaemon, and what it could not do."""
+    """What the daemon answers.  Raises NoDaemon, which names others that run, and what it could not do."""
     from hardline.asking import ask as asked
+    from hardline.errors import NoDaemon
 
-    return asked(datadir(options), do, **arguments)
+    try:
+        return asked(datadir(options), do, **arguments)
+    except NoDaemon as nobody:
+        raise NoDaemon(nobody.message, others(options) or nobody.hint) from None
+
+
+def others(options: argparse.Namespace) -> str:
+    """Which other daemons run, and how they are reached; "" where none does."""
+    from hardline.running import running
+    from hardline.showable import as_escapes
+
+    ours, user = os.path.realpath(datadir(options)), os.geteuid()
+    lines = list[str]()
+    for one in running():
+        flag = f"--datadir {as_escapes(one.datadir)}"
+        if os.path.realpath(one.datadir) == ours or len(lines) == _NAMED:
+            continue
+        if user in (0, one.user):
+            lines.append(f"one runs on another data directory; to ask that one: {flag}")
+        else:
+            lines.append(f"one of the user {one.user_name} runs; to ask that one: sudo hardline {flag} …")
+    return "\nhardline: hint: ".join(lines)
 
 
 def datadir(options: argparse.Namespace) -> Path:

@@ -7,7 +7,7 @@ import sys
 import time
 
 from hardline.cli.daemon import ask, talk
-from hardline.terminal import write
+from hardline.terminal import is_watched, write
 
 _LONGEST_LINE = 4096
 
@@ -29,9 +29,15 @@ def _invite(options: argparse.Namespace) -> None:
     from hardline.showable import plain
 
     made = ask(options, "invite", name=options.name, who=options.to, days=options.expires)
-    write(made["link"])
+    if is_watched():  # to be pasted as it is
+        title = plain(made["title"]) or plain(made["name"])
+        write(f"I share {title} with you by hardline, a program that opens it in your browser, without any account.")
+        write("To install it: pipx install hardline-tunnel, then: hardline service install")
+        write("Then open on that computer: " + made["link"])
+    else:
+        write(made["link"])
     until = time.strftime("%Y-%m-%d %H:%M", time.localtime(made["until"]))
-    talk(f"for {plain(made['who'])}, one computer, until {until}: send the link, and how to get hardline with it")
+    talk(f"for {plain(made['who'])}, one computer, until {until}: send it to nobody else")
     talk("whoever opens it first is let in; hardline who  shows it, hardline revoke  takes it back")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import time
 from typing import Any
 
 from hardline import __version__
@@ -22,6 +21,10 @@ def run(options: argparse.Namespace) -> None:
         case "relay" if options.drain:
             ask(options, "drain_relay")
             write("this relay takes nobody new: who has another way takes it, and the others stay until it is stopped")
+        case "ls" if options.watch:
+            from hardline.cli import listing
+
+            listing.watch(options)
         case _:
             _show(options)
 
@@ -42,9 +45,10 @@ def _show(options: argparse.Namespace) -> None:
             case "relay":
                 lines, whole = tables.relay_lines(whole), whole["relays"]
             case _:
-                status, offers = whole, ask(options, "lan")
-                whole = tables.ls_blocks(status, offers)
-                lines = tables.ls_lines(whole, status["sessions"], time.time())
+                from hardline.cli import listing
+
+                listing.show(options, whole)
+                return
         told = [] if options.json else list(lines)
     except KeyError as missing:
         raise ConfigError(f"{ANOTHER_VERSION}: it does not tell {missing}", hint=RESTART) from None

@@ -21,7 +21,9 @@ def run(options: argparse.Namespace) -> int:
         case "ping":
             return _ping(options)
         case "open":
-            _open_one(options)
+            from hardline.cli.becoming import or_become
+
+            return or_become(options, lambda: _open_one(options))
         case "name":
             _name_one(options)
         case "forget":
@@ -58,8 +60,15 @@ def _ping(options: argparse.Namespace) -> int:
 
 
 def _open_one(options: argparse.Namespace) -> None:
+    if options.revoke:
+        count = ask(options, "revoke_pages")["revoked"]
+        talk(f"{count} browser{'' if count == 1 else 's'} may not manage this node any more")
+        return
     if options.what is None:
-        url = told = _own_page(ask(options, "status"))
+        opened = ask(options, "open_page")
+        url, told = opened["url"], _as_uri(opened["file"])
+        if not options.print:
+            talk("for one browser, within a minute; for another one: hardline open --print")
     else:
         match = ask(options, "find", what=options.what)
         url = told = match["url"]
@@ -67,16 +76,15 @@ def _open_one(options: argparse.Namespace) -> None:
         if match["how"] == "named":
             # Every user of this computer sees what programs are started with, and a name is nobody's right to visit.
             told = f"http://{match['name']}.localhost:{url.rstrip('/').rpartition(':')[2]}/"
-    if options.print or not _browse(told):
+    if options.print or not told or not _browse(told):
         write(url)
 
 
-def _own_page(status: Any) -> str:
-    from hardline.errors import ConfigError
+def _as_uri(file: str | None) -> str:
+    """The file that leads to the page: whose name the browser is started with, since all users see that."""
+    from pathlib import Path
 
-    if not (doors := status["node"]["door"]):
-        raise ConfigError("the daemon has no door", hint="set [Node] localport")
-    return f"http://localhost:{doors[0].rpartition(':')[2]}/"
+    return Path(file).as_uri() if file and os.access(file, os.R_OK) else ""
 
 
 def _browse(url: str) -> bool:

@@ -45,6 +45,7 @@ UNREAD = 60.0  # the same after an announcement that nobody could read back
 RETRIES = (1.0, 2.0, 5.0, 15.0, 60.0)  # the same after failures in a row
 PUT_LIMIT, GET_LIMIT = 20.0, 10.0  # seconds
 NONCE_SIZE = 24
+NO_ADDRESS = "no address is known that visitors could reach"
 _SLICE = 30.0  # seconds between two looks at the clock, which may have been set or have gone on during a sleep
 
 
@@ -132,7 +133,7 @@ class Publisher:
         entry.hosts, entry.plain = publishable(at, signed=True)[:MAX_HOSTS], False
         via, relays = tuple(self._via(service)), tuple(self._relays(service))
         if not entry.hosts and not via and not relays:
-            entry.problem = "no address is known that visitors could reach"
+            entry.problem = NO_ADDRESS
             return REPEATS[-1]
         now = self._clock()
         # Never two with one time: visitors tell the newer one by it.

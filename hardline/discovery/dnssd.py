@@ -60,16 +60,22 @@ class _Search:
 class DnsSd:
     """Finds others, and announces the listed ones among `services`, while `run` runs, where it is told to `follow`.
 
-    `port` is the one that this node really listens on, `bind` the addresses whose interfaces are used (none: all).
+    `port` is the one that this node really listens on, `bind` the addresses whose interfaces are used (none: all),
+    `host` what this computer is called, "" for nothing.
     """
 
     name = "DNS-SD"
     kind: PathKind | None = PathKind.LAN
 
     def __init__(
-        self, *, services: Callable[[], Sequence[LanService]], port: Callable[[], int], bind: Sequence[str] = ()
+        self,
+        *,
+        services: Callable[[], Sequence[LanService]],
+        port: Callable[[], int],
+        bind: Sequence[str] = (),
+        host: str = "",
     ) -> None:
-        self._services, self._port = services, port
+        self._services, self._port, self._host = services, port, host
         self._following = Following(bind)
         self._instances = Instances()
         self._searches: set[_Search] = set()
@@ -148,11 +154,16 @@ class DnsSd:
             self._ask_for_the_rest()
         return self._instances.current(asyncio.get_running_loop().time())
 
+    @property
+    def deaf(self) -> bool:
+        """Others are not heard: somebody else has the port."""
+        return self._warned and self._mdns is None
+
     # Hearing.
 
     async def _open(self, addresses: frozenset[InterfaceAddress]) -> bool:
         # Not before it is needed: it is 3 MB and 20 ms.
-        mdns = (await asyncio.to_thread(_load))(self._heard)
+        mdns = (await asyncio.to_thread(_load))(self._heard, self._host)
         try:
             await mdns.open(addresses)
         except OSError as failure:

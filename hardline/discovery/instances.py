@@ -1,6 +1,6 @@
 """What DNS-SD says of services: names and texts, and the table of what was heard, without I/O.
 
-    Our wiki._hardline._tcp.local.    SRV  hardline-9f2c….local. 7008      TXT  kh=LABEL v=2
+    Our wiki._hardline._tcp.local.    SRV  hardline-9f2c….local. 7008      TXT  kh=LABEL v=2 host=atlas
     hardline-9f2c….local.             A, AAAA
 
 Whatever is heard is kept apart by the machine that said it: nobody can change or push out what another one announces.
@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hardline.discovery.lpd import clean_title
+from hardline.discovery.lpd import clean_host, clean_title
 from hardline.discovery.offers import LIFETIME as SHOWN
 from hardline.discovery.offers import MAX_OFFERS, MAX_PER_SOURCE, Offer
 from hardline.errors import BadKeyHash, BadLabel
@@ -36,21 +36,21 @@ _DOT, _ONE_DOT_LEADER = ".", "\N{ONE DOT LEADER}"
 # ── names and texts ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def text_of(label: Label) -> bytes:
-    """The TXT record of a service."""
-    pairs = (f"kh={label}".encode(), f"v={VERSION}".encode())
-    return b"".join(bytes([len(pair)]) + pair for pair in pairs)
+def text_of(label: Label, host: str = "") -> bytes:
+    """The TXT record of a service; `host` is what its computer is called, "" for nothing."""
+    called = clean_host(host)
+    pairs = [f"kh={label}", f"v={VERSION}", *([f"host={called}"] if called else [])]
+    return b"".join(bytes([len(pair)]) + pair for pair in (one.encode() for one in pairs))
+
+
+def host_in(text: bytes) -> str:
+    """What a TXT record calls the computer, as people may see it, or ""."""
+    return clean_host(_values(text).get(b"host", b"").decode("utf-8", "replace"))
 
 
 def label_in(text: bytes) -> Label | None:
     """The label in a TXT record, or None where it names none, or is not for us."""
-    if len(text) > _MAX_TEXT:
-        return None
-    values: dict[bytes, bytes] = {}
-    while text:
-        pair, text = text[1 : 1 + text[0]], text[1 + text[0] :]
-        key, _, value = pair.partition(b"=")
-        values.setdefault(key.lower(), value)
+    values = _values(text)
     version = values.get(b"v", b"")
     if not version.isdigit() or len(version) > 3 or int(version) < VERSION:
         return None
@@ -58,6 +58,16 @@ def label_in(text: bytes) -> Label | None:
         return Label.parse(values.get(b"kh", b"").decode("ascii"))
     except (UnicodeDecodeError, BadKeyHash, BadLabel):
         return None
+
+
+def _values(text: bytes) -> dict[bytes, bytes]:
+    """The pairs of a TXT record; none of one that fits no packet."""
+    values: dict[bytes, bytes] = {}
+    while 0 < len(text) <= _MAX_TEXT:
+        pair, text = text[1 : 1 + text[0]], text[1 + text[0] :]
+        key, _, value = pair.partition(b"=")
+        values.setdefault(key.lower(), value)
+    return values
 
 
 def names_for(services: Iterable[tuple[Label, str]], taken: Collection[str]) -> dict[tuple[Label, str], str]:
@@ -158,6 +168,7 @@ class _Instance:
     label: Label | None = None
     server: str = ""
     port: int = 0
+    host: str = ""
 
 
 @dataclass(slots=True)
@@ -196,7 +207,7 @@ class Instances:
                 if isinstance(record, Srv):
                     one.server, one.port = record.server.lower(), record.port
                 elif isinstance(record, Txt):
-                    one.label = label
+                    one.label, one.host = label, host_in(record.text)
         placed = self._place([record for record in records if isinstance(record, Address)], source, now)
         return {one.label.key_hash for one in (*touched, *placed) if one.label is not None}
 
@@ -222,7 +233,7 @@ class Instances:
         """What was heard lately and is whole."""
         self._forget_old(now)
         return [
-            Offer(one.label, title_of(one.name), one.source, endpoints[0], one.seen)
+            Offer(one.label, title_of(one.name), one.source, endpoints[0], one.seen, host=one.host)
             for one in self._instances.values()
             if one.label is not None and now - one.seen < SHOWN and (endpoints := self._endpoints_of(one))
         ]

@@ -91,7 +91,8 @@ class Lan:
     """Searches for others, and answers their searches, from `open` on, on the addresses that it is told to `follow`.
 
     `run` keeps it right when they change.  `services` are those that this node offers, `port` is the one it really
-    listens on, `bind` the addresses whose interfaces are used (none: all), `clock` is seconds since 1970.
+    listens on, `bind` the addresses whose interfaces are used (none: all), `clock` is seconds since 1970,
+    `host` what this computer is called in answers that all may hear, "" for nothing.
     """
 
     name = "LAN"
@@ -106,8 +107,9 @@ class Lan:
         bind: Sequence[str] = (),
         multicast: bool = True,
         broadcast: bool = True,
+        host: str = "",
     ) -> None:
-        self._services, self._port, self._clock = services, port, clock
+        self._services, self._port, self._clock, self._host = services, port, clock, host
         self._cookies: deque[str] = deque([str(uuid.uuid4())], maxlen=2)  # what the old one said may still come
         self._policy = AnswerPolicy()
         self._offers = Offers()
@@ -203,6 +205,11 @@ class Lan:
         return self._offers.current(asyncio.get_running_loop().time())
 
     @property
+    def deaf(self) -> bool:
+        """Others are not heard: somebody else has the port."""
+        return not self._sockets.hears
+
+    @property
     def _cookie(self) -> str:
         return self._cookies[-1]
 
@@ -285,7 +292,7 @@ class Lan:
                 for to, question in questions:
                     self._ask(to, question)
         if label is not None and packet.listed:
-            self._offers.heard(label, packet.title, scoped, endpoint, now, packet.end)
+            self._offers.heard(label, packet.title, scoped, endpoint, now, packet.end, packet.host)
 
     def _ask(self, to: Sender, question: Search) -> None:
         """A question to one address alone."""
@@ -295,13 +302,12 @@ class Lan:
     def _answer(self, search: Search, source: str, sender: Sender, interface: InterfaceAddress) -> None:
         day, now = utc_day(self._clock()), asyncio.get_running_loop().time()
         for reply in self._policy.replies(search, source, self._services(), day=day, now=now):
-            title = end = ""
+            title = end = host = ""
             if reply.to_all:
-                title = reply.service.title
+                title, host = reply.service.title, self._host
                 end = sealed(self._said.setdefault(reply.service.label, secrets.token_hex(16)))
-            packet = Answer(
-                self._port(), reply.name, self._cookie, title, version=VERSION, day=day, to=search.word, end=end
-            ).encode()
+            said = Answer(self._port(), reply.name, self._cookie, title, VERSION, day, search.word, end, host)
+            packet = said.encode()
             self._sockets.send(interface, packet, sender)
             if reply.to_all:
                 self._sockets.send_to_group(interface, packet)

@@ -1,7 +1,7 @@
 """The LAN packets, without I/O.
 
     HARDLINE-SEARCH * HTTP/1.1      Infohash: a rolling code, or nothing ("who is there?"); ours adds v
-    HARDLINE-SERVICE * HTTP/1.1     Port, Infohash: the label or the rolling code, title; ours adds v, day, to and end
+    HARDLINE-SERVICE * HTTP/1.1     Port, Infohash: label or rolling code, title; ours adds v, day, to, end, host
     HARDLINE-GOODBYE * HTTP/1.1     Port, end: what only the owner of a label that was said can say
 
 The first two lines and their first headers are the original's, byte for byte; it takes no notice of the third.
@@ -25,6 +25,7 @@ BROADCAST = "255.255.255.255"
 
 MAX_PACKET = 2048
 MAX_TITLE = 120
+MAX_HOST = 60
 MAX_DAYS_OFF = 400  # a clock that is further off says nothing
 VERSION = 2
 _MAX_FIELD = 300
@@ -60,7 +61,7 @@ class Answer:
 
     `name` is the label, or the rolling code of a service that does not want to be listed.  `version` is 2 for
     a node like us, 0 for an original; `day` is the UTC day on the answering machine's clock.  `to` is the cookie of the
-    search that is answered.  `end` is `sealed` of what a Goodbye would say.
+    search that is answered.  `end` is `sealed` of what a Goodbye would say.  `host` is what the computer is called.
     """
 
     port: int
@@ -71,13 +72,15 @@ class Answer:
     day: int | None = None
     to: str = ""
     end: str = ""
+    host: str = ""
 
     def encode(self) -> bytes:
         """The packet."""
         ours = [("v", str(self.version))] if self.version else []
         if self.day is not None:
             ours.append(("day", str(self.day)))
-        ours += [(name, value) for name, value in (("to", self.to), ("end", self.end)) if value]
+        said = (("to", self.to), ("end", self.end), ("host", clean_host(self.host)))
+        ours += [(name, value) for name, value in said if value]
         return _packet(
             "HARDLINE-SERVICE",
             ("Port", str(self.port)),
@@ -177,6 +180,7 @@ def parse(data: bytes) -> Search | Answer | Goodbye:
         day=_number(fields.get("day", ""), 10_000_000),
         to=_word(fields.get("to", "")),
         end=_word(fields.get("end", "")),
+        host=clean_host(fields.get("host", "")),
     )
 
 
@@ -189,6 +193,11 @@ def search_code(data: bytes) -> str:
 def clean_title(text: str) -> str:
     """A title as it may be shown and sent: one line, nothing that steers it, at most MAX_TITLE characters."""
     return one_line(text, MAX_TITLE)
+
+
+def clean_host(text: str) -> str:
+    """What a computer is called, in the same way: at most MAX_HOST characters."""
+    return one_line(text, MAX_HOST)
 
 
 def _packet(kind: str, *headers: tuple[str, str]) -> bytes:

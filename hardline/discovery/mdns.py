@@ -46,8 +46,9 @@ class Mdns:
     `heard` is called with what each packet of somebody else says, and with the address of who sent it.
     """
 
-    def __init__(self, heard: Callable[[Sequence[Record], str], None]) -> None:
+    def __init__(self, heard: Callable[[Sequence[Record], str], None], host: str = "") -> None:
         self.gate = MdnsGate(heard)
+        self._host = host
         self.server = _new_name()
         self.gate.call(self.server)
         self._addresses: frozenset[InterfaceAddress] = frozenset()
@@ -217,8 +218,9 @@ class Mdns:
     def _info(self, name: str, offer: _Announced) -> AsyncServiceInfo:
         label, port, at = offer
         packed = [ipaddress.ip_address(address).packed for address in at]
+        text = text_of(label, self._host)
         return AsyncServiceInfo(
-            SERVICE_TYPE, full_name(name), port, properties=text_of(label), server=self.server, addresses=packed
+            SERVICE_TYPE, full_name(name), port, properties=text, server=self.server, addresses=packed
         )
 
     def _announced_addresses(self) -> tuple[str, ...]:

@@ -26,6 +26,11 @@ class MergedFinder:
     def __init__(self, finders: Sequence[Finder]) -> None:
         self._finders = tuple(finders)
 
+    @property
+    def each(self) -> tuple[Finder, ...]:
+        """Every one of them."""
+        return self._finders
+
     def search(self, target: KeyHash) -> MergedSearch:
         """Prepare one search; nothing starts before its candidates are asked for."""
         return MergedSearch(self._finders, target)

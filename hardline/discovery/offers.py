@@ -21,7 +21,7 @@ MAX_PER_SOURCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A service that somebody on the LAN says it has; nothing of it is proven."""
+    """A service that somebody on the LAN says it has, on a computer that is called `host`; nothing of it is proven."""
 
     label: Label
     title: str
@@ -29,6 +29,7 @@ class Offer:
     endpoint: Endpoint
     seen: float
     end: str = ""  # sealed
+    host: str = ""
 
 
 class Offers:
@@ -41,7 +42,9 @@ class Offers:
         self._offers: OrderedDict[tuple[Label, Endpoint], Offer] = OrderedDict()  # heard longest ago first
         self._sources: Counter[str] = Counter()
 
-    def heard(self, label: Label, title: str, source: str, endpoint: Endpoint, now: float, end: str = "") -> None:
+    def heard(
+        self, label: Label, title: str, source: str, endpoint: Endpoint, now: float, end: str = "", host: str = ""
+    ) -> None:
         """An answer came.  What it has sealed counts only when nobody spoke for that endpoint before."""
         key = (label, endpoint)
         if key in self._offers:
@@ -51,7 +54,7 @@ class Offers:
             self._forget_old(now)
             if len(self._offers) >= MAX_OFFERS or self._sources[source] >= MAX_PER_SOURCE:
                 return
-        self._offers[key] = Offer(label, title, source, endpoint, now, end)
+        self._offers[key] = Offer(label, title, source, endpoint, now, end, host)
         self._sources[source] += 1
 
     def ended(self, endpoint: Endpoint, end: str) -> None:

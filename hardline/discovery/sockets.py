@@ -54,6 +54,11 @@ class LanSockets:
         return frozenset(self._speaking)
 
     @property
+    def hears(self) -> bool:
+        """What others send to all by IPv4 comes here."""
+        return socket.AF_INET in self._hearing
+
+    @property
     def left(self) -> bool:
         """Something could not be opened."""
         return bool(self._refused or self._deaf)

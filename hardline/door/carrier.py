@@ -16,6 +16,7 @@ from hardline.door.conversation import Conversation
 from hardline.door.exchange import exchange
 from hardline.door.forwarding import body_of, origin_request
 from hardline.door.lent import Lent
+from hardline.door.ownuser import OwnUser
 from hardline.errors import ConnectionLost, PeerError
 from hardline.http.head import BadHead, Form, Head, HeadReader
 from hardline.identity import Label
@@ -37,11 +38,18 @@ class Carrier:
     """Carries connections.
 
     `max_head` bytes and `head_timeout` seconds bound every head behind the first; `idle_timeout` is the seconds
-    without a byte after which a connection is cut, None for never.
+    without a byte after which a connection is cut, None for never.  `users` says whose programs are led where.
     """
 
-    def __init__(self, visitor: Visitor, max_head: int, head_timeout: float, idle_timeout: float | None) -> None:
-        self._visitor = visitor
+    def __init__(
+        self,
+        visitor: Visitor,
+        max_head: int,
+        head_timeout: float,
+        idle_timeout: float | None,
+        users: OwnUser | None = None,
+    ) -> None:
+        self._visitor, self._users = visitor, users
         self._max_head, self._head_timeout = max_head, head_timeout
         self._idle_timeout = idle_timeout
 
@@ -53,8 +61,10 @@ class Carrier:
         Returns None then; or, with the browser's connection as if it was new, what it said that has to be routed anew.
         Lifts `limit` once the service was reached.  `again`: it was said once already, to a session that was dead.
         Raises a HardlineError while the browser can be told: mostly because the service could not be reached; Uninvited
-        where nobody is to be looked for.
+        where nobody is to be looked for; AnotherUser where this one is led nowhere.
         """
+        if self._users is not None:
+            await self._users.check(browser, label)
         if not again and not self._visitor.is_warm(label) and is_part_of_elsewhere(read.raw[: read.size]):
             raise Uninvited("a part of another site's page")
         match head.form:
@@ -81,7 +91,9 @@ class Carrier:
             if joint is not None:
                 await joined(joint, self._idle_timeout)
             else:
-                silent = pages.problem_page(pages.original_silent(label), html=head.accepts_html)
+                silent = pages.problem_page(
+                    pages.original_silent(label), html=head.accepts_html, door=browser.local.port
+                )
                 await carry(visit.pipe, Lent(browser, talk), self._idle_timeout, if_silent=silent)
                 in_order = True
         except ConnectionLost as failure:

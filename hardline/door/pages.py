@@ -1,7 +1,7 @@
 """What a person reads when something fails: a page for everything that can.  Whole HTTP responses, without I/O.
 
-A page says what was tried, what to do, and tries again by itself where that can help.  Clients that did not ask
-for HTML get the same as plain text.  Titles and hosts' words are hostile: everything is escaped, nothing is a script.
+A page says what failed, what to do, and tries again by itself where that can help, until it is told to stop.  Clients
+that did not ask for HTML get the same as plain text.  Titles and hosts' words are hostile: everything is escaped.
 Source: RFC 9110, section 15.
 """
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from hardline.door.evidence import judge
 from hardline.door.hostname import Misdirected
-from hardline.door.responses import page, page_kind, response, sentence
+from hardline.door.responses import PATIENCE, PATIENT_POLICY, POLICY, page, page_kind, response, sentence
 from hardline.errors import AccessRefused, HardlineError, LimitReached, PeerError, ServiceFailed
 from hardline.http.head import BadHead
 from hardline.http.look import escaped, shown
@@ -30,10 +31,23 @@ _WAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What was tried to reach a host, and what came of it: `attempts` in order, and what finders said instead."""
+    """What was tried to reach a host, and what came of it: `attempts` in order, and what finders said instead; `when`
+    that was last, and `since` when it is so, in seconds since 1970."""
 
     attempts: tuple[Attempt, ...]
     reasons: tuple[str, ...]
+    when: float = 0.0
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What is known of a host: the user's `name` for it or "", its own `title`, and when it was visited last, 0: never
+    (seconds since 1970)."""
+
+    name: str = ""
+    title: str = ""
+    last_seen: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,8 @@ class Problem:
     None when it cannot.  `way_out` is the page's link: where it leads ("": here), and its text; `more` another one.
 
     A page under a service's name can be read by whatever the service has put into the browser: scripts, and workers
-    that answer in its place.  What was `tried` is for pages under this node's own name only.
+    that answer in its place.  What was `tried`, which side failed by that, and what the user calls the service is for
+    pages under this node's own name only.
     """
 
     status: int
@@ -120,7 +135,21 @@ def not_let_in(refused: AccessRefused) -> Problem:
         403,
         "The host did not let you in",
         f"The host was found and is the right one, but {refused.message}.",
-        ("Ask whoever shares it: hardline key ADDRESS  prints here what they add to NAME.ini.clients there.",),
+        (
+            "It needs an invitation from its owner: ask for one, and open its link.",
+            "Or: hardline key ADDRESS  prints here what its owner adds to NAME.ini.clients there.",
+        ),
+    )
+
+
+def another_user() -> Problem:
+    """403: it was shared with the user that runs hardlined, and not with this one."""
+    return Problem(
+        403,
+        "Shared with another user of this computer",
+        "This service knows its visitors, and it was shared with the user that runs hardlined here.",
+        ("To be let in yourself, ask whoever shares it for an invitation of your own.",),
+        way_out=("/", "All services"),
     )
 
 
@@ -134,12 +163,16 @@ def uninvited() -> Problem:
     )
 
 
-def absent(label: Label, door: int) -> Problem:
+def absent(label: Label, door: int, called: Called = Called(), now: float = 0.0) -> Problem:
     """503: nobody could be reached.  What was tried, and whether somebody was, is on the `door`'s own page only."""
+    what = (
+        f"Nobody who offers {shown(called.title)} was reached" if called.title else "Nobody who offers it was reached"
+    )
+    last = f"; it was visited last {_ago(now - called.last_seen)}." if called.last_seen else "."
     return Problem(
         503,
         "The host cannot be reached",
-        "Nobody who offers it was reached.",
+        what + last,
         (
             "Is the computer that shares it switched on, and does hardlined run there?",
             "Are both computers on the same network? Guest networks and some access points keep devices apart.",
@@ -147,16 +180,20 @@ def absent(label: Label, door: int) -> Problem:
             f"Is the address right? It asks for {label.key_hash}.",
         ),
         retry_after=3,
-        more=(f"http://localhost:{door}{TRIED}{label}", "What was tried"),
+        more=(f"http://localhost:{door}{TRIED}{label}", "Find out why"),
     )
 
 
-def what_was_tried(label: Label, tried: Tried, door: int) -> Problem:
-    """What became of the last visit to `label` that reached nobody."""
+def what_was_tried(label: Label, tried: Tried, door: int, called: Called = Called(), now: float = 0.0) -> Problem:
+    """What became of the last visit to `label` that reached nobody, and which side failed."""
+    verdict = judge(tried.attempts)
+    both = f"{called.name} ({called.title})" if called.name and called.title else called.name or called.title
+    last = f" It was visited last {_ago(now - called.last_seen)}." if called.last_seen else ""
     return Problem(
         200,
-        "What was tried",
-        f"The last visit to {label} reached nobody.",
+        f"Why {shown(both)} was not reached" if both else "Why nobody was reached",
+        f"{sentence(verdict.sentence)}{last} Its address is {label}.",
+        (sentence(verdict.step),),
         tried=tried,
         way_out=(f"http://{label}.localhost:{door}/", "Try again"),
     )
@@ -205,7 +242,10 @@ def service_failed(label: Label, failure: ServiceFailed) -> Problem:
                 502,
                 "The service is not running" if failure.kind == "refused" else "The service cannot be used",
                 f"The host was reached, but the service behind it was not{detail}.",
-                ("On the host: is the program that hardline shares started, and is its port right in the INI file?",),
+                (
+                    "hardline runs there, but the program that it shares does not answer: only its owner can start it.",
+                    "On the host: is that program started, and is its port right in the INI file?",
+                ),
                 retry_after=3,
             )
 
@@ -253,14 +293,15 @@ def too_slow(label: Label, seconds: float) -> Problem:
 # ── how they look ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def problem_page(problem: Problem, *, html: bool, head_only: bool = False) -> bytes:
-    """The whole response for a problem."""
+def problem_page(problem: Problem, *, html: bool, head_only: bool = False, door: int | None = None) -> bytes:
+    """The whole response for a problem; at the port `door` are all services."""
     retry = "" if problem.retry_after is None else f"Retry-After: {problem.retry_after}\r\n"
-    body = _problem_html(problem) if html else _problem_text(problem)
-    return response(problem.status, body, kind=page_kind(html), head_only=head_only, extra=retry)
+    body = _problem_html(problem, door) if html else _problem_text(problem)
+    policy = PATIENT_POLICY if html and retry else POLICY
+    return response(problem.status, body, kind=page_kind(html), head_only=head_only, extra=retry, policy=policy)
 
 
-def _problem_html(problem: Problem) -> str:
+def _problem_html(problem: Problem, door: int | None) -> str:
     code = f"<p class=code>{problem.status} {HTTPStatus(problem.status).phrase}</p>" if problem.status >= 400 else ""
     parts = [code, f"<h1>{escaped(problem.title)}</h1><p>{escaped(problem.explanation)}</p>"]
     if problem.advice:
@@ -279,16 +320,22 @@ def _problem_html(problem: Problem) -> str:
     if problem.tried and problem.tried.reasons:
         items = "".join(f"<li>{escaped(reason)}</li>" for reason in problem.tried.reasons)
         parts.append(f"<h2>Where it was looked for</h2><ul>{items}</ul>")
-    refresh = again = ""
+    again = script = ""
     if problem.retry_after is not None:
-        refresh = f"<meta http-equiv=refresh content={problem.retry_after}>"
-        again = f"<p>This page tries again by itself every {problem.retry_after} seconds.</p>"
+        again = (
+            f"<p id=again data-every={problem.retry_after} hidden><span role=status>This page tries again by itself "
+            f"every {problem.retry_after} seconds.</span> <button type=button>Stop</button></p>"
+        )
+        script = f"<script>{PATIENCE}</script>"
+    everything = (f"http://localhost:{door}/", "All services") if door is not None else None
+    if everything and problem.way_out[1] == everything[1]:
+        everything = None
     links = " ".join(
         f'<a href="{escaped(target)}">{escaped(text)}</a>'
-        for target, text in filter(None, (problem.way_out, problem.more))
+        for target, text in filter(None, (problem.way_out, problem.more, everything))
     )
-    parts.append(f"<footer>{again}{links}</footer>")
-    return page(problem.title, "".join(parts), head=refresh)
+    parts.append(f"<footer>{again}{links}</footer>{script}")
+    return page(problem.title, "".join(parts))
 
 
 def _problem_text(problem: Problem) -> str:
@@ -315,6 +362,13 @@ def _origin(attempt: Attempt) -> str:
     if finder == REMEMBERED:
         return "memory of an earlier visit"
     return _WAYS[kind] if finder == kind.name else f"{_WAYS[kind]} ({shown(finder)})"
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if (count := int(seconds // size)) >= 1:
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return "a moment ago"
 
 
 def _hints(failure: HardlineError) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ and to nothing else.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,10 @@ from hardline.deadlines import Deadlines
 from hardline.door import pac, pages
 from hardline.door.asker import Uninvited, is_opened, is_opened_here, is_part_of_elsewhere
 from hardline.door.carrier import ANSWER_TIMEOUT, Carrier, part_or_go_on
+from hardline.door.evidence import judge
 from hardline.door.hostname import Misdirected, Named, check_own_port, route_host
+from hardline.door.own import Asked, Own
+from hardline.door.ownuser import AnotherUser, OwnUser
 from hardline.door.responses import response
 from hardline.door.warm import WarmVisit, WarmVisits
 from hardline.door.which import NAMED, goes_on, which_one
@@ -48,20 +52,33 @@ class DoorLimits:
     idle_timeout: float | None = None
 
 
-# Makes this node's own page: (html wanted, head only, whether what is this node's own may be seen) → a whole response.
-Home = Callable[[bool, bool, bool], Awaitable[bytes]]
-
 _TRIED_KEPT = 50  # visits that reached nobody
+_SAME_ABSENCE = 60.0  # seconds between two of them that are one: pages ask again by themselves
 
 # What a word before .localhost may mean that is no address: rows of a snapshot.Match; one that is `named` is sure.
 Meant = Callable[[str], Awaitable[Sequence[Mapping[str, object]]]]
 
 
 class Door:
-    """Serves browsers.  `home` makes this node's own page, `meant` says what names of the user's stand for."""
+    """Serves browsers.
 
-    def __init__(self, visitor: Visitor, limits: DoorLimits, home: Home, meant: Meant | None = None) -> None:
-        self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
+    `own` answers for this node's own pages, `meant` says what names of the user's stand for, and `unreached` is told of
+    a visit that reached nobody, and which side failed; `called` says what is known of a host, `users`
+    whose programs are led where, None for all everywhere.
+    """
+
+    def __init__(
+        self,
+        visitor: Visitor,
+        limits: DoorLimits,
+        own: Own,
+        meant: Meant | None = None,
+        unreached: Callable[[Label, str], None] = lambda label, why: None,
+        called: Callable[[Label], Awaitable[pages.Called]] | None = None,
+        users: OwnUser | None = None,
+    ) -> None:
+        users = users or OwnUser(lambda host: False)
+        self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout, users)
         self._warm = WarmVisits(
             visitor,
             max_head=limits.max_head,
@@ -70,9 +87,11 @@ class Door:
             idle_timeout=limits.idle_timeout,
             failed=self._was_not_reached,
             over=self._goes_on,
+            users=users,
         )
         self._limits = limits
-        self._home, self._meant = home, meant or _nothing_meant
+        self._own, self._meant, self._unreached = own, meant or _nothing_meant, unreached
+        self._called = called or _nothing_known
         self._tried: OrderedDict[Label, pages.Tried] = OrderedDict()
         self._tasks = TaskSet("door")
         self._served: set[TcpStream] = set()  # by a task
@@ -180,7 +199,7 @@ class Door:
                 raise
             await self._explain(browser, head, label, failure)
         else:
-            await self._own_page(browser, head)
+            await self._own_page(browser, head, reader)
         return None
 
     async def _part_or_go_on(self, one: WarmVisit, in_order: bool) -> bytes | None:
@@ -193,27 +212,28 @@ class Door:
     async def _explain(self, browser: TcpStream, head: Head, label: Label | None, failure: Exception) -> None:
         """Say why a request was not carried."""
         if isinstance(failure, HardlineError):
-            problem = self._problem(label, failure, browser.local.port)
+            problem = await self._problem(label, failure, browser.local.port)
         else:
             assert label is not None, "only who visits somebody has to wait"
             problem = pages.too_slow(label, ANSWER_TIMEOUT)
         await self._refuse(browser, head, problem)
 
-    async def _own_page(self, browser: TcpStream, head: Head) -> None:
-        path = head.target.partition("?")[0]
+    async def _own_page(self, browser: TcpStream, head: Head, read: HeadReader) -> None:
         if head.form is Form.AUTHORITY:
             await self._refuse(browser, head, pages.no_tunnel())
+            return
+        raw, early = read.raw[: read.size], read.raw[read.size :]
+        asked = Asked(browser, head, raw, early, partial(self._is_ours, browser))
+        path = asked.path
+        if await self._own(asked):
+            await part(browser, whole=True)
         elif head.method not in ("GET", "HEAD"):
             await self._refuse(browser, head, pages.not_found(head.target))
-        elif path == "/":
-            ours = await self._is_ours(browser)
-            await _answer(browser, await self._home(head.accepts_html, head.method == "HEAD", ours))
-        elif path == pages.ACCEPT:
-            page = pages.invitation()
-            await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))
         elif path.startswith(pages.TRIED):
             page = await self._what_was_tried(browser, path.removeprefix(pages.TRIED))
-            await _answer(browser, pages.problem_page(page, html=head.accepts_html, head_only=head.method == "HEAD"))
+            html, head_only = head.accepts_html, head.method == "HEAD"
+            door = browser.local.port
+            await _answer(browser, pages.problem_page(page, html=html, head_only=head_only, door=door))
         elif path == pac.PATH:
             script = pac.script(str(browser.local))
             await _answer(browser, response(200, script, kind=pac.TYPE, head_only=head.method == "HEAD"))
@@ -235,7 +255,7 @@ class Door:
             page = which_one(named.name, meant, target, html=head.accepts_html, head_only=head_only)
             await _answer(browser, page)
 
-    def _problem(self, label: Label | None, failure: HardlineError, door: int) -> pages.Problem:
+    async def _problem(self, label: Label | None, failure: HardlineError, door: int) -> pages.Problem:
         match failure:
             case Misdirected():
                 return pages.misdirected(failure)
@@ -244,8 +264,10 @@ class Door:
         assert label is not None, "nobody is visited without one"
         match failure:
             case NoRoute():
-                self._keep(label, pages.Tried(failure.attempts, failure.reasons))
-                return pages.absent(label, door)
+                self._keep(label, failure)
+                return pages.absent(label, door, await self._called(label), time.time())
+            case AnotherUser():
+                return pages.another_user()
             case AccessRefused():
                 return pages.not_let_in(failure)
             case PasswordRefused():
@@ -257,9 +279,14 @@ class Door:
             case _:
                 return pages.host_failed(label, failure)
 
-    def _keep(self, label: Label, tried: pages.Tried) -> None:
-        self._tried[label] = tried
+    def _keep(self, label: Label, failure: NoRoute) -> None:
+        now, before = time.time(), self._tried.get(label)
+        again = before is not None and now - before.when < _SAME_ABSENCE
+        since = before.since if before is not None and again else now
+        self._tried[label] = pages.Tried(failure.attempts, failure.reasons, now, since)
         self._tried.move_to_end(label)
+        if not again:
+            self._unreached(label, judge(failure.attempts).sentence)
         while len(self._tried) > _TRIED_KEPT:
             self._tried.popitem(last=False)
 
@@ -270,7 +297,7 @@ class Door:
         found = next((one for one in self._tried.items() if str(one[0]) == text), None)
         if found is None or not await self._is_ours(browser):
             return pages.nothing_tried()
-        return pages.what_was_tried(*found, browser.local.port)
+        return pages.what_was_tried(*found, browser.local.port, await self._called(found[0]), time.time())
 
     async def _refuse(self, browser: TcpStream, head: Head, problem: pages.Problem) -> None:
         log.debug("browser.refused", status=problem.status, reason=problem.title)
@@ -279,8 +306,12 @@ class Door:
             return
         if not head.repeatable:
             problem = replace(problem, retry_after=None)  # a page that reloads itself would turn it into a GET
-        page = pages.problem_page(problem, html=head.accepts_html, head_only=head.method == "HEAD")
-        await _answer(browser, page)
+        html, head_only = head.accepts_html, head.method == "HEAD"
+        await _answer(browser, pages.problem_page(problem, html=html, head_only=head_only, door=browser.local.port))
+
+
+async def _nothing_known(_: Label) -> pages.Called:
+    return pages.Called()
 
 
 async def _nothing_meant(_: str) -> Sequence[Mapping[str, object]]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from hardline.door.carrier import ANSWER_TIMEOUT, Carrier
 from hardline.door.localport import LocalPort
+from hardline.door.ownuser import OwnUser
 from hardline.door.socks import Network, Opening, Refused, Reply, label_named, may_connect, reply_to
 from hardline.errors import HardlineError
 from hardline.identity import Label
@@ -24,7 +25,7 @@ from hardline.tunnel.parting import part
 class SocksProxy(LocalPort):
     """Listens at `listen`; `known` are names that lead to labels, `clients` the networks whose programs may connect.
 
-    A request must be whole within `patience` seconds.
+    A request must be whole within `patience` seconds; `users` says whose programs of this computer are led where.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class SocksProxy(LocalPort):
         carrier: Carrier,
         *,
         patience: float,
+        users: OwnUser | None = None,
     ) -> None:
         super().__init__("[SOCKS] listen", listen, most, self._connect, lambda peer: may_connect(peer, clients))
-        self._known, self._carrier, self._patience = known, carrier, patience
+        self._known, self._carrier, self._patience, self._users = known, carrier, patience, users
 
     async def _connect(self, client: TcpStream) -> HardlineError | None:
         try:
@@ -60,12 +62,19 @@ class SocksProxy(LocalPort):
 
     async def _carry(self, client: TcpStream, label: Label, early: bytes) -> None:
         try:
+            if self._users is not None and _is_here(client.peer):
+                await self._users.check(client, label)
             async with asyncio.timeout(ANSWER_TIMEOUT) as limit:
                 await self._carrier.tunnel(client, label, limit, early, Reply.SUCCEEDED.encode())
         except TimeoutError as late:
             raise Refused(f"no answer after {ANSWER_TIMEOUT:g} s", reply_to(late).encode()) from None
         except HardlineError as failure:
             raise Refused(failure.message, reply_to(failure).encode()) from None
+
+
+def _is_here(peer: Endpoint) -> bool:
+    """Whether it is a program of this computer; who listens for others has said whose may connect."""
+    return peer.address is not None and peer.address.is_loopback
 
 
 async def _opened(client: TcpStream) -> Opening | None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from hardline.deadlines import Deadlines
 from hardline.door.conversation import Conversation
 from hardline.door.hostname import route_host
+from hardline.door.ownuser import OwnUser
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.http.head import Form, Head, HeadReader
 from hardline.identity import Label
@@ -44,7 +45,8 @@ class WarmVisits:
 
     `failed` is told of one whose service was not reached, and why: TimeoutError after `answer_timeout` seconds.  The
     browser's socket is free again, and has got nothing.  `over` is told of one that ended while that socket goes on,
-    and whether the service ended in order.  Nobody is told of one that ended with its socket.
+    and whether the service ended in order.  Nobody is told of one that ended with its socket.  `users` says whose
+    programs are led where at once.
     """
 
     def __init__(
@@ -57,8 +59,9 @@ class WarmVisits:
         idle_timeout: float | None,
         failed: Callable[[WarmVisit, Exception], object],
         over: Callable[[WarmVisit, bool], object],
+        users: OwnUser,
     ) -> None:
-        self._visitor = visitor
+        self._visitor, self._users = visitor, users
         self._max_head, self._patience = max_head, patience
         self._idle_timeout = idle_timeout
         self._failed, self._over = failed, over
@@ -78,6 +81,8 @@ class WarmVisits:
         except HardlineError:
             return False
         if head is None or label is None or head.form is not Form.ORIGIN:
+            return False
+        if not self._users.admits_at_once(browser, label):
             return False
         talk = Conversation(label, self._max_head, self._patience)
         first = bytes(talk.opened(head, said, reader.size))

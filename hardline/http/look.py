@@ -75,16 +75,17 @@ def content_policy(style: str = STYLE, *, script: str = "", forms: bool = False,
 
     With a script it may ask its own origin, with `forms` send them there; `more` are further directives.
     """
-    scripts = f"script-src '{_digest(script)}'; connect-src 'self'; " if script else ""
+    scripts = f"script-src {hash_of(script)}; connect-src 'self'; " if script else ""
     return (
-        f"default-src 'none'; style-src '{_digest(style)}'; {scripts}base-uri 'none'; "
+        f"default-src 'none'; style-src {hash_of(style)}; {scripts}base-uri 'none'; "
         f"form-action '{'self' if forms else 'none'}'; "
         f"frame-ancestors 'none'; {FILES_POLICY}{f'; {more}' if more else ''}"
     )
 
 
-def _digest(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+def hash_of(text: str) -> str:
+    """How a policy names a style or a script that is in the page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def shown(text: str) -> str:

@@ -6,9 +6,12 @@ Every action takes and returns plain values; a mistake is a HardlineError that s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,19 +25,23 @@ from hardline.errors import (
     ConnectionLost,
     HardlineError,
     LimitReached,
+    NotKnown,
     ServiceFailed,
     WrongArgument,
 )
 from hardline.identity import KeyHash, Label, label_of
 from hardline.node.changes import Changes
+from hardline.node.happened import Happening
 from hardline.node.inviting import Inviting
 from hardline.node.known import Known
 from hardline.node.offering import Offering
-from hardline.node.rows import passed, passed_whole, url_of
+from hardline.node.once import share_once
+from hardline.node.rows import passed, passed_whole, url_of, visited_row
 from hardline.node.sharing import Sharing
 from hardline.node.snapshot import (
     AcceptedInvitation,
     Invitation,
+    Json,
     LanOffer,
     LetIn,
     Match,
@@ -45,7 +52,9 @@ from hardline.node.snapshot import (
     Snapshot,
     StepTimes,
     Visitors,
+    to_object,
 )
+from hardline.node.witness import Witness
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
 from hardline.routes import Endpoint, NoRoute
@@ -55,6 +64,9 @@ from hardline.transport.own import OwnListeners
 from hardline.tunnel.link import Path as GreetedPath
 
 if TYPE_CHECKING:
+    from hardline.doctor.rows import Row
+    from hardline.doctor.visit import Step
+    from hardline.node.examined import Examined
     from hardline.node.inspecting import Inspecting
 
 USUAL_PORT = 7009
@@ -62,7 +74,9 @@ _FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
 _LINE = re.compile(r"[\x21-\x7e]*\Z")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
+_SOON, _LATELY = 0.04, 45.0  # seconds; what is not heard again is not listed any more after 60
 _SHOWN = 10  # of what may be meant
+_TOLD_EVERY = 0.2  # seconds between two looks at what happened
 
 
 class Browses(Protocol):
@@ -116,7 +130,8 @@ class Actions:
     `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, `phones` are doors
     to one, and `inspecting` looks at its requests; `make_key` finds or makes the key for a host; `known` is who is
     meant; `invites` were given and `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts`
-    waits; `runs` says whether there is anybody to ask.
+    waits; `witness` knows what happened, and `examined` is what only the node knows of how it is; `runs` says whether
+    there is anybody to ask.
     """
 
     def __init__(
@@ -138,7 +153,9 @@ class Actions:
         accepted: Accepted,
         greet: Callable[[Label], Awaitable[GreetedPath | None]],
         wait_for_hosts: Callable[[], None],
+        witness: Callable[[], Witness],
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
+        examined: Callable[[], Examined],
         phones: Callable[[], OpensForPhones],
         inspecting: Callable[[], Inspecting],
         runs: Callable[[], bool],
@@ -147,10 +164,15 @@ class Actions:
             servicedir, offering, own_files, own_listeners, changes, served, known, door_port, self._check_running
         )
         self.share, self.change, self.remove = sharing.share, sharing.change, sharing.remove
+        self.share_once = partial(share_once, sharing, offering, changes)
+        self.changes, self._browsed = changes, float("-inf")
         self._near, self._door_port = near, door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
-        self._wait_for_hosts, self._open_port, self._phones = wait_for_hosts, open_port, phones
+        self._wait_for_hosts, self._open_port, self._witness = wait_for_hosts, open_port, witness
+        self._changes = changes
+        self._phones = phones
+        self._examined = examined
         self._inspecting = inspecting
         self._inviting = Inviting(
             invites,
@@ -293,12 +315,30 @@ class Actions:
         self._check_running()
         service = await self._sharing.ours(name)
         let_in, invited = await self._inviting.who(service)
-        return Visitors(service.name, service.settings.for_invited, let_in, invited)
+        visits = await self._witness().visits_of(service.key_hash)
+        rows = tuple(visited_row(row, visits.get(KeyHash.parse(row.key_hash))) for row in let_in)
+        return Visitors(service.name, service.settings.for_invited, rows, invited)
 
     async def revoke(self, name: str, who: str) -> tuple[LetIn, ...]:
         """Have `who` not visit the service of `name` any more.  Raises WrongArgument, ConfigError."""
         self._check_running()
-        return await self._inviting.revoke(await self._sharing.ours(name), who)
+        service = await self._sharing.ours(name)
+        gone = await self._inviting.revoke(service, who)
+        self._witness().revoked(service.key_hash, [row.who for row in gone])
+        return gone
+
+    def log(self, after: int = 0) -> tuple[Happening, ...]:
+        """What happened lately, behind the row of that number, the newest last."""
+        self._check_running()
+        return self._witness().log(after)
+
+    async def follow_log(self, after: int = 0) -> AsyncGenerator[tuple[Happening, ...], None]:
+        """The same, and then what happens, as it happens."""
+        async with contextlib.aclosing(self._changes.watch(_TOLD_EVERY)) as changes:
+            async for _ in changes:
+                if rows := self.log(after):
+                    after = rows[-1].number
+                    yield rows
 
     async def name(self, what: str, name: str) -> Match:
         """Call `what` so from now on: an address, or what else is known.  Raises WrongArgument, ConfigError."""
@@ -327,6 +367,39 @@ class Actions:
             steps_s=StepTimes(**asdict(path.route.steps)),
         )
 
+    async def status(self) -> Mapping[str, Json]:
+        """The node as it is now, as JSON."""
+        return to_object(await self.snapshot())
+
+    async def facts(self, about: str) -> Json:
+        """What only the node itself knows of how it is (hardline.doctor.facts).  Raises WrongArgument."""
+        self._check_running()
+        return await self._examined().facts(about)
+
+    async def examine(self) -> AsyncGenerator[Row, None]:
+        """What keeps this node from working, each row as it is known; takes 15 s at most (docs/DOCTOR.md)."""
+        self._check_running()
+        from hardline.doctor.examine import examine
+
+        async with aclosing(examine(self)) as rows:
+            async for row in rows:
+                yield row
+
+    def trace(self, what: str) -> AsyncGenerator[Step, None]:
+        """A visit to what is meant, step by step as it is made.  Raises WrongArgument."""
+        self._check_running()
+        return self._examined().trace(what, self.find)
+
+    async def examine_visit(self, what: str) -> AsyncGenerator[Row, None]:
+        """The same in words; the last row says which side failed.  Raises WrongArgument."""
+        from hardline.doctor.visit import Verdict
+
+        verdict = Verdict()
+        async with aclosing(self.trace(what)) as steps:
+            async for step in steps:
+                yield verdict.row(step)
+        yield verdict.conclusion()
+
     async def forget(self, name: str) -> str:
         """Call nothing so any more; returns the label that it had.  Raises WrongArgument, ConfigError."""
         self._check_running()
@@ -338,19 +411,33 @@ class Actions:
         found = await self._known.matching(what)
         if not found:
             hint = "what is known: hardline ls; an address has 40 digits"
-            raise WrongArgument(f"nothing is known by {what[:60]!r}", hint=hint)
+            raise NotKnown(f"nothing is known by {what[:60]!r}", hint=hint)
         if len(found) > 1 or not self._known.is_sure(what, found[0]):
             listed = "".join(f"\n  {one.label}  {one.title or '(untitled)'}, {one.how}" for one in found[:_SHOWN])
             raise WrongArgument(f"{as_escapes(what[:60])} may be{listed}", hint="give the whole address")
         return found[0]
 
-    async def browse(self, wait: float) -> tuple[LanOffer, ...]:
-        """What others on the LAN list, after waiting `wait` seconds for their answers."""
+    async def browse(self, wait: float, *, soon: bool = False) -> tuple[LanOffer, ...]:
+        """What others on the LAN list, after waiting `wait` seconds for their answers; `soon` where somebody waited
+        lately, since who has answered then is known."""
         self._check_running()
+        now = asyncio.get_running_loop().time()
+        wait, self._browsed = _SOON if soon and now - self._browsed < _LATELY else wait, now
         heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near()))
         offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
+        now, seen = asyncio.get_running_loop().time(), dict[Label, float]()
+        for offer in (one for found in heard for one in found):
+            seen[offer.label] = max(offer.seen, seen.get(offer.label, offer.seen))
         return tuple(
-            LanOffer(offer.title, str(offer.label), self._url(offer.label), offer.source, str(offer.endpoint))
+            LanOffer(
+                title=offer.title,
+                label=str(offer.label),
+                url=self._url(offer.label),
+                source=offer.source,
+                endpoint=str(offer.endpoint),
+                host=offer.host,
+                heard_s=round(now - seen[offer.label], 1),
+            )
             for offer in sorted(offers.values(), key=lambda offer: (offer.title.lower(), offer.label))
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 
 
@@ -17,14 +18,19 @@ class Changes:
         for news in self._watchers:
             news.set()
 
-    async def watch(self, pause: float = 0.0) -> AsyncGenerator[None, None]:
-        """Yield now, and after every change, at most once in `pause` seconds; nothing that came meanwhile is missed."""
+    async def watch(self, pause: float = 0.0, every: float | None = None) -> AsyncGenerator[None, None]:
+        """Yield now, and after every change, at most once in `pause` seconds; nothing that came meanwhile is missed.
+
+        Without one it is yielded after `every` seconds all the same.
+        """
         news = asyncio.Event()
         self._watchers.add(news)
         news.set()
         try:
             while True:
-                await news.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(every):
+                        await news.wait()
                 news.clear()
                 yield
                 if pause:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from hardline.door.carrier import ANSWER_TIMEOUT, Carrier
 from hardline.door.forwards import Forward
 from hardline.door.localport import LocalPort
+from hardline.door.ownuser import OwnUser
 from hardline.errors import ConfigError, HardlineError, LimitReached
 from hardline.identity import Label
 from hardline.node.limits import door_limits
@@ -24,9 +25,13 @@ _HERE = "127.0.0.1"
 
 
 class Forwarding:
-    """Those of one node.  `taken` says whether something of this process listens at a port already."""
+    """Those of one node.  `taken` says whether something of this process listens at a port already, `users` whose
+    programs [SOCKS] leads where."""
 
-    def __init__(self, settings: NodeSettings, visitor: Visitor, taken: Callable[[int], bool]) -> None:
+    def __init__(
+        self, settings: NodeSettings, visitor: Visitor, taken: Callable[[int], bool], users: OwnUser | None = None
+    ) -> None:
+        self._users = users
         self._settings, self._visitor, self._taken = settings, visitor, taken
         limits = door_limits(settings)
         self._carrier = Carrier(visitor, limits.max_head, limits.head_timeout, limits.idle_timeout)
@@ -60,7 +65,7 @@ class Forwarding:
 
             known = {name.lower(): one.label for name, one in self._settings.forwards.items() if one.label is not None}
             parts = socks.listen, socks.max_connections, socks.clients, known, self._carrier
-            self.socks = SocksProxy(*parts, patience=self._patience)
+            self.socks = SocksProxy(*parts, patience=self._patience, users=self._users)
             await self.socks.start()
 
     async def add(self, label: Label, port: int, *, pages: bool) -> Forward:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from hardline import log
 from hardline.discovery.given import Given
 from hardline.discovery.interfaces import InterfaceAddress
+from hardline.door.ownuser import OwnUser
 from hardline.identity import Label
 from hardline.peers.remembered import Remembered
 from hardline.routes import Endpoint
@@ -37,7 +38,8 @@ class Fronts:
 
     `addresses` are this computer's, `answer_for` says its names to who asks for them (discovery/mdns), and `changed` is
     told when something is another than it was.  `taken` says whether something of this process listens at a port
-    already, and `closers` is where what is to be ended with the node is told of, in the order of its beginning.
+    already, and `closers` is where what is to be ended with the node is told of, in the order of its beginning;
+    `users` is the door's.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Fronts:
         given: Given,
         taken: Callable[[int], bool],
         closers: list[Callable[[], Awaitable[None]]],
+        users: OwnUser,
         *,
         addresses: Callable[[], Sequence[InterfaceAddress]],
         answer_for: AnswerFor,
@@ -56,6 +59,7 @@ class Fronts:
     ) -> None:
         self._settings, self._datadir, self._visitor = settings, datadir, visitor
         self._remembered, self._given, self._taken, self._closers = remembered, given, taken, closers
+        self._users = users
         self._addresses, self._answer_for, self._changed = addresses, answer_for, changed
         self._phones: Phones | None = None
         self._listeners: list[Listener] = []
@@ -126,7 +130,7 @@ class Fronts:
         if self.forwarding is None:
             from hardline.node.forwarding import Forwarding
 
-            self.forwarding = Forwarding(self._settings, self._visitor, self._taken)
+            self.forwarding = Forwarding(self._settings, self._visitor, self._taken, self._users)
             self._closers.append(self.forwarding.aclose)
         return self.forwarding
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from hardline import log
-from hardline.errors import ConfigError, ConnectionLost, HardlineError, WrongArgument
+from hardline.errors import ConfigError, ConnectionLost, HardlineError, NotKnown, WrongArgument
 from hardline.files import hint_for, read_small, replace_whole, why
 from hardline.identity import KeyHash
-from hardline.node.snapshot import Invited, LetIn
+from hardline.node.snapshot import Invited, LetIn, Waiting
 from hardline.peers.invites import Invite, Invites
 from hardline.session.hello import Verdict
 from hardline.settings.clients import client_lines, parse_clients, with_client, without_clients
@@ -134,16 +134,30 @@ class Inviting:
         """Whoever asked for it may be gone by then: what is half written would be written into by the next."""
         return await asyncio.shield(self._tasks.start(work, "writing", expects=HardlineError))
 
+    def open(self) -> tuple[Waiting, ...]:
+        """All that may still be used, the newest last, of services that are offered."""
+        now, services = time.time(), self._services()
+        names = {str(key_hash): service.name for key_hash, service in services.items()}
+        return tuple(
+            Waiting(one.number, names[one.service], one.who, one.until)
+            for one in self._invites.all
+            if one.is_open(now) and one.service in names
+        )
+
     async def who(self, service: Service) -> tuple[tuple[LetIn, ...], tuple[Invited, ...]]:
         """Who may visit, and who was invited and has not come yet."""
-        text = await asyncio.to_thread(_read, _list_of(service)) if service.file is not None else ""
         now = time.time()
         waiting = (
             Invited(invite.number, invite.who, invite.until, "open" if invite.is_open(now) else "expired")
             for invite in self._invites.all
             if invite.service == str(service.key_hash) and not invite.used_by and not invite.withdrawn
         )
-        return tuple(_let_in(client, note) for client, note in client_lines(text)), tuple(waiting)
+        return await self.let_in(service), tuple(waiting)
+
+    async def let_in(self, service: Service) -> tuple[LetIn, ...]:
+        """Who may visit.  Raises ConfigError."""
+        text = await asyncio.to_thread(_read, _list_of(service)) if service.file is not None else ""
+        return tuple(_let_in(client, note) for client, note in client_lines(text))
 
     async def revoke(self, service: Service, who: str) -> tuple[LetIn, ...]:
         """Have nobody called so, or whose key hash begins so, visit any more; returns who that was.
@@ -180,7 +194,7 @@ class Inviting:
             ]
             if not gone and not withdrawn:
                 hint = f"hardline who {service.name}  shows who may"
-                raise WrongArgument(f"nobody called {one_line(who, _MAX_WHO)!r} may visit {service.name}", hint=hint)
+                raise NotKnown(f"nobody called {one_line(who, _MAX_WHO)!r} may visit {service.name}", hint=hint)
             failed: ConfigError | None = None
             for invite in withdrawn:
                 try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,11 +14,14 @@ from hardline.session.session import SessionLimits
 from hardline.session.windows import Backlog, WindowBudget
 from hardline.settings.node import NodeSection, NodeSettings, UpnpSection
 from hardline.settings.peers import PeerSection
+from hardline.settings.values import LONGEST_COMPUTER
+from hardline.showable import one_line
 from hardline.transport.socketoptions import SocketOptions
 from hardline.tunnel.host import HostLimits
 from hardline.tunnel.link import LinkLimits
 from hardline.tunnel.visitor import VisitorLimits
 
+_FIRST_PERSON = 500  # the lowest number of a user who is somebody
 # Of a stream of a warm link, which was paid for so that nothing is waited for: 50 Mbit/s at 160 ms, from the start.
 FIRST_WINDOW = 1 << 20
 
@@ -44,6 +49,19 @@ def unheard(settings: NodeSettings) -> NodeSettings:
         upnp=UpnpSection(enabled=False),
         relay=replace(settings.relay, when="always"),  # none of them could do without
     )
+
+
+def computer_of(settings: NodeSettings) -> str:
+    """What the network is told that this computer is called, "" for nothing: what is set, else its host name."""
+    if settings.lan.computer is not None:
+        return settings.lan.computer
+    name = socket.gethostname().partition(".")[0]
+    return "" if name == "localhost" else one_line(name, LONGEST_COMPUTER)
+
+
+def keeps_to_own_user(settings: NodeSettings) -> bool:
+    """Whether services that know this node are for the programs of its own user: root's and a system's has none."""
+    return settings.door.users == "own" or (settings.door.users == "" and os.geteuid() >= _FIRST_PERSON)
 
 
 def session_limits(settings: NodeSettings) -> SessionLimits:

@@ -31,22 +31,26 @@ from hardline.discovery.lan import Lan
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.whereabouts import OWN
-from hardline.door import home
+from hardline.door.own import Asked
+from hardline.door.ownuser import OwnUser
+from hardline.door.pages import Called
 from hardline.door.server import Door
 from hardline.errors import ConfigError, HardlineError
 from hardline.identity import KeyHash, Label
-from hardline.node import rows
 from hardline.node.actions import Actions
 from hardline.node.asked import handlers
 from hardline.node.brought import Brought
 from hardline.node.changes import Changes
 from hardline.node.datadir import instance_of, keep_private, prepare
 from hardline.node.draining import drain
+from hardline.node.ending import Ending
 from hardline.node.fronts import Fronts
 from hardline.node.known import Known
 from hardline.node.limits import (
+    computer_of,
     door_limits,
     host_limits,
+    keeps_to_own_user,
     of_a_program,
     session_limits,
     socket_options,
@@ -58,16 +62,19 @@ from hardline.node.snapshot import Itself, Json, Snapshot, to_object
 from hardline.node.sockets import judged
 from hardline.node.telling import Telling
 from hardline.node.waiting import WaitsForHosts
+from hardline.node.witness import Witness
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
 from hardline.peers.keys import ClientKeys
 from hardline.peers.names import Names
 from hardline.peers.remembered import Remembered
+from hardline.peers.visits import Visits
 from hardline.places import Places
 from hardline.reach import Reach
 from hardline.reachparts import ReachParts
 from hardline.relaying import Relaying
 from hardline.routes import Endpoint, Finder
+from hardline.session.hello import Verdict
 from hardline.session.session import Session, SessionLimits
 from hardline.settings.directory import Service, ServiceDirectory
 from hardline.settings.node import NodeSettings
@@ -85,9 +92,11 @@ if TYPE_CHECKING:
     from hardline.door.forwards import Forward
     from hardline.gateway.linked import PeerLink
     from hardline.https.server import Https
+    from hardline.node.examined import Examined
     from hardline.node.inprocess import InProcess, SharedApp
     from hardline.node.inspecting import Inspecting
     from hardline.node.opened import OpenedStream
+    from hardline.node.ownpages import OwnPages
     from hardline.node.phones import Phones
     from hardline.punching import Punching
     from hardline.relay.joins import Joined
@@ -149,16 +158,21 @@ class Node:
         self._door: Door | None = None
         self._relaying: Relaying | None = None
         self._punching: Punching | None = None
+        self._computer = computer_of(settings)
         self._keys = ClientKeys(places.datadir / "keys")
         self._brought = Brought(lambda: self._host, lambda: self._punching, self._came_by_name)
         self._https: Https | None = None
         self._door_listener: Listener | None = None
         self._fronts: Fronts | None = None
         self._telling: Telling | None = None
+        self._examined: Examined | None = None
+        self._pages: OwnPages | None = None
         self._inspecting: Inspecting | None = None
         self._own_files = OwnFiles(places.servicedir, places.datadir)
         self._own_listeners = OwnListeners(self._listening, places.datadir / SOCKET_NAME, lambda: self._addresses)
         self._near: list[Lan | DnsSd] = []
+        own = keeps_to_own_user(settings)
+        self._users = OwnUser(lambda host: own and self._keys.prover(host) is not None)
         self._accepted = Accepted(places.datadir / "keys")
         self._waits = WaitsForHosts(self._accepted, self._greet, self._tasks)
         self._names = Names(places.datadir / "names")
@@ -187,7 +201,9 @@ class Node:
             accepted=self._accepted,
             greet=self._greet,
             wait_for_hosts=lambda: self._waits.start(),
+            witness=lambda: self._witness,
             open_port=self._open_port,
+            examined=self._examine,
             phones=self._phones,
             inspecting=self._inspecting_requests,
             runs=self._runs_here,
@@ -215,7 +231,8 @@ class Node:
         for directory in (datadir, self._places.servicedir):
             await asyncio.to_thread(keep_private, directory)
         # Before everything else, since it is what keeps a second daemon away from the directory.
-        control = ControlServer(handlers(self.actions, self._ready))
+        self._handlers = handlers(self.actions, self._ready, lambda: self._own_pages().page)
+        control = ControlServer(self._handlers)
         self._closers.append(control.aclose)
         await control.open(datadir, listen=self._answers_control)
         self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
@@ -224,6 +241,9 @@ class Node:
         self._closers.append(self.actions.inviting.aclose)
 
         limits = session_limits(settings)
+        self._witness = self._make_witness()
+        self._closers.append(self._witness.aclose)
+        self._witness.offered(self.offering.known, self.offering.problems)
         await self._open_host(limits)
         await self._open_finders()
         await self._open_visitor(limits)
@@ -236,6 +256,8 @@ class Node:
         fronts.start()
         self._tasks.start(keep_running(self.offering.run, "services"), "services")
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
+        ending = Ending(self._places.servicedir, self.offering, time.time)
+        self._tasks.start(keep_running(ending.run, "ending"), "ending")
         for note in (*settings.notes, *self._socket_notes):
             log.event("settings.note", note=note)
         log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
@@ -267,7 +289,8 @@ class Node:
         self._ready.clear()
         await self._tasks.aclose()
         closers, self._closers = self._closers, []
-        self._fronts = self._telling = self._inspecting = self._in_process = self._https = None
+        self._fronts = self._telling = self._examined = self._inspecting = self._pages = None
+        self._in_process = self._https = None
         for close in reversed(closers):
             try:
                 await close()
@@ -404,8 +427,9 @@ class Node:
             reached=self._reach.said,
             own=self._own_listeners,
             control=self._brought.controlled,
-            redeem=self.actions.inviting.redeem,
+            redeem=self._redeem,
             changed=self.changes.tell,
+            witness=self._witness,
         )
         if self._settings.relay.punch:
             self._open_punching()
@@ -475,6 +499,7 @@ class Node:
                 bind=settings.node.bind,
                 multicast=settings.lan.multicast,
                 broadcast=settings.lan.broadcast,
+                host=self._computer,
             )
             self._reach.follow(lan.follow)
             lan.open()
@@ -483,7 +508,12 @@ class Node:
             self._near.append(lan)
             self._follow(lan.services_changed)
         if settings.lan.enabled and settings.lan.mdns:
-            dnssd = DnsSd(services=self._lan_services, port=lambda: self._p2p_port, bind=settings.node.bind)
+            dnssd = DnsSd(
+                services=self._lan_services,
+                port=lambda: self._p2p_port,
+                bind=settings.node.bind,
+                host=self._computer,
+            )
             self._reach.follow(dnssd.follow)
             self._closers.append(dnssd.aclose)
             self._tasks.start(keep_running(dnssd.run, "dnssd"), "dnssd")
@@ -531,7 +561,9 @@ class Node:
         self._closers.append(visitor.aclose)
         if not settings.node.localport:
             return
-        self._door = door = Door(visitor, door_limits(settings), self._home_page, self._meant)
+        self._door = door = Door(
+            visitor, door_limits(settings), self._own, self._meant, self._witness.unreached, self._called, self._users
+        )
         self._closers.append(door.aclose)
         self._door_listener = await Listener.open(
             DOOR_ADDRESSES, settings.node.localport, door.accepted, what="localport", resets=True
@@ -555,6 +587,7 @@ class Node:
             self._given,
             self._own_listeners.listens_at,
             self._closers,
+            self._users,
             addresses=lambda: list(limited(self._reach.addresses, self._settings.node.bind)),
             answer_for=self._answer_for,
             changed=self.changes.tell,
@@ -615,6 +648,7 @@ class Node:
             self._brought.services_changed()
             self._reach.services_changed()
             self._relays.services_changed()
+            self._witness.offered(self.offering.known, self.offering.problems)
             self.changes.tell()
 
     def _follow(self, follower: Callable[[], None]) -> None:
@@ -638,6 +672,23 @@ class Node:
         if self._https is not None:
             self._https.replace(services)
         self._served = services
+
+    def _make_witness(self) -> Witness:
+        return Witness(
+            Visits(self._places.datadir / "visits.db"),
+            self._names,
+            services=lambda: {service.key_hash: service for service in self.offering.known.values()},
+            let_in=self.actions.inviting.let_in,
+            recall=lambda host: self._remembered.get(host),
+            clock=time.time,
+            changed=self.changes.tell,
+        )
+
+    async def _redeem(self, service: KeyHash, client: KeyHash, secret: str) -> Verdict:
+        verdict = await self.actions.inviting.redeem(service, client, secret)
+        if verdict is Verdict.LET_IN:
+            self._witness.redeemed(service, client)
+        return verdict
 
     # This machine.
 
@@ -732,26 +783,70 @@ class Node:
             datadir=str(self._places.datadir),
             door=tuple(map(str, self._door_listener.endpoints)) if self._door_listener else (),
             p2p=tuple(map(str, (*(self._listener.endpoints if self._listener else ()), *self._relays.endpoints))),
+            computer=self._computer,
         )
 
     async def _snapshot(self) -> Snapshot:
         assert self._telling is not None, "who asks waits until the node is ready"
         return await self._telling.snapshot()
 
-    async def _home_page(self, html: bool, head_only: bool, ours: bool) -> bytes:
-        await self._ready.wait()
-        assert self._telling is not None, "it is ready"
-        telling = self._telling
-        offers = [to_object(offer) for offer in await self._home_offers.get()]
-        states = [to_object(state) for state in await telling.services()] if ours else None
-        visits = [rows.visited(session, self._door_port) for session in telling.visiting()] if ours else []
-        outside = to_object(telling.outside())
-        return home.home_page(states, offers, outside, visits, html=html, head_only=head_only)
+    def _examine(self) -> Examined:
+        if self._examined is None:
+            from hardline.node.examined import Examined
+
+            assert self._telling is not None, "actions are there when it runs"
+            assert self._visitor is not None, "actions are there when it runs"
+            listeners = self._door_listener, self._listener
+            self._examined = Examined(
+                self._settings,
+                self._places,
+                offering=self.offering,
+                services=self._telling.services,
+                reach=self._reach,
+                relays=self._relays,
+                remembered=self._remembered,
+                near=self._near,
+                finders=self._finders,
+                visitor=self._visitor,
+                listening=lambda: [at for one in listeners if one for at in one.endpoints],
+            )
+        return self._examined
+
+    async def _own(self, asked: Asked) -> bool:
+        return await self._own_pages().web.serve(asked)
+
+    def _own_pages(self) -> OwnPages:
+        """What answers for this node's own name; loaded and made when it is asked for."""
+        if self._pages is None:
+            from hardline.node.ownpages import OwnPages
+
+            self._pages = OwnPages(
+                self._handlers,
+                self.actions,
+                self.changes,
+                self._witness,
+                self._own_listeners,
+                self._places.datadir,
+                telling=lambda: self._telling,
+                services=lambda: self.offering.known,
+                tried=lambda: self._door.tried if self._door is not None else {},
+                offers=self._home_offers,
+                door_port=lambda: self._door_port,
+                metrics=self._settings.node.metrics,
+                ready=self._ready,
+            )
+            self._closers.append(self._pages.aclose)
+        return self._pages
 
     async def _greet(self, label: Label) -> SessionPath | None:
         assert self._visitor is not None, "actions are there when it runs"
         async with asyncio.timeout(_GREETED_WITHIN):
             return await self._visitor.greet(label)
+
+    async def _called(self, label: Label) -> Called:
+        host = await self._remembered.get(label.key_hash)
+        name = self._names.of(label.key_hash) or ""
+        return Called(name, host.title, host.last_seen) if host is not None else Called(name)
 
     async def _meant(self, text: str) -> list[dict[str, Json]]:
         return [to_object(match) for match in await self._known.before_localhost(text)]

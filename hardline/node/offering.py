@@ -10,7 +10,8 @@ Source: docs/SETTINGS.md (files), docs/LIBRARY.md (services without one).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -18,6 +19,8 @@ from hardline.errors import ConfigError
 from hardline.identity import KeyHash
 from hardline.settings.directory import Problem, Service, ServiceDirectory
 from hardline.tunnel.local import LocalSite
+
+_AGAIN = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,11 @@ class Change:
 class Offering:
     """The services of `directory`, and those that were shared without a file.  `run` follows the directory."""
 
-    def __init__(self, directory: ServiceDirectory) -> None:
-        self._directory = directory
+    def __init__(self, directory: ServiceDirectory, clock: Callable[[], float] = time.time) -> None:
+        self._directory, self._clock = directory, clock
+        self._held = set[str]()
+        self._over: tuple[Service, ...] = ()
+        self._next_end: float | None = None
         self._shared: dict[KeyHash, tuple[Service, LocalSite]] = {}
         self._followers: set[asyncio.Event] = set()
         self._version, self._seen = 0, (-1, -1)
@@ -53,6 +59,18 @@ class Offering:
         return MappingProxyType(self._known)
 
     @property
+    def over(self) -> tuple[Service, ...]:
+        """Those whose time is over: nobody is served them."""
+        self._look()
+        return self._over
+
+    @property
+    def next_end(self) -> float | None:
+        """When the next one that is offered is over, or one that is over is looked at again: seconds since 1970."""
+        self._look()
+        return self._clock() + _AGAIN if self._over else self._next_end
+
+    @property
     def problems(self) -> Mapping[str, Problem]:
         """What cannot be understood as it is now, by name."""
         return self._directory.problems
@@ -61,6 +79,21 @@ class Offering:
         """What answers for a service that has no file."""
         shared = self._shared.get(key_hash)
         return shared[1] if shared else None
+
+    def hold(self, word: str) -> None:
+        """Offer what says `once = word`, until `release`."""
+        self._held.add(word)
+        self.refresh()
+
+    def release(self, word: str) -> None:
+        """Whoever shared it is gone."""
+        self._held.discard(word)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at what is over now."""
+        self._version += 1
+        self._tell()
 
     def share(self, service: Service, site: LocalSite) -> None:
         """Offer a service that has no file; `site` answers for it.  Raises ConfigError when name or key is taken."""
@@ -100,14 +133,23 @@ class Offering:
 
     def _look(self) -> None:
         """Every packet from the LAN asks what is offered: only what was read anew is looked at."""
-        if (state := (self._directory.version, self._version)) == self._seen:
+        state, now = (self._directory.version, self._version), self._clock()
+        if state == self._seen and (self._next_end is None or now < self._next_end):
             return
         files = self._directory.services
         taken = {service.key_hash for service in files.values()}
         others = (service for service, _ in self._shared.values())
         self._known = {**files, **{one.name: one for one in others if not (one.name in files or one.key_hash in taken)}}
-        self._current = tuple(service for service in self._known.values() if not service.settings.closed)
+        self._over = tuple(service for service in self._known.values() if self._is_over(service, now))
+        served = [one for one in self._known.values() if not one.settings.closed and one not in self._over]
+        self._current = tuple(served)
+        self._next_end = min((end for one in served if (end := one.settings.access.until) is not None), default=None)
         self._seen = state
+
+    def _is_over(self, service: Service, now: float) -> bool:
+        access = service.settings.access
+        ended = access.until is not None and access.until <= now
+        return ended or bool(access.once and access.once not in self._held)
 
     async def _directory_changed(self) -> None:
         self._tell()

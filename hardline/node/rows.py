@@ -6,7 +6,7 @@ import os
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from hardline.node.snapshot import (
     ForwardState,
     GatewayState,
     HttpsState,
+    LetIn,
     LinkState,
     NamedPeer,
     NamedState,
@@ -40,6 +41,7 @@ from hardline.node.snapshot import (
     VisitState,
     to_object,
 )
+from hardline.peers.visits import Visited
 from hardline.reach import WayHere
 from hardline.relaying import UsedRelay
 from hardline.routes import Attempt, Endpoint, PathKind, RememberedHost, via
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from hardline.relay.server import RelayState
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
+OVER = "its time is over"
 _NOT_ANNOUNCED = "not announced in the DHT"
 _KINDS = {By.RELAY: PathKind.RELAYED.name, By.PUNCH: PathKind.PUNCHED.name}
 _WHOSE = re.compile(r"\.[0-9a-f]{8}(?=\.|\Z)|(?<=\.attempt)\..*")  # parts of a task's name: a hash, an address
@@ -82,6 +85,8 @@ def target_of(service: Service) -> str:
     target, directory = service.settings.target, service.settings.cache.directory
     if target is None and directory is None:
         return "a program that uses hardline as a library"
+    if only := service.settings.cache.only:
+        return f"the file {directory}/{only}"
     return str(target) if target else f"the files of {directory}"
 
 
@@ -94,12 +99,13 @@ def service_states(
     troubles: Mapping[str, str],
     public: Callable[[Service], tuple[Sequence[Endpoint], Sequence[str]]] = lambda service: ((), ()),
     named: Callable[[Service], PublicName | None] = lambda service: None,
+    over: Container[str] = (),
 ) -> tuple[ServiceState, ...]:
     """Every service, and every file that cannot be understood.
 
     `announced` says what became of announcing a service in the DHT; `now` is seconds since 1970; `troubles` is what
     keeps services of a name from answering although their files are right; `public` says at which public ports of
-    relays one is reached, and why not; `named` is what became of its public name.
+    relays one is reached, and why not; `named` is what became of its public name; those in `over` have ended.
     """
     rows = []
     for name in sorted({*services, *problems}):
@@ -111,6 +117,8 @@ def service_states(
             state, problem, hint, sentence = "closed", service.settings.closed, CLOSED_HINT, _NOT_ANNOUNCED
             if service.settings.access.paused:
                 state, problem, hint = "paused", None, None
+        elif name in over:
+            state, problem, sentence = "closed", OVER, _NOT_ANNOUNCED
         if wrong is not None:
             problem, hint = wrong.message, wrong.hint
         offered = None if service is None else _offered(service, door_port, announced(service.key_hash), now, sentence)
@@ -132,6 +140,8 @@ def _offered(service: Service, door_port: int, said: Facts | None, now: float, s
         notes=tuple(service.settings.notes),
         dht=said,
         announced=sentence or announcement(said, wanted=service.settings.access.use_dht, now=now),
+        for_invited=service.settings.for_invited,
+        until=service.settings.access.until,
     )
 
 
@@ -240,6 +250,13 @@ def visiting(path: Path, now: float, next_look: float | None) -> SessionState:
 def visited(session: SessionState, port: int) -> Facts:
     """One that visits go by, for the page; it is at the door's `port`."""
     return {**to_object(session), "url": url_of(Label.parse(session.label), port)}
+
+
+def visited_row(row: LetIn, visits: Visited | None) -> LetIn:
+    """Who may visit, with what is remembered of his visits."""
+    if visits is None:
+        return row
+    return replace(row, last_visit=visits.last, kind=visits.kind, read=visits.sent)
 
 
 def visiting_original(original: OpenOriginal, now: float) -> SessionState:

@@ -6,24 +6,29 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from hardline.cache.own import OwnFiles
-from hardline.errors import ConfigError, WrongArgument
+from hardline.errors import ConfigError, NotKnown, WrongArgument
 from hardline.node.changes import Changes
 from hardline.node.known import Known
 from hardline.node.offering import Offering
+from hardline.node.probe import probe
 from hardline.node.rows import target_of, url_of
 from hardline.node.snapshot import Removed, Shared
 from hardline.settings.directory import Service
 from hardline.settings.ini import quoted
 from hardline.settings.service import INVITED
 from hardline.settings.units import Unreadable
+from hardline.settings.values import written_moment
 from hardline.settings.writing import (
     Change,
     bring_back,
     change_service,
     find_shared,
+    forget_url,
+    is_put_aside,
     local_service,
     remove_service,
     target_changes,
@@ -64,32 +69,55 @@ class Sharing:
         self._check_running = check_running
 
     async def share(
-        self, target: str, title: str = "", name: str = "", *, listed: bool = True, invited: bool = False
+        self,
+        target: str,
+        title: str = "",
+        name: str = "",
+        *,
+        listed: bool = True,
+        invited: bool = False,
+        until: float | None = None,
+        hidden: bool = False,
+        uploads: str = "",
+        host: str = "",
+        once: str = "",
     ) -> Shared:
-        """Offer `target` (a port, an address, a directory), and return once visitors are served.
+        """Offer `target` (a port, an address, a directory, a file), and return once visitors are served.
 
         What is shared already stays as it is, and what was shared once comes back with its URL; for fewer people than
-        before where that is asked for, never for more.
+        before where that is asked for, never for more.  `until` is when it ends, in seconds since 1970; `hidden` shows
+        names that begin with a dot, `uploads` is `yes` or `drop` where visitors may bring files; `host` is what a web
+        server is asked for; `once` is what the offering holds it by.
         Raises WrongArgument, ConfigError.
         """
         self._check_running()
+        how = _how(target, until=until, hidden=hidden, uploads=uploads, host=host, once=once)
         await self._refuse_itself(target)
         known = tuple(self._offering.known.values())
         if not name and (service := await asyncio.to_thread(find_shared, known, target)):
             settings = service.settings
+            if once:
+                wrong = f"{service.name} is shared already, and not only for as long as a command runs"
+                raise ConfigError(wrong, hint=f"hardline remove {service.name}  first, or share it without --once")
+            if how:
+                await self._change(service, how)
             if settings.access.paused or (invited and not settings.for_invited) or (settings.listed and not listed):
                 fewer = (None if listed else False), (invited or None)
                 changed = await self.change(service.name, listed=fewer[0], invited=fewer[1], paused=False)
                 return replace(changed, already=True)
-            return self._shared(service, already=True)
-        changes = [*([] if listed else [_UNLISTED]), *([_FOR_INVITED] if invited else [])]
+            return await self._shared(service, already=True)
+        changes = [*([] if listed else [_UNLISTED]), *([_FOR_INVITED] if invited else []), *how]
         if back := await asyncio.to_thread(bring_back, self._directory, name or None, target, changes):
             return await self._taken_up(back, back=True)
         is_path = target.startswith(("/", "unix:"))
         like = title or (Path(target).name if is_path else target.partition("://")[2].rstrip("/") or target)
         file = await asyncio.to_thread(
             lambda: write_service(
-                self._directory, name or None, target, title or None, like=like, listed=listed, invited=invited
+                *(self._directory, name or None, target, title or None),
+                like=like,
+                listed=listed,
+                invited=invited,
+                changes=how,
             )
         )
         return await self._taken_up(file)
@@ -103,9 +131,13 @@ class Sharing:
         listed: bool | None = None,
         invited: bool | None = None,
         paused: bool | None = None,
+        until: float | None = None,
     ) -> Shared:
         """Change what is said of the service of `name`, and keep its URL; visitors who are there stay, but for one that
-        is paused.  Raises WrongArgument, ConfigError."""
+        is paused.  `until` is when it ends, in seconds since 1970, infinity for never.
+
+        Raises WrongArgument, ConfigError.
+        """
         self._check_running()
         service = await self.ours(name)
         changes = list[Change]()
@@ -121,6 +153,12 @@ class Sharing:
             changes.append(_FOR_INVITED if invited else ("Access", "clients", None))
         if paused is not None:
             changes.append(("Access", "paused", "yes" if paused else None))
+        if until is not None:
+            changes.append(("Access", "until", None if until == inf else written_moment(until)))
+        await self._change(service, changes)
+        return await self._shared(self._offering.known[service.name])
+
+    async def _change(self, service: Service, changes: Sequence[Change]) -> None:
         async with self._changing:  # of two at once the later one begins with what the earlier one wrote
             settings = replace(await asyncio.to_thread(change_service, service, changes), notes=())
 
@@ -129,11 +167,13 @@ class Sharing:
                 return known is not None and replace(known.settings, notes=()) == settings
 
             await self.until(is_taken_up)
-        return self._shared(self._offering.known[service.name])
 
-    async def remove(self, name: str) -> Removed:
-        """Stop sharing the service of `name`.  Raises WrongArgument, ConfigError."""
+    async def remove(self, name: str, *, forget_url: bool = False) -> Removed:
+        """Stop sharing the service of `name`; with `forget_url` nothing ever has its URL again, also of one that was
+        removed before.  Raises WrongArgument, ConfigError."""
         self._check_running()
+        if forget_url and await asyncio.to_thread(is_put_aside, self._directory, name):
+            return await self._forget(name)
         with contextlib.suppress(WrongArgument):  # the file of one that is broken has a name all the same
             name = (await self.ours(name)).name
         file = await asyncio.to_thread(remove_service, self._directory, name)
@@ -143,7 +183,11 @@ class Sharing:
             return gone not in self._offering.known and all(service.name != gone for service in self._served())
 
         await self.until(is_gone)
-        return Removed(gone, str(file))
+        return await self._forget(gone) if forget_url else Removed(gone, str(file))
+
+    async def _forget(self, name: str) -> Removed:
+        gone = await asyncio.to_thread(forget_url, self._directory, name)
+        return Removed(name, str(self._directory / f"{name}.ini"), gone)
 
     async def ours(self, what: str) -> Service:
         """The service of this node that `what` means.  Raises WrongArgument."""
@@ -154,8 +198,9 @@ class Sharing:
         found = [known[what]] if what in known else [one for one in known.values() if str(one.key_hash) in meant]
         if len(found) != 1:
             close = "".join(f"\n  {one.name}  {one.title}" for one in found[:_SHOWN])
-            message = f"{what[:60]!r} may be{close}" if found else f"no service here is {what[:60]!r}"
-            raise WrongArgument(message, hint="hardline ls  shows what there is")
+            if not found:
+                raise NotKnown(f"no service here is {what[:60]!r}", hint="hardline ls  shows what there is")
+            raise WrongArgument(f"{what[:60]!r} may be{close}", hint="hardline ls  shows what there is")
         return found[0]
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -189,15 +234,16 @@ class Sharing:
         if problem is not None:
             raise ConfigError(problem.message, hint=problem.hint)
         service = self._offering.known[name]
-        return self._shared(service, back=back)
+        return await self._shared(service, back=back)
 
     def _service(self, name: str) -> Service | None:
         """One that visitors are served, or that nobody may visit yet."""
         known = self._offering.known.get(name)
         return known if known is not None and (known.settings.closed or known in self._served()) else None
 
-    def _shared(self, service: Service, *, already: bool | None = None, back: bool | None = None) -> Shared:
-        lists = service.settings.target is not None or service.settings.cache.allow_listing
+    async def _shared(self, service: Service, *, already: bool | None = None, back: bool | None = None) -> Shared:
+        cache = service.settings.cache
+        lists = service.settings.target is not None or bool(cache.only) or cache.allow_listing
         return Shared(
             name=service.name,
             title=service.title,
@@ -205,6 +251,32 @@ class Sharing:
             url=url_of(service.label, self._door_port()),
             file=str(service.file),
             lists=lists,
+            listed=service.listed,
+            for_invited=service.settings.for_invited,
+            until=service.settings.access.until,
+            probed=None if service.settings.access.paused else await probe(service.settings),
             already=already,
             back=back,
         )
+
+
+def _how(target: str, *, until: float | None, hidden: bool, uploads: str, host: str, once: str) -> list[Change]:
+    """What is written besides.  Raises WrongArgument."""
+    if uploads and not target.startswith("/"):
+        raise WrongArgument("visitors bring files into a directory only", hint="share one, or leave it out")
+    if hidden and not target.startswith("/"):
+        raise WrongArgument("only of a directory hidden names can be shown", hint="leave --hidden out")
+    if host and target.startswith("/"):
+        raise WrongArgument("files are asked for by no host name", hint="leave --host out")
+    changes = list[Change]()
+    if until is not None:
+        changes.append(("Access", "until", written_moment(until)))
+    if once:
+        changes.append(("Access", "once", once))
+    if hidden:
+        changes.append(("Cache", "hidden", "yes"))
+    if uploads:
+        changes.append(("Cache", "uploads", uploads))
+    if host:
+        changes.append(("HTTP", "host", host))
+    return changes

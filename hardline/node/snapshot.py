@@ -18,13 +18,15 @@ _INLINE = {"inline": True}  # an object whose keys are those of the one that it 
 
 @dataclass(frozen=True, slots=True)
 class Itself:
-    """The node: who it is, where its things lie, the endpoints that it listens on."""
+    """The node: who it is, where its things lie, the endpoints that it listens on, what the LAN is told that its
+    computer is called ("" for nothing)."""
 
     key_hash: str
     servicedir: str
     datadir: str
     door: tuple[str, ...]
     p2p: tuple[str, ...]
+    computer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class Offered:
     public: tuple[str, ...] = ()
     not_public: tuple[str, ...] = ()
     https: HttpsState | None = None
+    for_invited: bool = False
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,13 +413,16 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class LanOffer:
-    """What somebody on the LAN lists."""
+    """What somebody on the LAN lists; `host` is what he calls his computer, "" for nothing, and `heard_s` how many
+    seconds ago that was."""
 
     title: str
     label: str
     url: str
     source: str
     endpoint: str
+    host: str
+    heard_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,12 +439,19 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class LetIn:
-    """Somebody who may visit a service for invited visitors; `since` and `invitation` where he came by one."""
+    """Somebody who may visit a service for invited visitors; `since` and `invitation` where he came by one.
+
+    `last_visit` is when the last one that is remembered ended (seconds since 1970), by which `kind` of path, and `read`
+    how many bytes he got in all of them; None where there was none.
+    """
 
     key_hash: str
     who: str
     since: str | None
     invitation: str | None
+    last_visit: float | None = None
+    kind: str | None = None
+    read: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,6 +462,16 @@ class Invited:
     who: str
     until: int
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An invitation to the service of that name that may still be used, `until` seconds since 1970."""
+
+    number: str
+    service: str
+    who: str
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,8 +521,20 @@ class AcceptedInvitation:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """Whether something `answers` where a service listens, and what it `said`: "HTTP 200", or why nothing does."""
+
+    answers: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
-    """What became of sharing; `already` it was, or it came `back` with the certificate that it had."""
+    """What became of sharing; `already` it was, or it came `back` with the certificate that it had.
+
+    `probed` is what answers there, None where this node does itself; `listed` and `for_invited` say who finds it, and
+    who may visit.
+    """
 
     name: str
     title: str
@@ -506,16 +542,21 @@ class Shared:
     url: str
     file: str
     lists: bool
+    listed: bool
+    for_invited: bool
+    probed: Probed | None
+    until: float | None
     already: bool | None = field(default=None, metadata=_ABSENT)
     back: bool | None = field(default=None, metadata=_ABSENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A service that is shared no more."""
+    """A service that is shared no more; `forgotten` are the files without which its URL never comes back."""
 
     name: str
     file: str
+    forgotten: tuple[str, ...] = ()
 
 
 def to_json(value: object) -> Json:

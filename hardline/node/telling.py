@@ -101,9 +101,10 @@ class Telling:
         troubles = {service.name: trouble for service, trouble in zip(services, found, strict=True) if trouble}
         announced, https = self._reach.describe_service, self._https()
         known = self._offering.known, self._offering.problems
+        over = {service.name for service in self._offering.over}
         named = https.describe if https is not None else lambda service: None
         return rows.service_states(
-            *known, self._door_port(), announced, time.time(), troubles, self._relays.public, named
+            *known, self._door_port(), announced, time.time(), troubles, self._relays.public, named, over
         )
 
     def visiting(self) -> list[SessionState]:

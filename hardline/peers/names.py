@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hardline import log
-from hardline.errors import BadKeyHash, BadLabel, ConfigError, HardlineError, WrongArgument
+from hardline.errors import BadKeyHash, BadLabel, ConfigError, HardlineError, NotKnown, WrongArgument
 from hardline.files import hint_for, read_small, replace_whole, why
 from hardline.identity import KeyHash, Label
 
@@ -117,7 +117,7 @@ class Names:
         async with self._writing:
             await self.load()
             if (label := self._names.get(name)) is None:
-                raise WrongArgument(f"nothing is called {text[:60]!r}", hint="the names: hardline ls")
+                raise NotKnown(f"nothing is called {text[:60]!r}", hint="the names: hardline ls")
             await self._write(name, None)
         return label
 

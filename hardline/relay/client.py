@@ -51,6 +51,7 @@ from hardline.transport.contexts import visitor_context
 from hardline.transport.tls import TlsStream
 
 if TYPE_CHECKING:
+    from hardline.relay.askedback import AskedBack
     from hardline.relay.needed import Need
 
 CONNECT_WITHIN = 5.0  # seconds from the first packet to the relay's welcome
@@ -104,6 +105,7 @@ class RelayClient:
         self._tls: TlsStream | None = None
         self._again = asyncio.Event()  # do not wait for the next attempt
         self._said_who = self._greeted = False
+        self._asked_back: AskedBack | None = None
         self.state = "connecting"  # or idle, registered, refused, draining, not needed
         self.problem = ""
         self.since = self._clock()
@@ -155,6 +157,19 @@ class RelayClient:
     def tested(self) -> int:
         """By how many of them this host has been visited by itself."""
         return sum(one.tested for one in self._registrations.values())
+
+    async def dial_back(self, asking: AskedBack, port: int) -> bool | None:
+        """Have the relay connect to `port` of this node, whether or not it is needed: as AskedBack.comes.
+
+        Raises ConnectionLost where there is no connection to it.
+        """
+        if (tls := self._tls) is None or not self._greeted:
+            raise ConnectionLost("there is no connection to the relay")
+        self._asked_back = asking
+        try:
+            return await asking.comes(port, lambda message: self._say(tls, message))
+        finally:
+            self._asked_back = None
 
     def services_changed(self) -> None:
         """Others are wanted than before, or under other names."""
@@ -362,8 +377,10 @@ class RelayClient:
                 self._joins.park(tls.peer, tokens)
             case Ping(value):
                 self._say(tls, Pong(value))
-            case Dialled(name) if self.need is not None:
-                self.need.dialled(name)
+            case Dialled(name):
+                for asking in (self.need, self._asked_back):
+                    if asking is not None:
+                        asking.dialled(name)
             case Drain() if self.state == "draining":
                 pass
             case Drain():

@@ -13,38 +13,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hardline import log
-from hardline.addresses import Kind, Way, kind_of, parse
 from hardline.errors import ConnectionLost, PeerError
+from hardline.relay.askedback import AskedBack, is_here, is_public_ipv4
 from hardline.relay.askings import Askings, port_to_ask
 from hardline.relay.expected import Expected
-from hardline.relay.lines import Verb
-from hardline.relay.messages import Dialback, Message, may_be_dialled
+from hardline.relay.messages import Message, may_be_dialled
 from hardline.routes import Endpoint
 from hardline.transport.resolver import Resolver
-from hardline.transport.tcp import TcpStream
-from hardline.transport.ways import way_to
 
-COMES_WITHIN = 6.0  # seconds until the relay says that it dials, and from then until it has
 WITHDRAWN_WITHIN = 60.0  # seconds until nobody is told any more of what was told
 LOOKS_AGAIN = 2.0  # seconds, whether visitors are left
 RESOLVED_WITHIN = 3.0  # seconds, a name of [Node] public
-
-
-def is_public_ipv4(host: str) -> bool:
-    """Whether the world can send to it, and every visitor can."""
-    address = parse(host)
-    return address is not None and address.version == 4 and kind_of(address) is Kind.PUBLIC
-
-
-def is_here(host: str) -> bool:
-    """Whether it is this machine."""
-    address = parse(host)
-    return address is None or way_to(address) is Way.HERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +52,7 @@ class Need:
         self._relay, self._host = relay, host
         self._askings = Askings()
         self._changed = asyncio.Event()
-        self._dialled, self._dialled_at = "", 0.0
+        self._asked = AskedBack(host.expected, host.is_here)
         self._saw: Endpoint | None = None  # of this connection; None where a dial would prove nothing
         self.registers = True  # on this connection
         self.reached: Endpoint | None = None  # where the relay has reached this host
@@ -151,7 +134,7 @@ class Need:
         self._askings.ask(_now())
         port = port_to_ask(self._host.told(), saw.host, self._host.port())
         at = Endpoint(saw.host, port)
-        came = may_be_dialled(port) and await self._comes(port, say)
+        came = may_be_dialled(port) and await self._asked.comes(port, say)
         if came is None:
             # Somebody else at this address asked within the minute, or the relay has too much to do: nothing is known.
             self._askings.change(_now() + random.random())
@@ -167,30 +150,8 @@ class Need:
         return not needed
 
     def dialled(self, name: str) -> None:
-        """The relay says that it dials, or does not want to: either way it has taken that up."""
-        self._dialled, self._dialled_at = name, _now()
-
-    async def _comes(self, port: int, say: Callable[[Message], None]) -> bool | None:
-        """Whether the relay gets through; None where it did not even say that it tries."""
-        name = secrets.token_hex(16)
-        came: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-        def take(tcp: TcpStream) -> None:
-            if not came.done():
-                came.set_result(not self._host.is_here(tcp.peer.host))
-            tcp.close()
-
-        self._host.expected.expect(Verb.PROBE, name, take, 2 * COMES_WITHIN)
-        try:
-            say(Dialback(port, name))
-            await asyncio.wait([came], timeout=COMES_WITHIN)
-            if not came.done() and self._dialled == name:  # which may have taken a slow relay most of that time
-                await asyncio.wait([came], timeout=max(self._dialled_at + COMES_WITHIN - _now(), 0))
-            if came.done():
-                return came.result()
-            return False if self._dialled == name else None
-        finally:
-            self._host.expected.forget(Verb.PROBE, name)
+        """The relay says that it dials, or does not want to."""
+        self._asked.dialled(name)
 
     async def _is_told(self, at: Endpoint) -> bool:
         """Whether visitors hear of it: what nobody knows of reaches nobody."""

@@ -50,6 +50,7 @@ class NodeSection:
     bind: tuple[str, ...] = setting((), list_of(values.address), many=True)
     public: tuple[Endpoint, ...] = setting((), list_of(values.endpoint), many=True)
     ip_service: str = setting("", values.web_address_or_empty)
+    metrics: bool = setting(False, parse_yes_no)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class LanSection:
     multicast: bool = setting(True, parse_yes_no)
     broadcast: bool = setting(True, parse_yes_no)
     mdns: bool = setting(True, parse_yes_no)
+    computer: str | None = setting(None, values.computer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,13 @@ class DialSection:
 
 @dataclass(frozen=True, slots=True)
 class DoorSection:
-    """[Door]: what browsers connect to.  `idle_timeout` is None where nothing is too long."""
+    """[Door]: what browsers connect to.  `idle_timeout` is None where nothing is too long; `users` "": own, where
+    a person runs it."""
 
     head_timeout: float = setting(10.0, duration(0.1, HOUR))
     max_head: int = setting(32 * KB, size(KB, MB))
     idle_timeout: float | None = setting(None, or_none(duration(1, 365 * DAY)))
+    users: str = setting("", choice("", "own", "all"))
 
 
 @dataclass(frozen=True, slots=True)

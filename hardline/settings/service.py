@@ -74,11 +74,16 @@ class InfoSection:
 
 @dataclass(frozen=True, slots=True)
 class AccessSection:
-    """[Access]: who may find and use it."""
+    """[Access]: who may find and use it, and until when: seconds since 1970, None for ever.
+
+    `once` is a word of the daemon's that shared it for as long as a command runs: nobody else knows it.
+    """
 
     use_dht: bool = setting(True, parse_yes_no, key="useDHT")
     clients: str = setting(EVERYONE, values.text, many=True)
     paused: bool = setting(False, parse_yes_no)
+    until: float | None = setting(None, values.moment)
+    once: str = setting("", values.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class CacheSection:
     dynamic_content: bool = setting(False, parse_yes_no, key="dynamicContent")
     allow_listing: bool = setting(False, parse_yes_no, key="allowListing")
     hidden: bool = setting(False, parse_yes_no)
+    only: str = setting("", values.file_name, tabs=True)
     precompressed: bool = setting(False, parse_yes_no)
     uploads: str = setting("no", choice("no", UPLOADS, DROP))
     max_upload: int = setting(10_000 * MB, size(1, 1 << 50), key="maxUpload")
@@ -179,6 +185,8 @@ def parse_service(text: str, file: str) -> ServiceSettings:
         ini.notes.append("[Service] verify has no effect: the service is not https")
     if cache != CacheSection() and not cache.directory:
         ini.notes.append("[Cache] has no effect without its key directory")
+    if cache.only and (target is not None or cache.uploads != "no" or cache.dynamic_content):
+        ini.fail("Cache", "only", "one file stands alone, expected no [Service] service, uploads or dynamicContent")
     if cache.uploads != "no":
         _check_uploads(ini, cache, target)
     if service.max_connections is not None and (target is None or cache.directory):

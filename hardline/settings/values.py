@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,8 +18,9 @@ from hardline.identity import FREE_TEXT_SIGNS, MAX_OWN_FREE_TEXT, KeyHash, Label
 from hardline.routes import HTTPS, LOWEST_TOLD, Endpoint, RelayAddress
 from hardline.settings.local import host_of
 from hardline.settings.units import Unreadable
-from hardline.showable import is_plain
+from hardline.showable import is_plain, one_line
 
+LONGEST_COMPUTER = 60  # characters; of its bytes a text of DNS-SD has room for 255
 YOUR_ADDRESS = "YOUR-PUBLIC-ADDRESS"  # what stands where this program cannot know it
 _PART = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)(?!.*\.[0-9]+\Z){_PART}(?:\.{_PART})+\Z")
@@ -36,6 +39,28 @@ def contact(text: str) -> str:
     if len(text) > 200 or not is_plain(text):
         raise Unreadable("at most 200 characters that can be shown, such as a mail address")
     return text
+
+
+def computer(text: str) -> str | None:
+    """What this computer is called on the network: "" for nothing, None where nothing is said."""
+    if text.lower() in ("", "no"):
+        return ""
+    if one_line(text, LONGEST_COMPUTER) != text:
+        raise Unreadable(f"no, or at most {LONGEST_COMPUTER} characters that can be shown, such as atlas")
+    return text
+
+
+def moment(text: str) -> float | None:
+    """A day, or a time of one, here where it names no zone: as seconds since 1970; None for never."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except (ValueError, OverflowError, OSError):
+        raise Unreadable("a day or a time, such as 2026-12-24 or 2026-12-24T18:00:00Z") from None
+
+
+def written_moment(seconds: float) -> str:
+    """The same as a file has it."""
+    return datetime.fromtimestamp(math.ceil(seconds), UTC).isoformat().replace("+00:00", "Z")
 
 
 def mail_address(text: str) -> str:
@@ -58,6 +83,13 @@ def cache_path(text: str) -> Path | None:
     if found is not None and not found.is_absolute() and ".." in found.parts:
         raise Unreadable("a name below cache in the data directory, or a whole path")
     return found
+
+
+def file_name(text: str) -> str:
+    """One in the directory; or nothing."""
+    if "/" in text or text in (".", ".."):
+        raise Unreadable("the name of a file in the directory, without /")
+    return text
 
 
 def endpoint(text: str) -> Endpoint:

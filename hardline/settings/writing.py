@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 from hardline.certificates import beside
-from hardline.errors import ConfigError, HardlineError, WrongArgument
+from hardline.errors import ConfigError, HardlineError, NotKnown, WrongArgument
 from hardline.files import hint_for, rename_new, replace_whole, why, write_new
 from hardline.settings.directory import (
     MAX_NAME,
@@ -38,7 +38,15 @@ from hardline.showable import clean_title
 
 Change = tuple[str, str, str | None]  # section, key, and its value, None for none, as `editing.edited` has them
 
-_NOT_PAUSED: Change = ("Access", "paused", None)
+
+class NoSuchFile(NotKnown):
+    """There is no service of that name to remove."""
+
+    code = ConfigError.code  # of `hardline remove`: what was typed may be right, and somebody was faster
+
+
+# What comes back is there for good, unless somebody says otherwise.
+_AS_NEW: tuple[Change, ...] = (("Access", "paused", None), ("Access", "until", None), ("Access", "once", None))
 _REMOVED = ".ini.removed"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -52,12 +60,14 @@ def write_service(
     like: str = "",
     listed: bool = True,
     invited: bool = False,
+    changes: Iterable[Change] = (),
 ) -> Path:
     """Write `NAME.ini` for `hardline share`, where `bring_back` found nothing; return its path.
 
-    `target` is what [Service] service may be, a port of this machine, or the whole path of a directory.  A `name` is
-    used as it is, made safe for a file; without one it is made from `like`, which is the title, too, where the name
-    could not keep all of it.  Without `listed` the network does not list it; `invited` serves those in its .clients.
+    `target` is what [Service] service may be, a port of this machine, or the whole path of a directory or file.  A
+    `name` is used as it is, made safe for a file; without one it is made from `like`, which is the title, too, where
+    the name could not keep all of it.  Without `listed` the network does not list it; `invited` serves those in its
+    .clients; `changes` are written besides.
 
     Raises ConfigError when there is such a file already, its URL is that of something else, or it cannot be written,
     WrongArgument when `target` or `name` cannot be used.
@@ -74,8 +84,12 @@ def write_service(
         info += [] if listed else ["listed = no"]
         told = ["", "[Info]", *info] if info else []
         told += ["", "[Access]", f"clients = {INVITED}"] if invited else []
+        text = "".join(f"{line}\n" for line in lines + told)
+        for change in changes:
+            text = edited(text, *change)
+        _check(text, file)
         try:
-            write_new(file, "".join(f"{line}\n" for line in lines + told).encode(), 0o600)
+            write_new(file, text.encode(), 0o600)
         except FileExistsError:
             continue
         except OSError as failure:
@@ -86,14 +100,22 @@ def write_service(
     raise ConfigError(f"there is a service {safe} already", file=str(directory / f"{safe}.ini"), hint=hint)
 
 
+def _check(text: str, file: Path) -> None:
+    """Raise WrongArgument for what could not be read again: nothing of it is in a file yet."""
+    try:
+        parse_service(text, os.fspath(file))
+    except ConfigError as wrong:
+        raise WrongArgument(f"cannot be shared so: {wrong.message}", hint=wrong.hint) from None
+
+
 def find_shared(services: Iterable[Service], target: str) -> Service | None:
     """The service that `write_service` would make anew for `target`."""
     return next((one for one in services if _is_for(one.settings, target)), None)
 
 
 def bring_back(directory: Path, name: str | None, target: str, changes: Iterable[Change] = ()) -> Path | None:
-    """Put back what `remove_service` put aside, if it was for the same `target`: as it was, but for `changes` and a
-    pause, under its old URL.
+    """Put back what `remove_service` put aside, if it was for the same `target`: as it was, but for a pause, an end and
+    `changes`, under its old URL.
 
     With a `name` only what had that name, else what was put aside last.  None when there is no such file.
 
@@ -105,7 +127,7 @@ def bring_back(directory: Path, name: str | None, target: str, changes: Iterable
         if settings is None or not _is_for(settings, target) or os.path.lexists(file):
             continue
         before = text = read_ini(removed)
-        for change in (*changes, _NOT_PAUSED):
+        for change in (*_AS_NEW, *changes):
             text = edited(text, *change)
         if parse_service(text, os.fspath(file)).closed:
             continue
@@ -144,7 +166,9 @@ def _settings_of(removed: Path, file: Path) -> ServiceSettings | None:
 def _is_for(settings: ServiceSettings, target: str) -> bool:
     if target.startswith("/"):
         directory = settings.cache.directory if settings.target is None else None
-        return directory is not None and directory.is_absolute() and os.path.realpath(directory) == target
+        if directory is None or not directory.is_absolute():
+            return False
+        return os.path.join(os.path.realpath(directory), settings.cache.only).removesuffix("/") == target
     try:
         wanted = local_service(target)
     except Unreadable:
@@ -158,7 +182,7 @@ def _refuse_leftover(directory: Path, name: str) -> None:
     if not os.path.lexists(removed) or os.path.lexists(file):
         return
     settings = _settings_of(removed, file)
-    target = settings and (settings.target or settings.cache.directory)
+    target = settings and (settings.target or shared_path(settings))
     was = f"was {shown_name(str(target)[:200])}" if target else "cannot be told to have been the same"
     rest = [removed, *beside(directory / f"{name}.ini.cert")]
     there = ", ".join(each.name for each in rest if os.path.lexists(each))
@@ -208,22 +232,31 @@ def _service_lines(target: str) -> list[str]:
     return ["[Service]", f"service = {scheme}{_bracketed(local.host)}", f"port = {local.port}"]
 
 
+def shared_path(settings: ServiceSettings) -> Path | None:
+    """The directory whose files are shared, or the one file."""
+    directory = settings.cache.directory
+    return directory / settings.cache.only if directory is not None else None
+
+
 def _directory_lines(target: str) -> list[str]:
+    is_file = False
     try:
-        there = stat.S_ISDIR(os.stat(target).st_mode)
-        reason = "it is no directory"
+        mode = os.stat(target).st_mode
+        is_file = stat.S_ISREG(mode)
+        there, reason = is_file or stat.S_ISDIR(mode), "it is neither a file nor a directory"
     except (FileNotFoundError, NotADirectoryError):
-        there, reason = False, "there is no such directory"
+        there, reason = False, "there is no such file or directory"
     except (OSError, ValueError) as failure:
         there, reason = False, (getattr(failure, "strerror", None) or str(failure)).lower()
     if not there:
         raise WrongArgument(f"cannot share {shown_name(target[:200])}: {reason}")
     try:
-        path = quoted(target)
+        path = quoted(os.path.dirname(target) if is_file else target)
+        only = [f"only = {quoted(os.path.basename(target))}"] if is_file else ["allowListing = yes"]
     except Unreadable as wrong:
         message = f"cannot share {shown_name(target[:200])}: a path in a settings file has {wrong.expected}"
         raise WrongArgument(message, hint="rename it, or share the directory that it is in") from None
-    return ["[Service]", "service =", "", "[Cache]", f"directory = {path}", "allowListing = yes"]
+    return ["[Service]", "service =", "", "[Cache]", f"directory = {path}", *only]
 
 
 def change_service(service: Service, changes: Iterable[Change]) -> ServiceSettings:
@@ -260,9 +293,10 @@ def target_changes(target: str) -> list[Change]:
         else:
             section = line.strip("[]") or section
     if target.startswith("/"):
-        return [*found, ("Service", "port", None)]
+        whole = () if any(key == "only" for _, key, _ in found) else (("Cache", "only", None),)
+        return [*found, *whole, ("Service", "port", None)]
     gone = () if any(key == "port" for _, key, _ in found) else (("Service", "port", None),)
-    return [*found, *gone, ("Cache", "directory", None)]
+    return [*found, *gone, ("Cache", "directory", None), ("Cache", "only", None)]
 
 
 def remove_service(directory: Path, name: str) -> Path:
@@ -281,7 +315,7 @@ def remove_service(directory: Path, name: str) -> Path:
     if name not in there:  # this refuses ../ and the like, too
         close = difflib.get_close_matches(name[:MAX_NAME], there, n=1)
         hint = f"did you mean {close[0]}?" if close else "hardline ls  shows what there is"
-        raise ConfigError(f"there is no service {shown_name(name[:60])} in {directory}", hint=hint)
+        raise NoSuchFile(f"there is no service {shown_name(name[:60])} in {directory}", hint=hint)
     try:
         # Instead of what was removed under this name before: the certificate is now that of this one.
         removed = file.rename(directory / f"{name}{_REMOVED}")
@@ -291,6 +325,39 @@ def remove_service(directory: Path, name: str) -> Path:
         message = f"cannot be removed: {why(failure)}"
         raise ConfigError(message, file=str(file), hint=hint_for(failure)) from None
     return file
+
+
+def is_put_aside(directory: Path, name: str) -> bool:
+    """Whether `remove_service` has put something of this name aside, and nothing new has it."""
+    name = name.removesuffix(".ini")
+    return not os.path.lexists(directory / f"{name}.ini") and os.path.lexists(directory / f"{name}{_REMOVED}")
+
+
+def forget_url(directory: Path, name: str) -> tuple[str, ...]:
+    """Give up the URL of what was removed as `name` for good: its certificate, its key, and who was let in there.
+
+    Returns the names of the files that are gone; () when there was nothing.  Raises ConfigError.
+    """
+    name = name.removesuffix(".ini")
+    if not name or Path(name).name != name:
+        raise WrongArgument(f"{shown_name(name[:60])} is no name of a service", hint="hardline ls  shows what there is")
+    file = directory / f"{name}.ini"
+    if os.path.lexists(file):
+        raise ConfigError(f"{name} is shared", hint=f"hardline remove {name}  first")
+    gone = list[str]()
+    for each in (
+        directory / f"{name}{_REMOVED}",
+        *beside(directory / f"{name}.ini.cert"),
+        directory / f"{name}.ini.clients",
+    ):
+        try:
+            each.unlink()
+            gone.append(each.name)
+        except FileNotFoundError:
+            continue
+        except OSError as failure:
+            raise ConfigError(f"cannot be removed: {why(failure)}", file=str(each), hint=hint_for(failure)) from None
+    return tuple(gone)
 
 
 def _bracketed(host: str) -> str:

@@ -36,6 +36,11 @@ def is_same_user(local: Endpoint, peer: Endpoint) -> bool:
     return user in (os.geteuid(), _ROOT) and user != _unknown_user() and not _is_our_own(inode)
 
 
+def is_told() -> bool:
+    """Whether this system has such tables."""
+    return _TABLES[0].exists()
+
+
 def owner(local: Endpoint, peer: Endpoint) -> int | None:
     """The user that the socket at `peer`, connected to our `local`, belongs to; None: not known.  Blocks."""
     found = _entry(local, peer)

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from OpenSSL import SSL
 
@@ -68,6 +69,26 @@ class HostLimits:
     streams_per_source: int = 1000
 
 
+class Sees(Protocol):
+    """Who is told what happens at a host; nothing that he does may take time."""
+
+    def came(self, guest: Guest) -> None:
+        """He is in, with a session."""
+        ...
+
+    def left(self, guest: Guest) -> None:
+        """He is gone."""
+        ...
+
+    def guessed(self, key_hash: KeyHash, count: int) -> None:
+        """So many passwords for a service were wrong."""
+        ...
+
+    def kept_out(self, key_hash: KeyHash) -> None:
+        """Somebody who may not visit it."""
+        ...
+
+
 class Host:
     """Serves whatever `replace` was given last.
 
@@ -76,7 +97,7 @@ class Host:
     `via` by which relays a service is reached, `relays` at which by its own name, for visitors to remember; `reached`
     is told where each of them, by its address, says that it reached us; `own` knows which local service would be this
     process itself; `control` is told of sessions that somebody stands between, and whose visitor takes a control
-    stream; `changed` is called when others are here than before.
+    stream; `changed` is called when others are here than before, and `witness` is told who.
     """
 
     def __init__(
@@ -94,9 +115,10 @@ class Host:
         control: Callable[[Session, Arrival], None] | None = None,
         redeem: Redeem | None = None,
         changed: Callable[[], None] = lambda: None,
+        witness: Sees | None = None,
     ) -> None:
         self._limits = limits
-        self._clock = clock
+        self._clock, self._witness = clock, witness
         self._instance = instance
         self._whereabouts, self._via, self._relays = whereabouts, via, relays
         self._reached, self._control, self._redeem = reached, control, redeem
@@ -300,6 +322,9 @@ class Host:
         level = logging.INFO if guest.session else logging.DEBUG
         told = {"service": guest.key_hash.short, "endpoint": guest.source}
         log.event("visitor.came", level=level, **told, protocol=guest.protocol)
+        watched = self._witness if guest.session is not None else None
+        if watched is not None:
+            watched.came(guest)
         try:
             if pipe is not None:
                 source = guest.whose
@@ -312,6 +337,8 @@ class Host:
             self.guests.discard(guest)
             ended = guest.session.failure if guest.session is not None else None
             log.event("visitor.left", level=level, **told, reason=str(ended) if ended else None)
+            if watched is not None:
+                watched.left(guest)
 
     def _service_of(self, tls: TlsStream) -> Service:
         return self._offered(tls.key_hash or self._server_names.plain(tls.server_name))
@@ -353,11 +380,15 @@ class Host:
             # A visitor's key hash opens nothing by itself: only who has the key can use it.
             hint = f"to let this visitor in, add the line to {service.name}.ini.clients: {client}"
             log.event("access.refused", service=service.name, client=client.short, hint=log.Public(hint))
+            if self._witness is not None:
+                self._witness.kept_out(service.label.key_hash)
 
     def _tell_of_guesses(self, label: Label, count: int) -> None:
         """Log that `count` were wrong, and in an hour how many have been since."""
         if count:
             log.warning("password.refused", service=label.key_hash.short, count=count)
+            if self._witness is not None:
+                self._witness.guessed(label.key_hash, count)
             if earlier := self._telling.pop(label, None):
                 earlier.cancel()
             loop = asyncio.get_running_loop()

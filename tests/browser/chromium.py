@@ -14,14 +14,19 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 
 from tests.support.programs import Place, placed
+from tests.support.size import FULL
 
 REBOUND = "rebound.example"  # a name of the internet that somebody pointed at this computer
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 _DESKTOP, _PHONE = (1000, 720), (390, 844)
+_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+_VIEWS = tuple((scheme, size) for scheme in _SCHEMES for size in ((1280, 800), _PHONE))
 _QUIET = (
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-domain-reliability", "--no-pings"),
@@ -67,6 +72,19 @@ def goto(page: Page, url: str) -> Response:
     response = page.goto(url)
     assert response is not None
     return response
+
+
+def axe_is_content(page: Page) -> None:
+    """Nothing serious in the light on a desk, and in the dark on a phone; FULL: in both on both."""
+    for scheme, (width, height) in _VIEWS if FULL else (_VIEWS[0], _VIEWS[-1]):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": height})
+        found = Axe().run(page).response["violations"]
+        serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+        assert serious == [], f"{page.url} at {width}, {scheme}"
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{page.url} is {wide} points wide at {width}"
+    page.emulate_media(color_scheme="light")
 
 
 def portrait(page: Page, name: str, *, dark: bool = False) -> None:

@@ -135,6 +135,8 @@ def test_no_script_of_a_service_that_is_away_reads_what_was_tried_to_reach_it(
         ".then(() => true)"
     )
     addresses = (world.host_machine.ip4, world.host_machine.ip6.partition("%")[0], ":7008", "refused", "timed out")
+    addresses += ("my-own-word",)  # nor what the user calls it
+    assert world.visitor.hardline("name", url, "my-own-word").returncode == 0
     with world.without(world.host):
         seen = [ran(page, "fetch('/x', {headers: {Accept: 'text/html'}}).then(answer => answer.text())")]
         seen.append(ran(page, "fetch('/x').then(answer => answer.text())"))
@@ -173,9 +175,10 @@ def test_no_script_of_a_service_that_is_away_reads_what_was_tried_to_reach_it(
             assert not any(address in text for address in addresses), text
         # Who runs the node reads it on the node's own page, which no script of a service can read.
         goto(typed, world.url("other"))
-        typed.get_by_role("link", name="What was tried").click()
+        typed.get_by_role("link", name="Find out why").click()
         typed.get_by_role("heading", name="Where it was asked").wait_for()
         assert world.host_machine.ip4 in typed.locator("main").inner_text()
+        world.visitor.hardline("forget", "my-own-word")
         tried = typed.url
         assert "refused" in ran(page, f"fetch('{tried}').then(answer => answer.text())")
         with page.expect_popup() as opened:

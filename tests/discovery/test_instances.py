@@ -19,17 +19,19 @@ from hardline.discovery.instances import (
     Srv,
     Txt,
     full_name,
+    host_in,
     label_in,
     names_for,
     short_name,
     text_of,
     title_of,
 )
-from hardline.discovery.lpd import clean_title
+from hardline.discovery.lpd import MAX_HOST, clean_host, clean_title
 from hardline.discovery.offers import LIFETIME as SHOWN
 from hardline.discovery.offers import MAX_OFFERS, MAX_PER_SOURCE
 from hardline.identity import KeyHash, Label
 from hardline.routes import Endpoint
+from hardline.showable import is_plain
 
 pytestmark = pytest.mark.pure
 
@@ -71,6 +73,25 @@ def test_a_label_comes_back_from_its_text(one):
 def test_the_text_of_a_service_is_its_label_and_the_version():
     one = Label.parse("sesame-6d54994fa9c0edc0b30f2749118f5e963cad7ed2")
     assert text_of(one) == b"\x32kh=sesame-6d54994fa9c0edc0b30f2749118f5e963cad7ed2\x03v=2"
+
+
+def test_it_says_what_its_computer_is_called_as_the_document_writes_it():
+    one = Label.parse("sesame-6d54994fa9c0edc0b30f2749118f5e963cad7ed2")
+    text = text_of(one, "Omas Büro")
+    assert text[-15:].hex() == "0f686f73743d4f6d61732042c3bc726f"[2:]
+    assert (label_in(text), host_in(text), host_in(text_of(one))) == (one, "Omas Büro", "")
+
+
+@pytest.mark.parametrize("said", ["a\x1b[31mb\u202e", "\u200b", "x" * 250, "😀" * 60])
+def test_what_a_computer_is_called_is_shown_only_as_a_title_would_be(said):
+    instances = Instances()
+    pair = f"host={said}".encode()[:255]
+    text = text_of(label(1)) + bytes([len(pair)]) + pair
+    instances.heard([Pointer("wiki"), Srv("wiki", SERVER, 7008), Txt("wiki", text), Address(SERVER, HERE)], HERE, 0.0)
+    [offer] = instances.current(0.0)
+    assert is_plain(offer.host)
+    assert len(offer.host) <= MAX_HOST
+    assert host_in(text_of(label(1), said)) == clean_host(said)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ async def on_lan(
     off: float = 0.0,
     multicast: bool = True,
     broadcast: bool = True,
+    host: str = "atlas",
 ) -> AsyncIterator[Lan]:
     """A node on the LAN; its clock is `off` days off."""
     lan = Lan(
@@ -55,6 +56,7 @@ async def on_lan(
         bind=bind,
         multicast=multicast,
         broadcast=broadcast,
+        host=host,
     )
     lan.follow(interface_addresses())
     lan.open()
@@ -378,6 +380,7 @@ def test_a_listed_service_says_its_label_and_title_and_our_version():
                 asker.ask(today(wiki))
                 said = await asker.answer()
                 assert (said.port, said.name, said.title) == (HOST_PORT, str(wiki.label), "Our wiki")
+                assert said.host == "atlas"
                 assert (said.version, said.day) == (2, utc_day(time.time()))
 
     asyncio.run(story())
@@ -390,7 +393,7 @@ def test_an_unlisted_service_says_nothing_that_the_searcher_did_not_know():
             with Asker() as asker:
                 asker.ask(today(diary))
                 said = await asker.answer()
-                assert (said.port, said.name, said.title) == (HOST_PORT, today(diary), "")
+                assert (said.port, said.name, said.title, said.host) == (HOST_PORT, today(diary), "", "")
                 assert said.label is None or said.label.key_hash != diary.label.key_hash
 
     asyncio.run(story())
@@ -493,12 +496,13 @@ def test_what_was_offered_in_another_network_is_forgotten():
 def test_a_browse_lists_what_is_listed_with_its_label():
     async def story():
         wiki, shop, diary = service(), service("sesame", title="My: shop"), service(listed=False)
-        async with on_lan(wiki, diary), on_lan(shop), on_lan() as visitor:
+        async with on_lan(wiki, diary), on_lan(shop, host=""), on_lan() as visitor:
             offers = {offer.label: offer for offer in await visitor.browse(0.1)}
             assert offers.keys() & {wiki.label, shop.label, diary.label} == {wiki.label, shop.label}
             assert (offers[wiki.label].title, offers[shop.label].title) == ("Our wiki", "My shop")
             assert offers[wiki.label].endpoint == Endpoint(HERE, HOST_PORT)
             assert offers[wiki.label].source == HERE
+            assert (offers[wiki.label].host, offers[shop.label].host) == ("atlas", "")
 
     asyncio.run(story())
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardline.discovery.lpd import MAX_PACKET, MAX_TITLE, Answer, Goodbye, Search, clean_title, parse, search_code
+from hardline.discovery.lpd import (
+    MAX_PACKET,
+    MAX_TITLE,
+    Answer,
+    Goodbye,
+    Search,
+    clean_host,
+    clean_title,
+    parse,
+    search_code,
+)
 from hardline.errors import PeerError
 from hardline.identity import KeyHash, Label
 from hardline.showable import is_plain
@@ -50,6 +61,18 @@ def test_an_answer_has_the_headers_of_the_original_and_then_ours():
         b"HARDLINE-SERVICE * HTTP/1.1\r\nPort: 7008\r\nInfohash: sesame-%s\r\ncookie: %s\r\ntitle: Our wiki\r\n"
         b"v: 2\r\nday: 20778\r\n\r\n\r\n" % (str(OURS).encode(), COOKIE.encode())
     )
+
+
+@pytest.mark.parametrize("host", ["atlas", "title: x", "Port: 1", "a: b\r\nInfohash: c", "x" * 500])
+def test_an_original_reads_the_same_whatever_the_computer_is_called(host):
+    """It looks for lines by this expression, whose first part is greedy, and for four names."""
+    packet = Answer(7008, f"sesame-{OURS}", COOKIE, "Our wiki", 2, TODAY, host=host).encode()
+    read = dict(re.findall(r"^(.*)?: *(.*)\r+$", packet.decode(), re.MULTILINE))
+    known = {name: read[name] for name in ("Port", "Infohash", "cookie", "title")}
+    assert known == {"Port": "7008", "Infohash": f"sesame-{OURS}", "cookie": COOKIE, "title": "Our wiki"}
+    said = parse(packet)
+    assert isinstance(said, Answer)
+    assert said.host == clean_host(host) != ""
 
 
 def test_an_answer_of_an_original_is_one_without_version_and_day():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hardline.door.own import Asked
 from hardline.door.server import Door, DoorLimits
 from hardline.errors import ConnectionLost
 from hardline.transport.contexts import client_context
@@ -53,12 +54,12 @@ class Street:
 
 @asynccontextmanager
 async def street(directory: Path) -> AsyncIterator[tuple[Street, Door, Pair, str]]:
-    async def home(html: bool, head_only: bool, ours: bool) -> bytes:
-        return b""
+    async def own(asked: Asked) -> bool:
+        return False
 
     there = Street()
     async with pair(directory, there.serve, VisitorLimits(PATIENT)) as both:
-        door = Door(both.visitor, DoorLimits(10, 65_536, None), home)
+        door = Door(both.visitor, DoorLimits(10, 65_536, None), own)
         listener = await Listener.open(["127.0.0.1"], 0, door.accepted, what="door", resets=True)
         there.port = listener.port
         try:
@@ -141,6 +142,7 @@ def test_what_became_of_a_visit_that_reached_nobody_is_told(tmp_path):
         writer.close()
         [guest] = both.host.guests
         assert guest.session is not None
+        guest.session.tls.part()
         guest.session._outbox.flush = lambda **_: None  # not even that the service was reached leaves the host
         stays, writer = await there.ask("/", host)
         await clock.settled()
@@ -161,6 +163,7 @@ def test_a_visit_that_nobody_waits_for_any_more_does_not_run_for_ever(tmp_path, 
         writer.close()
         [guest] = both.host.guests
         assert guest.session is not None
+        guest.session.tls.part()
         guest.session._outbox.flush = lambda **_: None  # not even that the service was reached leaves the host
         head = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", there.port)

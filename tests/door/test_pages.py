@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.door import pages
-from hardline.door.home import home_page
 from hardline.door.hostname import Misdirected
 from hardline.door.pages import Problem, Tried, problem_page
 from hardline.errors import ConnectionLost, LimitReached, PeerError, ServiceFailed
@@ -21,6 +20,8 @@ from hardline.http.head import BadHead
 from hardline.identity import KeyHash, Label
 from hardline.routes import Attempt, Candidate, Endpoint, FoundBy, PathKind, Trust
 from hardline.showable import is_plain
+from hardline.web.assets import Assets
+from hardline.web.home import home_page
 
 pytestmark = pytest.mark.pure
 
@@ -93,6 +94,13 @@ SERVICES = [
 ]
 OFFERS = [{"title": "Photos", "label": OTHER, "url": f"http://{OTHER}.localhost:7009/", "source": "192.168.1.23"}]
 
+LOOK = Assets("", "")
+
+
+def own_page(*rows: object, html: bool, head_only: bool = False) -> bytes:
+    return home_page(*rows, assets=LOOK if html else None, head_only=head_only)
+
+
 every_problem = pytest.mark.parametrize(("status", "problem"), PROBLEMS.values(), ids=PROBLEMS)
 
 
@@ -127,7 +135,7 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        self._in_style = tag == "style"
+        self._in_style = tag in ("style", "script")
 
     def handle_endtag(self, tag: str) -> None:
         self._in_style = False
@@ -172,7 +180,7 @@ def test_whoever_asks_for_the_head_gets_the_same_head_and_nothing_behind_it(html
     problem = PROBLEMS["absent"][1]
     for make in (
         lambda head_only: problem_page(problem, html=html, head_only=head_only),
-        lambda head_only: home_page(SERVICES, OFFERS, OUTSIDE, html=html, head_only=head_only),
+        lambda head_only: own_page(SERVICES, OFFERS, OUTSIDE, html=html, head_only=head_only),
     ):
         whole, head = make(False), make(True)
         assert whole.startswith(head)
@@ -181,7 +189,7 @@ def test_whoever_asks_for_the_head_gets_the_same_head_and_nothing_behind_it(html
 
 
 @every_problem
-def test_no_page_runs_scripts_or_loads_anything(status, problem):
+def test_no_page_runs_what_is_not_its_own_or_loads_anything(status, problem):
     _, headers, body = parsed(problem_page(problem, html=True))
     style = re.search("<style>(.*)</style>", body, re.DOTALL)[1]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -193,7 +201,7 @@ def test_no_page_runs_scripts_or_loads_anything(status, problem):
         "treat-as-public-address",
     } <= set(policy)
     page = _Page(body)
-    assert not {"script", "img", "iframe", "object", "form", "base"} & {tag for tag, _ in page.tags}
+    assert not {"img", "iframe", "object", "form", "base"} & {tag for tag, _ in page.tags}
     assert not any(name.startswith("on") or name in ("src", "style") for _, names in page.tags for name in names)
     assert "url(" not in style
     assert "@import" not in style
@@ -202,9 +210,15 @@ def test_no_page_runs_scripts_or_loads_anything(status, problem):
 @every_problem
 def test_a_page_tries_again_by_itself_where_that_can_help(status, problem):
     _, headers, body = parsed(problem_page(problem, html=True))
-    refreshes = [names["content"] for tag, names in _Page(body).tags if names.get("http-equiv") == "refresh"]
+    page = _Page(body)
     again = [] if problem.retry_after is None else [str(problem.retry_after)]
-    assert refreshes == again
+    assert [names["data-every"] for _, names in page.tags if "data-every" in names] == again
+    assert not [names for _, names in page.tags if "http-equiv" in names], "a page that moves by itself cannot be read"
+    scripts = re.findall("<script>(.*?)</script>", body, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = re.findall("script-src 'sha256-([^']+)'", headers["content-security-policy"])
+    assert len(scripts) == len(again)
+    assert digests == allowed
     assert headers.get("retry-after") == (again[0] if again else None)
     # What the visitor must change first, and what cannot get better by itself, is not repeated.
     assert bool(again) == (status >= 502 and status != 505)
@@ -240,7 +254,7 @@ def test_what_was_tried_is_told_in_order_with_where_it_was_known_from_and_what_h
 
 @pytest.mark.parametrize("html", [True, False])
 def test_who_is_not_to_see_this_nodes_own_services_sees_none(html):
-    body = parsed(home_page(None, OFFERS, OUTSIDE, html=html))[2]
+    body = parsed(own_page(None, OFFERS, OUTSIDE, html=html))[2]
     for secret in ("Our wiki", "sesame", str(LABEL.key_hash), "localhost:8080", "broken.ini", "11.22.33.7"):
         assert secret not in body
     assert "Photos" in body
@@ -260,7 +274,7 @@ def test_a_wrong_password_is_told_with_the_word_that_was_tried():
 
 
 def test_the_nodes_own_page_links_to_every_service_and_offer():
-    status, _, body = parsed(home_page(SERVICES, OFFERS, OUTSIDE, html=True))
+    status, _, body = parsed(own_page(SERVICES, OFFERS, OUTSIDE, html=True))
     page = _Page(body)
     assert status == 200
     assert page.links[:3] == [SERVICES[0]["url"], SERVICES[1]["url"], OFFERS[0]["url"]]
@@ -270,7 +284,7 @@ def test_the_nodes_own_page_links_to_every_service_and_offer():
 
 @pytest.mark.parametrize("html", [True, False])
 def test_the_nodes_own_page_says_what_is_wrong_with_a_service(html):
-    body = parsed(home_page(SERVICES, [], OUTSIDE, html=html))[2]
+    body = parsed(own_page(SERVICES, [], OUTSIDE, html=html))[2]
     text = _Page(body).text if html else body
     assert "Serving as before its file broke: cam.ini:3: port is 'http'" in text
     assert "broken.ini:1: this is not UTF-8" in text
@@ -279,7 +293,7 @@ def test_the_nodes_own_page_says_what_is_wrong_with_a_service(html):
 
 @pytest.mark.parametrize("html", [True, False])
 def test_the_nodes_own_page_says_whether_the_world_reaches_it(html):
-    body = parsed(home_page(SERVICES, [], OUTSIDE, html=html))[2]
+    body = parsed(own_page(SERVICES, [], OUTSIDE, html=html))[2]
     text = _Page(body).text if html else body
     assert "Should be reachable from outside at 11.22.33.7:7008 (the router)." in text
     assert "Forward TCP port 7008 on the router." in text
@@ -299,7 +313,7 @@ def test_a_host_that_breaks_the_protocol_is_told_from_one_that_fell_silent():
 
 @pytest.mark.parametrize("html", [True, False])
 def test_an_empty_page_says_what_to_do(html):
-    body = parsed(home_page([], [], OUTSIDE, html=html))[2]
+    body = parsed(own_page([], [], OUTSIDE, html=html))[2]
     assert "hardline share 8000" in body
     assert "Nobody offers anything here" in body
 
@@ -321,13 +335,20 @@ HOSTILE = [
 def test_of_a_hostile_text_only_the_letters_are_shown():
     offer = OFFERS[0] | {"title": "\x1b[31mPho\u202e\u2066tos\r\n of\x00 2026"}
     for html in (True, False):
-        assert "[31mPhotos of 2026" in parsed(home_page([], [offer], OUTSIDE, html=html))[2]
+        assert "[31mPhotos of 2026" in parsed(own_page([], [offer], OUTSIDE, html=html))[2]
+
+
+def test_an_offer_says_on_which_computer_it_is():
+    named, nameless = ([OFFERS[0] | {"host": host}] for host in ("felix", ""))
+    for html in (True, False):
+        assert "on felix, at 192.168.1.23" in parsed(own_page([], named, OUTSIDE, html=html))[2]
+        assert "on , at" not in parsed(own_page([], nameless, OUTSIDE, html=html))[2]
 
 
 def check_harmless(text: str) -> None:
     label, failure = LABEL, ServiceFailed("refused", text)
     attempt = Attempt(Candidate(Endpoint(text, 1), PathKind.DIRECT, FoundBy(text, Trust.SIGNED)), 1.0, text)
-    offer = OFFERS[0] | {"title": text, "source": text}
+    offer = OFFERS[0] | {"title": text, "source": text, "host": text}
     service = SERVICES[1] | {"title": text, "target": text, "problem": text, "hint": text}
     problems = [
         Problem(502, text, text, (text,), Tried((attempt,), (text,)), 3),
@@ -339,14 +360,14 @@ def check_harmless(text: str) -> None:
     calm = [Problem(502, "a", "a", ("a",), Tried((ATTEMPTS[0],), ("a",)), 3)]
     makers = [(problem_page, problem) for problem in problems + calm]
     bodies = [parsed(make(problem, html=html))[2] for make, problem in makers for html in (True, False)]
-    bodies += [parsed(home_page([service], [offer], OUTSIDE, html=html))[2] for html in (True, False)]
+    bodies += [parsed(own_page([service], [offer], OUTSIDE, html=html))[2] for html in (True, False)]
     for body in bodies:
         assert is_plain(body.replace("\n", ""))
         assert not any(control in body for control in "\u202e\u2066\u200f\x1b\r\x00")
         assert len(body) < 20_000
     tags = [[tag for tag, _ in _Page(parsed(problem_page(each, html=True))[2]).tags] for each in (problems[0], calm[0])]
     assert tags[0] == tags[1]
-    page = _Page(parsed(home_page([service], [offer], OUTSIDE, html=True))[2])
+    page = _Page(parsed(own_page([service], [offer], OUTSIDE, html=True))[2])
     assert page.links == [service["url"], offer["url"], "/"]
 
 
@@ -375,13 +396,13 @@ VISIT = {
 
 @pytest.mark.parametrize("html", [True, False])
 def test_the_home_page_says_by_which_way_each_host_is_visited_and_why_by_no_better_one(html):
-    body = parsed(home_page(SERVICES, OFFERS, OUTSIDE, [VISIT], html=html))[2]
+    body = parsed(own_page(SERVICES, OFFERS, OUTSIDE, [VISIT], html=html))[2]
     assert "By a relay, 203.0.113.9:7008, there and back in 105 ms." in body
     assert "Punching: nothing came through from 11.22.33.44." in body
     assert "Looks for a better way in 40 s." in body
     assert "<b>" not in body or not html
     punched = VISIT | {"kind": "PUNCHED", "passed_over": [], "next_look_s": 0.0, "draining": True}
-    body = parsed(home_page(SERVICES, OFFERS, OUTSIDE, [punched], html=html))[2]
+    body = parsed(own_page(SERVICES, OFFERS, OUTSIDE, [punched], html=html))[2]
     assert "Straight, through the routers of both, 203.0.113.9:7008, there and back in 105 ms, ends with what" in body
     assert "Looks for a better way now." in body
-    assert "Visited from here" not in parsed(home_page(SERVICES, OFFERS, OUTSIDE, html=html))[2]
+    assert "Straight" not in parsed(own_page(SERVICES, OFFERS, OUTSIDE, html=html))[2]

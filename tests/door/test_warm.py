@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hardline.door.carrier import ANSWER_TIMEOUT
+from hardline.door.own import Asked
 from hardline.door.server import Door, DoorLimits
 from hardline.session.session import SessionLimits
 from hardline.settings.local import LocalService
@@ -56,8 +57,9 @@ class Street:
 
 @asynccontextmanager
 async def street(directory: Path, idle_timeout: float | None = None) -> AsyncIterator[Street]:
-    async def home(html: bool, head_only: bool, ours: bool) -> bytes:
-        return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    async def own(asked: Asked) -> bool:
+        await asked.browser.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -66,7 +68,7 @@ async def street(directory: Path, idle_timeout: float | None = None) -> AsyncIte
         writer.close()
 
     async with pair(directory, serve, VisitorLimits(PATIENT)) as both:
-        door = Door(both.visitor, DoorLimits(HEAD_TIMEOUT, 65_536, idle_timeout), home)
+        door = Door(both.visitor, DoorLimits(HEAD_TIMEOUT, 65_536, idle_timeout), own)
         listener = await Listener.open(["127.0.0.1"], 0, door.accepted, what="door")
         there = Street(door, both, listener.port)
         try:
@@ -170,6 +172,7 @@ def test_a_service_that_does_not_answer_in_time_is_explained(tmp_path):
             await there.ask()
             [guest] = there.both.host.guests
             assert guest.session is not None
+            guest.session.tls.part()
             guest.session._outbox.flush = lambda **_: None  # not even that the service was reached leaves the host
             reader, writer = await there.connect()
             began = asyncio.get_running_loop().time()
@@ -207,6 +210,7 @@ def test_the_end_of_the_door_is_the_end_of_all(tmp_path):
             silent, _ = await there.connect()
             [guest] = there.both.host.guests
             assert guest.session is not None
+            guest.session.tls.part()
             guest.session._outbox.flush = lambda **_: None
             waiting, writer = await there.connect()
             writer.write(there.get)

@@ -15,12 +15,13 @@ import pytest
 from hardline.allowance import Allowance
 from hardline.errors import ConnectionLost
 from hardline.relay.access import Access
+from hardline.relay.askedback import is_here, is_public_ipv4
 from hardline.relay.dialback import is_outside
 from hardline.relay.expected import Expected
 from hardline.relay.handles import make_port_name
 from hardline.relay.lines import Verb, encode_line
 from hardline.relay.messages import Dialback, Hello, Kind, encode
-from hardline.relay.needed import Need, Reaching, is_here, is_public_ipv4
+from hardline.relay.needed import Need, Reaching
 from hardline.relay.opening import CONTROL
 from hardline.relay.ports import Ports
 from hardline.relay.wanted import Wanted
@@ -111,7 +112,7 @@ def dials(monkeypatch: pytest.MonkeyPatch) -> Dials:
 
     def change(relay: RunningRelay, reaches: bool) -> None:
         relay.relay._dialbacks._proves = lambda host: reaches
-        monkeypatch.setattr("hardline.relay.needed.COMES_WITHIN", 60.0 if reaches else 0.1)
+        monkeypatch.setattr("hardline.relay.askedback.COMES_WITHIN", 60.0 if reaches else 0.1)
 
     return change
 
@@ -119,7 +120,7 @@ def dials(monkeypatch: pytest.MonkeyPatch) -> Dials:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is asked again at once."""
-    monkeypatch.setattr("hardline.relay.needed.COMES_WITHIN", 60.0)
+    monkeypatch.setattr("hardline.relay.askedback.COMES_WITHIN", 60.0)
     monkeypatch.setattr("hardline.relay.needed.WITHDRAWN_WITHIN", 0.1)
     monkeypatch.setattr("hardline.relay.needed.LOOKS_AGAIN", 0.02)
     monkeypatch.setattr("hardline.relay.askings.SETTLES", 0.05)
@@ -192,7 +193,7 @@ async def test_what_proves_nothing_is_not_believed(hurried: None, what: str) -> 
 async def test_a_relay_that_knows_no_dialback_is_registered_with(
     hurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hardline.relay.needed.COMES_WITHIN", 0.1)
+    monkeypatch.setattr("hardline.relay.askedback.COMES_WITHIN", 0.1)
     async with dialling_relay() as relay:
         relay.relay._dialbacks.asked = lambda control, wanted: None  # type: ignore[method-assign]
         async with asking(relay) as host:
@@ -264,7 +265,7 @@ async def test_where_the_relay_does_not_even_answer_nothing_is_learnt(
         await until(lambda: host.client.state == "not needed")
         reached = host.need.reached
         assert reached is not None
-        monkeypatch.setattr("hardline.relay.needed.COMES_WITHIN", 0.1)
+        monkeypatch.setattr("hardline.relay.askedback.COMES_WITHIN", 0.1)
         monkeypatch.setattr("hardline.relay.dialback.EVERY", 1000.0)
         for _ in range(3):
             host.need.whereabouts_changed()

@@ -546,7 +546,7 @@ def test_a_shared_directory_is_a_service_that_lists_it(tmp_path, name):
 
 
 def test_a_directory_that_is_not_there_is_not_shared(tmp_path):
-    with pytest.raises(ConfigError, match="no such directory"):
+    with pytest.raises(ConfigError, match="no such file or directory"):
         write_service(tmp_path, "blog", str(tmp_path / "nowhere"), None)
 
 

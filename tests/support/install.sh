@@ -27,9 +27,13 @@ need /usr/share/gocode/src/github.com/hashicorp/yamux golang-github-hashicorp-ya
 need faketime faketime
 need prlimit util-linux
 need nice coreutils
+need zsh zsh
+need fish fish
+need mandoc mandoc
 need node nodejs
 need npm npm
 need nft nftables
+need iptables iptables
 need conntrack conntrack
 need dbus-daemon dbus-daemon
 need avahi-daemon avahi-daemon

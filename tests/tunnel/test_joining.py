@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hardline.door.own import Asked
 from hardline.door.server import Door, DoorLimits
 from hardline.errors import ConnectionLost
 from hardline.session.session import Session
@@ -52,12 +53,12 @@ class Street:
 
 @asynccontextmanager
 async def street(directory: Path) -> AsyncIterator[tuple[Street, Pair]]:
-    async def home(html: bool, head_only: bool, ours: bool) -> bytes:
-        return b""
+    async def own(asked: Asked) -> bool:
+        return False
 
     there = Street()
     async with pair(directory, there.serve, VisitorLimits(QUICK)) as both:
-        door = Door(both.visitor, DoorLimits(10, 65_536, None), home)
+        door = Door(both.visitor, DoorLimits(10, 65_536, None), own)
         listener = await Listener.open(["127.0.0.1"], 0, door.accepted, what="door")
         there.port = listener.port
         try:
@@ -93,6 +94,7 @@ def test_only_a_request_that_changes_nothing_is_said_twice_and_only_alone(tmp_pa
             [guest] = both.host.guests
             assert guest.session is not None
             there.dies = guest.session
+            guest.session.tls.part()
             guest.session._outbox.flush = lambda **_: None  # not even that the service was reached leaves the host
             answer = await there.ask(said.format(host=host))
             assert answer.split(b" ")[1] == status

@@ -19,7 +19,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from aiohttp import web
@@ -41,7 +41,7 @@ from hardline.disks import Disk, DiskHangs
 from hardline.http import mediatypes, negotiation, ranges
 from hardline.http.conditional import Validators, Verdict, format_date, judge, wanted_range
 from hardline.http.look import FILES_POLICY, PILE_POLICY, REFERRER_POLICY
-from hardline.http.paths import Target, parse_target
+from hardline.http.paths import Target, parse_target, quoted
 from hardline.http.ranges import Part
 from hardline.http.serving import pages
 from hardline.http.serving.body import send_file
@@ -70,6 +70,7 @@ class FileService:
     of one `browsing`, and `texts`, which makes pages of Markdown: without it, that is always sent as it is.  `kept` may
     have an answer that is better than a directory's entries, or the way there: it is asked first.  `title` is how the
     whole is called.  By `uploads` visitors bring files; with `only_uploads` they see none.
+    With `only` there is one file of this name, and it is the whole.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class FileService:
         title: str = "Files",
         uploads: Uploads | None = None,
         only_uploads: bool = False,
+        only: str = "",
     ) -> None:
         self._tree = tree
         self._disk = tree.disk
@@ -95,6 +97,10 @@ class FileService:
         self._ready = Ready(tree)
         self._title, self._uploads, self._only_uploads = title, uploads, only_uploads
         self._zips = Zips(tree, title)
+        self._only, self._besides = (
+            only,
+            {"Content-Disposition": f"inline; filename*=UTF-8''{quoted(only)}"} if only else {},
+        )
 
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """The answer, sent or to be sent; None: nothing is there.
@@ -136,9 +142,9 @@ class FileService:
         if (content := self._ready.find(key, now)) is not None:
             look = partial(self._ready.holds, content)
             if look() if content.at_once else await self._disk.run(look, _nothing):
-                return await _send(request, content, _NO_FILE, self._disk)
+                return await _send(request, content, _NO_FILE, self._disk, self._besides)
             self._ready.forget(key)
-        target = parse_target(request.raw_path)
+        target = self._meant(parse_target(request.raw_path))
         if target is None:
             return None
         if self._may_list and target.directory and "zip" in target.query.split("&"):
@@ -161,7 +167,7 @@ class FileService:
                     if texts is not None:
                         return await self._send_page(request, found.content, found.fd, texts)
                     self._ready.keep(key, found.content, now)
-                    return await _send(request, found.content, found.fd, self._disk)
+                    return await _send(request, found.content, found.fd, self._disk, self._besides)
                 finally:
                     if found.fd != _NO_FILE:
                         self._disk.later(found.close)
@@ -175,6 +181,13 @@ class FileService:
         return None
 
     # What is there.
+
+    def _meant(self, target: Target | None) -> Target | None:
+        """The one file that there is, where there is but one."""
+        if not self._only or target is None:
+            return target
+        is_it = not target.names or (target.names == (self._only,) and not target.directory)
+        return Target((self._only,), False, target.query) if is_it else None
 
     async def _find(self, target: Target, accepted: str) -> Found | Directory | NoFile | None:
         how = {"may_list": self._may_list, "is_pile": self._uploads is not None}
@@ -244,12 +257,14 @@ class FileService:
         return await self._browsing.send(request, directory, form, order, headers, self._disk)
 
 
-async def _send(request: web.BaseRequest, content: Content, fd: int, disk: Disk) -> web.StreamResponse:
-    """Answer with a file, or with what the conditions and ranges of the request make of it."""
+async def _send(
+    request: web.BaseRequest, content: Content, fd: int, disk: Disk, besides: Mapping[str, str]
+) -> web.StreamResponse:
+    """Answer with a file, or with what the conditions and ranges of the request make of it; `besides` are headers."""
     now, size = time.time(), content.facts.st_size
     modified = content.facts.st_mtime_ns // 1_000_000_000
     there = Validators(f'"{content.tag}"', modified)
-    headers = {**_HEADERS, "ETag": f'"{content.tag}"'}
+    headers = {**_HEADERS, **besides, "ETag": f'"{content.tag}"'}
     headers["Content-Security-Policy"] = PILE_POLICY if content.apart else FILES_POLICY
     # A file from the future was last modified now (RFC 9110, section 8.8.2.1).
     if date := format_date(min(modified, int(now))):

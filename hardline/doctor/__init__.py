@@ -1,0 +1,1 @@
+"""What keeps a node from working, found out and said in one sentence (docs/DOCTOR.md)."""
