@@ -9,6 +9,7 @@ import math
 import socket
 import struct
 
+from hardline.errors import ConnectionLost
 from hardline.native import books
 from hardline.routes import Endpoint
 from hardline.session.frames import FrameTurns
@@ -187,6 +188,19 @@ class Twin:
         room[:count] = data[:count]
         joint.buffer_updated(count)
         return count
+
+    def end(self, number: int) -> None:
+        """A local socket ends its direction."""
+        if not self.tcps[number].transport.closing:
+            self.joints[number].eof_received()
+
+    def abort(self, number: int) -> None:
+        """Whoever has the joint cuts it."""
+        self.joints[number].abort(ConnectionLost("cut"))
+
+    def deaf(self, number: int) -> None:
+        """A local socket takes nothing more: the next write to it fails."""
+        self.tcps[number].far.shutdown(socket.SHUT_RD)
 
     def block(self, blocked: bool) -> None:
         """Whether the connection takes nothing now."""
