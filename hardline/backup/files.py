@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from hardline.backup.sealed import MOST, MOST_FILES, is_name
 from hardline.errors import ConfigError, HardlineError, WrongArgument
-from hardline.files import hint_for, make_private, read_small, replace_whole, why, write_new
+from hardline.files import as_owner, hint_for, make_private, read_small, replace_whole, why, write_new
 from hardline.places import Places
 from hardline.settings.directory import certificate_files, read_ini
 from hardline.settings.node import parse_node
@@ -102,14 +101,13 @@ def put_back(files: Mapping[str, bytes], places: Places, *, replace: bool) -> li
         if path is None:
             continue
         try:
-            _make(path.parent)
-            if path in others:
-                write_new(path.with_name(path.name + aside), read_small(path, _LARGEST).data, 0o600)
-                _give_to_owner(path.with_name(path.name + aside))
-                kept.append(str(path) + aside)
-            if not path.exists() or path in others:
-                replace_whole(path, files[name])
-                _give_to_owner(path)
+            with as_owner(_root(name, places)):
+                make_private(path.parent)
+                if path in others:
+                    write_new(path.with_name(path.name + aside), read_small(path, _LARGEST).data, 0o600)
+                    kept.append(str(path) + aside)
+                if not path.exists() or path in others:
+                    replace_whole(path, files[name])
         except OSError as failure:
             raise ConfigError(f"it cannot be written: {why(failure)}", file=str(path), hint=hint_for(failure)) from None
     return kept
@@ -117,9 +115,8 @@ def put_back(files: Mapping[str, bytes], places: Places, *, replace: bool) -> li
 
 def note_made(datadir: Path) -> None:
     """Have it be known that a backup was made now."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), as_owner(datadir):
         replace_whole(datadir / MADE, f"{int(time.time())}\n".encode())
-        _give_to_owner(datadir / MADE)
 
 
 def last_made(datadir: Path) -> int | None:
@@ -157,15 +154,14 @@ def _files(directory: Path) -> list[Path]:
 def _path(name: str, places: Places) -> Path | None:
     if name == _SETTINGS:
         return places.config
-    root, _, below = name.partition("/")
-    return (places.servicedir if root == "services" else places.datadir) / below
+    return _root(name, places) / name.partition("/")[2]
 
 
-def _make(directory: Path) -> None:
-    if not directory.exists():
-        _make(directory.parent)
-        make_private(directory)
-        _give_to_owner(directory)
+def _root(name: str, places: Places) -> Path:
+    """The directory of ours that it is in: whose that is writes there."""
+    if name == _SETTINGS and places.config is not None:
+        return places.config.parent
+    return places.servicedir if name.startswith("services/") else places.datadir
 
 
 def _is_another(path: Path, data: bytes) -> bool:
@@ -175,10 +171,3 @@ def _is_another(path: Path, data: bytes) -> bool:
         return False
     except OSError:
         return True
-
-
-def _give_to_owner(path: Path) -> None:
-    """What root writes for a daemon of another user is that user's, who could not read it else."""
-    directory = path.parent.stat()
-    if not os.geteuid() and directory.st_uid and stat.S_ISDIR(directory.st_mode):
-        os.chown(path, directory.st_uid, directory.st_gid)

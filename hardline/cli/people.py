@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
 from hardline.cli.daemon import ask, talk
-from hardline.terminal import is_watched, write
+from hardline.terminal import is_asked, is_watched, line_of_stdin, write
 
 _LONGEST_LINE = 4096
 
@@ -54,11 +53,11 @@ def _accept(options: argparse.Namespace) -> None:
 
 
 def _line_of_stdin() -> str:
-    if sys.stdin is None:  # it was closed
-        return ""
-    if sys.stdin.isatty():
+    from hardline.showable import plain
+
+    if is_asked():
         talk("paste the link:")
-    return sys.stdin.buffer.readline(_LONGEST_LINE).decode("utf-8", "replace").strip()
+    return plain(line_of_stdin(_LONGEST_LINE)).strip()
 
 
 def _who_may(options: argparse.Namespace) -> None:

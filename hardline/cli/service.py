@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hardline.cli.daemon import talk
 from hardline.errors import ConfigError, HardlineError, WrongArgument
-from hardline.files import hint_for, replace_whole, why
+from hardline.files import give_tree, hint_for, replace_whole, why
 from hardline.terminal import write
 from hardline.units import DATA, NAME, SERVICES, USER, system_unit, user_unit
 
@@ -106,7 +106,11 @@ def _hardlined() -> str:
 
 def _user_units() -> Path:
     config = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(config) if Path(config).is_absolute() else Path.home() / ".config") / "systemd/user"
+    if Path(config).is_absolute():
+        return Path(config, "systemd/user")
+    if not os.path.isabs(home := os.path.expanduser("~")):
+        raise ConfigError(f"the user {os.geteuid()} has no home directory for its unit", hint="set HOME")
+    return Path(home, ".config/systemd/user")
 
 
 def _lingers() -> bool:
@@ -140,6 +144,4 @@ def _make_user() -> None:
     user = pwd.getpwnam(USER)
     for directory in (Path(SERVICES), Path(DATA)):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in (directory, *directory.rglob("*")):
-            if not path.is_symlink() and path.stat().st_uid == 0:
-                os.chown(path, user.pw_uid, user.pw_gid)
+        give_tree(directory, user.pw_uid, user.pw_gid)

@@ -88,7 +88,7 @@ def _tell(options: argparse.Namespace, shared: Any) -> None:
         talk("  keep a copy of its key: hardline backup FILE")
     if title and plain(shared["title"]) != plain(title):
         if how != "shared":
-            talk(f"its title stays as it was; to change it, edit {plain(shared['file'])}")
+            talk(f"its title stays as it was; to change it: hardline change {plain(shared['name'])} --title …")
         elif len(shared["title"]) < len(title):
             talk(f"its title has {len(shared['title'])} of {len(title)} characters: the rest cannot be shown")
         else:
