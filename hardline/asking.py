@@ -23,6 +23,7 @@ REQUEST_TIMEOUT = 30.0  # seconds
 MAX_SOCKET_PATH = 107  # sun_path of unix(7), less its final zero
 
 _IT_HANGS = "look at its log; hardline doctor  says what else is to be seen; where it hangs, end it and start it again"
+_NOT_YOURS = "it belongs to another user: ask as that user, or by sudo; where it should be yours, see what HOME is"
 _NOBODY = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
 
 
@@ -65,9 +66,7 @@ def follow(datadir: Path, do: str, **arguments: object) -> Generator[Any, None, 
             hint = "start one with: hardlined (or name its data directory with --datadir)"
             raise NoDaemon(f"no hardlined runs on the data directory {datadir}", hint) from None
         except PermissionError:
-            raise ConfigError(
-                f"no permission to talk to the hardlined at {path}", hint="it belongs to another user"
-            ) from None
+            raise ConfigError(f"no permission to talk to the hardlined at {path}", hint=_NOT_YOURS) from None
         except TimeoutError:
             raise Deaf(f"the hardlined at {path} gave no answer in {REQUEST_TIMEOUT:.0f} s", _IT_HANGS) from None
         except BlockingIOError:
@@ -87,9 +86,16 @@ def follow(datadir: Path, do: str, **arguments: object) -> Generator[Any, None, 
                 yield json.loads(line)["news"]
 
 
+class _Told(dict[str, Any]):
+    """An object that the daemon has told; what it lacks, another version does not know."""
+
+    def __missing__(self, key: str) -> Any:
+        raise ConfigError(f"the hardlined that runs is of another version: it does not tell {key!r}", hint="restart it")
+
+
 def _understood(line: bytes) -> Any:
     try:
-        answer = json.loads(line)
+        answer = json.loads(line, object_hook=_Told)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:

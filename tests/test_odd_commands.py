@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from hardline import asking
 from hardline.backup.files import MADE, note_made
 from hardline.cli import main
+from hardline.control import ControlServer
 from hardline.files import as_owner, give_tree
 from hardline.target import refuse_everything
 from tests.support import needs
@@ -66,6 +68,59 @@ def test_what_was_typed_steers_no_terminal_when_it_is_repeated(
     told = capsys.readouterr().err
     assert r"\x1b[2J" in told
     assert STEERS not in told
+
+
+def test_what_a_daemon_of_another_version_does_not_tell_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is asked: a key that is not there ends no command with a traceback."""
+
+    async def told(request: Mapping[str, object]) -> object:
+        return {"title": "x"}
+
+    async def story() -> None:
+        server = ControlServer(dict.fromkeys(("status", "find", "change", "invite", "who", "door", "key"), told))
+        await server.open(tmp_path)
+        try:
+            for words in (
+                ["key"],
+                ["open", "x"],
+                ["pause", "x"],
+                ["invite", "x", "--to", "a"],
+                ["who", "x"],
+                ["nc", "x"],
+            ):
+                assert await asyncio.to_thread(main, [*words, "--datadir", str(tmp_path)]) == 1
+                assert "is of another version: it does not tell" in capsys.readouterr().err
+        finally:
+            await server.aclose()
+
+    asyncio.run(story())
+
+
+def test_what_a_daemon_says_steers_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Root may ask one of a user whom he does not trust."""
+
+    async def told(request: Mapping[str, object]) -> object:
+        return dict.fromkeys(("url", "name", "title", "target", "link", "who"), STEERS) | {"until": 0, "waits": None}
+
+    async def story() -> None:
+        server = ControlServer(dict.fromkeys(("change", "invite", "accept", "name"), told))
+        await server.open(tmp_path)
+        try:
+            for words in (
+                ["change", "x"],
+                ["pause", "x"],
+                ["invite", "x", "--to", "a"],
+                ["accept", "x"],
+                ["name", "x", "y"],
+            ):
+                assert await asyncio.to_thread(main, [*words, "--datadir", str(tmp_path)]) == 0
+                assert STEERS not in "".join(capsys.readouterr())
+        finally:
+            await server.aclose()
+
+    asyncio.run(story())
 
 
 def test_a_daemon_that_is_deaf_is_told_from_none(deaf: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,9 @@ class Alone:
 
     def load(self) -> None:
         """Read the settings, and see who else runs.  Blocks for a moment."""
-        if isinstance(self.nobody, NoDaemon) and (running := others()):
+        if isinstance(self.nobody, Deaf):
+            self.nobody = Deaf(self.nobody.message, "look at its log; end it and start it again")
+        elif running := others():
             pid, user = running[0]
             hint = f"one runs as {user} (pid {pid}): ask as {user}, or name its data directory: --datadir DIR"
             self.nobody = NoDaemon(self.nobody.message, hint)
@@ -65,6 +67,8 @@ class Alone:
 
     async def facts(self, about: str) -> Any:
         """As doctor.asked.Node.facts."""
+        if about == "ports" and isinstance(self.nobody, Deaf):  # it has them
+            return {"unknown": _NOT_ANSWERING.reason, "do": ""}
         looks: Mapping[str, Callable[[], Awaitable[object]]] = {
             "lan": self._lan,
             "ports": lambda: asyncio.to_thread(self._ports),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from hardline.cli.daemon import ask, talk
+from hardline.cli.daemon import ask, talk, write_told
 from hardline.terminal import is_asked, is_watched, line_of_stdin, write
 
 _LONGEST_LINE = 4096
@@ -32,9 +32,9 @@ def _invite(options: argparse.Namespace) -> None:
         title = plain(made["title"]) or plain(made["name"])
         write(f"I share {title} with you by hardline, a program that opens it in your browser, without any account.")
         write("To install it: pipx install hardline-tunnel, then: hardline service install")
-        write("Then open on that computer: " + made["link"])
+        write("Then open on that computer: " + plain(made["link"]))
     else:
-        write(made["link"])
+        write_told(made["link"])
     until = time.strftime("%Y-%m-%d %H:%M", time.localtime(made["until"]))
     talk(f"for {plain(made['who'])}, one computer, until {until}: send it to nobody else")
     talk("whoever opens it first is let in; hardline who  shows it, hardline revoke  takes it back")
@@ -45,7 +45,7 @@ def _accept(options: argparse.Namespace) -> None:
 
     link = options.link if options.link is not None else _line_of_stdin()
     accepted = ask(options, "accept", link=link)
-    write(accepted["url"])
+    write_told(accepted["url"])
     if accepted["waits"] is not None:
         talk(f"accepted; it takes effect when its host can be reached: {plain(accepted['waits'])}")
     else:

@@ -143,6 +143,7 @@ class _Examination:
     async def _lingering(self) -> Lingering | Unknown:
         await asyncio.wait([self._look("daemon")])
         if isinstance(running := self._facts.daemon, Unknown):
+            await self._node.status()  # which says in a word why it is not known
             return running
         return await asyncio.to_thread(session.lingering, running.user)
 
