@@ -136,8 +136,9 @@ def probe(directory: Path) -> None:
 @contextlib.contextmanager
 def as_owner(directory: Path) -> Iterator[None]:
     """While root writes in what belongs to another user, be that user: what is made is his, and a link that he has put
-    there leads no further than he gets himself.  For a program that does nothing else meanwhile.  Raises OSError.
+    there leads no further than he gets himself.  Raises OSError.
 
+    For a program that does nothing else meanwhile, and imports nothing: what it is made of may be closed to him.
     `directory` need not be there yet; then the one in which it will be made counts.
     """
     while not os.path.lexists(directory) and directory != directory.parent:

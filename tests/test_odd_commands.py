@@ -17,7 +17,7 @@ from hardline import asking
 from hardline.backup.files import MADE, note_made
 from hardline.cli import main
 from hardline.control import ControlServer
-from hardline.files import as_owner, give_tree
+from hardline.files import as_owner
 from hardline.target import refuse_everything
 from tests.support import needs
 
@@ -194,20 +194,3 @@ def test_what_root_writes_for_another_user_is_his_and_goes_no_further_than_he(op
     note_made(data)
     assert main(["gateway", "key", "add", "nas", "--datadir", str(data)]) == 1
     assert not precious.exists()
-
-
-@needs.root()
-def test_what_is_given_with_a_directory_is_nothing_that_is_elsewhere(tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    for name in ("a", "b"):
-        (elsewhere / name).touch()
-    data = tmp_path / "data"
-    (data / "keys").mkdir(parents=True)
-    (data / "keys" / "one").touch()
-    os.link(elsewhere / "a", data / "hard")
-    (data / "soft").symlink_to(elsewhere / "b")
-    (data / "directory").symlink_to(elsewhere)
-    give_tree(data, _OTHER, _OTHER)
-    assert {path.stat().st_uid for path in (elsewhere, elsewhere / "a", elsewhere / "b")} == {0}
-    assert {path.stat().st_uid for path in (data, data / "keys", data / "keys" / "one")} == {_OTHER}

@@ -106,11 +106,10 @@ def _hardlined() -> str:
 
 def _user_units() -> Path:
     config = os.environ.get("XDG_CONFIG_HOME", "")
-    if Path(config).is_absolute():
-        return Path(config, "systemd/user")
-    if not os.path.isabs(home := os.path.expanduser("~")):
-        raise ConfigError(f"the user {os.geteuid()} has no home directory for its unit", hint="set HOME")
-    return Path(home, ".config/systemd/user")
+    try:
+        return (Path(config) if Path(config).is_absolute() else Path.home() / ".config") / "systemd/user"
+    except RuntimeError:  # pathlib's
+        raise ConfigError(f"the user {os.geteuid()} has no home directory", hint="set HOME") from None
 
 
 def _lingers() -> bool:

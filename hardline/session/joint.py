@@ -22,7 +22,7 @@ from hardline.session.gate import Gate
 from hardline.session.inward import Inward, Preamble
 from hardline.session.outward import Outward
 from hardline.session.stream import Stream
-from hardline.transport.tcp import TcpStream, cut, unread
+from hardline.transport.tcp import TcpStream, cut, spoke_last, unread
 
 # After its end a socket is read no more, so nobody would hear that its owner, gone altogether, refuses what is sent.
 _LOOK_EVERY = 5.0
@@ -88,6 +88,11 @@ class Joint(Lane, asyncio.BufferedProtocol):
     def peer_ended(self) -> bool:
         """The stream's other end has ended its direction in order."""
         return self._inward.ended
+
+    @property
+    def waits(self) -> bool:
+        """Somebody waits: the stream for what the socket's other end answers, or that one for room in the stream."""
+        return self._outward.waits or (self.moved > 0 and spoke_last(self._transport))
 
     @property
     def untouched(self) -> bool:

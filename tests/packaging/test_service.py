@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hardline.files import give_tree
 from hardline.units import NAME, system_unit, user_unit
 from tests.support.node import SCRIPTS
 
@@ -86,3 +87,22 @@ def test_the_computers_is_roots(tmp_path):
     done, systemctl = asked(tmp_path, "install", "--system")
     assert (done.returncode, systemctl) == (2, [])
     assert "sudo" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_only_what_is_surely_of_its_directories_is_given_to_their_user(tmp_path):
+    (tmp_path / "secret").write_text("of root")
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "plain").write_text("x")
+    (own / "link").symlink_to(tmp_path / "secret")
+    os.link(tmp_path / "secret", own / "further-name")
+    os.mkfifo(own / "pipe")
+    (own / "below").mkdir()
+    (own / "below" / "one").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "two").touch()
+    (own / "directory").symlink_to(tmp_path / "elsewhere")
+    give_tree(own, 65534, 65534)
+    given = {path.name for path in tmp_path.rglob("*") if path.lstat().st_uid == 65534}
+    assert given == {"own", "plain", "below", "one"}
