@@ -59,10 +59,12 @@ function clock(when) {
   return today ? time : `${at.toLocaleDateString()} ${time}`;
 }
 let saidUntil;
+// All behind a dialog is dead to whoever hears the page, and dim: there its own line says it.
 function say(text) {
-  $("said").textContent = text;
+  const lines = [$("said"), ...document.querySelectorAll("dialog .said")];
   clearTimeout(saidUntil);
-  saidUntil = setTimeout(() => ($("said").textContent = ""), 6000);
+  for (const line of lines) line.textContent = line === lines.at(-1) ? text : "";
+  saidUntil = setTimeout(() => say(""), 6000);
 }
 async function copy(text, what) {
   try {
@@ -121,8 +123,9 @@ function dialog(title, content, { yes, no = "Cancel", danger = false, send } = {
   const trouble = el("p", { class: "bad", role: "alert" });
   const accept = yes && el("button", { class: danger ? null : "main" }, yes);
   const close = el("button", { type: "button", click: () => box.close() }, no);
-  const form = el("form", { method: "dialog" }, ...content, trouble, el("div", { class: "tools" }, close, accept));
-  const box = el("dialog", { "aria-labelledby": "asked" }, el("h2", { id: "asked" }, title), form);
+  const said = el("p", { class: "said dim", role: "status" }), id = `asked-${document.querySelectorAll("dialog").length}`;
+  const form = el("form", { method: "dialog" }, ...content, trouble, said, el("div", { class: "tools" }, close, accept));
+  const box = el("dialog", { "aria-labelledby": id }, el("h2", { id }, title), form);
   const from = whereFocused();
   document.body.append(box);
   return new Promise((resolve) => {
@@ -483,6 +486,8 @@ addEventListener("storage", (event) => {
 });
 for (const [id, click] of [["share-directory", () => share(true)], ["share-port", () => share(false)], ["accept", accept]])
   if ($(id)) $(id).addEventListener("click", click);
+// An address that differs behind its # alone loads nothing: it is given to a page that is open already, too.
+addEventListener("hashchange", () => (location.hash.startsWith("#once=") || $("invitation")) && location.reload());
 const once = /^#once=([\w-]+)$/.exec(location.hash);
 if (once) {
   history.replaceState(null, "", location.pathname);
