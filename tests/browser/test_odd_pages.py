@@ -51,7 +51,8 @@ def test_on_a_narrow_screen_and_in_colours_of_the_system_everything_can_be_read(
     page.evaluate(
         """title => {
             const url = `http://${'a'.repeat(40)}.localhost:7009/`;
-            show({services: [{name: title, title, url, label: 'a'.repeat(40), target: title, state: 'serving', answers: true, listed: true, for_invited: true, visitors: 3,
+            show({services: [{name: title, title, url, label: 'a'.repeat(40), target: title, state: 'serving',
+                answers: true, listed: true, for_invited: true, visitors: 3,
                 let_in: [{who: title, key_hash: 'b'.repeat(40), here: true, read: 1e9}],
                 invited: [{who: title, number: 'c', state: 'open', until: 2e9}]}],
                 offers: [{title, label: 'd'.repeat(40), url, host: title, heard_s: 99, unlike: title}],

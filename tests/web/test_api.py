@@ -317,7 +317,8 @@ def test_status_is_that_of_the_command(world: World) -> None:
 
 def test_names_are_given_and_forgotten_and_a_host_that_is_away_says_why(world: World) -> None:
     label = world.host.label("site")
-    ask = lambda method, path, body=None: asked(world.guest, method, path, body, token=logged_in(world.guest))  # noqa: E731
+    token = logged_in(world.guest)
+    ask = lambda method, path, body=None: asked(world.guest, method, path, body, token=token)  # noqa: E731
     named = ask("POST", "known", {"what": world.guest.url_of(label), "name": "nas"})
     assert (named.status, named.json["name"]) == (200, "nas")
     assert ask("GET", "ping/nas").json["title"] == "The site"
