@@ -50,7 +50,7 @@ wheels: $(VENV)/.installed-wheels
 deb: $(VENV)/.installed-deb
 	sh packaging/deb.sh $(PYTHON)
 
-$(VENV)-oldest/.installed: pyproject.toml hardline/native/_carry.c
+$(VENV)-oldest/.installed: pyproject.toml $(wildcard hardline/native/*.[ch])
 	python3 -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(VENV)-oldest/bin/python -m pip install --quiet --group test --editable . 'pyopenssl==26.2.*' 'cryptography==48.*'
@@ -76,7 +76,7 @@ $(VENV)/.made:
 	$(PIP) --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.made pyproject.toml hardline/native/_carry.c
+$(VENV)/.installed: $(VENV)/.made pyproject.toml $(wildcard hardline/native/*.[ch])
 	$(PIP) --editable .
 	@ls hardline/native/*.so >/dev/null 2>&1 || echo "no C compiler or no headers of Python here: it runs without its part in C, see README.md"
 	@touch $@

@@ -12,7 +12,7 @@ rm -f "$place"/hardline/native/*.so
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 cc -std=c11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
     -Wall -Wextra -Wconversion -Wno-sign-conversion -Werror -shared -fPIC -I"$include" \
-    hardline/native/_carry.c -o "$place/hardline/native/_carry.abi3.so"
+    hardline/native/*.c -o "$place/hardline/native/_carry.abi3.so"
 cd "$place"
 # What Python itself never frees is no finding; its own allocator would hide ours.
 export LD_PRELOAD="$(cc -print-file-name=libasan.so) $(cc -print-file-name=libubsan.so)"

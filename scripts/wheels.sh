@@ -27,7 +27,7 @@ EOF_CC
     *native/_carry.abi3.so*) ;;
     *)
         echo "the wheel for $machine is without its part in C; its compiler says:" >&2
-        "$tools/cc" -c hardline/native/_carry.c -o "$tools/tried" -I"$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')" >&2
+        "$tools/cc" -shared hardline/native/*.c -o "$tools/tried" -I"$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')" >&2
         exit 1
         ;;
     esac

@@ -1,4 +1,4 @@
-"""docs/SEEDS.md names tests that are there, and each row has one."""
+"""docs/SEEDS.md and docs/ACCEPTANCE.md name tests that are there, and each row has one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ import pytest
 pytestmark = pytest.mark.pure
 
 ROOT = Path(__file__).parent.parent
-ROWS = [line for line in (ROOT / "docs" / "SEEDS.md").read_text().splitlines() if re.match(r"\| [0-9]", line)]
+
+
+def rows_of(document: str) -> list[str]:
+    return [line for line in (ROOT / "docs" / document).read_text().splitlines() if re.match(r"\| [0-9]", line)]
+
+
+ROWS = [*rows_of("SEEDS.md"), *rows_of("ACCEPTANCE.md")]
 LAST, NO_CHECK = 71, {57}  # which is a figure, in docs/BENCH.md
+LAST_OF_PEOPLE = 26
 
 
 @cache
@@ -31,7 +38,7 @@ def named_in(row: str) -> list[tuple[str, str]]:
     return [one for one in found if one[0]]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row.split("|")[1].strip() for row in ROWS])
+@pytest.mark.parametrize("row", ROWS, ids=[" ".join(row.split("|")[1:3])[:30].strip() for row in ROWS])
 def test_the_tests_of_a_row_are_there(row: str) -> None:
     named = named_in(row)
     assert named or "the same" in row
@@ -41,8 +48,9 @@ def test_the_tests_of_a_row_are_there(row: str) -> None:
 
 
 def test_no_row_is_left_out() -> None:
+    assert [int(row.split("|")[1]) for row in rows_of("ACCEPTANCE.md")] == list(range(1, LAST_OF_PEOPLE + 1))
     numbers = set[int]()
-    for row in ROWS:
+    for row in rows_of("SEEDS.md"):
         for first, last in re.findall(r"(\d+)(?:–(\d+))?", row.split("|")[1]):
             numbers |= set(range(int(first), int(last or first) + 1))
     assert set(range(1, LAST + 1)) - numbers == NO_CHECK

@@ -49,7 +49,7 @@ class HandlerSite:
             raise ConnectionLost(REMOVED)
         await self._start(stream)
 
-    async def connect(self) -> TcpStream:
+    async def connect(self, source: str = "") -> TcpStream:
         """As LocalSite.connect."""
         await self.ready()
         ours, theirs = socket.socketpair()

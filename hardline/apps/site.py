@@ -74,7 +74,7 @@ class AppSite:
         finally:
             self._transports.discard(transport)
 
-    async def connect(self) -> TcpStream:
+    async def connect(self, source: str = "") -> TcpStream:
         """As LocalSite.connect."""
         await self.ready()
         ours, theirs = socket.socketpair()

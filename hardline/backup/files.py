@@ -5,32 +5,31 @@
     hardline.ini   its settings
 
 What can be made or learned anew stays: `instance`, which tells two computers with one identity apart, caches, routes.
-Everything here blocks.  Raises ConfigError naming the file.
+Root reads and writes the directories of another user's daemon as that user: a link that he has put there leads root
+to nothing that is not his.  Everything here blocks.  Raises ConfigError naming the file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hardline.backup.sealed import MOST, MOST_FILES, is_name
+from hardline.backup.sealed import DIRECTORIES, MOST, MOST_FILES, OF_DATA, SETTINGS, is_name
 from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.files import hint_for, make_private, read_small, replace_whole, why, write_new
 from hardline.places import Places
 from hardline.settings.directory import certificate_files, read_ini
 from hardline.settings.node import parse_node
+from hardline.showable import as_escapes
 
 MADE = "backed-up"  # in the data directory: when the last one was made, in seconds since the epoch
 
-_OF_DATA = ("node.cert", "names", "invites", "gateway.keys")
-_DIRECTORIES = ("keys", "apps", "https")
 _LARGEST = 1 << 20  # bytes of a file
-_SETTINGS = "hardline.ini"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +63,29 @@ def places_of(places: Places) -> Places:
 def take(places: Places) -> Taken:
     """Read everything."""
     files: dict[str, bytes] = {}
-    size = 0
-    for name, path in _found(places):
-        try:
-            files[name] = read_small(path, _LARGEST).data
-        except FileNotFoundError:
-            continue
-        except OSError as failure:
-            raise ConfigError(f"it cannot be read: {why(failure)}", file=str(path), hint=hint_for(failure)) from None
-        size += len(files[name])
-        if size > MOST or len(files) > MOST_FILES:
-            limit = f"expected at most {MOST >> 20} MB and {MOST_FILES} files"
-            raise ConfigError("there is more in it than a backup holds", file=str(places.servicedir), hint=limit)
+    size, said = 0, list[str]()
+    for base, found in _all(places):
+        with _as_owner(base):
+            for name, path in found():
+                try:
+                    files[name] = read_small(path, _LARGEST).data
+                except FileNotFoundError:
+                    continue
+                except OSError as failure:
+                    if failure.errno == errno.EFBIG:  # no part of a node is
+                        said.append(f"{path} {why(failure)}")
+                        continue
+                    wrong = f"it cannot be read: {why(failure)}"
+                    raise ConfigError(wrong, file=str(path), hint=hint_for(failure)) from None
+                size += len(files[name])
+                if size > MOST or len(files) > MOST_FILES:
+                    limit = f"expected at most {MOST >> 20} MB and {MOST_FILES} files"
+                    raise ConfigError("there is more in it than a backup holds", file=str(base), hint=limit)
     if not any(name.endswith((".private", ".ini")) for name in files):
         hint = "start hardlined once, or name its directories with --datadir and --servicedir"
         raise ConfigError("there is no node whose copy could be made", file=str(places.datadir), hint=hint)
     outside = [path for path in certificate_files(places.servicedir) if path.parent != places.servicedir]
-    said = [f"{path} lies outside of the service directory" for path in outside if path.exists()]
+    said += [f"{path} lies outside of the service directory" for path in outside if path.exists()]
     return Taken(files, tuple(said))
 
 
@@ -89,27 +94,31 @@ def put_back(files: Mapping[str, bytes], places: Places, *, replace: bool) -> li
 
     Raises WrongArgument, having written nothing, where something is another and may not be replaced.
     """
-    targets = {name: _path(name, places) for name in files}
-    others = [path for name, path in targets.items() if path is not None and _is_another(path, files[name])]
+    targets = {name: place for name in files if (place := _place(name, places)) is not None}
+    others = set[str]()
+    for name, (base, path) in targets.items():
+        with _as_owner(base):
+            if _is_another(path, files[name]):
+                others.add(name)
+            if path.is_dir():
+                raise WrongArgument(f"{as_escapes(str(path))} is a directory", hint="nothing was written; move it away")
     if others and not replace:
-        listed = "".join(f"\n  {path}" for path in others[:10])
-        more = f"\n  and {len(others) - 10} more" if len(others) > 10 else ""
+        paths = [as_escapes(str(targets[name][1])) for name in sorted(others)]
+        listed = "".join(f"\n  {path}" for path in paths[:10])
+        more = f"\n  and {len(paths) - 10} more" if len(paths) > 10 else ""
         hint = "nothing was written; with --yes they are replaced, and kept beside"
         raise WrongArgument(f"there are other files already:{listed}{more}", hint=hint)
     kept = []
     aside = time.strftime(".before-%Y%m%d-%H%M%S")
-    for name, path in targets.items():
-        if path is None:
-            continue
+    for name, (base, path) in targets.items():
         try:
-            _make(path.parent)
-            if path in others:
-                write_new(path.with_name(path.name + aside), read_small(path, _LARGEST).data, 0o600)
-                _give_to_owner(path.with_name(path.name + aside))
-                kept.append(str(path) + aside)
-            if not path.exists() or path in others:
-                replace_whole(path, files[name])
-                _give_to_owner(path)
+            with _as_owner(base):
+                make_private(path.parent)
+                if name in others:
+                    write_new(path.with_name(path.name + aside), read_small(path, _LARGEST).data, 0o600)
+                    kept.append(str(path) + aside)
+                if name in others or not path.exists():
+                    replace_whole(path, files[name])
         except OSError as failure:
             raise ConfigError(f"it cannot be written: {why(failure)}", file=str(path), hint=hint_for(failure)) from None
     return kept
@@ -117,9 +126,8 @@ def put_back(files: Mapping[str, bytes], places: Places, *, replace: bool) -> li
 
 def note_made(datadir: Path) -> None:
     """Have it be known that a backup was made now."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), _as_owner(datadir):
         replace_whole(datadir / MADE, f"{int(time.time())}\n".encode())
-        _give_to_owner(datadir / MADE)
 
 
 def last_made(datadir: Path) -> int | None:
@@ -130,17 +138,22 @@ def last_made(datadir: Path) -> int | None:
         return None
 
 
-def _found(places: Places) -> Iterator[tuple[str, Path]]:
-    for path in _files(places.servicedir):
-        yield f"services/{path.name}", path
-    for name in _OF_DATA:
-        for path in (places.datadir / f"{name}{end}" for end in ("", ".private", ".hash")):
-            yield f"data/{path.name}", path
-    for directory in _DIRECTORIES:
-        for path in _files(places.datadir / directory):
-            yield f"data/{directory}/{path.name}", path
-    if places.config is not None:
-        yield _SETTINGS, places.config
+_Found = Callable[[], Iterable[tuple[str, Path]]]
+
+
+def _all(places: Places) -> Iterator[tuple[Path, _Found]]:
+    """Each directory, and what finds the files in it by their names in a backup."""
+    services, data, config = places
+
+    def of_data() -> Iterator[tuple[str, Path]]:
+        yield from ((f"data/{name}", data / name) for name in sorted(OF_DATA))
+        for directory in DIRECTORIES:
+            yield from ((f"data/{directory}/{path.name}", path) for path in _files(data / directory))
+
+    yield services, lambda: [(f"services/{path.name}", path) for path in _files(services)]
+    yield data, of_data
+    if config is not None:
+        yield config.parent, lambda: [(SETTINGS, config)]
 
 
 def _files(directory: Path) -> list[Path]:
@@ -154,18 +167,13 @@ def _files(directory: Path) -> list[Path]:
     return [directory / name for name in sorted(found) if is_name(f"services/{name}")]
 
 
-def _path(name: str, places: Places) -> Path | None:
-    if name == _SETTINGS:
-        return places.config
+def _place(name: str, places: Places) -> tuple[Path, Path] | None:
+    """Where a file goes: the directory that decides whose it is, and its path.  None where it has no place."""
+    if name == SETTINGS:
+        return (places.config.parent, places.config) if places.config is not None else None
     root, _, below = name.partition("/")
-    return (places.servicedir if root == "services" else places.datadir) / below
-
-
-def _make(directory: Path) -> None:
-    if not directory.exists():
-        _make(directory.parent)
-        make_private(directory)
-        _give_to_owner(directory)
+    base = places.servicedir if root == "services" else places.datadir
+    return base, base / below
 
 
 def _is_another(path: Path, data: bytes) -> bool:
@@ -177,8 +185,23 @@ def _is_another(path: Path, data: bytes) -> bool:
         return True
 
 
-def _give_to_owner(path: Path) -> None:
-    """What root writes for a daemon of another user is that user's, who could not read it else."""
-    directory = path.parent.stat()
-    if not os.geteuid() and directory.st_uid and stat.S_ISDIR(directory.st_mode):
-        os.chown(path, directory.st_uid, directory.st_gid)
+@contextlib.contextmanager
+def _as_owner(directory: Path) -> Iterator[None]:
+    """What root does in `directory` he does as whoever it belongs to, or what is there above it.
+
+    Nothing is imported meanwhile: what this program is made of may be closed to him.
+    """
+    owner = next(one for one in (directory, *directory.absolute().parents) if one.exists()).stat()
+    if os.geteuid() or not owner.st_uid:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)

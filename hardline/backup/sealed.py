@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from nacl import pwhash
 from nacl.encoding import RawEncoder
 from nacl.exceptions import CryptoError
+from nacl.exceptions import RuntimeError as NoMemory
 from nacl.hash import blake2b
 from nacl.secret import SecretBox
 
@@ -32,8 +33,12 @@ OPSLIMIT, MEMLIMIT = 4, 64 << 20
 _MAGIC = b"hardline backup 1\n"
 _COSTS = struct.Struct("!IQ")
 _MOST_OPSLIMIT, _MOST_MEMLIMIT = 20, 1 << 30
-_DEEPEST = 3
-_ROOTS = ("services", "data", "hardline.ini")
+SETTINGS = "hardline.ini"
+OF_DATA = frozenset(
+    f"{name}{end}" for name in ("node.cert", "names", "invites", "gateway.keys") for end in ("", ".private", ".hash")
+)
+DIRECTORIES = ("keys", "apps", "https")
+_LONGEST_NAME = 255  # bytes
 
 
 def seal(files: Mapping[str, bytes], passphrase: str, salt: bytes, nonce: bytes) -> bytes:
@@ -61,25 +66,49 @@ def unseal(data: bytes, passphrase: str) -> dict[str, bytes]:
     try:
         unpacking = zlib.decompressobj()
         text = unpacking.decompress(packed, 2 * MOST)
-        if not unpacking.eof:
+        # Texts and little else: a file that was made for it would take any amount of memory as lists and numbers.
+        if not unpacking.eof or text.count(b"[") + text.count(b"{") > MOST_FILES or text.count(b'"') > 5 * MOST_FILES:
             raise ValueError
         files = {str(name): base64.b64decode(said, validate=True) for name, said in json.loads(text)["files"].items()}
     except (zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error):
         raise ConfigError("what is in this backup cannot be understood") from None
     if (odd := next((name for name in files if not is_name(name)), None)) is not None:
-        raise ConfigError(f"there is a file in it that belongs to no node: {odd[:100]!r}")
+        raise ConfigError(
+            f"there is a file in it that belongs to no node: {odd[:100]!a}", hint="was it made by a later version?"
+        )
+    if len(files) > MOST_FILES or sum(map(len, files.values())) > MOST:
+        raise ConfigError("there is more in it than a backup holds")
     return files
 
 
 def is_name(name: str) -> bool:
-    """Whether a file of a node may be called so in a backup: below services or data, or the settings."""
-    parts = name.split("/")
-    plain = all(part not in ("", ".", "..") and "\0" not in part for part in parts)
-    return plain and parts[0] in _ROOTS and len(parts) <= _DEEPEST and (len(parts) > 1) is (parts[0] != _ROOTS[2])
+    """Whether a file of a node is called so in a backup: below services or data, or the settings."""
+    root, _, below = name.partition("/")
+    if not below:
+        return name == SETTINGS
+    if root == "data" and below not in OF_DATA:
+        directory, _, below = below.partition("/")
+        if directory not in DIRECTORIES:
+            return False
+    elif root not in ("data", "services"):
+        return False
+    return _is_plain(below)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether that is a file's name, and no hidden one's, which a terminal can show."""
+    try:
+        long = len(name.encode()) > _LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
+    return not (long or name.startswith(".") or "/" in name) and name.isprintable() and name != ""
 
 
 def _key(passphrase: str, head: bytes, opslimit: int, memlimit: int) -> bytes:
     # All of the head counts: whoever changes its costs does not get the same key by another way.
     salt = blake2b(head, digest_size=SALT, encoder=RawEncoder)
     secret = passphrase.encode("utf-8", "surrogateescape")
-    return pwhash.argon2id.kdf(SecretBox.KEY_SIZE, secret, salt, opslimit=opslimit, memlimit=memlimit)
+    try:
+        return pwhash.argon2id.kdf(SecretBox.KEY_SIZE, secret, salt, opslimit=opslimit, memlimit=memlimit)
+    except NoMemory:
+        raise ConfigError(f"its passphrase takes {memlimit >> 20} MB of memory, and there is less") from None

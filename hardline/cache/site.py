@@ -111,6 +111,7 @@ async def open_site(
         as_left = partial(shown, tree, may_not, may_list=settings.allow_listing)
         store = Store(root, max_size=settings.max_size, forbidden=may_not, shown=as_left, disk=disk)
         proxy = CachingProxy(store, None, max_age=settings.max_age)
+    blind = settings.uploads == DROP
     files = FileService(
         tree,
         allow_listing=settings.allow_listing,
@@ -118,8 +119,8 @@ async def open_site(
         texts=texts,
         kept=None if proxy is None else proxy.recall,
         title=title,
-        uploads=Uploads(tree, settings.max_upload, name) if settings.uploads != "no" else None,
-        only_uploads=settings.uploads == DROP,
+        uploads=Uploads(tree, settings.max_upload, name, blind=blind) if settings.uploads != "no" else None,
+        only_uploads=blind,
         only=settings.only,
     )
     return Site(name, tree, dynamic, proxy, files, store)

@@ -134,10 +134,10 @@ class LazySite:
         assert self._site is not None, "ready first"
         await self._site.server.serve(stream)
 
-    async def connect(self) -> TcpStream:
-        """A socket whose other end is the site, after `ready`."""
+    async def connect(self, source: str = "") -> TcpStream:
+        """A socket whose other end is the site, after `ready`, for a visitor of that source."""
         assert self._site is not None, "ready first"
-        return await self._site.server.connect()
+        return await self._site.server.connect(source)
 
     async def retire(self) -> None:
         """End it once the answers under way are out."""

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from hardline.backup import files
-from hardline.backup.sealed import MOST, NONCE, SALT, seal, unseal
+from hardline.backup.sealed import MOST, NONCE, SALT, SETTINGS, seal, unseal
 from hardline.cli.daemon import ask, talk
 from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.files import hint_for, read_small, replace_whole, why
@@ -32,6 +32,8 @@ def _back_up(options: argparse.Namespace) -> None:
     places, file = _places(options), Path(options.file)
     if file.exists() and not options.yes:
         raise WrongArgument(f"{as_escapes(options.file)} is there already", hint="another name, or --yes to replace it")
+    if file.exists() and not file.is_file():
+        raise WrongArgument(f"{as_escapes(options.file)} is no plain file", hint="name a file that is not there yet")
     taken = files.take(places)
     passphrase = _passphrase(twice=True)
     data = seal(taken.files, passphrase, os.urandom(SALT), os.urandom(NONCE))
@@ -57,6 +59,8 @@ def _restore(options: argparse.Namespace) -> None:
         raise ConfigError(f"it cannot be read: {why(failure)}", file=options.file, hint=hint_for(failure)) from None
     found = unseal(data, _passphrase(twice=False))
     kept = files.put_back(found, places, replace=options.yes)
+    if SETTINGS in found and places.config is None:
+        talk(f"{SETTINGS} of the copy has no place here, and was left out: restore without --datadir brings it")
     for path in kept:
         talk(f"what was there is kept as {as_escapes(path)}")
     talk(f"{_named(files.services(found))} restored: start hardlined, and their URLs are what they were")
@@ -70,12 +74,18 @@ def _named(names: list[str]) -> str:
 
 def _passphrase(*, twice: bool) -> str:
     """Asked for, or the first line of stdin; never an argument, which others can see."""
+    if sys.stdin is None:
+        raise WrongArgument("there is no passphrase", hint="type it, or give it as the first line of stdin")
     if not sys.stdin.isatty():
-        passphrase = sys.stdin.readline(4096).removesuffix("\n")
+        # The same bytes are the same passphrase, whatever this system takes them for.
+        passphrase = sys.stdin.buffer.readline(4096).rstrip(b"\r\n").decode("utf-8", "surrogateescape")
     else:
-        passphrase = getpass.getpass("passphrase: ")
-        if twice and len(passphrase) >= _SHORTEST and getpass.getpass("again: ") != passphrase:
-            raise WrongArgument("the two differ", hint="nothing was written")
+        try:
+            passphrase = getpass.getpass("passphrase: ")
+            if twice and len(passphrase) >= _SHORTEST and getpass.getpass("again: ") != passphrase:
+                raise WrongArgument("the two differ", hint="nothing was written")
+        except EOFError:
+            raise WrongArgument("there is no passphrase", hint="nothing was written") from None
     if twice and len(passphrase) < _SHORTEST:
         raise WrongArgument(f"a passphrase has {_SHORTEST} characters or more", hint="nothing was written")
     return passphrase

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -106,7 +108,10 @@ def _hardlined() -> str:
 
 def _user_units() -> Path:
     config = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(config) if Path(config).is_absolute() else Path.home() / ".config") / "systemd/user"
+    try:
+        return (Path(config) if Path(config).is_absolute() else Path.home() / ".config") / "systemd/user"
+    except RuntimeError:  # pathlib's
+        raise ConfigError(f"the user {os.geteuid()} has no home directory", hint="set HOME") from None
 
 
 def _lingers() -> bool:
@@ -141,5 +146,13 @@ def _make_user() -> None:
     for directory in (Path(SERVICES), Path(DATA)):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (directory, *directory.rglob("*")):
-            if not path.is_symlink() and path.stat().st_uid == 0:
-                os.chown(path, user.pw_uid, user.pw_gid)
+            with contextlib.suppress(FileNotFoundError):
+                _give(path, user.pw_uid, user.pw_gid)
+
+
+def _give(path: Path, user: int, group: int) -> None:
+    """What is root's there becomes the user's.  He may have put it there, so nothing is followed that leads elsewhere,
+    be it a link or a further name of one of root's files."""
+    facts = path.lstat()
+    if facts.st_uid == 0 and (stat.S_ISDIR(facts.st_mode) or (stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1)):
+        os.chown(path, user, group, follow_symlinks=False)

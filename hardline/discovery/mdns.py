@@ -168,7 +168,7 @@ class Mdns:
         """Say to who asks that `host`.local is at these `addresses` of ours, until what is returned is called; nothing
         is announced.  None where it cannot be said."""
         assert self._zeroconf is not None
-        registry, kind = self._zeroconf.zeroconf.registry, "_http._tcp.local."
+        registry, kind = self._zeroconf.zeroconf.registry, f"_phone-{secrets.token_hex(4)}._tcp.local."
         packed = [ipaddress.ip_address(address).packed for address in addresses]
         info = AsyncServiceInfo(kind, f"{host}.{kind}", port, server=f"{host}.local.", addresses=packed)
         try:
@@ -176,10 +176,12 @@ class Mdns:
         except zeroconf.Error as failure:
             log.debug("mdns.not_answered", name=host, reason=repr(failure))
             return None
+        listed = registry.types.pop(kind)  # who asks what there is does not hear of it
         self.gate.answers_for(host)
 
         def end() -> None:
             self.gate.answers_for(host, no_more=True)
+            registry.types[kind] = listed
             registry.async_remove(info)
 
         return end

@@ -14,6 +14,7 @@ import asyncio
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.gateway.answering import Answering
 from hardline.http.bodies import Body
+from hardline.native.books import Lane
 from hardline.outcome import Outcome
 from hardline.session.inward import Inward
 from hardline.session.outward import Outward
@@ -82,7 +83,7 @@ class Sent:
             await pipe.aclose()
 
 
-class Carrying(asyncio.BufferedProtocol):
+class Carrying(Lane, asyncio.BufferedProtocol):
     """Carries the rest of a request and of its answer, without a task.
 
     It has the stream and the client's socket until `done`, which says how it went; then both are their owners' again,
@@ -92,7 +93,8 @@ class Carrying(asyncio.BufferedProtocol):
     def __init__(self, stream: Stream, client: TcpStream, sent: Sent, answering: Answering) -> None:
         self._stream, self._client, self._transport = stream, client, client.transport
         self._sent, self._answering = sent, answering
-        self._moved = 0
+        self.moved = 0
+        self.counted, self.hears = True, False
         self.done = Outcome()
         self._inward = Inward(stream, self._transport, None)
         self._outward = Outward(stream, self._transport, sent)
@@ -106,13 +108,14 @@ class Carrying(asyncio.BufferedProtocol):
         if self.done.done():
             stream.take_back()  # what it had received was all
             return
+        stream.session.lend(stream, self, self._outward.brake)
         self._push()
-        self._offer_lead()
+        self._offer()
 
     @property
     def progress(self) -> tuple[int, int]:
         """Another one as soon as a byte has moved."""
-        return self._moved, self._transport.get_write_buffer_size()
+        return self.moved, self._transport.get_write_buffer_size()
 
     def abort(self, failure: Exception) -> None:
         """Let both go as they are.  Idempotent."""
@@ -122,11 +125,14 @@ class Carrying(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         room = self._outward.get_buffer()
-        return room[:_BEHIND] if self._sent.body.done else room
+        self.place = place = room[:_BEHIND] if self._sent.body.done else room
+        return place
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._moved += nbytes
-        if self._outward.took(nbytes):
+        self.moved += nbytes
+        place, self.place = self.place, None  # who keeps it would keep a buffer that all share
+        assert place is not None, "asked for before"
+        if self._outward.took(place, nbytes):
             self._push()
 
     def eof_received(self) -> bool:
@@ -142,12 +148,12 @@ class Carrying(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._inward.catch_up()
-        self._offer_lead()
+        self._offer()
 
     # What the stream calls.
 
     def data_received(self, data: memoryview) -> None:
-        self._moved += len(data)
+        self.moved += len(data)
         try:
             self._give(data)
         except OSError as failure:
@@ -159,13 +165,11 @@ class Carrying(asyncio.BufferedProtocol):
         if self._answering.whole:
             self._end(None)
         else:
-            self._offer_lead()
+            self._offer()
 
-    def carried(self, announced: int, written: int) -> None:
-        """Frames went straight to the socket: see native.Carried."""
-        self._moved += written
-        self._answering.passed(written)
-        self._stream.session.carried(self._stream, announced, written)
+    def carried(self, count: int) -> None:
+        """From C: `count` bytes went straight to the socket."""
+        self._answering.passed(count)
 
     def ended(self) -> None:
         if self._answering.ended():
@@ -207,14 +211,15 @@ class Carrying(asyncio.BufferedProtocol):
             else:
                 self._outward.read_on()
 
-    def _offer_lead(self) -> None:
-        if self._answering.status and not self.done.done():
-            self._inward.offer_lead(self, self._answering)
+    def _offer(self) -> None:
+        if self.linked and self._answering.status and not self.done.done():
+            self._inward.offer_lane(self, self._answering)
 
     def _end(self, failure: Exception | None, *, ended: bool = False) -> None:
         if self.done.done():
             return
-        self._inward.forget_descriptor()
+        self._inward.forget_descriptor(self)
+        self.part()
         self._inward.catch_up()  # what waits for the client is its socket's now
         self._stream.take_back()
         behind = self._transport.get_write_buffer_size() > 0

@@ -5,7 +5,7 @@
     anything else                         403
 
 A door has the code for one service and a port of its own.  Cookies ignore ports, so a service has a host name of its
-own, too; by a bare address only one door at a time is answered.  Whoever guesses has five tries, and closes the door.
+own, too; by a bare address only one door at a time is answered.  Who guesses has five tries, which close the door.
 Source: RFC 6265, section 8.5.
 """
 
@@ -48,11 +48,11 @@ class Code:
         self.code, self.hides = code, _COOKIES
         self.cookie = f"hardline-phone-{blake2b(secret.encode(), digest_size=4).hexdigest()}"
         self._secret, self._lifetime, self._closes = secret, lifetime, closes
-        self._left = TRIES
+        self._wrong: set[str] = set()  # what is asked for again and again is one guess
 
     def judge(self, asked: Asked) -> None:
         """Raises Refused for who has neither cookie nor code, and with the way on for who has the code."""
-        if self._left <= 0:
+        if len(self._wrong) >= TRIES:
             raise Refused(Page(403, _CLOSED, CLIENT))
         for field in values(asked.fields, b"cookie"):
             for pair in field.split(";"):
@@ -65,8 +65,8 @@ class Code:
         if hmac.compare_digest(tried[1].upper().encode(), self.code.encode()):
             cookie = f"{self.cookie}={self._secret}; Path=/; Max-Age={self._lifetime:.0f}; HttpOnly; SameSite=Lax"
             raise Refused(Page(303, "The way on is /.", CLIENT, ("Location: /", f"Set-Cookie: {cookie}")))
-        self._left -= 1
-        if self._left <= 0:
+        self._wrong.add(tried[1].upper())
+        if len(self._wrong) >= TRIES:
             self._closes()
         raise Refused(Page(403, _NOT_LET_IN, CLIENT))
 
@@ -84,5 +84,6 @@ class OnePhone(OneService):
         if asked == self._host or (is_address(asked) and self._by_address()):
             return Place(target, self._service)
         if is_address(asked):
-            raise Elsewhere(f"another door was opened since, and only one is answered by an address: use {self._host}")
+            # Not which name: whoever asks has shown no code.
+            raise Elsewhere("another door was opened since, and only one is answered by an address: use its name")
         raise Elsewhere("no door for phones is for this host")

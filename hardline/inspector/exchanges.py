@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from hardline.errors import PeerError
 from hardline.http.bodies import Body
 from hardline.http.head import BadHead, Head, read_head
+from hardline.inspector.secrets import target_without_secrets, without_secrets
 
 MOST_OF_BODY = 65_536  # bytes that are kept of each
 _MAX_HEAD = 65_536
 _MOST_WAITING = 64  # requests without an answer
-_HIDDEN = b"(hidden)"
-_SECRET = re.compile(rb"(?im)^((?:proxy-)?authorization|cookie|set-cookie|x-api-?key|[^:\r\n]*token[^:\r\n]*):[^\r\n]*")
+_LONGEST_TARGET = 500  # characters, of what is forgotten
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9])(?: |\r)")
 _FRAMING = re.compile(rb"(?im)^(content-length|transfer-encoding):[ \t]*([^\r\n]*?)[ \t]*\r$")
 _CHUNKED = re.compile(rb"(?im)^transfer-encoding:[ \t]*chunked")
@@ -38,12 +38,19 @@ class Message:
     body: bytearray = field(default_factory=bytearray)
     size: int = 0
     whole: bool = False
+    forgotten: bool = False
 
-    def add(self, data: bytes | memoryview) -> None:
-        """More of its body."""
+    def add(self, data: bytes | memoryview) -> int:
+        """More of its body; how many bytes of it are kept."""
         self.size += len(data)
-        if (room := MOST_OF_BODY - len(self.body)) > 0:
-            self.body += data[:room]
+        before = len(self.body)
+        if not self.forgotten and before < MOST_OF_BODY:
+            self.body += data[: MOST_OF_BODY - before]
+        return len(self.body) - before
+
+    def forget(self) -> None:
+        """Keep nothing of it, now or later."""
+        self.head, self.body, self.forgotten = b"", bytearray(), True
 
     @property
     def content(self) -> bytes:
@@ -52,16 +59,17 @@ class Message:
 
     def shown(self, *, secrets: bool) -> bytes:
         """Its head for a person: what lets somebody in is hidden, unless he asks for it."""
-        return self.head if secrets else hidden(self.head)
+        return self.head if secrets else without_secrets(self.head)
 
 
 @dataclass(slots=True)
 class Exchange:
-    """A request and its answer.  `began` is seconds since the epoch, the others are seconds since then, None for not
-    yet; `status` is 0 before there is one.  `note` says what was odd."""
+    """A request and its answer.  `at` is when it began by the clock of its reading, `began` the same in seconds since
+    the epoch; the others are seconds since then, None for not yet.  `status` is 0 before there is one.  `note` says
+    what was odd."""
 
     number: int
-    began: float
+    at: float
     method: str
     target: str
     asked: Message
@@ -71,6 +79,17 @@ class Exchange:
     took_s: float | None = None
     replay_of: int | None = None
     note: str = ""
+    began: float = 0.0
+
+    def shown_target(self, *, secrets: bool) -> str:
+        """Its target for a person, as Message.shown."""
+        return self.target if secrets else target_without_secrets(self.target)
+
+    def forget(self) -> None:
+        """Keep no more of it than a line says, whoever else still has it."""
+        self.target = self.target[:_LONGEST_TARGET]
+        self.asked.forget()
+        self.heard.forget()
 
     @property
     def held(self) -> int:
@@ -80,16 +99,19 @@ class Exchange:
 
 
 class Reading:
-    """One connection to a service.  `number` gives each exchange its own, `began` and `over` are told of it."""
+    """One connection to a service.  `number` gives each exchange its own, `began` and `over` are told of it, and `grew`
+    of bytes that are kept of it later.  `now` is in seconds of any clock that is not set meanwhile."""
 
     def __init__(
         self,
         number: Callable[[], int],
         began: Callable[[Exchange], None],
+        grew: Callable[[int], None],
         over: Callable[[Exchange], None],
         replay_of: int | None = None,
     ) -> None:
-        self._number, self._began, self._over, self._replay_of = number, began, over, replay_of
+        self._number, self._began, self._grew, self._over = number, began, grew, over
+        self._replay_of = replay_of
         self._waiting: deque[Exchange] = deque()
         self._head, self._answer = b"", b""
         self._request: tuple[Exchange, Body] | None = None
@@ -98,7 +120,7 @@ class Reading:
         self.lost = ""  # why nothing is read any more
 
     def asked(self, data: bytes | memoryview, now: float) -> None:
-        """This goes to the service; `now` is seconds since the epoch."""
+        """This goes to the service."""
         start = 0
         try:
             while start < len(data) and not self.lost:
@@ -132,7 +154,7 @@ class Reading:
         if self._request is not None:
             exchange, body = self._request
             end = body.skip(data, start)
-            exchange.asked.add(data[start:end])
+            self._add(exchange.asked, data[start:end])
             if body.done:
                 exchange.asked.whole, self._request = True, None
             return end
@@ -165,11 +187,11 @@ class Reading:
 
     def _hear(self, data: bytes | memoryview, start: int, now: float) -> int:
         if self._to_the_end:
-            self._waiting[0].heard.add(data[start:])
+            self._add(self._waiting[0].heard, data[start:])
             return len(data)
         if self._body is not None:
             end = self._body.skip(data, start)
-            self._waiting[0].heard.add(data[start:end])
+            self._add(self._waiting[0].heard, data[start:end])
             if self._body.done:
                 self._body, self._waiting[0].heard.whole = None, True
                 self._finish(now)
@@ -194,7 +216,10 @@ class Reading:
         status = int(found[1])
         if status < 200 and status != 101:
             return
-        exchange.status, exchange.heard.head, exchange.first_byte_s = status, head, now - exchange.began
+        exchange.status, exchange.first_byte_s = status, now - exchange.at
+        if not exchange.heard.forgotten:
+            exchange.heard.head = head
+            self._grew(len(head))
         if status == 101:
             exchange.note = "another protocol from here on"
             exchange.heard.whole = True
@@ -221,8 +246,12 @@ class Reading:
 
     def _finish(self, now: float) -> None:
         exchange = self._waiting.popleft()
-        exchange.took_s = now - exchange.began
+        exchange.took_s = now - exchange.at
         self._over(exchange)
+
+    def _add(self, message: Message, data: bytes | memoryview) -> None:
+        if kept := message.add(data):
+            self._grew(kept)
 
     def _lose(self, why: str) -> None:
         self.lost = why or "another protocol"
@@ -231,24 +260,21 @@ class Reading:
             exchange.note = exchange.note or why
 
 
-def hidden(head: bytes) -> bytes:
-    """A head without what lets somebody in."""
-    return _SECRET.sub(rb"\1: " + _HIDDEN, head)
-
-
 def changed(exchange: Exchange, method: str, target: str, fields: list[bytes], body: bytes | None) -> bytes:
     """The request of `exchange` once more: with another method, target or body where they are given, and with `fields`,
     whole lines, in place of those of the same names.
 
-    Raises PeerError where its body was not kept whole.
+    Raises PeerError where its body was not kept whole, or nothing of it any more.
     """
+    if exchange.asked.forgotten:
+        raise PeerError("nothing of it is kept any more")
     if body is None:
         if not exchange.asked.whole or exchange.asked.size > len(exchange.asked.body):
             raise PeerError(f"its body was not kept whole, only the first {MOST_OF_BODY} bytes")
         body = exchange.asked.content
     first, _, rest = exchange.asked.head.partition(b"\r\n")
     words = first.split(b" ")
-    line = b" ".join((method.encode() or words[0], target.encode() or words[1], b"HTTP/1.1"))
+    line = b" ".join((method.encode("ascii") or words[0], target.encode("ascii") or words[1], b"HTTP/1.1"))
     gone = {one.partition(b":")[0].strip().lower() for one in fields}
     gone |= {b"connection", b"content-length", b"transfer-encoding", b"expect"}
     kept = [one for one in rest.split(b"\r\n") if one and one.partition(b":")[0].lower() not in gone]

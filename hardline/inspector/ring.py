@@ -12,11 +12,12 @@ MOST, MOST_HELD = 500, 32 << 20  # exchanges; bytes
 
 
 class Ring:
-    """Those of one service."""
+    """Those of one service.  What is not in it any more is forgotten, also where it is still under way."""
 
     def __init__(self) -> None:
         self._exchanges: deque[Exchange] = deque()
         self._numbers = 0
+        self.held = 0  # bytes
 
     def number(self) -> int:
         """The next one's."""
@@ -26,15 +27,15 @@ class Ring:
     def add(self, exchange: Exchange) -> None:
         """One more; the oldest go."""
         self._exchanges.append(exchange)
-        self.trim()
+        self.grew(exchange.held)
 
-    def trim(self) -> None:
-        """Hold to the bounds: exchanges grow while they are under way."""
-        while len(self._exchanges) > MOST:
-            self._exchanges.popleft()
-        held = sum(one.held for one in self._exchanges)
-        while held > MOST_HELD and len(self._exchanges) > 1:
-            held -= self._exchanges.popleft().held
+    def grew(self, count: int) -> None:
+        """So many bytes more are kept of those in it: of the oldest nothing is, where that is too much."""
+        self.held += count
+        while len(self._exchanges) > MOST or (self.held > MOST_HELD and len(self._exchanges) > 1):
+            oldest = self._exchanges.popleft()
+            self.held -= oldest.held
+            oldest.forget()
 
     def find(self, number: int) -> Exchange:
         """The one of that number.  Raises WrongArgument."""

@@ -10,7 +10,7 @@ from hardline.streams import DEFAULT_RECEIVE, ByteStream
 
 
 class Watched:
-    """A ByteStream over `service`, which `cut` cuts; `clock` tells seconds since the epoch."""
+    """A ByteStream over `service`, which `cut` cuts; `clock` is that of `reading`."""
 
     def __init__(
         self, service: ByteStream, cut: Callable[[], None], reading: Reading, clock: Callable[[], float]

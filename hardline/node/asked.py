@@ -7,7 +7,7 @@ import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Mapping
 from math import inf
-from typing import Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from hardline.control import Handler, Held
 from hardline.door.evidence import judge
@@ -23,6 +23,9 @@ from hardline.errors import (
 from hardline.node.actions import Actions
 from hardline.node.snapshot import Json, to_json
 from hardline.routes import NoRoute
+
+if TYPE_CHECKING:
+    from hardline.doctor.rows import Row
 
 _BROWSE_WAIT = 0.5  # seconds
 _USUAL_DAYS = 7.0
@@ -134,6 +137,21 @@ def handlers(actions: Actions, ready: asyncio.Event, page: Callable[[], DoesForP
     async def no_phone(request: Mapping[str, Json]) -> Json:
         return {"label": await actions.no_phone(_text(request, "what"))}
 
+    async def examine(request: Mapping[str, Json]) -> Held:
+        rows = actions.examine()
+        return Held({}, _rows_as_json(rows), rows.aclose)
+
+    async def examine_visit(request: Mapping[str, Json]) -> Held:
+        rows = actions.examine_visit(_text(request, "what"))
+        first = await anext(rows)  # what is meant, or why nothing is
+
+        async def all_rows() -> AsyncIterator[Row]:
+            yield first
+            async for row in rows:
+                yield row
+
+        return Held({}, _rows_as_json(all_rows()), rows.aclose)
+
     async def inspect(request: Mapping[str, Json]) -> Held:
         name = _text(request, "name")
         news, end = await actions.inspect(name)
@@ -214,7 +232,7 @@ def handlers(actions: Actions, ready: asyncio.Event, page: Callable[[], DoesForP
     named |= {"share_for_fewer": share, "share_until": share, "share_once": share_once, "change_until": change}
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
     named |= {"log": log, "key": key, "find": find, "name": name, "forget": forget}
-    named |= {"doctor": doctor, "trace": trace}
+    named |= {"doctor": doctor, "trace": trace, "examine": examine, "examine_visit": examine_visit}
     named |= {"phone": phone, "no_phone": no_phone}
     named |= {"inspect": inspect, "inspected": inspected, "replay": replay}
     named |= {"drain_relay": drain_relay, "door": door, "forward": forward, "changes": changes}
@@ -230,6 +248,13 @@ async def _each(changes: AsyncIterator[None]) -> AsyncIterator[Json]:
 async def _as_json(news: AsyncIterator[object]) -> AsyncIterator[Json]:
     async for one in news:
         yield to_json(one)
+
+
+async def _rows_as_json(rows: AsyncIterator[Row]) -> AsyncIterator[object]:
+    from hardline.doctor.rows import as_json
+
+    async for row in rows:
+        yield as_json(row)
 
 
 async def _nothing() -> None:

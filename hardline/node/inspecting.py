@@ -53,13 +53,27 @@ class Look:
         self.ring = Ring()
         self.lookers: list[Looker] = []
 
-    def watcher(self, local: Local, replay_of: int | None = None) -> Watched:
-        """`local`, with somebody who reads along."""
-        reading = Reading(self.ring.number, self.ring.add, self._over, replay_of)
-        return Watched(local, local.abort, reading, time.time)
+    def watcher(
+        self,
+        local: Local,
+        told: bytes = b"",
+        replay_of: int | None = None,
+        begins: Callable[[Exchange], None] = lambda _: None,
+    ) -> Watched:
+        """`local`, which is `told` something by another way, with somebody who reads along; `begins` hears of each of
+        its exchanges."""
+
+        def began(exchange: Exchange) -> None:
+            exchange.began = time.time()
+            self.ring.add(exchange)
+            begins(exchange)
+
+        reading = Reading(self.ring.number, began, self.ring.grew, self._over, replay_of)
+        if told:
+            reading.asked(told, time.monotonic())
+        return Watched(local, local.abort, reading, time.monotonic)
 
     def _over(self, exchange: Exchange) -> None:
-        self.ring.trim()
         for looker in self.lookers:
             looker.tell(exchange)
 
@@ -76,13 +90,10 @@ class Inspecting:
         look = self._looks.get(service.key_hash)
         if look is None and len(self._looks) >= MOST:
             raise LimitReached(f"{MOST} services are looked at already", hint="end another  hardline inspect")
-        looker = Looker()
+        looker, first = Looker(), look is None
         if look is None:
             look = self._looks[service.key_hash] = Look()
-            look.lookers.append(looker)
-            await self._host().watch(service.key_hash, look.watcher)
-        else:
-            look.lookers.append(looker)
+        look.lookers.append(looker)
 
         async def end() -> None:
             look.lookers.remove(looker)
@@ -90,6 +101,12 @@ class Inspecting:
                 del self._looks[service.key_hash]
                 await self._host().watch(service.key_hash, None)
 
+        if first:
+            try:
+                await self._host().watch(service.key_hash, look.watcher)
+            except BaseException:  # whoever asked has gone meanwhile
+                await end()
+                raise
         return looker.news(), end
 
     def exchanges(self, service: Service) -> Ring:
@@ -109,12 +126,10 @@ class Inspecting:
         except PeerError as failure:
             raise WrongArgument(failure.message, hint="give another with --data") from None
         made: list[Exchange] = []
-        local = look.watcher(await self._host().open_service(service.key_hash), number)
-        before = {one.number for one in look.ring}
+        local = look.watcher(await self._host().open_service(service.key_hash), b"", number, made.append)
         try:
             async with asyncio.timeout(_ANSWERED_WITHIN):
                 await local.send(request)
-                made = [one for one in look.ring if one.number not in before and one.replay_of == number]
                 while await local.receive():
                     if made and made[-1].took_s is not None:
                         break

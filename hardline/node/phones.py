@@ -75,7 +75,7 @@ class Phones:
     ) -> None:
         self._visitor, self._remembered, self._datadir = visitor, remembered, datadir
         self._addresses, self._answer_for, self._changed = addresses, answer_for, changed
-        self._tasks = TaskSet("phones")
+        self._tasks, self._opening = TaskSet("phones"), asyncio.Lock()
         self._doors: dict[Label, tuple[PhoneDoor, asyncio.Task[None]]] = {}
 
     @property
@@ -90,6 +90,10 @@ class Phones:
         """
         if not 1 <= seconds <= LONGEST:
             raise WrongArgument("a door for phones is open for a second to a day", hint="--for 2h")
+        async with self._opening:
+            return await self._open(label, title, seconds)
+
+    async def _open(self, label: Label, title: str, seconds: float) -> PhoneDoor:
         await self.close(label)
         if len(self._doors) >= MOST:
             raise LimitReached(f"{MOST} doors for phones are open", hint="hardline phone NAME --stop")

@@ -455,14 +455,14 @@ def phone(door: PhoneDoor) -> PhoneOpened:
     return PhoneOpened(door.title, str(door.label), tuple(door.urls), int(door.until))
 
 
-def passed(exchange: Exchange) -> Passed:
+def passed(exchange: Exchange, *, secrets: bool = False) -> Passed:
     """An exchange in a line."""
     kind = re.search(rb"(?im)^content-type:[ \t]*([^;\r\n]*)", exchange.heard.head)
     return Passed(
         exchange.number,
         exchange.began,
         exchange.method,
-        exchange.target,
+        exchange.shown_target(secrets=secrets),
         exchange.status,
         kind[1].strip().decode("latin-1") if kind else "",
         exchange.asked.size,
@@ -481,4 +481,4 @@ def passed_whole(exchange: Exchange, *, secrets: bool) -> PassedWhole:
         whole = message.whole and message.size == len(message.body)
         return message.shown(secrets=secrets).decode("latin-1"), b64encode(message.content).decode(), whole
 
-    return PassedWhole(passed(exchange), *told(exchange.asked), *told(exchange.heard))
+    return PassedWhole(passed(exchange, secrets=secrets), *told(exchange.asked), *told(exchange.heard))

@@ -13,6 +13,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
+from hardline.native.books import Budget
+
 AT_ONCE = 32  # of a read, as it comes
 BUDGET = 64  # a turn: for reads as they come, and as much again for those that wait
 IN_TURN = 16  # of a session that waits
@@ -20,13 +22,13 @@ IN_TURN = 16  # of a session that waits
 Work = Callable[[int], int]
 
 
-class FrameTurns:
+class FrameTurns(Budget):
     """Those of one event loop: get it with `of_this_loop`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._left = BUDGET
-        self._waiting: OrderedDict[str, deque[Work]] = OrderedDict()
+        self.left = BUDGET
+        self.waiting: OrderedDict[str, deque[Work]] = OrderedDict()  # by source
         self._next_turn_due = False
 
     @classmethod
@@ -39,12 +41,12 @@ class FrameTurns:
 
     def allowed(self, source: str) -> int:
         """How many frames of a read from `source` may be looked at now; 0 while others of `source` wait."""
-        return 0 if source in self._waiting else min(self._left, AT_ONCE)
+        return 0 if source in self.waiting else min(self.left, AT_ONCE)
 
     def looked(self, count: int) -> None:
         """So many were."""
-        self._left -= count
-        if self._left < AT_ONCE:  # not in every turn: most bring a frame or two
+        self.left -= count
+        if self.left < AT_ONCE:  # not in every turn: most bring a frame or two
             self._plan()
 
     def wait(self, source: str, work: Work, *, again: bool = False) -> None:
@@ -52,7 +54,7 @@ class FrameTurns:
 
         A session that comes `again`, since that was not enough, lets others of its source go first.
         """
-        waiting = self._waiting.setdefault(source, deque())
+        waiting = self.waiting.setdefault(source, deque())
         if again:
             waiting.append(work)
         else:
@@ -66,16 +68,16 @@ class FrameTurns:
 
     def _next_turn(self) -> None:
         self._next_turn_due = False
-        self._left = left = BUDGET
+        self.left = left = BUDGET
         try:
-            while left > 0 and self._waiting:
-                source, waiting = self._waiting.popitem(last=False)
+            while left > 0 and self.waiting:
+                source, waiting = self.waiting.popitem(last=False)
                 work = waiting.popleft()
                 if waiting:
-                    self._waiting[source] = waiting
-                left -= work(min(left, IN_TURN) if self._waiting else left)
+                    self.waiting[source] = waiting
+                left -= work(min(left, IN_TURN) if self.waiting else left)
         finally:
-            if self._waiting:
+            if self.waiting:
                 self._plan()
 
 

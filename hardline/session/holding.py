@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hardline import log
+from hardline.native.books import Held
 from hardline.routes import Endpoint
 from hardline.session.stream import Stream
 from hardline.session.windows import Backlog
@@ -20,7 +21,7 @@ STEP = 65_536  # the process hears of what is held in steps of this
 _MORE = 16_777_216  # what all streams may hold beyond the session's window, for their initial ones
 
 
-class Holding:
+class Holding(Held):
     """Of one session: `streams` are its own, `window` is the most that theirs may grow to together.
 
     `held` is raised by who delivers to a stream, as `Stream.held` is; then `look` when it is STEP more than `noted`.

@@ -3,8 +3,8 @@
     ANSWERING ── the status line ──▶ FLOWING ◀─ the socket takes less, takes all ─▶ BEHIND
                                         └───────────── the stream's end ───────────────┴──▶ ENDED
 
-While it is FLOWING, frames that nobody has to look at may go to the socket without coming by here (lead.py).  What the
-socket does not take at once is kept by its transport, and its credit is held back until it is gone.
+While it is FLOWING, frames may go to the socket without coming by here: by its owner's Lane (native/books.py).  What
+the socket does not take at once is kept by its transport, and its credit is held back until it is gone.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from hardline.native.books import Lane
 from hardline.session.gate import Heard
-from hardline.session.lead import ALL, Lead
 from hardline.session.stream import Stream
-from hardline.transport.native import Carried
 from hardline.transport.outlet import push
+
+ALL = 1 << 40  # bytes: nobody looks at any
 
 Preamble = Callable[[memoryview], memoryview | None]
 
@@ -25,7 +26,7 @@ class Inward:
     """Of one joint; `preamble`, when given, gets what comes first."""
 
     __slots__ = (
-        *("_behind", "_fd", "_half_closes", "_lead", "_preamble", "_session", "_stream", "_transport"),
+        *("_behind", "_fd", "_half_closes", "_preamble", "_session", "_stream", "_transport"),
         *("ended", "queued"),
     )
 
@@ -36,7 +37,6 @@ class Inward:
         direct = raw is not None and transport.get_extra_info("sslcontext") is None
         self._fd = raw.fileno() if raw is not None and direct else -1
         self._half_closes = transport.can_write_eof()
-        self._lead = Lead(stream)
         self._preamble = preamble
         self._behind = False
         self.queued = 0  # bytes that the transport keeps
@@ -108,19 +108,18 @@ class Inward:
         count, self.queued = self.queued, 0
         self._session.consumed(self._stream, count)
 
-    def offer_lead(self, sink: Carried, gate: Heard | None) -> None:
-        """Have frames brought to the socket without coming by here, as far as nobody has to look at them.
+    def offer_lane(self, lane: Lane, gate: Heard | None) -> None:
+        """Have frames brought to the socket without coming by here, as far as nobody but `gate` has to look at them.
 
-        `sink` is told what was.
+        Ask again whenever something was given to the gate, or the socket may be behind.
         """
-        if self._lead.possible:
-            fd = -1 if self._behind or self._preamble is not None else self._fd
-            self._lead.offer(sink, fd, ALL if gate is None else gate.unwatched)
+        fd = -1 if self._behind or self._preamble is not None else self._fd
+        lane.offer(fd, ALL if gate is None else gate.unwatched)
 
-    def forget_descriptor(self) -> None:
+    def forget_descriptor(self, lane: Lane) -> None:
         """It may soon be another's: nothing is written to it any more."""
         self._fd = -1
-        self._lead.withdraw()
+        lane.offer(-1, 0)
 
     def end(self) -> None:
         """Nothing follows on the stream: tell the socket.  Raises OSError: it broke."""

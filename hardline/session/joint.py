@@ -16,18 +16,19 @@ import os
 import socket
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.native.books import Lane
 from hardline.outcome import Outcome
 from hardline.session.gate import Gate
 from hardline.session.inward import Inward, Preamble
 from hardline.session.outward import Outward
 from hardline.session.stream import Stream
-from hardline.transport.tcp import TcpStream, cut, unread
+from hardline.transport.tcp import TcpStream, cut, spoke_last, unread
 
 # After its end a socket is read no more, so nobody would hear that its owner, gone altogether, refuses what is sent.
 _LOOK_EVERY = 5.0
 
 
-class Joint(asyncio.BufferedProtocol):
+class Joint(Lane, asyncio.BufferedProtocol):
     """Carries bytes both ways until both directions have ended or one side broke.
 
     It owns the stream and the socket from its making on.  `done` then says how it went: a result for in order,
@@ -55,7 +56,8 @@ class Joint(asyncio.BufferedProtocol):
         self._session = stream.session
         self._tcp = tcp
         self._transport = tcp.transport
-        self._gate = gate
+        self.gate, self.counted, self.hears = gate, gate is not None, True
+        self.place = None  # where the socket's bytes were put last
         self._gives_back, self.returned = gives_back, False
         self._broken: Exception | None = None  # the socket is; what it had sent is still on its way
         self._over = False
@@ -75,7 +77,8 @@ class Joint(asyncio.BufferedProtocol):
         stream.attach(self)
         if self._over:
             return
-        self._inward.offer_lead(self, self._gate)
+        self._session.lend(stream, self, self._outward.brake)
+        self._offer()
         if self._transport.is_closing():
             self.connection_lost(None)
         else:
@@ -85,6 +88,11 @@ class Joint(asyncio.BufferedProtocol):
     def peer_ended(self) -> bool:
         """The stream's other end has ended its direction in order."""
         return self._inward.ended
+
+    @property
+    def waits(self) -> bool:
+        """Somebody waits: the stream for what the socket's other end answers, or that one for room in the stream."""
+        return self._outward.waits or (self.moved > 0 and spoke_last(self._transport))
 
     @property
     def untouched(self) -> bool:
@@ -102,14 +110,33 @@ class Joint(asyncio.BufferedProtocol):
 
     # What the event loop calls for the socket.
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._outward.get_buffer()
+    def room_for(self, sizehint: int = -1) -> memoryview:
+        """As get_buffer, which C may do: where the kernel may put what comes next."""
+        self.place = place = self._outward.get_buffer()
+        return place
 
-    def buffer_updated(self, nbytes: int) -> None:
+    def took(self, nbytes: int) -> None:
+        """As buffer_updated, which C may do: `nbytes` are in `place`."""
+        place, self.place = self.place, None  # who keeps it would keep a buffer that all share
+        assert place is not None, "asked for before"
         self.moved += nbytes
-        if self._outward.took(nbytes):
+        if self._outward.took(place, nbytes):
             self._push_early()
             self._follow_gate()
+
+    def passed(self, count: int) -> None:
+        """From C: all of what it has shown the gate may go on, and it cannot send it."""
+        self._outward.passed(count)
+
+    def withheld(self, passed: bytes | memoryview) -> None:
+        """From C: of what it has shown the gate only `passed` may go on."""
+        self._outward.withhold(passed)
+        self._push_early()
+        self._follow_gate()
+
+    def wait_for_room(self) -> None:
+        """From C: the stream may have no room any more."""
+        self._outward.wait_for_room()
 
     def eof_received(self) -> bool:
         if self._outward.is_early or self._outward.stopped:
@@ -120,10 +147,10 @@ class Joint(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is None and self._outward.to_end and not self._inward.half_closes:
-            self._inward.forget_descriptor()
+            self._inward.forget_descriptor(self)
             return  # a service behind TLS ended: what it said last is still on its way
         self._broke(ConnectionLost(str(exc) if exc else "the local connection was closed"))
-        self._inward.forget_descriptor()
+        self._inward.forget_descriptor(self)
 
     def pause_writing(self) -> None:
         self._inward.fall_behind()
@@ -144,8 +171,11 @@ class Joint(asyncio.BufferedProtocol):
         if self._broken is not None:
             self._inward.drop(len(data))  # nobody is there to take it
             return
-        changed = self._gate is not None and self._gate.heard(data)
-        if changed and self._gate is not None and self._gate.astray:
+        self.bring(data, self.gate is not None and self.gate.heard(data))
+
+    def bring(self, data: memoryview, changed: bool) -> None:
+        """Bring to the socket what the gate has `heard`, as far as it has not got there."""
+        if changed and self.gate is not None and self.gate.astray:
             self._inward.drop(len(data))
             self._broke(PeerError("the service said more than it was asked"))
             return
@@ -157,16 +187,14 @@ class Joint(asyncio.BufferedProtocol):
         if caught_up:
             self._caught_up()
         else:
-            self._inward.offer_lead(self, self._gate)
+            self._offer()
         if changed:
             self._ask_gate()
 
-    def carried(self, announced: int, written: int) -> None:
-        """Frames went straight to the socket: see native.Carried."""
-        self.moved += written
-        if self._gate is not None:
-            self._gate.count(written)
-        self._session.carried(self._stream, announced, written)
+    def carried(self, count: int) -> None:
+        """From C: `count` bytes went straight to the socket, that the gate need not look at."""
+        if self.gate is not None:
+            self.gate.count(count)
 
     def ended(self) -> None:
         if self._inward.answering:
@@ -234,21 +262,23 @@ class Joint(asyncio.BufferedProtocol):
 
     def _ask_gate(self) -> None:
         """What was kept back may pass now."""
-        if self._gate is not None and not self._over:
-            if released := self._gate.released():
+        if self.gate is not None and not self._over:
+            if released := self.gate.released():
                 self._outward.add(released)
             self._push_early()
             self._follow_gate()
 
     def _follow_gate(self) -> None:
         """Wait, read on or give up, as the gate says."""
-        gate = self._gate
+        gate = self.gate
         assert gate is not None, "only called when there is one"
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
         if gate.opaque:
-            self._gate = self._outward.gate = None
+            self.gate = self._outward.gate = None
+            self.counted = False
+            self._offer()
         elif gate.over:
             self._give_up()
         elif gate.hopeless:
@@ -261,8 +291,8 @@ class Joint(asyncio.BufferedProtocol):
             self._look_later()
 
     def _come_too_late(self) -> None:
-        assert self._gate is not None, "a gate that opened for good cancels its timer"
-        self._gate.late()
+        assert self.gate is not None, "a gate that opened for good cancels its timer"
+        self.gate.late()
         self._follow_gate()
 
     # How it ends.
@@ -272,8 +302,13 @@ class Joint(asyncio.BufferedProtocol):
         self._close_if_over()
         self._look_later()
 
+    def _offer(self) -> None:
+        """Let C bring frames to the socket by itself, as far as that is possible now."""
+        if self.linked:
+            self._inward.offer_lane(self, self.gate)
+
     def _caught_up(self) -> None:
-        self._inward.offer_lead(self, self._gate)
+        self._offer()
         # Not at once: asyncio's transport does not expect to be closed in here.
         asyncio.get_running_loop().call_soon(self._close_if_over)
 
@@ -324,15 +359,16 @@ class Joint(asyncio.BufferedProtocol):
             self._outward.forget()  # a browser that left wants nothing any more
         else:
             self._outward.add(unread(self._inward.fd))
-        self._inward.forget_descriptor()
+        self._inward.forget_descriptor(self)
         self._push_early()
         self._transport.abort()
 
     def _finish(self, failure: Exception | None) -> None:
-        self._inward.forget_descriptor()
+        self._inward.forget_descriptor(self)
         if self._over:
             return
         self._over = True
+        self.part()
         self._inward.stop_answering()
         self._stream.detach()
         for timer in (self._looking, self._waiting):

@@ -8,6 +8,9 @@ Source: docs/PROTOCOL.md, section 5.3.
 from __future__ import annotations
 
 import enum
+import math
+
+from hardline.native.books import Marks
 
 UNANSWERED = 1.0
 
@@ -20,65 +23,62 @@ class Due(enum.Enum):
     DEAD = enum.auto()
 
 
-class Liveness:
-    """Call `heard` and `sent` for all traffic, and `tick` when `deadline` passes (it moves: ask again afterwards)."""
+class Liveness(Marks):
+    """Call `heard` and `sent` for all traffic, and `tick` when `deadline` passes (it moves: ask again afterwards).
 
-    __slots__ = ("_asked", "_heard", "_interval", "_pinged", "_timeout")
+    `heard_at` is when bytes arrived last, `alarm_at` when its owner will call `tick`.
+    """
+
+    __slots__ = ()
 
     def __init__(self, now: float, interval: float, timeout: float) -> None:
-        self._interval, self._timeout = interval, timeout
-        self._heard = now
-        self._asked: float | None = None  # since when something sent is without an answer
-        self._pinged: float | None = None
+        self.interval, self.timeout = interval, timeout
+        self.heard_at = now
+        self.asked_at = math.inf  # since when something sent is without an answer
+        self.pinged_at = math.inf
+        self.alarm_at = -math.inf
 
     def heard(self, now: float) -> None:
         """Bytes arrived."""
-        self._heard = now
-        self._asked = None
-        self._pinged = None
+        self.heard_at = now
+        self.asked_at = self.pinged_at = math.inf
 
     def sent(self, now: float) -> bool:
         """Data or credit went out, which the peer answers.  Pings and pongs do not count: they would never end.
 
         True when `deadline` may have come closer.
         """
-        if self._asked is not None:
+        if self.asked_at != math.inf:
             return False
-        self._asked = now
+        self.asked_at = now
         return True
 
     def doubt(self, now: float) -> None:
         """Something else says that the peer may be gone: ask at once."""
-        if self._pinged is None:
-            self._asked = now - UNANSWERED
+        if self.pinged_at == math.inf:
+            self.asked_at = now - UNANSWERED
 
     def wait_on(self, now: float) -> None:
         """Give the answer to the ping another `timeout` seconds."""
-        self._pinged = now
-
-    @property
-    def heard_at(self) -> float:
-        """When bytes arrived last."""
-        return self._heard
+        self.pinged_at = now
 
     def owes(self, now: float) -> bool:
         """The peer has answered nothing for UNANSWERED seconds, though it was asked."""
-        since = self._asked if self._asked is not None else self._pinged
-        return since is not None and now - since > UNANSWERED
+        since = self.asked_at if self.asked_at != math.inf else self.pinged_at
+        return now - since > UNANSWERED
 
     @property
     def deadline(self) -> float:
         """When `tick` has something to do, unless something is heard before."""
-        if self._pinged is not None:
-            return self._pinged + self._timeout
-        idle = self._heard + self._interval
-        return idle if self._asked is None else min(idle, self._asked + UNANSWERED)
+        if self.pinged_at != math.inf:
+            return self.pinged_at + self.timeout
+        return min(self.heard_at + self.interval, self.asked_at + UNANSWERED)
 
     def tick(self, now: float) -> Due:
         """What is due at `now`."""
         if now < self.deadline:
             return Due.NOTHING
-        if self._pinged is not None:
+        if self.pinged_at != math.inf:
             return Due.DEAD
-        self._pinged = now
+        self.pinged_at = now
         return Due.PING

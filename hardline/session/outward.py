@@ -25,12 +25,12 @@ _WAITS = 1  # why the socket is not read
 class Outward:
     """Of one joint; `gate`, when given, says what may pass."""
 
-    __slots__ = ("_brake", "_early", "_place", "_session", "_spilt", "_stream", "ended", "gate", "to_end")
+    __slots__ = ("_early", "_session", "_spilt", "_stream", "brake", "ended", "gate", "to_end")
 
     def __init__(self, stream: Stream, transport: asyncio.Transport, gate: Asked | None) -> None:
         self._stream, self._session = stream, stream.session
-        self._brake = Brake(transport)
-        self._spilt = self._place = Buffers.of_this_loop().spilt
+        self.brake = Brake(transport)
+        self._spilt = Buffers.of_this_loop().spilt
         self._early = memoryview(b"")
         self.gate = gate
         self.to_end = False  # once what is EARLY is out
@@ -39,7 +39,7 @@ class Outward:
     @property
     def waits(self) -> bool:
         """The socket is not read."""
-        return self._brake.held
+        return self.brake.held
 
     @property
     def is_early(self) -> bool:
@@ -58,30 +58,36 @@ class Outward:
 
     def get_buffer(self) -> memoryview:
         """Where the kernel may put what comes next."""
-        if self._brake.held:
+        if self.brake.held:
             return self._spilt
-        place = self._session.reserve(self._stream)
-        if self.gate is not None:
-            self._place = place
-        return place
+        return self._session.reserve(self._stream)
 
-    def took(self, count: int) -> bool:
+    def took(self, place: memoryview, count: int) -> bool:
         """It has put `count` bytes there.  True: they do not all pass, so `push`, and look at the gate."""
-        if self._brake.held:
+        if self.brake.held:
             spilt: bytes | memoryview = bytes(self._spilt[:count])
             if self.gate is not None:
                 spilt = self.gate.asked(spilt)
             self.add(bytes(spilt))
             return False
         if self.gate is not None:
-            data, self._place = self._place[:count], self._spilt  # who keeps it would keep a buffer that all share
+            data = place[:count]
             passed = self.gate.asked(data)
             if passed is not data:
-                self._early = memoryview(passed)
+                self.withhold(passed)
                 return True
         if not self._session.commit(self._stream, count):
-            self._brake.hold(_WAITS)
+            self.brake.hold(_WAITS)
         return False
+
+    def passed(self, count: int) -> None:
+        """All of the `count` bytes that it has put there may be sent: the gate has been asked."""
+        if not self._session.commit(self._stream, count):
+            self.brake.hold(_WAITS)
+
+    def withhold(self, passed: bytes | memoryview) -> None:
+        """Only `passed` of them may."""
+        self._early = memoryview(passed)
 
     def add(self, data: bytes) -> None:
         """That is to be sent, too, behind what waits already."""
@@ -101,23 +107,23 @@ class Outward:
         if not self._early:
             return True
         if reads_on:
-            self._brake.hold(_WAITS)
+            self.brake.hold(_WAITS)
         self._session.park(self._stream)
         return False
 
     def wait(self) -> None:
         """Read no more, until `read_on`."""
-        self._brake.hold(_WAITS)
+        self.brake.hold(_WAITS)
 
     def read_on(self) -> None:
         """Read, if nothing is in the way."""
-        if self._brake.held and not self.stopped and self._session.may_send(self._stream):
-            self._brake.release(_WAITS)
+        if self.brake.held and not self.stopped and self._session.may_send(self._stream):
+            self.brake.release(_WAITS)
 
     def wait_for_room(self) -> None:
         """Begin to read only when the stream may send."""
-        if not self._brake.held and not self._session.may_send(self._stream):
-            self._brake.hold(_WAITS)
+        if not self.brake.held and not self._session.may_send(self._stream):
+            self.brake.hold(_WAITS)
 
     def end(self) -> None:
         """The socket has ended, and all that it said is out."""

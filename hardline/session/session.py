@@ -25,7 +25,6 @@ from hardline.session.stream import Stream
 from hardline.session.watch import Watch
 from hardline.session.windows import INITIAL_WINDOW, Backlog, WindowBudget
 from hardline.session.yamux import HEADER_SIZE, Yamux
-from hardline.transport.native import Carrier, carrier
 from hardline.transport.sources import Source, source_of
 from hardline.transport.tls import TlsStream
 
@@ -85,9 +84,8 @@ class Session:
         self._holding = Holding(self._streams, limits.session_window, limits.backlog, self.source.name, tls.peer)
         times = limits.ping_interval, limits.ping_timeout
         self._watch = Watch(tls, *times, patience=patience, ping=self._ping, lost=self._end)
-        self._carrier = carrier()
         self._outbox = Outbox(
-            *(tls, self._yamux, self._streams, self._holding, self._watch, self.source, self._carrier),
+            *(tls, self._yamux, self._streams, self._holding, self._watch, self.source),
             dropped=self._drop,
             lost=self._end,
         )
@@ -101,7 +99,6 @@ class Session:
         self.left = False  # this end ended it in order
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self.opened_at = self.last_used = self._loop.time()
-        self.received = 0
 
     def start(self, early: bytes = b"") -> None:
         """Begin: `early` is what was read behind the peer's hello."""
@@ -110,6 +107,8 @@ class Session:
         if not self._over:
             self._tls.attach(self)
         if not self._over:
+            self._outbox.begin(self, self._frames)
+            self._note_ready()
             self._watch.start()
 
     @property
@@ -136,6 +135,11 @@ class Session:
     def sent(self) -> int:
         """Bytes of payload that left."""
         return self._outbox.sent
+
+    @property
+    def received(self) -> int:
+        """Bytes that came, of everything."""
+        return self._outbox.received
 
     @property
     def greeted(self) -> bool:
@@ -231,21 +235,24 @@ class Session:
 
     def plaintext_received(self, data: memoryview) -> None:
         self._watch.heard()
-        self.received += len(data)
+        self._outbox.received += len(data)
         if self._unread is not None:
             self._unread = memoryview(bytes(self._unread) + bytes(data))
             return
         most = self._frames.allowed(self.source.name)
         if most:
-            before = self._yamux.frames
-            all_of_it = self._take(data, most)
-            self._frames.looked(self._yamux.frames - before)
-            if all_of_it:
-                return
+            self.take(data, most)
         else:
             self._unread = memoryview(bytes(data))
-        self._tls.hold()
-        self._frames.wait(self.source.name, self._take_more)
+            self._wait()
+
+    def take(self, data: memoryview, most: int) -> None:
+        """Look at `most` frames of what came, now, and at the others in later turns."""
+        before = self._yamux.frames
+        all_of_it = self._take(data, most)
+        self._frames.looked(self._yamux.frames - before)
+        if not all_of_it:
+            self._wait()
 
     def plaintext_ended(self, failure: Exception | None) -> None:
         """What came before the end is looked at first, a turn at a time like everything else."""
@@ -260,6 +267,15 @@ class Session:
 
     # How it works.
 
+    def _wait(self) -> None:
+        self._note_ready()
+        self._tls.hold()
+        self._frames.wait(self.source.name, self._take_more)
+
+    def _note_ready(self) -> None:
+        """Whether C may look at what comes, before anybody else does."""
+        self._outbox.ready = self._outbox.links and self._preamble is None and self._unread is None and not self._over
+
     def _take(self, data: memoryview, most: int) -> bool:
         """Look at `most` frames.  False when there are more: they are in `_unread`, for the next turn."""
         try:
@@ -268,8 +284,12 @@ class Session:
                 if rest is None:
                     return True
                 self._preamble, data = None, rest
-            if self._carrier is not None and self._outbox.carries:
-                data, most = self._carry(self._carrier, data, most)
+                self._note_ready()
+            if self._outbox.ready:
+                offset, frames = self._outbox.carry(data, most)
+                if self._over:
+                    return True
+                data, most = data[offset:], most - frames
             if number := self._yamux.only_frame(data):
                 self._deliver(number, data[HEADER_SIZE:])
                 if self._over:
@@ -303,19 +323,7 @@ class Session:
         if stream := self._streams.get(number):
             stream.held += len(data)
             self._holding.held += len(data)
-            self._outbox.allow(stream)
             stream.deliver(data)
-
-    def _carry(self, carrier: Carrier, data: memoryview, most: int) -> tuple[memoryview, int]:
-        """Have what is at the start of `data` brought to sockets; return what is not, and how many frames of that."""
-        if (place := self._yamux.between) is None:
-            return data, most
-        offset, frames, stream, left, carried = carrier.carry(data, most, *place)
-        if offset:
-            self._yamux.went_by(frames, stream, left)
-            for sink, announced, written in carried:
-                sink.carried(announced, written)
-        return data[offset:], most - frames
 
     def _judge(self) -> None:
         empty = self._yamux.empty
@@ -332,10 +340,12 @@ class Session:
 
     def _take_more(self, most: int) -> int:
         data, self._unread = self._unread, None
+        self._note_ready()
         if self._over or data is None:
             return 0
         before = self._yamux.frames
         if not self._take(data, most):
+            self._note_ready()
             self._frames.wait(self.source.name, self._take_more, again=True)
         elif self._ended_by is not None:
             self._end(self._ended_by)
@@ -359,7 +369,6 @@ class Session:
             case events.StreamEnded(number):
                 # What yamux knows of the stream is no help: a reset behind this end is still to be told.
                 if stream := self._streams.get(number):
-                    self._outbox.keep(stream)
                     if stream.finished:
                         self._drop(number)
                     stream.peer_ended()
@@ -401,6 +410,7 @@ class Session:
         if self._over:
             return
         self._over = True
+        self._outbox.ready = False
         self.failure = failure
         if orderly:
             self._outbox.flush(at_last=True)

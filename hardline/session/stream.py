@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hardline.errors import ConnectionLost, afresh
+from hardline.native.books import Lane, Reasons, Use
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.inbox import Inbox
-from hardline.transport.native import Carried
 from hardline.transport.sources import Source
 
 
@@ -55,24 +55,12 @@ class Multiplexer(Protocol):
         """The reader of `stream` took `count` bytes."""
         ...
 
-    @property
-    def leads(self) -> bool:
-        """`lead` is of use."""
-        ...
+    def lend(self, stream: Stream, lane: Lane, brake: Reasons) -> None:
+        """What comes on `stream` may go straight to the socket of `lane`, as far as that offers, and what the socket
+        says straight to the session, while `brake` has no reasons.
 
-    def lead(self, stream: Stream, sink: Carried, fd: int, unwatched: int) -> None:
-        """Frames of `stream` may go straight to the descriptor `fd`, `unwatched` bytes of them: `sink` is told.
-
-        Until `keep`, which must come before `fd` is another's.  What does not go that way is delivered as ever.
+        Until `lane.part`, which must come before the stream is another's.  What does not go that way goes as ever.
         """
-        ...
-
-    def keep(self, stream: Stream) -> None:
-        """Undo `lead`.  Idempotent."""
-        ...
-
-    def carried(self, stream: Stream, announced: int, written: int) -> None:
-        """What `sink` was told: bytes of frames that began, bytes that the socket took."""
         ...
 
     def finish(self, stream: Stream) -> None:
@@ -93,12 +81,12 @@ class Sink(Protocol):
     def room_made(self) -> None: ...
 
 
-class Stream:
+class Stream(Use):
     """One pipe in a session: a ByteStream."""
 
     __slots__ = (
         *("_inbox", "_room", "_session", "_sink", "_write_failure"),
-        *("gone", "held", "number", "turn", "used", "when_gone"),
+        *("gone", "number", "when_gone"),
     )
 
     def __init__(self, session: Multiplexer, number: int) -> None:

@@ -9,9 +9,11 @@ Source: docs/PROTOCOL.md, section 5.3.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from hardline.errors import ConnectionLost
+from hardline.native.books import Marks
 from hardline.outcome import Outcome
 from hardline.session.liveness import Due, Liveness
 from hardline.transport.tls import TlsStream
@@ -42,7 +44,6 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._liveness = Liveness(self._loop.time(), interval, timeout)
         self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = 0.0
         self._pinged_at = 0.0
         self._value = 0
         self._acknowledged = 0
@@ -61,7 +62,7 @@ class Watch:
         """The session is over."""
         if self._alarm is not None:
             self._alarm.cancel()
-            self._alarm = None
+            self._alarm, self._liveness.alarm_at = None, -math.inf
         self._send_ping = self._lost = _nothing  # or the session would be held by what it holds
 
     def heard(self) -> None:
@@ -72,7 +73,7 @@ class Watch:
         """Data or credit went out, which the peer answers."""
         self._begin_anew(now)
         if self._liveness.sent(now):
-            self._look_sooner()
+            self.look_sooner()
 
     def written(self, ends_at: int) -> None:
         """All that was to be sent is written; it ends at `ends_at` in the count of `TlsStream.written`."""
@@ -87,7 +88,7 @@ class Watch:
     def doubt(self) -> None:
         """The peer may be gone: ask at once."""
         self._liveness.doubt(self._loop.time())
-        self._look_sooner()
+        self.look_sooner()
 
     def answered(self, value: int) -> None:
         """A pong with `value` arrived."""
@@ -112,7 +113,7 @@ class Watch:
 
     def _look(self) -> None:
         """Look at the deadline, and set the alarm for the next."""
-        self._alarm = None
+        self._alarm, self._liveness.alarm_at = None, -math.inf
         now = self._loop.time()
         due = self._liveness.tick(now)
         if due is Due.DEAD:
@@ -147,14 +148,25 @@ class Watch:
         much = self._tls.written - self._written_then + self._written_before > HELD_UP
         return much and now - self._liveness.heard_at < self._patience
 
-    def _look_sooner(self) -> None:
-        if self._alarm is not None and self._liveness.deadline < self._alarm_at:
+    @property
+    def marks(self) -> Marks:
+        """When what happened, for others to note it."""
+        return self._liveness
+
+    @property
+    def patient(self) -> bool:
+        """It counts what was sent of late."""
+        return self._patience > 0.0
+
+    def look_sooner(self) -> None:
+        """The deadline may have come closer."""
+        if self._alarm is not None and self._liveness.deadline < self._liveness.alarm_at:
             self._alarm.cancel()
             self._set_alarm()
 
     def _set_alarm(self) -> None:
-        self._alarm_at = self._liveness.deadline
-        self._alarm = self._loop.call_at(self._alarm_at, self._look)
+        self._liveness.alarm_at = deadline = self._liveness.deadline
+        self._alarm = self._loop.call_at(deadline, self._look)
 
 
 def _nothing(_: object) -> None:

@@ -10,6 +10,7 @@ window it has and no more.  Source: docs/PROTOCOL.md, section 5.2.
 from __future__ import annotations
 
 from hardline.errors import PeerError
+from hardline.native.books import Window
 
 INITIAL_WINDOW = 262_144
 
@@ -119,38 +120,33 @@ class Backlog:
             del self._sources[source], self._sums[source]
 
 
-class ReceiveWindow:
-    """The receiving side of one stream's window."""
+class ReceiveWindow(Window):
+    """The receiving side of one stream's window: `left` is what the peer may still send."""
 
-    __slots__ = ("_budget", "_due_since", "_given", "_left", "_owed", "size")
+    __slots__ = ("_budget", "_due_since")
 
     def __init__(self, budget: WindowBudget) -> None:
         self.size = INITIAL_WINDOW
-        self._left = self._given = INITIAL_WINDOW
-        self._owed = 0
+        self.left = self.given = INITIAL_WINDOW
+        self.owed = 0
         self._due_since: float | None = None
         self._budget = budget
 
     @property
-    def left(self) -> int:
-        """What the peer may still send."""
-        return self._left
-
-    @property
     def received_in_all(self) -> int:
         """Bytes that the peer has sent."""
-        return self._given - self._left
+        return self.given - self.left
 
     def received(self, count: int) -> None:
         """The peer sends `count` bytes.  Raises PeerError when that is more than it had credit for."""
-        if count > self._left:
-            raise PeerError(f"{count} bytes in a window of {self._left}")
-        self._left -= count
+        if count > self.left:
+            raise PeerError(f"{count} bytes in a window of {self.left}")
+        self.left -= count
 
     def consumed(self, count: int, now: float, round_trip: float) -> int:
         """The reader took `count` bytes; return the credit to give now, 0 for none yet."""
-        self._owed += count
-        if self._owed < self.size // 2:
+        self.owed += count
+        if self.owed < self.size // 2:
             return 0
         took = now - self._due_since if self._due_since is not None else None
         self._due_since = now
@@ -159,21 +155,21 @@ class ReceiveWindow:
             held_up = took < max(2 * round_trip, _FAST)
             target = min(self._budget.target(2 * self.size if held_up else 0), share)
             if self.size > share:
-                self._shrink(min(self.size - share, self._owed))
+                self._shrink(min(self.size - share, self.owed))
             elif self.size < target:
                 self._grow(min(self.size, target - self.size))
-        credit, self._owed = self._owed, 0
-        self._left += credit
-        self._given += credit
+        credit, self.owed = self.owed, 0
+        self.left += credit
+        self.given += credit
         return credit
 
     def widen(self) -> int:
         """The stream begins with more than usual, where there is plenty; return the credit to give."""
         if self._budget.has_plenty:
             self._grow(self._budget.first - self.size)
-        credit, self._owed = self._owed, 0
-        self._left += credit
-        self._given += credit
+        credit, self.owed = self.owed, 0
+        self.left += credit
+        self.given += credit
         return credit
 
     def release(self) -> None:
@@ -184,9 +180,9 @@ class ReceiveWindow:
     def _grow(self, count: int) -> None:
         if count > 0 and self._budget.take(count):
             self.size += count
-            self._owed += count
+            self.owed += count
 
     def _shrink(self, count: int) -> None:
         self.size -= count
-        self._owed -= count
+        self.owed -= count
         self._budget.give_back(count)

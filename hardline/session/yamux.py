@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 
 from hardline.errors import LimitReached, PeerError
+from hardline.native.books import Frames, Ways, Window
 from hardline.session.events import (
     DataReceived,
     Event,
@@ -40,18 +41,18 @@ _HEADER = struct.Struct(">BBHII")
 _PLAIN_DATA = (0, DATA, 0)  # version, type, flags
 
 
-class _Stream:
-    __slots__ = ("announced", "credited", "local_ended", "receive_window", "remote_ended", "send_window")
+class _Stream(Ways):
+    __slots__ = ("credited", "receive_window")
 
     def __init__(self, receive_window: ReceiveWindow, announced: bool) -> None:
         self.send_window = self.credited = INITIAL_WINDOW
         self.receive_window = receive_window
-        self.announced = announced  # our SYN or ACK is out
+        self.announced = announced
         self.local_ended = False
         self.remote_ended = False
 
 
-class Yamux:
+class Yamux(Frames):
     """One end of a session.  The visitor is the client: it opens streams with odd numbers.
 
     `accepts` streams of the peer are open at a time at most; 0 refuses every one.  After each call that may
@@ -70,12 +71,11 @@ class Yamux:
         self._unannounced: list[int] = []
         self._outbox = bytearray()
         self._partial = b""
+        self.header = 0  # bytes of it
         self.unread = 0
         self.pinged = 0  # times by the peer
         self.frames = self.empty = 0  # that came in all, and those without payload for anybody
-        self._payload_left = 0
-        self._payload_stream = 0
-        self._payload_flags = 0
+        self.payload_left = self.payload_stream = self.payload_flags = 0
         self.peer_gone_away = False
 
     @property
@@ -209,21 +209,21 @@ class Yamux:
             partial = self._partial + bytes(data[:needed])
             offset = min(needed, end)
             if len(partial) < HEADER_SIZE:
-                self._partial = partial
+                self._partial, self.header = partial, len(partial)
                 return events
-            self._partial = b""
+            self._partial, self.header = b"", 0
             left -= 1
             self._frame(_HEADER.unpack(partial), events)
         while True:
-            if self._payload_left:
-                taken = min(self._payload_left, end - offset)
+            if self.payload_left:
+                taken = min(self.payload_left, end - offset)
                 if not taken:
                     break
                 self._payload(data[offset : offset + taken], events)
                 offset += taken
                 continue
             if end - offset < HEADER_SIZE:
-                self._partial = bytes(data[offset:])
+                self._partial, self.header = bytes(data[offset:]), end - offset
                 break
             if left <= 0:
                 self.unread = end - offset
@@ -250,7 +250,7 @@ class Yamux:
 
         0 where `receive` has to look.  Small requests and their answers come like this.  Raises PeerError as `receive`.
         """
-        if len(data) <= HEADER_SIZE or self._partial or self._payload_left:
+        if len(data) <= HEADER_SIZE or self._partial or self.payload_left:
             return 0
         version, kind, flags, stream, length = _HEADER.unpack_from(data)
         if length != len(data) - HEADER_SIZE or flags or kind != DATA or version:
@@ -263,33 +263,15 @@ class Yamux:
         self.unread = 0
         return int(stream)
 
-    # What others do for it (transport.native.Carrier): frames without flags go to their sockets and not through here.
+    def books(self, stream: int) -> tuple[Ways, Window] | None:
+        """What others count `stream` by who bring its frames to its socket; None for one that is gone or has ended."""
+        state = self._streams.get(stream)
+        return None if state is None or state.remote_ended else (state, state.receive_window)
 
     @property
-    def between(self) -> tuple[int, int] | None:
-        """(stream, bytes that are left) of the plain frame that what comes next is in, (0, 0) between two.
-
-        None in the middle of a header, or of a frame with flags: these come through here.
-        """
-        if self._partial or (self._payload_left and self._payload_flags):
-            return None
-        return self._payload_stream, self._payload_left
-
-    def went_by(self, frames: int, stream: int, left: int) -> None:
-        """So many frames did; `left` bytes of one of `stream` come next."""
-        self.frames += frames
-        self._payload_stream, self._payload_left, self._payload_flags = stream, left, 0
-        self.unread = 0
-
-    def announced(self, stream: int, count: int) -> None:
-        """Frames of `count` bytes for `stream` did.  Raises PeerError as `receive`."""
-        if state := self._streams.get(stream):
-            state.receive_window.received(count)
-
-    def allowance(self, stream: int) -> int:
-        """What the peer may still send on `stream`; 0 for one that is gone or has ended."""
-        state = self._streams.get(stream)
-        return 0 if state is None or state.remote_ended else state.receive_window.left
+    def answers(self) -> tuple[bytearray, list[int]]:
+        """What `data_to_send` is made of: nothing is to be sent while both are empty."""
+        return self._outbox, self._unannounced
 
     # How it works.
 
@@ -327,7 +309,7 @@ class Yamux:
                 state.receive_window.received(length)
             else:
                 self.empty += 1
-            self._payload_left, self._payload_stream, self._payload_flags = length, stream, flags
+            self.payload_left, self.payload_stream, self.payload_flags = length, stream, flags
             return
         if kind == WINDOW and length and state is not None:
             state.send_window += length
@@ -358,13 +340,13 @@ class Yamux:
         events.append(StreamOpened(stream))
 
     def _payload(self, data: memoryview, events: list[Event]) -> None:
-        stream = self._payload_stream
-        self._payload_left -= len(data)
+        stream = self.payload_stream
+        self.payload_left -= len(data)
         state = self._streams.get(stream)
         if state is not None:
             events.append(DataReceived(stream, data))
-        if not self._payload_left:
-            self._ending(self._payload_flags, stream, state, events)
+        if not self.payload_left:
+            self._ending(self.payload_flags, stream, state, events)
 
     def _ending(self, flags: int, stream: int, state: _Stream | None, events: list[Event]) -> None:
         if state is None:
@@ -393,6 +375,7 @@ class Yamux:
 
     def _forget(self, stream: int, state: _Stream) -> None:
         if self._streams.pop(stream, None) is not None:
+            state.local_ended = state.remote_ended = True  # whoever counts by it still
             state.receive_window.release()
             if self._is_peers(stream):
                 self._accepted -= 1

@@ -127,6 +127,10 @@ class Engine(abc.ABC):
                 rest += scratch.view[taken:count]
         return produced, rest or None, failed
 
+    def why_not(self) -> str:
+        """What OpenSSL has to say of the last call in C that it refused; only of an engine that has such."""
+        raise NotImplementedError
+
     @abc.abstractmethod
     def feed(self, source: Scratch, start: int, count: int) -> None:
         """Take `count` bytes of ciphertext from `source`, beginning at `start`."""

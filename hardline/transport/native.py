@@ -1,6 +1,6 @@
 """The engine in C, where it was built and what it relies on is there: found out by a real exchange at import.
 
-    hardline.native._carry ── probe: types of the binding, two connections, bytes both ways ──▶ NativeEngine, Carrier
+    hardline.native._carry ── probe: types of the binding, two connections, bytes both ways ──▶ NativeEngine
                                  └─ anything else than expected ──▶ None, and `why_not` says what
 
 The C functions under pyOpenSSL are no public interface, so nothing is taken for granted by a version's number.  In C,
@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from OpenSSL import SSL
 
-from hardline import native
 from hardline.errors import ConnectionLost, PeerError
+from hardline.native import books, built
 from hardline.transport import psk
 from hardline.transport.engine import (
     FRUITLESS,
@@ -51,88 +52,52 @@ _PARTS = {"_ssl": "SSL *", "_into_ssl": "BIO *", "_from_ssl": "BIO *"}
 _BROKEN = len(Stand)
 
 
-class Carrier(Protocol):
-    """The streams of one session whose frames go to their sockets at once."""
-
-    def join(self, number: int, sink: Carried, fd: int, left: int, unwatched: int) -> None:
-        """Write DATA of stream `number` to `fd`, `unwatched` bytes of it, while the peer keeps to `left` bytes."""
-        ...
-
-    def part(self, number: int) -> None:
-        """DATA of stream `number` is Python's again.  Idempotent."""
-        ...
-
-    def allow(self, number: int, left: int) -> None:
-        """The peer may send `left` bytes on stream `number` now; nothing for one that did not join."""
-        ...
-
-    def carry(
-        self, data: memoryview, most: int, stream: int, left: int
-    ) -> tuple[int, int, int, int, tuple[tuple[Carried, int, int], ...]]:
-        """Write the frames at the start of `data` to their sockets, `most` of them.
-
-        `left` bytes of a frame of `stream` come first.  Returns where it stopped, how many frames began, of which
-        stream how many bytes come there, and who got what: (sink, bytes of frames that began, bytes its socket took).
-        """
-        ...
-
-
-class Carried(Protocol):
-    """Who is told what was carried for it."""
-
-    def carried(self, announced: int, written: int) -> None:
-        """Frames of `announced` bytes began; `written` bytes went to the socket."""
-        ...
-
-
 class NativeEngine(BindingEngine):
     """`receive` and `send` in C.  The connection's ciphertext comes in through here alone from now on."""
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("cipher",)
 
     def __init__(self, connection: SSL.Connection) -> None:
-        self._cipher = _cipher(connection)
+        self.cipher = _cipher(connection)
         super().__init__(connection)
         inner: Any = connection
         inner._into_ssl = self._into_ssl = None  # it will be another, and this one freed
 
     def feed(self, source: Scratch, start: int, count: int) -> None:
-        self._cipher.feed(source.data, start, count)
+        self.cipher.feed(source.data, start, count)
 
     @property
     def fruitless(self) -> int:
-        return cast(int, self._cipher.fruitless)
+        return cast(int, self.cipher.fruitless)
 
     @fruitless.setter
     def fruitless(self, count: int) -> None:
-        self._cipher.fruitless = count
+        self.cipher.fruitless = count
 
     @property
     def overhead(self) -> int:
-        return cast(int, self._cipher.overhead)
+        return cast(int, self.cipher.overhead)
 
     @overhead.setter
     def overhead(self, count: int) -> None:
-        self._cipher.overhead = count
+        self.cipher.overhead = count
+
+    def why_not(self) -> str:
+        return self._reason(self.cipher.result)
 
     def receive(
         self, source: Scratch, start: int, end: int, target: Scratch, scratch: Scratch
     ) -> tuple[int, int, int, bytes]:
-        found = self._cipher.receive(source.data, start, end, target.data)
+        found = self.cipher.receive(source.data, start, end, target.data)
         if found[0] == _BROKEN:
-            raise PeerError(f"TLS: {self._reason(self._cipher.result)}")
+            raise PeerError(f"TLS: {self.why_not()}")
         return cast("tuple[int, int, int, bytes]", found)
 
     def send(self, source: Scratch, count: int, fd: int, scratch: Scratch) -> tuple[int, bytes | None, int]:
-        written = self._cipher.send(source.data, count, fd, scratch.data)
+        written = self.cipher.send(source.data, count, fd, scratch.data)
         if written[2] < 0:
-            raise ConnectionLost(f"TLS: {self._reason(self._cipher.result)}")
+            raise ConnectionLost(f"TLS: {self.why_not()}")
         return cast("tuple[int, bytes | None, int]", written)
-
-
-def carrier() -> Carrier | None:
-    """One for a new session; None where Python does its work."""
-    return cast(Carrier, _carry.Carrier()) if best_engine is NativeEngine else None
 
 
 def _cipher(connection: SSL.Connection) -> Any:
@@ -148,7 +113,7 @@ def _address(pointer: Any) -> int:
 def _why_not() -> str:
     """What is missing or does other than expected; "" when nothing is."""
     if _carry is None:
-        return native.why_not
+        return built.why_not
     if _ffi is None or psk.MISSING:
         return "this pyOpenSSL has its C functions elsewhere"
     if (*Stand, _BROKEN) != (_carry.DONE, _carry.FULL, _carry.ENDED, _carry.FRUITLESS, _carry.BROKEN):
@@ -214,13 +179,61 @@ def _wrong_exchange() -> str:
             stand, at, count, _ = receiver.receive(received, 0, len(arrived), plain, scratch)
             if (stand, at, plain.view[:count]) != (Stand.DONE, len(arrived), said.view):
                 return f"of {said.size} bytes {count} arrived, or others ({stand})"
-        carrier = _carry.Carrier()
-        carrier.join(1, known, wire.fileno(), 9, 9)
-        carrier.allow(1, 3)
-        frame = b"\0\0\0\0" + b"\0\0\0\1" + b"\0\0\0\3" + b"abc"
-        if carrier.carry(frame * 2, 9, 0, 0) != (len(frame), 1, 1, 0, ((known, 3, 3),)) or far.recv(9) != b"abc":
-            return "a frame was not carried"
-        carrier.part(1)
+        return _wrong_carrying((one, other), (wire, far), received, plain, scratch)
+
+
+class _Wire(books.Wire):
+    """A connection's socket without an event loop: all that C may ask of it."""
+
+    def is_closing(self) -> bool:
+        return False
+
+
+class _Box(books.Box):
+    """A session that nobody answers."""
+
+
+class _Lane(books.Lane):
+    """A stream and its socket, of which C has to know everything."""
+
+
+def _wrong_carrying(
+    engines: tuple[NativeEngine, NativeEngine],
+    sockets: tuple[socket.socket, socket.socket],
+    received: Scratch,
+    plain: Scratch,
+    scratch: Scratch,
+) -> str:
+    """What goes wrong with three bytes that a socket says, from its lane to the other end's."""
+    due, lanes, boxes, wires = list[Callable[[], None]](), list[_Lane](), list[_Box](), list[_Wire]()
+    stream, ways, window, brake, frames, turns = (
+        *(books.Use(), books.Ways(), books.Window(), books.Reasons(), books.Frames(), books.Budget()),
+    )
+    ways.send_window, ways.announced, window.left, window.size, turns.left = 9, True, 9, 64, 99
+    for engine, end in zip(engines, sockets, strict=True):
+        box, wire, lane = _Box(), _Wire(), _Lane()
+        wire.transport, wire.fd, wire.view = wire, end.fileno(), received.view
+        parts = (lambda: 0.0), due.append, (lambda: plain), (lambda _: None), (lambda: None)
+        box.link(wire, frames, books.Held(), books.Marks(), turns, bytearray(), [], {}, {}, parts, None)
+        wire.link(box, engine.cipher, books.Sizes(), received.data, plain.data, plain.view, scratch.data)
+        lane.link(box, 1, stream, ways, window, brake)
+        box.turn, box.share, box.ready = 1, 9, True
+        lanes.append(lane)
+        boxes.append(box)
+        wires.append(wire)
+    lanes[1].offer(sockets[1].fileno(), 9)
+    lanes[0].get_buffer(-1)[:3] = b"abc"
+    lanes[0].buffer_updated(3)
+    for callback in due:
+        callback()
+    wires[1].buffer_updated(sockets[1].recv_into(wires[1].get_buffer(-1)))
+    got = sockets[0].recv(9)
+    counted = lanes[1].moved, boxes[0].sent, boxes[0].fill, ways.send_window, window.left, window.owed, frames.frames
+    for box, wire in zip(boxes, wires, strict=True):
+        box.unlink()
+        wire.part()
+    if (got, counted) != (b"abc", (3, 3, 0, 6, 6, 3, 1)) or lanes[0].linked:
+        return f"3 bytes of a socket were {len(got)} at the other, and were counted as {counted}"
     return ""
 
 
@@ -232,7 +245,7 @@ def _step(one: SSL.Connection, other: SSL.Connection) -> None:
         other.bio_write(one.bio_read(65_536))
 
 
-_carry: Any = native.carry
+_carry: Any = built.carry
 _lib, _ffi = binding()
 _functions: list[int] = []  # their addresses
 why_not = _why_not()

@@ -6,27 +6,29 @@ full one of 16 KB would keep whoever waits for its first byte for another round 
 
 from __future__ import annotations
 
+from hardline.native.books import Sizes
+
 SMALL = 4096  # bytes of a small record
 _PAUSE = 0.5  # seconds after which a kernel may begin anew (RFC 6298: no sooner than 0.2, and a round trip or two)
 _BEHIND = 4 * SMALL  # bytes behind a pause that count as its first
 
 
-class Records:
+class Records(Sizes):
     """Of one connection, in the direction that this end sends."""
 
-    __slots__ = ("_left", "_sent_at")
+    __slots__ = ()
 
     def __init__(self) -> None:
-        self._sent_at = float("-inf")
-        self._left = 0
+        self.sent_at = float("-inf")
+        self.left = 0
 
     def small(self, count: int, now: float) -> int:
         """How many records of SMALL bytes `count` bytes are to begin with, which are sent now; there is a rest then."""
-        if now - self._sent_at > _PAUSE:
-            self._left = _BEHIND
-        self._sent_at = now
-        if self._left <= 0:
+        if now - self.sent_at > _PAUSE:
+            self.left = _BEHIND
+        self.sent_at = now
+        if self.left <= 0:
             return 0
-        pieces = min(-(-self._left // SMALL), (count - 1) // SMALL)
-        self._left -= count
+        pieces = min(-(-self.left // SMALL), (count - 1) // SMALL)
+        self.left -= count
         return pieces

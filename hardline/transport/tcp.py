@@ -43,6 +43,7 @@ _STANDS = (0, errno.EISCONN)
 _RESETS, _ENDS = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)  # struct linger
 
 _BYTES_RECEIVED = 128  # where struct tcp_info has its tcpi_bytes_received
+_LAST_SENT, _LAST_RECEIVED = 44, 52  # its tcpi_last_data_sent and _recv, in milliseconds before now
 _MIN_RTT, _NO_RTT = 148, (0, 0xFFFFFFFF)  # and its tcpi_min_rtt, in microseconds; what that is where none is known
 
 # Silent for so long, then asked every 15 s: who answers none of four is gone.  TCP_KEEPALIVE is macOS's name.
@@ -481,6 +482,21 @@ def has_received(transport: asyncio.BaseTransport) -> bool:
     except (OSError, ValueError):  # ValueError: it is closed already
         return False
     return any(info[_BYTES_RECEIVED:])
+
+
+def spoke_last(transport: asyncio.BaseTransport) -> bool:
+    """Whether this end, which has sent data, did so after the other one, and so may wait for an answer; False where the
+    system does not tell."""
+    raw = transport.get_extra_info("socket")
+    if raw is None or not hasattr(socket, "TCP_INFO"):
+        return False
+    try:
+        info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)
+    except (OSError, ValueError):  # ValueError: it is closed already
+        return False
+    sent, received = (int.from_bytes(info[at : at + 4], sys.byteorder) for at in (_LAST_SENT, _LAST_RECEIVED))
+    # At the beginning both are as old as the connection.
+    return len(info) == _BYTES_RECEIVED + 8 and (sent < received or not any(info[_BYTES_RECEIVED:]))
 
 
 def shortest_trip(transport: asyncio.BaseTransport) -> float | None:

@@ -20,6 +20,7 @@ from OpenSSL import SSL, crypto
 
 from hardline.errors import ConnectionLost, PeerError, afresh
 from hardline.identity import KeyHash
+from hardline.native.books import Box, Wire
 from hardline.outcome import Outcome
 from hardline.proof import Purpose
 from hardline.routes import Endpoint
@@ -29,7 +30,7 @@ from hardline.transport.buffers import Buffers
 from hardline.transport.engine import FRUITLESS, MOST_OVERHEAD, PIECE, Engine, Scratch, Stand, reason
 from hardline.transport.handshake import ALPN_2, Accepting, ByCertificate, Handshake, Names, Visiting, exporter
 from hardline.transport.inbox import Inbox
-from hardline.transport.native import best_engine
+from hardline.transport.native import NativeEngine, best_engine
 from hardline.transport.outlet import push
 from hardline.transport.records import SMALL, Records
 from hardline.transport.sources import source_of
@@ -66,7 +67,7 @@ class Receiver(Protocol):
         ...
 
 
-class TlsStream(asyncio.BufferedProtocol):
+class TlsStream(Wire, asyncio.BufferedProtocol):
     """A ByteStream of TLS over a TCP stream that it takes over.
 
     Make one with `over`.  It is read either with `receive` or, after `attach`, by a Receiver that gets
@@ -76,10 +77,12 @@ class TlsStream(asyncio.BufferedProtocol):
     def __init__(self, engine: Engine, handshake: Handshake) -> None:
         self._engine = engine
         self._handshake = handshake
-        self._transport: asyncio.Transport | None = None
-        self._fd = -1
+        self.transport = None
+        self.fd = -1
         buffers = Buffers.of_this_loop()
         self._rx, self._plain, self._cipher = buffers.received, buffers.plain, buffers.cipher
+        self.view = self._rx.view
+        self.direct = False
         self._inbox = Inbox(self._taken)
         self._receiver: Receiver | None = None
         self._brake: Brake | None = None
@@ -96,7 +99,7 @@ class TlsStream(asyncio.BufferedProtocol):
         self._broken: OSError | None = None  # a write failed; what had come is still to be read
         self._closing = False
         self.written = 0  # bytes of ciphertext given to the socket, sent or not
-        self._burst = 0
+        self.burst = 0
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.record_limit = 0
         self.bare_end = False  # hardline/1: a peer that ends TCP without close_notify ended in order (3.4)
@@ -261,10 +264,10 @@ class TlsStream(asyncio.BufferedProtocol):
     @property
     def acknowledged(self) -> int | None:
         """How many bytes the peer's kernel has confirmed; None where this system does not tell."""
-        if self._fd < 0 or not hasattr(termios, "TIOCOUTQ"):
+        if self.fd < 0 or not hasattr(termios, "TIOCOUTQ"):
             return None
         try:
-            pending = fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4))
+            pending = fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4))
         except OSError:
             return None
         return self.written - int.from_bytes(pending, sys.byteorder)
@@ -306,22 +309,40 @@ class TlsStream(asyncio.BufferedProtocol):
         if self._broken is not None:
             return
         transport = self._transport_or_fail()
-        fd = -1 if self.blocked or transport.is_closing() else self._fd
+        fd = -1 if self.blocked or transport.is_closing() else self.fd
         written, rest, code = self._engine.send(source, count, fd, self._cipher)
         self.written += written
+        self.sent(rest, code)
+
+    def sent(self, rest: bytes | None, code: int) -> None:
+        """The socket has not taken the `rest`, and is broken with the errno `code`, 0 for not."""
+        transport = self._transport_or_fail()
         if code:
             self._is_broken(OSError(code, os.strerror(code)))
         elif rest and not transport.is_closing():
             transport.write(rest)
 
+    @property
+    def can_link(self) -> bool:
+        """C may decrypt and encrypt by itself."""
+        return isinstance(self._engine, NativeEngine) and self._failure is None and not self._inbox.ended
+
+    def link_to(self, box: Box) -> None:
+        """C has what comes for the session of `box`, and what leaves it, until `part`, as far as it is data."""
+        assert isinstance(self._engine, NativeEngine), "what can_link says"
+        buffers = self._rx.data, self._plain.data, self._plain.view, self._cipher.data
+        self.link(box, self._engine.cipher, self._records, *buffers)
+
+    def refusal(self) -> ConnectionLost:
+        """Why OpenSSL took nothing from C."""
+        return ConnectionLost(f"TLS: {self._engine.why_not()}")
+
     # What the event loop calls.
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._rx.view
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._burst += nbytes
-        if self._burst >= _BURST and not self._reading.held:
+    def took_in(self, nbytes: int) -> None:
+        """As buffer_updated, which C may do: so many bytes are in the buffer."""
+        self.burst += nbytes
+        if self.burst >= _BURST and not self._reading.held:
             self._reading.hold(_BURSTING)
             asyncio.get_running_loop().call_soon(self._next_burst)
         if self._inbox.ended:
@@ -344,7 +365,8 @@ class TlsStream(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fd = -1
+        self.fd = -1
+        self.part()
         self._ended(ConnectionLost(str(exc) if exc else "the connection was closed"))
         self._inbox.let_go()
         self._receiver = None
@@ -404,12 +426,12 @@ class TlsStream(asyncio.BufferedProtocol):
         self._counting_since, self._engine.fruitless = now, 0
 
     def _take_over(self, tcp: TcpStream) -> None:
-        self._transport = transport = tcp.transport
+        self.transport = transport = tcp.transport
         self._brake = Brake(transport)
         early, ended = tcp.hand_over(self)
         raw = transport.get_extra_info("socket")
         if raw is not None:
-            self._fd = raw.fileno()
+            self.fd = raw.fileno()
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 with contextlib.suppress(OSError):
                     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT)
@@ -418,14 +440,14 @@ class TlsStream(asyncio.BufferedProtocol):
         for start in range(0, len(early), self._rx.size):
             piece = early[start : start + self._rx.size]
             self._rx.view[: len(piece)] = piece
-            self.buffer_updated(len(piece))
+            self.took_in(len(piece))
         if ended:
             self.eof_received()
         if transport.is_closing():
             self._ended(ConnectionLost("the connection was closed"))
 
     def _next_burst(self) -> None:
-        self._burst = 0
+        self.burst = 0
         self._reading.release(_BURSTING)
 
     def _shake_hands(self) -> None:
@@ -451,18 +473,36 @@ class TlsStream(asyncio.BufferedProtocol):
             try:
                 stand, fed, ready, answer = self._engine.receive(self._rx, fed, end, self._plain, self._cipher)
             except PeerError as failure:
-                self._ended(failure)
-                self._to_wire()  # what TLS says to that
+                self._broke_the_rules(failure)
                 return
-            if ready:
-                self._deliver(self._plain.view[:ready])
-            if answer:
-                self._say(memoryview(answer))
-            if stand == _IS_OVER:
-                self._ended(None)
+            if not self._pulled(stand, ready, answer):
                 return
-            if stand == _JUDGE:
-                self._see_whether_fruitful()
+
+    def _pulled(self, stand: int, ready: int, answer: bytes) -> bool:
+        """Pass on what was decrypted, and see to what else OpenSSL says.  False when that was the end."""
+        if ready:
+            self._deliver(self._plain.view[:ready])
+        if answer:
+            self._say(memoryview(answer))
+        if stand == _IS_OVER:
+            self._ended(None)
+            return False
+        if stand == _JUDGE:
+            self._see_whether_fruitful()
+        return True
+
+    def went_on(self, stand: int, fed: int, end: int, ready: int, answer: bytes) -> None:
+        """From C: what is not as it mostly is, and all behind it."""
+        if self._pulled(stand, ready, answer) and stand != _DONE:
+            self._pull(fed, end)
+
+    def pull_failed(self) -> None:
+        """From C: what came is no TLS."""
+        self._broke_the_rules(PeerError(f"TLS: {self._engine.why_not()}"))
+
+    def _broke_the_rules(self, failure: PeerError) -> None:
+        self._ended(failure)
+        self._to_wire()  # what TLS says to that
 
     def _deliver(self, data: memoryview) -> None:
         if self._receiver is not None:
@@ -487,7 +527,7 @@ class TlsStream(asyncio.BufferedProtocol):
         transport = self._transport_or_fail()
         self.written += len(ciphertext)
         try:
-            push(-1 if self.blocked or transport.is_closing() else self._fd, transport, ciphertext)
+            push(-1 if self.blocked or transport.is_closing() else self.fd, transport, ciphertext)
         except OSError as failure:
             self._is_broken(failure)
 
@@ -495,12 +535,13 @@ class TlsStream(asyncio.BufferedProtocol):
         """A write failed.  What the other end said before it broke off may still be there: why it did, mostly."""
         if self._broken is None:
             self._broken = failure
+            self.direct = False
             asyncio.get_running_loop().call_soon(self._read_last_words)  # not in the middle of reading something else
 
     def _read_last_words(self) -> None:
         assert self._broken is not None, "called when it broke"
         if not self._reading.held and not self._transport_or_fail().is_closing():
-            self._take_in(unread(self._fd))
+            self._take_in(unread(self.fd))
         self._ended(ConnectionLost(str(self._broken)))
         self._transport_or_fail().abort()
 
@@ -511,6 +552,7 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def _ended(self, failure: Exception | None) -> None:
         """Nothing more will be received; with a failure, nothing can be sent either."""
+        self.direct = False
         first = not self._inbox.ended
         self._inbox.end(failure)
         if failure:
@@ -541,5 +583,6 @@ class TlsStream(asyncio.BufferedProtocol):
         return self._brake
 
     def _transport_or_fail(self) -> asyncio.Transport:
-        assert self._transport is not None, "used before it took a socket over"
-        return self._transport
+        transport: asyncio.Transport | None = self.transport
+        assert transport is not None, "used before it took a socket over"
+        return transport

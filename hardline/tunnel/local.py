@@ -58,8 +58,8 @@ class LocalSite(Protocol):
         """Answer what comes on `stream` until it is over."""
         ...
 
-    async def connect(self) -> TcpStream:
-        """A socket whose other end is the site: for what is no stream."""
+    async def connect(self, source: str = "") -> TcpStream:
+        """A socket whose other end is the site: for what is no stream, and of a visitor of that source."""
         ...
 
 

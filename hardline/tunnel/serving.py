@@ -54,7 +54,8 @@ class Came:
     reached: Endpoint | None = None
 
 
-Watcher = Callable[[Local], Local]  # a service's socket ─▶ the same, with somebody who reads along
+# A service's socket, and what it is told before all else ─▶ the same, with somebody who reads along.
+Watcher = Callable[[Local, bytes], Local]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,8 @@ class Serving:
     async def watch(self, key_hash: KeyHash, watcher: Watcher | None) -> None:
         """Have `watcher` stand before the service from now on; None: nobody.
 
-        Connections that are silent are cut at its begin: whoever has kept one opens another, which it sees.
+        Connections that are silent are cut at its begin: whoever has kept one opens another, which it sees.  So is
+        none on which somebody waits.
         """
         if watcher is None:
             self._watchers.pop(key_hash, None)
@@ -128,7 +130,7 @@ class Serving:
         before = {joint: joint.moved for joint, whose in self._joints.items() if whose == key_hash}
         await asyncio.sleep(_SILENT)
         for joint, moved in before.items():
-            if joint in self._joints and joint.moved == moved:
+            if joint in self._joints and joint.moved == moved and not joint.waits:
                 joint.abort(ConnectionLost("the service's owner looks at its requests"))
 
     async def open_service(self, key_hash: KeyHash) -> Local:
@@ -136,9 +138,7 @@ class Serving:
 
         Raises ServiceFailed.
         """
-        local = await self._open_local(key_hash, Came())
-        plain = local if isinstance(local, TcpStream) else await local.connect()
-        return self._renamed(key_hash, plain, Came()) or plain
+        return await self._named(key_hash, await self._open_local(key_hash, Came()), Came(), "")
 
     def source(self, name: str) -> Source:
         """The one that all sessions of a source share."""
@@ -169,7 +169,7 @@ class Serving:
         try:
             if place is not None:
                 await place.wait(CONNECT_TIMEOUT)
-            await self._carry_legacy(pipe, key_hash, wan_hosts, came)
+            await self._carry_legacy(pipe, key_hash, source, wan_hosts, came)
         except ServiceFailed as failure:
             log.debug("stream.failed", service=key_hash.short, kind=failure.kind, reason=failure.detail)
         finally:
@@ -224,27 +224,25 @@ class Serving:
                 await place.wait(CONNECT_TIMEOUT)
             local = await self._open_local(key_hash, came)
             if not isinstance(local, TcpStream):
-                local = await local.connect()
+                local = await local.connect(source)
+            between = over(local)
+            stands = self._watched(key_hash, between, first)
             try:
                 await local.send(first)
             except BaseException:
-                local.abort()
+                stands.abort()
                 raise
-            between = over(local)
             asks = Begun(pipe, between) if isinstance(between, Renamed) else pipe
-            await carry(asks, self._watched(key_hash, between))
+            await carry(asks, stands)
         finally:
             if place is not None:
                 place.leave()
 
-    async def _carry_legacy(self, pipe: LegacyPipe, key_hash: KeyHash, wan_hosts: str, came: Came) -> None:
-        local = await self._open_local(key_hash, came)
-        if not isinstance(local, TcpStream):
-            local = await local.connect()
+    async def _carry_legacy(self, pipe: LegacyPipe, key_hash: KeyHash, source: str, wan_hosts: str, came: Came) -> None:
+        local = await self._named(key_hash, await self._open_local(key_hash, came), came, source)
         try:
             await pipe.send(hello.LegacyHostLine(wan_hosts).encode())
-            stands = self._watched(key_hash, self._renamed(key_hash, local, came) or local)
-            await carry(pipe, stands, ends_with_local=True)
+            await carry(pipe, self._watched(key_hash, local), ends_with_local=True)
         except HardlineError:
             local.abort()
 
@@ -302,8 +300,7 @@ class Serving:
                 came = self._came.get(stream.session, Came())
                 local = await self._reach(key_hash, stream, place, entrance, came)
                 if (watcher := self._watchers.get(key_hash)) is not None:
-                    plain = local if isinstance(local, TcpStream) else await local.connect()
-                    await _carry_by(stream, watcher(self._renamed(key_hash, plain, came) or plain))
+                    await _carry_by(stream, watcher(await self._named(key_hash, local, came, source), b""))
                 elif not isinstance(local, TcpStream):
                     await stream.send_lazily(_REACHED)
                     await local.serve(stream)
@@ -383,6 +380,12 @@ class Serving:
         service = self._services.get(key_hash)
         return service is not None and (service.settings.http.changes or service.settings.proxy_protocol != 0)
 
+    async def _named(self, key_hash: KeyHash, local: TcpStream | LocalSite, came: Came, source: str) -> Local:
+        """What answers for a service as a pipe: by the name that it goes by, where that is no site of this node's."""
+        if not isinstance(local, TcpStream):
+            return await local.connect(source)
+        return self._renamed(key_hash, local, came) or local
+
     def _renamed(self, key_hash: KeyHash, local: TcpStream, came: Came) -> Renamed | None:
         """`local`, where the service goes by a name of its own."""
         if (host := self.virtual_host(key_hash)) is None:
@@ -390,9 +393,9 @@ class Serving:
         client = client_of(came.client.host, came.client.port) if came.client is not None else "unknown"
         return Renamed(local, Rewriting(host, client))
 
-    def _watched(self, key_hash: KeyHash, local: Local) -> Local:
+    def _watched(self, key_hash: KeyHash, local: Local, told: bytes = b"") -> Local:
         watcher = self._watchers.get(key_hash)
-        return local if watcher is None else watcher(local)
+        return local if watcher is None else watcher(local, told)
 
     def virtual_host(self, key_hash: KeyHash) -> VirtualHost | None:
         """What changes the heads for a service that goes by a name of its own; None for any other."""

@@ -29,6 +29,7 @@ _SAID = (
     "<p id=away class=notice role=status hidden>hardlined does not answer. This page asks again by itself.</p>"
     "<p id=said role=status></p>"
 )
+_DOCTOR = "<button type=button id=doctor data-with-token hidden>Doctor</button>"
 _ACCEPT = (
     "<div id=invitation><h1>You are invited</h1><p>Somebody shares something with you, and this computer has hardline "
     "to open it with.</p><p data-with-token hidden>It is <span class=mono id=invited-to></span>.</p>"
@@ -83,7 +84,8 @@ def _home_html(services: Sequence[Row] | None, offers: Sequence[Row], outside: R
     if services:
         beyond = " ".join(sentence(_said(outside, name)) for name in ("sentence", "advice")).strip()
     return (
-        f"<header><h1>hardline<small id=computer></small></h1><p id=outside class=dim>{escaped(beyond)}</p></header>"
+        "<header><h1>hardline<small id=computer></small></h1>"
+        f"<p id=outside class=dim>{escaped(beyond)}</p>{_DOCTOR}</header>"
         f"<p class=notice data-without-token>{_MANAGE} <code>hardline open</code></p>"
         f"{_section('mine', 'Shared by this computer', own, hint, _TOOLS)}"
         f"{_section('lan', 'On this network', lan, _NOTHING_OFFERED)}"

@@ -400,8 +400,27 @@ async function why(row, called) {
   $("said").textContent = "";
   if (!told.failure) return say(`${called} answers, ${told.round_trip_s ? `in ${Math.max(1, Math.round(1000 * told.round_trip_s))} ms` : "by an earlier hardline"}`);
   const tried = told.tried.map((one) => el("li", { dir: "auto" }, one));
-  await dialog(`${called} is not reachable`, [el("p", { dir: "auto" }, sentence(told.why || told.failure)), told.step && el("p", {}, el("strong", {}, sentence(told.step))),
-    tried.length && el("details", {}, el("summary", {}, "What was tried"), el("ul", {}, tried))].filter(Boolean), { no: "Close" });
+  const further = await dialog(`${called} is not reachable`, [el("p", { dir: "auto" }, sentence(told.why || told.failure)), told.step && el("p", {}, el("strong", {}, sentence(told.step))),
+    tried.length && el("details", {}, el("summary", {}, "What was tried"), el("ul", {}, tried))].filter(Boolean), { yes: "Step by step", no: "Close" });
+  if (further) await doctor(`Visiting ${called}`, `doctor/${of(row.label)}`);
+}
+async function doctor(title, path) {
+  const ended = new AbortController(), list = el("ul", { class: "people", "aria-label": "What was found", "aria-live": "polite" });
+  const working = dim("Looking… this takes up to 15 seconds."), marks = { ok: ["good", "✓"], warn: ["dim", "!"], fail: ["bad", "✗"], "not checked": ["dim", "–"] };
+  (async () => {
+    try {
+      for await (const row of events(path, ended.signal)) {
+        if (!row) continue;
+        const [tone, mark] = marks[row.state] || ["dim", "?"];
+        list.append(el("li", {}, el("span", { dir: "auto" }, el("b", { class: tone }, `${mark} ${row.check}`), `: ${row.sentence}`), row.do && el("p", { class: "dim", dir: "auto" }, row.do)));
+      }
+      working.textContent = "That is all.";
+    } catch (failure) {
+      if (!ended.signal.aborted) working.textContent = failure.message;
+    }
+  })();
+  await dialog(title, [list, working], { no: "Close" });
+  ended.abort();
 }
 
 // ── all of it ──
@@ -484,7 +503,7 @@ addEventListener("storage", (event) => {
     begin();
   }
 });
-for (const [id, click] of [["share-directory", () => share(true)], ["share-port", () => share(false)], ["accept", accept]])
+for (const [id, click] of [["share-directory", () => share(true)], ["share-port", () => share(false)], ["doctor", () => doctor("Doctor", "doctor")], ["accept", accept]])
   if ($(id)) $(id).addEventListener("click", click);
 // An address that differs behind its # alone loads nothing: it is given to a page that is open already, too.
 addEventListener("hashchange", () => (location.hash.startsWith("#once=") || $("invitation")) && location.reload());

@@ -62,6 +62,8 @@ ROWS = (
     Row("GET", "inspect/{name}", "inspect"),
     Row("GET", "inspected/{name}", "inspected"),
     Row("POST", "replay/{name}", "replay"),
+    Row("GET", "doctor", "examine"),
+    Row("GET", "doctor/{what}", "examine_visit"),
     Row("GET", "log", "log"),
     Row("GET", "events", "events"),
     Row("POST", LOGIN, LOGIN),

@@ -6,10 +6,14 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from hardline.backup import files
+from hardline.errors import ConfigError, WrongArgument
+from hardline.places import Places
 from tests.support.node import SCRIPTS, Node
 
 PASSPHRASE = "correct horse battery"
@@ -110,6 +114,85 @@ def test_a_copy_is_not_written_over_another_file_nor_with_a_short_passphrase(hom
     short = hardline(*where, tmp_path / "new", passphrase="short")
     assert short.returncode == 2
     assert not (tmp_path / "new").exists()
+
+
+def test_a_copy_replaces_no_device_and_needs_a_stdin(home, tmp_path):
+    _, _, (servicedir, datadir), _ = home
+    os.mkfifo(tmp_path / "pipe")
+    command = [*("--datadir", datadir, "backup", "--servicedir", servicedir)]
+    refused = hardline(*command, "--yes", tmp_path / "pipe")
+    assert (refused.returncode, "no plain file" in refused.stderr) == (2, True)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    words = " ".join(map(str, [SCRIPTS / "hardline", *command, tmp_path / "none"]))
+    closed = subprocess.run(["sh", "-c", f"{words} <&-"], capture_output=True, text=True, timeout=100)
+    assert (closed.returncode, "no passphrase" in closed.stderr, "Traceback" in closed.stderr) == (2, True, False)
+
+
+def test_what_is_too_large_to_be_of_a_node_is_left_out_and_said(tmp_path):
+    services = tmp_path / "services"
+    services.mkdir()
+    (services / "a.ini").write_text("[Service]\nservice = localhost\nport = 1\n")
+    (services / "film.mp4").write_bytes(bytes(2 << 20))
+    done = hardline("--datadir", tmp_path / "data", "backup", "--servicedir", services, tmp_path / "copy")
+    assert done.returncode == 0, done.stderr
+    assert f"not in it: {services / 'film.mp4'}" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led to what is not the user's")
+def test_links_of_another_user_lead_root_to_nothing_of_roots():
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own are closed to him
+        os.chmod(directory, 0o755)
+        follow_links_of(nobody, Path(directory))
+
+
+def follow_links_of(nobody: int, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of root")
+    secret.chmod(0o600)
+    services, data = tmp_path / "services", tmp_path / "data"
+    for directory in (services, data):
+        directory.mkdir(mode=0o700)
+        os.chown(directory, nobody, nobody)
+    (services / "a.ini").write_text("[Service]\nservice = localhost\nport = 1\n")
+    places = Places(services, data)
+    taken = files.take(places).files
+    (services / "link.ini").symlink_to(secret)
+    with pytest.raises(ConfigError, match="permission denied"):
+        files.take(places)
+    (services / "link.ini").unlink()
+    (services / "a.ini").unlink()
+    # What is there is another file: root would keep a copy of it beside, as the user's.
+    (services / "a.ini").symlink_to(secret)
+    with pytest.raises(ConfigError, match="permission denied"):
+        files.put_back(taken, places, replace=True)
+    assert not list(services.glob("*.before-*"))
+    assert secret.read_text() == "of root"
+    (services / "a.ini").unlink()
+    (data / "keys").symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match="permission denied"):
+        files.put_back({"data/keys/planted": b"x"}, places, replace=True)
+    files.put_back(taken, places, replace=True)
+    files.note_made(data)
+    assert {path.lstat().st_uid for path in (*services.iterdir(), *data.iterdir())} == {nobody, 0}  # the link is root's
+    assert (services / "a.ini").stat().st_uid == nobody
+    assert (data / "backed-up").stat().st_uid == nobody
+    assert (os.geteuid(), os.getegid()) == (0, os.getgid())
+
+
+def test_a_path_that_steers_a_terminal_is_shown_as_text_and_a_directory_is_in_the_way(tmp_path):
+    services = tmp_path / "s\x1b[2J"
+    (services / "b.ini").mkdir(parents=True)
+    places = Places(services, tmp_path / "data")
+    with pytest.raises(WrongArgument) as refused:
+        files.put_back({"services/a.ini": b"x", "services/b.ini": b"x"}, places, replace=True)
+    assert "\x1b" not in refused.value.message
+    assert not (services / "a.ini").exists()
+    (services / "b.ini").rmdir()
+    (services / "a.ini").write_text("another")
+    with pytest.raises(WrongArgument) as refused:
+        files.put_back({"services/a.ini": b"x"}, places, replace=False)
+    assert "\x1b" not in refused.value.message
 
 
 def test_what_is_no_backup_and_what_is_no_node_is_said(tmp_path):

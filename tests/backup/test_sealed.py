@@ -22,9 +22,7 @@ pytestmark = pytest.mark.pure
 SALT, NONCE = bytes(range(16)), bytes(range(24))
 FILES = {"services/wiki.ini": b"[Service]\nservice = 8000\n", "data/keys/ab": b"\xff\x00", "hardline.ini": b""}
 
-names = st.sampled_from(
-    ["hardline.ini", *(f"{root}/{rest}" for root in ("services", "data") for rest in ("a", "b/c.d"))]
-)
+names = st.sampled_from(["hardline.ini", "services/a", "services/b.ini.cert", "data/node.cert", "data/keys/c.d"])
 
 
 @pytest.fixture(autouse=True)
@@ -69,10 +67,12 @@ def crafted(told: object, *, costs: tuple[int, int] | None = None) -> bytes:
     return head + bytes(box)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["/etc/passwd", "services/../../x", "data/", "services", "a/b", "data/a/b/c", "data/a\0b", "hardline.ini/x", ""],
-)
+ELSEWHERE = ("/etc/passwd", "services/../../x", "data/", "services", "a/b", "data/a/b/c", "data/a\0b", "hardline.ini/x")
+UNKNOWN = ("data/cached", "data/control", "data/cache/a", "services/a/b", "services/.a", "data/keys/../x", "")
+NOT_SHOWN = ("services/\x1b[2J", "services/\ud800", "services/" + "n" * 256)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE + UNKNOWN + NOT_SHOWN)
 def test_a_name_that_leads_elsewhere_is_refused(name):
     with pytest.raises(ConfigError, match="belongs to no node"):
         unseal(crafted({"files": {name: ""}}), "x")
@@ -91,3 +91,24 @@ def test_nobodys_file_takes_all_memory(monkeypatch):
     monkeypatch.setattr(sealed, "MOST", 1000)
     with pytest.raises(ConfigError):
         unseal(crafted({"files": {"data/a": "A" * 100_000}}), "x")
+
+
+@pytest.mark.parametrize("one", ["[],", "{},", '"",'])
+def test_what_is_made_to_take_memory_is_refused_before_it_is_read(one, monkeypatch):
+    monkeypatch.setattr(json, "loads", lambda _: pytest.fail("it was read"))
+    with pytest.raises(ConfigError):
+        unseal(sealed_text(one * 200_000), "x")
+
+
+def sealed_text(text: str) -> bytes:
+    head = sealed._MAGIC + sealed._COSTS.pack(1, 1 << 13) + SALT
+    return head + bytes(SecretBox(sealed._key("x", head, 1, 1 << 13)).encrypt(zlib.compress(text.encode()), NONCE))
+
+
+def test_a_computer_with_too_little_memory_says_so(monkeypatch):
+    def none(*_: object, **__: object) -> None:
+        raise sealed.NoMemory("Unexpected failure in key derivation")
+
+    monkeypatch.setattr(sealed.pwhash.argon2id, "kdf", none)
+    with pytest.raises(ConfigError, match="memory"):
+        seal(FILES, "x", SALT, NONCE)

@@ -125,7 +125,7 @@ def serving(
             packed=packed,
             browsing=shared,
             texts=texts,
-            uploads=Uploads(tree, most, "test") if uploads != "no" else None,
+            uploads=Uploads(tree, most, "test", blind=uploads == DROP) if uploads != "no" else None,
             only_uploads=uploads == DROP,
         )
         failures: list[BaseException] = []

@@ -390,6 +390,25 @@ def found(packet: bytes, label: Label, source: str = HERE) -> list[str]:
     return asyncio.run(main())
 
 
+def test_a_name_that_is_only_answered_for_is_on_no_list():
+    async def main() -> None:
+        async with hearing([]) as mdns:
+            registry = mdns._zeroconf.zeroconf.registry
+            before = registry.async_get_types()
+            ends = [mdns.answer_for(f"my-diary-{number}", 7010, [HERE]) for number in range(2)]
+            for number in range(2):
+                (info,) = registry.async_get_infos_server(f"my-diary-{number}.local.")
+                assert info.parsed_addresses() == [HERE]
+                assert registry.async_get_infos_type(info.type.lower()) == []
+            assert registry.async_get_types() == before
+            for end in ends:
+                end()
+            assert registry.async_get_infos_server("my-diary-0.local.") == []
+            assert registry.async_get_service_infos() == []
+
+    asyncio.run(main())
+
+
 def test_an_address_of_this_machine_is_believed_of_this_machine():
     label = target()
     assert found(announcement(label, HERE), label) == [f"{HERE}:{HOST_PORT}"]

@@ -142,6 +142,7 @@ def test_what_became_of_a_visit_that_reached_nobody_is_told(tmp_path):
         writer.close()
         [guest] = both.host.guests
         assert guest.session is not None
+        guest.session.tls.part()
         guest.session._outbox.flush = lambda **_: None  # not even that the service was reached leaves the host
         stays, writer = await there.ask("/", host)
         await clock.settled()
@@ -162,6 +163,7 @@ def test_a_visit_that_nobody_waits_for_any_more_does_not_run_for_ever(tmp_path, 
         writer.close()
         [guest] = both.host.guests
         assert guest.session is not None
+        guest.session.tls.part()
         guest.session._outbox.flush = lambda **_: None  # not even that the service was reached leaves the host
         head = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", there.port)

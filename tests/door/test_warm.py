@@ -172,6 +172,7 @@ def test_a_service_that_does_not_answer_in_time_is_explained(tmp_path):
             await there.ask()
             [guest] = there.both.host.guests
             assert guest.session is not None
+            guest.session.tls.part()
             guest.session._outbox.flush = lambda **_: None  # not even that the service was reached leaves the host
             reader, writer = await there.connect()
             began = asyncio.get_running_loop().time()
@@ -209,6 +210,7 @@ def test_the_end_of_the_door_is_the_end_of_all(tmp_path):
             silent, _ = await there.connect()
             [guest] = there.both.host.guests
             assert guest.session is not None
+            guest.session.tls.part()
             guest.session._outbox.flush = lambda **_: None
             waiting, writer = await there.connect()
             writer.write(there.get)

@@ -50,9 +50,9 @@ class Counting(Carrying):
 
     went_by = 0
 
-    def carried(self, announced: int, written: int) -> None:
-        self.went_by += written
-        super().carried(announced, written)
+    def carried(self, count: int) -> None:
+        self.went_by += count
+        super().carried(count)
 
 
 @dataclass

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hardline.discovery.interfaces import InterfaceAddress
+from hardline.gateway.judging import Asked, Refused
 from hardline.gateway.names import Elsewhere
-from hardline.gateway.phone import LETTERS, OnePhone, host_name
-from hardline.gateway.requests import Asker, behind_first
+from hardline.gateway.phone import LETTERS, Code, OnePhone, host_name
+from hardline.gateway.requests import Asker, behind_first, fields_of
+from hardline.http.head import read_head
 from hardline.identity import Label
+from hardline.node import phones as doors
 from hardline.routes import Endpoint
 
 pytestmark = pytest.mark.pure
@@ -46,6 +53,41 @@ def test_a_door_has_one_name_and_one_address_at_a_time():
     assert door.place("nas-4f1c.local", "/").name == "phone"
 
 
+def asked(target: str, cookie: bytes = b"") -> Asked:
+    raw = f"GET {target} HTTP/1.1\r\nHost: 192.168.1.5\r\n".encode() + cookie + b"\r\n"
+    head = read_head(raw, 0, len(raw))
+    return Asked(head, SimpleNamespace(fields=fields_of(raw)), None, None, None, 0.0)  # type: ignore[arg-type]
+
+
+def test_the_same_guess_again_is_no_other_one():
+    closed = list[bool]()
+    code = Code("K7QX2M", "of the cookie", 60.0, lambda: closed.append(True))
+    for _ in range(20):  # a page of an earlier door asks for what it needs every few seconds
+        for path in ("/assets", "/ASSETS/", "/assets?1", "/health"):
+            with pytest.raises(Refused):
+                code.judge(asked(path))
+    assert closed == []
+    with pytest.raises(Refused) as way_on:
+        code.judge(asked("/k7qx2m"))
+    assert way_on.value.page.status == 303
+    code.judge(asked("/", f"Cookie: {code.cookie}=of the cookie\r\n".encode()))
+    for cookie in (b"\xff\xfe", b"", b"of the cookiE"):
+        with pytest.raises(Refused):
+            code.judge(asked("/", f"Cookie: {code.cookie}=".encode() + cookie + b"\r\n"))
+    for path in ("/AAAAAA", "/AAAAAB", "/AAAAAC"):
+        with pytest.raises(Refused):
+            code.judge(asked(path))
+    assert closed == [True]
+    with pytest.raises(Refused):
+        code.judge(asked("/K7QX2M"))
+
+
+def test_nobody_without_a_code_is_told_a_name():
+    with pytest.raises(Elsewhere) as refused:
+        OnePhone("phone", "my-diary-4f1c", lambda: False).place("192.168.1.5", "/")
+    assert "diary" not in refused.value.message
+
+
 @pytest.mark.parametrize(
     ("line", "left"),
     [
@@ -61,3 +103,31 @@ def test_its_cookie_goes_no_further(line, left):
     fields = [(line.partition(b":")[0].lower(), line)]
     head = behind_first("h", fields, asker, prefix="", upgrade=b"", dropped=())
     assert [one for one in head.split(b"\r\n") if b"ookie" in one] == left
+
+
+class Listening:
+    """In place of a listener, whose network no test has."""
+
+    port = 7010
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(0)
+
+
+def test_two_who_open_a_door_at_once_have_one(tmp_path, monkeypatch):
+    async def listen(*_: object) -> list[Listening]:
+        await asyncio.sleep(0)
+        return [Listening()]
+
+    monkeypatch.setattr(doors, "_listen", listen)
+
+    async def story() -> None:
+        here = [InterfaceAddress("eth0", 1, "192.168.7.1", 24)]
+        phones = doors.Phones(None, None, tmp_path, lambda: here, lambda *_: None, lambda: None)  # type: ignore[arg-type]
+        one, other = await asyncio.gather(*(phones.open(LABEL, "nas", 60.0) for _ in range(2)))
+        assert (phones.doors, one.why) == ([other], "it was closed")
+        assert await phones.close(LABEL)
+        assert phones.doors == []
+        await phones.aclose()
+
+    asyncio.run(story())

@@ -22,6 +22,7 @@ import pytest
 from hardline.certificates import load_or_create
 from hardline.gateway.users import hashed
 from tests.https.pebble import Pebble, running_pebble
+from tests.inspector.test_inspect import Terminal
 from tests.support import needs
 from tests.support.node import Node, free_port
 from tests.support.origin import digest_of_bytes
@@ -198,6 +199,13 @@ def test_a_refused_upload_reads_why(town: Town, tmp_path: Path) -> None:
     (tmp_path / "up").write_bytes(bytes(5_000_000))
     answer = town.get("private", "/sum", "-T", tmp_path / "up", "-X", "POST", "-H", "Expect:")
     assert answer.status == 401
+
+
+def test_who_looks_at_its_requests_sees_the_first_of_a_connection(town: Town) -> None:
+    with Terminal(town.host, "nas") as terminal:
+        assert town.get("nas").status == 200
+        one = terminal.next()
+        assert (one["method"], one["target"], one["status"], one["note"]) == ("GET", "/", 200, "")
 
 
 def test_addresses_and_rate(town: Town) -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
+from hardline.errors import WrongArgument
+from hardline.node.inspecting import Inspecting
 from tests.support.node import SCRIPTS, Node
 from tests.support.programs import curl, running_origin
 from tests.support.waiting import wait_until
+
+SITE = (
+    "[Info]\ntitle = {title}\n[Service]\nservice =\n[Cache]\ndirectory = {directory}\n"
+    "allowListing = yes\nuploads = yes\n"
+)
 
 
 class Terminal:
@@ -46,7 +60,7 @@ def pair(tmp_path_factory) -> Iterator[tuple[Node, Node]]:
     (directory / "files/a.txt").write_text("of a site")
     with running_origin() as origin:
         host.share("app", origin.port)
-        host.write("site", f"[Service]\nservice =\n[Cache]\ndirectory = {directory / 'files'}\nallowListing = yes\n")
+        host.write("site", SITE.format(title="site", directory=directory / "files"))
         with host, Node(directory / "visitor") as visitor:
             host.serves("site")
             yield host, visitor
@@ -98,6 +112,75 @@ def test_a_site_is_looked_at_like_any_other(pair):
         assert curl(url(pair, "site", "a.txt")).body == b"of a site"
         one = terminal.next()
         assert (one["target"], one["kind"], one["heard_size"]) == ("/a.txt", "text/plain", 9)
+
+
+def test_who_waits_for_an_answer_when_somebody_begins_to_look_gets_it(pair):
+    host, visitor = pair
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        host.share("slow", slow.getsockname()[1])
+        with socket.create_connection(("127.0.0.1", visitor.localport), timeout=100) as asking:
+            asking.sendall(
+                f"POST / HTTP/1.1\r\nHost: {host.label('slow')}.localhost\r\nContent-Length: 0\r\n\r\n".encode()
+            )
+            service, _ = slow.accept()
+            with service:
+                assert service.recv(65536).startswith(b"POST / ")
+                with Terminal(host, "slow"):  # what was silent for a second is cut by now
+                    service.sendall(b"HTTP/1.1 204 Done\r\n\r\n")
+                    assert asking.recv(65536).startswith(b"HTTP/1.1 204 Done\r\n")
+
+
+def test_a_looker_who_leaves_before_it_began_leaves_nothing():
+    class Cancelled:
+        watched: ClassVar[list[object]] = []
+
+        async def watch(self, key_hash: object, watcher: object) -> None:
+            self.watched.append(watcher)
+            if watcher is not None:
+                raise asyncio.CancelledError
+
+    host = Cancelled()
+    inspecting = Inspecting(lambda: host)
+    service = SimpleNamespace(key_hash="of it", name="app")
+
+    async def look() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await inspecting.look(service)
+
+    asyncio.run(look())
+    assert host.watched[1:] == [None]
+    with pytest.raises(WrongArgument):
+        inspecting.exchanges(service)
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_an_upload_that_is_under_way_while_its_service_is_changed_comes_to_its_end(pair, looked_at):
+    host, visitor = pair
+    files = host.services.parent.parent / "files"
+    name, title = f"slow-{looked_at}.txt", f"changed {looked_at}"
+    with contextlib.ExitStack() as stack:
+        if looked_at:
+            stack.enter_context(Terminal(host, "site"))
+        label = host.label("site")
+        sock = stack.enter_context(socket.create_connection(("127.0.0.1", visitor.localport), timeout=100))
+        sock.sendall(f"PUT /{name} HTTP/1.1\r\nHost: {label}.localhost\r\nContent-Length: 6\r\n\r\nabc".encode())
+        wait_until(lambda: uploading(host), "it is under way")
+        host.write("site", SITE.format(title=title, directory=files))
+        wait_until(lambda: host.service("site")["title"] == title, "it is another site now")
+        sock.sendall(b"def")
+        assert sock.recv(65536).startswith(b"HTTP/1.1 201 ")
+    assert (files / name).read_bytes() == b"abcdef"
+
+
+def uploading(host: Node) -> bool:
+    """Whether it has a file open that has no name yet, or a hidden one."""
+    if any((host.services.parent.parent / "files").glob(".hardline-*")):
+        return True
+    for one in Path(f"/proc/{host.process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if "/files/#" in os.readlink(one):
+                return True
+    return False
 
 
 def test_a_connection_that_was_kept_is_seen_from_the_next_request_on(pair):

@@ -99,7 +99,7 @@ class Greeter:
         await stream.send(b"at your service")
         await stream.send_eof()
 
-    async def connect(self) -> TcpStream:
+    async def connect(self, source: str = "") -> TcpStream:
         raise ServiceFailed("unavailable", "no sockets here")
 
 

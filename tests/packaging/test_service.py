@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hardline.cli import service
 from hardline.units import NAME, system_unit, user_unit
 from tests.support.node import SCRIPTS
 
@@ -86,3 +87,19 @@ def test_the_computers_is_roots(tmp_path):
     done, systemctl = asked(tmp_path, "install", "--system")
     assert (done.returncode, systemctl) == (2, [])
     assert "sudo" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_only_what_is_surely_of_its_directories_is_given_to_their_user(tmp_path):
+    (tmp_path / "secret").write_text("of root")
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "plain").write_text("x")
+    (own / "link").symlink_to(tmp_path / "secret")
+    os.link(tmp_path / "secret", own / "further-name")
+    os.mkfifo(own / "pipe")
+    for path in (own, *own.iterdir()):
+        service._give(path, 65534, 65534)
+    given = {path.name for path in (own, *own.iterdir()) if path.lstat().st_uid == 65534}
+    assert given == {"own", "plain"}
+    assert (tmp_path / "secret").stat().st_uid == 0

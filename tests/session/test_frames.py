@@ -186,7 +186,7 @@ def test_sources_take_turns_and_then_their_sessions():
         turns, served = FrameTurns.of_this_loop(), []
         for name in ("a1", "a2", "a3", "b1"):
             turns.wait(name[0], Flooder(turns, name[0], name, 3 * IN_TURN, served).work)
-        while turns._waiting:
+        while turns.waiting:
             await asyncio.sleep(0)
         assert served[:6:2] == ["a3", "a2", "a1"]
         assert served[1:6:2] == ["b1", "b1", "b1"]
@@ -235,7 +235,7 @@ def test_one_that_fails_stops_nobody_else():
 
         turns.wait("a", fails)
         turns.wait("b", Flooder(turns, "b", "b", 1, served).work)
-        while turns._waiting:
+        while turns.waiting:
             await asyncio.sleep(0)
         assert served == ["b"]
 

@@ -136,7 +136,7 @@ async def falls_silent() -> AsyncIterator[tuple[Session, TlsStream]]:
         )
         visitor = Session(client, SessionLimits(), client=True)
         visitor.start()
-        server._transport.pause_reading()
+        server.transport.pause_reading()
         await settled()
         while client.acknowledged not in (
             None,
@@ -196,7 +196,7 @@ def test_a_peer_that_takes_bytes_slowly_is_not_given_up():
     async def story():
         async with session_pair(SessionLimits(ping_interval=0.2, ping_timeout=0.2)) as (visitor, _, opened):
             ours = visitor.open_stream()
-            raw = visitor.tls._transport.get_extra_info("socket")
+            raw = visitor.tls.transport.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
             sending = asyncio.get_running_loop().create_task(ours.send(bytes(600_000)))
             theirs = await opened.get()
@@ -214,9 +214,9 @@ def test_a_peer_that_takes_bytes_slowly_is_not_given_up():
 def test_while_its_kernel_still_takes_what_comes_before_the_ping_a_silent_peer_is_waited_for():
     async def story():
         async with falls_silent() as (visitor, server):
-            theirs = server._transport.get_extra_info("socket")
+            theirs = server.transport.get_extra_info("socket")
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-            visitor.tls._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+            visitor.tls.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
             began = asyncio.get_running_loop().time()
             sending = [
                 asyncio.get_running_loop().create_task(visitor.open_stream().send(bytes(INITIAL_WINDOW)))
@@ -321,7 +321,7 @@ def test_an_idle_session_keeps_no_staging_buffer():
             await theirs.send(bytes(200_000))
             assert len(await read_exactly(ours, 200_000)) == 200_000
             await eventually(
-                lambda: visitor._outbox._staging is host._outbox._staging is None, "both let go of their buffers", 5
+                lambda: visitor._outbox.staging is host._outbox.staging is None, "both let go of their buffers", 5
             )
 
     run(story)
@@ -399,13 +399,13 @@ def test_a_peer_that_asks_and_never_reads_is_told_off_before_it_costs_much(monke
 
     async def story():
         async with raw_visitor(lambda stream: None) as (client, host):
-            client._transport.pause_reading()
+            client.transport.pause_reading()
             asked, most = 0, 0
             with contextlib.suppress(ConnectionLost):
                 while asked < 5_000_000:
                     await client.send(header(2, 1, 0, 7) * 5000)
                     asked += 5000
-                    most = max(most, host.tls._transport.get_write_buffer_size())
+                    most = max(most, host.tls.transport.get_write_buffer_size())
             await host.closed
             assert "asks for more answers" in str(host.failure)
             assert most < 1 << 20
@@ -417,9 +417,9 @@ def test_answers_that_waited_for_a_slow_socket_leave_when_it_is_ready():
     async def story():
         async with session_pair() as (visitor, host, opened):
             ours = visitor.open_stream()
-            raw = visitor.tls._transport.get_extra_info("socket")
+            raw = visitor.tls.transport.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-            host.tls._transport.pause_reading()
+            host.tls.transport.pause_reading()
             await ours.send(bytes(200_000))
             await eventually(lambda: visitor.tls.blocked, "the socket is behind")
             visitor._yamux.ping(77)
@@ -428,7 +428,7 @@ def test_answers_that_waited_for_a_slow_socket_leave_when_it_is_ready():
                 await asyncio.sleep(0)
             assert visitor.tls.blocked
             assert visitor._yamux.has_answers
-            host.tls._transport.resume_reading()
+            host.tls.transport.resume_reading()
             await eventually(lambda: not visitor._yamux.has_answers and not visitor.tls.blocked, "all of it left")
             assert len(await read_exactly(await opened.get(), 200_000)) == 200_000
 

@@ -368,13 +368,12 @@ def test_a_read_that_is_one_frame_means_the_same_by_the_short_way(frames, shifts
         assert shortly(one, piece) == meant
         if isinstance(meant, str):
             return
-        assert (one.frames, one.empty, one.unread, one.between) == (
-            other.frames,
-            other.empty,
-            other.unread,
-            other.between,
-        )
-        assert one.allowance(1) == other.allowance(1)
+        assert counted(one) == counted(other)
+
+
+def counted(end: Yamux) -> tuple[object, ...]:
+    books = end.books(1)
+    return end.frames, end.empty, end.unread, end.header, end.payload_left, books and books[1].left
 
 
 def shortly(end: Yamux, data: bytes) -> list[yamux.Event] | str:

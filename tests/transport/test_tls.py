@@ -15,6 +15,7 @@ import pytest
 
 from hardline.errors import ConnectionLost, PeerError
 from hardline.identity import KeyHash
+from hardline.native import built
 from hardline.routes import Endpoint
 from hardline.transport import native, tcp
 from hardline.transport.contexts import client_context
@@ -57,7 +58,7 @@ def test_the_visitor_knows_the_hash_of_the_certificate_that_the_host_proved_to_h
 
 
 def test_the_engine_in_c_is_the_one_that_is_used_where_it_was_built():
-    if native.native.carry is None:
+    if built.carry is None:
         assert os.environ.get("CI") != "true" or os.environ.get("HARDLINE_NATIVE") == "0", "CI must build it"
         assert native.best_engine is BindingEngine
         assert native.why_not
@@ -136,7 +137,7 @@ def test_a_connection_cut_without_goodbye_is_not_taken_for_an_end():
         async with tls_pair() as (client, server):
             await server.send(b"part")
             assert await read_exactly(client, 4) == b"part"
-            server._transport.close()  # TCP's end alone
+            server.transport.close()  # TCP's end alone
             with pytest.raises(ConnectionLost):
                 await client.receive()
 
@@ -148,7 +149,7 @@ def test_originals_end_without_goodbye_and_that_is_an_end():
         async with tls_pair() as (client, server):
             client.bare_end = True
             await server.send(b"all")
-            server._transport.close()
+            server.transport.close()
             assert await read_exactly(client, 3) == b"all"
             assert await client.receive() == b""
 

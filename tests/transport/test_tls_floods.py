@@ -186,8 +186,8 @@ def test_what_key_updates_make_us_say_does_not_pile_up_for_who_reads_nothing(mon
         push(tls, flood)
         with pytest.raises(PeerError, match="of its own messages"):
             await tls.receive()
-        assert tls._transport is not None
-        assert tls._transport.get_write_buffer_size() <= 3 * ALLOWED
+        assert tls.transport is not None
+        assert tls.transport.get_write_buffer_size() <= 3 * ALLOWED
         tls.abort()
         peer.raw.close()
 

@@ -94,6 +94,7 @@ def test_only_a_request_that_changes_nothing_is_said_twice_and_only_alone(tmp_pa
             [guest] = both.host.guests
             assert guest.session is not None
             there.dies = guest.session
+            guest.session.tls.part()
             guest.session._outbox.flush = lambda **_: None  # not even that the service was reached leaves the host
             answer = await there.ask(said.format(host=host))
             assert answer.split(b" ")[1] == status

@@ -78,6 +78,8 @@ EVERY_ROW = [
     ("GET", "inspect/site"),
     ("GET", "inspected/site"),
     ("POST", "replay/site"),
+    ("GET", "doctor"),
+    ("GET", "doctor/site"),
     ("GET", "log"),
     ("GET", "events"),
 ]
@@ -472,3 +474,14 @@ def test_a_request_that_ends_in_the_middle_of_its_body_disturbs_nobody(world: Wo
         client.shutdown(socket.SHUT_WR)
         assert b"the body ends before its length" in b"".join(iter(lambda: client.recv(65_536), b""))
     assert world.ask("GET", "services").status == 200
+
+
+def test_the_doctor_says_each_row_as_it_is_known_and_ends(world: World) -> None:
+    with Events(world.host, world.token, "doctor/site") as events:
+        rows = [told for name, told in events if name == "news"]
+    assert rows, "a visit has steps"
+    assert all(row.keys() == {"check", "state", "sentence", "do", "took_s"} for row in rows)
+    assert rows[-1]["state"] in ("ok", "warn", "fail")
+    with Events(world.host, world.token, "doctor") as events:
+        names = [told["check"] for name, told in events if name == "news"]
+    assert {"daemon", "ports", "keys", "disk"} <= set(names)

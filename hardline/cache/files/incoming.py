@@ -16,6 +16,7 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Iterator
 
 from hardline.cache.files import naming
 from hardline.cache.files.tree import Tree
@@ -24,8 +25,11 @@ from hardline.cache.kept import layout
 # Never served, by its end, even where hidden names are.
 _DRAFT, _DRAFT_END = ".hardline-", layout.DRAFT
 _FORGOTTEN = 86_400.0  # seconds after which nobody writes to a draft any more
+_OPEN_FILES = "/proc/self/fd"  # by which a file without a name gets one; not everywhere there, even on Linux
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_AT_ONCE = 32 << 20  # bytes that may wait for the disk: nobody waits for more of them than that at the end
 _RESERVE = 1 << 30  # bytes that stay free on a large disk, and of a small one
 _RESERVE_SHARE = 20  # this part of it
 
@@ -47,9 +51,10 @@ class Incoming:
         self._directory, self._mode = opened.fd, stat.S_IMODE(opened.facts.st_mode) & 0o666
         self._draft = ""
         self._fd = -1
-        self.size = 0
+        self.size = self._synced = 0
         try:
-            self._fd = self._open()
+            with _fullness():
+                self._fd = self._open()
             self._check_room(size or 0)
         except BaseException:
             self.close()
@@ -59,20 +64,25 @@ class Incoming:
         """Add to it.  Raises Full, OSError."""
         self._check_room(len(data))
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        self.size += len(data)
+        with _fullness():
+            while view:
+                view = view[os.write(self._fd, view) :]
+            self.size += len(data)
+            if self.size - self._synced >= _AT_ONCE:
+                os.fsync(self._fd)
+                self._synced = self.size
 
     def keep(self, name: str) -> str:
         """It is whole: give it `name`, or the next one that is free; which one it got.  Raises FileExistsError."""
         # As others in this directory may be read, and nobody runs what a stranger brought.
         with contextlib.suppress(OSError):
             os.fchmod(self._fd, self._mode | stat.S_IRUSR | stat.S_IWUSR)
-        os.fsync(self._fd)
-        for number in range(1, naming.MOST + 1):
-            given = naming.numbered(name, number)
-            if self._take(given):
-                return given
+        with _fullness():  # of a quota some disks tell only now
+            os.fsync(self._fd)
+            for number in range(1, naming.MOST + 1):
+                given = naming.numbered(name, number)
+                if self._take(given):
+                    return given
         raise FileExistsError(errno.EEXIST, "all names like this are taken")
 
     def is_taken(self, name: str) -> bool:
@@ -97,7 +107,7 @@ class Incoming:
             self._directory = -1
 
     def _open(self) -> int:
-        if hasattr(os, "O_TMPFILE"):
+        if hasattr(os, "O_TMPFILE") and os.path.isdir(_OPEN_FILES):
             try:
                 return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=self._directory)
             except OSError as failure:
@@ -109,7 +119,7 @@ class Incoming:
         return os.open(self._draft, flags, 0o600, dir_fd=self._directory)
 
     def _take(self, name: str) -> bool:
-        source = self._draft or f"/proc/self/fd/{self._fd}"
+        source = self._draft or f"{_OPEN_FILES}/{self._fd}"
         at = self._directory if self._draft else None
         try:
             os.link(source, name, src_dir_fd=at, dst_dir_fd=self._directory, follow_symlinks=not self._draft)
@@ -149,3 +159,14 @@ class Incoming:
                             os.unlink(name, dir_fd=fd)
         finally:
             os.close(fd)
+
+
+@contextlib.contextmanager
+def _fullness() -> Iterator[None]:
+    """What the system says of a disk or a quota that is used up, as Full."""
+    try:
+        yield
+    except OSError as failure:
+        if failure.errno in _FULL:
+            raise Full(failure.errno, "the disk is full") from None
+        raise

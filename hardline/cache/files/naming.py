@@ -18,11 +18,11 @@ _SHOWN_FIRST = "index.html"  # what a directory shows in place of its list: it w
 
 def checked(name: str) -> str:
     """`name`, if a file may be brought under it.  Raises WrongArgument."""
-    if not name or name in (".", "..") or "/" in name or any(ord(sign) < 0x20 or ord(sign) == 0x7F for sign in name):
+    if not _stripped(name) or "/" in name or any(ord(sign) < 0x20 or ord(sign) == 0x7F for sign in name):
         raise WrongArgument("this is no name of a file", hint="letters, digits and what stands between them")
     if name.startswith("."):
         raise WrongArgument("names that begin with a dot are hidden, and not taken", hint="give it another name")
-    if layout.reserved(name.casefold()) or keys.marks_identity(name):
+    if layout.reserved(_stripped(name).casefold()) or keys.marks_identity(name):
         raise WrongArgument("a name like this is hardline's own, and not taken", hint="give it another name")
     if len(_bytes(name)) > _LONGEST:
         raise WrongArgument(f"the name is longer than {_LONGEST} bytes", hint="give it a shorter one")
@@ -36,7 +36,7 @@ def basename(said: str) -> str:
 
 def numbered(name: str, number: int) -> str:
     """The name to try as the one of this `number`, from 1; what is too long with it loses its middle."""
-    if number == 1 and name.casefold() != _SHOWN_FIRST:
+    if number == 1 and _stripped(name).casefold() != _SHOWN_FIRST:
         return name
     stem, dot, suffix = name.rpartition(".")
     if not stem or len(_bytes(suffix)) > 20:
@@ -44,6 +44,11 @@ def numbered(name: str, number: int) -> str:
     behind = f" ({max(number, 2)}){dot}{suffix}"
     room = _LONGEST - len(_bytes(behind))
     return _bytes(stem)[:room].decode("utf-8", "ignore" if _is_text(stem) else "surrogateescape") + behind
+
+
+def _stripped(name: str) -> str:
+    """What is left of a name on the disks of Windows, also where Linux has them mounted."""
+    return name.rstrip(". ")
 
 
 def _bytes(name: str) -> bytes:

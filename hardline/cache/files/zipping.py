@@ -10,6 +10,7 @@ Source: APPNOTE.TXT - .ZIP File Format Specification, 6.3.10, sections 4.3 and 4
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import stat
 import time
@@ -27,6 +28,10 @@ _PIECE = 262_144  # bytes that are read at once
 _LOOKS_AT_ONCE = 200
 _LARGE = 1 << 30  # bytes from which a member has sizes of 64 bits, well below where zipfile must
 _EARLIEST, _LATEST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
+
+# What unpacks it elsewhere takes a backslash for a way into another directory, and letters that steer for what they do;
+# what stands for bytes that are no text is the same for all of them.
+_NOT_IN_NAMES = dict.fromkeys([*range(0x20), ord("\\"), *range(0x7F, 0xA0), 0xFFFD], "_")
 
 _HEADER, _CENTRAL, _END, _END_64 = 30, 46, 22, 56 + 20
 _SIZES_64, _DESCRIPTOR, _DESCRIPTOR_64 = 4 + 16, 16, 24
@@ -117,8 +122,8 @@ class Gathering:
 def length(members: list[Member], below: int, top: str) -> int:
     """Bytes of the zip file of `members`, whose names begin behind the first `below` ones, in a directory `top`."""
     at = central = 0
-    for member in members:
-        name = len(_name(member, below, top)[1])
+    for member, called in _called(members, below, top):
+        name = len(called.encode())
         large = member.size > _LARGE
         extra = 16 if member.size > zipfile.ZIP64_LIMIT else 0
         extra += 8 if at > zipfile.ZIP64_LIMIT else 0
@@ -134,8 +139,8 @@ def pieces(tree: Tree, members: list[Member], below: int, top: str) -> Generator
     """The zip file.  Blocks.  Raises ConnectionLost where a file is another than it was, and OSError."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for member in members:
-            info = zipfile.ZipInfo(_name(member, below, top)[0], _moment(member.modified))
+        for member, called in _called(members, below, top):
+            info = zipfile.ZipInfo(called, _moment(member.modified))
             info.external_attr = (stat.S_IFDIR | 0o755) << 16 | 0x10 if member.is_directory else 0o100644 << 16
             info.file_size = member.size
             info.compress_size = info.CRC = 0
@@ -196,11 +201,28 @@ class _Sink(io.RawIOBase):
         return taken
 
 
-def _name(member: Member, below: int, top: str) -> tuple[str, bytes]:
-    """How a member is called in the file, and that as it is written there."""
+def _called(members: list[Member], below: int, top: str) -> Iterator[tuple[Member, str]]:
+    """Each member, and how it is called in the file: the same each time, and no two the same."""
+    plain = [_name(member, below, top) for member in members]
+    named = [name.translate(_NOT_IN_NAMES) for name in plain]
+    if named != plain:
+        taken = {name for name, said in zip(plain, named, strict=True) if name == said}
+        for index, (name, said) in enumerate(zip(plain, named, strict=True)):
+            if name != said:
+                named[index] = next(one for one in _numbered(said) if one not in taken)
+                taken.add(named[index])
+    return zip(members, named, strict=True)
+
+
+def _name(member: Member, below: int, top: str) -> str:
     said = "/".join((top, *member.names[below:])) + ("/" if member.is_directory else "")
-    text = said.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return text, text.encode()
+    return said.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    for number in itertools.count(2):
+        yield f"{name.rstrip('/')} ({number}){'/' if name.endswith('/') else ''}"
 
 
 def _moment(seconds: int) -> tuple[int, int, int, int, int, int]:

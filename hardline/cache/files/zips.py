@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
 from aiohttp import web
@@ -12,29 +13,33 @@ from hardline.disks import Shift
 from hardline.errors import LimitReached
 from hardline.http.paths import Target, quoted
 from hardline.http.serving import pages
+from hardline.http.serving.protocol import source_of
 
-MOST = 4  # on their way at once
+MOST, MOST_OF_ONE = 4, 2  # on their way at once, and of one source
 
 
 class Zips:
     """Those of `tree`; the whole of it is called `title`."""
 
     def __init__(self, tree: Tree, title: str) -> None:
-        self._tree, self._title, self._under_way = tree, title, 0
+        self._tree, self._title = tree, title
+        self._sources: Counter[str] = Counter()
 
     async def send(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         """The answer.  Raises DiskHangs, ConnectionLost after cutting a connection, ConnectionError."""
-        if self._under_way >= MOST:
+        source = source_of(request)
+        if self._sources.total() >= MOST or self._sources[source] >= MOST_OF_ONE:
             said = "More directories are on their way as zip files than are made at once."
             return pages.problem(request, 503, "Too many at once", said, headers={"Retry-After": "30"})
-        self._under_way += 1
+        self._sources[source] += 1
         try:
             return await self._send(request, target)
         except LimitReached as failure:
             said = f"It is too much for one zip file: {failure.message}."
             return pages.problem(request, 403, "This is too large", said, advice="What is in it can be had each alone.")
         finally:
-            self._under_way -= 1
+            self._sources[source] -= 1
+            self._sources += Counter()  # without those that have none any more
 
     async def _send(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         top = (target.names[-1] if target.names else self._title).replace("/", "_").strip(". ") or "files"

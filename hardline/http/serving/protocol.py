@@ -48,9 +48,9 @@ class HeadTooLate(http_exceptions.BadHttpMessage):
 
 
 class Protocol(web.RequestHandler):
-    """One connection.  A head has `head_time` seconds."""
+    """One connection.  A head has `head_time` seconds; `gone` is set at its end."""
 
-    __slots__ = ("_broken", "_head_time", "_head_timer", "_heads", "_payload", "_source", "_unfinished")
+    __slots__ = ("_broken", "_head_time", "_head_timer", "_heads", "_payload", "_source", "_unfinished", "gone")
 
     def __init__(self, manager: web.Server, *, source: str = "", head_time: float = HEAD_TIME, **settings: Any) -> None:
         super().__init__(manager, **settings)
@@ -61,6 +61,7 @@ class Protocol(web.RequestHandler):
         self._payload: StreamReader | None = None  # the last body that was begun
         self._head_timer: asyncio.TimerHandle | None = None
         self._broken = False
+        self.gone = asyncio.Event()
 
     @property
     def held(self) -> int:
@@ -82,9 +83,17 @@ class Protocol(web.RequestHandler):
             if begin >= len(data):
                 break
 
+    def retire(self) -> None:
+        """Close it, where nothing is under way; else its answer is to: of what is closed, no body comes to its end."""
+        if self._current_request is None and not self._messages:
+            self.close()
+            if self.transport is not None:
+                self.transport.close()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
         super().connection_lost(exc)
+        self.gone.set()
 
     def _take(self, data: bytes) -> None:
         came, body = self._request_count, self._payload

@@ -86,20 +86,37 @@ class StreamServer:
         finally:
             del self._connections[transport]
 
-    async def connect(self) -> TcpStream:
-        """A socket whose other end is this server: for pipes that are no streams."""
+    async def connect(self, source: str = "") -> TcpStream:
+        """A socket whose other end is this server: for pipes that are no streams.  `source` as for `protocol_factory`.
+
+        Raises ConnectionLost when the server is ending.
+        """
+        if self._ending:
+            raise ConnectionLost("the service was changed")
         ours, theirs = socket.socketpair()
         loop = asyncio.get_running_loop()
         ours.setblocking(False)
         theirs.setblocking(False)
-        await loop.connect_accepted_socket(self.protocol_factory, ours)
+        await loop.connect_accepted_socket(lambda: self.protocol_factory(source), ours)
         _, stream = await loop.create_unix_connection(TcpStream, sock=theirs)
         return stream
 
     async def retire(self) -> None:
         """Take no more requests, and wait until every answer under way has come to its end."""
         self._ending = True
-        await asyncio.gather(*(connection.retire() for connection in self._connections.values()))
+        protocols = [one for one in self._server.connections if isinstance(one, Protocol)]
+        for one in protocols:
+            one.retire()
+        for connection in self._connections.values():
+            connection.close_if_idle()
+        await asyncio.gather(
+            *(
+                asyncio.shield(transport.done)
+                for transport in self._connections
+                if isinstance(transport, StreamTransport)
+            ),
+            *(one.gone.wait() for one in protocols),
+        )
 
     async def aclose(self) -> None:
         """Let answers under way come to their end for a moment, then cut everything."""
@@ -115,7 +132,10 @@ class StreamServer:
             request.protocol.check_body(request)
         try:
             answer = refusal(request) or await self._handler(request)
-            return complaint(request) or answer
+            answer = complaint(request) or answer
+            if self._ending:
+                answer.force_close()
+            return answer
         except (ConnectionError, HardlineError) as failure:
             if (page := complaint(request)) is not None:
                 return page
@@ -144,13 +164,6 @@ class _Connection:
         self._request: web.BaseRequest | None = None
         self._ended = False
 
-    async def retire(self) -> None:
-        """Close it once the answer under way is out; return when it is."""
-        self._protocol.close()
-        self._close_if_idle()
-        if self.transport is not None:
-            await asyncio.shield(self.transport.done)
-
     def began(self, request: web.BaseRequest) -> None:
         self._request = request
         if self.transport is not None:
@@ -171,13 +184,14 @@ class _Connection:
 
     def _close_later(self) -> None:
         if self._ended:
-            asyncio.get_running_loop().call_later(_NEXT_ANSWER, self._close_if_idle)
+            asyncio.get_running_loop().call_later(_NEXT_ANSWER, self.close_if_idle)
 
     def _cut_if_torn(self) -> None:
         """A request that ends in the middle of its body will never be whole."""
         if self._ended and self._request is not None and not self._request.content.is_eof() and self.transport:
             self.transport.abort()
 
-    def _close_if_idle(self) -> None:
+    def close_if_idle(self) -> None:
+        """Close it, where no request is under way."""
         if self._request is None and self.transport is not None:
             self.transport.close()

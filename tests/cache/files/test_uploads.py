@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -111,6 +112,61 @@ def test_a_form_says_a_name_and_no_way(adding, tmp_path):
     assert not any("evil" in name for name in os.listdir(adding.root))
 
 
+def form(site, body: bytes) -> bytes:
+    """The answer to a form of these bytes, whose boundary is b."""
+    head = "POST /sub/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    return site.raw(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+def part(name: str, content: bytes = b"zz") -> bytes:
+    said = f'--b\r\nContent-Disposition: form-data; name=file; filename="{name}"\r\n\r\n'
+    return said.encode() + content + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        b"",
+        b"--b",
+        b"--c--\r\n",
+        b"zz",
+        b"--b\r\n" + b"A: b\r\n" * 500,
+        b"--b\r\nA: " + b"x" * 9000,
+        b"--b\r\n\0: x\r\n\r\n",
+    ],
+)
+def test_of_a_form_that_breaks_off_only_what_was_whole_is_kept_and_named(adding, end):
+    before = set(os.listdir(adding.root / "sub"))
+    answer = form(adding, part("whole.txt") + part("broken.txt")[: None if end.startswith(b"--b\r\n") else -2] + end)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    new = set(os.listdir(adding.root / "sub")) - before
+    assert [name for name in new if "broken" in name] == []
+    assert len(new) == 1
+    assert f"Kept before: {new.pop()}".encode() in answer
+
+
+def test_a_form_may_be_longer_than_each_of_its_files(adding):
+    files = part("l1.bin", b"x" * MOST) + part("l2.bin", b"x" * MOST)
+    assert form(adding, files + b"--b--\r\n").startswith(b"HTTP/1.1 200 ")
+    assert form(adding, part("l3.bin", b"x" * (MOST + 1)) + b"--b--\r\n").startswith(b"HTTP/1.1 413 ")
+    assert not (adding.root / "sub/l3.bin").exists()
+
+
+def test_who_speaks_an_older_http_is_told_of_no_continue(adding):
+    head = "PUT /expected.txt HTTP/1.{}\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
+    head += "Content-Length: 2\r\n\r\nab"
+    assert adding.raw(head.format(1).encode()).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 ")
+    assert adding.raw(head.format(0).encode()).startswith(b"HTTP/1.0 201 ")
+
+
+@pytest.mark.parametrize("name", ["index.html.", "index.html ", "INDEX.HTML. ."])
+def test_what_disks_of_windows_cut_off_a_name_makes_no_index(name):
+    assert naming.numbered(name, 1).rstrip(". ").casefold() != "index.html"
+    for cut_off in (" ", "a@mako.", "a@http. "):
+        with pytest.raises(WrongArgument):
+            naming.checked(cut_off)
+
+
 def test_too_large_is_refused_before_and_under_way(adding):
     head = f"PUT /large.bin HTTP/1.1\r\nHost: x\r\nContent-Length: {MOST + 1}\r\n\r\n"
     answer = adding.raw(head.encode())
@@ -173,7 +229,10 @@ def test_where_one_may_only_drop_nothing_is_listed_or_read(dropping):
         answer = dropping.get(path)
         assert answer.status == 404 or "there" not in answer.text
     status, body = put(dropping, "/there.txt", b"new")
-    assert (status, json.loads(body)["name"]) == (201, "there (2).txt")
+    # Nobody learns that there was one of this name already.
+    assert (status, json.loads(body)) == (201, {"name": "there.txt", "href": "there.txt", "size": 3})
+    assert (dropping.root / "there (2).txt").read_text() == "new"
+    assert put(dropping, "/there.txt", b"third", "-H", "If-None-Match: *")[0] == 201
     assert put(dropping, "/sub/a.txt")[0] == 404
     assert (dropping.root / "there.txt").read_text() == "not for visitors"
 
@@ -216,6 +275,59 @@ def test_some_of_the_disk_stays_free(tmp_path, monkeypatch):
     with pytest.raises(incoming.Full):
         incoming.Incoming(tree, (), free)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT], ids=["disk", "quota"])
+@pytest.mark.parametrize("call", ["write", "fsync", "link"])
+def test_what_is_used_up_is_said_as_no_room(tmp_path, monkeypatch, code, call):
+    file = incoming.Incoming(Tree(tmp_path, forbidden=lambda path, facts: False), (), None)
+
+    def used_up(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, call, used_up)
+    if call != "write":
+        file.write(b"abc")
+    with pytest.raises(incoming.Full):
+        file.write(b"abc") if call == "write" else file.keep("a.txt")
+    file.close()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EACCES, 403), (errno.EROFS, 403), (errno.EIO, 503)],
+)
+def test_a_directory_that_takes_no_file_says_why(adding, monkeypatch, code, status):
+    really = os.open
+
+    def refuse(path: str, flags: int, *rest: int, **more: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(code, os.strerror(code))
+        return really(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert put(adding, "/none.txt")[0] == status
+
+
+def test_where_open_files_have_no_names_a_hidden_one_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(incoming, "_OPEN_FILES", str(tmp_path / "no-proc"))
+    file = incoming.Incoming(Tree(tmp_path, forbidden=lambda path, facts: False), (), None)
+    file.write(b"abc")
+    assert file.keep("a.txt") == "a.txt"
+    file.close()
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_nobody_waits_at_the_end_for_a_disk_to_take_all_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(incoming, "_AT_ONCE", 100)
+    synced = list[int]()
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
+    file = incoming.Incoming(Tree(tmp_path, forbidden=lambda path, facts: False), (), None)
+    for _ in range(5):
+        file.write(b"x" * 60)
+    file.close()
+    assert synced == [120, 240]
 
 
 @given(st.text(st.characters(exclude_characters="\0/", exclude_categories=("Cs",)), min_size=1, max_size=300))

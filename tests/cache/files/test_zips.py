@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardline.cache.files import zipping
+from hardline.cache.files import zipping, zips
 from hardline.cache.files.tree import Tree
 from hardline.cache.files.zipping import Gathering, length, pieces
 from hardline.errors import ConnectionLost, LimitReached
@@ -61,6 +62,29 @@ def test_unzip_reads_it_whole(site, tmp_path):
 def test_the_whole_has_the_name_of_what_is_shared(site):
     answer = site.get("/?zip")
     assert {name.partition("/")[0] for name in zipfile.ZipFile(io.BytesIO(answer.body)).namelist()} == {"Files"}
+
+
+def test_names_lead_nowhere_on_any_system_and_differ(tmp_path):
+    odd = [b"..\\..\\up.txt", b".._.._up.txt", b"a\nb", b"\x1b[31mred", b"\xff", b"\xfe", b"plain"]
+    for name in odd:
+        (tmp_path / os.fsdecode(name)).write_bytes(name)
+    with serving(tmp_path, hidden=True) as site:
+        archive = zipfile.ZipFile(io.BytesIO(site.get("/?zip").body))
+    names = archive.namelist()
+    assert len(set(names)) == len(odd)
+    assert not any("\\" in name or not name.isprintable() for name in names)
+    assert sorted(archive.read(name) for name in names) == sorted(odd)
+    assert archive.read("Files/.._.._up.txt") == b".._.._up.txt"
+
+
+def test_one_visitor_keeps_nobody_from_zip_files(tmp_path):
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(64 << 20)
+    with serving(tmp_path) as site, contextlib.ExitStack() as held:
+        for _ in range(zips.MOST_OF_ONE):
+            held.enter_context(site.connection(b"GET /?zip HTTP/1.1\r\nHost: x\r\n\r\n")).recv(10)
+        assert site.get("/?zip").status == 503
+    assert zips.MOST_OF_ONE < zips.MOST
 
 
 def test_where_nothing_is_listed_there_is_no_zip_file(tmp_path):
