@@ -61,7 +61,7 @@ function clock(when) {
 let saidUntil;
 // All behind a dialog is dead to whoever hears the page, and dim: there its own line says it.
 function say(text) {
-  const lines = [$("said"), ...document.querySelectorAll("dialog .said")];
+  const lines = [$("said"), ...document.querySelectorAll("dialog[open] .said")];
   clearTimeout(saidUntil);
   for (const line of lines) line.textContent = line === lines.at(-1) ? text : "";
   saidUntil = setTimeout(() => say(""), 6000);
@@ -187,6 +187,7 @@ function draw(id, rows, make, nothing) {
     list.replaceChildren(...items);
     focusAgain(where);
   }
+  for (const key of kept.keys()) if (!items.some((one) => one.dataset.key === key)) drawn.delete(key);
   const empty = $(`${id}-empty`);
   empty.hidden = rows.length > 0;
   if (nothing) empty.textContent = nothing;
@@ -355,7 +356,7 @@ async function phone(row, called) {
 
 // ── on this network, known ──
 function offer(row) {
-  const where = row.host ? `on ${row.host}` : `at ${row.source}`, old = row.heard_s > SEEN_WITHIN;
+  const where = row.host ? `on ${row.host}` : `at ${row.source}`, old = row.old;
   const note = row.unlike ? el("span", { class: "bad", dir: "auto" }, `not the ${row.unlike} you know`) : row.name ? el("span", { class: "dim" }, `= ${row.name}`) : null;
   return el(
     "li", { class: old ? "old" : null },
@@ -428,7 +429,8 @@ function show(news) {
   for (const row of news.log || []) view.log = view.log.filter((one) => one.kind !== row.kind || one.sentence !== row.sentence || row.when - one.when > 600);
   Object.assign(view, { ...news, log: [...view.log, ...(news.log || [])].slice(-LOG_SHOWN) });
   if (news.services) draw("mine", view.services, service, "Nothing yet: share a directory, or what listens on a port of this computer.");
-  if (news.offers) draw("lan", view.offers, offer);
+  // A card is made anew only when it says something else: who reads it by ear, or selects in it, loses it then.
+  if (news.offers) draw("lan", view.offers.map(({ heard_s, ...row }) => ({ ...row, old: heard_s > SEEN_WITHIN })), offer);
   if (news.known) draw("known", view.known, known);
   if (news.log) draw("log", [...view.log].reverse(), (row) =>
     el("li", {}, el("time", { datetime: new Date(row.when * 1000).toISOString() }, clock(row.when)), el("span", { dir: "auto" }, row.count > 1 ? `${row.sentence}, ${row.count} times` : row.sentence)));

@@ -83,6 +83,30 @@ def test_who_opened_the_page_in_a_window_has_no_hold_of_it(world: World, page: P
     assert opened.value.evaluate("opener === null")
 
 
+def test_a_card_stays_as_long_as_it_says_the_same_and_is_forgotten_with_what_it_was_for(
+    world: World, page: Page
+) -> None:
+    goto(page, world.home)
+    kept = page.evaluate(
+        """() => {
+            const cards = () => [...document.querySelectorAll('#lan > li')];
+            const hear = (heard_s, digits) => show({offers: digits.map(digit => {
+                const label = digit.repeat(40);
+                return {title: 'One', label, url: `http://${label}.localhost:7009/`, host: 'atlas', heard_s};
+            })});
+            hear(0.1, ['a', 'b']);
+            const [first] = cards();
+            hear(3.2, ['a', 'b']);
+            const stays = cards()[0] === first;
+            hear(60, ['a', 'b']);
+            const says = cards()[0].innerText.includes('does not answer now');
+            for (const digit of '0123456789') hear(0.1, [digit]);
+            return [stays, says, [...drawn.keys()].filter(key => key.startsWith('lan/')).length];
+        }"""
+    )
+    assert kept == [True, True, 1]
+
+
 @pytest.mark.full  # stops a node
 def test_a_worker_that_another_program_has_left_goes_by_itself(world: World, profile: BrowserContext) -> None:
     page = profile.new_page()
