@@ -14,13 +14,16 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from hardline.errors import ConfigError, NoDaemon, WrongArgument
+from hardline.errors import ConfigError, Deaf, NoDaemon, WrongArgument
+from hardline.places import runtime_directory
 
 SOCKET_NAME = "control.sock"
 MAX_REQUEST = 65_536
 REQUEST_TIMEOUT = 30.0  # seconds
 MAX_SOCKET_PATH = 107  # sun_path of unix(7), less its final zero
 
+_IT_HANGS = "look at its log; hardline doctor  says what else is to be seen; where it hangs, end it and start it again"
+_NOT_YOURS = "it belongs to another user: ask as that user, or by sudo; where it should be yours, see what HOME is"
 _NOBODY = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
 
 
@@ -30,8 +33,7 @@ def spare_socket(datadir: Path) -> Path:
     Raises OSError when there is no `datadir`, or the directory is there and somebody else's.
     """
     facts, user = os.stat(datadir), os.geteuid()
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or (f"/run/user/{user}" if user else "/run")
-    spare = Path(runtime, "hardline", f"{facts.st_dev:x}-{facts.st_ino:x}.sock")
+    spare = runtime_directory(user) / "hardline" / f"{facts.st_dev:x}-{facts.st_ino:x}.sock"
     with contextlib.suppress(FileNotFoundError):
         if os.lstat(spare.parent).st_uid != user:
             raise PermissionError(errno.EPERM, "belongs to another user", str(spare.parent))
@@ -42,7 +44,7 @@ def ask(datadir: Path, do: str, **arguments: object) -> Any:
     """Ask the daemon that runs on `datadir`; blocks.
 
     Raises NoDaemon when none runs there, WrongArgument or ConfigError in the daemon's words, ConfigError when it cannot
-    be talked to.
+    be talked to, Deaf when it does not answer.
     """
     with contextlib.closing(follow(datadir, do, **arguments)) as answers:
         return next(answers)
@@ -64,12 +66,11 @@ def follow(datadir: Path, do: str, **arguments: object) -> Generator[Any, None, 
             hint = "start one with: hardlined (or name its data directory with --datadir)"
             raise NoDaemon(f"no hardlined runs on the data directory {datadir}", hint) from None
         except PermissionError:
-            raise ConfigError(
-                f"no permission to talk to the hardlined at {path}", hint="it belongs to another user"
-            ) from None
+            raise ConfigError(f"no permission to talk to the hardlined at {path}", hint=_NOT_YOURS) from None
         except TimeoutError:
-            message = f"the hardlined at {path} gave no answer in {REQUEST_TIMEOUT:.0f} s"
-            raise ConfigError(message, hint="look at its log") from None
+            raise Deaf(f"the hardlined at {path} gave no answer in {REQUEST_TIMEOUT:.0f} s", _IT_HANGS) from None
+        except BlockingIOError:
+            raise Deaf(f"the hardlined at {path} takes no questions: too many wait for an answer", _IT_HANGS) from None
         except OSError as failure:
             if len(os.fsencode(path)) > MAX_SOCKET_PATH:
                 raise NoDaemon(
@@ -85,9 +86,16 @@ def follow(datadir: Path, do: str, **arguments: object) -> Generator[Any, None, 
                 yield json.loads(line)["news"]
 
 
+class _Told(dict[str, Any]):
+    """An object that the daemon has told; what it lacks, another version does not know."""
+
+    def __missing__(self, key: str) -> Any:
+        raise ConfigError(f"the hardlined that runs is of another version: it does not tell {key!r}", hint="restart it")
+
+
 def _understood(line: bytes) -> Any:
     try:
-        answer = json.loads(line)
+        answer = json.loads(line, object_hook=_Told)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:

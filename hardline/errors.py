@@ -62,6 +62,10 @@ class NoDaemon(HardlineError):
     code = 3
 
 
+class Deaf(HardlineError):
+    """A daemon runs on the data directory that was asked, and does not answer."""
+
+
 class CertificateError(HardlineError):
     """A certificate, private key or .hash file that is missing, unreadable, too open or does not fit the others."""
 

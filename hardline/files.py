@@ -14,6 +14,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +131,44 @@ def probe(directory: Path) -> None:
     finally:
         os.close(descriptor)
         draft.unlink()
+
+
+@contextlib.contextmanager
+def as_owner(directory: Path) -> Iterator[None]:
+    """While root writes in what belongs to another user, be that user: what is made is his, and a link that he has put
+    there leads no further than he gets himself.  Raises OSError.
+
+    For a program that does nothing else meanwhile, and imports nothing: what it is made of may be closed to him.
+    `directory` need not be there yet; then the one in which it will be made counts.
+    """
+    while not os.path.lexists(directory) and directory != directory.parent:
+        directory = directory.parent
+    facts, group, groups = directory.stat(), os.getegid(), os.getgroups()
+    if os.geteuid() or not facts.st_uid:
+        yield
+        return
+    os.setgroups([])
+    os.setegid(facts.st_gid)
+    os.seteuid(facts.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+def give_tree(directory: Path, user: int, group: int) -> None:
+    """Have what is root's in `directory` be `user`'s, who may write there meanwhile: nothing that his links lead to,
+    and no file that has another name elsewhere.  Raises OSError."""
+    for _, _, names, at in os.fwalk(directory, follow_symlinks=False):
+        if os.fstat(at).st_uid == 0:
+            os.fchown(at, user, group)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                facts = os.stat(name, dir_fd=at, follow_symlinks=False)
+                if facts.st_uid == 0 and stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1:
+                    os.chown(name, user, group, dir_fd=at, follow_symlinks=False)
 
 
 def why(failure: OSError) -> str:

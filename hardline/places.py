@@ -17,6 +17,15 @@ class Places(NamedTuple):  # no dataclass: those take a command's start 10 ms
     config: Path | None = None
 
 
+def runtime_directory(user: int) -> Path:
+    """Where this user's programs leave what is gone when he logs out; it need not be there.
+
+    Source: XDG Base Directory Specification, by which a path that is not whole counts as none.
+    """
+    named = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(named if os.path.isabs(named) else f"/run/user/{user}" if user else "/run")
+
+
 def default_places() -> Places:
     """Where a node keeps things when nobody says otherwise.
 

@@ -2,7 +2,8 @@
 
     $XDG_RUNTIME_DIR/hardline/PID.node     its data directory, in one line; root's and the system's are in /run/hardline
 
-A note whose process is gone says nothing, and the next hardlined there takes it away.
+A note whose process is gone says nothing, and the next hardlined there takes it away.  XDG_RUNTIME_DIR may be /tmp:
+a directory of somebody else's is not used, what is written follows no link, and what is read is no pipe.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from hardline.places import runtime_directory
 
 _SYSTEM = Path("/run/hardline")
 _END = ".node"
@@ -43,14 +47,20 @@ def leave_note(datadir: Path) -> Path | None:
         return None
     note = directory / f"{os.getpid()}{_END}"
     try:
-        directory.mkdir(mode=0o755, exist_ok=True)
-        directory.chmod(directory.stat().st_mode | (0o055 if directory == _SYSTEM else 0))
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o755)
+        if not _may_be_used(directory):
+            return None
+        if directory == _SYSTEM:
+            directory.chmod(directory.stat().st_mode | 0o055)
         for old in _notes(directory):
             if _read(old) is None:
                 with contextlib.suppress(OSError):
                     old.unlink()
-        note.write_bytes(os.fsencode(datadir) + b"\n")
-        note.chmod(0o644)
+        # In root's place the system's user may write, too, and put a link where root is about to write.
+        with open(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as opened:
+            opened.write(os.fsencode(datadir) + b"\n")
+            os.fchmod(opened.fileno(), 0o644)
     except OSError:
         return None
     return note
@@ -69,13 +79,22 @@ def _own() -> Path | None:
         return Path(given.partition(":")[0])
     if not (user := os.geteuid()):
         return _SYSTEM
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{user}")
-    return runtime / "hardline" if runtime.is_dir() else None
+    runtime = runtime_directory(user)
+    return runtime / "hardline" if os.path.isdir(runtime) else None
+
+
+def _may_be_used(directory: Path) -> bool:
+    """Nobody but this user and the system can have put anything there.  Raises OSError."""
+    facts = os.lstat(directory)
+    writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(facts.st_mode) and (directory == _SYSTEM or (facts.st_uid == os.geteuid() and not writable))
 
 
 def _notes(directory: Path) -> list[Path]:
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.name.endswith(_END))[:_MOST]
+    with contextlib.suppress(OSError):
+        if _may_be_used(directory):
+            with os.scandir(directory) as entries:
+                return sorted(Path(entry.path) for entry in entries if entry.name.endswith(_END))[:_MOST]
     return []
 
 
@@ -85,9 +104,11 @@ def _read(note: Path) -> Running | None:
     if not (pid.isascii() and pid.isdigit()):
         return None
     try:
-        with note.open("rb") as opened:
-            user, said = os.fstat(opened.fileno()).st_uid, opened.read(_LONGEST)
-        if os.stat(f"/proc/{pid}").st_uid != user:
+        descriptor = os.open(note, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(descriptor, "rb") as opened:
+            facts, said = os.fstat(descriptor), opened.read(_LONGEST)
+        user = facts.st_uid
+        if not stat.S_ISREG(facts.st_mode) or os.stat(f"/proc/{pid}").st_uid != user:
             return None
     except OSError:
         return None

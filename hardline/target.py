@@ -124,7 +124,8 @@ def _refuse_secret(file: str, *, hidden: bool) -> None:
 
 def _homes() -> Iterator[tuple[str, str]]:
     """Real paths of home directories, and what they are called: one's own, root's and those of other people."""
-    yield os.path.realpath(os.path.expanduser("~")), "your home with all that is yours"
+    if os.path.isabs(own := os.path.expanduser("~")):  # as it is where the system knows of none
+        yield os.path.realpath(own), "your home with all that is yours"
     for user in pwd.getpwall():
         if (user.pw_uid == 0 or user.pw_uid >= _FIRST_PERSON) and os.path.isdir(user.pw_dir):
             yield os.path.realpath(user.pw_dir), f"the home of {_plain(user.pw_name)}"

@@ -29,6 +29,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Tell what was wrong with the arguments, and end."""
+        from hardline.showable import as_escapes
+
+        message = as_escapes(message)
         super().error(f"{message}\n{self.prog}: hint: {self.hint}" if self.hint else message)
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
@@ -87,9 +90,31 @@ def write(text: str) -> None:
 
 
 def say(program: str, text: str) -> None:
-    """Tell whoever sits there one line that is no result; one that begins with a space goes with the line before."""
+    """Tell whoever sits there something that is no result; a line that begins with a space goes with the line before.
+
+    It may repeat what was typed, or what another program said: nothing in it steers the terminal.
+    """
+    from hardline.showable import as_escapes
+
+    text = "\n".join(map(as_escapes, text.split("\n")))
     with contextlib.suppress(OSError):  # nobody may be left to be told
         print(text if text.startswith(" ") else f"{program}: {text}", file=sys.stderr)
+
+
+def line_of_stdin(most: int) -> str:
+    """The first `most` bytes of its first line, without the line's end; "" where there is none or it was closed.
+
+    As UTF-8 whatever the locale, bytes that are none as os.fsdecode has them: a passphrase is the same everywhere.
+    """
+    if sys.stdin is None:
+        return ""
+    line = sys.stdin.buffer.readline(most).removesuffix(b"\n").removesuffix(b"\r")
+    return line.decode("utf-8", "surrogateescape")
+
+
+def is_asked() -> bool:
+    """Whether somebody sits at the other end of stdin."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def is_watched() -> bool:

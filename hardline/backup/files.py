@@ -21,7 +21,7 @@ from pathlib import Path
 
 from hardline.backup.sealed import DIRECTORIES, MOST, MOST_FILES, OF_DATA, SETTINGS, is_name
 from hardline.errors import ConfigError, HardlineError, WrongArgument
-from hardline.files import hint_for, make_private, read_small, replace_whole, why, write_new
+from hardline.files import as_owner, hint_for, make_private, read_small, replace_whole, why, write_new
 from hardline.places import Places
 from hardline.settings.directory import certificate_files, read_ini
 from hardline.settings.node import parse_node
@@ -65,7 +65,7 @@ def take(places: Places) -> Taken:
     files: dict[str, bytes] = {}
     size, said = 0, list[str]()
     for base, found in _all(places):
-        with _as_owner(base):
+        with as_owner(base):
             for name, path in found():
                 try:
                     files[name] = read_small(path, _LARGEST).data
@@ -97,7 +97,7 @@ def put_back(files: Mapping[str, bytes], places: Places, *, replace: bool) -> li
     targets = {name: place for name in files if (place := _place(name, places)) is not None}
     others = set[str]()
     for name, (base, path) in targets.items():
-        with _as_owner(base):
+        with as_owner(base):
             if _is_another(path, files[name]):
                 others.add(name)
             if path.is_dir():
@@ -112,7 +112,7 @@ def put_back(files: Mapping[str, bytes], places: Places, *, replace: bool) -> li
     aside = time.strftime(".before-%Y%m%d-%H%M%S")
     for name, (base, path) in targets.items():
         try:
-            with _as_owner(base):
+            with as_owner(base):
                 make_private(path.parent)
                 if name in others:
                     write_new(path.with_name(path.name + aside), read_small(path, _LARGEST).data, 0o600)
@@ -126,7 +126,7 @@ def put_back(files: Mapping[str, bytes], places: Places, *, replace: bool) -> li
 
 def note_made(datadir: Path) -> None:
     """Have it be known that a backup was made now."""
-    with contextlib.suppress(OSError), _as_owner(datadir):
+    with contextlib.suppress(OSError), as_owner(datadir):
         replace_whole(datadir / MADE, f"{int(time.time())}\n".encode())
 
 
@@ -183,25 +183,3 @@ def _is_another(path: Path, data: bytes) -> bool:
         return False
     except OSError:
         return True
-
-
-@contextlib.contextmanager
-def _as_owner(directory: Path) -> Iterator[None]:
-    """What root does in `directory` he does as whoever it belongs to, or what is there above it.
-
-    Nothing is imported meanwhile: what this program is made of may be closed to him.
-    """
-    owner = next(one for one in (directory, *directory.absolute().parents) if one.exists()).stat()
-    if os.geteuid() or not owner.st_uid:
-        yield
-        return
-    groups, group = os.getgroups(), os.getegid()
-    os.setgroups([])
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)

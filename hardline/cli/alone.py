@@ -18,34 +18,36 @@ from hardline.doctor.facts import Lan, Port, Shared, written
 from hardline.doctor.lan import look_around, off
 from hardline.doctor.rows import Unknown
 from hardline.doctor.session import others
-from hardline.errors import ConfigError, HardlineError, NoDaemon
+from hardline.errors import ConfigError, Deaf, HardlineError, NoDaemon
 from hardline.node.examined import answers
 from hardline.places import Places
 from hardline.settings.directory import MAX_SERVICES, read_ini
 from hardline.settings.node import NodeSettings, parse_node
 from hardline.settings.service import ServiceSettings, parse_service
 
-_NOT_RUNNING = Unknown("no hardlined runs")
+_NOT_RUNNING, _NOT_ANSWERING = Unknown("no hardlined runs"), Unknown("hardlined does not answer")
 _NOT_KNOWN = Unknown("where its services are, only hardlined itself knows", "name its settings: --config FILE")
 
 
 class Alone:
-    """A Node (doctor.asked) without a node: `nobody` is what says that none runs.
+    """A Node (doctor.asked) without a node: `nobody` is what says that none runs, or that it does not answer.
 
     `places` are those that the node would have, its `servicedir` none where that is not known.
     """
 
-    def __init__(self, nobody: NoDaemon, places: Places, *, knows_services: bool) -> None:
-        self._nobody, self._places, self._knows_services = nobody, places, knows_services
+    def __init__(self, nobody: NoDaemon | Deaf, places: Places, *, knows_services: bool) -> None:
+        self.nobody, self._places, self._knows_services = nobody, places, knows_services
         self._settings, self._wrong = NodeSettings(), ""
         self._services: list[tuple[str, ServiceSettings | ConfigError]] | None = None
 
     def load(self) -> None:
         """Read the settings, and see who else runs.  Blocks for a moment."""
-        if running := others():
+        if isinstance(self.nobody, Deaf):
+            self.nobody = Deaf(self.nobody.message, "look at its log; end it and start it again")
+        elif running := others():
             pid, user = running[0]
             hint = f"one runs as {user} (pid {pid}): ask as {user}, or name its data directory: --datadir DIR"
-            self._nobody = NoDaemon(self._nobody.message, hint)
+            self.nobody = NoDaemon(self.nobody.message, hint)
         config = self._places.config
         if config is None or not config.exists():
             return
@@ -53,7 +55,7 @@ class Alone:
             self._settings = parse_node(read_ini(config), str(config))
         except HardlineError as wrong:
             self._wrong, hint = wrong.message, wrong.hint
-            self._nobody = NoDaemon(f"{self._nobody.message}, and none can start: {wrong.message}", hint)
+            self.nobody = type(self.nobody)(f"{self.nobody.message}, and none can start: {wrong.message}", hint)
             return
         node = self._settings.node
         self._knows_services |= node.servicedir is not None
@@ -61,10 +63,12 @@ class Alone:
 
     async def status(self) -> Mapping[str, Any]:
         """There is none."""
-        raise NoDaemon(self._nobody.message, self._nobody.hint)
+        raise type(self.nobody)(self.nobody.message, self.nobody.hint)
 
     async def facts(self, about: str) -> Any:
         """As doctor.asked.Node.facts."""
+        if about == "ports" and isinstance(self.nobody, Deaf):  # it has them
+            return {"unknown": _NOT_ANSWERING.reason, "do": ""}
         looks: Mapping[str, Callable[[], Awaitable[object]]] = {
             "lan": self._lan,
             "ports": lambda: asyncio.to_thread(self._ports),
@@ -73,7 +77,8 @@ class Alone:
             "shared": self._shared,
             "exposed": self._exposed,
         }
-        found: object = await looks[about]() if about in looks else _NOT_RUNNING
+        nothing = _NOT_RUNNING if isinstance(self.nobody, NoDaemon) else _NOT_ANSWERING
+        found: object = await looks[about]() if about in looks else nothing
         return {"unknown": found.reason, "do": found.do} if isinstance(found, Unknown) else written(found)
 
     async def _lan(self) -> Lan:

@@ -12,12 +12,13 @@ from pathlib import Path
 from hardline.backup import files
 from hardline.backup.sealed import MOST, NONCE, SALT, SETTINGS, seal, unseal
 from hardline.cli.daemon import ask, talk
-from hardline.errors import ConfigError, HardlineError, WrongArgument
+from hardline.errors import ConfigError, NoDaemon, WrongArgument
 from hardline.files import hint_for, read_small, replace_whole, why
 from hardline.places import Places, default_places
 from hardline.showable import as_escapes
+from hardline.terminal import is_asked, line_of_stdin
 
-_SHORTEST = 8  # characters of a passphrase
+_SHORTEST, _LONGEST = 8, 4096  # characters of a passphrase; bytes
 
 
 def run(options: argparse.Namespace) -> None:
@@ -76,9 +77,8 @@ def _passphrase(*, twice: bool) -> str:
     """Asked for, or the first line of stdin; never an argument, which others can see."""
     if sys.stdin is None:
         raise WrongArgument("there is no passphrase", hint="type it, or give it as the first line of stdin")
-    if not sys.stdin.isatty():
-        # The same bytes are the same passphrase, whatever this system takes them for.
-        passphrase = sys.stdin.buffer.readline(4096).rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+    if not is_asked():
+        passphrase = line_of_stdin(_LONGEST)
     else:
         try:
             passphrase = getpass.getpass("passphrase: ")
@@ -92,24 +92,25 @@ def _passphrase(*, twice: bool) -> str:
 
 
 def _places(options: argparse.Namespace) -> Places:
-    """Those of the daemon that runs, else of the one that the settings describe."""
+    """Those that were named, else of the daemon that runs, else of the one that the settings describe."""
     named: str | None = getattr(options, "datadir", None)
-    with contextlib.suppress(HardlineError, OSError):
+    if named is not None and options.servicedir is not None:
+        return Places(Path(options.servicedir), Path(named))
+    with contextlib.suppress(NoDaemon):
         running = ask(options, "status")["node"]
         config = None if named else default_places().config
         places = Places(Path(running["servicedir"]), Path(running["datadir"]), config)
         return places if options.servicedir is None else places._replace(servicedir=Path(options.servicedir))
     if named is not None:
-        if options.servicedir is None:
-            raise WrongArgument("where are its services?", hint="name their directory, too: --servicedir DIR")
-        return Places(Path(options.servicedir), Path(named))
+        raise WrongArgument("where are its services?", hint="name their directory, too: --servicedir DIR")
     places = files.places_of(default_places())
     return places if options.servicedir is None else places._replace(servicedir=Path(options.servicedir))
 
 
 def _runs(options: argparse.Namespace) -> bool:
+    """Raises HardlineError where it does not answer, or not to this user."""
     try:
         ask(options, "status")
-    except HardlineError:
+    except NoDaemon:  # nothing else says that nobody writes there
         return False
     return True

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hardline.cli.daemon import ask, others, talk
 from hardline.errors import HardlineError, NoDaemon
-from hardline.terminal import is_watched
+from hardline.terminal import is_asked, is_watched
 
 _AGAIN = 0.05  # seconds
 
@@ -27,7 +27,7 @@ def or_become(options: argparse.Namespace, do: Callable[[], None]) -> int:
     try:
         do()
     except NoDaemon:
-        if others(options) or not (sys.stdin is not None and sys.stdin.isatty() and is_watched()):
+        if others(options) or not (is_asked() and is_watched()):
             raise
         return _become(options, do)
     return 0

@@ -67,6 +67,13 @@ def datadir(options: argparse.Namespace) -> Path:
     return Path(named) if named else default_places().datadir
 
 
+def write_told(text: str) -> None:
+    """Write what the daemon said as a line of the result: root may ask one of a user whom he does not trust."""
+    from hardline.showable import as_escapes
+
+    terminal.write(as_escapes(text))
+
+
 def talk(text: str) -> None:
     """Say something that is no result."""
     terminal.say("hardline", text)

@@ -12,12 +12,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hardline import __version__, terminal
 from hardline.asking import ask, follow
 from hardline.cli.daemon import datadir, talk
-from hardline.doctor.asked import Node
 from hardline.doctor.checks import NAMES
 from hardline.doctor.examine import by_check
 from hardline.doctor.facts import read
@@ -25,9 +24,12 @@ from hardline.doctor.report import report
 from hardline.doctor.rows import Row, State, as_json
 from hardline.doctor.threads import in_thread
 from hardline.doctor.visit import Step, Verdict
-from hardline.errors import ConfigError, HardlineError, NoDaemon
+from hardline.errors import ConfigError, Deaf, HardlineError, NoDaemon
 from hardline.files import hint_for, why, write_new
 from hardline.showable import plain
+
+if TYPE_CHECKING:
+    from hardline.cli.alone import Alone
 
 _WIDEST = max(map(len, NAMES))
 _FAILED, _NO_DAEMON = 1, 3
@@ -123,20 +125,20 @@ async def _examine(options: argparse.Namespace, showing: _Showing) -> int:
             showing.add(rows)
     if isinstance(node, _Running):
         return _FAILED if any(row.state is State.FAIL for row in showing.rows) else 0
-    return _NO_DAEMON
+    return _NO_DAEMON if isinstance(node.nobody, NoDaemon) else _FAILED
 
 
-async def _node(options: argparse.Namespace) -> Node:
-    """Whom to ask: the daemon, or, where none runs, its files."""
+async def _node(options: argparse.Namespace) -> _Running | Alone:
+    """Whom to ask: the daemon, or, where none runs or it does not answer, its files."""
     at = datadir(options)
     try:
         await in_thread(lambda: ask(at, "status"))
-    except NoDaemon as nobody:
+    except (NoDaemon, Deaf) as nobody:
         return await asyncio.to_thread(_alone, options, at, nobody)
     return _Running(at)
 
 
-def _alone(options: argparse.Namespace, at: Path, nobody: NoDaemon) -> Node:
+def _alone(options: argparse.Namespace, at: Path, nobody: NoDaemon | Deaf) -> Alone:
     from hardline.cli.alone import Alone, places_of
     from hardline.places import default_places
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
-from hardline.cli.daemon import ask, talk
-from hardline.terminal import is_watched, write
+from hardline.cli.daemon import ask, talk, write_told
+from hardline.terminal import is_asked, is_watched, line_of_stdin, write
 
 _LONGEST_LINE = 4096
 
@@ -33,9 +32,9 @@ def _invite(options: argparse.Namespace) -> None:
         title = plain(made["title"]) or plain(made["name"])
         write(f"I share {title} with you by hardline, a program that opens it in your browser, without any account.")
         write("To install it: pipx install hardline-tunnel, then: hardline service install")
-        write("Then open on that computer: " + made["link"])
+        write("Then open on that computer: " + plain(made["link"]))
     else:
-        write(made["link"])
+        write_told(made["link"])
     until = time.strftime("%Y-%m-%d %H:%M", time.localtime(made["until"]))
     talk(f"for {plain(made['who'])}, one computer, until {until}: send it to nobody else")
     talk("whoever opens it first is let in; hardline who  shows it, hardline revoke  takes it back")
@@ -46,7 +45,7 @@ def _accept(options: argparse.Namespace) -> None:
 
     link = options.link if options.link is not None else _line_of_stdin()
     accepted = ask(options, "accept", link=link)
-    write(accepted["url"])
+    write_told(accepted["url"])
     if accepted["waits"] is not None:
         talk(f"accepted; it takes effect when its host can be reached: {plain(accepted['waits'])}")
     else:
@@ -54,11 +53,11 @@ def _accept(options: argparse.Namespace) -> None:
 
 
 def _line_of_stdin() -> str:
-    if sys.stdin is None:  # it was closed
-        return ""
-    if sys.stdin.isatty():
+    from hardline.showable import plain
+
+    if is_asked():
         talk("paste the link:")
-    return sys.stdin.buffer.readline(_LONGEST_LINE).decode("utf-8", "replace").strip()
+    return plain(line_of_stdin(_LONGEST_LINE)).strip()
 
 
 def _who_may(options: argparse.Namespace) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import pwd
 import shutil
-import stat
 import subprocess
 import sys
 from pathlib import Path
 
 from hardline.cli.daemon import talk
 from hardline.errors import ConfigError, HardlineError, WrongArgument
-from hardline.files import hint_for, replace_whole, why
+from hardline.files import give_tree, hint_for, replace_whole, why
 from hardline.terminal import write
 from hardline.units import DATA, NAME, SERVICES, USER, system_unit, user_unit
 
@@ -145,14 +143,4 @@ def _make_user() -> None:
     user = pwd.getpwnam(USER)
     for directory in (Path(SERVICES), Path(DATA)):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in (directory, *directory.rglob("*")):
-            with contextlib.suppress(FileNotFoundError):
-                _give(path, user.pw_uid, user.pw_gid)
-
-
-def _give(path: Path, user: int, group: int) -> None:
-    """What is root's there becomes the user's.  He may have put it there, so nothing is followed that leads elsewhere,
-    be it a link or a further name of one of root's files."""
-    facts = path.lstat()
-    if facts.st_uid == 0 and (stat.S_ISDIR(facts.st_mode) or (stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1)):
-        os.chown(path, user, group, follow_symlinks=False)
+        give_tree(directory, user.pw_uid, user.pw_gid)

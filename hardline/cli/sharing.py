@@ -9,7 +9,7 @@ import sys
 from math import inf
 from typing import Any
 
-from hardline.cli.daemon import ANOTHER_VERSION, RESTART, ask, datadir, talk
+from hardline.cli.daemon import ANOTHER_VERSION, RESTART, ask, datadir, talk, write_told
 from hardline.terminal import write
 
 _LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
@@ -73,7 +73,7 @@ def _tell(options: argparse.Namespace, shared: Any) -> None:
     from hardline.showable import plain
 
     title: str | None = options.title
-    write(shared["url"])
+    write_told(shared["url"])
     if not shared.keys() >= {"name", "title", "target", "file"}:
         talk(f"{ANOTHER_VERSION}: {RESTART}")
         return
@@ -88,7 +88,7 @@ def _tell(options: argparse.Namespace, shared: Any) -> None:
         talk("  keep a copy of its key: hardline backup FILE")
     if title and plain(shared["title"]) != plain(title):
         if how != "shared":
-            talk(f"its title stays as it was; to change it, edit {plain(shared['file'])}")
+            talk(f"its title stays as it was; to change it: hardline change {plain(shared['name'])} --title …")
         elif len(shared["title"]) < len(title):
             talk(f"its title has {len(shared['title'])} of {len(title)} characters: the rest cannot be shown")
         else:
@@ -103,7 +103,7 @@ def _change(options: argparse.Namespace) -> None:
 
     if options.command != "change":
         changed = ask(options, "change", name=options.name, paused=options.command == "pause")
-        write(changed["url"])
+        write_told(changed["url"])
         talk(f"{plain(changed['name'])} is {'paused' if options.command == 'pause' else 'served'}")
         return
     target = read_target(options.target) if options.target is not None else None
@@ -115,7 +115,9 @@ def _change(options: argparse.Namespace) -> None:
         asked |= {"forever": True} if options.seconds == inf else {"seconds": options.seconds}
     do = "change" if options.seconds is None else "change_until"
     changed = ask(options, do, name=options.name, target=target, **asked)
-    write(changed["url"])
+    write_told(changed["url"])
+    if title and plain(changed["title"]) != plain(title):
+        talk("some characters of its title cannot be shown")
     talk(f"{plain(changed['name'])}: {plain(changed['title'])} → {plain(changed['target'])}")
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from hardline.cli.daemon import ask, datadir, talk
+from hardline.cli.daemon import ask, datadir, talk, write_told
 from hardline.terminal import write
 
 _NOT_REACHABLE = 4
@@ -77,7 +77,7 @@ def _open_one(options: argparse.Namespace) -> None:
             # Every user of this computer sees what programs are started with, and a name is nobody's right to visit.
             told = f"http://{match['name']}.localhost:{url.rstrip('/').rpartition(':')[2]}/"
     if options.print or not told or not _browse(told):
-        write(url)
+        write_told(url)
 
 
 def _as_uri(file: str | None) -> str:
@@ -115,7 +115,8 @@ def _phone(options: argparse.Namespace) -> None:
         talk("no phone gets in any more")
         return
     opened = ask(options, "phone", what=options.what, seconds=options.days * 86_400)
-    write("\n".join(opened["urls"]))
+    for url in opened["urls"]:
+        write_told(url)
     if not options.no_code and sys.stdout.isatty():
         _show_code(opened["urls"][0])
     until = time.strftime("%H:%M", time.localtime(opened["until"]))
@@ -132,10 +133,9 @@ def _show_code(url: str) -> None:
 
 def _name_one(options: argparse.Namespace) -> None:
     match = ask(options, "name", what=options.what, name=options.name)
-    write(match["url"])
-    talk(
-        f"on this computer it is {match['name']} now: http://{match['name']}.localhost:{match['url'].rpartition(':')[2]}"
-    )
+    write_told(match["url"])
+    at = f"http://{match['name']}.localhost:{match['url'].rpartition(':')[2]}"
+    talk(f"on this computer it is {match['name']} now: {at}")
 
 
 def _forget(options: argparse.Namespace) -> None:
@@ -157,7 +157,7 @@ def _forward(options: argparse.Namespace) -> None:
 
     asked = {"address": options.label, "port": options.port, "pages": options.pages}
     with contextlib.closing(follow(datadir(options), "forward", **asked)) as news:
-        write(next(news)["listen"])
+        write_told(next(news)["listen"])
         sys.stdout.flush()
         talk("leads there until Ctrl-C; every program of this computer can connect")
         for one in news:

@@ -34,7 +34,7 @@ def logout(facts: Facts) -> list[Row]:
     """Whether it goes on when its user has left."""
     running, lingering = facts.daemon, facts.lingering
     if isinstance(running, Unknown):
-        return [not_checked(LOGOUT, Unknown("no hardlined runs"))]
+        return [not_checked(LOGOUT, lingering if isinstance(lingering, Unknown) else running)]
     if running.manager == "system":
         return [ok(LOGOUT, f"the system keeps it running ({running.unit})")]
     if isinstance(lingering, Unknown):

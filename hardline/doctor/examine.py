@@ -25,7 +25,7 @@ from hardline.doctor.hops import first_hops
 from hardline.doctor.rows import Row, Unknown, not_checked
 from hardline.doctor.ruleset import Packet
 from hardline.doctor.threads import in_thread
-from hardline.errors import HardlineError, NoDaemon
+from hardline.errors import Deaf, HardlineError, NoDaemon
 from hardline.tasks import TaskSet
 
 LIMIT = 6.0  # seconds for a fact
@@ -106,6 +106,8 @@ class _Examination:
             found = Unknown(f"no answer within {limit:g} s")
         except NoDaemon as nobody:
             found = Unknown(nobody.message, nobody.hint) if name == "daemon" else Unknown("no hardlined runs")
+        except Deaf as hangs:
+            found = Unknown(hangs.message, hangs.hint) if name == "daemon" else Unknown("hardlined does not answer")
         except HardlineError as failure:
             found = Unknown(failure.message, failure.hint)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -141,6 +143,7 @@ class _Examination:
     async def _lingering(self) -> Lingering | Unknown:
         await asyncio.wait([self._look("daemon")])
         if isinstance(running := self._facts.daemon, Unknown):
+            await self._node.status()  # which says in a word why it is not known
             return running
         return await asyncio.to_thread(session.lingering, running.user)
 

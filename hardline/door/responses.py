@@ -1,7 +1,7 @@
 """Whole HTTP responses of this node itself, and how its pages look; without I/O.
 
 A page is escaped where it is made: what comes here as HTML is HTML.
-Source: RFC 9110; Content Security Policy 3.
+Source: RFC 9110; Content Security Policy 3; Fetch, "Cross-Origin-Resource-Policy header".
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def _fields(policy: str) -> str:
         "Cache-Control: no-store\r\n"
         "X-Content-Type-Options: nosniff\r\n"
         f"Referrer-Policy: {REFERRER_POLICY}\r\n"
+        "Cross-Origin-Resource-Policy: same-origin\r\n"
         f"Content-Security-Policy: {policy}\r\n"
         "Connection: close\r\n"
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from hardline.gateway.users import LONGEST as LONGEST_PASSWORD
 from hardline.gateway.users import hashed
 from hardline.settings.gateway import is_name, is_user_name
 from hardline.settings.units import Unreadable, parse_duration
-from hardline.terminal import write
+from hardline.terminal import is_asked, line_of_stdin, write
 
 Talk = Callable[[str], None]  # tells whoever typed it what is no result
 
@@ -32,9 +31,13 @@ def add_user(name: str, talk: Talk) -> None:
     """Ask for a password, or read it from stdin, and print the line for the settings."""
     if not is_user_name(name):
         raise WrongArgument("a user's name has 1 to 64 letters, digits and . _ @ + -")
-    asked = sys.stdin.isatty()
-    password = getpass.getpass("password: ") if asked else sys.stdin.readline().removesuffix("\n")
-    if not 1 <= len(password.encode()) <= LONGEST_PASSWORD:
+    asked = is_asked()
+    password = getpass.getpass("password: ") if asked else line_of_stdin(LONGEST_PASSWORD + 2)
+    try:
+        size = len(password.encode())
+    except UnicodeEncodeError:
+        raise WrongArgument("this password is no text in UTF-8, which is what browsers send") from None
+    if not 1 <= size <= LONGEST_PASSWORD:
         raise WrongArgument(f"a password has 1 to {LONGEST_PASSWORD} bytes")
     if asked and getpass.getpass("again: ") != password:
         raise WrongArgument("the two passwords differ")

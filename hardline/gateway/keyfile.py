@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hardline import log
 from hardline.errors import ConfigError, WrongArgument
-from hardline.files import close_to_others, hint_for, read_small, replace_whole, why, write_new
+from hardline.files import as_owner, close_to_others, hint_for, read_small, replace_whole, why, write_new
 from hardline.gateway.keys import MAX_KEYS, Key, Keys, digest_of, line_of, parse_keys, without
 from hardline.tasks import OnceAWhile
 
@@ -111,21 +111,19 @@ def _write(path: Path, text: str) -> None:
             replace_whole(path, text.encode())
         else:
             write_new(path, text.encode(), 0o600)
-            _give_to_owner(path)
     except OSError as failure:
         raise ConfigError(why(failure), file=str(path), hint=hint_for(failure)) from None
 
 
-def _give_to_owner(path: Path) -> None:
-    """What root makes for a daemon of another user is that user's, who could not read it else."""
-    directory = path.parent.stat()
-    if not os.geteuid() and directory.st_uid:
-        os.chown(path, directory.st_uid, directory.st_gid)
+@contextlib.contextmanager
+def _changing(datadir: Path) -> Iterator[Path]:
+    """One command changes the file at a time; root as the user whose daemon it is, who could not read it else."""
+    with as_owner(datadir), _locked(datadir):
+        yield datadir / FILE_NAME
 
 
 @contextlib.contextmanager
-def _changing(datadir: Path) -> Iterator[Path]:
-    """One command changes the file at a time."""
+def _locked(datadir: Path) -> Iterator[None]:
     try:
         descriptor = os.open(datadir / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
@@ -134,8 +132,7 @@ def _changing(datadir: Path) -> Iterator[Path]:
     except OSError as failure:
         raise ConfigError(why(failure), file=str(datadir), hint=hint_for(failure)) from None
     try:
-        _give_to_owner(datadir / _LOCK_NAME)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield datadir / FILE_NAME
+        yield
     finally:
         os.close(descriptor)

@@ -1,8 +1,9 @@
-"""Who visited the services of this node: the newest visits, in SQLite.
+"""Who visited the services of this node: the last visits of each, in SQLite.
 
     DATADIR/visits.db      a row a session: service, who, by which path, when it came, how long, how much
 
-Read for `hardline who`, written when a session ends.  Bounded by rows; what cannot be written is not kept.
+Read for `hardline who`, written when a session ends.  Bounded by rows, of which who has the most loses one; what
+cannot be written is not kept.
 The file is made by the first visit: a node that nobody visits has none.
 """
 
@@ -37,7 +38,10 @@ CREATE TABLE visits (
 _BY_SERVICE = "CREATE INDEX visits_by_service ON visits (service, client, came)"
 _COLUMNS = "service, client, kind, came, seconds, sent, received"
 _INSERT = f"INSERT INTO visits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_FORGET = "DELETE FROM visits WHERE number <= (SELECT max(number) FROM visits) - ?"
+_FORGET = (  # the oldest of whoever has the most: who comes and goes all day pushes out no one but himself
+    "DELETE FROM visits WHERE number = (SELECT min(number) FROM visits GROUP BY service, client "
+    "ORDER BY count(*) DESC, min(number) LIMIT 1) AND (SELECT count(*) FROM visits) > ?"
+)
 _SUMMED = (
     "SELECT client, kind, max(came + seconds), sum(sent), count(*) FROM visits WHERE service = ? "
     "AND client != '' GROUP BY client LIMIT ?"
@@ -73,7 +77,7 @@ class Visited:
 
 
 class Visits:
-    """Those in the file at `path`, the newest `most`."""
+    """Those in the file at `path`, `most` of them."""
 
     def __init__(self, path: Path, most: int = MAX_ROWS) -> None:
         self._path, self._most = path, most

@@ -19,23 +19,28 @@ from hardline import log
 from hardline.control import Handler, Held
 from hardline.door.own import Asked
 from hardline.door.responses import opening, response
-from hardline.errors import ConnectionLost, HardlineError, NotKnown, WrongArgument
+from hardline.errors import AccessRefused, ConnectionLost, HardlineError, NotKnown, WrongArgument
 from hardline.http.head import Form
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream
 from hardline.web import judging, rows
 from hardline.web.judging import Refused
+from hardline.web.taking import give
 from hardline.web.tokens import WRONG_EVERY, Tokens
 
 MAX_BODY = 65_536
 BODY_WITHIN = 10.0  # seconds
 MAX_STREAMS = 16  # of events; the oldest gives way
 BEAT = 15.0  # seconds without news after which something is sent all the same
-TAKEN_WITHIN = 30.0  # seconds in which a page takes what it is sent
 _SCRAP = 4096  # bytes of what is said behind a request, and dropped
+_WAITS, _GO_ON = b"\r\nexpect: 100-continue\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"  # RFC 9110, section 10.1.1
 _JSON, _EVENTS = "application/json; charset=utf-8", "text/event-stream"
 
 Tell = Callable[[str], None]
+
+
+class Unowned(AccessRefused):
+    """The system says whose a connection is, and this one is nobody's (any more)."""
 
 
 class _Bad(Exception):
@@ -58,7 +63,8 @@ class _Stream:
 class Api:
     """Answers by `handlers`, the actions by name, to who has one of `tokens`.
 
-    `user_of` says whose a connection is, None where the system does not; `tell` is for what the owner should read.
+    `user_of` says whose a connection is, None where the system does not, or raises Unowned; `tell` is for what the
+    owner should read.
     """
 
     def __init__(
@@ -117,10 +123,14 @@ class Api:
             if row.allowed:
                 raise _Bad(Refused(405, f"this is for {', '.join(row.allowed)}"), f"Allow: {', '.join(row.allowed)}")
             raise _Bad(Refused(404, "there is no such row", "docs/API.md has them all"))
-        user = await self._user_of(asked.browser)
+        try:
+            user = await self._user_of(asked.browser)
+        except Unowned as unowned:
+            raise _Bad(Refused(403, unowned.message)) from None
         if digest and not await self._tokens.is_of(digest, user):
             raise _Bad(Refused(403, "the token belongs to another user of this computer", judging.HINT))
-        request = {**await _body(asked), **row.arguments}
+        body = await _body(asked)
+        request = {**({} if row.alone else body), **row.arguments}
         if self._is_login(row):
             return await self._login(request, user)
         answer = await self._do(row.do, request)
@@ -174,7 +184,7 @@ class Api:
             self._streams.pop(0).over.set()
         work = list[asyncio.Task[None]]()
         try:
-            await _within(browser.send(opening(_EVENTS)))
+            await _give(browser, opening(_EVENTS))
             if head_only:
                 return
             await _say(browser, "answer", held.answer)
@@ -207,7 +217,7 @@ class Api:
     async def _beat(self, stream: _Stream) -> None:
         """Find out who has gone without a word, and whose token holds no more."""
         while await self._tokens.holds(stream.digest):
-            await _within(stream.browser.send(b":\n\n"))
+            await _give(stream.browser, b":\n\n")
             await asyncio.sleep(BEAT)
 
 
@@ -215,17 +225,16 @@ class _Over(Exception):
     """Whoever watched is gone, or takes nothing."""
 
 
-async def _within(sending: Awaitable[None]) -> None:
+async def _give(browser: TcpStream, data: bytes) -> None:
     try:
-        async with asyncio.timeout(TAKEN_WITHIN):
-            await sending
-    except (ConnectionLost, TimeoutError):
+        await give(browser, data)
+    except ConnectionLost:
         raise _Over from None
 
 
 async def _say(browser: TcpStream, event: str, what: object) -> None:
     # JSON has no line of its own in it, so one data line holds it.
-    await _within(browser.send(f"event: {event}\ndata: {json.dumps(what)}\n\n".encode()))
+    await _give(browser, f"event: {event}\ndata: {json.dumps(what)}\n\n".encode())
 
 
 async def _until(over: asyncio.Event) -> None:
@@ -250,6 +259,8 @@ async def _body(asked: Asked) -> dict[str, object]:
     data = asked.early[:length]
     try:
         async with asyncio.timeout(BODY_WITHIN):
+            if not data and length and _WAITS in asked.raw.lower():
+                await asked.browser.send(_GO_ON)
             while len(data) < length:
                 if not (more := await asked.browser.receive(length - len(data))):
                     raise _Bad(Refused(400, "the body ends before its length"))
@@ -280,4 +291,4 @@ def _status_of(failure: HardlineError) -> int:
 async def _send(browser: TcpStream, status: int, answer: object, head_only: bool, fields: Sequence[str] = ()) -> None:
     extra = "".join(f"{field}\r\n" for field in fields)
     body = json.dumps(answer) + "\n"
-    await browser.send(response(status, body, kind=_JSON, head_only=head_only, extra=extra))
+    await give(browser, response(status, body, kind=_JSON, head_only=head_only, extra=extra))

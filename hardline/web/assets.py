@@ -1,8 +1,8 @@
 """What this node's page is made of besides its text: its own style and script, inside it and nothing from elsewhere.
 
 A browser runs and fetches what the policy names: the script by its hash, and requests to this very origin.  Text never
-becomes HTML in it (Trusted Types), and no page has it in a frame.
-Source: Content Security Policy 3; Trusted Types.
+becomes HTML in it (Trusted Types), no page has it in a frame, and whoever opened it in a window has no hold of that.
+Source: Content Security Policy 3; Trusted Types; HTML, "Cross-origin opener policies".
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hardline.door.responses import page_kind, response
 from hardline.http.look import STYLE, document, hash_of
 
 _HERE = Path(__file__).parent
+_ALONE = "Cross-Origin-Opener-Policy: same-origin\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Assets:
     def response(self, title: str, body: str, *, head_only: bool) -> bytes:
         """A whole page.  `title` is text, `body` is HTML."""
         text = document(title, f"{body}<script>{self.script}</script>", style=self.style)
-        return response(200, text, kind=page_kind(True), head_only=head_only, policy=self.policy)
+        return response(200, text, kind=page_kind(True), head_only=head_only, extra=_ALONE, policy=self.policy)
 
 
 @functools.cache

@@ -59,10 +59,12 @@ function clock(when) {
   return today ? time : `${at.toLocaleDateString()} ${time}`;
 }
 let saidUntil;
+// All behind a dialog is dead to whoever hears the page, and dim: there its own line says it.
 function say(text) {
-  $("said").textContent = text;
+  const lines = [$("said"), ...document.querySelectorAll("dialog[open] .said")];
   clearTimeout(saidUntil);
-  saidUntil = setTimeout(() => ($("said").textContent = ""), 6000);
+  for (const line of lines) line.textContent = line === lines.at(-1) ? text : "";
+  saidUntil = setTimeout(() => say(""), 6000);
 }
 async function copy(text, what) {
   try {
@@ -121,8 +123,9 @@ function dialog(title, content, { yes, no = "Cancel", danger = false, send } = {
   const trouble = el("p", { class: "bad", role: "alert" });
   const accept = yes && el("button", { class: danger ? null : "main" }, yes);
   const close = el("button", { type: "button", click: () => box.close() }, no);
-  const form = el("form", { method: "dialog" }, ...content, trouble, el("div", { class: "tools" }, close, accept));
-  const box = el("dialog", { "aria-labelledby": "asked" }, el("h2", { id: "asked" }, title), form);
+  const said = el("p", { class: "said dim", role: "status" }), id = `asked-${document.querySelectorAll("dialog").length}`;
+  const form = el("form", { method: "dialog" }, ...content, trouble, said, el("div", { class: "tools" }, close, accept));
+  const box = el("dialog", { "aria-labelledby": id }, el("h2", { id }, title), form);
   const from = whereFocused();
   document.body.append(box);
   return new Promise((resolve) => {
@@ -184,6 +187,7 @@ function draw(id, rows, make, nothing) {
     list.replaceChildren(...items);
     focusAgain(where);
   }
+  for (const key of kept.keys()) if (!items.some((one) => one.dataset.key === key)) drawn.delete(key);
   const empty = $(`${id}-empty`);
   empty.hidden = rows.length > 0;
   if (nothing) empty.textContent = nothing;
@@ -352,7 +356,7 @@ async function phone(row, called) {
 
 // ── on this network, known ──
 function offer(row) {
-  const where = row.host ? `on ${row.host}` : `at ${row.source}`, old = row.heard_s > SEEN_WITHIN;
+  const where = row.host ? `on ${row.host}` : `at ${row.source}`, old = row.old;
   const note = row.unlike ? el("span", { class: "bad", dir: "auto" }, `not the ${row.unlike} you know`) : row.name ? el("span", { class: "dim" }, `= ${row.name}`) : null;
   return el(
     "li", { class: old ? "old" : null },
@@ -425,7 +429,8 @@ function show(news) {
   for (const row of news.log || []) view.log = view.log.filter((one) => one.kind !== row.kind || one.sentence !== row.sentence || row.when - one.when > 600);
   Object.assign(view, { ...news, log: [...view.log, ...(news.log || [])].slice(-LOG_SHOWN) });
   if (news.services) draw("mine", view.services, service, "Nothing yet: share a directory, or what listens on a port of this computer.");
-  if (news.offers) draw("lan", view.offers, offer);
+  // A card is made anew only when it says something else: who reads it by ear, or selects in it, loses it then.
+  if (news.offers) draw("lan", view.offers.map(({ heard_s, ...row }) => ({ ...row, old: heard_s > SEEN_WITHIN })), offer);
   if (news.known) draw("known", view.known, known);
   if (news.log) draw("log", [...view.log].reverse(), (row) =>
     el("li", {}, el("time", { datetime: new Date(row.when * 1000).toISOString() }, clock(row.when)), el("span", { dir: "auto" }, row.count > 1 ? `${row.sentence}, ${row.count} times` : row.sentence)));
@@ -502,6 +507,8 @@ addEventListener("storage", (event) => {
 });
 for (const [id, click] of [["share-directory", () => share(true)], ["share-port", () => share(false)], ["doctor", () => doctor("Doctor", "doctor")], ["accept", accept]])
   if ($(id)) $(id).addEventListener("click", click);
+// An address that differs behind its # alone loads nothing: it is given to a page that is open already, too.
+addEventListener("hashchange", () => (location.hash.startsWith("#once=") || $("invitation")) && location.reload());
 const once = /^#once=([\w-]+)$/.exec(location.hash);
 if (once) {
   history.replaceState(null, "", location.pathname);

@@ -24,7 +24,8 @@ _HOLE = re.compile(r"\\\{(\w+)\\\}")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`do` is the action; what stands in braces in the `path` is its argument, `also` are more of them."""
+    """`do` is the action; what stands in braces in the `path` is its argument, `also` are more of them, in place of all
+    that the request says."""
 
     method: str
     path: str
@@ -71,10 +72,11 @@ ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as an action and its arguments, without those of a body."""
+    """A request as an action and its arguments, without those of a body; `alone`: that adds nothing."""
 
     do: str
     arguments: Mapping[str, object]
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def find(method: str, target: str, rows: Iterable[Row] = ROWS) -> Asked | NoRow:
             allowed.append(row.method)
             continue
         named = {name: _decoded(value) for name, value in match.groupdict().items()}
-        return Asked(row.do, {**_parsed(query), **named, **row.also})
+        said = {} if row.also else _parsed(query)
+        return Asked(row.do, {**said, **named, **row.also}, alone=bool(row.also))
     return NoRow(tuple(allowed))
 
 

@@ -4,6 +4,7 @@
     /api/v1/…             api.py
     /healthz              200 while it serves, 503 before and after: no token, nothing of what it is
     /metrics              only with [Node] metrics = yes (metrics.py)
+    any, for a worker     leftover.py
 
 Everything else is the door's: what was tried, proxy.pac.
 """
@@ -17,11 +18,12 @@ from hardline.control import Handler
 from hardline.door import pages
 from hardline.door.own import Asked
 from hardline.door.responses import page_kind, response
-from hardline.transport.owner import owner
+from hardline.transport.owner import is_told, owner
 from hardline.transport.tcp import TcpStream
-from hardline.web import home, rows
-from hardline.web.api import Api, Tell
+from hardline.web import home, leftover, rows
+from hardline.web.api import Api, Tell, Unowned
 from hardline.web.assets import assets
+from hardline.web.taking import give
 from hardline.web.tokens import Tokens
 
 # Makes the page: (html wanted, head only, whether what is this node's own may be seen) → a whole response.
@@ -45,7 +47,7 @@ class Web:
         is_ready: Callable[[], bool],
         tell: Tell,
     ) -> None:
-        self._home, self._metrics, self._is_ready = home, metrics, is_ready
+        self._home, self._metrics, self._is_ready, self._tell = home, metrics, is_ready, tell
         self._api = Api(handlers, tokens, user_of=_user_of, tell=tell)
 
     async def aclose(self) -> None:
@@ -58,14 +60,17 @@ class Web:
 
     async def serve(self, asked: Asked) -> bool:
         """As door.own.Own."""
-        if asked.head.target.startswith(rows.PREFIX):
+        is_read = asked.head.method in ("GET", "HEAD")
+        if is_read and leftover.is_asked_for(asked.raw):
+            self._tell(leftover.TOLD)
+            answer: bytes | None = leftover.last_worker(head_only=asked.head.method == "HEAD")
+        elif asked.head.target.startswith(rows.PREFIX):
             await self._api.serve(asked)
             return True
-        if asked.head.method not in ("GET", "HEAD"):
-            return False
-        answer = await self._answer(asked)
+        else:
+            answer = await self._answer(asked) if is_read else None
         if answer is not None:
-            await asked.browser.send(answer)
+            await give(asked.browser, answer)
         return answer is not None
 
     async def _answer(self, asked: Asked) -> bytes | None:
@@ -89,4 +94,7 @@ class Web:
 
 
 async def _user_of(browser: TcpStream) -> int | None:
-    return await asyncio.to_thread(owner, browser.local, browser.peer)
+    user = await asyncio.to_thread(owner, browser.local, browser.peer)
+    if user is None and is_told():
+        raise Unowned("whose program asks cannot be found out: its connection is closed already")
+    return user

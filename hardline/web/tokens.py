@@ -119,7 +119,9 @@ class Tokens:
 
     async def _known(self) -> OrderedDict[str, Held]:
         if self._tokens is None:
-            self._tokens = await asyncio.to_thread(self._read)
+            read = await asyncio.to_thread(self._read)
+            if self._tokens is None:  # else somebody else has, and may have changed it since
+                self._tokens = read
         return self._tokens
 
     def _read(self) -> OrderedDict[str, Held]:

@@ -88,13 +88,18 @@ def axe_is_content(page: Page) -> None:
 
 
 def portrait(page: Page, name: str, *, dark: bool = False) -> None:
-    """Keep how a page looks on a desk and on a phone, where nothing may stick out at the side; in the dark, too."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    """On a desk and on a phone nothing may stick out at the side; FULL: keep how it looks there, in the dark, too."""
     for kind, (width, height) in (("desktop", _DESKTOP), ("phone", _PHONE)):
         page.set_viewport_size({"width": width, "height": height})
-        page.screenshot(path=SCREENSHOTS / f"{name}-{kind}.png", full_page=True)
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"{name} is {wide} points wide on a screen of {width}"
+        _keep(page, f"{name}-{kind}")
     if dark:
         page.emulate_media(color_scheme="dark")
-        page.screenshot(path=SCREENSHOTS / f"{name}-dark.png", full_page=True)
+        _keep(page, f"{name}-dark")
+
+
+def _keep(page: Page, name: str) -> None:
+    if FULL:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)

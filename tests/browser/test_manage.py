@@ -95,6 +95,7 @@ ATTACK = """async ([door, token]) => {
     await to('write', () => fetch(`${door}api/v1/services`, {method: 'POST', headers: json, body: '{"target": "1"}'}));
     await to('login', () => fetch(`${door}api/v1/login`, {method: 'POST', headers: json, body: '{}'}));
     await to('page', () => fetch(door));
+    await to('unread', () => fetch(door, {mode: 'no-cors'}));
     const frame = document.createElement('iframe');
     frame.src = door;
     const seen = new Promise(done => { frame.onload = () => done(); setTimeout(done, 2000) });
@@ -122,7 +123,7 @@ def test_other_origins_get_nothing_even_with_the_token(
         goto(stranger, world.url() if whose == "another service" else f"http://localhost:{port}/")
         tried = stranger.evaluate(ATTACK, [world.home, token])
         assert tried == {
-            **dict.fromkeys(("read", "write", "login", "page"), "refused"),
+            **dict.fromkeys(("read", "write", "login", "page", "unread"), "refused"),
             "frame": "closed",
             "kept": None,
         }

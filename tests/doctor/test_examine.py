@@ -14,7 +14,7 @@ from hardline.doctor.checks import NAMES
 from hardline.doctor.examine import by_check, examine
 from hardline.doctor.facts import Firewall, Routes, written
 from hardline.doctor.rows import Row, State
-from hardline.errors import ConfigError, NoDaemon
+from hardline.errors import ConfigError, Deaf, NoDaemon
 from tests.doctor.healthy import healthy
 from tests.doctor.healthy import status as told
 
@@ -137,6 +137,13 @@ def test_where_no_daemon_runs_the_rest_is_looked_at() -> None:
     rows = run(lambda: Said(status=nobody, dht={"unknown": "no hardlined runs"}))
     assert (of(rows, "daemon").state, of(rows, "daemon").do) == (State.FAIL, "start one")
     assert of(rows, "reached").sentence == "no hardlined runs"
+    assert of(rows, "services").state is State.OK
+
+
+def test_a_daemon_that_is_deaf_fails_once_and_the_rest_is_looked_at() -> None:
+    rows = run(lambda: Said(status=Deaf("it gave no answer", "end it"), dht={"unknown": "hardlined does not answer"}))
+    assert (of(rows, "daemon").state, of(rows, "daemon").do) == (State.FAIL, "end it")
+    assert {of(rows, name).sentence for name in ("reached", "survives logout")} == {"hardlined does not answer"}
     assert of(rows, "services").state is State.OK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import threading
 from pathlib import Path
 
@@ -41,10 +42,11 @@ def test_what_an_owner_wrote_into_it_stays(tmp_path: Path) -> None:
 
 
 @needs.root()
-def test_what_root_makes_is_the_daemons_who_has_to_read_it(tmp_path: Path) -> None:
-    os.chown(tmp_path, 1234, 1234)
-    keyfile.add(tmp_path, "one", 0, DAY, ())
-    assert {path.stat().st_uid for path in tmp_path.iterdir()} == {1234}
+def test_what_root_makes_is_the_daemons_who_has_to_read_it() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:  # where other users get to
+        os.chown(made, 1234, 1234)
+        keyfile.add(Path(made), "one", 0, DAY, ())
+        assert {path.stat().st_uid for path in Path(made).iterdir()} == {1234}
 
 
 def test_what_cannot_be_written_or_is_none_is_said(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hardline.cli import service
+from hardline.files import give_tree
 from hardline.units import NAME, system_unit, user_unit
 from tests.support.node import SCRIPTS
 
@@ -98,8 +98,11 @@ def test_only_what_is_surely_of_its_directories_is_given_to_their_user(tmp_path)
     (own / "link").symlink_to(tmp_path / "secret")
     os.link(tmp_path / "secret", own / "further-name")
     os.mkfifo(own / "pipe")
-    for path in (own, *own.iterdir()):
-        service._give(path, 65534, 65534)
-    given = {path.name for path in (own, *own.iterdir()) if path.lstat().st_uid == 65534}
-    assert given == {"own", "plain"}
-    assert (tmp_path / "secret").stat().st_uid == 0
+    (own / "below").mkdir()
+    (own / "below" / "one").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "two").touch()
+    (own / "directory").symlink_to(tmp_path / "elsewhere")
+    give_tree(own, 65534, 65534)
+    given = {path.name for path in tmp_path.rglob("*") if path.lstat().st_uid == 65534}
+    assert given == {"own", "plain", "below", "one"}

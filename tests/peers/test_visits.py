@@ -59,6 +59,21 @@ def test_the_oldest_are_forgotten(tmp_path):
     assert (found[ANNA].count, found[BEN].count) == (1, 2)
 
 
+def test_who_comes_and_goes_all_day_pushes_out_nobody_else(tmp_path):
+    async def story(kept):
+        await kept.ended(visit(ANNA, 1, 1))
+        await kept.ended(visit(ANNA, 2, 1, service=OTHER))
+        for came in range(40):
+            await kept.ended(visit(None if came % 2 else BEN, came, 1))
+        return await kept.of(SERVICE), await kept.of(OTHER)
+
+    here, there = with_visits(tmp_path / "visits.db", story, most=10)
+    assert (here[ANNA].count, there[ANNA].count) == (1, 1)
+    assert here[BEN].count == 4
+    with sqlite3.connect(tmp_path / "visits.db") as database:
+        assert database.execute("SELECT count(*) FROM visits").fetchone() == (10,)
+
+
 def test_a_file_that_is_none_is_put_aside(tmp_path):
     (tmp_path / "visits.db").write_bytes(b"no database" * 1000)
 

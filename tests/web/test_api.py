@@ -189,9 +189,52 @@ def test_another_user_is_refused_whatever_he_shows(world: World) -> None:
     told = subprocess.run([*other, f"{url}/api/v1/status"], capture_output=True, text=True, check=True).stdout
     assert "the token belongs to another user" in told
     assert world.host.label("site") not in told
+    script = _SENDS_AND_IS_GONE.format(port=world.host.localport, token=world.token)
+    subprocess.run([*other[:4], sys.executable, "-I", "-c", script], check=True)
+    assert world.ask("GET", "services").status == 200
+    assert world.host.service("site", state="serving"), "who does not wait for the answer is another user all the same"
     told = subprocess.run([*other, f"{url}/"], capture_output=True, text=True, check=True).stdout
     assert "The site" not in told
     assert world.host.label("site") not in told
+
+
+# A socket that its program has closed belongs to nobody in the kernel's tables.
+_SENDS_AND_IS_GONE = """
+import socket, time
+for _ in range(5):
+    client = socket.create_connection(("127.0.0.1", {port}))
+    client.sendall(b"POST /api/v1/services/site/pause HTTP/1.1\\r\\nHost: localhost:{port}\\r\\n"
+        b"Authorization: Bearer {token}\\r\\nContent-Type: application/json\\r\\n\\r\\n")
+    client.close()
+"""
+
+
+def test_who_waits_for_leave_to_send_a_body_gets_it(world: World) -> None:
+    body = b'{"target": ""}'
+    head = (
+        f"POST /api/v1/services HTTP/1.1\r\nHost: localhost:{world.host.localport}\r\nExpect: 100-continue\r\n"
+        f"Content-Type: application/json\r\nAuthorization: Bearer {world.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", world.host.localport), timeout=60) as client:
+        client.sendall(head.encode())
+        assert client.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert b"".join(iter(lambda: client.recv(65_536), b"")).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_worker_that_another_program_left_is_replaced_by_one_that_ends_itself(world: World) -> None:
+    for path in ("/sw.js", "/api/v1/sw.js"):
+        newer = asked(world.guest, "GET", path, service_worker="script")
+        assert (newer.status, newer.headers["service-worker-allowed"]) == (200, "/")
+        assert newer.headers["content-type"].startswith("text/javascript")
+        assert "registration.unregister()" in newer.text
+    label = world.host.label("site")
+    service = asked(
+        world.guest, "GET", "/sw.js", service_worker="script", host=f"{label}.localhost:{world.guest.localport}"
+    )
+    assert "registration.unregister()" not in service.text, "workers of services are their own"
+    log = asked(world.guest, "GET", "log", token=logged_in(world.guest)).json
+    assert any("a worker of another program" in row["sentence"] for row in log)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +287,8 @@ def test_a_service_is_shared_changed_paused_and_removed(world: World) -> None:
         wait_until(lambda: _service(world, "new")["answers"], "it answers")
         changed = world.ask("PATCH", "services/new", {"title": "Another title", "listed": False})
         assert (changed.json["title"], changed.json["url"]) == ("Another title", url)
-        assert world.ask("POST", "services/new/pause", {}).status == 200
+        paused = world.ask("POST", "services/new/pause", {"title": "Not by this row", "target": "9"})
+        assert (paused.status, paused.json["title"]) == (200, "Another title")
         assert _service(world, "new")["state"] == "paused"
         assert world.ask("POST", "services/new/resume", {}).status == 200
         assert curl(url).text == "hello from the origin\n"
@@ -275,7 +319,8 @@ def test_status_is_that_of_the_command(world: World) -> None:
 
 def test_names_are_given_and_forgotten_and_a_host_that_is_away_says_why(world: World) -> None:
     label = world.host.label("site")
-    ask = lambda method, path, body=None: asked(world.guest, method, path, body, token=logged_in(world.guest))  # noqa: E731
+    token = logged_in(world.guest)
+    ask = lambda method, path, body=None: asked(world.guest, method, path, body, token=token)  # noqa: E731
     named = ask("POST", "known", {"what": world.guest.url_of(label), "name": "nas"})
     assert (named.status, named.json["name"]) == (200, "nas")
     assert ask("GET", "ping/nas").json["title"] == "The site"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
+import threading
 
 import pytest
 
@@ -150,3 +151,33 @@ def test_a_file_that_is_none_lets_nobody_in(junk, clock, tmp_path):
         assert await tokens.digest_of(token) is not None
 
     run(story)
+
+
+def test_who_reads_the_file_late_brings_nothing_back_that_was_revoked(tmp_path, clock, monkeypatch):
+    """Two read it at once, and the slower one must not win."""
+
+    async def whole():
+        before = Tokens(tmp_path / "page-tokens", clock)
+        token = await before.login(before.once())
+        tokens = Tokens(tmp_path / "page-tokens", clock)
+        read, slow, goes_on = tokens._read, asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def late():
+            found = read()
+            loop.call_soon_threadsafe(slow.set)
+            assert goes_on.wait(60)
+            return found
+
+        monkeypatch.setattr(tokens, "_read", late)
+
+        async def revoked():
+            await slow.wait()
+            monkeypatch.setattr(tokens, "_read", read)
+            assert await tokens.revoke() == 1
+            goes_on.set()
+
+        await asyncio.gather(tokens.digest_of(token), revoked())
+        assert await tokens.digest_of(token) is None
+
+    asyncio.run(whole())
