@@ -91,7 +91,7 @@ class Reach:
     all), `services` are those offered now, `listening` where other nodes may connect; `moved` is called when this
     machine's network is another, with whether its addresses are too; `relayed` says that relays are used, of which
     `relays_changed` tells, `dialled` where some of them have reached this node, which `dialled_changed` tells;
-    `whereabouts_changed` is called when anybody else knows it elsewhere than before.
+    `whereabouts_changed` is called when anybody else knows it elsewhere than before, but for IPv6: relays dial by IPv4.
     """
 
     def __init__(
@@ -323,7 +323,11 @@ class Reach:
             log.event("whereabouts.changed", endpoints=" ".join(map(str, now)) or "none")
             if self._publisher is not None:
                 self._publisher.changed()
-        otherwise = [at for at, by in self.whereabouts.explained().items() if by != DIALLED]
+        otherwise = [at for at, by in self.whereabouts.explained().items() if by != DIALLED and not _by_ipv6(at)]
         if otherwise != self._known_otherwise:
             self._known_otherwise = otherwise
             self._whereabouts_changed()
+
+
+def _by_ipv6(at: Endpoint) -> bool:
+    return at.address is not None and at.address.version == 6

@@ -99,6 +99,7 @@ def test_ctrl_c_ends_it_at_once(node: Node, arguments: tuple[str, ...]) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.full
 def test_a_program_that_is_a_node_gets_the_rows_as_they_come(tmp_path: Path) -> None:
     async def examine() -> tuple[list[Row], list[Row]]:
         async with LibraryNode(datadir=tmp_path / "node", control=False) as node:

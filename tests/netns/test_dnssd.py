@@ -9,6 +9,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ pytestmark = [
 ]
 
 LPD, MDNS = 6771, 5353
+HOST = socket.gethostname().partition(".")[0]  # what each of these machines is called
 
 
 def block(machine: Machine, port: int) -> None:
@@ -145,7 +147,7 @@ def test_an_interface_that_comes_up_later_is_used(lpd_lost: Lan) -> None:
 def test_what_is_announced_is_the_title_the_label_the_version_the_port_and_the_addresses(
     lan: Lan, watcher: Watcher
 ) -> None:
-    said = f"is The site | {{'kh': '{lan.label}', 'v': '2'}} | 7008 | {lan.host_machine.ip4},"
+    said = f"is The site | {{'kh': '{lan.label}', 'v': '2', 'host': '{HOST}'}} | 7008 | {lan.host_machine.ip4},"
     watcher.sees(said)
     (addresses,) = {line.rpartition(" ")[2] for line in watcher.log.splitlines() if line.startswith(said)}
     assert lan.host_machine.ip6 in addresses.split(",")
@@ -160,7 +162,7 @@ def test_services_that_come_change_and_go_are_announced_anew(lan: Lan, watcher: 
     lan.host.share("second", lan.origin.port, title="A second", listed=False)
     wait_until(lambda: watcher.present == {"Das Haus\u2024 Ein Süßes"}, "one took itself back")
     lan.host.share("second", lan.origin.port, title="A second", password="sesame")
-    watcher.sees(f"{{'kh': '{lan.host.label('second')}', 'v': '2'}}")
+    watcher.sees(f"{{'kh': '{lan.host.label('second')}', 'v': '2', 'host': '{HOST}'}}")
     (lan.host.services / "site.ini").unlink()
     wait_until(lambda: watcher.present == {"A second"}, "one is left")
 
