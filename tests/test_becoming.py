@@ -90,8 +90,8 @@ class Typed:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return Home(tmp_path_factory.mktemp("h"))  # short: a socket's path has 108 bytes
 
 
 @pytest.fixture
@@ -140,7 +140,8 @@ def test_what_cannot_be_done_ends_the_terminals_daemon_with_its_reason(home: Hom
     taken = home.command(str(SCRIPTS / "hardline"), "share", str(home.shared), "--name", "///")
     typed = Typed(taken, home.environment)
     try:
-        assert typed.ended() == 2
+        code = typed.ended()
+        assert code == 2, typed.text
         assert "is no name for a file" in typed.text
         assert "Traceback" not in typed.text
     finally:

@@ -75,7 +75,10 @@ class Town:
             self.relay.start()
 
     def is_certified(self, name: str) -> None:
-        wait_until(lambda: self.https(name).get("state") == "serving", f"{name} has a certificate:\n{self.host.log}")
+        # An authority that did not get through is asked again after a minute.
+        wait_until(
+            lambda: self.https(name).get("state") == "serving", f"{name} has a certificate:\n{self.host.log}", 60
+        )
 
 
 def public(name: str, port: int, more: str = "", also: str = "") -> str:
