@@ -72,6 +72,7 @@ def test_for_programs_it_is_one_object(node: Node) -> None:
         assert row["took_s"] < 15
 
 
+@pytest.mark.full
 def test_a_report_is_the_owners_and_tells_nobody_anything(node: Node, tmp_path: Path) -> None:
     file = tmp_path / "report"
     done = node.hardline("doctor", "--report", str(file))
@@ -114,6 +115,7 @@ def test_a_program_that_is_a_node_gets_the_rows_as_they_come(tmp_path: Path) -> 
     assert visit[-1].sentence.startswith("nobody knows where it is")
 
 
+@pytest.mark.full
 def test_whoever_reads_and_goes_is_no_trouble(node: Node) -> None:
     pipe = subprocess.run(
         ["sh", "-c", f"{COMMAND} --datadir {node.data} doctor | head -1"],
@@ -181,6 +183,7 @@ def test_without_a_daemon_it_says_so_and_looks_at_what_is_there(tmp_path: Path) 
     assert [row["check"] for row in rows if row["state"] == "warn" and row["check"] == "exposure"] == ["exposure"]
 
 
+@pytest.mark.full
 def test_settings_with_which_none_can_start_are_told(tmp_path: Path) -> None:
     done = alone(tmp_path, "[Node]\nlocalport = seven\n")
     assert done.returncode == 3
