@@ -14,7 +14,7 @@ from hardline.errors import ConfigError, NotKnown, WrongArgument
 from hardline.node.changes import Changes
 from hardline.node.known import Known
 from hardline.node.offering import Offering
-from hardline.node.probe import probe
+from hardline.node.probing import probe
 from hardline.node.rows import target_of, url_of
 from hardline.node.snapshot import Removed, Shared
 from hardline.settings.directory import Service

@@ -25,7 +25,7 @@ from functools import partial
 from aiohttp import web
 
 from hardline import log
-from hardline.cache.files import dropping, lookup, markdown
+from hardline.cache.files import lookup, markdown, uploadform
 from hardline.cache.files.browsing import Browsing
 from hardline.cache.files.listing import POLICY, HtmlListing, JsonListing
 from hardline.cache.files.lookup import Content, Found, NoFile
@@ -130,8 +130,8 @@ class FileService:
             return None
         if request.method in ("PUT", "POST"):
             return await self._uploads.respond(request, target)
-        headers = {**_HEADERS, "Content-Security-Policy": dropping.DROP_POLICY}
-        return web.Response(text=dropping.drop_page(self._title), content_type="text/html", headers=headers)
+        headers = {**_HEADERS, "Content-Security-Policy": uploadform.DROP_POLICY}
+        return web.Response(text=uploadform.drop_page(self._title), content_type="text/html", headers=headers)
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse | None:
         if request.method in ("PUT", "POST"):

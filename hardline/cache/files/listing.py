@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import escape
 
-from hardline.cache.files import dropping
+from hardline.cache.files import uploadform
 from hardline.cache.files.order import NAME, SIZE, TIME, Order
 from hardline.http.look import CLOSING, STYLE, content_policy, opening
 from hardline.http.mediatypes import is_markdown
@@ -48,9 +48,9 @@ font-variant-numeric:tabular-nums}
 border-radius:.5rem;background:var(--card);color:var(--ink)}
 .find a{padding:.6rem .4rem}
 """
-    + dropping.STYLE_OF_IT
+    + uploadform.STYLE_OF_IT
 )
-POLICY = content_policy(_STYLE, script=dropping.SCRIPT, forms=True)
+POLICY = content_policy(_STYLE, script=uploadform.SCRIPT, forms=True)
 _COLUMNS = ((NAME, "Name", "div"), (SIZE, "Size", "span"), (TIME, "Modified", "time"))
 
 
@@ -88,7 +88,7 @@ class HtmlListing:
             parts.append(f"<nav>{crumbs} /</nav>")
         parts.append(f"<h1>{_bdi(steps[-1])}</h1>")
         if self._takes:
-            parts.append(dropping.form(only_add=False))
+            parts.append(uploadform.form(only_add=False))
         parts.append(self._find())
         parts.append(f"<ul class=files><li class=top>{''.join(map(self._column, *zip(*_COLUMNS, strict=True)))}</li>")
         if up:
@@ -111,7 +111,7 @@ class HtmlListing:
     def closing(self, count: int, wrong: str) -> str:
         nothing = "No name here has that in it." if self._order.wanted else "There is nothing in it."
         said = wrong or ("" if count else nothing)
-        return f"</ul>{f'<p class=dim>{escape(said)}</p>' if said else ''}<script>{dropping.SCRIPT}</script>{CLOSING}"
+        return f"</ul>{f'<p class=dim>{escape(said)}</p>' if said else ''}<script>{uploadform.SCRIPT}</script>{CLOSING}"
 
     def _column(self, by: str, name: str, element: str) -> str:
         way, other = (" ↓" if self._order.falling else " ↑") if by == self._order.by else "", self._order.sorted_by(by)
