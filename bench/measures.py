@@ -97,6 +97,7 @@ ROWS = (
     Row("cpu_down", "  of a download", "s/GB", "less"),
     Row("cpu_up", "  of an upload", "s/GB", "less"),
     Row("new", "new connection, first byte", "ms", "less", "ratio", *_BY_PROCESSOR["new"]),
+    Row("new_cpu", "  processor time of one, both daemons", "µs", "less"),
     Row("ka1", "keep-alive, 1 connection, p50", "ms", "less", "ratio", *_BY_PROCESSOR["ka1"]),
     Row("ka1_awake", "  processors kept awake", "ms", "less"),
     Row("ka32", "keep-alive, 32 connections", "req/s", "more", "ratio", *_BY_PROCESSOR["ka32"]),
@@ -186,7 +187,12 @@ def bulk(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
 
 def new(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
     """A connection per request."""
-    return {"new": 1e3 * load.median([load.first_byte(contestant.files) for _ in range(sizes.new_connections)])}
+    began = contestant.cpu()
+    seen = {"new": 1e3 * load.median([load.first_byte(contestant.files) for _ in range(sizes.new_connections)])}
+    if contestant.daemons:
+        contestant.settle()  # what is left to do after the answer is counted
+        seen["new_cpu"] = 1e6 * (contestant.cpu() - began) / sizes.new_connections
+    return seen
 
 
 def ka1(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
