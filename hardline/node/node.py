@@ -412,6 +412,7 @@ class Node:
             relayed=bool(self._settings.relay.use),
             dialled=lambda: self._relaying.reached if self._relaying else (),
             whereabouts_changed=self._whereabouts_changed,
+            told_otherwise=lambda: self._host.has_news(),
         )
         await self._reach.look()
         self._sites = Sites(self._places.datadir, self._own_files)
@@ -714,6 +715,7 @@ class Node:
 
     def _relays_changed(self) -> None:
         """By which relays this host is reached, is another."""
+        self._host.has_news()
         self._reach.relays_changed()
         if self._https is not None:
             self._https.relays_changed()
