@@ -45,7 +45,7 @@ class Memory(Protocol):
 
 class NewsReader:
     """That of a visitor.  `punched` takes part in tries to get through routers, None for nobody; `changed` is called
-    when a host is called otherwise than before."""
+    when more is known of a host than before."""
 
     def __init__(self, memory: Memory, punched: PunchedPaths | None, changed: Callable[[], None]) -> None:
         self._memory, self._punched, self._changed = memory, punched, changed
@@ -117,6 +117,7 @@ class NewsReader:
     async def _keep(self, host: KeyHash) -> None:
         news = self._to_learn.pop(host)
         await self._memory.learned(host, news.wan_hosts, news.title, news.via)
+        self._changed()
 
 
 def _declined(control: ControlStream, value: object) -> None:

@@ -458,7 +458,7 @@ def test_of_what_is_long_so_much_is_taken_and_a_title_steers_nothing(tmp_path):
 def test_who_is_named_by_news_is_dialled_as_little_as_by_a_hello(tmp_path):
     """Nobody of this network, and nobody on this computer: it goes into the same memory, behind the same checks."""
     told = [Endpoint(host, 7008) for host in ("127.0.0.1", "192.168.7.1", "10.0.0.1", "169.254.169.254", "224.0.0.1")]
-    told.append(Endpoint("203.0.113.9", 22))
+    told.append(Endpoint("11.22.33.44", 22))
 
     async def story():
         memory = await Remembered.open(tmp_path / "routes.db")
