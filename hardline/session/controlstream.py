@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from hardline import log
 from hardline.allowance import Allowance
@@ -31,7 +32,17 @@ class ControlStream:
     `failure` says why nothing can be said any more, None while it can: the stream is opened once in a session.
     """
 
-    __slots__ = ("_lines", "_opens", "_readers", "_said", "_stream", "_unsent", "_when_drained", "_when_over", "failure")
+    __slots__ = (
+        "_lines",
+        "_opens",
+        "_readers",
+        "_said",
+        "_stream",
+        "_unsent",
+        "_when_drained",
+        "_when_over",
+        "failure",
+    )
 
     def __init__(self, opens: Callable[[], Stream]) -> None:
         self._opens = opens
@@ -92,7 +103,7 @@ class ControlStream:
         """All that was said has left.  Raises ConnectionLost when it cannot any more.  Safe to cancel."""
         if self._unsent and self.failure is None:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.when_drained(lambda: done.done() or done.set_result(None))
+            self.when_drained(partial(_settle, done))
             await done
         if self.failure is not None:
             raise afresh(self.failure)
@@ -165,3 +176,8 @@ class ControlStream:
         tells, self._when_drained = self._when_drained or {}, None
         for tell in tells:
             tell()
+
+
+def _settle(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

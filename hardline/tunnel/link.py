@@ -26,7 +26,6 @@ from hardline.session.session import Session, SessionLimits
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.originals import Greeted
 
-
 _MOST_OWN = 64  # ways that one host has named
 
 

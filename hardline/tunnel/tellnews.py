@@ -22,7 +22,9 @@ from hardline.tasks import TaskSet
 from hardline.tunnel.guests import Guest
 
 SETTLE = 0.1  # seconds from a change to the round that tells it
-EVERY = 2.0  # seconds from one round to the next: a visitor takes two lines a second, and news may be three
+EVERY = (
+    2.0  # seconds from one that said something to the next: a visitor takes two lines a second, and news may be three
+)
 _IN_A_TURN = 64  # guests in one turn of the event loop
 
 
@@ -77,7 +79,6 @@ class NewsTeller:
 
     def _begin(self) -> None:
         self._due, self._telling, self._again = None, True, False
-        self._last = asyncio.get_running_loop().time()
         self._tasks.start(self._round(), "round")
 
     async def _round(self) -> None:
@@ -104,3 +105,4 @@ class NewsTeller:
             guest.told = now
             with contextlib.suppress(HardlineError):
                 control.say(news.encode())
+            self._last = asyncio.get_running_loop().time()

@@ -27,7 +27,8 @@ titles = st.text(max_size=MAX_TITLE)
 hellos = st.builds(HostHello, hosts, titles, st.just("0f" * 16), relays)
 some_news = st.builds(News, st.none() | hosts, st.none() | titles, st.none() | relays)
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 

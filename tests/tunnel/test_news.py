@@ -127,7 +127,7 @@ def test_many_changes_are_one_line_and_what_was_undone_is_none(tmp_path, said):
                 is_at(both, Endpoint("203.0.113.9", 1024 + number))
                 await asyncio.sleep(0.05)
             await asyncio.sleep(5)
-            assert len(said) <= 1 + 5 / tellnews.EVERY + 1
+            assert 1 < len(said) <= 1 + 5 / tellnews.EVERY + 1
             assert json.loads(said[-1]) == {"news": {"WANHosts": "203.0.113.9:1123"}}
             told = len(said)
             is_at(both, HERE)
@@ -203,11 +203,13 @@ def test_what_cannot_leave_is_bounded(tmp_path, monkeypatch):
             _, guest = ends(both)
             assert guest.control is not None
             monkeypatch.setattr(ControlStream, "room_made", lambda self: None)
+            line = b'{"x":1}\n'
+            for _ in range(MOST_UNSENT // len(line)):
+                guest.control.say(line)
             with pytest.raises(ConnectionLost, match="does not read"):
-                for _ in range(MOST_UNSENT):
-                    guest.control.say(b'{"x":1}\n')
+                guest.control.say(line)
             with pytest.raises(ConnectionLost, match="does not read"):
-                guest.control.say(b'{"x":1}\n')
+                guest.control.say(line)
             await echoed(visit, b"still here")
 
     run(story)
@@ -400,7 +402,10 @@ def test_a_host_that_says_things_for_ever_has_them_written_once_in_a_while(tmp_p
             await begun(both)
             path, guest = ends(both)
             for number in range(200):
-                says(guest, {"WANHosts": f"203.0.113.9:{1024 + number}", "via": [["relay.example:7008", f"{number:040x}"]]})
+                says(
+                    guest,
+                    {"WANHosts": f"203.0.113.9:{1024 + number}", "via": [["relay.example:7008", f"{number:040x}"]]},
+                )
                 await asyncio.sleep(0.5)
             await asyncio.sleep(5)
             assert len(both.memory.learned_calls) <= 2 + 100 / hearnews.PAUSE
@@ -471,7 +476,9 @@ def test_who_is_named_by_news_is_dialled_as_little_as_by_a_hello(tmp_path):
             known = await memory.get(both.service.key_hash)
             assert known is not None
             assert (known.wan_hosts, len(known.relayed)) == (tuple(told), 3)
-            named = [one async for one in memory.find(both.service.key_hash) if one.endpoint != path.route.candidate.endpoint]
+            named = [
+                one async for one in memory.find(both.service.key_hash) if one.endpoint != path.route.candidate.endpoint
+            ]
             assert len(named) == len(told) + 3
             assert all(refusal(one, lambda _: Way.ATTACHED) for one in named)
         await memory.aclose()
