@@ -29,6 +29,7 @@ from hardline.tasks import TaskSet
 from hardline.tunnel.link import Link, Path
 from hardline.tunnel.punched import PunchedPaths
 
+REMEMBERED_AFTER = 0.1  # seconds: the first answer comes now, and would wait for the disk's thread
 PAUSE = 1.0  # seconds between two things that are remembered of one host, however much it says
 MOST_TAKEN_BACK = 1024  # hosts of which that is known
 TAKEN_BACK = "its owner has taken back your right to visit"
@@ -108,6 +109,7 @@ class NewsReader:
 
     async def _learn(self, host: KeyHash) -> None:
         try:
+            await asyncio.sleep(REMEMBERED_AFTER)
             while host in self._to_learn:
                 await self._keep(host)
                 await asyncio.sleep(PAUSE)

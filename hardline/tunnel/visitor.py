@@ -42,7 +42,7 @@ from hardline.tunnel.absence import Absences
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.bundles import Bundles
 from hardline.tunnel.dialer import Dialer
-from hardline.tunnel.hearnews import TAKEN_BACK, NewsReader
+from hardline.tunnel.hearnews import REMEMBERED_AFTER, TAKEN_BACK, NewsReader
 from hardline.tunnel.link import Dial, Link, LinkLimits, Path
 from hardline.tunnel.originals import Greeted, Originals
 from hardline.tunnel.pools import Pools
@@ -479,10 +479,15 @@ class Visitor:
             self._remember(path.label.key_hash, path.route, News(answer.wan_hosts, answer.title, answer.via))
 
     def _remember(self, target: KeyHash, route: Route, said: News) -> None:
-        candidate = route.candidate
-        worked = self._memory.worked(target, candidate.endpoint, candidate.kind, route.protocol)
-        self._tasks.start(worked, "remember")
+        self._tasks.start(self._remember_way(target, route), "remember")
         self._news.learn(target, said)
+
+    async def _remember_way(self, target: KeyHash, route: Route) -> None:
+        candidate = route.candidate
+        try:
+            await asyncio.sleep(REMEMBERED_AFTER)
+        finally:
+            await self._memory.worked(target, candidate.endpoint, candidate.kind, route.protocol)
 
 
 def _discard_later(dial: Dial) -> None:

@@ -96,7 +96,7 @@ def test_what_changes_is_heard_and_remembered_by_whoever_has_a_session(tmp_path)
             assert both.memory.learned_calls == [(key_hash, "", "Test", ())]
             is_at(both, HERE, THERE, via=[BY])
             await eventually(lambda: len(both.memory.learned_calls) == 2, "it is remembered")
-            assert now() - changed < 2 * tellnews.SETTLE
+            assert now() - changed < 2 * tellnews.SETTLE + hearnews.REMEMBERED_AFTER
             assert both.memory.learned_calls[1] == (key_hash, f"{HERE},{THERE}", None, (BY,))
             assert path.own == {HERE, THERE, BY}
             both.retarget(title="Our wiki")
@@ -493,10 +493,11 @@ def test_what_a_visitor_heard_last_is_remembered_when_he_ends(tmp_path):
             path, _ = ends(both)
             await asyncio.sleep(5)
             is_at(both, via=[BY])
-            await eventually(lambda: BY in path.own, "it was heard")
+            await eventually(lambda: len(both.memory.learned_calls) == 2, "it was heard, and remembered")
             guest = ends(both)[1]
             says(guest, {"via": [[str(BY_ANOTHER.endpoint), BY_ANOTHER.name]]})
             await eventually(lambda: BY_ANOTHER in path.own, "and what came at once behind it")
+            assert len(both.memory.learned_calls) == 2
             await both.visitor.aclose()
             assert [call[3] for call in both.memory.learned_calls[1:]] == [(BY,), (BY_ANOTHER,)]
 

@@ -79,8 +79,20 @@ def test_what_worked_and_what_the_host_said_is_remembered(tmp_path):
         async with pair(tmp_path, echo) as both:
             await echoed(both, b"x")
             await eventually(lambda: both.memory.learned_calls, "the host's hello reached the memory")
+            await settled()
             assert both.memory.worked_calls[0][1:] == (both.finding.endpoints[0], 0, "hardline/2")
             assert both.memory.learned_calls[0][2] == "Test"
+
+    run(story)
+
+
+def test_what_worked_is_remembered_also_where_the_visitor_ends_right_then(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            await echoed(both, b"x")
+            assert not both.memory.worked_calls, "the first answer comes before the disk's turn"
+            await both.visitor.aclose()
+            assert len(both.memory.worked_calls) == len(both.memory.learned_calls) == 1
 
     run(story)
 
