@@ -28,6 +28,7 @@ from hardline.discovery.dnssd import DnsSd
 from hardline.discovery.given import Given
 from hardline.discovery.interfaces import limited
 from hardline.discovery.lan import Lan
+from hardline.discovery.looking import WHOLE
 from hardline.discovery.merged import MergedFinder
 from hardline.discovery.own import OwnServices
 from hardline.discovery.whereabouts import OWN
@@ -110,6 +111,7 @@ LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] public_allow", "[Relay] domain
 
 _USUAL_DOOR = 7009
 _GREETED_WITHIN = 20.0  # seconds
+_SETTLED = 1.0  # seconds after the start: DNS-SD is heard by then
 
 
 def is_live(key: str) -> bool:
@@ -258,6 +260,8 @@ class Node:
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
         ending = Ending(self._places.servicedir, self.offering, time.time)
         self._tasks.start(keep_running(ending.run, "ending"), "ending")
+        if self._near:
+            self._tasks.start(self._look_around(), "look", expects=HardlineError)
         for note in (*settings.notes, *self._socket_notes):
             log.event("settings.note", note=note)
         log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
@@ -691,6 +695,11 @@ class Node:
         return verdict
 
     # This machine.
+
+    async def _look_around(self) -> None:
+        """Who is there is known before somebody asks."""
+        await asyncio.sleep(_SETTLED)
+        await self.actions.browse(WHOLE)
 
     def _moved_to_another_network(self, others: bool) -> None:
         """This machine's network is, or may be, another: what went by the old one does not work any more."""
