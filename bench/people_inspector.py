@@ -9,7 +9,7 @@ from pathlib import Path
 
 import load
 from contestants import wait_served_sink
-from daemons import Broken
+from daemons import Broken, cpu_of
 from load import Door
 from measures import Row
 from origin import Origin
@@ -20,6 +20,7 @@ from tests.support.waiting import wait_until
 
 _AT_ONCE, _SECONDS = 32, 2
 _SIZE = 200_000_000
+_RATES = ("requests", "down", "up")
 _LOOKED_AT, _BESIDE = ("files", "sink"), ("other_files", "other_sink")
 
 ROWS = (
@@ -32,6 +33,10 @@ ROWS = (
     Row("after_requests", "  inspected no more: requests", "×", "more", "figure", 0.9, 1.0),
     Row("after_down", "    download", "×", "more", "figure", 0.9, 1.0),
     Row("after_up", "    upload", "×", "more", "figure", 0.9, 1.0),
+    Row("seen_cpu", "  processor of the host for one, inspected", "µs", "less"),
+    Row("beside_cpu", "    another service meanwhile", "µs", "less"),
+    Row("after_cpu", "    inspected no more", "µs", "less"),
+    Row("plain_cpu", "    before", "µs", "less"),
     Row("plain_requests", "  before: requests", "req/s", "more"),
     Row("plain_down", "    download", "MB/s", "more"),
     Row("plain_up", "    upload", "MB/s", "more"),
@@ -72,13 +77,18 @@ class Inspected:
         after = self._rates(_LOOKED_AT)
         figures = {f"plain_{what}": rate for what, rate in before.items()}
         for name, rates in (("seen", seen), ("beside", beside), ("after", after)):
-            figures |= {f"{name}_{what}": rates[what] / before[what] for what in before}
+            figures |= {f"{name}_{what}": rates[what] / before[what] for what in _RATES}
+            figures[f"{name}_cpu"] = rates["cpu"]
         return {"hardline": figures}
 
     def _rates(self, services: tuple[str, str]) -> dict[str, float]:
         files, sink = (self._doors[name] for name in services)
+        computed = cpu_of(self._host.process.pid)
+        requests = load.many_kept_alive(files, _AT_ONCE, _SECONDS)
+        computed = cpu_of(self._host.process.pid) - computed
         return {
-            "requests": load.many_kept_alive(files, _AT_ONCE, _SECONDS),
+            "requests": requests,
+            "cpu": 1e6 * computed / (requests * _SECONDS),
             "down": _SIZE / 1e6 / load.download(files, _SIZE),
             "up": _SIZE / 1e6 / load.upload(sink, self._origin.bulk),
         }
