@@ -42,7 +42,7 @@ class Daemon:
                 stderr=output,
                 env=None if env is None else {**os.environ, **env},
                 start_new_session=True,
-                preexec_fn=_die_with_the_bench,
+                preexec_fn=die_with_the_bench,
             )
         self.pid = self._process.pid
 
@@ -154,5 +154,5 @@ def _pss_of(pid: int) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e6
 
 
-def _die_with_the_bench() -> None:
+def die_with_the_bench() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

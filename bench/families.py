@@ -15,13 +15,14 @@ import time
 from pathlib import Path
 
 FAMILIES = ("loopback", "relay", "faults", "lab", "gateway", "apps", "links", "people", "reach", "hostile")
+_LOOPBACK = ("hardline", "hardline-python", "hardline-before", "nginx", "stunnel", "haproxy", "ssh")
 _RUN = Path(__file__).with_name("run.py")
 _PASS, _MISS = "PASS  ", "MISS  "  # as table.verdicts begins its lines
 
 
 def measure(family: str) -> tuple[int, list[str]]:
     """Run one; its exit code and its verdicts."""
-    options = [] if family == "loopback" else [f"--{family}"]
+    options = ["--contestants", *_LOOPBACK] if family == "loopback" else [f"--{family}"]
     verdicts = []
     with subprocess.Popen([sys.executable, _RUN, *options], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None

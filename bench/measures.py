@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import load
+from awake import awake
 from contestants import Contestant, Hardline
 from daemons import Broken
 
@@ -96,7 +97,9 @@ ROWS = (
     Row("cpu_down", "  of a download", "s/GB", "less"),
     Row("cpu_up", "  of an upload", "s/GB", "less"),
     Row("new", "new connection, first byte", "ms", "less", "ratio", *_BY_PROCESSOR["new"]),
+    Row("new_cpu", "  processor time of one, both daemons", "µs", "less"),
     Row("ka1", "keep-alive, 1 connection, p50", "ms", "less", "ratio", *_BY_PROCESSOR["ka1"]),
+    Row("ka1_awake", "  processors kept awake", "ms", "less"),
     Row("ka32", "keep-alive, 32 connections", "req/s", "more", "ratio", *_BY_PROCESSOR["ka32"]),
     Row("beside", "small request beside 4 downloads, p99", "ms", "less", "figure", 10, None),
     Row("beside_p50", "  p50", "ms", "less"),
@@ -184,12 +187,20 @@ def bulk(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
 
 def new(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
     """A connection per request."""
-    return {"new": 1e3 * load.median([load.first_byte(contestant.files) for _ in range(sizes.new_connections)])}
+    began = contestant.cpu()
+    seen = {"new": 1e3 * load.median([load.first_byte(contestant.files) for _ in range(sizes.new_connections)])}
+    if contestant.daemons:
+        contestant.settle()  # what is left to do after the answer is counted
+        seen["new_cpu"] = 1e6 * (contestant.cpu() - began) / sizes.new_connections
+    return seen
 
 
 def ka1(contestant: Contestant, sizes: Sizes) -> dict[str, float]:
     """One connection, one request after the other."""
-    return {"ka1": 1e3 * load.median(load.kept_alive(contestant.files, sizes.kept_requests))}
+    seen = {"ka1": 1e3 * load.median(load.kept_alive(contestant.files, sizes.kept_requests))}
+    with awake():
+        seen["ka1_awake"] = 1e3 * load.median(load.kept_alive(contestant.files, sizes.kept_requests))
+    return seen
 
 
 def ka32(contestant: Contestant, sizes: Sizes) -> dict[str, float]:

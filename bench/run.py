@@ -32,6 +32,7 @@ import load
 import profiles
 import relay
 import table
+from before import HardlineBefore
 from contestants import Contestant, Direct, Hardline, HardlinePython
 from daemons import Broken
 from floor import FLOOR, floor
@@ -59,6 +60,7 @@ PEOPLE_RESULTS = _HERE / "results-people-last.json"
 _BESIDE = (
     "one session",
     "hardline-python",
+    "hardline-before",
     "stunnel",
     "haproxy",
     "ssh",
@@ -246,8 +248,8 @@ def _loopback(
     candidates: list[Contestant] = [
         kind(origin, site, place / kind.name) for kind in (Direct, Nginx, Hardline, Stunnel, Haproxy, Ssh)
     ]
-    if HardlinePython.name in (options.contestants or ()):
-        candidates.append(HardlinePython(origin, site, place / HardlinePython.name))
+    asked_for = [kind for kind in (HardlinePython, HardlineBefore) if kind.name in (options.contestants or ())]
+    candidates += [kind(origin, site, place / kind.name) for kind in asked_for]
     if options.original:
         candidates += _original(place, stack, sizes)
     if options.contestants:
@@ -289,7 +291,8 @@ def _arguments() -> argparse.Namespace:
         "--contestants",
         nargs="+",
         metavar="NAME",
-        help="of hardline, nginx, stunnel, haproxy, ssh, original, and hardline-python: without the part in C",
+        help="of hardline, nginx, stunnel, haproxy, ssh, original, hardline-python: without the part in C, "
+        "and hardline-before: without visits at once, too",
     )
     parser.add_argument("--original", action="store_true", help="also hardline 0.0.16, installed from PyPI (root)")
     parser.add_argument("--reach", action="store_true", help="instead: finding hosts anywhere (root, as the tests)")

@@ -23,7 +23,8 @@ from hardline import log
 from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.files import why
 from hardline.memory import keep_small
-from hardline.node.node import Node, is_live
+from hardline.node.limits import is_live
+from hardline.node.node import Node
 from hardline.notify import notify
 from hardline.places import Places, default_places
 from hardline.running import leave_note

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol, runtime_checkable
 
 from hardline import log
 from hardline.errors import HardlineError
@@ -18,6 +19,16 @@ from hardline.routes import Candidate, Finder, PathKind
 from hardline.tasks import TaskSet
 
 MAX_QUEUED = 256
+_BEHIND = 0.005  # seconds: what is known is being connected to by then, and a search of the LAN is no later for it
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A finder that may know its answer without looking anywhere."""
+
+    def is_at_hand(self, target: KeyHash) -> bool:
+        """Whether it does."""
+        ...
 
 
 class MergedFinder:
@@ -56,8 +67,10 @@ class MergedSearch:
         tasks = TaskSet(f"find.{self._target.short}")
         self.reasons.clear()
         self._found.clear()
+        recalling = [one for one in self._finders if isinstance(one, Recalling) and one.is_at_hand(self._target)]
         for finder in self._finders:
-            tasks.start(self._run(finder, arrived), finder.name)
+            after = _BEHIND if recalling and finder not in recalling else 0.0
+            tasks.start(self._run(finder, arrived, after), finder.name)
         running, seen = len(self._finders), set[object]()
         try:
             while running:
@@ -72,8 +85,9 @@ class MergedSearch:
         finally:
             await tasks.aclose()
 
-    async def _run(self, finder: Finder, arrived: asyncio.Queue[Candidate | None]) -> None:
+    async def _run(self, finder: Finder, arrived: asyncio.Queue[Candidate | None], after: float) -> None:
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(after)
         began, found = loop.time(), 0
         try:
             candidates = finder.find(self._target)

@@ -41,8 +41,18 @@ _DECIDES_WITHIN = 90.0  # seconds: validation, and the certificate
 _ALL_WITHIN = 600.0  # seconds for a certificate
 _ENDS_WITHIN = 150.0  # seconds for several requests, also of who says a byte now and then
 _LOOK_EVERY = 0.5  # seconds
+_LOOKS_AFTER = datetime.timedelta(seconds=0.5), datetime.timedelta(seconds=15)  # at least, and at most
 _TRIES = 3
 _MAX_SAID = 300  # characters of what it says
+
+
+class _Client(ClientV2):
+    """One that is asked again as often as the authority wants, within reason: it may say 0, and it may say a year."""
+
+    @classmethod
+    def retry_after(cls, response: requests.Response, default: int) -> datetime.datetime:
+        now, wanted = datetime.datetime.now(), super().retry_after(response, default)
+        return min(max(wanted, now + _LOOKS_AFTER[0]), now + _LOOKS_AFTER[1])
 
 
 class NotIssued(HardlineError):
@@ -122,7 +132,7 @@ class Authority:
         )
         network.session.mount("https://", Bounded())
         network.session.mount("http://", Bounded())
-        client = ClientV2(ClientV2.get_directory(self._url, network), network)
+        client = _Client(_Client.get_directory(self._url, network), network)
         if client.external_account_required():
             raise NotIssued("the certificate authority wants an account that was made elsewhere: choose another")
         wanted = messages.NewRegistration.from_data(email=self._contact or None, terms_of_service_agreed=True)

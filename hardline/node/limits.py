@@ -21,9 +21,17 @@ from hardline.tunnel.host import HostLimits
 from hardline.tunnel.link import LinkLimits
 from hardline.tunnel.visitor import VisitorLimits
 
+# Those that can change while it runs, besides the gateway's.
+LIVE = ("[Relay] allow", "[Relay] deny", "[Relay] public_allow", "[Relay] domains")
+
 _FIRST_PERSON = 500  # the lowest number of a user who is somebody
 # Of a stream of a warm link, which was paid for so that nothing is waited for: 50 Mbit/s at 160 ms, from the start.
 FIRST_WINDOW = 1 << 20
+
+
+def is_live(key: str) -> bool:
+    """Whether `[Section] key` takes effect while it runs."""
+    return key in LIVE or (key.startswith("[Gateway") and key != "[Gateway] listen")
 
 
 def of_a_program() -> NodeSettings:

@@ -42,6 +42,7 @@ from hardline.routes import (
 from hardline.showable import clean_title
 
 MAX_ROWS = 10_000
+_AT_HAND = 256  # hosts whose rows need no look into the file: a visit begins with one
 
 _SELECT = "SELECT title, wan_hosts, relayed, endpoint, kind, protocol, first_seen, last_seen FROM routes"
 _INSERT = """INSERT OR REPLACE INTO routes
@@ -67,6 +68,7 @@ class Remembered:
         self._worker = ThreadPoolExecutor(1, "remembered")
         self._database: sqlite3.Connection | None = None
         self._unsaved: dict[KeyHash, RememberedHost] = {}
+        self._at_hand: dict[KeyHash, RememberedHost | None] = {}  # changed in the worker thread only
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -115,7 +117,10 @@ class Remembered:
 
     async def get(self, target: KeyHash) -> RememberedHost | None:
         """What is known of `target`."""
-        return await self._do(lambda: self._read(target))
+        try:
+            return self._at_hand[target]
+        except KeyError:
+            return await self._do(lambda: self._keep_at_hand(target, self._read(target)))
 
     async def protocol_of(self, target: KeyHash) -> str:
         """What `target` spoke when it was visited last; "" when it never was."""
@@ -125,6 +130,10 @@ class Remembered:
     async def recent(self, limit: int) -> list[tuple[KeyHash, RememberedHost]]:
         """The hosts seen last, newest first."""
         return await self._do(lambda: self._recent(limit))
+
+    def is_at_hand(self, target: KeyHash) -> bool:
+        """Whether `find` has its answer without a look into the file."""
+        return bool(self._at_hand.get(target))
 
     async def find(self, target: KeyHash) -> AsyncIterator[Candidate]:
         """As Finder.find: the endpoint that worked last, then the host's own list in its order."""
@@ -168,6 +177,13 @@ class Remembered:
             return None
         return _parsed(row) if row else None
 
+    def _keep_at_hand(self, target: KeyHash, host: RememberedHost | None) -> RememberedHost | None:
+        self._at_hand.pop(target, None)
+        self._at_hand[target] = host
+        if len(self._at_hand) > _AT_HAND:
+            del self._at_hand[next(iter(self._at_hand))]
+        return host
+
     def _recent(self, limit: int) -> list[tuple[KeyHash, RememberedHost]]:
         found = dict(self._unsaved)
         if self._database is not None:
@@ -193,6 +209,7 @@ class Remembered:
         now = int(time.time())
         known = self._read(target) or RememberedHost(first_seen=now)
         host = replace(known, last_seen=now, **changes)  # type: ignore[arg-type]  # our two callers' own keys
+        self._keep_at_hand(target, host)
         if self._write(target, host):
             self._unsaved.pop(target, None)
         else:

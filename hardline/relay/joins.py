@@ -39,6 +39,7 @@ PARKED_IDLE = 20  # seconds after which the kernel keeps one alive: routers forg
 MAX_JOINS = 64  # under way at once
 MAX_INVITED = 1024  # that wait for their turn: as many as a relay has visitors waiting
 ANSWER_WITHIN = 5.0  # seconds that a relay has for its answer: its visitor waits no longer
+_BEHIND = 0.01  # seconds: it was asked for because somebody comes, who goes first
 TRIES = 3  # of one token: twice as it is, and inside TLS
 
 
@@ -136,6 +137,7 @@ class Joins:
 
     async def _park(self, at: Endpoint, token: str) -> None:
         """The relay keeps a token that it has not heard of, so one that was not answered is said once more."""
+        await asyncio.sleep(_BEHIND)
         try:
             for _ in range(TRIES):
                 if await self._parked_once(at, token, inside=self._way.inside):

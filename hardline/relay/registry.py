@@ -15,6 +15,8 @@ from typing import Generic, Protocol, TypeVar
 
 from hardline.relay.messages import Kind, Why
 
+_PORT = "port:"  # no server name has a colon
+
 
 class Holder(Protocol):
     """A node's control connection, and whom it counts for: an address or /64, and the network around that."""
@@ -134,3 +136,18 @@ class Registry(Generic[H]):
             counter[whose] -= 1
             if not counter[whose]:
                 del counter[whose]
+
+
+def pool_of(kind: Kind, name: str) -> str:
+    """What it is registered as: a port shares a pool with nothing else."""
+    return _PORT + name if kind is Kind.PORT else name
+
+
+def holder_of_port(pool: str) -> str:
+    """The service whose public port that is; "" where it is none."""
+    return pool.removeprefix(_PORT) if pool.startswith(_PORT) else ""
+
+
+def is_public(pool: str) -> bool:
+    """Whether it is nobody's secret: a public port, or a domain, which has a dot in it as no handle has."""
+    return pool.startswith(_PORT) or "." in pool

@@ -124,12 +124,7 @@ class TlsStream(Wire, asyncio.BufferedProtocol):
         Raises PeerError when the peer does not speak TLS as we do or is not the target, ConnectionLost when it went
         away.  No time limit inside.  Cancelled or failed, it leaves no connection behind.
         """
-        connection = SSL.Connection(context, None)
-        if server_name is None:
-            connection.set_accept_state()
-        else:
-            connection.set_connect_state()
-            connection.set_tlsext_host_name(server_name.encode("ascii"))
+        connection = _connection(context, server_name)
         handshake: Handshake = ByCertificate(connection)
         if target is not None and server_name is not None:
             handshake = Visiting(connection, target, server_name, protocol)
@@ -138,13 +133,28 @@ class TlsStream(Wire, asyncio.BufferedProtocol):
         stream = cls(engine(connection), handshake)
         if server_name is None:
             stream._turns, stream._source = Turns.of_this_loop(), source_of(tcp.peer.host)
-        stream._take_over(tcp)
-        try:
-            await stream._secured
-        except BaseException:
-            stream._transport_or_fail().abort()
-            raise
+        return await stream.secured(tcp)
+
+    @classmethod
+    def visiting(cls, context: SSL.Context, server_name: str, target: KeyHash) -> TlsStream:
+        """As `over` for a visitor of `target`, in two steps: its first message, which takes a millisecond or more to
+        compute, is made here, and `secured` sends it once there is a connection."""
+        connection = _connection(context, server_name)
+        handshake = Visiting(connection, target, server_name)
+        stream = cls(best_engine(connection), handshake)
+        with contextlib.suppress(SSL.Error):  # that it wants an answer, or what `secured` will hear again
+            handshake.step()
         return stream
+
+    async def secured(self, tcp: TcpStream) -> TlsStream:
+        """Itself once the handshake over `tcp` is done.  Raises, and may be cancelled, as `over`."""
+        self._take_over(tcp)
+        try:
+            await self._secured
+        except BaseException:
+            self._transport_or_fail().abort()
+            raise
+        return self
 
     @property
     def peer(self) -> Endpoint:
@@ -586,3 +596,14 @@ class TlsStream(Wire, asyncio.BufferedProtocol):
         transport: asyncio.Transport | None = self.transport
         assert transport is not None, "used before it took a socket over"
         return transport
+
+
+def _connection(context: SSL.Context, server_name: str | None) -> SSL.Connection:
+    """Between memory BIOs: a client's with a `server_name`, else a server's."""
+    connection = SSL.Connection(context, None)
+    if server_name is None:
+        connection.set_accept_state()
+    else:
+        connection.set_connect_state()
+        connection.set_tlsext_host_name(server_name.encode("ascii"))
+    return connection

@@ -107,15 +107,17 @@ class Attempts:
         began = loop.time()
         await asyncio.sleep(delay)
         steps = self._running[target, candidate] = _Steps(loop.time())
+        opening = _Opening(lambda: self._greeting(target, candidate))
         try:
             async with asyncio.timeout(self._timeout + _LATER):
-                stream = await self._open(target, candidate, steps)
+                stream = await self._open(target, candidate, steps, opening)
                 local = stream.local
-                tls, protocol = await self._secure(target, candidate, stream)
+                tls, protocol = await self._secure(target, opening.made(), stream)
                 steps.done("tls")
         except (OSError, HardlineError, TimeoutError) as failure:
             return Attempt(candidate, loop.time() - began, _reason(failure, candidate.kind), steps.taken)
         finally:
+            opening.close()
             self._running.pop((target, candidate), None)
         return Route(tls, candidate, protocol, loop.time() - began, steps.taken, local)
 
@@ -126,7 +128,7 @@ class Attempts:
         try:
             async with asyncio.timeout(self._timeout):
                 local = stream.local
-                tls, protocol = await self._secure(target, candidate, stream)
+                tls, protocol = await self._secure(target, self._greeting(target, candidate), stream)
                 steps.done("tls")
         except (OSError, HardlineError, TimeoutError) as failure:
             return Attempt(candidate, loop.time() - began, _reason(failure, candidate.kind), steps.taken)
@@ -138,7 +140,8 @@ class Attempts:
         reason = self._silence(target, candidate, took, steps)
         return Attempt(candidate, took, reason, steps.taken if steps else Steps())
 
-    async def _secure(self, target: KeyHash, candidate: Candidate, stream: TcpStream) -> tuple[TlsStream, str]:
+    def _greeting(self, target: KeyHash, candidate: Candidate) -> TlsStream:
+        """What says the first word once it is connected."""
         match candidate.server_name:
             case Plain():
                 context, server_name = self._context_for_originals, str(target)
@@ -147,7 +150,10 @@ class Attempts:
                 context, server_name = self._context, str(target.rolling(day))
             case Handle(name):
                 context, server_name = self._context, name
-        tls = await TlsStream.over(stream, context, server_name, target=target)
+        return TlsStream.visiting(context, server_name, target)
+
+    async def _secure(self, target: KeyHash, greeting: TlsStream, stream: TcpStream) -> tuple[TlsStream, str]:
+        tls = await greeting.secured(stream)
         if tls.key_hash is not None:
             return tls, "hardline/2"
         if tls.peer_key_hash != target:
@@ -155,7 +161,7 @@ class Attempts:
             raise WrongCertificate(target, tls.peer_key_hash)
         return tls, "hardline/1"
 
-    async def _open(self, target: KeyHash, candidate: Candidate, steps: _Steps) -> TcpStream:
+    async def _open(self, target: KeyHash, candidate: Candidate, steps: _Steps, opening: _Opening) -> TcpStream:
         """Connect.  What a name resolves to is looked at like an address that a stranger named."""
         endpoint, resolver = candidate.endpoint, self._resolver or Resolver.of_strangers()
         found = await resolver.addresses(endpoint, str(target))
@@ -175,6 +181,7 @@ class Attempts:
         relayed = candidate.kind is PathKind.RELAYED
         segment, options = SMALL_SEGMENT if steps.small else 0, self._options(target)
         manner = tcp.Manner(segment=segment, shares=relayed, options=options)
+        opening.make_soon()
         stream = await tcp.connect_any(allowed, manner)
         steps.done("tcp")
         steps.transport = stream.transport
@@ -193,6 +200,28 @@ class Attempts:
             while len(self._small) > _SMALL_KEPT:
                 del self._small[next(iter(self._small))]
         return FELL_SILENT
+
+
+class _Opening:
+    """What says the first word of an attempt, made while TCP connects: that takes a round trip, and this some time."""
+
+    def __init__(self, make: Callable[[], TlsStream]) -> None:
+        self._make = make
+        self._made: TlsStream | None = None
+        self._soon: asyncio.Handle | None = None
+
+    def make_soon(self) -> None:
+        """Once whoever calls this has nothing to do but wait."""
+        self._soon = asyncio.get_running_loop().call_soon(self.made)
+
+    def made(self) -> TlsStream:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def close(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
 
 
 class _Steps:

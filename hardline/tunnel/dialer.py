@@ -246,11 +246,10 @@ class Dialer:
 
     async def _find(self, target: KeyHash, search: Search, dial: _Dial, wait: float) -> None:
         await asyncio.sleep(wait)
-        protocol = await self._protocol_of(target)
         async with aclosing(_generator(search.candidates())) as candidates:
             async for candidate in candidates:
                 why = self._attempts.refusal(candidate)
-                if isinstance(candidate.server_name, Plain) and protocol == "hardline/2":
+                if isinstance(candidate.server_name, Plain) and await self._protocol_of(target) == "hardline/2":
                     why = "the host speaks hardline/2, and this wants the key hash in clear"
                 self._listener(target, Found(candidate, why or ""))
                 if why is None:

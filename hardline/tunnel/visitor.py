@@ -54,6 +54,7 @@ _LOG_LENGTH = 50
 _INSTANCE = 64  # characters of what tells several hosts of one certificate apart
 _UNTAKEN = 0.5  # seconds that a greeted original waits for whoever takes it
 _WAITS = 60.0  # seconds that other endpoints come before one that said `wait`
+_REMEMBERED_AFTER = 0.1  # seconds
 
 _INVITE = {
     "used": "the invitation was used already",
@@ -480,8 +481,11 @@ class Visitor:
     async def _remember(
         self, target: KeyHash, route: Route, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None
     ) -> None:
-        await self._memory.worked(target, route.candidate.endpoint, route.candidate.kind, route.protocol)
-        await self._memory.learned(target, wan_hosts, title, relayed)
+        try:
+            await asyncio.sleep(_REMEMBERED_AFTER)  # the first answer comes now, and would wait for the disk's thread
+        finally:
+            await self._memory.worked(target, route.candidate.endpoint, route.candidate.kind, route.protocol)
+            await self._memory.learned(target, wan_hosts, title, relayed)
 
 
 def _discard_later(dial: Dial) -> None:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
+from hardline.discovery import merged
 from hardline.discovery.merged import MAX_QUEUED, MergedFinder, MergedSearch
 from hardline.identity import KeyHash
 from hardline.routes import Candidate, Code, Endpoint, FoundBy, PathKind, Plain, Trust
@@ -243,5 +244,39 @@ def test_no_finders_find_nothing():
         search = search_of()
         assert await ports(search) == []
         assert search.reasons == []
+
+    asyncio.run(story())
+
+
+class Recalling(Scripted):
+    """One that may know its answer."""
+
+    at_hand = True
+
+    def is_at_hand(self, target: KeyHash) -> bool:
+        return self.at_hand
+
+
+def test_what_is_known_is_told_before_the_others_begin_to_look(monkeypatch):
+    monkeypatch.setattr(merged, "_BEHIND", 0.2)
+    others, known = Scripted("others", candidate(1)), Recalling("known", candidate(2))
+
+    async def story() -> None:
+        async with aclosing(MergedFinder([others, known]).search(TARGET).candidates()) as candidates:
+            assert (await anext(candidates)).endpoint.port == 2
+            assert (others.started, known.started) == (0, 1)
+            assert (await anext(candidates)).endpoint.port == 1, "they look all the same"
+
+    asyncio.run(story())
+
+
+def test_nobody_waits_for_one_that_knows_nothing(monkeypatch):
+    monkeypatch.setattr(merged, "_BEHIND", 3600.0)
+    others, known = Scripted("others", candidate(1)), Recalling("known")
+    known.at_hand = False
+
+    async def story() -> None:
+        async with aclosing(MergedFinder([others, known]).search(TARGET).candidates()) as candidates:
+            assert (await anext(candidates)).endpoint.port == 1
 
     asyncio.run(story())

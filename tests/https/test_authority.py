@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hardline.https import authority as authority_module
@@ -229,3 +231,21 @@ def test_what_it_says_of_an_order_is_told(
             assert said in await why_not(tmp_path, url)
 
     story()
+
+
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        ("0", 0.4, 1.0),
+        ("-7", 0.4, 1.0),
+        ("3", 2.0, 3.5),
+        ("99999999", 14.0, 15.5),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 14.0, 15.5),
+    ],
+)
+def test_it_is_asked_again_within_reason(said: str, least: float, most: float) -> None:
+    response = requests.Response()
+    response.headers["Retry-After"] = said
+    before = datetime.datetime.now()
+    after = (authority_module._Client.retry_after(response, 5) - before).total_seconds()
+    assert least <= after <= most + (datetime.datetime.now() - before).total_seconds()

@@ -48,8 +48,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 async def visited(one: Node, label: str, *, keep: bool = False) -> bytes:
     """What a visit to a service of the node's own says first; with `keep` it goes on."""
-    assert one._visitor is not None
-    visit = await one._visitor.visit(Label.parse(label), b"hello")
+    visit = await one._visiting.visitor.visit(Label.parse(label), b"hello")
     said = await visit.answered() or await visit.pipe.receive()
     if not keep:
         await visit.pipe.aclose()
@@ -111,7 +110,7 @@ def test_a_service_without_a_file_or_port_is_served(tmp_path):
                 Service("greeter", ServiceSettings(target=None, title="Greeter"), identity, None), Greeter()
             )
             async with asyncio.timeout(10):
-                while one._served != one.offering.current:
+                while one._hosting.served != one.offering.current:
                     await asyncio.sleep(0.01)
             assert await visited(one, str(identity.key_hash)) == b"at your service"
             [state] = (await one.actions.snapshot()).services
@@ -246,7 +245,7 @@ def test_a_stop_that_is_cancelled_waits_for_no_download_and_ends_everything(tmp_
         assert await visited(one, shared.url.partition("//")[2].partition(".")[0], keep=True)
         stopping = asyncio.get_running_loop().create_task(one.stop())
         async with asyncio.timeout(60):
-            while not all(guest.session and guest.session.draining for guest in one._host.guests):
+            while not all(guest.session and guest.session.draining for guest in one._hosting.host.guests):
                 await asyncio.sleep(0.01)
         assert not stopping.done(), "a download moves"
         stopping.cancel()

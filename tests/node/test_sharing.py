@@ -101,7 +101,7 @@ def test_the_first_example_is_visited(tmp_path):
 def test_the_second_example_registers_at_its_relay(tmp_path):
     async def story():
         async with node(tmp_path / "relay", f"{ALONE}[Relay]\nenabled = yes\nallow = *\n") as relay:
-            use = f"127.0.0.1:{relay._p2p_port}#{relay._identity.key_hash}"
+            use = f"127.0.0.1:{relay._hosting.p2p_port}#{relay._identity.key_hash}"
             there = "relay.example:7008#0123456789012345678901234567890123456789"
             quiet = f"{use}\\n{ALONE}".replace("\n", "\\n")
             with example(1, tmp_path, (f"{there}\\n", quiet)) as running:

@@ -563,3 +563,44 @@ def test_relays_that_somebody_wrote_by_hand_are_none(path, text):
     with_memory(path, remember)
     hand_written(path, relayed=text)
     with_memory(path, story)
+
+
+def test_what_was_used_lately_needs_no_look_into_the_file(path, monkeypatch):
+    async def visited(memory: Remembered) -> None:
+        assert not memory.is_at_hand(OURS)
+        await remember(memory)
+        assert memory.is_at_hand(OURS)
+
+    async def again(memory: Remembered) -> None:
+        assert not memory.is_at_hand(OURS), "nobody has asked for it here"
+        assert await found(memory) == [str(HERE)]
+        assert await memory.get(OTHER) is None
+        assert not memory.is_at_hand(OTHER), "nothing is known of it"
+        monkeypatch.setattr(memory, "_read", lambda target: pytest.fail("it was read again"))
+        assert memory.is_at_hand(OURS)
+        assert await found(memory) == [str(HERE)]
+        assert await memory.get(OTHER) is None
+
+    with_memory(path, visited, again)
+
+
+def test_what_changes_is_at_hand_as_it_is_now(path):
+    async def story(memory: Remembered) -> None:
+        await remember(memory)
+        await memory.learned(OURS, "192.0.2.9:7008", "Title", None)
+        assert await found(memory) == [str(HERE), "192.0.2.9:7008"]
+
+    with_memory(path, story)
+
+
+def test_few_are_at_hand_however_many_are_asked_for(path, monkeypatch):
+    monkeypatch.setattr(remembered, "_AT_HAND", 3)
+    targets = [KeyHash.parse(f"{number:040x}") for number in range(5)]
+
+    async def story(memory: Remembered) -> None:
+        for target in targets:
+            await memory.worked(target, HERE, PathKind.LAN, "hardline/2")
+        assert [memory.is_at_hand(target) for target in targets] == [False, False, True, True, True]
+        assert await found(memory, targets[0]) == [str(HERE)]
+
+    with_memory(path, story)

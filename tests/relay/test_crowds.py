@@ -91,7 +91,7 @@ async def test_two_hundred_at_once_come_by_tokens_of_their_own_and_to_their_own_
             assert sorted(str(one.source) for one in host.joined) == sorted(came[number :: len(hosts)])
             assert {one.service for one in host.joined} == {host.key_hash}
         await until(lambda: relay.relay.describe().pairs == 0)
-        assert not relay.relay._visitors
+        assert not relay.relay._waiting._visitors
 
 
 @in_loop
@@ -143,7 +143,7 @@ async def test_a_host_that_comes_and_goes_leaves_nothing_behind() -> None:
         await until(lambda: relay.relay.describe().pairs == 0 and relay.relay.describe().waiting == 0)
         await until(lambda: not relay.relay.visits.names)
         state = relay.relay.describe()
-        assert (state.names, len(relay.relay._of_source)) == (1, 1)
+        assert (state.names, len(relay.relay._controls._of_source)) == (1, 1)
         assert len(relay.relay._parking) + state.parked <= PARK
         assert host.client.problem == "", "it was never told that somebody else is it"
 

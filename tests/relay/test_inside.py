@@ -126,7 +126,7 @@ async def test_guessed_and_replayed_tokens_do_nothing_and_silent_ones_are_cut() 
             relay.relay._parking.left(control_)  # none is ready
         visit = TASKS.start(host.visit(relay.endpoint), "visit", expects=Exception)
         await until(lambda: relay.relay.describe().waiting == 1)
-        [token] = relay.relay._visitors
+        [token] = relay.relay._waiting._visitors
         for verb, said in ((Verb.JOIN, "0" * 32), (Verb.PARK, token), (Verb.GO, "x")):
             tls = await control(relay)
             await tls.send(encode_line(verb, said))
@@ -162,7 +162,7 @@ def test_strangers_that_say_nothing_in_it_leave_nothing_behind() -> None:
                 with pytest.raises(ConnectionLost):
                     await read_to_end(one)
                 one.abort()
-            assert not relay.relay._of_source
+            assert not relay.relay._controls._of_source
             await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
     story()

@@ -281,7 +281,7 @@ async def test_a_reset_before_the_host_came_leaves_nobody_behind(tmp_path: Path)
 async def test_a_host_that_is_away_keeps_its_port_for_a_while_and_its_visits_end_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hardline.relay.server.OUTLIVES", 0.5)
+    monkeypatch.setattr("hardline.relay.registrar.OUTLIVES", 0.5)
     ports = free_ports(1)
     async with relay_with_ports(tmp_path / "ports", ports, Access()) as relay:
         host, other = PublicHost(relay.address, b"a"), PublicHost(relay.address, b"b")

@@ -13,7 +13,7 @@ from OpenSSL import SSL
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.proof import Prover
 from hardline.relay import client as client_module
-from hardline.relay import server as server_module
+from hardline.relay import controls as controls_module
 from hardline.relay.access import Access
 from hardline.relay.limits import RelayLimits
 from hardline.relay.lines import Verb, encode_line
@@ -22,6 +22,7 @@ from hardline.relay.opening import CONTROL
 from hardline.relay.pipes import Pipes
 from hardline.relay.proofs import NODE, prove_registration
 from hardline.relay.registry import RegistryLimits
+from hardline.relay.server import Relay
 from hardline.relay.wanted import Wanted
 from hardline.routes import Endpoint, RelayAddress
 from hardline.tasks import TaskSet
@@ -85,7 +86,8 @@ def test_nothing_that_the_relay_has_names_the_service() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
             visitor = await host.visit(relay.endpoint)
             assert await echoed(visitor, b"hello") == b"hello"
-            held = repr((relay.relay.__dict__, list(relay.relay._registry._pools)))
+            parts = [vars(part) for part in vars(relay.relay).values() if hasattr(part, "__dict__")]
+            held = repr((relay.relay.__dict__, parts, list(relay.relay._registrar._registry._pools)))
             assert host.name in held
             assert str(host.key_hash) not in held
             visitor.abort()
@@ -131,7 +133,7 @@ def nothing_parked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_host_that_does_not_come_is_told_of_after_five_seconds(monkeypatch, nothing_parked) -> None:
-    monkeypatch.setattr("hardline.relay.server.JOIN_WITHIN", 1.0)
+    monkeypatch.setattr("hardline.relay.waiting.JOIN_WITHIN", 1.0)
 
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
@@ -163,7 +165,7 @@ def test_a_token_is_good_once_and_a_guessed_one_never(nothing_parked) -> None:
             visit = TASKS.start(host.visit(relay.endpoint), "visit")
             await until(lambda: relay.relay.describe().waiting == 1)
             assert await said(relay.endpoint, encode_line(Verb.JOIN, "0" * 32)) == b"HARDLINE-NO gone\r\n"
-            [token] = relay.relay._visitors
+            [token] = relay.relay._waiting._visitors
             first = await tcp.connect_any([relay.endpoint])
             await first.send(encode_line(Verb.JOIN, token))
             answer = await first.receive()
@@ -191,7 +193,7 @@ def test_a_join_that_is_ready_is_used_and_another_one_made() -> None:
 
 
 def test_a_join_that_was_ready_and_answers_nothing_is_left_for_the_next_one(monkeypatch) -> None:
-    monkeypatch.setattr("hardline.relay.server.ANSWERS_WITHIN", 0.2)
+    monkeypatch.setattr("hardline.relay.waiting.ANSWERS_WITHIN", 0.2)
     monkeypatch.setattr("hardline.relay.joins.JOIN_WITHIN", 3.0)
 
     async def story() -> None:
@@ -471,10 +473,10 @@ def test_ten_thousand_silent_connections_are_held_within_bounds() -> None:
 def test_a_host_that_has_visitor_after_visitor_is_not_taken_for_a_silent_one(
     by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "SILENT", 2.0)
+    monkeypatch.setattr(controls_module, "SILENT", 2.0)
     monkeypatch.setattr(client_module, "PING_AFTER", 0.2 if by == "pings" else 1000.0)
     if by == "pings":
-        monkeypatch.setattr(server_module.Relay, "_lives", lambda relay, control: None, raising=False)
+        monkeypatch.setattr(Relay, "_lives", lambda relay, control: None, raising=False)
 
     async def story() -> None:
         async with running_relay() as relay, running_host(relay.address) as host:
@@ -485,7 +487,7 @@ def test_a_host_that_has_visitor_after_visitor_is_not_taken_for_a_silent_one(
                 assert await echoed(visitor, b"hello") == b"hello"
                 await visitor.aclose()
                 await asyncio.sleep(0.1)
-            assert relay.relay._controls == {before}
+            assert list(relay.relay._controls) == [before]
 
     run(story)
 
@@ -591,7 +593,7 @@ def test_a_visitor_who_came_before_his_host_was_back_is_joined(nothing_parked) -
 
 
 def test_proofs_of_one_source_are_bounded(monkeypatch) -> None:
-    monkeypatch.setattr("hardline.relay.server.PROOFS", (3, 0))
+    monkeypatch.setattr("hardline.relay.registrar.PROOFS", (3, 0))
 
     async def story() -> None:
         async with running_relay() as relay:
@@ -627,7 +629,7 @@ def test_when_all_have_gone_nothing_is_left_of_them() -> None:
                         await visitor.aclose()
                 await until(lambda: relay.relay.describe().pairs == 0)
                 assert Pipes.of_this_loop()._open <= 16, round_
-            assert not relay.relay._visitors
+            assert not relay.relay._waiting._visitors
             assert not relay.relay.visits.names
             assert not len(relay.porter._coming)
         await asyncio.sleep(0.1)

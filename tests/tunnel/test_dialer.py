@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
+from OpenSSL import SSL
 
 from hardline import certificates
 from hardline.certificates import Identity
@@ -18,7 +19,7 @@ from hardline.routes import Candidate, Code, Endpoint, FoundBy, NoRoute, PathKin
 from hardline.signatures import signing_key
 from hardline.transport.contexts import front_context, server_context
 from hardline.transport.handshake import Names
-from hardline.transport.tcp import TcpStream
+from hardline.transport.tcp import Manner, TcpStream
 from hardline.transport.tls import TlsStream
 from hardline.tunnel import attempts
 from hardline.tunnel.dialer import LEFT_ALONE, PUT_OFF, Dialer
@@ -582,5 +583,32 @@ def test_what_happens_in_a_dial_is_told_as_it_happens_with_the_time_of_every_ste
             assert won.steps == route.steps
             assert (won.steps.resolve, won.steps.tcp, won.steps.tls, won.steps.hello) == (0, 0, 2, None)
             assert round(won.took, 6) == 2.1
+
+    run(story)
+
+
+def test_what_is_said_first_is_made_while_tcp_connects(ours, monkeypatch):
+    made, made_when_connected = list[str](), list[int]()
+    visiting, connect_any = TlsStream.visiting, attempts.tcp.connect_any
+
+    def counted(context: SSL.Context, server_name: str, target: KeyHash) -> TlsStream:
+        made.append(server_name)
+        return visiting(context, server_name, target)
+
+    async def slow(addresses: Sequence[Endpoint], manner: Manner) -> TcpStream:
+        stream = await connect_any(addresses, manner)
+        await asyncio.sleep(0.05)
+        made_when_connected.append(len(made))
+        return stream
+
+    monkeypatch.setattr(attempts.TlsStream, "visiting", counted)
+    monkeypatch.setattr(attempts.tcp, "connect_any", slow)
+
+    async def story():
+        async with listening(ours) as (endpoint, _):
+            route = await dialer(Listed((0, lan(endpoint)))).dial(ours.key_hash)
+            route.tls.abort()
+        assert made_when_connected == [1]
+        assert made == [str(ours.key_hash.rolling(DAY))], "once, and by its rolling code"
 
     run(story)

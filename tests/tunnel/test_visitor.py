@@ -85,6 +85,17 @@ def test_what_worked_and_what_the_host_said_is_remembered(tmp_path):
     run(story)
 
 
+def test_what_worked_is_remembered_also_where_the_visitor_ends_right_then(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            await echoed(both, b"x")
+            assert not both.memory.worked_calls, "the first answer comes before the disk's turn"
+            await both.visitor.aclose()
+            assert len(both.memory.worked_calls) == len(both.memory.learned_calls) == 1
+
+    run(story)
+
+
 def test_visits_that_come_at_once_wait_for_one_dial(tmp_path):
     async def story():
         async with pair(tmp_path, echo) as both:
