@@ -70,7 +70,7 @@ class Daemon:
 
     def cpu(self) -> float:
         """Seconds of processor time since its start, children included."""
-        return sum(_cpu_of(pid) for pid in family(self.pid))
+        return sum(cpu_of(pid) for pid in family(self.pid))
 
     def pss(self) -> float:
         """Its share of memory in MB (10**6), children included."""
@@ -138,7 +138,8 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def _cpu_of(pid: int) -> float:
+def cpu_of(pid: int) -> float:
+    """Seconds of processor time of one process since its start."""
     try:
         return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
     except OSError:

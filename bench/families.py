@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-FAMILIES = ("loopback", "relay", "faults", "lab", "gateway", "apps", "links", "reach", "hostile")
+FAMILIES = ("loopback", "relay", "faults", "lab", "gateway", "apps", "links", "people", "reach", "hostile")
 _LOOPBACK = ("hardline", "hardline-python", "hardline-before", "nginx", "stunnel", "haproxy", "ssh")
 _RUN = Path(__file__).with_name("run.py")
 _PASS, _MISS = "PASS  ", "MISS  "  # as table.verdicts begins its lines

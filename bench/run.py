@@ -56,6 +56,7 @@ SOME_FAULTS_RESULTS = _HERE / "results-faults-some-last.json"
 GATEWAY_RESULTS = _HERE / "results-gateway-last.json"
 APPS_RESULTS = _HERE / "results-apps-last.json"
 LINKS_RESULTS = _HERE / "results-links-last.json"
+PEOPLE_RESULTS = _HERE / "results-people-last.json"
 _BESIDE = (
     "one session",
     "hardline-python",
@@ -168,7 +169,7 @@ def main() -> int:
     _raise_limits()
     sizes = QUICK if options.quick else Sizes()
     rounds = options.rounds or (
-        2 if options.quick else 3 if options.lab or options.reach or options.faults is not None else 5
+        2 if options.quick else 3 if options.lab or options.reach or options.people or options.faults is not None else 5
     )
     rival = "nginx"
     with tempfile.TemporaryDirectory(prefix="hlb") as place, contextlib.ExitStack() as stack:
@@ -196,6 +197,11 @@ def main() -> int:
 
             rows, figures, errors = links.run(Path(place), stack, rounds)
             rival = links.RIVAL
+        elif options.people:
+            import people  # only here: it needs what the tests need
+
+            rows, figures, errors = people.run(Path(place), stack, rounds)
+            rival = people.RIVAL
         else:
             rows, figures, errors = _loopback(Path(place), stack, options, sizes, rounds)
     others = [name for name in _BESIDE if name in figures]
@@ -214,6 +220,7 @@ def main() -> int:
         options.gateway: GATEWAY_RESULTS,
         options.apps: APPS_RESULTS,
         options.links: LINKS_RESULTS,
+        options.people: PEOPLE_RESULTS,
     }
     _keep(kept.get(True, RESULTS), rows, figures, errors, rounds, rival)
     if options.relay:
@@ -275,7 +282,7 @@ def _original(place: Path, stack: contextlib.ExitStack, sizes: Sizes) -> list[Co
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, help="5; 2 with --quick, 3 with --lab, --reach or --faults")
+    parser.add_argument("--rounds", type=int, help="5; 2 with --quick, 3 with --lab, --reach, --people or --faults")
     parser.add_argument("--quick", action="store_true", help="little work, about a minute: is anything broken?")
     parser.add_argument(
         "--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}"
@@ -300,6 +307,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--gateway", action="store_true", help="instead: plain browsers at a gateway, and at nginx")
     parser.add_argument("--apps", action="store_true", help="instead: an application in the node, and one on a port")
     parser.add_argument("--links", action="store_true", help="instead: warm links far away, and certificates (root)")
+    parser.add_argument(
+        "--people", action="store_true", help="instead: what people wait for, and an idle daemon's memory"
+    )
     parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="with --reach: seconds of doing nothing")
     parser.add_argument(
         "--hostile",

@@ -19,6 +19,7 @@ from hardline.discovery.following import Following
 from hardline.discovery.instances import SERVICE_TYPE, Instances, Record, names_for
 from hardline.discovery.interfaces import InterfaceAddress
 from hardline.discovery.lan import GIVE_UP_AT
+from hardline.discovery.looking import never, waited
 from hardline.discovery.offers import Offer
 from hardline.discovery.rates import Rate
 from hardline.identity import KeyHash, Label
@@ -146,12 +147,19 @@ class DnsSd:
         finally:
             self._searches.discard(search)
 
-    async def browse(self, wait: float) -> list[Offer]:
-        """Ask who is there, wait `wait` seconds, and return what was heard lately."""
+    async def browse(self, wait: float, enough: Callable[[], bool] = never) -> list[Offer]:
+        """Ask who is there, wait `wait` seconds or until there is `enough`, and return what was heard lately."""
         self._ask(unicast=True)
-        for _ in range(2):
-            await asyncio.sleep(wait / 2)
+        await waited(wait / 2, enough)
+        self._ask_for_the_rest()
+        if not enough():
+            await waited(wait / 2, enough)
             self._ask_for_the_rest()
+        return self.offers
+
+    @property
+    def offers(self) -> list[Offer]:
+        """What was heard lately."""
         return self._instances.current(asyncio.get_running_loop().time())
 
     @property

@@ -25,6 +25,7 @@ from hardline.discovery.answering import AnswerPolicy, LanService
 from hardline.discovery.following import Following
 from hardline.discovery.heard import Heard, Sender
 from hardline.discovery.interfaces import InterfaceAddress
+from hardline.discovery.looking import never, waited
 from hardline.discovery.lpd import MAX_PACKET, VERSION, Answer, Goodbye, Search, parse, sealed, search_code
 from hardline.discovery.offers import Offer, Offers
 from hardline.discovery.rates import Rate, Rates
@@ -198,10 +199,15 @@ class Lan:
             if len(self._missed) > _MAX_MISSED:
                 self._missed.popitem(last=False)
 
-    async def browse(self, wait: float) -> list[Offer]:
-        """Ask who is there, wait `wait` seconds, and return what was heard lately."""
+    async def browse(self, wait: float, enough: Callable[[], bool] = never) -> list[Offer]:
+        """Ask who is there, wait `wait` seconds or until there is `enough`, and return what was heard lately."""
         self._browse()
-        await asyncio.sleep(wait)
+        await waited(wait, enough)
+        return self.offers
+
+    @property
+    def offers(self) -> list[Offer]:
+        """What was heard lately."""
         return self._offers.current(asyncio.get_running_loop().time())
 
     @property

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hardline.cache.own import OwnFiles
-from hardline.discovery.offers import Offer
+from hardline.discovery.looking import Browses, Looking
 from hardline.door.pages import ACCEPT
 from hardline.errors import (
     BadKeyHash,
@@ -74,17 +74,8 @@ _FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
 _LINE = re.compile(r"[\x21-\x7e]*\Z")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
-_SOON, _LATELY = 0.04, 45.0  # seconds; what is not heard again is not listed any more after 60
 _SHOWN = 10  # of what may be meant
 _TOLD_EVERY = 0.2  # seconds between two looks at what happened
-
-
-class Browses(Protocol):
-    """A way to ask the LAN what it offers."""
-
-    async def browse(self, wait: float) -> Sequence[Offer]:
-        """After waiting `wait` seconds for answers."""
-        ...
 
 
 class OpenPort(Protocol):
@@ -165,8 +156,8 @@ class Actions:
         )
         self.share, self.change, self.remove = sharing.share, sharing.change, sharing.remove
         self.share_once = partial(share_once, sharing, offering, changes)
-        self.changes, self._browsed = changes, float("-inf")
-        self._near, self._door_port = near, door_port
+        self.changes, self._looking = changes, Looking(near)
+        self._door_port = door_port
         self._snapshot, self._drain_relay, self._runs = snapshot, drain_relay, runs
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
         self._wait_for_hosts, self._open_port, self._witness = wait_for_hosts, open_port, witness
@@ -418,12 +409,10 @@ class Actions:
         return found[0]
 
     async def browse(self, wait: float, *, soon: bool = False) -> tuple[LanOffer, ...]:
-        """What others on the LAN list, after waiting `wait` seconds for their answers; `soon` where somebody waited
-        lately, since who has answered then is known."""
+        """What others on the LAN list, after waiting `wait` seconds for their answers; `soon`: less where all have
+        answered who are known."""
         self._check_running()
-        now = asyncio.get_running_loop().time()
-        wait, self._browsed = _SOON if soon and now - self._browsed < _LATELY else wait, now
-        heard = await asyncio.gather(*(finder.browse(wait) for finder in self._near()))
+        heard = await self._looking.look(wait, soon=soon)
         offers = {offer.label: offer for offers in reversed(heard) for offer in offers}
         now, seen = asyncio.get_running_loop().time(), dict[Label, float]()
         for offer in (one for found in heard for one in found):

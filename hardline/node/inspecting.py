@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from hardline.allowance import Allowance
 from hardline.errors import HardlineError, LimitReached, PeerError, WrongArgument
 from hardline.identity import KeyHash
 from hardline.inspector.exchanges import Exchange, Reading, changed
@@ -21,21 +22,25 @@ from hardline.tunnel.host import Host
 from hardline.tunnel.pump import Local
 
 MOST = 8  # services at once
-_NEWS = 1000  # that wait for a looker who is slow
+_NEWS = 1000  # that wait for a looker who is slow, and that he is told of at once
+_NEWS_A_SECOND = 200.0  # in the long run: to tell of one costs more than to read along
 _ANSWERED_WITHIN = 60.0  # seconds, for a replay
 
 
 class Looker:
-    """One who looks: what happens comes to him until he is told that it is over."""
+    """One who looks: what happens comes to him until he is told that it is over, as much of it as anybody reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._waiting: deque[Exchange] = deque(maxlen=_NEWS)
         self._told = asyncio.Event()
+        self._reads = Allowance(_NEWS, _NEWS_A_SECOND)
 
     def tell(self, exchange: Exchange) -> None:
         """One is over."""
-        self._waiting.append(exchange)
-        self._told.set()
+        if self._reads.take("", self._clock()):
+            self._waiting.append(exchange)
+            self._told.set()
 
     async def news(self) -> AsyncIterator[Exchange]:
         """Exchanges as they are over, until cancelled."""

@@ -24,7 +24,7 @@ from hardline.cache.own import OwnFiles
 from hardline.control import ControlServer
 from hardline.discovery.interfaces import limited
 from hardline.door.own import Asked
-from hardline.errors import ConfigError
+from hardline.errors import ConfigError, HardlineError
 from hardline.identity import KeyHash, Label
 from hardline.node.actions import Actions
 from hardline.node.asked import handlers
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from hardline.node.opened import OpenedStream
     from hardline.node.ownpages import OwnPages
     from hardline.node.phones import Phones
+
+_SETTLED = 1.0  # seconds after the start: DNS-SD is heard by then
 
 
 class Node:
@@ -200,6 +202,8 @@ class Node:
         self._tasks.start(keep_running(self._follow_offering, "offering"), "offering")
         ending = Ending(self._places.servicedir, self.offering, time.time)
         self._tasks.start(keep_running(ending.run, "ending"), "ending")
+        if self._visiting.near.ways:
+            self._tasks.start(self._look_around(), "look", expects=HardlineError)
         for note in (*settings.notes, *self._socket_notes):
             log.event("settings.note", note=note)
         log.event("node.ready", version=__version__, node=self._identity.key_hash.short, pid=os.getpid())
@@ -336,6 +340,11 @@ class Node:
             await self._hosting.services_changed()
             self._witness.offered(self.offering.known, self.offering.problems)
             self.changes.tell()
+
+    async def _look_around(self) -> None:
+        """Who is there is known before somebody asks."""
+        await asyncio.sleep(_SETTLED)
+        await self._visiting.offers.get()
 
     def _moved_to_another_network(self, others: bool) -> None:
         """This machine's network is, or may be, another: what went by the old one does not work any more."""

@@ -56,7 +56,6 @@ from hardline.tunnel.guests import Guest
 from hardline.tunnel.link import Path
 from hardline.tunnel.originals import OpenOriginal
 from hardline.tunnel.visit import VisitRecord
-from hardline.tunnel.warmlink import WarmLink
 
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
     from hardline.inspector.exchanges import Exchange, Message
     from hardline.node.phones import PhoneDoor
     from hardline.relay.server import RelayState
+    from hardline.tunnel.warmlink import WarmLink
 
 CLOSED_HINT = "clients = invited lets in whom NAME.ini.clients names, everyone whoever has the address"
 OVER = "its time is over"

@@ -14,7 +14,6 @@ from hardline.errors import ConfigError, NotKnown, WrongArgument
 from hardline.node.changes import Changes
 from hardline.node.known import Known
 from hardline.node.offering import Offering
-from hardline.node.probing import probe
 from hardline.node.rows import target_of, url_of
 from hardline.node.snapshot import Removed, Shared
 from hardline.settings.directory import Service
@@ -242,6 +241,8 @@ class Sharing:
         return known if known is not None and (known.settings.closed or known in self._served()) else None
 
     async def _shared(self, service: Service, *, already: bool | None = None, back: bool | None = None) -> Shared:
+        from hardline.node.probing import probe
+
         cache = service.settings.cache
         lists = service.settings.target is not None or bool(cache.only) or cache.allow_listing
         return Shared(

@@ -12,13 +12,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from OpenSSL import SSL
 
 from hardline import log
 from hardline.errors import AccessRefused, ConnectionLost, HardlineError, PasswordRefused, PeerError
-from hardline.http.virtualhost import VirtualHost
 from hardline.identity import EarlierVersion, KeyHash, Label, instance_name, utc_day
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, Via, format_wan_hosts
@@ -52,6 +51,9 @@ from hardline.tunnel.pump import Local
 from hardline.tunnel.serving import Came, Reached, Serving, Watcher
 from hardline.tunnel.tellnews import NewsTeller
 from hardline.tunnel.told import ToldOnce
+
+if TYPE_CHECKING:
+    from hardline.http.virtualhost import VirtualHost
 
 _MOST_REFUSED = 64  # visitors that are still to hear why they were refused
 _MOST_DROPPED = 1 << 20  # bytes that one of them may send meanwhile

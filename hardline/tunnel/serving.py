@@ -14,12 +14,11 @@ import functools
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from hardline import log, proxyprotocol
 from hardline.errors import ConnectionLost, HardlineError, ServiceFailed
-from hardline.http.rewriting import Rewriting
-from hardline.http.virtualhost import VirtualHost, client_of
 from hardline.identity import KeyHash
 from hardline.routes import Endpoint
 from hardline.session import hello
@@ -37,9 +36,12 @@ from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_at_once, open_local
 from hardline.tunnel.places import Place, Places
 from hardline.tunnel.pump import Local, carry
-from hardline.tunnel.renamed import Begun, Renamed
 
 OURSELVES = "hardlined itself listens there"
+
+if TYPE_CHECKING:
+    from hardline.http.virtualhost import VirtualHost
+    from hardline.tunnel.renamed import Renamed
 
 _REACHED = StreamStatus().encode()
 _SILENT = 1.0  # seconds without a byte, of a connection that is kept and not used
@@ -218,6 +220,8 @@ class Serving:
 
         `over` is what stands between them, on the service's socket.  Raises ServiceFailed while nothing was carried.
         """
+        from hardline.tunnel.renamed import Begun, Renamed
+
         place = self._place(key_hash, source, pipe)
         try:
             if place is not None:
@@ -390,6 +394,10 @@ class Serving:
         """`local`, where the service goes by a name of its own."""
         if (host := self.virtual_host(key_hash)) is None:
             return None
+        from hardline.http.rewriting import Rewriting
+        from hardline.http.virtualhost import client_of
+        from hardline.tunnel.renamed import Renamed
+
         client = client_of(came.client.host, came.client.port) if came.client is not None else "unknown"
         return Renamed(local, Rewriting(host, client))
 
@@ -402,6 +410,8 @@ class Serving:
         service = self._services.get(key_hash)
         if service is None or not service.settings.http.changes:
             return None
+        from hardline.http.virtualhost import VirtualHost
+
         target = service.settings.target
         scheme = "https" if target is not None and target.kind == "https" else "http"
         return VirtualHost(key_hash, service.settings.http, scheme)

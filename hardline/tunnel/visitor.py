@@ -13,7 +13,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hardline.errors import (
     AccessRefused,
@@ -49,7 +49,9 @@ from hardline.tunnel.pools import Pools
 from hardline.tunnel.punched import PunchedPaths, Punches
 from hardline.tunnel.upgrade import Upgrades
 from hardline.tunnel.visit import Visit, VisitRecord
-from hardline.tunnel.warmlink import WarmLink
+
+if TYPE_CHECKING:
+    from hardline.tunnel.warmlink import WarmLink
 
 _LOG_LENGTH = 50
 _INSTANCE = 64  # characters of what tells several hosts of one certificate apart
@@ -149,6 +151,8 @@ class Visitor:
 
         While it is down, visits to `label` are told so at once.
         """
+        from hardline.tunnel.warmlink import WarmLink
+
         kept = WarmLink(
             self._link(label),
             self._dialer,

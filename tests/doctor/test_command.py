@@ -205,9 +205,3 @@ def test_the_help_of_all_commands_does_not_load_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert "doctor" in done.stdout
-
-
-def test_an_idle_daemon_has_not_loaded_it(tmp_path: Path) -> None:
-    code = "import sys, hardline.process, hardline.node.node; print([name for name in sys.modules if 'doctor' in name])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

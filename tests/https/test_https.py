@@ -10,8 +10,6 @@ import re
 import socket
 import ssl
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -267,16 +265,6 @@ def test_of_two_services_with_one_name_the_first_has_it(town: Town) -> None:
     assert (town.https("zwin")["state"], town.https("zwin")["problem"]) == ("refused", "another service has this name")
     assert town.get("nas").status == 200
     (town.host.services / "zwin.ini").unlink()
-
-
-def test_what_is_off_is_not_loaded() -> None:
-    program = (
-        "import sys, hardline.node.node, hardline.relaying\n"
-        "print([name for name in sys.modules if name.split('.')[0] in ('acme', 'josepy', 'dns', 'requests')"
-        " or name.startswith('hardline.https')])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 def test_files_have_a_name_too(town: Town, tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ from typing import ClassVar
 import pytest
 
 from hardline.errors import WrongArgument
-from hardline.node.inspecting import Inspecting
+from hardline.inspector.exchanges import Exchange, Message
+from hardline.node.inspecting import Inspecting, Looker
+from hardline.tasks import TaskSet
+from tests.support.clock import run, settled
 from tests.support.node import SCRIPTS, Node
 from tests.support.programs import curl, running_origin
 from tests.support.waiting import wait_until
@@ -151,6 +154,28 @@ def test_a_looker_who_leaves_before_it_began_leaves_nothing():
     assert host.watched[1:] == [None]
     with pytest.raises(WrongArgument):
         inspecting.exchanges(service)
+
+
+def test_who_looks_is_told_of_as_many_as_anybody_reads():
+    async def story() -> None:
+        loop, tasks, found = asyncio.get_running_loop(), TaskSet("test"), list[int]()
+        looker = Looker(loop.time)
+
+        async def reads() -> None:
+            async for one in looker.news():
+                found.append(one.number)
+
+        tasks.start(reads(), "reads")
+        for first, after, expected in ((0, 0, 1000), (5000, 2, 400)):
+            await asyncio.sleep(after)
+            found.clear()
+            for number in range(first, first + 5000):
+                looker.tell(Exchange(number, loop.time(), "GET", "/", Message()))
+            await settled()
+            assert found == list(range(first, first + expected)), "a page of many parts whole, 200 a second of a flood"
+        await tasks.aclose()
+
+    run(story)
 
 
 @pytest.mark.parametrize("looked_at", [False, True])

@@ -47,19 +47,24 @@ need chromium chromium
 need pebble pebble
 need certutil libnss3-tools
 need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
+need psql postgresql-client
+need "$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | tail -n 1)" postgresql
+need redis-server redis-server
+need redis-cli redis-tools
+# What only `make test-all` runs.
+[ "${HARDLINE_TEST_FULL:-}" != 1 ] || need firefox-esr firefox-esr
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
-    case " $missing " in
-        # Its package would run a node of the public DHT at every boot.
-        *" dhtnode "*) mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/dhtnode.service ;;
-    esac
-    case " $missing " in
-        # And this one would be a router of whatever network there is.
-        *" miniupnpd "*) mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/miniupnpd.service ;;
-    esac
+    # What their packages would have run at every boot: a node of the public DHT, a router of whatever network there is,
+    # databases.
+    for unit in dhtnode miniupnpd postgresql redis-server; do
+        case " $missing " in
+            *" $unit "*) mkdir -p /etc/systemd/system && ln -sf /dev/null "/etc/systemd/system/$unit.service" ;;
+        esac
+    done
     # shellcheck disable=SC2086  one word per package
     apt-get install -y -qq --no-install-recommends $missing >/dev/null
 else
