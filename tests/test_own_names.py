@@ -164,7 +164,8 @@ def test_every_command_takes_the_url_that_a_name_makes(nodes: tuple[Node, Node])
     for word in words:
         done = visitor.hardline(word, url)
         assert done.returncode == 2, "nothing is called so yet"
-        assert "by-url" in done.stderr and "hex digits" not in done.stderr, "what was typed was no address"
+        assert "by-url" in done.stderr
+        assert "hex digits" not in done.stderr, "what was typed was no address"
     named(visitor, host.url("site"), "by-url")
     for word in words:
         done = visitor.hardline(word, *(["--print"] if word == "open" else []), url)
