@@ -317,7 +317,8 @@ class Actions:
         self._check_running()
         service = await self._sharing.ours(name)
         gone = await self._inviting.revoke(service, who)
-        self._witness().revoked(service.key_hash, [row.who for row in gone])
+        for_invited = service.settings.for_invited
+        self._witness().revoked(service.key_hash, [row.who for row in gone], for_invited=for_invited)
         return gone
 
     def log(self, after: int = 0) -> tuple[Happening, ...]:
