@@ -98,6 +98,8 @@ class OpenPort(Protocol):
 class ForPhones(Protocol):
     """A door for phones (node.phones)."""
 
+    label: Label
+    title: str
     until: float
 
     @property
@@ -109,6 +111,11 @@ class OpensForPhones(Protocol):
 
     async def open(self, label: Label, title: str, seconds: float) -> ForPhones:
         """Open one."""
+        ...
+
+    @property
+    def doors(self) -> Sequence[ForPhones]:
+        """Those that are open."""
         ...
 
     async def close(self, label: Label) -> bool:
@@ -226,12 +233,15 @@ class Actions:
 
     async def no_phone(self, what: str) -> str:
         """Let no phone into it any more; returns its label.  Raises WrongArgument where none is let in."""
-        match = await self.find(what)
-        if not await self._phones().close(Label.parse(match.label)):
+        try:
+            labels = [Label.parse((await self.find(what)).label)]
+        except NotKnown:  # what is not shared or named any more has its door all the same
+            labels = [door.label for door in self._phones().doors if door.title.casefold() == what.casefold()]
+        if len(labels) != 1 or not await self._phones().close(labels[0]):
             raise WrongArgument(
                 f"no phone is let into {what[:60]!r}", hint="hardline status  shows which doors are open"
             )
-        return match.label
+        return str(labels[0])
 
     async def inspect(self, name: str) -> tuple[AsyncIterator[Passed], Callable[[], Awaitable[None]]]:
         """The requests to the service of `name`, as they are over, and what ends looking at them.

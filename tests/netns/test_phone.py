@@ -93,6 +93,18 @@ def test_row_15_a_phone_gets_in_with_the_code_and_not_without(places):
     assert host.hardline("phone", "other", "--stop").returncode == 2
 
 
+def test_a_door_is_closed_by_what_it_was_called_when_nothing_is_called_so_any_more(places):
+    host, *_ = places
+    assert host.hardline("name", "nas", "for-a-while").returncode == 0
+    assert host.hardline("phone", "for-a-while").returncode == 0
+    assert host.hardline("forget", "for-a-while").returncode == 0
+    refused = host.hardline("phone", "never", "--stop")
+    assert refused.returncode == 2
+    assert "hardline status" in refused.stderr
+    assert host.hardline("phone", "for-a-while", "--stop").returncode == 0
+    assert json.loads(host.hardline("status", "--json").stdout)["phones"] == []
+
+
 def test_a_door_closes_by_itself_and_where_its_network_is_gone(places):
     host, host_machine, phone, _ = places
     (url, *_) = host.hardline("phone", "nas", "--for", "1m").stdout.split()
