@@ -189,6 +189,21 @@ def share_lines(shared: dict[str, Any], status: dict[str, Any], how: str) -> Ite
     yield f"  elsewhere     {plain(outside['sentence'])}" + (
         f"; {plain(outside['advice'])}" if outside["advice"] else ""
     )
+    yield from _until_and_who(shared)
+
+
+def change_lines(changed: dict[str, Any]) -> Iterator[str]:
+    """What `hardline change` tells beside the URL: what it is now."""
+    target = f"{plain(changed['target'])}{_probed(changed.get('probed'))}"
+    yield f"{plain(changed['name'])}: {plain(changed['title'])} → {target}"
+    if "listed" not in changed:
+        return
+    yield f"  this network  {'listed' if changed['listed'] else 'not listed'}"
+    yield from _until_and_who(changed)
+
+
+def _until_and_who(shared: dict[str, Any]) -> Iterator[str]:
+    name = plain(shared["name"])
     if shared["until"] is not None:
         yield f"  until         {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(shared['until']))}"
     if shared["for_invited"]:

@@ -54,7 +54,10 @@ def test_what_is_said_of_it_changes_and_the_rest_of_the_file_stays(there) -> Non
     host, _, _, other = there
     file = host.services / "wiki.ini"
     file.write_text(f"# mine\n{file.read_text()}")
-    done(host, "change", "wiki", "--title", "Notes [2]; new", "--unlisted")
+    ran = host.hardline("change", "wiki", "--title", "Notes [2]; new", "--unlisted", "--for", "3h")
+    assert ran.returncode == 0
+    for said in ("Notes [2]; new → ", "not listed", "until  ", "everybody who has the address"):
+        assert said in ran.stderr, "what it is now"
     row = host.service("wiki")
     assert row is not None
     assert (row["title"], row["listed"]) == ("Notes [2]; new", False)

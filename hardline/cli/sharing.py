@@ -118,7 +118,10 @@ def _change(options: argparse.Namespace) -> None:
     write_told(changed["url"])
     if title and plain(changed["title"]) != plain(title):
         talk("some characters of its title cannot be shown")
-    talk(f"{plain(changed['name'])}: {plain(changed['title'])} → {plain(changed['target'])}")
+    from hardline.tables import change_lines
+
+    for line in change_lines(changed):
+        talk(line)
 
 
 def _remove(options: argparse.Namespace) -> None:
