@@ -47,13 +47,19 @@ def _install(system: bool) -> None:
         unit, file = system_unit(command), _SYSTEM_UNITS / NAME
     else:
         unit, file = user_unit(command), _user_units() / NAME
+    was_there = file.exists()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_whole(file, unit.encode())
         file.chmod(0o644)
     except OSError as failure:
         raise ConfigError(f"it cannot be written: {why(failure)}", file=str(file), hint=hint_for(failure)) from None
-    _systemctl(system, "daemon-reload")
+    try:
+        _systemctl(system, "daemon-reload")
+    except HardlineError:  # nobody has seen it, and `uninstall` would be refused just the same
+        if not was_there:
+            file.unlink(missing_ok=True)
+        raise
     _systemctl(system, "enable", NAME)
     _systemctl(system, "restart", NAME)
     write(str(file))

@@ -83,6 +83,15 @@ def test_what_systemd_refuses_is_said(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_where_systemd_cannot_be_asked_nothing_is_left(tmp_path):
+    done, _ = asked(tmp_path, "install", fails="daemon-reload")
+    assert done.returncode == 1
+    assert not (tmp_path / "systemd/user" / NAME).exists()
+    asked(tmp_path, "install")
+    assert asked(tmp_path, "install", fails="daemon-reload")[0].returncode == 1
+    assert (tmp_path / "systemd/user" / NAME).exists(), "what was there before stays"
+
+
 def test_the_computers_is_roots(tmp_path):
     done, systemctl = asked(tmp_path, "install", "--system")
     assert (done.returncode, systemctl) == (2, [])
