@@ -83,9 +83,7 @@ class Waiting:
     def host_came(self, visitor: Visitor, tcp: TcpStream, line_size: int) -> None:
         """His host made a connection for him; of what it said, `line_size` bytes were for us."""
         greeting = encode_line(Verb.OK, str(tcp.peer))
-        if visitor.parked is not None:
-            self._end_parked(visitor)
-            visitor.sent = 0
+        self._end_parked(visitor)
         self._join(visitor, tcp, greeting, line_size)
 
     def registered(self, one: Registration[Control]) -> None:
@@ -182,13 +180,13 @@ class Waiting:
     def _parked_is_silent(self, visitor: Visitor) -> None:
         """Its way here was forgotten by a router, mostly: another one is tried with the same bytes."""
         self._end_parked(visitor)
-        visitor.sent = 0
         if self._visitors.get(visitor.token) is visitor:
             self._call(visitor)
 
     def _end_parked(self, visitor: Visitor) -> None:
+        """What it was sent is for whoever comes next."""
         self._hasty.discard(visitor)
-        parked, visitor.parked = visitor.parked, None
+        parked, visitor.parked, visitor.sent = visitor.parked, None, 0
         if parked is not None:
             parked.abort()
 
