@@ -15,6 +15,7 @@ from collections.abc import Callable
 from hardline import log
 from hardline.allowance import Allowance
 from hardline.deadlines import Deadlines
+from hardline.errors import HardlineError
 from hardline.identity import KeyHash
 from hardline.relay.access import Access
 from hardline.relay.control import Control
@@ -194,8 +195,11 @@ class Registrar:
             return
         if looked is None:
             self._refuse(control, asked.number, Why.RATE)
-        else:
+            return
+        try:
             self.register(control, asked, looked=True)
+        except HardlineError as failure:
+            control.end(failure.message)  # as where it need not be looked up
 
     def _release(self, one: Registration[Control]) -> None:
         if one.kind is Kind.PORT and one.name not in self._registry and one.name not in self._orphans:
