@@ -4,6 +4,7 @@
        └─ a reason: it is not taken
 
 What is a public port's or domain's is nobody's secret: where all its places are taken, somebody gives way to others.
+So does somebody of those who wait, where all their places are taken: their host need not mean to come.
 Source: docs/PROTOCOL.md, section 9.6.
 """
 
@@ -11,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol, TypeVar
 
 from hardline.allowance import Allowance
 from hardline.relay.limits import RelayLimits
 from hardline.relay.pair import Pair
-from hardline.transport.crowd import Seat, gives_way
+from hardline.transport.crowd import Crowd, Seat, gives_way
 from hardline.transport.descriptors import KEPT, scarce
 from hardline.transport.sources import networks
 
@@ -33,6 +34,7 @@ class FromSomewhere(Protocol):
 
 
 V = TypeVar("V", bound=FromSomewhere)
+H = TypeVar("H", bound=Hashable)
 
 
 class Visits:
@@ -50,8 +52,8 @@ class Visits:
         """Those that have any."""
         return tuple(self._of_name)
 
-    def why_not(self, name: str, source: str, waiting: int, makes_room: Callable[[], bool] | None) -> str:
-        """Why there is no visit more of `name`, beside so many that wait; "" where there is.
+    def why_not(self, name: str, source: str, makes_room: Callable[[], bool] | None) -> str:
+        """Why there is no visit more of `name`; "" where there is.
 
         `makes_room` has somebody leave who is at a full one, and says whether there was anybody; None for one that is
         known to invited visitors only.
@@ -64,8 +66,6 @@ class Visits:
             return "pairs"
         if self._of_source.get(source, 0) >= self._limits.pairs_per_source:
             return "pairs_per_source"
-        if waiting >= MAX_WAITING:
-            return "waiting"
         if scarce(DESCRIPTORS_LEFT):
             return "descriptors"
         if not self._new.take(source, asyncio.get_running_loop().time()):
@@ -83,6 +83,17 @@ class Visits:
             counted[whose] -= 1
             if not counted[whose]:
                 del counted[whose]
+
+
+def wait_in(room: Crowd[H], one: H, address: str, turn_away: Callable[[H], None], refusals: Counter[str]) -> None:
+    """Have `one` from `address` wait beside the others in `room`, where it is until `discard`.
+
+    Where MAX_WAITING do, who does so for longest of the network that has most of them is turned away.
+    """
+    if len(room) >= MAX_WAITING:
+        refusals["waiting"] += 1
+        turn_away(room.waits_longest())
+    room.add(one, networks(address))
 
 
 def makes_room(here: Iterable[V | Pair], address: str, turn_away: Callable[[V], None], refusals: Counter[str]) -> bool:

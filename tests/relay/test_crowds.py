@@ -26,6 +26,7 @@ from hardline.transport.handshake import Names
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
+from tests.relay.hellos import of_openssl
 from tests.relay.running import (
     RunningHost,
     RunningRelay,
@@ -314,3 +315,32 @@ async def first_flight(host: RunningHost) -> bytes:
         await visit
     await listener.aclose()
     return said
+
+
+async def waits_from(address: str, relay: RunningRelay, name: str) -> asyncio.StreamWriter:
+    """Somebody there wants to visit `name`."""
+    at = relay.endpoint
+    _, writer = await asyncio.open_connection(at.host, at.port, local_addr=(address, 0))
+    writer.write(of_openssl(name))
+    return writer
+
+
+@pytest.mark.usefixtures("nothing_parked")
+@in_loop
+async def test_who_fills_the_places_of_those_who_wait_keeps_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardline.relay.visits.MAX_WAITING", 4)
+    monkeypatch.setattr("hardline.relay.waiting.JOIN_WITHIN", 60.0)
+    async with running_relay() as relay, running_host(relay.address) as his, running_host(relay.address) as host:
+        his.client._joins._under_way = 10_000  # it comes for nobody
+        state = relay.relay.describe
+        strangers = [await waits_from("127.0.0.5", relay, his.name) for _ in range(4)]
+        await until(lambda: state().waiting == 4)
+        await still_serves(relay, host)
+        await until(lambda: state().waiting == 3)
+        assert state().refused["waiting"] == 1
+        strangers += [await waits_from("127.0.0.5", relay, his.name) for _ in range(6)]
+        await until(lambda: state().refused["waiting"] == 6)
+        assert state().waiting == 4
+        for one in strangers:
+            one.close()
+        await until(lambda: state().waiting == 0)
