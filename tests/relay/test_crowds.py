@@ -11,6 +11,7 @@ import pytest
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.relay.control import _AT_ONCE
+from hardline.relay.controls import Controls
 from hardline.relay.limits import RelayLimits
 from hardline.relay.lines import Verb, encode_line
 from hardline.relay.messages import Hello, Ping, Welcome, encode
@@ -18,12 +19,13 @@ from hardline.relay.opening import CONTROL
 from hardline.relay.parking import PARK
 from hardline.relay.registry import RegistryLimits
 from hardline.relay.wanted import Wanted
-from hardline.routes import RelayAddress
+from hardline.routes import Endpoint, RelayAddress
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.contexts import front_context
 from hardline.transport.handshake import Names
 from hardline.transport.listener import Listener
+from hardline.transport.sources import networks
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 from tests.relay.hellos import of_openssl
@@ -344,3 +346,43 @@ async def test_who_fills_the_places_of_those_who_wait_keeps_nobody_else_out(monk
         for one in strangers:
             one.close()
         await until(lambda: state().waiting == 0)
+
+
+class Knocks(TcpStream):
+    """A node's connection that says nothing."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self._from = Endpoint(host, 4000)
+        self.was_cut = False
+
+    @property
+    def peer(self) -> Endpoint:
+        return self._from
+
+    def abort(self) -> None:
+        self.was_cut = True
+
+
+@in_loop
+async def test_a_network_of_many_sources_has_not_all_the_places_of_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(self: Controls, tcp: TcpStream, source: str) -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            self._is_gone(source, networks(tcp.peer.host)[0])
+
+    monkeypatch.setattr(Controls, "_secure", silent)
+    limits = RelayLimits(RegistryLimits(registrations=8, per_network=5))
+    async with running_relay(limits) as relay:
+        strangers = [Knocks(f"2001:db8:5:{number:x}::1") for number in range(20)]
+        others = [Knocks("203.0.113.9"), Knocks("2001:db8:6::1"), Knocks("2001:db8:7::1"), Knocks("203.0.113.10")]
+        for one in (*strangers, *others):
+            relay.relay.control(one)
+        assert [one.was_cut for one in strangers] == [False] * 5 + [True] * 15
+        assert [one.was_cut for one in others] == [False, False, False, True]
+        controls = relay.relay._controls
+        await asyncio.sleep(0)  # they have begun
+        await controls._tasks.aclose()
+        assert not controls._of_source
+        assert not controls._of_network
