@@ -329,7 +329,7 @@ def test_what_frames_mean():
 @vectors("5-streams", "refused")
 def test_a_frame_that_ends_the_session(vector):
     with pytest.raises(PeerError):
-        host().receive(memoryview(bytes.fromhex(vector["hex"])))
+        list(host().receive(memoryview(bytes.fromhex(vector["hex"]))))
 
 
 @vectors("5-streams", "statuses")
