@@ -18,8 +18,7 @@ from hardline.punch.hosting import Half, HostPunches, Punched
 from hardline.punch.visiting import Expects, Here, VisitorPunches, Wish
 from hardline.relay.lines import Verb, encode_line
 from hardline.routes import Endpoint
-from hardline.session.session import Session
-from hardline.session.stream import Stream
+from hardline.session.controlstream import ControlStream
 from hardline.transport import tcp
 from hardline.transport.tcp import TcpStream
 from hardline.transport.ways import way_to
@@ -51,13 +50,13 @@ class Punching:
         self._host = HostPunches(sixes, way_to, deliver, _call)
         self._visitor = VisitorPunches(Here(sixes, open_at, seen_at, way_to), expect, forget)
 
-    def hosts(self, session: Session, service: KeyHash, half: Half) -> None:
-        """A visitor's `session` goes by a relay, and he takes a control stream."""
-        self._host.begin(session, service, half)
+    def hosts(self, control: ControlStream, service: KeyHash, half: Half) -> None:
+        """A visitor's session goes by a relay, and he takes a `control` stream."""
+        self._host.begin(control, service, half)
 
     def visits(
         self,
-        stream: Stream,
+        control: ControlStream,
         host: KeyHash,
         local: Endpoint,
         wanted: Callable[[frozenset[str]], bool],
@@ -65,7 +64,7 @@ class Punching:
         over: Callable[[str, bool], None],
     ) -> None:
         """As tunnel.punched.Punches."""
-        self._visitor.begin(stream, Wish(str(host), local, wanted, take, over))
+        self._visitor.begin(control, Wish(str(host), local, wanted, take, over))
 
     async def aclose(self) -> None:
         """End all that is under way."""

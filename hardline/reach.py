@@ -91,7 +91,8 @@ class Reach:
     all), `services` are those offered now, `listening` where other nodes may connect; `moved` is called when this
     machine's network is another, with whether its addresses are too; `relayed` says that relays are used, of which
     `relays_changed` tells, `dialled` where some of them have reached this node, which `dialled_changed` tells;
-    `whereabouts_changed` is called when anybody else knows it elsewhere than before, but for IPv6: relays dial by IPv4.
+    `whereabouts_changed` is called when anybody else knows it elsewhere than before, but for IPv6: relays dial by IPv4;
+    `told_otherwise` when visitors may be told other places than before, however those are known.
     """
 
     def __init__(
@@ -106,8 +107,9 @@ class Reach:
         relayed: bool = False,
         dialled: Callable[[], Sequence[Endpoint]] = tuple,
         whereabouts_changed: Callable[[], None] = lambda: None,
+        told_otherwise: Callable[[], None] = lambda: None,
     ) -> None:
-        self._whereabouts_changed = whereabouts_changed
+        self._whereabouts_changed, self._told_otherwise = whereabouts_changed, told_otherwise
         self._services, self._listening, self._moved = services, listening, moved
         self._tasks = TaskSet("reach")
         self._watch = parts.watch(self._network_happened)
@@ -323,6 +325,7 @@ class Reach:
             log.event("whereabouts.changed", endpoints=" ".join(map(str, now)) or "none")
             if self._publisher is not None:
                 self._publisher.changed()
+        self._told_otherwise()  # it is looked there what each visitor was told
         otherwise = [at for at, by in self.whereabouts.explained().items() if by != DIALLED and not _by_ipv6(at)]
         if otherwise != self._known_otherwise:
             self._known_otherwise = otherwise

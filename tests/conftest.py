@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -74,6 +75,23 @@ class Together(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return Together(config, log)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None]]], None]:
+    """Runs a story in each kind of event loop that the daemon may have."""
+    by_uvloop = request.param == "uvloop"
+    factory = pytest.importorskip("uvloop").new_event_loop if by_uvloop else asyncio.new_event_loop
+
+    def runner(story: Callable[[], Awaitable[None]]) -> None:
+        async def whole() -> None:
+            async with asyncio.timeout(100):
+                await story()
+
+        with asyncio.Runner(loop_factory=factory) as loop:
+            loop.run(whole())
+
+    return runner
 
 
 @pytest.fixture

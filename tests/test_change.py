@@ -41,6 +41,12 @@ def test_row_17_it_leads_elsewhere_by_the_same_url_while_a_download_runs(there, 
         assert curl(visitor.url_of(label)).text == "hello from other\n"
         assert download.running
         assert download.exit_code() == 0
+    [before] = visitor.sessions("visiting")
+    done(host, "change", "wiki", "--title", "Papers")
+    wait_until(lambda: visitor.sessions("visiting")[0]["title"] == "Papers", "whoever is there hears of it")
+    wait_until(lambda: visitor.status()["peers"][0]["title"] == "Papers", "and remembers it")
+    [session] = visitor.sessions("visiting")
+    assert session["since_s"] > before["since_s"], "it is the same session"
     assert hashlib.sha256((tmp_path / "got").read_bytes()).hexdigest() == digest_of_bytes(size)
 
 

@@ -83,7 +83,10 @@ def test_who_is_thrown_out_is_cut_at_once_and_others_stay(host: Node, tmp_path: 
             his.has_received(500_000)
             said(host, "revoke", "photos", "anna")
             assert hers.exit_code(30) in (18, 56)
-            assert page(anna, host).startswith("403 ")
+            refusal = page(anna, host)
+            assert refusal.startswith("403 ")
+            assert "taken back" in refusal
+            assert "access.taken_back" in anna.log
             assert his.exit_code() == 0
         assert who(host) == (["Ben"], [])
         assert "withdrawn" in refused(anna, "accept", links["Anna"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import shlex
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import needs
-from tests.support.node import SCRIPTS, Node, free_port
+from tests.support.node import SCRIPTS, Node
 from tests.support.rawtcp import everything, greets_then_echoes_after_the_end, never_stops, serving
-from tests.support.waiting import wait_until
+from tests.support.servers import sshd
 
 LIMIT = 60
 NOBODY = "0" * 40
@@ -119,32 +118,16 @@ def test_what_is_no_socket_and_who_is_not_reached_get_none(nodes: tuple[Node, No
 @needs.tools("ssh", "sshd", "ssh-keygen")
 @needs.root()
 def test_ssh_goes_by_it_and_takes_the_connection_itself(tmp_path: Path) -> None:
-    sshd, port = shutil.which("sshd"), free_port()
-    assert sshd is not None
-    for key in ("host_key", "user_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / key], check=True)
-    (tmp_path / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host_key\nStrictModes no\nPidFile none\n"
-        f"AuthorizedKeysFile {tmp_path}/user_key.pub\nPermitRootLogin yes\nUsePAM no\n"
-    )
-    Path("/run/sshd").mkdir(exist_ok=True)
-    with (tmp_path / "sshd.log").open("wb") as log:
-        server = subprocess.Popen([sshd, "-D", "-e", "-f", tmp_path / "sshd_config"], stderr=log)
-    try:
-        wait_until(lambda: "listening" in (tmp_path / "sshd.log").read_text(), "sshd listens")
-        with Node(tmp_path / "host") as host, Node(tmp_path / "visitor") as visitor:
-            host.share("shell", port)
-            words = ["ssh", "-F", "none", "-i", tmp_path / "user_key", "-o", "StrictHostKeyChecking=no"]
-            words += ["-o", f"UserKnownHostsFile={tmp_path}/known", "-o", "BatchMode=yes"]
-            by, said = command(visitor, host.label("shell")), b"ab" * 500_000 + b"\n"
-            for count, way in enumerate(([*by], [*by, "--fdpass"]), 1):
-                passed = "yes" if way[-1] == "--fdpass" else "no"
-                options = ["-o", f"ProxyCommand={shlex.join(way)}", "-o", f"ProxyUseFdpass={passed}"]
-                whole = [*words, *options, f"{getpass.getuser()}@nas", "rev; exit 7"]
-                done = subprocess.run(whole, input=said, capture_output=True, timeout=LIMIT, check=False)
-                assert (done.returncode, done.stdout) == (7, b"ba" * 500_000 + b"\n"), done.stderr
-                visits = [one for one in visitor.status()["visits"] if one["label"] == host.label("shell")]
-                assert [one["via"] for one in visits] == ["LAN"] * count
-    finally:
-        server.terminate()
-        server.wait()
+    with sshd(tmp_path) as port, Node(tmp_path / "host") as host, Node(tmp_path / "visitor") as visitor:
+        host.share("shell", port)
+        words = ["ssh", "-F", "none", "-i", tmp_path / "user_key", "-o", "StrictHostKeyChecking=no"]
+        words += ["-o", f"UserKnownHostsFile={tmp_path}/known", "-o", "BatchMode=yes"]
+        by, said = command(visitor, host.label("shell")), b"ab" * 500_000 + b"\n"
+        for count, way in enumerate(([*by], [*by, "--fdpass"]), 1):
+            passed = "yes" if way[-1] == "--fdpass" else "no"
+            options = ["-o", f"ProxyCommand={shlex.join(way)}", "-o", f"ProxyUseFdpass={passed}"]
+            whole = [*words, *options, f"{getpass.getuser()}@nas", "rev; exit 7"]
+            done = subprocess.run(whole, input=said, capture_output=True, timeout=LIMIT, check=False)
+            assert (done.returncode, done.stdout) == (7, b"ba" * 500_000 + b"\n"), done.stderr
+            visits = [one for one in visitor.status()["visits"] if one["label"] == host.label("shell")]
+            assert [one["via"] for one in visits] == ["LAN"] * count

@@ -24,6 +24,7 @@ from tests.support.beats import beats
 from tests.support.node import Node, free_port, free_range
 from tests.support.programs import curl, running_origin
 from tests.support.rawtcp import LIMIT, everything, exactly, greets_then_echoes_after_the_end, never_stops, serving
+from tests.support.servers import sshd
 from tests.support.waiting import wait_until
 
 MB = 1 << 20
@@ -126,19 +127,7 @@ def test_row_60_curl_reaches_it_and_again_after_a_restart_of_either(tmp_path: Pa
 @needs.root()
 def test_row_58_sshd_greets_first_and_ssh_works(tmp_path: Path, together: tuple[Node, Node]) -> None:
     relay, host = together
-    sshd, listens = shutil.which("sshd"), free_port()
-    assert sshd is not None
-    for key in ("host_key", "user_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / key], check=True)
-    (tmp_path / "sshd_config").write_text(
-        f"Port {listens}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host_key\nStrictModes no\nPidFile none\n"
-        f"AuthorizedKeysFile {tmp_path}/user_key.pub\nPermitRootLogin yes\nUsePAM no\n"
-    )
-    Path("/run/sshd").mkdir(exist_ok=True)
-    with (tmp_path / "sshd.log").open("wb") as log:
-        server = subprocess.Popen([sshd, "-D", "-e", "-f", tmp_path / "sshd_config"], stderr=log)
-    try:
-        wait_until(lambda: "listening" in (tmp_path / "sshd.log").read_text(), "sshd listens")
+    with sshd(tmp_path) as listens:
         share(host, "shell", f"127.0.0.1:{listens}")
         port = public_port(relay, host, "shell")
         with connected(port) as silent:
@@ -150,9 +139,6 @@ def test_row_58_sshd_greets_first_and_ssh_works(tmp_path: Path, together: tuple[
         done = subprocess.run(words, input=said, capture_output=True, timeout=LIMIT, check=False)
         assert (done.returncode, done.stdout) == (7, b"ba" * 500_000 + b"\n"), done.stderr
         assert relay.status()["relays"]["served"]["passed"] - before > 2 * len(said), "it went by the relay"
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def test_rows_59_61_a_pool_of_two_is_full_for_the_third_until_one_is_given_back(tmp_path: Path) -> None:

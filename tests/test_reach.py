@@ -134,6 +134,7 @@ class Made:
 
     def __init__(self, *, upnp: bool = True, asking: bool = True, dht: bool = True) -> None:
         self.journal: list[str] = []
+        self.told: list[frozenset[InterfaceAddress]] = []
         self.services: list[Any] = []
         self.listening: list[Endpoint] = [EVERYWHERE]
         self._upnp, self._asking, self._dht = upnp, asking, dht
@@ -174,6 +175,7 @@ class Made:
             services=lambda: self.services,
             listening=lambda: self.listening,
             moved=lambda others: self.journal.append(f"moved({others})"),
+            told_otherwise=lambda: self.told.append(self.watched.addresses),
         )
 
     @property
@@ -458,6 +460,29 @@ def test_where_this_node_is_known_is_told_only_when_it_is_another_place() -> Non
             assert len(made.published.said) == told
             made.routers.have()
             assert made.published.said[-1] == (BY_4,)
+
+    asyncio.run(story())
+
+
+def test_visitors_are_told_after_all_that_may_have_it_known_elsewhere() -> None:
+    """By IPv6 and by a relay's dial, too, which nobody else needs to hear of."""
+
+    async def story() -> None:
+        made = Made()
+        made.services = [WIKI]
+        async with started(made, PUBLIC_4) as reach:
+            for count, happens in enumerate(
+                (
+                    lambda: made.routers.have(MAPPED),
+                    lambda: made.watched.happens(PUBLIC_6),
+                    made.watched.happens,
+                    reach.dialled_changed,
+                ),
+                start=1,
+            ):
+                happens()
+                assert len(made.told) == count
+                assert made.told[-1] == made.watched.addresses, "after it is known here"
 
     asyncio.run(story())
 

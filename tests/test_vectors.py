@@ -29,7 +29,7 @@ from hardline.relay.tlsrelay.words import (
     Silence,
     listeners,
 )
-from hardline.routes import parse_via, parse_wan_hosts
+from hardline.routes import format_via, parse_via, parse_wan_hosts
 from hardline.session import yamux
 from hardline.session.hello import (
     HelloReader,
@@ -40,6 +40,8 @@ from hardline.session.hello import (
     VisitorHello,
     parse_host_hello,
 )
+from hardline.session.messages import read as read_message
+from hardline.session.news import NEWS, REVOKED, News, check_revoked, encode_revoked
 from hardline.session.status import StatusReader, StreamStatus
 from hardline.session.windows import WindowBudget
 from hardline.session.yamux import Yamux
@@ -327,7 +329,7 @@ def test_what_frames_mean():
 @vectors("5-streams", "refused")
 def test_a_frame_that_ends_the_session(vector):
     with pytest.raises(PeerError):
-        host().receive(memoryview(bytes.fromhex(vector["hex"])))
+        list(host().receive(memoryview(bytes.fromhex(vector["hex"]))))
 
 
 @vectors("5-streams", "statuses")
@@ -532,6 +534,41 @@ def test_a_line_that_resets_a_control_stream(vector):
     with pytest.raises(PeerError):
         punch.parse(vector["text"].encode())
     assert f"\n{vector['text']}\n" in PROTOCOL
+
+
+@vectors("10-control", "news")
+def test_a_line_of_news(vector):
+    line = bytes.fromhex(vector["hex"])
+    assert line == vector["text"].encode() + b"\n"
+    kind, value = read_message(line[:-1])
+    assert (kind, News.parse(value).encode()) == (NEWS, line)
+    assert f"\n{vector['text']}\n" in PROTOCOL
+
+
+@vectors("10-control", "revoked")
+def test_the_line_that_takes_the_right_to_visit_back(vector):
+    assert encode_revoked() == bytes.fromhex(vector["hex"]) == vector["text"].encode() + b"\n"
+    kind, value = read_message(vector["text"].encode())
+    assert kind == REVOKED
+    check_revoked(value)
+    assert f"\n{vector['text']}\n" in PROTOCOL
+
+
+@vectors("10-control", "refused_news")
+def test_news_that_reset_a_control_stream(vector):
+    kind, value = read_message(vector["text"].encode())
+    with pytest.raises(PeerError):
+        {NEWS: News.parse, REVOKED: check_revoked}[kind](value)
+    assert f"\n{vector['text']}\n" in PROTOCOL
+
+
+@vectors("10-control", "read_news")
+def test_what_of_news_is_none_is_left_out(vector):
+    _, value = read_message(vector["text"].encode())
+    news = News.parse(value)
+    hosts = None if news.wan_hosts is None else [str(one) for one in parse_wan_hosts(news.wan_hosts)]
+    via = None if news.via is None else format_via(news.via)
+    assert (hosts, via, news.title) == (vector["hosts"], vector["via"], vector["title"])
 
 
 @vectors("10-control", "read_lines")

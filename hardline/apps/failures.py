@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+REMOVED = "the service was removed"  # what its visitors are told from then on
 AT_LAST = 1.0  # seconds that an application has to end once it was cancelled
 
 SILENT = logging.Logger("uvicorn", logging.CRITICAL + 1)  # it tells strangers' malformed requests, and all twice

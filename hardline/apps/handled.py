@@ -11,7 +11,7 @@ import contextlib
 import socket
 
 from hardline import log
-from hardline.apps.failures import end_soon, tell, was_cancelled
+from hardline.apps.failures import REMOVED, end_soon, tell, was_cancelled
 from hardline.apps.kinds import Handler
 from hardline.errors import ConnectionLost, HardlineError, ServiceFailed
 from hardline.session.stream import Stream
@@ -19,7 +19,6 @@ from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream, over_socket
 
-REMOVED = "the service was removed"
 _LINGERS = 300.0  # seconds that a visitor has to read what was sent last and end its own direction
 _MOST_DISCARDED = 64 << 20  # bytes of what it still says meanwhile
 

@@ -18,7 +18,7 @@ from typing import Any
 from uvicorn.config import Config
 
 from hardline.apps.connection import Connection
-from hardline.apps.failures import AT_LAST, end_soon
+from hardline.apps.failures import AT_LAST, REMOVED, end_soon
 from hardline.apps.kinds import AsgiApp, Kind, Receive, Scope, Send
 from hardline.apps.lifespan import Lifespan
 from hardline.apps.transport import AppTransport
@@ -28,7 +28,6 @@ from hardline.errors import ConnectionLost, ServiceFailed
 from hardline.session.stream import Stream
 from hardline.transport.tcp import TcpStream
 
-REMOVED = "the service was removed"
 _KEEP_ALIVE = 75  # seconds without a request
 QUIET = 1.0  # seconds that what was said last has to arrive
 _LOOK_EVERY = 0.02

@@ -291,7 +291,6 @@ class Child:
                 told = now
                 state: dict[str, object] = {
                     "good": len(self._reads.good),
-                    "good_writing": len(self._writes.good) if self._writes else None,
                     "port": self._reads.port,
                 }
                 if any(first) or now - told_nodes >= TELL_NODES or len(self._reads.good) >= 2 * number_told:

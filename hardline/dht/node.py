@@ -52,7 +52,6 @@ class _State:
     """What the child that runs now said last."""
 
     good: int = 0
-    good_writing: int | None = None
     port: int | None = None
     nodes: list[Endpoint] = field(default_factory=list)
 
@@ -339,7 +338,6 @@ class OpenDhtNode:
     def _stated(self, state: dict[str, Any]) -> None:
         was_connected = self.connected
         self._state.good = _number(state.get("good"))
-        self._state.good_writing = None if state.get("good_writing") is None else _number(state.get("good_writing"))
         self._state.port = _number(state.get("port"))
         if nodes := lines.read_endpoints(state.get("nodes")):
             self._state.nodes = nodes

@@ -74,7 +74,6 @@ class Verdict:
 
     def __init__(self) -> None:
         self._steps: list[Step] = []
-        self._conclusion: Row | None = None
 
     def row(self, step: Step) -> Row:
         """What a step means for people."""

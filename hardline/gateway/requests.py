@@ -77,25 +77,18 @@ def upgrade_of(head: Head, fields: Sequence[Field]) -> bytes:
     return b"" if any(one.strip().lower() in _NO_UPGRADES for one in wanted.split(b",")) else wanted
 
 
-def for_service(
-    head: Head,
-    fields: Sequence[Field],
-    asker: Asker,
-    *,
-    target: str,
-    prefix: str,
-    upgrade: bytes,
-    dropped: Collection[bytes],
-) -> bytes:
-    """The whole head; `dropped` are further names of fields that do not pass."""
-    first = f"{head.method} {target} HTTP/{head.version}\r\n".encode("latin-1")
-    return first + behind_first(head.host, fields, asker, prefix=prefix, upgrade=upgrade, dropped=dropped)
+def first_line(head: Head, target: str) -> bytes:
+    """The head's first line, with its end, for `target` at its service."""
+    return f"{head.method} {target} HTTP/{head.version}\r\n".encode("latin-1")
 
 
 def behind_first(
     host: str, fields: Sequence[Field], asker: Asker, *, prefix: str, upgrade: bytes, dropped: Collection[bytes]
 ) -> bytes:
-    """The same without its first line, which often is all that a client's requests differ by."""
+    """The rest of the head, which often is the same for all of a client's requests.
+
+    `dropped` are further names of fields that do not pass.
+    """
     gone = _HOP_BY_HOP | named_in_connection(fields) | set(dropped)
     if asker.tells is Tells.ALL:
         gone |= _APPENDED | _USERS if asker.trusted else _APPENDED | _USERS | _PROXYS

@@ -22,7 +22,7 @@ from hardline.gateway.answering import Answering
 from hardline.gateway.answers import Answer, Last, for_client
 from hardline.gateway.exchange import TOO_EARLY, Carrying
 from hardline.gateway.judging import Asked, Refused, Shared
-from hardline.gateway.requests import Tells, behind_first, upgrade_of
+from hardline.gateway.requests import Tells, behind_first, first_line, upgrade_of
 from hardline.session.legacy import LegacyPipe
 from hardline.session.stream import Stream
 from hardline.settings.gateway import GatewaySection, NamedSection
@@ -276,7 +276,7 @@ def _first(asked: Asked, upgrade: bytes) -> bytes:
         behind = behind_first(head.host, asked.fields, asker, prefix=place.prefix, upgrade=upgrade, dropped=dropped)
         asked.known.written.clear()
         asked.known.written[made_with] = behind
-    return f"{head.method} {place.target} HTTP/{head.version}\r\n".encode("latin-1") + behind
+    return first_line(head, place.target) + behind
 
 
 def _for(asked: Asked, answer: Answer, *, close: bool) -> bytes:

@@ -57,6 +57,16 @@ PyObject *slice_of(PyObject *view, size_t start, size_t end)
     return PySequence_GetSlice(view, (Py_ssize_t)start, (Py_ssize_t)end);
 }
 
+int buffer_of(PyObject *staging, Py_buffer *buffer, int flags)
+{
+    KEEP(staging);
+    PyObject *data = PyObject_GetAttr(staging, names.data);
+    int failed = data == NULL ? -1 : PyObject_GetBuffer(data, buffer, flags);
+    DROP(data);
+    DROP(staging);
+    return failed;
+}
+
 static int add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **kept)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);

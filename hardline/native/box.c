@@ -107,42 +107,55 @@ static int asked(Box *self, double time)
     return deadline < marks->alarm_at ? tell(self->look_sooner, NULL, NULL) : 0;
 }
 
+/* Whether C may encrypt what is staged, and write it: asked again after whatever Python has done meanwhile. */
+static int may_write(const Box *self)
+{
+    const Wire *wire = self->wire;
+    return wire->cipher != NULL && wire->direct && !wire->blocked && has(wire->transport) && has(self->staging);
+}
+
 /* What is staged, encrypted and written.  0, or -1; 1 where Python has to do it. */
 static int write_staged(Box *self)
 {
     Wire *wire = self->wire;
-    if (wire == NULL || !wire->direct || wire->blocked || self->unheard || self->patient || !has(self->staging) ||
-        PyByteArray_Size(self->answers) || PyList_Size(self->unannounced))
+    if (wire == NULL || !may_write(self) || self->unheard || self->patient || PyByteArray_Size(self->answers) ||
+        PyList_Size(self->unannounced))
         return 1;
-    PyObject *closing = PyObject_CallMethodObjArgs(wire->transport, names.is_closing, NULL);
+    PyObject *transport = wire->transport;
+    KEEP(transport);
+    PyObject *closing = PyObject_CallMethodObjArgs(transport, names.is_closing, NULL);
     int is_closing = closing == NULL ? -1 : PyObject_IsTrue(closing);
     DROP(closing);
+    DROP(transport);
     if (is_closing)
         return is_closing;
     double time = box_now(self);
     if (PyErr_Occurred())
         return -1;
-    if (!wire->direct) /* a callback of Python's ran */
+    if (!may_write(self))
         return 1;
     Sizes *sizes = wire->sizes;
     if ((time - sizes->sent_at) * 1000 > PAUSE_MS || (sizes->left > 0 && self->fill > SMALL))
         return 1; /* it begins with small records: Python cuts it */
     if (asked(self, time) < 0)
         return -1;
-    if (!has(self->staging) || !wire->direct) /* and another */
+    if (!may_write(self))
         return 1;
-    PyObject *staging = self->staging, *scratch = wire->scratch, *give_back = self->give_staging_back, *rest = NULL;
-    Cipher *cipher = wire->cipher;
-    long long count = self->fill;
+    PyObject *staging = self->staging, *give_back = self->give_staging_back, *rest = NULL;
     Py_buffer source, target;
-    PyObject *data = PyObject_GetAttr(staging, names.data);
-    if (data == NULL)
-        return -1;
-    int failed = PyObject_GetBuffer(data, &source, PyBUF_SIMPLE);
-    DROP(data);
+    KEEP(staging);
+    int failed = buffer_of(staging, &source, PyBUF_SIMPLE);
+    if (!failed && (!may_write(self) || self->staging != staging)) {
+        PyBuffer_Release(&source);
+        failed = 1;
+    }
+    DROP(staging); /* the box still has it */
     if (failed)
-        return -1;
-    if (count < 0 || count > source.len || PyObject_GetBuffer(scratch, &target, PyBUF_WRITABLE) < 0) {
+        return failed;
+    Cipher *cipher = wire->cipher;
+    sizes = wire->sizes;
+    long long count = self->fill;
+    if (count < 0 || count > source.len || PyObject_GetBuffer(wire->scratch, &target, PyBUF_WRITABLE) < 0) {
         PyBuffer_Release(&source);
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "not within the staging buffer");
@@ -260,10 +273,9 @@ static PyObject *box_unlink(PyObject *object, PyObject *Py_UNUSED(nothing))
     self->ready = 0;
     self->over = 1;
     while (self->count) {
-        Lane *lane = self->lanes[self->count - 1];
-        KEEP(lane);
-        box_remove(self, lane->number);
-        lane_let_go(lane);
+        Lane *lane = self->lanes[--self->count];
+        if (lane->box == self)
+            lane_let_go(lane);
         DROP(lane);
     }
     Py_CLEAR(self->session); /* what else there is counts on: somebody may be in the middle of it */

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-_INTERFACE = 4  # carry.h has the same
+_INTERFACE = 5  # carry.h has the same
 
 
 def _load() -> tuple[ModuleType | None, str]:

@@ -19,7 +19,7 @@
 #define DROP(object) Py_XDECREF((PyObject *)(object))
 
 /* Another number with every change of what Python calls: hardline/native/built.py has the same. */
-#define INTERFACE 4
+#define INTERFACE 5
 
 /* Numbers that Python has, too: tests/session/test_carrier.py compares them. */
 enum {
@@ -153,6 +153,8 @@ extern Names names;
 PyObject *call(PyObject *whom, PyObject *method, const char *format, ...);
 /* The same where nobody wants to know what it returns: 0, or -1 with an exception. */
 int tell(PyObject *whom, PyObject *method, const char *format, ...);
+/* The bytes of a staging buffer, an engine.Scratch; until they are released.  0, or -1 with an exception. */
+int buffer_of(PyObject *staging, Py_buffer *buffer, int flags);
 PyObject *slice_of(PyObject *view, size_t start, size_t end);
 
 #pragma GCC visibility pop

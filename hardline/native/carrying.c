@@ -33,9 +33,12 @@ static long long unwatched(Lane *lane)
     if (!has(lane->gate))
         return lane->counted ? lane->unwatched : INT64_MAX;
     if (lane->stale) {
-        PyObject *found = PyObject_GetAttr(lane->gate, names.unwatched);
+        PyObject *gate = lane->gate;
+        KEEP(gate);
+        PyObject *found = PyObject_GetAttr(gate, names.unwatched);
         long long count = found == NULL ? -1 : PyLong_AsLongLong(found);
         DROP(found);
+        DROP(gate);
         if (PyErr_Occurred())
             return -1;
         lane->unwatched = count > 0 ? count : 0;
@@ -206,13 +209,13 @@ int box_take(Box *self, PyObject *view, const uint8_t *bytes, size_t end)
     size_t at;
     long long frames;
     int fell;
-    Py_ssize_t waiting = PyObject_Size(self->waiting);
-    if (waiting < 0)
-        return -1;
     KEEP(session);
     KEEP(budget);
     PyObject *rest = NULL;
     int failed = -1;
+    Py_ssize_t waiting = PyObject_Size(self->waiting);
+    if (waiting < 0)
+        goto over;
     if (waiting || budget->left < 1) {
         rest = slice_of(view, 0, end);
         failed = rest == NULL ? -1 : tell(session, names.plaintext_received, "(O)", rest);

@@ -18,6 +18,7 @@ typedef long (*at_end_fn)(void *, int);
 typedef long (*rest_fn)(void *, char **);
 typedef void (*set_fn)(void *, void *, void *);
 typedef int (*free_fn)(void *);
+typedef void (*clear_fn)(void);
 
 static const int WANT_READ = 2, ZERO_RETURN = 6; /* SSL_get_error(3) */
 static const size_t STEP = 131072;               /* encrypted and written in one go: it stays in the cache */
@@ -35,6 +36,8 @@ struct Cipher {
     rest_fn bio_rest;
     set_fn ssl_set_bio;
     free_fn bio_free;
+    clear_fn err_clear_error;
+    PyObject *owner; /* of all that the pointers below are of: OpenSSL frees it no sooner than this */
     void *memory; /* what a BIO of memory is made of */
     void *ssl, *out;
     void *into;    /* the ciphertext that waits: the connection's, which Python knows no more */
@@ -60,13 +63,17 @@ static int pointer_arg(PyObject *number, void *target)
 static int cipher_init(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     Cipher *self = (Cipher *)object;
-    PyObject *addresses;
+    PyObject *addresses, *owner;
+    if (self->owner != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a Cipher is made once");
+        return -1;
+    }
     if (kwargs != NULL && PyDict_Size(kwargs) > 0) {
         PyErr_SetString(PyExc_TypeError, "Cipher takes no keywords");
         return -1;
     }
-    if (!PyArg_ParseTuple(args, "O!nnn", &PyTuple_Type, &addresses, &self->overhead, &self->most_fruitless,
-                          &self->piece))
+    if (!PyArg_ParseTuple(args, "O!nnnO!", &PyTuple_Type, &addresses, &self->overhead, &self->most_fruitless,
+                          &self->piece, &PyTuple_Type, &owner))
         return -1;
     if (self->piece <= 0 || self->piece > 1 << 20) {
         PyErr_SetString(PyExc_ValueError, "a piece is 1 byte to 1 MiB");
@@ -74,15 +81,12 @@ static int cipher_init(PyObject *object, PyObject *args, PyObject *kwargs)
     }
     void *targets[] = {&self->ssl_read, &self->ssl_write, &self->ssl_get_error, &self->bio_read, &self->bio_write,
                        &self->bio_new_mem_buf, &self->bio_new, &self->bio_at_end, &self->bio_rest, &self->ssl_set_bio,
-                       &self->bio_free, &self->memory, &self->ssl, &self->into, &self->out};
+                       &self->bio_free, &self->err_clear_error, &self->memory, &self->ssl, &self->into, &self->out};
     const Py_ssize_t count = (Py_ssize_t)(sizeof targets / sizeof *targets);
     if (PyTuple_Size(addresses) != count) {
         PyErr_Format(PyExc_ValueError, "%zd addresses", count);
         return -1;
     }
-    self->fruitless = 0;
-    self->viewed = 0;
-    self->spare = NULL;
     for (Py_ssize_t index = 0; index < count; index++) {
         PyObject *number = PyTuple_GetItem(addresses, index);
         if (number == NULL || !PyLong_Check(number)) {
@@ -92,12 +96,14 @@ static int cipher_init(PyObject *object, PyObject *args, PyObject *kwargs)
         if (!pointer_arg(number, targets[index]))
             return -1;
     }
+    KEEP(owner);
+    self->owner = owner;
     return 0;
 }
 
 int cipher_usable(Cipher *self)
 {
-    if (self->ssl == NULL || self->out == NULL) {
+    if (self->owner == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a Cipher that was not made");
         return 0;
     }
@@ -125,23 +131,6 @@ PyObject *cipher_answer(Cipher *self)
     }
 }
 
-/* Have OpenSSL read `count` bytes of `data` next.  All that it had it has taken.  0 where there is no memory. */
-static int feed(Cipher *self, const char *data, Py_ssize_t count)
-{
-    if (count < VIEWED && !self->viewed)
-        return self->bio_write(self->into, data, (int)count) == (int)count;
-    if (self->spare == NULL && (self->spare = self->bio_new((const void *)self->memory)) == NULL)
-        return 0;
-    void *view = self->bio_new_mem_buf(data, (int)count);
-    if (view == NULL)
-        return 0;
-    self->bio_at_end(view, -1); /* more may come: that is no end */
-    self->ssl_set_bio(self->ssl, view, self->out); /* what was there before is freed */
-    self->into = view;
-    self->viewed = 1;
-    return 1;
-}
-
 /* The buffer that OpenSSL reads from is everybody's again: what is left in it is copied.  0 where there is no memory. */
 static int unview(Cipher *self)
 {
@@ -155,6 +144,30 @@ static int unview(Cipher *self)
     self->spare = NULL;
     self->viewed = 0;
     return copied;
+}
+
+/* Have OpenSSL read `count` bytes of `data` next, behind what it has.  0 where there is no memory. */
+static int feed(Cipher *self, const char *data, Py_ssize_t count)
+{
+    char *rest = NULL;
+    int copies = count < VIEWED && !self->viewed;
+    if (!copies && self->bio_rest(self->into, &rest) > 0) { /* it goes on to the end, SSL_MODE_AUTO_RETRY; not here */
+        if (!unview(self))
+            return 0;
+        copies = 1;
+    }
+    if (copies)
+        return self->bio_write(self->into, data, (int)count) == (int)count;
+    if (self->spare == NULL && (self->spare = self->bio_new((const void *)self->memory)) == NULL)
+        return 0;
+    void *view = self->bio_new_mem_buf(data, (int)count);
+    if (view == NULL)
+        return 0;
+    self->bio_at_end(view, -1); /* more may come: that is no end */
+    self->ssl_set_bio(self->ssl, view, self->out); /* what was there before is freed */
+    self->into = view;
+    self->viewed = 1;
+    return 1;
 }
 
 PyDoc_STRVAR(feed_doc, "feed(source, start, count)\n\nTake `count` bytes of ciphertext.  See engine.Engine.feed.");
@@ -183,6 +196,7 @@ int cipher_pull(Cipher *self, const char *source, Py_ssize_t *start, Py_ssize_t 
 {
     int state;
     *ready = 0;
+    self->err_clear_error(); /* what others left there would be taken for this connection's: SSL_get_error(3) */
     for (;;) {
         size_t room = size - *ready;
         if (room < RECORD) {
@@ -301,6 +315,7 @@ int cipher_push(Cipher *self, const char *source, Py_ssize_t count, int fd, char
                 size_t *produced, PyObject **rest)
 {
     int failed = 0;
+    self->err_clear_error();
     for (Py_ssize_t at = 0; at < count && !failed;) {
         Py_ssize_t step = count - at < (Py_ssize_t)STEP ? count - at : (Py_ssize_t)STEP;
         int written = self->ssl_write(self->ssl, source + at, (int)step);
@@ -344,11 +359,21 @@ static PyObject *cipher_send(PyObject *object, PyObject *args)
     return Py_BuildValue("nNi", (Py_ssize_t)produced, rest, failed);
 }
 
+/* Nothing is cleared: who still has this, in a circle that is being taken apart, has a connection. */
+static int cipher_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((Cipher *)object)->owner);
+    return 0;
+}
+
 static void cipher_dealloc(PyObject *object)
 {
     Cipher *self = (Cipher *)object;
+    PyObject_GC_UnTrack(object);
     if (self->spare != NULL)
         self->bio_free(self->spare); /* it was made, and then there was no memory for a view */
+    DROP(self->owner);
     PyTypeObject *type = Py_TYPE(object);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
@@ -372,13 +397,15 @@ static PyMemberDef cipher_fields[] = {
 static PyType_Slot cipher_slots[] = {
     {Py_tp_init, cipher_init},
     {Py_tp_dealloc, cipher_dealloc},
+    {Py_tp_traverse, cipher_traverse},
     {Py_tp_methods, cipher_methods},
     {Py_tp_members, cipher_fields},
-    {Py_tp_doc, "Cipher(addresses, overhead, fruitless, piece)\n\n"
+    {Py_tp_doc, "Cipher(addresses, overhead, fruitless, piece, owner)\n\n"
                 "One TLS connection: addresses of C functions, of the method of memory BIOs, of it and its two BIOs.\n"
-                "The one that it reads from is this object's from now on."},
+                "The one that it reads from is this object's from now on; the tuple `owner` keeps the others alive."},
     {0, NULL},
 };
 
-PyType_Spec cipher_spec = {"hardline.native._carry.Cipher", sizeof(Cipher), 0, Py_TPFLAGS_DEFAULT, cipher_slots};
+PyType_Spec cipher_spec = {"hardline.native._carry.Cipher", sizeof(Cipher), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, cipher_slots};
 

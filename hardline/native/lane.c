@@ -57,7 +57,10 @@ static PyObject *lane_get_buffer(PyObject *object, PyObject *hint)
     long long start = box->fill + HEADER;
     long long share = box->share - (self->use->turn == box->turn ? self->use->used : 0);
     long long room = least(least(self->ways->send_window, STAGING - start), share);
-    PyObject *view = PyObject_GetAttr(box->staging, names.view);
+    PyObject *staging = box->staging;
+    KEEP(staging);
+    PyObject *view = PyObject_GetAttr(staging, names.view);
+    DROP(staging);
     PyObject *place = view == NULL ? NULL : slice_of(view, (size_t)start, (size_t)(start + (room > 0 ? room : 1)));
     DROP(view);
     if (place == NULL)
@@ -81,19 +84,15 @@ static void big_endian(uint8_t *at, uint32_t number)
 static int commit(Lane *self, long long count)
 {
     Box *box = self->box;
-    PyObject *data = PyObject_GetAttr(box->staging, names.data);
     Py_buffer staging;
-    if (data == NULL)
+    if (buffer_of(box->staging, &staging, PyBUF_WRITABLE) < 0)
         return -1;
-    int failed = PyObject_GetBuffer(data, &staging, PyBUF_WRITABLE);
-    DROP(data);
-    if (failed)
-        return -1;
-    if (box->fill < 0 || staging.len < box->fill + HEADER + count) {
+    if (!fits(self, count) || self->box->fill > staging.len - HEADER - count) {
         PyBuffer_Release(&staging);
         PyErr_SetString(PyExc_ValueError, "not within the staging buffer");
         return -1;
     }
+    box = self->box; /* whatever Python did to give its buffer */
     uint8_t *at = (uint8_t *)staging.buf + box->fill;
     big_endian(at, 0); /* version 0, type DATA, no flags */
     big_endian(at + 4, self->number);
@@ -113,7 +112,7 @@ static int commit(Lane *self, long long count)
     KEEP(box); /* whatever happens to the session in what follows */
     KEEP(use);
     KEEP(ways);
-    failed = box->fill >= FLUSH_AT ? box_flush(box) : box_schedule(box);
+    int failed = box->fill >= FLUSH_AT ? box_flush(box) : box_schedule(box);
     int goes_on = ways->send_window > 0 && !box->wire->blocked && use->used < box->share;
     DROP(box);
     DROP(use);

@@ -74,7 +74,7 @@ static PyObject *wire_buffer_updated(PyObject *object, PyObject *number)
         return NULL;
     }
     if (self->box == NULL || !self->direct || !self->box->ready || self->box->session == NULL ||
-        self->burst + count >= BURST)
+        count >= BURST || self->burst >= BURST - count)
         return in_python(object, count);
     self->burst += count;
     Box *box = self->box;
@@ -149,6 +149,8 @@ static int wire_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->transport);
     Py_VISIT(self->view);
     Py_VISIT(self->box);
+    Py_VISIT(self->cipher);
+    Py_VISIT(self->sizes);
     Py_VISIT(self->plain_view);
     return 0;
 }

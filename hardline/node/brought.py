@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from hardline.routes import Endpoint
-from hardline.session.session import Session
+from hardline.session.controlstream import ControlStream
 from hardline.transport.sources import source_of
 from hardline.tunnel.arrival import Arrival, By
 from hardline.tunnel.host import Host
@@ -73,14 +73,14 @@ class Brought:
         arrival = Arrival(joined.tcp, joined.source, By.RELAY, joined.service, joined.name, between, joined.saw)
         self._host().arrived(arrival)
 
-    def controlled(self, session: Session, arrival: Arrival) -> None:
-        """A visitor whom a relay brought takes a control stream."""
+    def controlled(self, control: ControlStream, arrival: Arrival) -> None:
+        """A visitor whom a relay brought takes a `control` stream."""
         punching = self._punching()
         if punching is not None and arrival.only is not None and arrival.saw is not None:
             from hardline.punch.hosting import Half
 
             whose = f"{arrival.between} {source_of(arrival.source.host)}"
-            punching.hosts(session, arrival.only, Half(arrival.tcp.local, arrival.saw, arrival.source, whose))
+            punching.hosts(control, arrival.only, Half(arrival.tcp.local, arrival.saw, arrival.source, whose))
 
     def punched(self, punched: Punched) -> None:
         """A visitor got through to us, whom a relay had brought before."""

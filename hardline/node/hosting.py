@@ -102,6 +102,7 @@ class Hosting:
             relayed=bool(self._settings.relay.use),
             dialled=lambda: self._relaying.reached if self._relaying else (),
             whereabouts_changed=self._whereabouts_changed,
+            told_otherwise=lambda: self.host.has_news(),
         )
         await self.reach.look()
         self.sites = Sites(self._places.datadir, self._own_files)
@@ -247,6 +248,7 @@ class Hosting:
 
     def _relays_changed(self) -> None:
         """By which relays this host is reached, is another."""
+        self.host.has_news()
         self.reach.relays_changed()
         self.public_names.relays_changed()
         self._changes.tell()

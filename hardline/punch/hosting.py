@@ -23,7 +23,7 @@ from hardline.punch.plan import Ours, reversals, targets
 from hardline.punch.ports import Ports
 from hardline.punch.talk import Talk
 from hardline.routes import Endpoint
-from hardline.session.session import Session
+from hardline.session.controlstream import ControlStream
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream
 
@@ -78,22 +78,18 @@ class HostPunches:
         self._tries = Tries(OF_A_SOURCE)
         self._under_way = 0
 
-    def begin(self, session: Session, service: KeyHash, half: Half) -> None:
-        """`session` goes by a relay, and its visitor takes a control stream."""
-        self._tasks.start(self._converse(session, service, half), f"host.{service.short}")
+    def begin(self, control: ControlStream, service: KeyHash, half: Half) -> None:
+        """A session goes by a relay, and its visitor takes a `control` stream."""
+        self._tasks.start(self._converse(Talk(control), service, half), f"host.{service.short}")
 
     async def aclose(self) -> None:
         """End everything."""
         await self._tasks.aclose()
 
-    async def _converse(self, session: Session, service: KeyHash, half: Half) -> None:
-        await asyncio.sleep(FIRST_AFTER)
+    async def _converse(self, talk: Talk, service: KeyHash, half: Half) -> None:
         number, loop = 0, asyncio.get_running_loop()
         try:
-            talk = Talk(session.open_control())
-        except HardlineError:
-            return
-        try:
+            await asyncio.sleep(FIRST_AFTER)
             while True:
                 number, began = number + 1, loop.time()
                 if self._under_way >= MOST_AT_ONCE or not self._tries.may_begin(half.whose, began):

@@ -1,4 +1,4 @@
-"""What the two ends of a control stream say, without I/O.
+"""What the two ends of a control stream say of punching, without I/O.
 
     host    > {"punch":{"id":1,"name":…,"you":…,"at":[…]}}     visitor > {"punch":{"id":1,"at":[…]}}
     host    > {"go":{"id":1}}         either > {"stop":{"id":1,"why":…}}         visitor > {"again":{}}
@@ -96,11 +96,14 @@ def encode(message: Message) -> bytes:
 def parse(line: bytes) -> Message | None:
     """Read a line, without its end; None for a message that is not known here.  Raises PeerError."""
     kind, value = read(line)
-    if (reader := _READ.get(kind)) is None:
-        return None
+    return understand(kind, value) if kind in KINDS else None
+
+
+def understand(kind: str, value: object) -> Message:
+    """Read the value of a line of one of KINDS.  Raises PeerError."""
     if not isinstance(value, dict):
         raise PeerError(f"a {kind} that is no object")
-    return reader(value)
+    return _READ[kind](value)
 
 
 def _punch(fields: Mapping[str, object]) -> Punch:
@@ -130,6 +133,7 @@ _READ: dict[str, Callable[[Mapping[str, object]], Message]] = {
     "stop": _stop,
     "again": _again,
 }
+KINDS = tuple(_READ)
 
 
 def _number(fields: Mapping[str, object]) -> int:

@@ -1,4 +1,4 @@
-"""One end of a control stream: messages, as often as there is something to say.
+"""What is said of punching on a control stream: messages, as often as there is something to say.
 
 Source: docs/PROTOCOL.md, section 10.1.
 """
@@ -6,50 +6,55 @@ Source: docs/PROTOCOL.md, section 10.1.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 
-from hardline.allowance import Allowance
-from hardline.errors import ConnectionLost, PeerError
-from hardline.punch.messages import Message, encode, parse
-from hardline.session.messages import Lines
-from hardline.session.stream import Stream
+from hardline.errors import ConnectionLost, PeerError, afresh
+from hardline.punch.messages import KINDS, Message, encode, understand
+from hardline.session.controlstream import ControlStream
 
 SAY_WITHIN = 5.0  # seconds
-AT_ONCE, PER_SECOND = 64, 2  # lines that the other end may send
+MOST_UNREAD = 128  # messages: as many as may come while one waits for its next try
 
 
 class Talk:
-    """Over `stream`; whoever breaks a rule has it reset."""
+    """One end of it; whoever breaks a rule has the stream reset."""
 
-    def __init__(self, stream: Stream) -> None:
-        self._stream, self._lines = stream, Lines()
-        self._said = Allowance(AT_ONCE, PER_SECOND)
+    def __init__(self, control: ControlStream) -> None:
+        self._control = control
+        self._heard = deque[Message]()
+        self._news = asyncio.Event()
+        for kind in KINDS:
+            control.hear(kind, partial(self._hear, kind))
+        control.when_over(self._news.set)
 
     async def say(self, message: Message) -> None:
-        """Raises ConnectionLost, TimeoutError where the other end does not read."""
+        """Raises ConnectionLost, LimitReached, TimeoutError where the other end does not read."""
+        self._control.say(encode(message))
         async with asyncio.timeout(SAY_WITHIN):
-            await self._stream.send(encode(message))
+            await self._control.drained()
 
     async def next(self) -> Message:
-        """The next message that is known here.  Raises PeerError, ConnectionLost.  Safe to cancel."""
-        while True:
-            if (line := self._lines.next()) is not None:
-                if not self._said.take("", asyncio.get_running_loop().time()):
-                    raise PeerError("more lines than there is to say")
-                if (message := parse(line)) is not None:
-                    return message
-            elif data := await self._stream.receive():
-                self._lines.feed(data)
-            else:
-                raise ConnectionLost("the control stream ended")
+        """The next message.  Raises PeerError, ConnectionLost.  Safe to cancel."""
+        while not self._heard:
+            if self._control.failure is not None:
+                raise afresh(self._control.failure)
+            self._news.clear()
+            await self._news.wait()
+        return self._heard.popleft()
 
     def when_over(self, tell: Callable[[], object]) -> None:
         """Have `tell` called when the stream is gone, once."""
-        if self._stream.gone:
-            tell()
-        else:
-            self._stream.when_gone = tell
+        self._control.when_over(tell)
 
     def close(self) -> None:
-        """There is nothing more to say."""
-        self._stream.abort()
+        """There is nothing more to say, of anything."""
+        self._control.close(ConnectionLost("punching is over"))
+
+    def _hear(self, kind: str, value: object) -> None:
+        message = understand(kind, value)
+        if len(self._heard) >= MOST_UNREAD:
+            raise PeerError("more messages than anybody waits for")
+        self._heard.append(message)
+        self._news.set()

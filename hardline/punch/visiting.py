@@ -22,7 +22,7 @@ from hardline.punch.plan import Ours, targets
 from hardline.punch.ports import WINDOW, Ports
 from hardline.punch.talk import Talk
 from hardline.routes import Endpoint
-from hardline.session.stream import Stream
+from hardline.session.controlstream import ControlStream
 from hardline.tasks import TaskSet
 from hardline.transport.tcp import TcpStream
 
@@ -78,9 +78,9 @@ class VisitorPunches:
         self._tries = Tries(OF_A_HOST)
         self._under_way: set[_Place] = set()
 
-    def begin(self, stream: Stream, wish: Wish) -> None:
-        """The host has opened a control stream."""
-        self._tasks.start(self._converse(Talk(stream), wish), "visitor")
+    def begin(self, control: ControlStream, wish: Wish) -> None:
+        """The host has opened a `control` stream, which nobody has read from yet."""
+        self._tasks.start(self._converse(Talk(control), wish), "visitor")
 
     async def aclose(self) -> None:
         """End everything."""

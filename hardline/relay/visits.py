@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from hardline.allowance import Allowance
 from hardline.relay.limits import RelayLimits
+from hardline.relay.pair import Pair
 from hardline.transport.crowd import Seat, gives_way
 from hardline.transport.descriptors import KEPT, scarce
 from hardline.transport.sources import networks
@@ -25,7 +26,7 @@ DESCRIPTORS_LEFT = 4 * KEPT  # for all that is no visit: control connections, jo
 
 
 class FromSomewhere(Protocol):
-    """A visitor that waits, or a pair."""
+    """A visitor that waits."""
 
     @property
     def source(self) -> str: ...
@@ -84,7 +85,18 @@ class Visits:
                 del counted[whose]
 
 
-def who_leaves(here: Iterable[V], address: str) -> V | None:
-    """Of those who are at a full name, who gives way to somebody from `address`; None for nobody."""
+def makes_room(here: Iterable[V | Pair], address: str, turn_away: Callable[[V], None], refusals: Counter[str]) -> bool:
+    """Have one of those who are at a full name give way to somebody from `address`: whether there was anybody to.
+
+    Whoever waits is turned away, a pair is cut; it is counted in `refusals`.
+    """
     seats = [Seat(one, networks(one.source.partition("/")[0]), in_use=True, last_used=0.0) for one in here]
-    return gives_way(seats, networks(address))
+    leaving = gives_way(seats, networks(address))
+    if leaving is None:
+        return False
+    refusals["gave_way"] += 1
+    if isinstance(leaving, Pair):
+        leaving.close(reset=True)
+    else:
+        turn_away(leaving)
+    return True

@@ -22,7 +22,7 @@ from hardline.relay.pair import Pair, sockets_of
 from hardline.relay.pairs import Pairs
 from hardline.relay.parking import Parking
 from hardline.relay.registry import Registration, is_public
-from hardline.relay.visits import Visits, who_leaves
+from hardline.relay.visits import Visits, makes_room
 from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream
 
@@ -116,15 +116,7 @@ class Waiting:
     def _makes_room(self, name: str, address: str) -> bool:
         """A public port or name is nobody's secret: of those who are there, who has most gives way to others."""
         here: list[Visitor | Pair] = [one for one in self._visitors.values() if one.registration.name == name]
-        leaving = who_leaves([*here, *self._pairs.of(name)], address)
-        if leaving is None:
-            return False
-        self._refusals["gave_way"] += 1
-        if isinstance(leaving, Pair):
-            leaving.close(reset=True)
-        else:
-            self._turn_away(leaving)
-        return True
+        return makes_room([*here, *self._pairs.of(name)], address, self._turn_away, self._refusals)
 
     def _listen_to(self, visitor: Visitor) -> None:
         """He may leave before his host comes."""

@@ -11,6 +11,7 @@ pass what they read to `receive`, send what `data_to_send` returns, and put `dat
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from hardline.errors import LimitReached, PeerError
 from hardline.native.books import Frames, Ways, Window
@@ -195,11 +196,13 @@ class Yamux(Frames):
 
     # Receiving.
 
-    def receive(self, data: memoryview, most: int = 1 << 30) -> list[Event]:
-        """Take bytes off the pipe, in pieces of any size; return what they mean.
+    def receive(self, data: memoryview, most: int = 1 << 30) -> Iterator[Event]:
+        """Take bytes off the pipe, in pieces of any size, and tell what they mean.
 
-        At most about `most` frames are looked at: `unread` is then how many bytes at the end of `data` were not, and
-        are to be passed again.  Raises PeerError when the peer breaks the protocol; the session is then over.
+        A frame is looked at when all that came before it has been seen to: that may have ended its stream.  So take
+        all that it tells, unless the session is over.  At most about `most` frames are looked at: `unread` is then how
+        many bytes at the end of `data` were not, and are to be passed again.  Raises PeerError when the peer breaks the
+        protocol; the session is then over.
         """
         events: list[Event] = []
         offset, end = 0, len(data)
@@ -210,11 +213,15 @@ class Yamux(Frames):
             offset = min(needed, end)
             if len(partial) < HEADER_SIZE:
                 self._partial, self.header = partial, len(partial)
-                return events
+                return
             self._partial, self.header = b"", 0
             left -= 1
+            self.frames += 1
             self._frame(_HEADER.unpack(partial), events)
         while True:
+            if events:
+                yield from events
+                events.clear()
             if self.payload_left:
                 taken = min(self.payload_left, end - offset)
                 if not taken:
@@ -229,6 +236,7 @@ class Yamux(Frames):
                 self.unread = end - offset
                 break
             left -= 1
+            self.frames += 1
             header = _HEADER.unpack_from(data, offset)
             offset += HEADER_SIZE
             if header[:3] == _PLAIN_DATA and 0 < header[4] <= end - offset:
@@ -236,14 +244,12 @@ class Yamux(Frames):
                 if state is not None and not state.remote_ended:
                     # A whole frame without flags: nearly all there is, so it takes the shortest way.
                     state.receive_window.received(header[4])
-                    events.append(DataReceived(header[3], data[offset : offset + header[4]]))
+                    yield DataReceived(header[3], data[offset : offset + header[4]])
                     offset += header[4]
                     continue
             self._frame(header, events)
-        self.frames += most - left
         if len(self._outbox) > MAX_CONTROL_BACKLOG:
             raise PeerError("the peer asks for more answers than it reads")
-        return events
 
     def only_frame(self, data: memoryview) -> int:
         """The stream, where `data` is one whole DATA frame of it without flags, and nothing else; it is taken then.

@@ -165,6 +165,7 @@ class PublicEngine(Engine):
         self.connection.bio_write(bytes(source.view[start : start + count]))
 
     def decrypt(self, target: Scratch, offset: int) -> int:
+        forget_errors()
         try:
             data = self.connection.recv(target.size - offset)
         except SSL.WantReadError:
@@ -180,6 +181,7 @@ class PublicEngine(Engine):
         self.encrypt_bytes(bytes(source.view[:count]))
 
     def encrypt_bytes(self, data: bytes) -> None:
+        forget_errors()
         try:
             while data:
                 data = data[self.connection.send(data) :]
@@ -210,6 +212,7 @@ class BindingEngine(Engine):
             raise MemoryError("OpenSSL's memory buffer is full")
 
     def decrypt(self, target: Scratch, offset: int) -> int:
+        _lib.ERR_clear_error()
         count: int = _lib.SSL_read(self._ssl, target.pointer + offset, target.size - offset)
         if count > 0:
             return count
@@ -232,6 +235,7 @@ class BindingEngine(Engine):
         return max(count, 0)
 
     def _write(self, pointer: Any, count: int) -> None:
+        _lib.ERR_clear_error()
         written = _lib.SSL_write(self._ssl, pointer, count)
         if written != count:
             raise ConnectionLost(f"TLS: {self._reason(written)}")
@@ -245,6 +249,13 @@ class BindingEngine(Engine):
         return "unknown failure"
 
 
+def forget_errors() -> None:
+    """Before OpenSSL is called for a connection: its queue of errors is of the whole thread, and what others have left
+    there would be taken for this connection's, SSL_get_error(3)."""
+    if _lib is not None:
+        _lib.ERR_clear_error()
+
+
 def reason(failure: SSL.Error) -> str:
     """OpenSSL's words for what went wrong, without library and function names."""
     queue = failure.args[0] if failure.args else ""
@@ -256,7 +267,7 @@ def reason(failure: SSL.Error) -> str:
 def binding() -> tuple[Any, Any]:
     """The binding's C library and its cffi, or None twice where this pyOpenSSL has them elsewhere."""
     lib, ffi = getattr(SSL, "_lib", None), getattr(SSL, "_ffi", None)
-    wanted = ("SSL_read", "SSL_write", "SSL_get_error", "BIO_read", "BIO_write")
+    wanted = ("SSL_read", "SSL_write", "SSL_get_error", "BIO_read", "BIO_write", "ERR_clear_error")
     probe: Any = SSL.Connection(SSL.Context(SSL.TLS_METHOD))
     usable = (
         all(hasattr(lib, name) for name in wanted)

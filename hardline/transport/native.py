@@ -47,6 +47,7 @@ _FUNCTIONS = {
     "BIO_get_mem_data": "long(*)(BIO *, char * *)",
     "SSL_set_bio": "void(*)(SSL *, BIO *, BIO *)",
     "BIO_free": "int(*)(BIO *)",
+    "ERR_clear_error": "void(*)()",
 }
 _PARTS = {"_ssl": "SSL *", "_into_ssl": "BIO *", "_from_ssl": "BIO *"}
 _BROKEN = len(Stand)
@@ -103,7 +104,11 @@ class NativeEngine(BindingEngine):
 def _cipher(connection: SSL.Connection) -> Any:
     inner: Any = connection
     parts = (_address(getattr(inner, name)) for name in _PARTS)
-    return _carry.Cipher((*_functions, *parts), MOST_OVERHEAD, FRUITLESS, PIECE)
+    owner = (
+        connection,
+        inner._ssl,
+    )  # which frees it; a connection in a circle that is being taken apart has let go of it
+    return _carry.Cipher((*_functions, *parts), MOST_OVERHEAD, FRUITLESS, PIECE, owner)
 
 
 def _address(pointer: Any) -> int:

@@ -474,29 +474,27 @@ def peer_endpoint(transport: asyncio.BaseTransport) -> Endpoint:
 
 def has_received(transport: asyncio.BaseTransport) -> bool:
     """Whether any data came over this connection; False where the system does not tell."""
-    raw = transport.get_extra_info("socket")
-    if raw is None or not hasattr(socket, "TCP_INFO"):
-        return False
-    try:
-        info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)
-    except (OSError, ValueError):  # ValueError: it is closed already
-        return False
-    return any(info[_BYTES_RECEIVED:])
+    return any(_tcp_info(transport)[_BYTES_RECEIVED:])
 
 
 def spoke_last(transport: asyncio.BaseTransport) -> bool:
     """Whether this end, which has sent data, did so after the other one, and so may wait for an answer; False where the
     system does not tell."""
-    raw = transport.get_extra_info("socket")
-    if raw is None or not hasattr(socket, "TCP_INFO"):
-        return False
-    try:
-        info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8)
-    except (OSError, ValueError):  # ValueError: it is closed already
-        return False
+    info = _tcp_info(transport)
     sent, received = (int.from_bytes(info[at : at + 4], sys.byteorder) for at in (_LAST_SENT, _LAST_RECEIVED))
     # At the beginning both are as old as the connection.
     return len(info) == _BYTES_RECEIVED + 8 and (sent < received or not any(info[_BYTES_RECEIVED:]))
+
+
+def _tcp_info(transport: asyncio.BaseTransport) -> bytes:
+    """What the kernel counts of a connection, as far as _BYTES_RECEIVED; less, or nothing, where it does not tell."""
+    raw = transport.get_extra_info("socket")
+    if raw is None or not hasattr(socket, "TCP_INFO"):
+        return b""
+    try:
+        return bytes(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED + 8))
+    except (OSError, ValueError):  # ValueError: it is closed already
+        return b""
 
 
 def shortest_trip(transport: asyncio.BaseTransport) -> float | None:

@@ -27,7 +27,7 @@ from hardline.routes import Endpoint
 from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.brake import Brake
 from hardline.transport.buffers import Buffers
-from hardline.transport.engine import FRUITLESS, MOST_OVERHEAD, PIECE, Engine, Scratch, Stand, reason
+from hardline.transport.engine import FRUITLESS, MOST_OVERHEAD, PIECE, Engine, Scratch, Stand, forget_errors, reason
 from hardline.transport.handshake import ALPN_2, Accepting, ByCertificate, Handshake, Names, Visiting, exporter
 from hardline.transport.inbox import Inbox
 from hardline.transport.native import NativeEngine, best_engine
@@ -461,6 +461,7 @@ class TlsStream(Wire, asyncio.BufferedProtocol):
         self._reading.release(_BURSTING)
 
     def _shake_hands(self) -> None:
+        forget_errors()
         try:
             self._handshake.step()
         except SSL.WantReadError:

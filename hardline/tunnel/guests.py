@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from hardline import log
 from hardline.errors import ConnectionLost, LimitReached
-from hardline.identity import KeyHash
+from hardline.identity import KeyHash, Label
 from hardline.routes import Endpoint
+from hardline.session.controlstream import ControlStream
+from hardline.session.hello import HostHello
 from hardline.session.session import Session
 from hardline.transport.crowd import Seat, gives_way
 from hardline.transport.sources import Networks, around, networks, source_of
@@ -22,6 +24,8 @@ class Guest:
     """Somebody who is connected, by `session` or, for hardline/1, by `tls` alone; `since` is seconds since 1970.
 
     `client` is who he has proven to be, `source` whom he counts for, which is the word of whoever stands `between`.
+    `label` is what he was let in by, and `told` what the host has said of itself by now; `control` is his control
+    stream, None where he takes none.
     """
 
     key_hash: KeyHash
@@ -32,6 +36,9 @@ class Guest:
     session: Session | None = None
     client: KeyHash | None = None
     between: str = ""
+    label: Label | None = None
+    told: HostHello | None = None
+    control: ControlStream | None = None
 
     @property
     def whose(self) -> str:

@@ -22,6 +22,7 @@ from hardline.identity import EarlierVersion, KeyHash, Label, instance_name, utc
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Endpoint, Via, format_wan_hosts
 from hardline.session import hello
+from hardline.session.controlstream import ControlStream
 from hardline.session.legacy import LegacyPipe
 from hardline.session.session import Session, SessionLimits
 from hardline.session.watch import RELAYED_PATIENCE
@@ -48,6 +49,7 @@ from hardline.tunnel.names import ServerNames
 from hardline.tunnel.parting import LINGER
 from hardline.tunnel.pump import Local
 from hardline.tunnel.serving import Came, Reached, Serving, Watcher
+from hardline.tunnel.tellnews import NewsTeller
 from hardline.tunnel.told import ToldOnce
 
 if TYPE_CHECKING:
@@ -98,8 +100,8 @@ class Host:
     certificate, `site` finds what answers in place of a local service, `whereabouts` says where else the host is, and
     `via` by which relays a service is reached, `relays` at which by its own name, for visitors to remember; `reached`
     is told where each of them, by its address, says that it reached us; `own` knows which local service would be this
-    process itself; `control` is told of sessions that somebody stands between, and whose visitor takes a control
-    stream; `changed` is called when others are here than before, and `witness` is told who.
+    process itself; `control` gets the control stream of sessions that somebody stands between; `changed` is called when
+    others are here than before, and `witness` is told who.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class Host:
         relays: Callable[[KeyHash], Sequence[Endpoint]] = lambda key_hash: (),
         reached: Callable[[Endpoint, str], None] = lambda source, endpoint: None,
         own: OwnListeners | None = None,
-        control: Callable[[Session, Arrival], None] | None = None,
+        control: Callable[[ControlStream, Arrival], None] | None = None,
         redeem: Redeem | None = None,
         changed: Callable[[], None] = lambda: None,
         witness: Sees | None = None,
@@ -139,6 +141,7 @@ class Host:
         self._outdated, self._unknown = ToldOnce(TELL_EVERY, _MOST_TOLD), ToldOnce(TELL_EVERY, _MOST_TOLD)
         self._telling: dict[Label, asyncio.TimerHandle] = {}
         self.guests = Guests(limits.sessions, clock, changed)
+        self._news = NewsTeller(self.guests, self._hello, self._may_hear)
 
     def replace(self, services: Iterable[Service]) -> None:
         """Serve `services` from now on.
@@ -157,11 +160,17 @@ class Host:
                 self._tasks.start(guest.cut("the service was removed"), "removed")
             elif not now.lets_in(guest.client):
                 log.event("access.ended", service=guest.key_hash.short, client=guest.client and guest.client.short)
+                self._news.revoke(guest)
                 self._tasks.start(guest.cut("the owner lets this visitor in no more"), "uninvited")
             elif was is not None and was.label != now.label:
                 if guest.session is not None:
                     guest.session.go_away()
                 asyncio.get_running_loop().call_later(OLD_PASSWORD, self._end_of_old_password, guest)
+        self._news.changed()
+
+    def has_news(self) -> None:
+        """Where it is, or by which relays it is reached, may be another than its visitors were told."""
+        self._news.changed()
 
     def _end_of_old_password(self, guest: Guest) -> None:
         if guest in self.guests:
@@ -225,13 +234,16 @@ class Host:
         return self._provers.get(key_hash)
 
     def go_away(self) -> None:
-        """Take no new streams; those that are open go on."""
+        """Take no new streams, since it ends; those that are open go on."""
+        self._news.stop()
         self.guests.go_away()
 
     def go_away_by(self, between: str) -> None:
-        """The same for those who came by whoever stands there: they find another way for what they open next."""
-        for guest in self.guests:
-            if guest.between == between and guest.session is not None:
+        """The same for those who came by whoever stands there: they hear of another way for what they open next."""
+        leaving = [guest for guest in self.guests if guest.between == between]
+        self._news.tell(leaving)
+        for guest in leaving:
+            if guest.session is not None:
                 guest.session.go_away()
 
     def network_changed(self, addresses: Collection[str]) -> None:
@@ -242,6 +254,7 @@ class Host:
         """End everything.  Let it drain first: `go_away`."""
         for timer in self._telling.values():
             timer.cancel()
+        await self._news.aclose()
         await self.guests.aclose("the host is stopping")
         await self._tasks.aclose()
         await self._refused.aclose()
@@ -399,8 +412,17 @@ class Host:
     def _tell_again(self, label: Label) -> None:
         self._tell_of_guesses(label, self._guesses.untold(label, asyncio.get_running_loop().time()))
 
-    def _wan_hosts(self) -> str:
-        return format_wan_hosts(self._whereabouts())
+    def _hello(self, key_hash: KeyHash) -> hello.HostHello:
+        """What is said of a service to who was let in."""
+        service, instance = self._offered(key_hash), instance_name(self._instance, key_hash)
+        return hello.HostHello(
+            format_wan_hosts(self._whereabouts()), service.title, instance, tuple(self._via(key_hash))
+        )
+
+    def _may_hear(self, guest: Guest) -> bool:
+        """Whether he would be let in as he was: what is said since a password was changed is for others."""
+        service = self._services.get(guest.key_hash)
+        return service is not None and service.label == guest.label and service.lets_in(guest.client)
 
     # hardline/2
 
@@ -430,10 +452,9 @@ class Host:
             arrival.once.settle()
         if guest.by is By.LISTENER:
             self._reached(guest.source, theirs.reached)
-        key_hash = service.label.key_hash
-        instance = instance_name(self._instance, key_hash)
-        via = tuple(self._via(key_hash))
-        await tls.send(hello.HostHello(self._wan_hosts(), service.title, instance, via).encode())
+        key_hash, as_of = service.label.key_hash, self._news.changes
+        guest.label, guest.told = service.label, self._hello(key_hash)
+        await tls.send(guest.told.encode())
         offered = self._offered(key_hash)
         if offered.label != service.label or not offered.lets_in(client):
             raise ConnectionLost("who may visit was changed")
@@ -444,8 +465,13 @@ class Host:
             tls, self._limits.session, client=False, accept=accept, source=source, patience=patience
         )
         guest.session.start(reader.leftover)
-        if theirs.control and arrival.saw is not None and self._control is not None:
-            self._control(guest.session, arrival)
+        if not theirs.control:
+            return
+        guest.control = ControlStream(guest.session.open_control)
+        if arrival.saw is not None and self._control is not None:
+            self._control(guest.control, arrival)
+        if self._news.changes != as_of:
+            self._news.changed()
 
     # hardline/1
 

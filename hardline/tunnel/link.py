@@ -26,12 +26,15 @@ from hardline.session.session import Session, SessionLimits
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.originals import Greeted
 
+_MOST_OWN = 64  # ways that one host has named
+
 
 @dataclass(eq=False, slots=True)
 class Path:
     """A session and the way it took.
 
-    `title`, `instance` and `own`, the ways on which it is reached, too, are the host's words, empty before its hello.
+    `title`, `instance` and `own`, the ways on which it is reached, too, are the host's words, empty before its hello;
+    `remembered`: they are those that the memory has of it.
     `invite` is the secret that was shown there.  `turn` is when a stream took it last, in the count of its Link.  A
     `spare` one is beside another to the same host (bundle.py).
     """
@@ -42,6 +45,7 @@ class Path:
     title: str = ""
     instance: str = ""
     own: frozenset[Endpoint | Via] = frozenset()
+    remembered: bool = False
     invite: str = field(default="", repr=False)
     turn: int = 0
     spare: bool = False
@@ -58,6 +62,14 @@ class Path:
         self.title, self.instance, self.own = title, instance, frozenset(own)
         self.route = replace(self.route, steps=replace(self.route.steps, hello=took))
         self.hello.settle()
+
+    def heard(self, title: str | None, also: Iterable[Endpoint | Via]) -> None:
+        """The host said of itself what it had not said before: its title, None for the same, and where it is reached,
+        `also`: where it was before nobody else is."""
+        if title is not None:
+            self.title = title
+        if named := frozenset(also):
+            self.own = self.own | named if len(self.own) < _MOST_OWN else named
 
 
 @dataclass(frozen=True, slots=True)

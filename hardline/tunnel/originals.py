@@ -32,7 +32,7 @@ class OpenOriginal:
 class Greeted:
     """A greeted connection: good for one visit, whichever of those that waited for it takes it first."""
 
-    def __init__(self, pipe: LegacyPipe, candidate: Candidate, wan_hosts: object) -> None:
+    def __init__(self, pipe: LegacyPipe, candidate: Candidate, wan_hosts: str) -> None:
         self.candidate, self.wan_hosts = candidate, wan_hosts
         self._pipe: LegacyPipe | None = pipe
 

@@ -19,7 +19,7 @@ from hardline import log
 from hardline.errors import ConnectionLost, HardlineError
 from hardline.identity import KeyHash, Label
 from hardline.routes import Attempt, Candidate, Endpoint, FoundBy, Handle, PathKind, Trust
-from hardline.session.stream import Stream
+from hardline.session.controlstream import ControlStream
 from hardline.transport.tcp import TcpStream
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.dialer import Dialer
@@ -39,14 +39,14 @@ class Punches(Protocol):
 
     def __call__(
         self,
-        stream: Stream,
+        control: ControlStream,
         host: KeyHash,
         local: Endpoint,
         wanted: Callable[[frozenset[str]], bool],
         take: Callable[[TcpStream, str], Awaitable[bool]],
         over: Callable[[str, bool], None],
     ) -> None:
-        """The `host` has opened the control stream of a session whose connection to the relay begins at `local`.
+        """The `host` has opened the `control` stream of a session whose connection to the relay begins at `local`.
 
         `wanted`, `take` and `over` are as in punch.visiting.Wish.
         """
@@ -72,8 +72,8 @@ class PunchedPaths:
         """`keep_trying` runs for it."""
         return link in self._trying
 
-    def controlled(self, link: Link, path: Path, stream: Stream) -> None:
-        """The host of `path`, which goes by a relay, has opened its control stream."""
+    def controlled(self, link: Link, path: Path, control: ControlStream) -> None:
+        """The host of `path`, which goes by a relay, has opened its `control` stream."""
 
         def wanted(seen: frozenset[str]) -> bool:
             now, key_hash = asyncio.get_running_loop().time(), link.label.key_hash
@@ -89,7 +89,7 @@ class PunchedPaths:
         def take(tcp: TcpStream, name: str) -> Awaitable[bool]:
             return self._take(link, path, tcp, name)
 
-        self._punches(stream, link.label.key_hash, path.route.local, wanted, take, over)
+        self._punches(control, link.label.key_hash, path.route.local, wanted, take, over)
 
     def _are_seen(self, key_hash: KeyHash, seen: frozenset[str]) -> None:
         """A router that has another address than in the last try is another one: what was bad may be good now."""

@@ -29,6 +29,7 @@ from hardline.identity import KeyHash, Label
 from hardline.proof import VISITOR, Prover
 from hardline.routes import Candidate, Endpoint, NoRoute, PathKind, Via, parse_wan_hosts
 from hardline.session import hello
+from hardline.session.news import News
 from hardline.session.session import Session, SessionLimits
 from hardline.session.status import StatusReader
 from hardline.session.stream import Stream
@@ -36,10 +37,12 @@ from hardline.session.watch import RELAYED_PATIENCE
 from hardline.showable import clean_title
 from hardline.tasks import TaskSet
 from hardline.transport.sources import Source, source_of
+from hardline.tunnel import hearnews
 from hardline.tunnel.absence import Absences
 from hardline.tunnel.attempts import Route
 from hardline.tunnel.bundles import Bundles
 from hardline.tunnel.dialer import Dialer
+from hardline.tunnel.hearnews import REMEMBERED_AFTER, TAKEN_BACK, NewsReader
 from hardline.tunnel.link import Dial, Link, LinkLimits, Path
 from hardline.tunnel.originals import Greeted, Originals
 from hardline.tunnel.pools import Pools
@@ -54,8 +57,8 @@ _LOG_LENGTH = 50
 _INSTANCE = 64  # characters of what tells several hosts of one certificate apart
 _UNTAKEN = 0.5  # seconds that a greeted original waits for whoever takes it
 _WAITS = 60.0  # seconds that other endpoints come before one that said `wait`
-_REMEMBERED_AFTER = 0.1  # seconds
 
+_INVITED_ONLY = "the owner of the service lets in whom he has invited"
 _INVITE = {
     "used": "the invitation was used already",
     "expired": "the invitation has expired",
@@ -70,13 +73,10 @@ class Invitations(Protocol):
     def over(self, host: KeyHash, secret: str) -> None: ...
 
 
-class Memory(Protocol):
+class Memory(hearnews.Memory, Protocol):
     """Where routes that worked are kept (peers.remembered)."""
 
     async def worked(self, target: KeyHash, endpoint: Endpoint, kind: PathKind, protocol: str) -> None: ...
-    async def learned(
-        self, target: KeyHash, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None = None
-    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ class Visitor:
         self._pools = Pools(dialer, nearby or dialer, self._begin_session, self._has_room)
         self._bundles = Bundles(dialer, self._begin_session, self._has_room)
         self._memory = memory
+        self._news = NewsReader(memory, self._punched, changed)
         self._limits = limits
         self._prover, self._invitations, self._changed = prover, invitations, changed
         self._tasks = TaskSet("visitor")
@@ -240,6 +241,7 @@ class Visitor:
         await self._tasks.aclose()  # before them: a dial that comes to its end would begin another one
         await asyncio.gather(*(path.session.aclose() for path in self.paths))
         await self._tasks.aclose()
+        await self._news.aclose()
 
     async def _visit(self, label: Label, first: bytes, record: VisitRecord) -> Visit:
         path = self._best(label)
@@ -343,7 +345,7 @@ class Visitor:
         except BaseException:
             route.tls.abort()
             raise
-        self._tasks.start(self._remember(key_hash, route, greeted.wan_hosts, None, None), "remember")
+        self._remember(key_hash, route, News(greeted.wan_hosts))
         return greeted
 
     def _waits(self, key_hash: KeyHash) -> frozenset[Endpoint]:
@@ -397,9 +399,9 @@ class Visitor:
         if (prover := self._prover(label.key_hash)) is not None:
             client = prover.prove(VISITOR, route.tls.exporter(VISITOR, label.key_hash))
             invite = self._invite(label.key_hash)
-        kind, punched = route.candidate.kind, self._punched if route.candidate.kind is PathKind.RELAYED else None
+        kind = route.candidate.kind
         reached = "" if kind is PathKind.PUNCHED else str(route.candidate.endpoint)
-        ours = hello.VisitorHello(label.password, reached, client, invite, control=punched is not None)
+        ours = hello.VisitorHello(label.password, reached, client, invite, control=True)
         await route.tls.send(ours.encode())
         reader = hello.HelloReader()
         path: Path
@@ -417,12 +419,12 @@ class Visitor:
             link.limits.session,
             client=True,
             preamble=preamble,
-            control=(lambda stream: punched.controlled(link, path, stream)) if punched is not None else None,
+            control=lambda stream: self._news.controlled(link, path, stream),
             source=source,
             patience=RELAYED_PATIENCE if kind is PathKind.RELAYED else 0.0,
         )
         path = Path(label, session, route, invite=invite)
-        if kind is PathKind.RELAYED and punched is None:
+        if kind is PathKind.RELAYED and self._punched is None:
             path.punching = "punching: turned off here ([Relay] punch)"
         link.add(path)
         self._changed()
@@ -455,7 +457,8 @@ class Visitor:
             if answer.error == "invite" and self._invitations is not None:
                 self._invitations.over(path.label.key_hash, path.invite)
             if answer.error in ("access", "invite"):
-                raise AccessRefused(_INVITE.get(answer.why, "the owner of the service lets in whom he has invited"))
+                before = TAKEN_BACK if self._news.has_taken_back(path.label.key_hash) else _INVITED_ONLY
+                raise AccessRefused(_INVITE.get(answer.why, before))
             if answer.error == hello.WAIT:
                 self._put_off[where] = asyncio.get_running_loop().time() + _WAITS
                 self._put_off.move_to_end(where)
@@ -464,6 +467,7 @@ class Visitor:
                 raise ServiceFailed("wait", "")
             raise PeerError(f"the host refused: {answer.error}")
         self._put_off.pop(where, None)
+        self._news.let_in(path.label.key_hash)
         if self._invitations is not None:
             self._invitations.over(path.label.key_hash, path.invite)
         own: list[Endpoint | Via] = [*parse_wan_hosts(answer.wan_hosts), *answer.via]
@@ -475,17 +479,19 @@ class Visitor:
             self._tasks.start(self._pools.look_after(link), f"pool.{path.label.key_hash.short}")
         self._bundle(link, path)
         if not link.has_as_good(path):
-            remember = self._remember(path.label.key_hash, path.route, answer.wan_hosts, answer.title, answer.via)
-            self._tasks.start(remember, "remember")
+            path.remembered = True
+            self._remember(path.label.key_hash, path.route, News(answer.wan_hosts, answer.title, answer.via))
 
-    async def _remember(
-        self, target: KeyHash, route: Route, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None
-    ) -> None:
+    def _remember(self, target: KeyHash, route: Route, said: News) -> None:
+        self._tasks.start(self._remember_way(target, route), "remember")
+        self._news.learn(target, said)
+
+    async def _remember_way(self, target: KeyHash, route: Route) -> None:
+        candidate = route.candidate
         try:
-            await asyncio.sleep(_REMEMBERED_AFTER)  # the first answer comes now, and would wait for the disk's thread
+            await asyncio.sleep(REMEMBERED_AFTER)
         finally:
-            await self._memory.worked(target, route.candidate.endpoint, route.candidate.kind, route.protocol)
-            await self._memory.learned(target, wan_hosts, title, relayed)
+            await self._memory.worked(target, candidate.endpoint, candidate.kind, route.protocol)
 
 
 def _discard_later(dial: Dial) -> None:

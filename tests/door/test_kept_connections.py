@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import json
-import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,9 @@ import aiohttp
 import pytest
 
 from tests.support import needs
-from tests.support.node import Node, free_port
+from tests.support.node import Node
 from tests.support.programs import curl, running_origin
+from tests.support.servers import nginx
 from tests.support.waiting import wait_until
 
 pytestmark = [needs.tools("curl")]
@@ -220,28 +219,9 @@ http {{
 """
 
 
-@contextlib.contextmanager
-def nginx(directory: Path, door: int) -> Iterator[str]:
-    """nginx before the door, with one kept connection to it."""
-    directory.mkdir()
-    port = free_port()
-    config = directory / "nginx.conf"
-    config.write_text(NGINX.format(directory=directory, door=door, port=port, user="user root;"))
-    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if binary is None:
-        pytest.skip("needs nginx: see tests/support/install.sh")
-    command = [binary, "-p", str(directory), "-e", str(directory / "err"), "-c", str(config)]
-    running = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: curl(f"http://127.0.0.1:{port}/").status, "nginx listens")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        running.terminate()
-        running.wait(10)
-
-
 def test_nginx_may_keep_its_connection_to_the_door_for_all_hosts(street: Street, tmp_path: Path) -> None:
-    with nginx(tmp_path / "nginx", street.door) as url:
+    with nginx(tmp_path / "nginx", NGINX, door=street.door) as port:
+        url = f"http://127.0.0.1:{port}"
         before = []
         for number, host in enumerate([street.one, street.one, street.two, street.one, street.two, street.two]):
             told = curl(f"{url}/echo", "-H", f"Host: {host}", "-d", f"body {number}", "-H", "Cookie: s=1").json

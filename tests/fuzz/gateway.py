@@ -12,7 +12,7 @@ from hardline.gateway.answers import MAX_HEAD, Answer, AnswerReader, for_client
 from hardline.gateway.clients import client_of, is_in
 from hardline.gateway.keys import LONGEST, MAX_KEYS, line_of, parse_keys, without
 from hardline.gateway.names import Elsewhere, Names
-from hardline.gateway.requests import Asker, fields_of, for_service, upgrade_of, values
+from hardline.gateway.requests import Asker, behind_first, fields_of, first_line, upgrade_of, values
 from hardline.gateway.users import LONGEST as LONGEST_PASSWORD
 from hardline.gateway.users import read_basic
 from hardline.http.bodies import Body
@@ -40,8 +40,8 @@ def request(data: bytes) -> None:
         Asker(Endpoint("::1", 5), "192.0.2.7", trusted=True, user="anna"),
     ):
         upgrade = upgrade_of(found, fields)
-        first = for_service(
-            found, fields, asker, target=found.target, prefix="/servers/nas", upgrade=upgrade, dropped=(b"cookie",)
+        first = first_line(found, found.target) + behind_first(
+            found.host, fields, asker, prefix="/servers/nas", upgrade=upgrade, dropped=(b"cookie",)
         )
         again = HeadReader(len(first)).feed(first)
         assert again is not None

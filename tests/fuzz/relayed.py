@@ -1,10 +1,12 @@
-"""What strangers, nodes and servers say to a relay, a relay to its nodes, and what it keeps of public ports."""
+"""What strangers, nodes and servers say to a relay, a relay to its nodes, and what it keeps of public ports; and what
+the two ends of a control stream say to each other."""
 
 from __future__ import annotations
 
 import json
 
 from hardline.errors import PeerError
+from hardline.punch import messages as punch
 from hardline.relay.clienthello import MAX_SIZE, read_client_hello
 from hardline.relay.leases import Leases, read_owners
 from hardline.relay.lines import BEGINNING, MAX_GO, Line, encode_line
@@ -12,7 +14,10 @@ from hardline.relay.messages import encode, parse
 from hardline.relay.opening import Request, name_in, read_opening
 from hardline.relay.tlsrelay.switchboard import Switchboard
 from hardline.relay.tlsrelay.words import MAX_UNENDED, Silence
-from hardline.session.messages import MAX_LINE
+from hardline.routes import MAX_HOSTS, MAX_VIA, format_wan_hosts, parse_wan_hosts
+from hardline.session.messages import MAX_LINE, read
+from hardline.session.news import News, check_revoked
+from hardline.showable import clean_title
 
 _PORTS = range(20_000, 20_004)
 _PAIRS = 3
@@ -44,6 +49,36 @@ def relay_line(data: bytes) -> None:
         assert line.count(b"\n") == 1
         if len(line) <= MAX_LINE:  # JSON's escapes may take more than was heard
             assert parse(line[:-1]) == found
+
+
+def control_line(data: bytes) -> None:
+    """Of a control stream: what was understood is said again in lines that are understood alike; no list is long."""
+    try:
+        kind, value = read(data)
+        match kind:
+            case "news":
+                _news(News.parse(value))
+            case "revoked":
+                check_revoked(value)
+            case _ if kind in punch.KINDS:
+                found = punch.understand(kind, value)
+                assert punch.parse(punch.encode(found)[:-1]) == found
+    except PeerError:
+        return
+
+
+def _news(found: News) -> None:
+    assert len(found.via or ()) <= MAX_VIA
+    assert len(parse_wan_hosts(found.wan_hosts or "")) <= MAX_HOSTS
+    told = News(
+        None if found.wan_hosts is None else format_wan_hosts(parse_wan_hosts(found.wan_hosts)[:8]),
+        None if found.title is None else clean_title(found.title),
+        found.via,
+    )
+    again = News()
+    for line in told.encode().splitlines():
+        again = News.parse(read(line)[1]).behind(again)
+    assert again == told
 
 
 def opening(data: bytes) -> None:

@@ -70,6 +70,7 @@ TARGETS: dict[str, Target] = {
     "upnp_xml": far.upnp_xml,
     "client_hello": relayed.client_hello,
     "relay_line": relayed.relay_line,
+    "control_line": relayed.control_line,
     "relay_opening": relayed.opening,
     "relay_ports": relayed.ports,
     "tlsrelay_said": relayed.silence,

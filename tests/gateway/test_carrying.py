@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
@@ -24,25 +24,9 @@ from hardline.transport.tcp import TcpStream
 from tests.support.check_byte_stream import read_exactly
 from tests.support.pairs import session_pair, tcp_pair
 
-uvloop = pytest.importorskip("uvloop")
-
 BIG = 5_000_000
 DATA = random.Random(7).randbytes(BIG)
 NEXT = b"GET /next HTTP/1.1\r\n\r\n"
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None]]], None]:
-    def runner(story: Callable[[], Awaitable[None]]) -> None:
-        async def whole() -> None:
-            async with asyncio.timeout(100):
-                await story()
-
-        factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-        with asyncio.Runner(loop_factory=factory) as loop:
-            loop.run(whole())
-
-    return runner
 
 
 class Counting(Carrying):

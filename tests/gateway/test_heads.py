@@ -12,7 +12,7 @@ from hardline.errors import PeerError
 from hardline.gateway.answers import AnswerReader, for_client
 from hardline.gateway.clients import client_of
 from hardline.gateway.names import Elsewhere, Names, Place
-from hardline.gateway.requests import Asker, fields_of, for_service, upgrade_of
+from hardline.gateway.requests import Asker, behind_first, fields_of, first_line, upgrade_of
 from hardline.http.head import HeadReader
 from hardline.routes import Endpoint
 
@@ -28,7 +28,8 @@ def passed(text: str, asker: Asker = STRANGER, *, prefix: str = "") -> list[str]
     assert head is not None
     fields = fields_of(raw)
     upgrade = upgrade_of(head, fields)
-    made = for_service(head, fields, asker, target=head.target, prefix=prefix, upgrade=upgrade, dropped=())
+    behind = behind_first(head.host, fields, asker, prefix=prefix, upgrade=upgrade, dropped=())
+    made = first_line(head, head.target) + behind
     assert made.endswith(b"\r\n\r\n")
     assert HeadReader(32_768).feed(made) is not None, "a parser to the letter takes it"
     return made.decode().split("\r\n")[:-2]

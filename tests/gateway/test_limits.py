@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.gateway.town import PASSWORD, Town, settings
 from tests.support import needs
 from tests.support.node import Node, free_port
 from tests.support.programs import Answer, curl
+from tests.support.servers import nginx
 from tests.support.waiting import wait_until
 
 pytestmark = [needs.tools("curl")]
@@ -41,26 +39,6 @@ def gateway(town: Town, directory: Path, more: str = "", **sections: str) -> Ite
     port, named = free_port(), {name: f"label = {town.labels['one']}\n{section}" for name, section in sections.items()}
     with Node(directory / "gateway", settings=settings(port, named, more)) as node:
         yield Town(port, town.host, node, town.labels, town.origin, named)
-
-
-@contextlib.contextmanager
-def nginx(directory: Path, before: int) -> Iterator[int]:
-    """As it is set up by who changes nothing of its buffering."""
-    directory.mkdir()
-    port = free_port()
-    config = directory / "nginx.conf"
-    config.write_text(NGINX.format(directory=directory, gateway=before, port=port, user="user root;"))
-    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if binary is None:
-        pytest.skip("needs nginx: see tests/support/install.sh")
-    command = [binary, "-p", str(directory), "-e", str(directory / "err"), "-c", str(config)]
-    running = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: curl(f"http://127.0.0.1:{port}/").status, "nginx listens")
-        yield port
-    finally:
-        running.terminate()
-        running.wait(10)
 
 
 def has_clients(town: Town, number: int) -> None:
@@ -144,7 +122,7 @@ def test_a_trusted_proxy_says_who_asks_and_nobody_else(town: Town, tmp_path: Pat
 def test_behind_nginx_the_client_is_known_and_cannot_lie(town: Town, tmp_path: Path) -> None:
     with (
         gateway(town, tmp_path, "trusted = 127.0.0.1", nas="addresses = 127.0.0.5") as own,
-        nginx(tmp_path / "nginx", own.port) as port,
+        nginx(tmp_path / "nginx", NGINX, gateway=own.port) as port,
     ):
 
         def get(path: str, *options: str) -> Answer:
@@ -160,7 +138,10 @@ def test_behind_nginx_the_client_is_known_and_cannot_lie(town: Town, tmp_path: P
 
 def test_row_26_what_comes_piece_by_piece_is_not_held_back_by_an_nginx(town: Town, tmp_path: Path) -> None:
     """One that buffers, as it does unless it is told: the second event is written after the first was read."""
-    with gateway(town, tmp_path, "trusted = 127.0.0.1", nas="") as own, nginx(tmp_path / "nginx", own.port) as port:
+    with (
+        gateway(town, tmp_path, "trusted = 127.0.0.1", nas="") as own,
+        nginx(tmp_path / "nginx", NGINX, gateway=own.port) as port,
+    ):
         url = f"http://127.0.0.1:{port}/events"
         command = ["curl", "-q", "-sN", "-m", "100", "-H", "Host: nas.example.org", url]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as reading:

@@ -8,7 +8,7 @@ from hardline.errors import AccessRefused, ConnectionLost, HardlineError, PeerEr
 from hardline.gateway.answers import AnswerReader, for_client
 from hardline.gateway.names import Elsewhere, OneService, Place
 from hardline.gateway.pages import why_not
-from hardline.gateway.requests import Asker, Tells, fields_of, for_service
+from hardline.gateway.requests import Asker, Tells, behind_first, fields_of, first_line
 from hardline.http.head import HeadReader
 from hardline.identity import KeyHash
 from hardline.routes import Endpoint, NoRoute
@@ -26,7 +26,8 @@ def passed(text: str, tells: Tells) -> list[str]:
     head = HeadReader(32_768).feed(raw)
     assert head is not None
     asker = Asker(AT, AT.host, trusted=False, tells=tells)
-    made = for_service(head, fields_of(raw), asker, target=head.target, prefix="", upgrade=b"", dropped=())
+    behind = behind_first(head.host, fields_of(raw), asker, prefix="", upgrade=b"", dropped=())
+    made = first_line(head, head.target) + behind
     return made.decode().split("\r\n")[:-2]
 
 

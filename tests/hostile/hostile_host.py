@@ -7,6 +7,7 @@
     pinger      pings as fast as it can                         deaf       serves, and stops reading uploads
     beyond      sends more than the window allows               liar       a header that promises 4 GB
     resetter    resets every stream as it opens                 leaver     go-away, before anything else
+    gossip      says where else it is, as fast as it can
 
 Packets and frames: docs/PROTOCOL.md, sections 4 to 6.
 """
@@ -109,6 +110,13 @@ def behave(kind: str, pipe: Pipe) -> None:
         case "resetter":
             for stream in range(1, 2000, 2):
                 pipe.sendall(frame(WINDOW, ACK | RST, stream, 0))
+                report["sent"] += 1
+        case "gossip":
+            pipe.sendall(frame(WINDOW, SYN, 2, 0))
+            for number in range(2**31):
+                told = {"title": f"{number}", "WANHosts": f"10.0.0.1:7008,203.0.113.9:{1024 + number % 60_000}"}
+                line = json.dumps({"news": told | {"via": [["127.0.0.1:7008", f"{number:040x}"]]}}).encode() + b"\n"
+                pipe.sendall(frame(DATA, 0, 2, len(line), line))
                 report["sent"] += 1
         case "leaver":
             pipe.sendall(frame(GOAWAY, 0, 0, 0))

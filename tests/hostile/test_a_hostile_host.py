@@ -51,7 +51,7 @@ class BadHost:
         return bool(self._field.vias(self.label))
 
 
-KINDS = ("silent", "endless", "status", "opener", "pinger", "beyond", "liar", "resetter", "leaver")
+KINDS = ("silent", "endless", "status", "opener", "pinger", "beyond", "liar", "resetter", "leaver", "gossip")
 
 
 @pytest.mark.parametrize("kinds", each(*KINDS), ids="+".join)

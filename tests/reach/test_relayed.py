@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -245,6 +246,53 @@ def test_an_original_visits_by_a_relay_that_knows_the_services_own_name(world: W
                 assert (answer.status, answer.text) == (200, "hello from the origin\n")
             assert "protocol=hardline/1" in host.log
             assert relay.status()["relays"]["served"]["passed"] > 1000
+
+
+def remembered_relays(visitor: Node) -> str:
+    """What it would go by without asking anybody."""
+    with contextlib.closing(sqlite3.connect(f"file:{visitor.data / 'routes.db'}?mode=ro", uri=True)) as database:
+        return str(database.execute("SELECT relayed FROM routes").fetchall())
+
+
+@pytest.mark.full
+def test_who_has_a_session_hears_of_another_relay_and_comes_by_it_when_the_only_one_is_gone(
+    world: World, tmp_path: Path
+) -> None:
+    """Nobody else could tell: there is no DHT, and the visitor knows the first relay alone."""
+    world.keep_apart()
+    with (
+        relay_in(world, tmp_path / "first") as (_, first, use),
+        relay_in(world, tmp_path / "second", address=SECOND) as (_, second, also),
+        running_origin(world.host) as origin,
+    ):
+        second.stop()
+        host = host_at(world, tmp_path / "host", f"{use} named, {also}", dht=False)
+        more = f"[Relay]\nuse = {use} named\npunch = no\n"
+        visitor = Node(tmp_path / "visitor", at=world.guest, settings=settings(dht=False, more=more))
+        host.share("site", origin.port)
+        with host, visitor:
+            is_told(host, names=3)
+            label = host.label("site")
+            assert curl(visitor.url_of(label), at=world.guest).status == 200, visitor.log
+            assert path(visitor, label)[::2] == ("RELAY", f"{RELAY}:7008")
+            [before] = visitor.sessions("visiting")
+            assert SECOND not in remembered_relays(visitor)
+            second.start()
+            wait_until(lambda: SECOND in remembered_relays(visitor), f"it was heard of:\n{host.log[-3000:]}", 30)
+            host.hardline("change", "site", "--title", "Another title")
+            wait_until(lambda: visitor.sessions("visiting")[0]["title"] == "Another title", "and of its title")
+            assert visitor.status()["peers"][0]["title"] == "Another title"
+            [session] = visitor.sessions("visiting")
+            assert (session["kind"], session["endpoint"]) == ("RELAYED", f"{RELAY}:7008")
+            assert session["since_s"] > before["since_s"], "in the session that was there all the time"
+            visitor.stop()
+            first.kill()
+            with visitor:
+                passed = second.status()["relays"]["served"]["passed"]
+                answer = curl(visitor.url_of(label, "bytes/1000000"), at=world.guest, limit=30)
+                assert answer.status == 200, visitor.log[-3000:]
+                assert path(visitor, label) == ("REMEMBERED", "remembered", f"{SECOND}:7008")
+                assert second.status()["relays"]["served"]["passed"] - passed > 1_000_000
 
 
 @pytest.mark.slow

@@ -48,6 +48,13 @@ def nothing_parked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hardline.relay.joins.MAX_PARKED", 0)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred handshakes in one process may take longer than a visitor waits for one."""
+    for constant in ("waiting.JOIN_WITHIN", "joins.JOIN_WITHIN", "joins.ANSWER_WITHIN"):
+        monkeypatch.setattr(f"hardline.relay.{constant}", 60.0)
+
+
 @contextlib.asynccontextmanager
 async def hosts_of(relay: RunningRelay, count: int) -> AsyncIterator[list[RunningHost]]:
     async with contextlib.AsyncExitStack() as stack:
@@ -60,7 +67,7 @@ async def still_serves(relay: RunningRelay, host: RunningHost) -> None:
     await visitor.aclose()
 
 
-@pytest.mark.usefixtures("nothing_parked")
+@pytest.mark.usefixtures("nothing_parked", "patient")
 @in_loop
 async def test_two_hundred_at_once_come_by_tokens_of_their_own_and_to_their_own_host() -> None:
     async with running_relay(ROOM) as relay, hosts_of(relay, 8) as hosts:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardline.relay.messages import Kind, Why
-from hardline.relay.registry import Registration, Registry, RegistryLimits
+from hardline.relay.registry import Registration, Registry, RegistryLimits, holder_of_port, is_public, pool_of
 
 pytestmark = pytest.mark.pure
 
@@ -126,3 +126,11 @@ def test_whatever_comes_and_goes_it_counts_what_it_holds(steps, data):
     assert not registry._of_source
     assert not registry._of_network
     assert not registry._pools
+
+
+def test_a_public_port_shares_its_pool_with_nothing_and_is_no_secret():
+    service = "0123456789012345678901234567890123456789"
+    port, named, domain = pool_of(Kind.PORT, service), pool_of(Kind.NAMED, service), pool_of(Kind.DOMAIN, "nas.example")
+    assert len({port, named, domain}) == 3
+    assert (holder_of_port(port), holder_of_port(named), holder_of_port(domain)) == (service, "", "")
+    assert (is_public(port), is_public(named), is_public(domain)) == (True, False, True)

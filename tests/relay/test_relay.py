@@ -95,7 +95,10 @@ def test_nothing_that_the_relay_has_names_the_service() -> None:
     run(story)
 
 
-def test_two_hundred_visitors_at_once_each_get_their_own_answer() -> None:
+def test_two_hundred_visitors_at_once_each_get_their_own_answer(monkeypatch) -> None:
+    for limit in ("waiting.JOIN_WITHIN", "joins.JOIN_WITHIN", "joins.ANSWER_WITHIN"):
+        monkeypatch.setattr(f"hardline.relay.{limit}", 60.0)  # all of them are in this one process
+
     async def story() -> None:
         limits = RelayLimits(pairs=300, new_pairs=300)
         async with (

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
+import importlib.util
 import math
 import os
 import resource
 import socket
 import struct
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -259,9 +262,51 @@ def test_behind_a_pause_python_cuts_small_records_and_then_c_sends_by_itself():
     asyncio.run(story())
 
 
+def test_a_connection_that_was_never_linked_is_written_to_by_python_whatever_it_says_of_itself():
+    class Box(books.Box):
+        flushed = 0
+
+        def flush(self) -> None:
+            self.flushed += 1
+
+    box, wire = Box(), books.Wire()
+    parts = (lambda: 0.0), print, print, print, print
+    box.link(
+        wire, books.Frames(), books.Held(), books.Marks(), books.Budget(), bytearray(), [], {}, {}, parts, object()
+    )
+    wire.direct, wire.transport, box.staging, box.fill = True, wire, Scratch(100), 5
+    box.tick()
+    assert box.flushed == 1
+    with pytest.raises(AttributeError, match="took_in"):
+        books.Wire.buffer_updated(wire, 5)
+
+
+def test_a_second_interpreter_of_the_process_does_without():
+    found = importlib.util.find_spec("_interpreters") or importlib.util.find_spec("_xxsubinterpreters")
+    if found is None:
+        pytest.skip("this Python has no module for that")
+    interpreters = importlib.import_module(found.name)
+    other = interpreters.create()
+    try:
+        assert not interpreters.run_string(
+            other,
+            f"import sys; sys.path = {sys.path!r}\n"
+            "from hardline.native import books, built\n"
+            "assert built.carry is None and built.why_not, 'C has the types of one interpreter'\n"
+            "assert not books.Lane().linked",
+        )
+    finally:
+        interpreters.destroy(other)
+    assert native._wrong_exchange() == ""
+
+
 def test_a_cipher_refuses_what_it_cannot_mean():
     made = built.carry.Cipher
-    for wrong in ((), ((0,) * 15, 1, 1, 1), ((1,) * 15, 1, 1, 0), (("1",) * 15, 1, 1, 1), ((1,) * 14, 1, 1, 1)):
+    owner = ("owner",)
+    for wrong in (
+        *((), ((0,) * 16, 1, 1, 1, owner), ((1,) * 16, 1, 1, 0, owner), (("1",) * 16, 1, 1, 1, owner)),
+        *(((1,) * 15, 1, 1, 1, owner), ((1,) * 16, 1, 1, 1, None)),
+    ):
         with pytest.raises((TypeError, ValueError)):
             made(*wrong)
     with pytest.raises(RuntimeError):

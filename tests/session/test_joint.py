@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -29,22 +29,6 @@ from tests.support import clock
 from tests.support.check_byte_stream import read_all, read_exactly
 from tests.support.pairs import identity, session_pair, tcp_pair
 from tests.tunnel.pair import Handler, eventually
-
-uvloop = pytest.importorskip("uvloop")
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None]]], None]:
-    def runner(story: Callable[[], Awaitable[None]]) -> None:
-        async def whole() -> None:
-            async with asyncio.timeout(100):
-                await story()
-
-        factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-        with asyncio.Runner(loop_factory=factory) as loop:
-            loop.run(whole())
-
-    return runner
 
 
 @dataclass

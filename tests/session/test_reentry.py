@@ -60,9 +60,9 @@ class Stage:
         self.calm = True
         self.frames = books.Frames()
         self.received, self.plain, self.scratch = Scratch(4 * RECORD), Scratch(5 * RECORD), Scratch(16 * RECORD)
-        self.spare = [Scratch(STAGING) for _ in range(2)]
+        self.spare = [Staging(self) for _ in range(2)]
         self.due: list[Callable[[], None]] = []
-        self.waiting: dict[int, None] = {}
+        self.odd: list[tuple[object, str, object]] = []  # what numbers were before
         self.sockets = {number: socket.socketpair() for number in NUMBERS}
         for pair in self.sockets.values():
             for end in pair:
@@ -89,6 +89,7 @@ class Stage:
                     self.fail,
                 ),
                 *(self.forget, self.brake, self.block, self.make_ready, self.drop_gate, self.take_away),
+                *(self.exaggerate, self.exaggerate, self.leave, self.swap, self.box.tick),
             ]
         )()
 
@@ -98,7 +99,9 @@ class Stage:
         self.wire.part()
         self.ours, self.theirs = engines()
         parts = self.received.data, self.plain.data, self.plain.view, self.scratch.data
-        self.wire.link(self.box, self.ours.cipher, books.Sizes(), *parts)
+        self.sizes = books.Sizes()
+        self.wire.link(self.box, self.ours.cipher, self.sizes, *parts)
+        self.wire.transport = self.wire
 
     # What may happen at any time.
 
@@ -140,6 +143,34 @@ class Stage:
     def take_away(self) -> None:
         self.box.staging, self.box.fill = None, 0
 
+    def swap(self) -> None:
+        self.box.staging = self.spare.pop() if self.spare else Staging(self)
+
+    def exaggerate(self) -> None:
+        """A number is what no rule would make it, until the step is over."""
+        lane = self.random.choice(list(self.lanes.values()))
+        members = [(self.box, name) for name in ("fill", "turn", "senders", "share", "sent", "received")]
+        members += [(self.wire, "burst"), (self.wire, "written"), (self.wire, "direct"), (lane, "moved")]
+        members += [(self.sizes, "left"), (self.box.turns, "left"), (self.box.held, "held")]
+        members += [(self.ours.cipher, "fruitless"), (self.ours.cipher, "overhead")]
+        if lane.books is not None:
+            use, ways, window, _ = lane.books
+            members += [(use, "turn"), (use, "used"), (use, "held"), (ways, "send_window")]
+            members += [(window, "left"), (window, "owed"), (window, "size")]
+        found, name = self.random.choice(members)
+        before = getattr(found, name)
+        self.odd.append((found, name, before))
+        value = self.random.choice([0, -1, 1 << 61, -(1 << 61)])
+        setattr(found, name, bool(value) if isinstance(before, bool) else value)
+
+    def come_to_reason(self) -> None:
+        while self.odd:
+            setattr(*self.odd.pop())
+
+    def leave(self) -> None:
+        """The loop has no transport there any more."""
+        self.wire.transport = None
+
     def close(self) -> None:
         self.calm = True
         self.box.unlink()
@@ -174,11 +205,12 @@ class Box(books.Box):
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.turn, self.share = 1, 100_000
-        self.turns, marks = books.Budget(), books.Marks()
+        self.turns, marks = Turns(stage), books.Marks()
         self.turns.left, marks.asked_at = 1 << 30, float("inf")
-        counts = stage.frames, books.Held(), marks, self.turns
+        self.held = books.Held()
+        counts = stage.frames, self.held, marks, self.turns
         parts = self.now, stage.due.append, self.take_staging, self.give_back, self.nothing
-        self.link(stage.wire, *counts, bytearray(), [], stage.waiting, {}, parts, self)
+        self.link(stage.wire, *counts, bytearray(), [], Nobody(stage), Nobody(stage), parts, self)
         self.ready = True
 
     def nothing(self, *_: object) -> None:
@@ -190,11 +222,11 @@ class Box(books.Box):
         self.stage.chance()
         return 0.0
 
-    def take_staging(self) -> Scratch:
+    def take_staging(self) -> Staging:
         self.stage.chance()
-        return self.stage.spare.pop() if self.stage.spare else Scratch(STAGING)
+        return self.stage.spare.pop() if self.stage.spare else Staging(self.stage)
 
-    def give_back(self, staging: Scratch) -> None:
+    def give_back(self, staging: Staging) -> None:
         self.stage.chance()
         self.stage.spare.append(staging)
 
@@ -206,6 +238,42 @@ class Box(books.Box):
         self.fill = 0
 
     refused = flush
+
+
+class Turns(books.Budget):
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+
+    def looked(self, count: int) -> None:
+        self.stage.chance()
+
+
+class Staging:
+    """A staging buffer that is asked for what it has."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.scratch = stage, Scratch(STAGING)
+
+    @property
+    def data(self) -> bytearray:
+        self.stage.chance()
+        return self.scratch.data
+
+    @property
+    def view(self) -> memoryview:
+        self.stage.chance()
+        return self.scratch.view
+
+
+class Nobody:
+    """Those who wait."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+
+    def __len__(self) -> int:
+        self.stage.chance()
+        return 0
 
 
 class Gate:
@@ -291,7 +359,11 @@ def play(seed: int, steps: int) -> int:
                         stage.box.tick()
             except Mischief:
                 pass
+            except ValueError as failure:
+                if "not within" not in str(failure):
+                    raise
             stage.calm = True
+            stage.come_to_reason()
             if not stage.box.ready and not stage.box.over:
                 stage.box.ready = True
             for number, (_, far) in stage.sockets.items():

@@ -35,7 +35,7 @@ class Noted:
     """A memory that only notes."""
 
     worked_calls: list[tuple[KeyHash, Endpoint, PathKind, str]] = field(default_factory=list)
-    learned_calls: list[tuple[KeyHash, object, object]] = field(default_factory=list)
+    learned_calls: list[tuple[KeyHash, object, object, tuple[Via, ...] | None]] = field(default_factory=list)
 
     async def worked(self, target: KeyHash, endpoint: Endpoint, kind: PathKind, protocol: str) -> None:
         self.worked_calls.append((target, endpoint, kind, protocol))
@@ -43,7 +43,7 @@ class Noted:
     async def learned(
         self, target: KeyHash, wan_hosts: object, title: object, relayed: tuple[Via, ...] | None = None
     ) -> None:
-        self.learned_calls.append((target, wan_hosts, title))
+        self.learned_calls.append((target, wan_hosts, title, relayed))
 
 
 class Finding:

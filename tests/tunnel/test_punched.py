@@ -15,8 +15,8 @@ from hardline.punch.messages import Go, Punch
 from hardline.punch.visiting import _Place
 from hardline.relay.lines import Verb, encode_line
 from hardline.routes import Endpoint, PathKind
+from hardline.session.controlstream import ControlStream
 from hardline.session.session import CONTROL_STREAM
-from hardline.session.stream import Stream
 from hardline.transport import tcp
 from hardline.transport.listener import Listener
 from hardline.transport.tcp import Manner
@@ -237,7 +237,7 @@ def test_a_visitor_who_can_be_connected_to_is_called(tmp_path, monkeypatch):
 )
 def test_a_host_that_talks_nonsense_is_not_heard_and_its_service_is(tmp_path, monkeypatch, line):
     async def nonsense(self, talk, number, service, half):
-        await talk._stream.send(line)
+        talk._control.say(line)
         await asyncio.sleep(600)
 
     monkeypatch.setattr(hosting.HostPunches, "_try", nonsense)
@@ -259,12 +259,8 @@ def test_a_visitor_who_talks_nonsense_is_not_heard_and_his_streams_are(tmp_path,
     async def story():
         async with relayed(tmp_path) as relay:
 
-            def talk(stream, host, local, wanted, take, over):
-                async def answer():
-                    await stream.receive()
-                    await stream.send(json.dumps(said).encode() + b"\n")
-
-                relay._tasks.start(answer(), "answer")
+            def talk(control, host, local, wanted, take, over):
+                control.hear("punch", lambda value: control.say(json.dumps(said).encode() + b"\n"))
 
             relay.both.visitor._punched._punches = talk
             visit = await begun(relay.both)
@@ -369,9 +365,10 @@ def test_a_visitor_does_not_have_a_host_look_for_others_in_its_network(tmp_path,
         async with relayed(tmp_path) as relay:
             relay.lies = lambda seen, other: (seen, Endpoint("127.0.0.9", 4000))
 
-            def talk(stream, host, local, wanted, take, over):
+            def talk(control, host, local, wanted, take, over):
+                talk = hosting.Talk(control)
+
                 async def answer():
-                    talk = hosting.Talk(stream)
                     theirs = await talk.next()
                     await talk.say(Punch(theirs.number, theirs.at, (victim,)))
                     await talk.next()
@@ -422,12 +419,7 @@ def test_visitors_who_do_not_read_keep_no_place_from_others(tmp_path, monkeypatc
 
     async def story():
         async with relayed(tmp_path) as relay:
-            real = Stream.send
-
-            async def stuck(self: Stream, data: bytes) -> None:
-                await (asyncio.sleep(1e6) if self.number == CONTROL_STREAM else real(self, data))
-
-            monkeypatch.setattr(Stream, "send", stuck)
+            monkeypatch.setattr(ControlStream, "room_made", lambda self: None)
             await begun(relay.both)
             await asyncio.sleep(30)
             assert relay.punching._host._under_way == 0

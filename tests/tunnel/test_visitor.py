@@ -79,6 +79,7 @@ def test_what_worked_and_what_the_host_said_is_remembered(tmp_path):
         async with pair(tmp_path, echo) as both:
             await echoed(both, b"x")
             await eventually(lambda: both.memory.learned_calls, "the host's hello reached the memory")
+            await settled()
             assert both.memory.worked_calls[0][1:] == (both.finding.endpoints[0], 0, "hardline/2")
             assert both.memory.learned_calls[0][2] == "Test"
 

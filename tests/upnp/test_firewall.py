@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -16,6 +15,7 @@ from tests.support.beats import beats
 from tests.support.size import FULL
 from tests.upnp.fake_firewall import FORBIDDEN, HERE, NO_SUCH, NOT_YOU, OFF, FakeFirewall, Opened
 from tests.upnp.fake_igd import FakeIgd, Spoilt, Writer
+from tests.upnp.in_time import fails_in_time
 from tests.upnp.spoilt import EACH, QUICK, drop_by_drop, nothing
 
 SPOILT = EACH if FULL else (*QUICK, nothing)  # test_gateway.py has one that takes all of its time
@@ -284,28 +284,7 @@ def test_the_router_of_the_kernel_is_asked_first_and_the_list_is_bounded():
 @pytest.mark.parametrize("spoilt", SPOILT, ids=lambda spoilt: spoilt.__name__)
 def test_a_router_that_answers_anything_else_fails_in_time_and_blocks_nothing(spoilt: Spoilt):
     router = FakeFirewall(spoilt=spoilt)
-    longest = 0.0
-
-    async def beat() -> None:
-        nonlocal longest
-        while True:
-            began = beats()
-            await asyncio.sleep(0.01)
-            longest = max(longest, beats() - began)
-
-    async def work(way: Firewall) -> None:
-        heart = asyncio.get_running_loop().create_task(beat())
-        began = beats()
-        with pytest.raises((Broken, Silent)):
-            await way.hold(7008, 7008, 1800)
-        took = beats() - began
-        heart.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await heart
-        assert took < HOLD_LIMIT + 5
-        assert longest < 1
-
-    with_router(router, work)
+    with_router(router, lambda way: fails_in_time(way.hold(7008, 7008, 1800), HOLD_LIMIT + 5))
 
 
 @pytest.mark.parametrize("spoilt", EACH if FULL else QUICK, ids=lambda spoilt: spoilt.__name__)

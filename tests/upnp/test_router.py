@@ -16,6 +16,7 @@ from hardline.upnp.router import HOLD_LIMIT, RELEASE_LIMIT, Igd
 from tests.support.beats import beats
 from tests.support.size import FULL
 from tests.upnp.fake_igd import NAME, Entry, FakeIgd, Spoilt, Writer
+from tests.upnp.in_time import fails_in_time
 from tests.upnp.sample import each
 from tests.upnp.spoilt import EACH, drop_by_drop, html
 
@@ -208,28 +209,7 @@ def test_a_router_that_answers_anything_else_fails_in_time_and_blocks_nothing(
         monkeypatch.setattr(igd_owner, "HOLD_LIMIT", 2.0)
     router = FakeIgd()
     setattr(router, part, spoilt)
-    longest = 0.0
-
-    async def beat() -> None:
-        nonlocal longest
-        while True:
-            began = beats()
-            await asyncio.sleep(0.01)
-            longest = max(longest, beats() - began)
-
-    async def work(way: Igd) -> None:
-        heart = asyncio.get_running_loop().create_task(beat())
-        began = beats()
-        with pytest.raises((Broken, Silent)):
-            await way.hold(7008, 7008, 1800)
-        took = beats() - began
-        heart.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await heart
-        assert took < igd_owner.HOLD_LIMIT + 5
-        assert longest < 1
-
-    with_router(router, work)
+    with_router(router, lambda way: fails_in_time(way.hold(7008, 7008, 1800), igd_owner.HOLD_LIMIT + 5))
 
 
 def test_an_answer_without_end_costs_a_bounded_amount_of_memory():

@@ -34,7 +34,7 @@ from hardline.relay.tlsrelay.words import (
     Silence,
     listeners,
 )
-from hardline.relay.visits import Visits, who_leaves
+from hardline.relay.visits import Visits, makes_room
 from hardline.routes import Endpoint
 from hardline.settings.node import RelaySection
 from hardline.tasks import TaskSet
@@ -250,15 +250,7 @@ class TlsRelay:
 
     def _makes_room(self, pair: int, address: str) -> bool:
         here: list[_Client | Pair] = [*self._board.waiting(pair), *self._pairs[pair]]
-        leaving = who_leaves(here, address)
-        if leaving is None:
-            return False
-        self._refusals["gave_way"] += 1
-        if isinstance(leaving, Pair):
-            leaving.close(reset=True)
-        else:
-            self._give_up(leaving)
-        return True
+        return makes_room(here, address, self._give_up, self._refusals)
 
     def _nobody_dialled(self, client: _Client) -> None:
         self._refusals["nobody_joined"] += 1
