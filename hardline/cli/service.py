@@ -59,7 +59,8 @@ def _install(system: bool) -> None:
     write(str(file))
     talk("hardlined runs, and starts with the computer" if system else "hardlined runs, and starts when you log in")
     if system:
-        talk(f"its services: {SERVICES}; as root: hardline share …, hardline status")
+        talk(f"its services: {SERVICES}; as root, or of the group {USER}: hardline share …, hardline status")
+        talk(f"to have somebody be of that group: usermod -aG {USER} NAME, and he logs in anew")
     elif not _lingers():
         talk(f"it stops when you log out; to keep it running: loginctl enable-linger {_user()}")
 

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from hardline.cli.daemon import ask, datadir, talk, write_told
+from hardline.cli.daemon import ask, follow, talk, write_told
 from hardline.terminal import write
 
 _NOT_REACHABLE = 4
@@ -151,12 +151,11 @@ def _connect(options: argparse.Namespace) -> None:
 
 
 def _forward(options: argparse.Namespace) -> None:
-    from hardline.asking import follow
     from hardline.errors import HardlineError
     from hardline.showable import plain
 
     asked = {"address": options.label, "port": options.port, "pages": options.pages}
-    with contextlib.closing(follow(datadir(options), "forward", **asked)) as news:
+    with contextlib.closing(follow(options, "forward", **asked)) as news:
         write_told(next(news)["listen"])
         sys.stdout.flush()
         talk("leads there until Ctrl-C; every program of this computer can connect")

@@ -172,7 +172,7 @@ class Node:
         self._handlers = handlers(self.actions, self._ready, lambda: self._own_pages().page)
         control = ControlServer(self._handlers)
         self._closers.append(control.aclose)
-        await control.open(datadir, listen=self._answers_control)
+        await control.open(datadir, listen=self._answers_control, group=settings.node.group)
         self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
         await asyncio.to_thread(self._directory.load)
         await self.actions.inviting.load(self.offering.known.values())
