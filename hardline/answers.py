@@ -56,7 +56,7 @@ AccessState when# client user? key? service? method target status# sent# took_s#
 LinkState name label state since# reason? attempts# listen? open# streams# kind? endpoint? round_trip_s#?
     ping_interval_s# idle_timeout_s# connect_interval_s# max_streams# stream_window# session_window# nodelay!?
     send_buffer#? receive_buffer#? congestion?
-PhoneOpened title label urls:url[] until#
+PhoneOpened title label urls:url[] until# away advice
 ProcessState tasks% descriptors#? engine engine_note?
 LanOffer title label url:url source endpoint host heard_s#
 Match name? title key_hash label url:url how

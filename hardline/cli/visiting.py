@@ -115,13 +115,22 @@ def _phone(options: argparse.Namespace) -> None:
         talk("no phone gets in any more")
         return
     opened = ask(options, "phone", what=options.what, seconds=options.days * 86_400)
+    shows, away = not options.no_code and sys.stdout.isatty(), opened.get("away", "")
     for url in opened["urls"]:
         write_told(url)
-    if not options.no_code and sys.stdout.isatty():
-        _show_code(opened["urls"][0])
-    until = time.strftime("%H:%M", time.localtime(opened["until"]))
-    talk(f"{plain(opened['title'] or 'it')} for phones of this network until {until}; --stop ends it before")
-    talk("nothing is encrypted between phone and this computer, and camera and clipboard do not work there")
+    if opened["urls"]:
+        if shows:
+            _show_code(opened["urls"][0])
+        until = time.strftime("%H:%M", time.localtime(opened["until"]))
+        talk(f"{plain(opened['title'] or 'it')} for phones of this network until {until}; --stop ends it before")
+        talk("nothing is encrypted between phone and this computer, and camera and clipboard do not work there")
+    if away:
+        write_told(away)
+        if shows:
+            _show_code(away)
+        talk("away from home, from anywhere and at any time: by the https address")
+    elif advice := opened.get("advice", ""):
+        talk(plain(advice))
 
 
 def _show_code(url: str) -> None:
