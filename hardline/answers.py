@@ -73,6 +73,7 @@ Removed name file forgotten[]
 Happening number# when# kind count# sentence
 Passed number# began# method target status# kind asked_size# heard_size# first_byte_s#? took_s#? replay_of#? note
 PassedWhole passed:Passed asked_head asked_body:base64 asked_whole! heard_head heard_body:base64 heard_whole!
+Names mine[] named[]
 Key key
 Door door:address host:host
 OpenPage url:url file:path?
@@ -89,6 +90,7 @@ _ANSWERS = {
     "status": ":Snapshot",
     "lan": ":LanOffer[]",
     "remove": ":Removed",
+    "names": ":Names",
     "key": ":Key",
     "invite": ":Invitation",
     "accept": ":AcceptedInvitation",

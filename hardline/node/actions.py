@@ -183,6 +183,11 @@ class Actions:
         self._check_running()
         return await self._snapshot()
 
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What the services of this node are called, and what the user has given names to those of others."""
+        self._check_running()
+        return self._sharing.names(), tuple(sorted(self._known.names.all))
+
     async def drain_relay(self, seconds: int) -> None:
         """Have the relay of this node take nobody new; nodes go elsewhere in so many seconds.  Raises ConfigError."""
         self._check_running()
