@@ -345,8 +345,10 @@ class Node:
         return self._fronts.links if self._fronts is not None else []
 
     async def _follow_offering(self) -> None:
-        async for _ in self.offering.watch():
+        async for change in self.offering.watch():
             await self._hosting.services_changed()
+            for service in (*change.added, *change.changed):
+                self._visiting.heard_of(service.key_hash, sure=True)
             self._witness.offered(self.offering.known, self.offering.problems)
             self.changes.tell()
 
