@@ -27,7 +27,7 @@ from hardline.node.limits import is_live
 from hardline.node.node import Node
 from hardline.notify import notify
 from hardline.places import Places, default_places
-from hardline.running import leave_note
+from hardline.running import leave_note, of_users
 from hardline.settings.directory import read_ini
 from hardline.settings.node import NodeSettings, changed_keys, parse_node
 from hardline.settings.units import Unreadable
@@ -177,6 +177,10 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
         loop.add_signal_handler(number, told)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     log.event("process.engine", engine=ENGINE, reason=why_not or None)
+    if not os.geteuid():
+        for beside in of_users():
+            hint = f"two have no room at the same ports; to have this one alone, as {beside.user_name}: end his"
+            log.warning("node.beside", user=beside.user_name, pid=beside.pid, hint=hint)
     node, tasks, note = Node(settings, places), TaskSet("hardlined"), None
     try:
         starting = asyncio.create_task(_start(node), name="hardlined.start")  # noqa: TID251  the root of all tasks
