@@ -68,6 +68,7 @@ class Registrar:
         self._named = NamedServices()
         self._proofs = Allowance(*PROOFS)
         self._orphans: Deadlines[str] = Deadlines(OUTLIVES, self._nobody_came_back)
+        self._whose: dict[str, KeyHash | None] = {}  # of those: which node had it
         self._looked_up: dict[tuple[Control, int], Register] = {}  # what is: by number, the last that was asked
         self._unknown: dict[KeyHash, float] = {}  # nodes that are not allowed, and when that was told
 
@@ -98,6 +99,9 @@ class Registrar:
             control.end("it is not allowed any more")
             for name in names:
                 self._cut(name)
+        for name in [name for name, node in self._whose.items() if not access.serves(node)]:
+            self._orphans.discard(name)
+            self._nobody_came_back(name)
         for control in self._controls:
             for one in self._registry.held_by(control):
                 if one.kind in _LISTED and not self._may_have(control.node, one.kind, one.name):
@@ -149,6 +153,7 @@ class Registrar:
             self._named.add(key_hash, plain=asked.legacy)
         self._controls.has_registered(control)
         self._orphans.discard(name)
+        self._whose.pop(name, None)
         control.say(Registered(asked.number, str(key_hash), at))
         if not is_port:
             self._parking.begin(control)
@@ -225,8 +230,10 @@ class Registrar:
         if one.name not in self._registry:
             self._named.discard(one.name)
             self._orphans.add(one.name)
+            self._whose[one.name] = one.holder.node
 
     def _nobody_came_back(self, name: str) -> None:
+        self._whose.pop(name, None)
         if name not in self._registry:
             self._cut(name)
             self._free(name)

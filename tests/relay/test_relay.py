@@ -11,6 +11,7 @@ import pytest
 from OpenSSL import SSL
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.identity import KeyHash
 from hardline.proof import Prover
 from hardline.relay import client as client_module
 from hardline.relay import controls as controls_module
@@ -614,6 +615,32 @@ def test_what_he_has_said_is_whole_for_a_host_that_came_back_while_a_ready_join_
             assert await echoed(visitor, b"hello") == b"hello"
             await visitor.aclose()
             silent[0].tcp.abort()
+
+    run(story)
+
+
+def test_what_a_node_carries_that_is_away_ends_too_when_it_is_served_no_more() -> None:
+    async def story() -> None:
+        asks_who = Access(everybody=True, deny=frozenset({KeyHash(bytes(20))}))
+        async with (
+            running_relay(access=asks_who) as relay,
+            running_host(relay.address) as gone,
+            running_host(relay.address) as host,
+        ):
+            visitors = [await one.visit(relay.endpoint) for one in (gone, host)]
+            for visitor in visitors:
+                assert await echoed(visitor, b"hello") == b"hello"
+            gone.client._wanted = list
+            for control in relay.relay._controls:
+                if control.node == name_of(gone.me):
+                    control.tls.abort()
+            await until(lambda: relay.relay.describe().names == 1)
+            assert relay.relay.describe().pairs == 2
+            relay.relay.set_access(Access(everybody=True, deny=frozenset({name_of(gone.me)})))
+            await until(lambda: relay.relay.describe().pairs == 1)
+            assert await echoed(visitors[1], b"still") == b"still"
+            for visitor in visitors:
+                visitor.abort()
 
     run(story)
 
