@@ -595,6 +595,29 @@ def test_a_visitor_who_came_before_his_host_was_back_is_joined(nothing_parked) -
     run(story)
 
 
+def test_what_he_has_said_is_whole_for_a_host_that_came_back_while_a_ready_join_was_tried(monkeypatch) -> None:
+    monkeypatch.setattr("hardline.relay.waiting.ANSWERS_WITHIN", 60.0)
+    monkeypatch.setattr("hardline.relay.waiting.JOIN_WITHIN", 60.0)
+
+    async def story() -> None:
+        async with running_relay() as relay, running_host(relay.address) as host:
+            await until(lambda: relay.relay.describe().parked == 2)
+            real, silent = host.client._joins._joined, []
+            host.client._joins._joined = silent.append
+            visit = TASKS.start(host.visit(relay.endpoint), "visit")
+            await until(lambda: bool(silent))
+            host.client._joins._joined = real
+            monkeypatch.setattr("hardline.relay.joins.MAX_PARKED", 0)
+            for control in tuple(relay.relay._controls):
+                control.tls.abort()
+            visitor = await visit
+            assert await echoed(visitor, b"hello") == b"hello"
+            await visitor.aclose()
+            silent[0].tcp.abort()
+
+    run(story)
+
+
 def test_proofs_of_one_source_are_bounded(monkeypatch) -> None:
     monkeypatch.setattr("hardline.relay.registrar.PROOFS", (3, 0))
 
