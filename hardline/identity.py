@@ -125,8 +125,19 @@ def label_of(address: str) -> Label:
 
     Raises BadKeyHash or BadLabel saying what is wrong.
     """
+    return Label.parse(_host(address).removesuffix(".localhost").rpartition(".")[2])
+
+
+def word_of(address: str) -> str:
+    """The word before `.localhost` in a URL or host name, in lower case; "" where `address` has none."""
+    host = _host(address)
+    return host.removesuffix(".localhost").rpartition(".")[2] if host.endswith(".localhost") else ""
+
+
+def _host(address: str) -> str:
+    """Of a URL, or what is a host name already; in lower case."""
     host = re.split(r"[/?#:]", address.strip().partition("://")[2] or address.strip(), maxsplit=1)[0]
-    return Label.parse(host.lower().removesuffix(".").removesuffix(".localhost").rpartition(".")[2])
+    return host.lower().removesuffix(".")
 
 
 def _blake2b_256(data: bytes) -> bytes:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NoReturn
 from hardline.errors import HardlineError
 
 if TYPE_CHECKING:
+    from typing import IO
+
     from _typeshed import SupportsWrite
 
 READER_GONE = 141  # as a shell tells of a program that SIGPIPE ended: `hardline lan | head -1`
@@ -132,13 +134,22 @@ def terminal_width() -> int | None:
 
 def styled(text: str) -> str:
     """`text` in bold, where that can be seen and is not unwanted (no-color.org)."""
-    wanted = is_watched() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-    return f"\x1b[1m{text}\x1b[0m" if wanted else text
+    return f"\x1b[1m{text}\x1b[0m" if has_colours() else text
+
+
+def has_colours() -> bool:
+    """Whether the result is seen in colours, and they are not unwanted."""
+    return is_steered(sys.stdout) and not os.environ.get("NO_COLOR")
+
+
+def is_steered(stream: IO[str] | None) -> bool:
+    """Whether `stream` goes to a terminal that knows control sequences: an editor's does not."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def progress(text: str) -> None:
     """What is waited for now, in place of what was said so before; "" for nothing.  Only where somebody watches."""
-    if sys.stderr is not None and sys.stderr.isatty():
+    if is_steered(sys.stderr):
         with contextlib.suppress(OSError, UnicodeError):
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 

@@ -147,6 +147,18 @@ def test_inviting_to_what_everybody_may_visit_says_what_to_do(host: Node) -> Non
     assert "everybody" in said(host, "who", "photos")
 
 
+def test_who_is_taken_off_a_list_that_does_not_count_is_not_called_kept_out(host: Node) -> None:
+    with (host.services / "photos.ini.clients").open("a") as clients:
+        clients.write(f"{'ab' * 20} Anna\n")
+    said(host, "change", "photos", "--everyone")
+    ran = host.hardline("revoke", "photos", "Anna")
+    assert ran.returncode == 0
+    assert "may not visit" not in ran.stderr
+    assert "hardline change photos --invited" in ran.stderr
+    assert "like everybody" in said(host, "log", "photos")
+    assert who(host) == ([], [])
+
+
 def test_a_name_is_one_line(host: Node) -> None:
     for wrong in ("", "a\nb", "A, B", "x" * 61):
         refused(host, "invite", "photos", "--to", wrong)

@@ -21,6 +21,7 @@ from hardline.cells import columns, cut, table
 from hardline.cli import happening
 from hardline.control import ControlServer, Held
 from hardline.showable import is_plain
+from hardline.terminal import has_colours, progress, styled
 from tests.support.node import SCRIPTS, Node
 from tests.support.programs import curl
 from tests.support.waiting import wait_until
@@ -114,6 +115,33 @@ def test_on_a_terminal_each_row_is_one_line_and_in_a_pipe_all_of_it(nodes: tuple
         assert without_colour.ended() == 0
         assert without_colour.says(label), "there is room"
         assert "\x1b" not in without_colour.text
+
+
+def test_a_terminal_that_knows_no_control_sequences_gets_none(nodes: tuple[Node, Node]) -> None:
+    _, visitor = nodes
+    with Watching("--datadir", visitor.data, "ls", "--watch", columns=60, TERM="dumb") as seen:
+        wait_until(lambda: seen.says("KNOWN"), "it is shown")
+        assert "\x1b" not in seen.text
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(("term", "colours"), [("xterm", "\x1b["), ("dumb", ""), (None, "")])
+def test_what_steers_a_terminal_goes_to_one_that_understands_it(
+    monkeypatch: pytest.MonkeyPatch, term: str | None, colours: str
+) -> None:
+    ours, theirs = pty.openpty()
+    with open(theirs, "w") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        monkeypatch.setattr("sys.stderr", stream)
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        monkeypatch.delenv("TERM", raising=False) if term is None else monkeypatch.setenv("TERM", term)
+        assert styled("x").startswith(colours or "x")
+        assert has_colours() == bool(colours)
+        progress("waits")
+        stream.write("end")
+        stream.flush()
+        assert (b"\x1b" in os.read(ours, 100)) == bool(colours)
+    os.close(ours)
 
 
 def test_row_8_what_is_removed_is_gone_from_the_others_list_as_it_is_watched(nodes: tuple[Node, Node]) -> None:

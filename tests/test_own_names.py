@@ -157,6 +157,23 @@ def test_a_wrong_word_is_said_and_nothing_is_named(nodes: tuple[Node, Node], wha
     assert done.stderr.startswith("hardline: ")
 
 
+def test_every_command_takes_the_url_that_a_name_makes(nodes: tuple[Node, Node]) -> None:
+    host, visitor = nodes
+    url = f"http://by-url.localhost:{visitor.localport}/a?b"
+    words = "nc", "key", "ping", "open", "log"
+    for word in words:
+        done = visitor.hardline(word, url)
+        assert done.returncode == 2, "nothing is called so yet"
+        assert "by-url" in done.stderr
+        assert "hex digits" not in done.stderr, "what was typed was no address"
+    named(visitor, host.url("site"), "by-url")
+    for word in words:
+        done = visitor.hardline(word, *(["--print"] if word == "open" else []), url)
+        assert done.returncode == 0, done.stderr
+    assert visitor.hardline("forget", url).returncode == 0
+    assert visitor.hardline("ping", url).returncode == 2
+
+
 def test_names_are_there_after_a_restart_and_in_no_log(tmp_path: Path) -> None:
     with running_origin() as origin, Node(tmp_path / "host") as host, Node(tmp_path / "visitor") as visitor:
         host.share("site", origin.port)

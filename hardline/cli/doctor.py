@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import platform
 import sys
 import time
@@ -61,7 +60,7 @@ class _Showing:
         self._early: dict[str, list[Row]] = {}
         self._left = list(NAMES) if not options.name else []
         self._silent = options.json
-        self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._colours = terminal.has_colours()
 
     def add(self, rows: Sequence[Row]) -> None:
         """Those of one check."""

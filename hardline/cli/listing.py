@@ -17,7 +17,7 @@ from hardline.cells import ago, fits, how_link, kind_of, short_key, table, when,
 from hardline.cli.daemon import ask, follow
 from hardline.showable import plain
 from hardline.tables import ls_blocks
-from hardline.terminal import is_watched, styled, terminal_width, write
+from hardline.terminal import is_steered, styled, terminal_width, write
 
 Rows = list[dict[str, Any]]
 
@@ -35,7 +35,7 @@ def watch(options: argparse.Namespace) -> None:
         for _ in news:
             now = read(options)
             if (text := "\n".join(lines(now, terminal_width()))) != shown and not options.json:
-                write(f"{_HOME_AND_CLEAR}{text}" if is_watched() else f"{text}\n")
+                write(f"{_HOME_AND_CLEAR}{text}" if is_steered(sys.stdout) else f"{text}\n")
             elif options.json and (text := _as_json(now, indent=None)) != shown:
                 write(text)
             sys.stdout.flush()

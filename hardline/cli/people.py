@@ -77,7 +77,12 @@ def _revoke(options: argparse.Namespace) -> None:
     from hardline.showable import plain
 
     gone = ask(options, "revoke", name=options.name, who=options.who)
+    told = ask(options, "who", name=options.name)
+    no_more = "may not visit any more" if told["for_invited"] else "is on its list no more"
     for row in gone:
-        talk(f"{plain(row['who']) or row['key_hash'][:8]} may not visit any more")
+        talk(f"{plain(row['who']) or row['key_hash'][:8]} {no_more}")
+    if gone and not told["for_invited"]:
+        name = plain(told["name"])
+        talk(f"everybody who has the address of {name} may still visit it: hardline change {name} --invited  ends that")
     if not gone:
         talk("the invitation is withdrawn")

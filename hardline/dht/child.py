@@ -3,6 +3,7 @@
     stdin ──▶ main thread ──▶ Peer "reads" (gets)        ─┐ callbacks, on the library's own threads
                          └──▶ Peer "writes" (puts)       ─┴▶ Outbox ──▶ its own thread ──▶ stdout
     ticker thread: every second, and at once when the first good node is there: how both are
+    names thread: looks up the bootstrap nodes while there is no good node
 
 It is apart because the library can abort, hang or be crashed from outside; it holds nothing that must not be lost.
 It ends when stdin does, and with the process that started it.
@@ -10,7 +11,8 @@ It ends when stdin does, and with the process that started it.
 Two nodes, because one that has put a value answers its own gets from what it keeps: what the other one reads was
 told by the network.  Neither is ever shut down (the library cannot do that without the risk of a deadlock): the
 process ends instead.  The routing table is asked for only while no operation is under way, since that call keeps
-Python's lock while it waits for the library's, and a callback waits for them in the other order.
+Python's lock while it waits for the library's, and a callback waits for them in the other order.  The library looks up
+names with its lock held, for as long as a resolver is silent: it is given addresses only.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ QUIET = 0.1  # seconds without the end of an operation
 FORGOTTEN = 60.0  # seconds after which an operation that never ended does not count as under way
 SEEK, SEEK_SELDOM = 1.5, 60.0  # seconds between two batches of nodes that are asked whether they are still there
 SEEK_AT_ONCE = 16
+MAX_ADDRESSES = 64  # of bootstrap nodes
+LOOK_UP = 10.0  # seconds between two lookups of the bootstrap nodes while a node has no good node
 PING_ANSWERED, PING_FAILED = 1.2, 7.0  # seconds between which no ping ends: the library gives up after eight
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
@@ -94,13 +98,16 @@ class Peer:
         self._ended = self._looked = self._sought = 0.0
         self._batches = 0
         self._waiting: dict[int, Callable[[], None]] = {}
+        self._joined = set[tuple[str, int]]()
         self._was_good = False
         self.good: dict[str, str] = {}
 
-    def join(self, names: Iterable[tuple[str, int]]) -> None:
-        """Find others through named nodes, by the library's own ways."""
-        for host, port in names:
-            self._runner.bootstrap(host, str(port))
+    def join(self, addresses: Iterable[tuple[str, int]]) -> None:
+        """Find others through these, too; the library keeps them, and asks them whenever it has nobody."""
+        for address in addresses:
+            if address not in self._joined:
+                self._joined.add(address)
+                self._runner.bootstrap(address[0], str(address[1]))
 
     def seek(self, now: float, known: Sequence[Endpoint], *, anew: bool = False) -> None:
         """While there is no good node, ask some of those that were: all of them soon, then ever more seldom."""
@@ -219,19 +226,21 @@ class Child:
     def __init__(self, library: Any, request: dict[str, Any], outbox: Outbox) -> None:
         self._library, self._request, self._outbox = library, request, outbox
         self._known = lines.read_endpoints(request["nodes"])
-        self._names = [(endpoint.host, endpoint.port) for endpoint in named(request["bootstrap"])]
+        self._names, self._addresses = named(request["bootstrap"]), list[tuple[str, int]]()
+        self._anew = threading.Event()
         self._gets: dict[int, Get] = {}
         self._writes: Peer | None = None
         wanted = int(request["port"])
         self._reads = Peer(library, request, wanted if is_free(wanted, request["bind"]) else 0)
-        self._reads.join(self._names)
         threading.Thread(target=self._tick, daemon=True, name="ticker").start()
+        threading.Thread(target=self._look_up, daemon=True, name="names").start()
 
     def do(self, request: dict[str, Any]) -> None:
         """One request."""
         number = int(request.get("id", 0))
         match request["do"]:
             case "seek":
+                self._anew.set()
                 self._seek(anew=True)
             case "get":
                 self._get(number, str(request["key"]), int(request["largest"]))
@@ -252,7 +261,7 @@ class Child:
     def _put(self, number: int, key: str, value: bytes) -> None:
         if self._writes is None:
             self._writes = Peer(self._library, self._request, 0)
-            self._writes.join(self._names)
+            self._writes.join(self._addresses)
         writes = self._writes
         writes.when_good(number, lambda: writes.put(key, value, lambda ok, nodes: self._done(number, ok, nodes)))
 
@@ -278,6 +287,16 @@ class Child:
         self._known = lines.read_endpoints(good) or self._known
         for peer in self._peers:
             peer.seek(time.monotonic(), self._known, anew=anew)
+
+    def _look_up(self) -> None:
+        while True:
+            if not all(peer.good for peer in self._peers):
+                for endpoint in self._names:
+                    self._addresses = [*dict.fromkeys((*self._addresses, *resolved(endpoint)))][-MAX_ADDRESSES:]
+                    for peer in self._peers:
+                        peer.join(self._addresses)
+            self._anew.wait(LOOK_UP)
+            self._anew.clear()
 
     def _tick(self) -> None:
         told = told_nodes = 0.0
@@ -326,6 +345,15 @@ def is_free(port: int, bind: Sequence[str]) -> bool:
 def named(texts: Sequence[object]) -> list[Endpoint]:
     """The bootstrap nodes of the settings, which may be host names."""
     return [Endpoint.parse(text) for text in texts if isinstance(text, str)]
+
+
+def resolved(endpoint: Endpoint) -> list[tuple[str, int]]:
+    """The addresses of a bootstrap node; none where its name is not known now.  Blocks, and holds no lock meanwhile."""
+    try:
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return []
+    return [(str(address[0]), endpoint.port) for *_, address in found]
 
 
 def die_with(parent: int) -> None:

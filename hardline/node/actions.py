@@ -57,6 +57,7 @@ from hardline.node.snapshot import (
 from hardline.node.witness import Witness
 from hardline.peers.accepted import Accepted
 from hardline.peers.invites import Invites
+from hardline.peers.names import name_in
 from hardline.routes import Endpoint, NoRoute
 from hardline.settings.directory import Service
 from hardline.showable import as_escapes
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 
 USUAL_PORT = 7009
 _FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
+_DIGITS = re.compile(r"[0-9a-f]+\Z")
 _LINE = re.compile(r"[\x21-\x7e]*\Z")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _ANSWERED_WITHIN = 5.0  # seconds; whoever asked for it waits for 30 s, some of which were for the way there
@@ -331,7 +333,8 @@ class Actions:
         self._check_running()
         service = await self._sharing.ours(name)
         gone = await self._inviting.revoke(service, who)
-        self._witness().revoked(service.key_hash, [row.who for row in gone])
+        for_invited = service.settings.for_invited
+        self._witness().revoked(service.key_hash, [row.who for row in gone], for_invited=for_invited)
         return gone
 
     def log(self, after: int = 0) -> tuple[Happening, ...]:
@@ -456,7 +459,11 @@ class Actions:
         except (BadKeyHash, BadLabel) as wrong:
             if named := self._known.named(address):
                 return Label.parse(named.label)
-            raise WrongArgument(wrong.message, hint="give the address of the service, as its owner told it") from None
+            hint = "give the address of the service, as its owner told it"
+            if isinstance(wrong, BadLabel) or _DIGITS.match(name_in(address).rpartition("-")[2]):
+                raise WrongArgument(wrong.message, hint=hint) from None
+            hint += ", or the name that you gave it (hardline name)"
+            raise NotKnown(f"{address[:60]!r} is no address, and no name of yours", hint=hint) from None
 
     def _url(self, label: Label) -> str:
         return url_of(label, self._door_port())

@@ -96,9 +96,12 @@ def let_in(who: str, title: str) -> str:
     return f"{who} accepted the invitation to {title}"
 
 
-def revoked(who: Iterable[str], title: str) -> str:
-    """They may visit no more."""
-    return f"{' and '.join(who) or SOMEBODY} may not visit {title} any more"
+def revoked(who: Iterable[str], title: str, *, for_invited: bool = True) -> str:
+    """They may visit no more; or are off its list, which counts `for_invited` visitors only."""
+    names = " and ".join(who) or SOMEBODY
+    if for_invited:
+        return f"{names} may not visit {title} any more"
+    return f"{names} may visit {title} like everybody who has its address, and is on its list no more"
 
 
 def unreached(called: str, reason: str) -> str:

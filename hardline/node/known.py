@@ -1,6 +1,6 @@
 """Who is meant by what a person types or clicks: a name, a title, an address, or the first digits of one.
 
-    nas, "Files", bb89bb33…, http://bb89….localhost:7009/ ──▶ Match, by the first that fits:
+    nas, "Files", bb89bb33…, http://bb89….localhost:7009/, http://nas.localhost:7009/ ──▶ Match, by the first that fits:
     the name that the user gave  ·  an address  ·  the name of a service here  ·  a title  ·  8 digits or more
 
 Eight digits can be ground out by a stranger, and titles are what others say: what they lead to is shown, never taken.
@@ -17,7 +17,7 @@ from hardline.errors import BadKeyHash, BadLabel
 from hardline.identity import KeyHash, Label, label_of
 from hardline.node.rows import url_of
 from hardline.node.snapshot import LanOffer, Match
-from hardline.peers.names import Names
+from hardline.peers.names import Names, name_in
 from hardline.routes import RememberedHost
 from hardline.settings.directory import Service
 
@@ -43,9 +43,9 @@ class Known:
         self._services, self._recent, self._offers, self._door_port = services, recent, offers, door_port
 
     def named(self, text: str) -> Match | None:
-        """What the user has named so."""
+        """What the user has named so: `nas`, or the URL that this name has."""
         label = self.names.get(text)
-        return None if label is None else self._match(label, "", NAMED, text.lower())
+        return None if label is None else self._match(label, "", NAMED, name_in(text))
 
     async def before_localhost(self, text: str) -> tuple[Match, ...]:
         """What a word before .localhost means that is no address: a name, or the first digits of one."""

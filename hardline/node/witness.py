@@ -128,9 +128,10 @@ class Witness:
         """An invitation was used."""
         self._start(self._tell_of_client(key_hash, client, happened.let_in, "access"))
 
-    def revoked(self, key_hash: KeyHash, who: Iterable[str]) -> None:
-        """They may visit no more."""
-        self.tell("access", happened.revoked([one for one in who if one], self._title(key_hash)))
+    def revoked(self, key_hash: KeyHash, who: Iterable[str], *, for_invited: bool) -> None:
+        """They may visit no more, or, where it is not `for_invited` visitors, like everybody."""
+        names = [one for one in who if one]
+        self.tell("access", happened.revoked(names, self._title(key_hash), for_invited=for_invited))
 
     # The visitor's side.
 

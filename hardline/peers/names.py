@@ -16,7 +16,7 @@ from types import MappingProxyType
 from hardline import log
 from hardline.errors import BadKeyHash, BadLabel, ConfigError, HardlineError, NotKnown, WrongArgument
 from hardline.files import hint_for, read_small, replace_whole, why
-from hardline.identity import KeyHash, Label
+from hardline.identity import KeyHash, Label, word_of
 
 MAX_NAMES = 1000
 LONGEST = 32
@@ -46,6 +46,11 @@ def check_name(text: str) -> str:
     return name
 
 
+def name_in(text: str) -> str:
+    """The name that `text` is, or that stands in it as in the address that it makes: http://nas.localhost:7009/."""
+    return word_of(text) or text.lower()
+
+
 class Names:
     """Those in `file`, which is read at the start and before each change, and made with the first of them."""
 
@@ -62,8 +67,8 @@ class Names:
         return MappingProxyType(self._names)
 
     def get(self, name: str) -> Label | None:
-        """What is called `name`, in any case."""
-        return self._names.get(name.lower())
+        """What is called `name`, in any case, or by its URL."""
+        return self._names.get(name_in(name))
 
     def of(self, key_hash: KeyHash) -> str | None:
         """How the user calls `key_hash`: the newest name of it."""
@@ -113,7 +118,7 @@ class Names:
 
     async def forget(self, text: str) -> Label:
         """Call nothing so any more; returns what was.  Raises WrongArgument, ConfigError."""
-        name = text.lower()
+        name = name_in(text)
         async with self._writing:
             await self.load()
             if (label := self._names.get(name)) is None:

@@ -286,6 +286,52 @@ def test_a_platform_without_the_library_is_said_so_and_costs_no_time(tmp_path, m
         island.run(story)
 
 
+LIBRARY = """
+import time
+
+class DhtRunner:
+    joined = []
+    def run(self, **how): pass
+    def getBound(self): return self
+    def getPort(self): return 4222
+    def getNodeId(self): return "0" * 40
+    def getRoutingTablesLog(self, family):
+        if any(not host[-1].isdigit() for host in self.joined):
+            time.sleep(60)  # as the library's own, while it looks up a name and the resolver is silent
+        return ""
+    def bootstrap(self, host, port):
+        self.joined.append(host)
+        with open({joined!r}, "a") as file:
+            print(host, port, file=file)
+
+class DhtConfig:
+    def setNetwork(self, number): pass
+"""
+
+
+def test_names_of_bootstrap_nodes_are_looked_up_where_nothing_waits_for_it(tmp_path, monkeypatch):
+    joined = tmp_path / "joined"
+    (tmp_path / "opendht.py").write_text(LIBRARY.replace("{joined!r}", repr(str(joined))))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    async def story() -> None:
+        made = OpenDhtNode(NodeOptions([Endpoint("localhost", 4223)], bind=("127.0.0.1",)))
+        try:
+            made.start()
+            while not joined.exists() or not joined.read_text().endswith("\n"):
+                await asyncio.sleep(0.02)
+            hosts, ports = zip(*(line.split() for line in joined.read_text().splitlines()), strict=True)
+            assert set(hosts) <= {"127.0.0.1", "::1"}
+            assert set(ports) == {"4223"}
+            while made.describe()["phase"] != "running":
+                await asyncio.sleep(0.02)
+        finally:
+            await made.aclose()
+
+    with Island() as island:
+        island.run(story)
+
+
 @pytest.mark.parametrize(
     "program", ["print('nonsense', flush=True)", "print('[]', flush=True)", "print('x' * 300_000)"]
 )

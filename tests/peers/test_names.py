@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hardline.errors import ConfigError, WrongArgument
 from hardline.identity import KeyHash, Label
-from hardline.peers.names import MAX_NAMES, Names, check_name
+from hardline.peers.names import MAX_NAMES, Names, check_name, name_in
 
 
 def story(told: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -57,6 +57,24 @@ def test_letters_digits_and_dashes_are_a_name(text: str) -> None:
 def test_what_could_be_something_else_is_no_name(text: str) -> None:
     with pytest.raises(WrongArgument):
         check_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("NAS", "nas"),
+        ("http://nas.localhost:7009/", "nas"),
+        ("http://NAS.localhost:7009/a/b?c=d#e", "nas"),
+        ("nas.localhost.", "nas"),
+        ("nas:8080", "nas:8080"),
+        ("http://nas/", "http://nas/"),
+        ("https://nas.example.org/nas.localhost", "https://nas.example.org/nas.localhost"),
+        ("localhost", "localhost"),
+        (".localhost", ".localhost"),
+    ],
+)
+def test_a_name_is_known_by_its_url_and_by_no_other_host(text: str, name: str) -> None:
+    assert name_in(text) == name
 
 
 @given(st.text(max_size=40))
