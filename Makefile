@@ -8,7 +8,7 @@ PIP := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet
 # How many at once, each with a network of its own: tests/conftest.py says what stays together.
 BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test test-all test-oldest test-python sanitize wheels deb generated check bench soak fuzz system-packages clean
+.PHONY: run test test-all test-oldest test-python sanitize wheels deb generated pictures check bench soak fuzz system-packages clean
 
 run: $(VENV)/.installed
 	@exec $(PYTHON) scripts/run.py $(ARGS)
@@ -16,6 +16,10 @@ run: $(VENV)/.installed
 # Completions and manuals, of what the commands may be told.
 generated: $(VENV)/.installed-test
 	$(VENV)/bin/python scripts/generate.py
+
+# What the documents show of our pages, in docs/images: due when tests/test_pictures.py says so.
+pictures: $(VENV)/.installed-test system-packages
+	HARDLINE_TEST_FULL=1 HARDLINE_PICTURES=1 $(PYTEST) -q tests/pictures
 
 check: $(VENV)/.installed-test
 	$(VENV)/bin/ruff format --check

@@ -36,7 +36,7 @@ ROWS = (
         for key, title in _TITLES.items()
         for row in (
             Row(f"idle_{key}", f"  without its part in C, and before {title}", "MB PSS", "less"),
-            Row(f"more_{key}", "    more now", "MB", "less", "figure", 3),
+            Row(f"more_{key}", f"    more now than before {title}", "MB", "less", "figure", 3),
         )
     ),
 )

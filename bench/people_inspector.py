@@ -27,12 +27,15 @@ ROWS = (
     Row("seen_requests", f"inspected: requests at {_AT_ONCE} connections, of before", "×", "more", "figure", 0.5),
     Row("seen_down", "  download", "×", "more", "figure", 0.5),
     Row("seen_up", "  upload", "×", "more", "figure", 0.5),
-    Row("beside_requests", "  another service meanwhile: requests", "×", "more", "figure", 0.9, 1.0),
-    Row("beside_down", "    download", "×", "more", "figure", 0.9, 1.0),
-    Row("beside_up", "    upload", "×", "more", "figure", 0.9, 1.0),
-    Row("after_requests", "  inspected no more: requests", "×", "more", "figure", 0.9, 1.0),
-    Row("after_down", "    download", "×", "more", "figure", 0.9, 1.0),
-    Row("after_up", "    upload", "×", "more", "figure", 0.9, 1.0),
+    *(
+        Row(f"{key}_{what}", f"  {title}: {called}", "×", "more", "figure", 0.9, 1.0)
+        for key, title in (("beside", "another service meanwhile"), ("after", "inspected no more"))
+        for what, called, indent in (
+            ("requests", "requests", "  "),
+            ("down", "download", "    "),
+            ("up", "upload", "    "),
+        )
+    ),
     Row("seen_cpu", "  processor of the host for one, inspected", "µs", "less"),
     Row("beside_cpu", "    another service meanwhile", "µs", "less"),
     Row("after_cpu", "    inspected no more", "µs", "less"),

@@ -50,7 +50,7 @@ class Paint:
         """One round."""
         seen = [self._first_visit() for _ in range(_TIMES)]
         with contextlib.closing(self._browser.new_context()) as context:
-            _, url = typed(self._visitor, "open", "--print")
+            url = typed(self._visitor, "open", "--print").text
             page = context.new_page()
             page.goto(url.strip())
             page.get_by_role("button", name="Share a port…").wait_for()

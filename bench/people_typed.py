@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from daemons import Broken, Daemon, free_port
+from daemons import Broken, Daemon, cpu_of, free_port
 from load import Door
 from measures import Row
 from people_nodes import TITLES, sharing, typed, usual
@@ -27,12 +27,16 @@ _GUESTS = ("Anna", "Ben")
 
 ROWS = (
     Row("help", "hardline --help", "ms", "less", "figure", 60),
+    Row("help_cpu", "  processor", "ms", "less"),
     Row("ls", "hardline ls", "ms", "less", "figure", 150),
+    Row("ls_cpu", "  processor, of the command", "ms", "less"),
     Row("ls_idle", f"  when nobody has asked for {_IDLE:g} s", "ms", "less", "figure", 150),
     Row("ls_first", f"  the first, {_LOOKED_AROUND:g} s after the daemon's start", "ms", "less", "figure", 150),
     Row("status", "hardline status", "ms", "less", "figure", 150),
+    Row("status_cpu", "  processor, of the command", "ms", "less"),
     Row("ready", "hardlined is started, with a new data directory: ready", "s", "less", "figure", 0.7),
     Row("ready_again", "  with one that it had before", "s", "less", "figure", 0.7),
+    Row("ready_cpu", "    processor", "s", "less"),
     Row("revoke", "hardline revoke is typed: what the guest has open ends", "s", "less", "figure", 1.0),
 )
 
@@ -57,11 +61,12 @@ class Typist:
 
     def measure(self, number: int) -> dict[str, dict[str, float]]:
         """One round, of a visitor that is started for it."""
-        visitor, seen = Quiet(self._place / f"visitor{number}"), {"help": usual(None, _TIMES, "--help")}
+        visitor, seen = Quiet(self._place / f"visitor{number}"), usual(None, _TIMES, "help", "--help")
         seen["ready"] = _ready(visitor)
         visitor.stop()
         seen["ready_again"] = _ready(visitor)
         try:
+            seen["ready_cpu"] = cpu_of(visitor.process.pid)
             return {"hardline": seen | self._listed(visitor) | {"revoke": self._revoked(visitor, number)}}
         finally:
             visitor.stop()
@@ -69,16 +74,15 @@ class Typist:
     def _listed(self, visitor: Quiet) -> dict[str, float]:
         time.sleep(_LOOKED_AROUND)
         first = self._ls(visitor)
-        usually = usual(visitor, _TIMES, "ls")
-        status = usual(visitor, _TIMES, "status")
+        seen = usual(visitor, _TIMES, "ls", "ls") | usual(visitor, _TIMES, "status", "status")
         time.sleep(_IDLE)
-        return {"ls": usually, "ls_first": first, "ls_idle": self._ls(visitor), "status": status}
+        return seen | {"ls_first": first, "ls_idle": self._ls(visitor)}
 
     def _ls(self, visitor: Quiet) -> float:
-        took, shown = typed(visitor, "ls")
-        if missing := [title for title in TITLES if title not in shown]:
-            raise Broken(f"{', '.join(missing)} not shown: {shown}")
-        return took
+        ran = typed(visitor, "ls")
+        if missing := [title for title in TITLES if title not in ran.text]:
+            raise Broken(f"{', '.join(missing)} not shown: {ran.text}")
+        return ran.took
 
     def _revoked(self, visitor: Quiet, number: int) -> float:
         """Two are invited, and have a connection that says what it is told; the first is thrown out."""
@@ -87,7 +91,7 @@ class Typist:
         with Quiet(self._place / f"ben{number}") as other:
             visitors = dict(zip(_GUESTS, (visitor, other), strict=True))
             for who, one in visitors.items():
-                _, link = typed(self._host, "invite", name, "--to", who)
+                link = typed(self._host, "invite", name, "--to", who).text
                 typed(one, "accept", link.strip())
             label = self._host.label(name)
             doors = {who: Door(one.localport, f"{label}.localhost:{one.localport}") for who, one in visitors.items()}

@@ -71,7 +71,7 @@ def where(offer: dict[str, Any]) -> str:
 
 def kind_of(session: dict[str, Any]) -> str:
     """The kind of a path, as people read it."""
-    kind = session.get("kind") or session["via"]  # a daemon that was not restarted yet tells no kind
+    kind = session.get("kind") or session.get("via") or "unknown"  # a daemon that was not restarted yet tells no kind
     return "LAN" if kind == "LAN" else str(kind).lower()
 
 

@@ -6,7 +6,8 @@
 
 Only the owner can open the socket (mode 0600), and where the system tells who asks, nobody else is answered (but
 root, who may read everything anyway): so the daemon opens no file for somebody who could not open it himself.
-The other end is asking.py.
+Members of a group that the owner names have a socket of their own (0660), in the runtime directory: they may do with
+the daemon what its owner may.  The other end is asking.py.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from hardline import log
 from hardline.asking import MAX_REQUEST, MAX_SOCKET_PATH, REQUEST_TIMEOUT, SOCKET_NAME, spare_socket
 from hardline.errors import ConfigError, HardlineError
 from hardline.files import why
+from hardline.running import may_be_used, own_directory
 from hardline.tasks import TaskSet
 
 # A disk that takes nothing, not even the name of a socket.
@@ -58,19 +60,19 @@ class ControlServer:
         self._handlers = handlers
         self._tasks = TaskSet("control")
         self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-        self._path: Path | None = None
-        self._bound: tuple[int, int] | None = None
+        self._listening: list[tuple[asyncio.Server, Path, tuple[int, int] | None]] = []
         self._locked = -1
 
-    async def open(self, datadir: Path, *, listen: bool = True) -> None:
+    async def open(self, datadir: Path, *, listen: bool = True, group: str = "") -> None:
         """Keep others away from `datadir` and listen there; where its disk takes nothing, in the user's runtime
-        directory, or not at all.
+        directory, or not at all.  Members of `group` are listened to, too, where that is named.
 
-        Raises ConfigError when another daemon listens there, or the path is too long.
+        Raises ConfigError when another daemon listens there, the path is too long, or there is no such group.
         """
         try:
             await self._open(datadir, listen)
+            if listen and group:
+                await self._open_for(group)
         except BaseException:
             await self.aclose()
             raise
@@ -102,16 +104,48 @@ class ControlServer:
             except OSError as again:
                 log.warning("control.unavailable", file=spare, reason=why(again), consequence="`hardline` cannot ask")
 
-    async def _listen(self, path: Path) -> None:
+    async def _open_for(self, group: str) -> None:
+        """The directory lets everybody through, as those of systemd do, and nobody else may write there."""
+        import grp
+
+        try:
+            number = grp.getgrnam(group).gr_gid
+        except KeyError:
+            hint = f"groupadd --system {group}"
+            raise ConfigError(f"there is no group {group} on this computer", key="group", hint=hint) from None
+        directory = own_directory()
+        if directory is None:
+            raise ConfigError("there is no runtime directory for a group's socket", hint="systemd makes one")
+        try:
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir(mode=0o755)
+                directory.chmod(0o755)
+            if not may_be_used(directory):
+                raise ConfigError("others may write there", file=str(directory), hint="chmod go-w")
+            if await _is_served(directory / SOCKET_NAME):
+                raise ConfigError("another hardlined listens there", file=str(directory), hint="stop it")
+            await self._listen(directory / SOCKET_NAME, number)
+        except OSError as failure:
+            why_not = f"the group {group} gets no socket in {directory}: {why(failure)}"
+            raise ConfigError(why_not, hint=f"is the user of hardlined in the group {group}?") from None
+
+    async def _listen(self, path: Path, group: int | None = None) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         listening = _bound_for_its_owner(path)
+
+        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._accepted(reader, writer, of_group=group is not None)
+
         try:
-            self._server = await asyncio.start_unix_server(self._accepted, sock=listening, limit=MAX_REQUEST)
+            if group is not None:  # in this order nobody else ever gets to it
+                os.chown(path, -1, group)
+                os.chmod(path, 0o660)
+            server = await asyncio.start_unix_server(accepted, sock=listening, limit=MAX_REQUEST)
         except BaseException:
             listening.close()
             raise
-        self._path, self._bound = path, _identity(path)
+        self._listening.append((server, path, _identity(path)))
 
     def _lock(self, datadir: Path) -> bool:
         """Whether nobody else has it: a socket's name can get lost.  Where nothing can be locked, nobody has."""
@@ -127,29 +161,32 @@ class ControlServer:
         return True
 
     async def aclose(self) -> None:
-        """Stop listening and remove the socket."""
-        if self._server is not None:
-            self._server.close()
-            await self._tasks.aclose()
-            for writer in list(self._writers):  # of requests that came too late to be begun
-                await self._close(writer)
-        if self._path is not None and _identity(self._path) == self._bound:
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+        """Stop listening and remove the sockets."""
+        for server, _, _ in self._listening:
+            server.close()
+        await self._tasks.aclose()
+        for writer in list(self._writers):  # of requests that came too late to be begun
+            await self._close(writer)
+        for _, path, bound in self._listening:
+            if _identity(path) == bound:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        self._listening.clear()
         if self._locked >= 0:
             os.close(self._locked)
             self._locked = -1
 
-    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, of_group: bool) -> None:
         self._writers.add(writer)
-        self._tasks.start(self._serve(reader, writer), "request")
+        self._tasks.start(self._serve(reader, writer, of_group), "request")
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, of_group: bool) -> None:
         held: Held | None = None
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 line = await reader.readline()
-                answer = await self._answer(line) if _may_ask(writer) else _NOT_YOURS
+                # Who gets to the group's socket is a member: the kernel has looked.
+                answer = await self._answer(line) if of_group or _may_ask(writer) else _NOT_YOURS
                 if isinstance(found := answer.get("ok"), Held):
                     held, answer = found, {"ok": found.answer}
                 await _say(writer, answer)

@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
         help="address to listen on and to find others by (all); repeatable",
     )
     parser.add_argument("--config", type=_path, metavar="FILE", help="settings file (DIR/hardline.ini if it exists)")
+    parser.add_argument("--group", metavar="NAME", help="its members may use hardline with this daemon, too")
     parser.add_argument("--log-level", choices=log.LEVELS, help="how much is said (info)")
     parser.add_argument("--log-format", choices=("text", "json"), help="lines for people or for programs (text)")
     parser.add_argument("--version", action="version", version=f"hardlined {__version__}")

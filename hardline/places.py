@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from hardline.errors import ConfigError
 
+SYSTEM = Path("/run/hardline")  # of the computer's hardlined: its note, and the socket for its group
+
 
 class Places(NamedTuple):  # no dataclass: those take a command's start 10 ms
     """The directories of a node, and its settings file; None where there is no place for one."""

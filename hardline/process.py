@@ -27,9 +27,11 @@ from hardline.node.limits import is_live
 from hardline.node.node import Node
 from hardline.notify import notify
 from hardline.places import Places, default_places
-from hardline.running import leave_note
+from hardline.running import leave_note, of_users
 from hardline.settings.directory import read_ini
 from hardline.settings.node import NodeSettings, changed_keys, parse_node
+from hardline.settings.units import Unreadable
+from hardline.settings.values import group
 from hardline.tasks import TaskSet
 from hardline.transport.native import ENGINE, why_not
 from hardline.watchdog import feed_watchdog, watchdog_interval
@@ -90,6 +92,8 @@ def _settings(options: argparse.Namespace) -> tuple[NodeSettings, Places]:
     }
     if options.bind:
         flags["bind"] = _addresses(options.bind)
+    if options.group:
+        flags["group"] = _group(options.group)
     node = dataclasses.replace(settings.node, **flags)
     if node.localport and node.localport == node.p2pport:
         raise ConfigError(f"localport and p2pport are both {node.localport}", hint="give each a port of its own")
@@ -112,6 +116,13 @@ def _addresses(flags: Sequence[str]) -> tuple[str, ...]:
         return parse_node("[Node]\nbind =\n" + "".join(f" {flag}\n" for flag in flags), "").node.bind
     except ConfigError as wrong:
         raise WrongArgument(f"--{wrong.message}", hint="for this machine only: --bind 127.0.0.1") from None
+
+
+def _group(flag: str) -> str:
+    try:
+        return group(flag)
+    except Unreadable as wrong:
+        raise WrongArgument(f"--group is {flag[:60]!r}, {wrong}") from None
 
 
 def _raise_descriptor_limit() -> None:
@@ -166,6 +177,10 @@ async def _run(settings: NodeSettings, places: Places, read_again: Callable[[], 
         loop.add_signal_handler(number, told)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     log.event("process.engine", engine=ENGINE, reason=why_not or None)
+    if not os.geteuid():
+        for beside in of_users():
+            hint = f"two have no room at the same ports; to have this one alone, as {beside.user_name}: end his"
+            log.warning("node.beside", user=beside.user_name, pid=beside.pid, hint=hint)
     node, tasks, note = Node(settings, places), TaskSet("hardlined"), None
     try:
         starting = asyncio.create_task(_start(node), name="hardlined.start")  # noqa: TID251  the root of all tasks

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hardline.places import runtime_directory
+from hardline.places import SYSTEM, runtime_directory
 
-_SYSTEM = Path("/run/hardline")
+_USERS = Path("/run/user")
 _END = ".node"
 _LONGEST = 4096  # bytes of a path
 _MOST = 100  # notes that are looked at
@@ -42,16 +42,16 @@ class Running(NamedTuple):
 
 def leave_note(datadir: Path) -> Path | None:
     """Say that this process runs on `datadir`; returns what to remove at the end, None where there is no place."""
-    directory = _own()
+    directory = own_directory()
     if directory is None:
         return None
     note = directory / f"{os.getpid()}{_END}"
     try:
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=0o755)
-        if not _may_be_used(directory):
+        if not may_be_used(directory):
             return None
-        if directory == _SYSTEM:
+        if directory == SYSTEM:
             directory.chmod(directory.stat().st_mode | 0o055)
         for old in _notes(directory):
             if _read(old) is None:
@@ -68,31 +68,40 @@ def leave_note(datadir: Path) -> Path | None:
 
 def running() -> Iterator[Running]:
     """Those that can be seen from here: this user's own, and the system's."""
-    for directory in dict.fromkeys((_own(), _SYSTEM)):
+    for directory in dict.fromkeys((own_directory(), SYSTEM)):
         if directory is not None:
             yield from (found for note in _notes(directory) if (found := _read(note)) is not None)
 
 
-def _own() -> Path | None:
-    """Where a hardlined of this user leaves its note."""
+def of_users() -> Iterator[Running]:
+    """Those that users of this computer run for themselves, for root, who sees them all."""
+    with contextlib.suppress(OSError):
+        for directory in sorted(_USERS.glob("*/hardline")):
+            yield from (found for note in _notes(directory, anybodys=True) if (found := _read(note)) is not None)
+
+
+def own_directory() -> Path | None:
+    """Where a hardlined of this user leaves its note, and its socket for a group; it need not be there."""
     if given := os.environ.get("RUNTIME_DIRECTORY"):  # systemd.exec(5)
         return Path(given.partition(":")[0])
     if not (user := os.geteuid()):
-        return _SYSTEM
+        return SYSTEM
     runtime = runtime_directory(user)
     return runtime / "hardline" if os.path.isdir(runtime) else None
 
 
-def _may_be_used(directory: Path) -> bool:
-    """Nobody but this user and the system can have put anything there.  Raises OSError."""
+def may_be_used(directory: Path, *, anybodys: bool = False) -> bool:
+    """Nobody but this user and the system can have put anything there, or, where it may be `anybodys`, but one user and
+    the system.  Raises OSError."""
     facts = os.lstat(directory)
     writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return stat.S_ISDIR(facts.st_mode) and (directory == _SYSTEM or (facts.st_uid == os.geteuid() and not writable))
+    mine = anybodys or facts.st_uid == os.geteuid()
+    return stat.S_ISDIR(facts.st_mode) and (directory == SYSTEM or (mine and not writable))
 
 
-def _notes(directory: Path) -> list[Path]:
+def _notes(directory: Path, *, anybodys: bool = False) -> list[Path]:
     with contextlib.suppress(OSError):
-        if _may_be_used(directory):
+        if may_be_used(directory, anybodys=anybodys):
             with os.scandir(directory) as entries:
                 return sorted(Path(entry.path) for entry in entries if entry.name.endswith(_END))[:_MOST]
     return []

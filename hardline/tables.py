@@ -93,7 +93,7 @@ def relay_lines(status: dict[str, Any]) -> Iterator[str]:
     relays, node = status["relays"], status["node"]
     if relays["served"]:
         told = [each["endpoint"] for each in status["outside"]["endpoints"]]
-        port = node["p2p"][0].rpartition(":")[2]
+        port = node["p2p"][0].rpartition(":")[2] if node["p2p"] else "7008"
         where = told[0] if told else f"YOUR-PUBLIC-ADDRESS:{port}"
         yield f"this node is a relay: {_relay_served(relays['served'])}"
         for why, count in relays["served"]["refused"].items():
@@ -101,7 +101,7 @@ def relay_lines(status: dict[str, Any]) -> Iterator[str]:
         yield "who wants to be reached by it writes into hardline.ini"
         yield "  [Relay]"
         yield f"  use = {where}#{node['key_hash']}"
-        for also in sorted({at.rpartition(":")[2] for at in node["p2p"]} - {port}, key=int):
+        for also in sorted({at.rpartition(":")[2] for at in node["p2p"]} - {port}, key=lambda one: (len(one), one)):
             yield f"  use = {where.rpartition(':')[0]}:{also}#{node['key_hash']}"
     else:
         yield "this node is no relay ([Relay] enabled = yes makes it one)"
@@ -228,7 +228,9 @@ def ping_lines(what: str, answer: dict[str, Any]) -> Iterator[str]:
             yield f"  {plain(line)}"
         return
     called = answer["name"] or plain(answer["title"]) or answer["label"][-40:][:8]
-    yield f"{called}: {1000 * answer['round_trip_s']:.1f} ms by {kind_of(answer)} {answer['endpoint']}"
+    trip = answer["round_trip_s"]
+    took = "it answers" if trip is None else f"{1000 * trip:.1f} ms"
+    yield f"{called}: {took} by {kind_of(answer)} {plain(answer['endpoint'])}"
 
 
 def who_lines(told: dict[str, Any], sessions: list[dict[str, Any]], now: float) -> Iterator[str]:
@@ -290,12 +292,12 @@ def _session(session: dict[str, Any]) -> Iterator[str]:
     how = f"{session['protocol']}, {via}{', takes no new streams' if session.get('draining') else ''}"
     how += ", one more connection to the same host" if session.get("spare") else ""
     yield f"  {session['role']} {plain(session['title']) or session['label']} {way} ({how})"
-    for why in session.get("passed_over", ()):
+    for why in session.get("passed_over") or ():
         yield f"    no better path: {plain(why)}"
     if (look := session.get("next_look_s")) is not None:
         yield f"    looks for a better one {f'in {look:.0f} s' if look else 'now'}"
     if session["sent"] is not None:
-        moved = f"{size(session['sent'])} sent, {size(session['received'])} received"
+        moved = f"{size(session['sent'])} sent, {size(session['received'] or 0)} received"
         trip = f", round trip {1000 * session['round_trip_s']:.0f} ms" if session.get("round_trip_s") else ""
         yield f"    {session['streams']} streams, {moved}, for {session['since_s']:.0f} s{trip}"
 
@@ -304,9 +306,10 @@ def _link(link: dict[str, Any], now: float) -> Iterator[str]:
     at = f"  {link['listen']}" if link["listen"] else ""
     yield f"  {plain(link['name'])}{at} → {link['label']}  {how_link(link, now)}"
     if link["endpoint"]:
-        sizes = f"send {size(link['send_buffer'])}, receive {size(link['receive_buffer'])}"
+        buffers = (("send", link["send_buffer"]), ("receive", link["receive_buffer"]))
+        sizes = "".join(f", {name} {size(count)}" for name, count in buffers if count is not None)
         by = f", {link['congestion']}" if link["congestion"] else ""
-        yield f"    by {str(link['kind']).lower()} {link['endpoint']}, {link['streams']} streams, {sizes}{by}"
+        yield f"    by {str(link['kind']).lower()} {link['endpoint']}, {link['streams']} streams{sizes}{by}"
 
 
 def _incoming(session: dict[str, Any]) -> str:

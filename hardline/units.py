@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 NAME = "hardlined.service"
-USER = "hardline"  # and its group, of the system's unit
+USER = "hardline"  # of the system's unit, and its group, whose members may ask it
 SERVICES, DATA, SETTINGS = "/etc/hardline/services", "/var/lib/hardline", "/etc/hardline/hardline.ini"
 
 _SERVICE = """\
@@ -77,7 +77,7 @@ def user_unit(command: Sequence[str]) -> str:
 
 def system_unit(command: Sequence[str]) -> str:
     """Of the computer: a hardlined of a user of its own, at fixed places."""
-    places = ["--servicedir", SERVICES, "--datadir", DATA, "--config", SETTINGS]
+    places = ["--servicedir", SERVICES, "--datadir", DATA, "--config", SETTINGS, "--group", USER]
     return _OF_SYSTEM.format(service=_SERVICE.format(command=_line([*command, *places])), user=USER)
 
 

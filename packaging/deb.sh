@@ -19,6 +19,8 @@ place bash-completion/completions/hardline bash-completion/completions
 place fish/vendor_completions.d/hardline.fish fish/vendor_completions.d
 place zsh/site-functions/_hardline zsh/vendor-completions
 gzip -9n "$tree"/usr/share/man/man1/*
+mkdir -p "$tree/usr/share/doc"
+cp -r "$tree/opt/hardline/lib/share/doc/hardline-tunnel" "$tree/usr/share/doc/"
 rm -rf "$tree/opt/hardline/lib/bin" "$tree/opt/hardline/lib/share"
 for command in hardline:hardline.cli hardlined:hardline.hardlined; do
     cat >"$tree/usr/bin/${command%%:*}" <<EOF_COMMAND

@@ -27,6 +27,47 @@ from hardline.cli.arguments import whole_parser
 ROOT = Path(__file__).parent.parent
 COMPLETIONS = {"bash": "hardline", "zsh": "_hardline", "fish": "hardline.fish"}
 _FILES = {"TARGET": shtab.FILE, "FILE": shtab.FILE, "DIR": shtab.DIRECTORY}
+_NAMES = {
+    "mine": "change pause resume remove invite who revoke inspect",
+    "known": "open ping phone log doctor name nc forward",
+    "named": "forget",
+}
+# What prints them is asked where the line has been typed, of the daemon that is named there.
+_ASK = {
+    "bash": """
+_hardline_names() {  # KIND WORD
+  local at=() number
+  for ((number = 1; number < COMP_CWORD; number++)); do
+    [[ ${COMP_WORDS[number]} == --datadir ]] && at=(--datadir "${COMP_WORDS[number + 1]}")
+  done
+  compgen -W "$("${COMP_WORDS[0]}" ls --names "$1" "${at[@]}" 2>/dev/null </dev/null)" -- "$2"
+}
+_hardline_mine() { _hardline_names mine "$1"; }
+_hardline_known() { _hardline_names known "$1"; }
+_hardline_named() { _hardline_names named "$1"; }
+""",
+    "zsh": """
+_hardline_names() {  # KIND
+  local -a at names
+  [[ -n ${opt_args[--datadir]} ]] && at=(--datadir ${(Q)opt_args[--datadir]})
+  names=(${(f)"$(hardline ls --names $1 $at 2>/dev/null </dev/null)"})
+  compadd -a names
+}
+_hardline_mine() { _hardline_names mine }
+_hardline_known() { _hardline_names known }
+_hardline_named() { _hardline_names named }
+""",
+    "fish": """
+function _hardline_names  # KIND
+  set -l at
+  set -l words (commandline -opc)
+  if set -l place (contains -i -- --datadir $words)
+    set at --datadir $words[(math $place + 1)]
+  end
+  $words[1] ls --names $argv[1] $at 2>/dev/null </dev/null
+end
+""",
+}
 _LONGEST = 80  # bytes of a line of a manual's source
 _DATE = re.compile(r"^(\.TH \S+ \S+ )\"([^\"]*)\"")
 
@@ -66,7 +107,7 @@ and
 def generated() -> Iterator[tuple[str, str]]:
     """Every file that there should be: its path below the tree, and what is in it."""
     for shell, name in COMPLETIONS.items():
-        script = shtab.complete(_with_files(whole_parser()), shell=shell)
+        script = shtab.complete(_with_names(_with_files(whole_parser())), shell=shell)
         yield f"hardline/cli/completions/{name}", "".join(f"{line.rstrip()}\n" for line in script.splitlines())
     yield "man/hardline.1", _manual(whole_parser(), "share services, and open those of others", _CODES, "hardlined")
     yield "man/hardlined.1", _manual(hardlined.parser(), "the daemon that shares services", "", "hardline")
@@ -84,6 +125,16 @@ def _with_files(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
                 _with_files(each)
         elif isinstance(action.metavar, str) and action.metavar in _FILES:
             action.complete = _FILES[action.metavar]  # type: ignore[attr-defined]
+    return parser
+
+
+def _with_names(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    commands = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction)).choices
+    for kind, names in _NAMES.items():
+        how = {"bash": f"_hardline_{kind}", "zsh": f"_hardline_{kind}", "fish": f"(_hardline_names {kind})"}
+        for name in names.split():
+            first = next(one for one in commands[name]._actions if not one.option_strings)
+            first.complete = {**how, "preamble": _ASK}
     return parser
 
 

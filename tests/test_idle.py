@@ -43,7 +43,7 @@ OFF = {
     "templates": "hardline.cache.templates markdown_it jinja2",
     "the command line": "hardline.cli hardline.tables argparse_manpage shtab",
     "systemd units": "hardline.units",
-    "heavy parts of Python": "http.client http.server urllib.request email.message xml tarfile zipfile unittest pydoc",
+    "heavy parts of Python": "http.client http.server urllib.request email.message html difflib xml tarfile pydoc",
 }
 LIBRARIES = {
     "OpenSSL",

@@ -102,7 +102,8 @@ def test_what_a_daemon_says_steers_no_terminal(tmp_path: Path, capsys: pytest.Ca
     """Root may ask one of a user whom he does not trust."""
 
     async def told(request: Mapping[str, object]) -> object:
-        return dict.fromkeys(("url", "name", "title", "target", "link", "who"), STEERS) | {"until": 0, "waits": None}
+        words = dict.fromkeys(("name", "title", "target", "who"), STEERS)
+        return words | dict.fromkeys(("url", "link"), "http://x.localhost:7009/") | {"until": 0, "waits": None}
 
     async def story() -> None:
         server = ControlServer(dict.fromkeys(("change", "invite", "accept", "name"), told))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardline.places import runtime_directory
-from hardline.running import leave_note, running
+from hardline.running import leave_note, of_users, running
 from tests.support import needs
 
 pytestmark = needs.linux()
@@ -38,6 +38,26 @@ def test_a_note_is_seen_while_it_is_there(notes: Path) -> None:
     assert seen() == ["/var/lib/mine"]
     note.unlink()
     assert seen() == []
+
+
+@needs.root()
+def test_root_sees_those_that_users_run_for_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardline.running._USERS", tmp_path)
+    for user, writable in (("54321", 0o700), ("54322", 0o777)):
+        place = tmp_path / user / "hardline"
+        place.mkdir(parents=True)
+        place.chmod(writable)
+        asleep = subprocess.Popen(["sleep", "100"], user=int(user), group=int(user))
+        try:
+            note = place / f"{asleep.pid}.node"
+            note.write_text("/home/ada/hardline\n")
+            os.chown(note, int(user), int(user))
+            seen = [(one.pid, one.user, one.user_name, one.datadir) for one in of_users()]
+            expected = [(asleep.pid, int(user), user, "/home/ada/hardline")]
+            assert seen == (expected if writable == 0o700 else []), "where others write nobody's word counts"
+        finally:
+            asleep.kill()
+            asleep.wait()
 
 
 def test_a_link_in_the_place_of_the_note_is_not_followed(notes: Path, tmp_path: Path) -> None:

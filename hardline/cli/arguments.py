@@ -21,7 +21,10 @@ def _add_json(parser: terminal.Parser) -> None:
 
 def _add_ls(parser: terminal.Parser) -> None:
     _add_json(parser)
-    parser.add_argument("--watch", action="store_true", help="show it anew whenever something changes, until Ctrl-C")
+    shows = parser.add_mutually_exclusive_group()
+    shows.add_argument("--watch", action="store_true", help="show it anew whenever something changes, until Ctrl-C")
+    kinds = "what can be typed for NAME, for shells: of services here (mine), names that you gave (named), or both"
+    shows.add_argument("--names", choices=("mine", "named", "known"), help=kinds)
 
 
 def _add_log(parser: terminal.Parser) -> None:

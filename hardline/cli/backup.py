@@ -9,9 +9,10 @@ import os
 import sys
 from pathlib import Path
 
+from hardline.asking import ask
 from hardline.backup import files
 from hardline.backup.sealed import MOST, NONCE, SALT, SETTINGS, seal, unseal
-from hardline.cli.daemon import ask, talk
+from hardline.cli.daemon import datadir, talk
 from hardline.errors import ConfigError, NoDaemon, WrongArgument
 from hardline.files import hint_for, read_small, replace_whole, why
 from hardline.places import Places, default_places
@@ -97,7 +98,7 @@ def _places(options: argparse.Namespace) -> Places:
     if named is not None and options.servicedir is not None:
         return Places(Path(options.servicedir), Path(named))
     with contextlib.suppress(NoDaemon):
-        running = ask(options, "status")["node"]
+        running = ask(datadir(options), "status")["node"]
         config = None if named else default_places().config
         places = Places(Path(running["servicedir"]), Path(running["datadir"]), config)
         return places if options.servicedir is None else places._replace(servicedir=Path(options.servicedir))
@@ -110,7 +111,7 @@ def _places(options: argparse.Namespace) -> Places:
 def _runs(options: argparse.Namespace) -> bool:
     """Raises HardlineError where it does not answer, or not to this user."""
     try:
-        ask(options, "status")
+        ask(datadir(options), "status")
     except NoDaemon:  # nothing else says that nobody writes there
         return False
     return True

@@ -65,7 +65,7 @@ def _become(options: argparse.Namespace, do: Callable[[], None]) -> int:
     named: str | None = getattr(options, "datadir", None)
     code = run_daemon(
         argparse.Namespace(
-            **dict.fromkeys(("servicedir", "localport", "p2pport", "bind", "config", "log_format")),
+            **dict.fromkeys(("servicedir", "localport", "p2pport", "bind", "group", "config", "log_format")),
             datadir=Path(named) if named else None,
             log_level="warning",
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hardline import terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
 ANOTHER_VERSION = "the hardlined that runs is of another version"
@@ -28,19 +29,41 @@ def add_datadir(parser: terminal.Parser) -> None:
     )
 
 
-def ask(options: argparse.Namespace, do: str, **arguments: object) -> Any:
+def ask(options: argparse.Namespace, do: str, *, patience: float | None = None, **arguments: object) -> Any:
     """What the daemon answers.  Raises NoDaemon, which names others that run, and what it could not do."""
     from hardline.asking import ask as asked
     from hardline.errors import NoDaemon
 
     try:
-        return asked(datadir(options), do, **arguments)
+        return asked(place(options), do, patience=patience, **arguments)
     except NoDaemon as nobody:
         raise NoDaemon(nobody.message, others(options) or nobody.hint) from None
 
 
+def follow(
+    options: argparse.Namespace, do: str, *, patience: float | None = None, **arguments: object
+) -> Generator[Any, None, None]:
+    """The same, and then news as they come, as asking.follow has them."""
+    from hardline.asking import follow as followed
+
+    return followed(place(options), do, patience=patience, **arguments)
+
+
+def place(options: argparse.Namespace) -> Path:
+    """Where the daemon that is meant is asked: the one of the data directory, or, where that has none and nobody has
+    named it, the computer's, for who may ask it."""
+    from hardline.asking import SOCKET_NAME, is_served
+    from hardline.places import SYSTEM
+
+    mine = datadir(options)
+    if getattr(options, "datadir", None) is None and os.geteuid() and os.access(SYSTEM / SOCKET_NAME, os.W_OK):
+        return mine if is_served(mine) else SYSTEM
+    return mine
+
+
 def others(options: argparse.Namespace) -> str:
     """Which other daemons run, and how they are reached; "" where none does."""
+    from hardline.asking import how_to_join
     from hardline.running import running
     from hardline.showable import as_escapes
 
@@ -54,6 +77,8 @@ def others(options: argparse.Namespace) -> str:
             lines.append(f"one runs on another data directory; to ask that one: {flag}")
         else:
             lines.append(f"one of the user {one.user_name} runs; to ask that one: sudo hardline {flag} …")
+            if joining := how_to_join():
+                lines[-1] += f"; {joining}"
     return "\nhardline: hint: ".join(lines)
 
 

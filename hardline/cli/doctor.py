@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hardline import __version__, terminal
 from hardline.asking import ask, follow
-from hardline.cli.daemon import datadir, talk
+from hardline.cli.daemon import datadir, place, talk
 from hardline.doctor.checks import NAMES
 from hardline.doctor.examine import by_check
 from hardline.doctor.facts import read
@@ -129,11 +129,11 @@ async def _examine(options: argparse.Namespace, showing: _Showing) -> int:
 
 async def _node(options: argparse.Namespace) -> _Running | Alone:
     """Whom to ask: the daemon, or, where none runs or it does not answer, its files."""
-    at = datadir(options)
+    at = place(options)
     try:
         await in_thread(lambda: ask(at, "status"))
     except (NoDaemon, Deaf) as nobody:
-        return await asyncio.to_thread(_alone, options, at, nobody)
+        return await asyncio.to_thread(_alone, options, datadir(options), nobody)
     return _Running(at)
 
 
@@ -172,7 +172,7 @@ class _Running:
 
 
 async def _visit(options: argparse.Namespace, showing: _Showing) -> int:
-    verdict, at = Verdict(), datadir(options)
+    verdict, at = Verdict(), place(options)
     steps = follow(at, "trace", what=options.name)
     try:
         while (step := await in_thread(lambda: next(steps, None))) is not None:
@@ -193,7 +193,7 @@ async def _visit(options: argparse.Namespace, showing: _Showing) -> int:
 def _write_report(options: argparse.Namespace, rows: Sequence[Row]) -> None:
     status: Mapping[str, Any] = {}
     with suppress(HardlineError):
-        status = ask(datadir(options), "status")
+        status = ask(place(options), "status")
     about = [
         ("hardline doctor", time.strftime("%Y-%m-%d %H:%M %Z")),
         ("hardline", f"{__version__}, running {status.get('version', 'none')}"),

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from hardline.cli.daemon import ask, datadir, talk
+from hardline.cli.daemon import ask, follow, talk
 from hardline.showable import plain
 from hardline.terminal import write
 
@@ -35,10 +35,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _follow(options: argparse.Namespace, words: list[str], last: int) -> None:
-    from hardline.asking import follow
     from hardline.errors import HardlineError
 
-    with contextlib.closing(follow(datadir(options), "changes", every=_EVERY)) as news:
+    with contextlib.closing(follow(options, "changes", every=_EVERY)) as news:
         for _ in news:
             rows: Rows = ask(options, "log", after=last)
             last = max((row["number"] for row in rows), default=last)

@@ -12,8 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from hardline.asking import follow
-from hardline.cli.daemon import ask, datadir, talk
+from hardline.cli.daemon import ask, follow, talk
 from hardline.errors import HardlineError, WrongArgument
 from hardline.showable import plain
 from hardline.terminal import write
@@ -36,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _follow(options: argparse.Namespace) -> None:
-    with contextlib.closing(follow(datadir(options), "inspect", name=options.name)) as news:
+    with contextlib.closing(follow(options, "inspect", name=options.name)) as news:
         next(news)
         talk("its requests as they are over, until Ctrl-C; --show NUMBER and --replay NUMBER in another terminal")
         for one in news:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hardline.cells import ago, fits, how_link, kind_of, short_key, table, when, where
-from hardline.cli.daemon import ask, datadir
+from hardline.cli.daemon import ask, follow
 from hardline.showable import plain
 from hardline.tables import ls_blocks
 from hardline.terminal import is_steered, styled, terminal_width, write
@@ -28,11 +28,10 @@ _HOME_AND_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 def watch(options: argparse.Namespace) -> None:
     """Show it, and anew whenever something is another, until Ctrl-C or the daemon ends."""
-    from hardline.asking import follow
     from hardline.errors import HardlineError
 
     shown = ""
-    with contextlib.closing(follow(datadir(options), "changes", every=_LOOK_AGAIN)) as news:
+    with contextlib.closing(follow(options, "changes", every=_LOOK_AGAIN)) as news:
         for _ in news:
             now = read(options)
             if (text := "\n".join(lines(now, terminal_width()))) != shown and not options.json:

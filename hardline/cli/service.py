@@ -13,6 +13,7 @@ from pathlib import Path
 from hardline.cli.daemon import talk
 from hardline.errors import ConfigError, HardlineError, WrongArgument
 from hardline.files import give_tree, hint_for, replace_whole, why
+from hardline.running import of_users
 from hardline.terminal import write
 from hardline.units import DATA, NAME, SERVICES, USER, system_unit, user_unit
 
@@ -54,6 +55,10 @@ def _install(system: bool) -> None:
         file.chmod(0o644)
     except OSError as failure:
         raise ConfigError(f"it cannot be written: {why(failure)}", file=str(file), hint=hint_for(failure)) from None
+    if system:
+        for beside in of_users():
+            end = f"as {beside.user_name}: systemctl --user disable --now hardlined"
+            talk(f"{beside.user_name} runs one, too, and two have no room at the same ports; {end}")
     try:
         _systemctl(system, "daemon-reload")
     except HardlineError:  # nobody has seen it, and `uninstall` would be refused just the same
@@ -65,7 +70,8 @@ def _install(system: bool) -> None:
     write(str(file))
     talk("hardlined runs, and starts with the computer" if system else "hardlined runs, and starts when you log in")
     if system:
-        talk(f"its services: {SERVICES}; as root: hardline share …, hardline status")
+        talk(f"its services: {SERVICES}; as root, or of the group {USER}: hardline share …, hardline status")
+        talk(f"to have somebody be of that group: usermod -aG {USER} NAME, and he logs in anew")
     elif not _lingers():
         talk(f"it stops when you log out; to keep it running: loginctl enable-linger {_user()}")
 

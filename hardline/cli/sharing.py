@@ -9,7 +9,7 @@ import sys
 from math import inf
 from typing import Any
 
-from hardline.cli.daemon import ANOTHER_VERSION, RESTART, ask, datadir, talk, write_told
+from hardline.cli.daemon import ANOTHER_VERSION, RESTART, ask, follow, talk, write_told
 from hardline.terminal import write
 
 _LONGEST_TITLE = 800  # characters that the daemon looks at; what it keeps of them is its own to say
@@ -55,12 +55,11 @@ def _share(options: argparse.Namespace) -> None:
     _tell(options, ask(options, do, **asked))
 
 
-def _share_once(options: argparse.Namespace, asked: dict[str, object]) -> None:
-    from hardline.asking import follow
+def _share_once(options: argparse.Namespace, asked: dict[str, Any]) -> None:
     from hardline.errors import HardlineError
     from hardline.showable import plain
 
-    with contextlib.closing(follow(datadir(options), "share_once", **asked)) as news:
+    with contextlib.closing(follow(options, "share_once", **asked)) as news:
         _tell(options, next(news))
         sys.stdout.flush()
         talk("it ends with this command: Ctrl-C")
@@ -84,7 +83,8 @@ def _tell(options: argparse.Namespace, shared: Any) -> None:
     status = ask(options, "status")
     for line in share_lines(shared, status, how):
         talk(line)
-    if not os.path.exists(os.path.join(status["node"]["datadir"], MADE)):
+    kept = status["node"]["datadir"]
+    if os.access(kept, os.X_OK) and not os.path.exists(os.path.join(kept, MADE)):
         talk("  keep a copy of its key: hardline backup FILE")
     if title and plain(shared["title"]) != plain(title):
         if how != "shared":

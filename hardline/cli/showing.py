@@ -21,6 +21,10 @@ def run(options: argparse.Namespace) -> None:
         case "relay" if options.drain:
             ask(options, "drain_relay")
             write("this relay takes nobody new: who has another way takes it, and the others stay until it is stopped")
+        case "ls" if options.names is not None:
+            from hardline.cli import names
+
+            names.show(options)
         case "ls" if options.watch:
             from hardline.cli import listing
 

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from hardline.cli.daemon import ask, datadir, talk, write_told
+from hardline.cli.daemon import ask, follow, talk, write_told
 from hardline.terminal import write
 
 _NOT_REACHABLE = 4
@@ -115,13 +115,22 @@ def _phone(options: argparse.Namespace) -> None:
         talk("no phone gets in any more")
         return
     opened = ask(options, "phone", what=options.what, seconds=options.days * 86_400)
+    shows, away = not options.no_code and sys.stdout.isatty(), opened.get("away", "")
     for url in opened["urls"]:
         write_told(url)
-    if not options.no_code and sys.stdout.isatty():
-        _show_code(opened["urls"][0])
-    until = time.strftime("%H:%M", time.localtime(opened["until"]))
-    talk(f"{plain(opened['title'] or 'it')} for phones of this network until {until}; --stop ends it before")
-    talk("nothing is encrypted between phone and this computer, and camera and clipboard do not work there")
+    if opened["urls"]:
+        if shows:
+            _show_code(opened["urls"][0])
+        until = time.strftime("%H:%M", time.localtime(opened["until"]))
+        talk(f"{plain(opened['title'] or 'it')} for phones of this network until {until}; --stop ends it before")
+        talk("nothing is encrypted between phone and this computer, and camera and clipboard do not work there")
+    if away:
+        write_told(away)
+        if shows:
+            _show_code(away)
+        talk("away from home, from anywhere and at any time: by the https address")
+    elif advice := opened.get("advice", ""):
+        talk(plain(advice))
 
 
 def _show_code(url: str) -> None:
@@ -151,12 +160,11 @@ def _connect(options: argparse.Namespace) -> None:
 
 
 def _forward(options: argparse.Namespace) -> None:
-    from hardline.asking import follow
     from hardline.errors import HardlineError
     from hardline.showable import plain
 
     asked = {"address": options.label, "port": options.port, "pages": options.pages}
-    with contextlib.closing(follow(datadir(options), "forward", **asked)) as news:
+    with contextlib.closing(follow(options, "forward", **asked)) as news:
         write_told(next(news)["listen"])
         sys.stdout.flush()
         talk("leads there until Ctrl-C; every program of this computer can connect")

@@ -62,7 +62,7 @@ class DnsSd:
     """Finds others, and announces the listed ones among `services`, while `run` runs, where it is told to `follow`.
 
     `port` is the one that this node really listens on, `bind` the addresses whose interfaces are used (none: all),
-    `host` what this computer is called, "" for nothing.
+    `host` what this computer is called, "" for nothing; `told` is called with whatever somebody announces.
     """
 
     name = "DNS-SD"
@@ -75,8 +75,9 @@ class DnsSd:
         port: Callable[[], int],
         bind: Sequence[str] = (),
         host: str = "",
+        told: Callable[[KeyHash], None] = lambda key_hash: None,
     ) -> None:
-        self._services, self._port, self._host = services, port, host
+        self._services, self._port, self._host, self._told = services, port, host, told
         self._following = Following(bind)
         self._instances = Instances()
         self._searches: set[_Search] = set()
@@ -189,6 +190,8 @@ class DnsSd:
         for search in self._searches:
             if search.target in news:
                 search.news.set()
+        for key_hash in news:
+            self._told(key_hash)
         if self._searches:
             self._ask_for_the_rest()
         if self._judging is None and self._rivals_of(self._names.values()) != self._rivals:

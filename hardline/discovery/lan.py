@@ -93,7 +93,8 @@ class Lan:
 
     `run` keeps it right when they change.  `services` are those that this node offers, `port` is the one it really
     listens on, `bind` the addresses whose interfaces are used (none: all), `clock` is seconds since 1970,
-    `host` what this computer is called in answers that all may hear, "" for nothing.
+    `host` what this computer is called in answers that all may hear, "" for nothing; `heard` is told of each service
+    that somebody lists.
     """
 
     name = "LAN"
@@ -109,8 +110,9 @@ class Lan:
         multicast: bool = True,
         broadcast: bool = True,
         host: str = "",
+        heard: Callable[[KeyHash], None] = lambda key_hash: None,
     ) -> None:
-        self._services, self._port, self._clock, self._host = services, port, clock, host
+        self._services, self._port, self._clock, self._host, self._heard = services, port, clock, host, heard
         self._cookies: deque[str] = deque([str(uuid.uuid4())], maxlen=2)  # what the old one said may still come
         self._policy = AnswerPolicy()
         self._offers = Offers()
@@ -299,6 +301,7 @@ class Lan:
                     self._ask(to, question)
         if label is not None and packet.listed:
             self._offers.heard(label, packet.title, scoped, endpoint, now, packet.end, packet.host)
+            self._heard(label.key_hash)
 
     def _ask(self, to: Sender, question: Search) -> None:
         """A question to one address alone."""

@@ -22,6 +22,7 @@ from hardline.gateway.requests import Asker, Field, Tells, values
 from hardline.gateway.scrapers import BadKey, Scrapers, is_for
 from hardline.gateway.users import Users
 from hardline.http.head import Form, Head
+from hardline.neighbours import machine_at
 from hardline.settings.gateway import GatewaySection, NamedSection
 from hardline.tunnel.visitor import Visitor
 
@@ -186,7 +187,8 @@ async def _judge_scraper(shared: Shared, asked: Asked, place: Place) -> None:
 async def _user(shared: Shared, name: str, section: NamedSection, asked: Asked) -> str:
     said = values(asked.fields, b"authorization")
     try:
-        user = await shared.users.user(name, section.users, said, asked.asker.client)
+        client = asked.asker.client
+        user = await shared.users.user(name, section.users, said, client, lambda: machine_at(client))
     except LimitReached as failure:
         text = f"{failure.message[:1].upper()}{failure.message[1:]}."
         raise Refused(Page(429, text, fields=("Retry-After: 60",))) from None

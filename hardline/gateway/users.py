@@ -39,8 +39,17 @@ class Users:
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._room = asyncio.Semaphore(_AT_ONCE)
 
-    async def user(self, service: str, users: Sequence[User], authorization: Sequence[str], client: str) -> str:
-        """The name of who asks; "" for nobody.  Raises LimitReached for who guessed too often."""
+    async def user(
+        self,
+        service: str,
+        users: Sequence[User],
+        authorization: Sequence[str],
+        client: str,
+        machine_of: Callable[[], str] = lambda: "",
+    ) -> str:
+        """The name of who asks, from the address `client`, by whose machine that is where it matters (as Guesses has
+        it); "" for nobody.  Raises LimitReached for who guessed too often.
+        """
         name, password = read_basic(authorization)
         if not name:
             return ""
@@ -49,12 +58,12 @@ class Users:
         if proof in self._known:
             self._known.move_to_end(proof)
             return name
-        networks = around(client)
+        networks, machine = around(client), machine_of()
         async with self._room:
-            if self._guesses.wait(service, networks, self._clock()):
+            if self._guesses.wait(service, networks, self._clock(), machine):
                 raise LimitReached("too many wrong passwords came from there: wait a minute")
             if not await asyncio.to_thread(matches, hashed, password):
-                self._guesses.wrong(service, networks, self._clock())
+                self._guesses.wrong(service, networks, self._clock(), machine)
                 return ""
         self._guesses.right(service, networks, self._clock())
         self._known[proof] = None

@@ -196,7 +196,7 @@ int cipher_pull(Cipher *self, const char *source, Py_ssize_t *start, Py_ssize_t 
 {
     int state;
     *ready = 0;
-    self->err_clear_error(); /* what others left there would be taken for this connection's: SSL_get_error(3) */
+    self->err_clear_error(); /* before OpenSSL 4, what others left there was taken for this connection's */
     for (;;) {
         size_t room = size - *ready;
         if (room < RECORD) {

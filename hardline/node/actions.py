@@ -67,6 +67,7 @@ from hardline.tunnel.link import Path as GreetedPath
 if TYPE_CHECKING:
     from hardline.doctor.rows import Row
     from hardline.doctor.visit import Step
+    from hardline.node.away import Away
     from hardline.node.examined import Examined
     from hardline.node.inspecting import Inspecting
 
@@ -128,10 +129,10 @@ class Actions:
 
     `served` are the services that visitors are served now, `changes` tells when they are others; `near` asks the LAN;
     `drain_relay` has the relay of this node take nobody new; `open_port` leads a port to a service, `phones` are doors
-    to one, and `inspecting` looks at its requests; `make_key` finds or makes the key for a host; `known` is who is
-    meant; `invites` were given and `accepted` are shown, and `greet` has a host say hello, for which `wait_for_hosts`
-    waits; `witness` knows what happened, and `examined` is what only the node knows of how it is; `runs` says whether
-    there is anybody to ask.
+    to one, `away` says where it is found from elsewhere, and `inspecting` looks at its requests; `make_key` finds or
+    makes the key for a host; `known` is who is meant; `invites` were given and `accepted` are shown, and `greet` has a
+    host say hello, for which `wait_for_hosts` waits; `witness` knows what happened, and `examined` is what only the
+    node knows of how it is; `runs` says whether there is anybody to ask.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Actions:
         open_port: Callable[[Label, int, bool], Awaitable[OpenPort]],
         examined: Callable[[], Examined],
         phones: Callable[[], OpensForPhones],
+        away: Callable[[Label], Awaitable[Away]],
         inspecting: Callable[[], Inspecting],
         runs: Callable[[], bool],
     ) -> None:
@@ -171,7 +173,7 @@ class Actions:
         self._make_key, self._known, self._accepted, self._greet = make_key, known, accepted, greet
         self._wait_for_hosts, self._open_port, self._witness = wait_for_hosts, open_port, witness
         self._changes = changes
-        self._phones = phones
+        self._phones, self._away = phones, away
         self._examined = examined
         self._inspecting = inspecting
         self._inviting = Inviting(
@@ -189,6 +191,11 @@ class Actions:
         """The node as it is now."""
         self._check_running()
         return await self._snapshot()
+
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What the services of this node are called, and what the user has given names to those of others."""
+        self._check_running()
+        return self._sharing.names(), tuple(sorted(self._known.names.all))
 
     async def drain_relay(self, seconds: int) -> None:
         """Have the relay of this node take nobody new; nodes go elsewhere in so many seconds.  Raises ConfigError."""
@@ -222,14 +229,23 @@ class Actions:
         return await self._open_port(self._label(address), port, pages)
 
     async def phone(self, what: str, seconds: float) -> PhoneOpened:
-        """Let phones of this network into the service that is meant, for so many seconds.
+        """Let phones of this network into the service that is meant, for so many seconds, and say where they find it
+        when they are away.
 
-        Raises WrongArgument, ConfigError, LimitReached.
+        Raises WrongArgument, LimitReached, and ConfigError where they find it nowhere.
         """
         match = await self.find(what)
-        label = Label.parse(match.label)
-        door = await self._phones().open(label, match.name or match.title, seconds)
-        return PhoneOpened(match.name or match.title, match.label, tuple(door.urls), int(door.until))
+        label, title = Label.parse(match.label), match.name or match.title
+        there = await self._away(label)
+        try:
+            door = await self._phones().open(label, title, seconds)
+        except WrongArgument:
+            raise
+        except ConfigError:
+            if not there.url:
+                raise
+            return PhoneOpened(title, match.label, (), 0, there.url)
+        return PhoneOpened(title, match.label, tuple(door.urls), int(door.until), there.url, there.advice)
 
     async def no_phone(self, what: str) -> str:
         """Let no phone into it any more; returns its label.  Raises WrongArgument where none is let in."""

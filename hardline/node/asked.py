@@ -84,6 +84,10 @@ def handlers(actions: Actions, ready: asyncio.Event, page: Callable[[], DoesForP
     async def lan(request: Mapping[str, Json]) -> Json:
         return to_json(await actions.browse(_BROWSE_WAIT, soon=request.get("soon") is True))
 
+    async def names(request: Mapping[str, Json]) -> Json:
+        mine, named = actions.names()
+        return {"mine": list(mine), "named": list(named)}
+
     async def drain_relay(request: Mapping[str, Json]) -> Json:
         seconds = request.get("seconds")
         await actions.drain_relay(seconds if type(seconds) is int and 0 <= seconds <= _LONGEST_DRAIN else _USUAL_DRAIN)
@@ -231,7 +235,7 @@ def handlers(actions: Actions, ready: asyncio.Event, page: Callable[[], DoesForP
     # Not known to an earlier hardlined, which would share it with everybody, or for ever.
     named |= {"share_for_fewer": share, "share_until": share, "share_once": share_once, "change_until": change}
     named |= {"change": change, "invite": invite, "accept": accept, "who": who, "revoke": revoke, "ping": ping}
-    named |= {"log": log, "key": key, "find": find, "name": name, "forget": forget}
+    named |= {"names": names, "log": log, "key": key, "find": find, "name": name, "forget": forget}
     named |= {"doctor": doctor, "trace": trace, "examine": examine, "examine_visit": examine_visit}
     named |= {"phone": phone, "no_phone": no_phone}
     named |= {"inspect": inspect, "inspected": inspected, "replay": replay}

@@ -12,6 +12,7 @@ from hardline.discovery.answering import LanService
 from hardline.discovery.dnssd import DnsSd
 from hardline.discovery.lan import Lan
 from hardline.discovery.roaming import Follower
+from hardline.identity import KeyHash
 from hardline.node.lifecycle import Lifecycle
 from hardline.node.limits import computer_of
 from hardline.node.offering import Offering
@@ -20,7 +21,10 @@ from hardline.tasks import keep_running
 
 
 class Near:
-    """That of one node, of whose `life` it is and which others reach at `port`; without `listens` it offers nothing."""
+    """That of one node, of whose `life` it is and which others reach at `port`; without `listens` it offers nothing.
+
+    `heard` is told of every service that somebody lists.
+    """
 
     def __init__(
         self,
@@ -30,8 +34,9 @@ class Near:
         life: Lifecycle,
         *,
         listens: bool,
+        heard: Callable[[KeyHash], None],
     ) -> None:
-        self._settings, self._offering, self._port = settings, offering, port
+        self._settings, self._offering, self._port, self._heard = settings, offering, port, heard
         self._tasks, self._closers, self._listens = life.tasks, life.closers, listens
         self.computer = computer_of(settings)
         self.ways: list[Lan | DnsSd] = []
@@ -49,6 +54,7 @@ class Near:
                 multicast=settings.lan.multicast,
                 broadcast=settings.lan.broadcast,
                 host=self.computer,
+                heard=self._heard,
             )
             follow(lan.follow)
             lan.open()
@@ -62,6 +68,7 @@ class Near:
                 port=self._port,
                 bind=settings.node.bind,
                 host=self.computer,
+                told=self._heard,
             )
             follow(dnssd.follow)
             self._closers.append(dnssd.aclose)

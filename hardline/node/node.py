@@ -54,6 +54,7 @@ from hardline.transport.own import OwnListeners
 if TYPE_CHECKING:
     from hardline.door.forwards import Forward
     from hardline.gateway.linked import PeerLink
+    from hardline.node.away import Away
     from hardline.node.inprocess import InProcess, SharedApp
     from hardline.node.opened import OpenedStream
     from hardline.node.ownpages import OwnPages
@@ -84,6 +85,7 @@ class Node:
         settings, places = settings or of_a_program(), places or _places(datadir)
         settings = settings if listen else unheard(settings)
         self._settings, self._notes, self._socket_notes = settings, settings.notes, list[str]()
+        self._gateway = settings.gateway, settings.named
         self._places, self._listens, self._answers_control = places, listen, control and listen
         self._life = life = Lifecycle()
         self._tasks, self._closers, self._ready = life.tasks, life.closers, life.ready
@@ -145,6 +147,7 @@ class Node:
             open_port=self._open_port,
             examined=told.examined,
             phones=self._phones,
+            away=self._away,
             inspecting=told.inspecting,
             runs=life.runs_here,
         )
@@ -172,7 +175,7 @@ class Node:
         self._handlers = handlers(self.actions, self._ready, lambda: self._own_pages().page)
         control = ControlServer(self._handlers)
         self._closers.append(control.aclose)
-        await control.open(datadir, listen=self._answers_control)
+        await control.open(datadir, listen=self._answers_control, group=settings.node.group)
         self._identity = await asyncio.to_thread(certificates.load_or_create, datadir / "node.cert")
         await asyncio.to_thread(self._directory.load)
         await self.actions.inviting.load(self.offering.known.values())
@@ -211,7 +214,7 @@ class Node:
 
     def settings_changed(self, now: NodeSettings) -> None:
         """Take up what of the settings can change while this runs (`is_live`)."""
-        self._notes = now.notes
+        self._notes, self._gateway = now.notes, (now.gateway, now.named)
         if self._fronts is not None:
             self._fronts.settings_changed(now)
         self._hosting.relays.access_changed(now.relay)
@@ -332,12 +335,20 @@ class Node:
         assert self._fronts is not None, "actions are there when it runs"
         return self._fronts.phones
 
+    async def _away(self, label: Label) -> Away:
+        from hardline.node.away import away
+
+        assert self._introspection.telling is not None, "actions are there when it runs"
+        return away(label, await self._introspection.telling.services(), *self._gateway)
+
     def _links(self) -> list[PeerLink]:
         return self._fronts.links if self._fronts is not None else []
 
     async def _follow_offering(self) -> None:
-        async for _ in self.offering.watch():
+        async for change in self.offering.watch():
             await self._hosting.services_changed()
+            for service in (*change.added, *change.changed):
+                self._visiting.heard_of(service.key_hash, sure=True)
             self._witness.offered(self.offering.known, self.offering.problems)
             self.changes.tell()
 

@@ -201,7 +201,9 @@ class Page:
         seconds = request.get("seconds")
         seconds = float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else _PHONE_FOR
         opened = await self._actions.phone(str(request.get("what") or ""), seconds)
-        return {**to_object(opened), "code": await asyncio.to_thread(_scanned, opened.urls[0])}
+        urls = opened.urls[0] if opened.urls else "", opened.away
+        code, away = [await asyncio.to_thread(_scanned, url) if url else [] for url in urls]
+        return {**to_object(opened), "code": code, "away_code": away}
 
     async def _events(self, request: Mapping[str, Json]) -> Held:
         news = self.follow()

@@ -202,6 +202,10 @@ class Sharing:
             raise WrongArgument(f"{what[:60]!r} may be{close}", hint="hardline ls  shows what there is")
         return found[0]
 
+    def names(self) -> tuple[str, ...]:
+        """What the services of this node are called, those that cannot be understood as well."""
+        return tuple(sorted(filter(None, {*self._offering.known, *self._offering.problems})))
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until what was just written has been taken up."""
         try:

@@ -368,12 +368,19 @@ class PassedWhole:
 
 @dataclass(frozen=True, slots=True)
 class PhoneOpened:
-    """A door for phones: `urls` lead to it, the first one in most networks, `until` in seconds since the epoch."""
+    """A door for phones: `urls` lead to it, the first one in most networks, `until` in seconds since the epoch; no
+    `urls` where there is no network for it.
+
+    `away` is the https address by which the service is found from anywhere, and `advice` what to do for one, where that
+    was asked for.
+    """
 
     title: str
     label: str
     urls: tuple[str, ...]
     until: int
+    away: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from hardline.door.own import Own
 from hardline.door.ownuser import OwnUser
 from hardline.door.pages import Called
 from hardline.door.server import Door
-from hardline.identity import Label
+from hardline.identity import KeyHash, Label
 from hardline.node.changes import Changes
 from hardline.node.hosting import Hosting
 from hardline.node.known import Known
@@ -69,7 +69,7 @@ class Visiting:
     ) -> None:
         self._settings, self._datadir, self._hosting = settings, datadir, hosting
         self._offering, self._changes, self._closers = offering, changes, life.closers
-        self.near = Near(settings, offering, lambda: hosting.p2p_port, life, listens=listens)
+        self.near = Near(settings, offering, lambda: hosting.p2p_port, life, listens=listens, heard=self.heard_of)
         self.keys = ClientKeys(datadir / "keys")
         own = keeps_to_own_user(settings)
         self.users = OwnUser(lambda host: own and self.keys.prover(host) is not None)
@@ -107,6 +107,11 @@ class Visiting:
         """Have its host say hello.  Raises TimeoutError, and what Visitor.greet does."""
         async with asyncio.timeout(_GREETED_WITHIN):
             return await self.visitor.greet(label)
+
+    def heard_of(self, key_hash: KeyHash, *, sure: bool = False) -> None:
+        """A host is said to be there, or, where it is `sure`, served here."""
+        if self._visitor is not None:
+            self._visitor.heard_of(key_hash, sure=sure)
 
     def network_changed(self, addresses: Collection[str]) -> None:
         """This machine has `addresses` now."""

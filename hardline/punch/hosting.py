@@ -105,8 +105,10 @@ class HostPunches:
                 await asyncio.sleep(max(0.0, began + AGAIN_AFTER - loop.time()))
         except (OSError, HardlineError, TimeoutError) as failure:
             log.debug("punch.ended", service=service.short, endpoint=half.other, reason=str(failure) or "no answer")
+            if isinstance(failure, PeerError):
+                talk.close()
         finally:
-            talk.close()
+            talk.leave()
 
     async def _try(self, talk: Talk, number: int, service: KeyHash, half: Half) -> None:
         loop, name, beside = asyncio.get_running_loop(), secrets.token_hex(20), half.other.host == half.seen.host

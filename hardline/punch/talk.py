@@ -6,12 +6,13 @@ Source: docs/PROTOCOL.md, section 10.1.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from hardline.errors import ConnectionLost, PeerError, afresh
-from hardline.punch.messages import KINDS, Message, encode, understand
+from hardline.errors import ConnectionLost, HardlineError, PeerError, afresh
+from hardline.punch.messages import KINDS, Message, Punch, Stop, Why, encode, understand
 from hardline.session.controlstream import ControlStream
 
 SAY_WITHIN = 5.0  # seconds
@@ -48,8 +49,14 @@ class Talk:
         """Have `tell` called when the stream is gone, once."""
         self._control.when_over(tell)
 
+    def leave(self) -> None:
+        """Take part in no more tries; what else is said on the stream goes on."""
+        self._heard.clear()
+        for kind in KINDS:
+            self._control.hear(kind, partial(self._decline, kind))
+
     def close(self) -> None:
-        """There is nothing more to say, of anything."""
+        """The other end breaks the rules: there is nothing more to say, of anything."""
         self._control.close(ConnectionLost("punching is over"))
 
     def _hear(self, kind: str, value: object) -> None:
@@ -58,3 +65,10 @@ class Talk:
             raise PeerError("more messages than anybody waits for")
         self._heard.append(message)
         self._news.set()
+
+    def _decline(self, kind: str, value: object) -> None:
+        """A host that begins another try need not wait for an answer."""
+        message = understand(kind, value)
+        if isinstance(message, Punch) and message.name:
+            with contextlib.suppress(HardlineError):
+                self._control.say(encode(Stop(message.number, Why.OFF)))

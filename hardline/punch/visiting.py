@@ -119,9 +119,11 @@ class VisitorPunches:
         except (OSError, HardlineError, TimeoutError) as failure:
             reason = str(failure) or "no answer"
             log.debug("punch.ended", reason=reason)
+            if isinstance(failure, PeerError):
+                talk.close()
             wish.over(f"punching: {reason}", True)
         finally:
-            talk.close()
+            talk.leave()
 
     def _place(self, host: str) -> _Place | None:
         """One for a try with `host`; None where there is none now."""

@@ -31,7 +31,7 @@ from hardline.tasks import TaskSet
 from hardline.transport.contexts import front_context
 from hardline.transport.descriptors import scarce
 from hardline.transport.handshake import Names
-from hardline.transport.sources import source_of
+from hardline.transport.sources import networks
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
 
@@ -72,6 +72,7 @@ class Controls:
         self._here: set[Control] = set()
         self._idle: dict[Control, None] = {}  # those that have registered nothing, in order of arrival
         self._of_source: Counter[str] = Counter()
+        self._of_network: Counter[str] = Counter()  # a /48 has as many sources as there are places, and more
         self._silent: Deadlines[Control] = Deadlines(SILENT, self._is_silent)
 
     def __len__(self) -> int:
@@ -83,12 +84,14 @@ class Controls:
 
     def accepted(self, tcp: TcpStream) -> None:
         """A node wants to register; its first flight is still to be received."""
-        source, limits = source_of(tcp.peer.host), self._limits.registry
-        if self._of_source.get(source, 0) >= limits.per_source or not self._has_room():
+        limits, (network, _, source) = self._limits.registry, networks(tcp.peer.host)
+        full = self._of_source[source] >= limits.per_source or self._of_network[network] >= limits.per_network
+        if full or not self._has_room():
             self._refusals["connections"] += 1
             tcp.abort()
             return
         self._of_source[source] += 1
+        self._of_network[network] += 1
         self._tasks.start(self._secure(tcp, source), "control")
 
     def heard(self, control: Control) -> None:
@@ -107,7 +110,7 @@ class Controls:
         """It has ended."""
         self._here.discard(control)
         self._idle.pop(control, None)
-        self._is_gone(control.source)
+        self._is_gone(control.source, control.network)
         self._silent.discard(control)
 
     def close(self) -> None:
@@ -128,20 +131,20 @@ class Controls:
         return False
 
     async def _secure(self, tcp: TcpStream, source: str) -> None:
-        peer = tcp.peer
+        peer, network = tcp.peer, networks(tcp.peer.host)[0]
         tls: TlsStream | None = None
         try:
             async with asyncio.timeout(self._limits.hello_timeout):
                 tls = await TlsStream.over(tcp, self._context, names=self._names)
                 said = await self._said_first(tls)
                 if said.startswith(BEGINNING):
-                    self._is_gone(source)
+                    self._is_gone(source, network)
                     source = ""  # it counts as what it is from here on
                     await self._line_inside(tls, said)
                     return
         except BaseException as failure:
             if source:
-                self._is_gone(source)
+                self._is_gone(source, network)
             if tls is not None:
                 tls.abort()
             if not isinstance(failure, HardlineError | OSError | TimeoutError):
@@ -174,10 +177,11 @@ class Controls:
         tcp = await unwrapped(tls)
         self._relay.line(tcp, replace(line, size=0))  # another one may have used its token meanwhile
 
-    def _is_gone(self, source: str) -> None:
-        self._of_source[source] -= 1
-        if not self._of_source[source]:
-            del self._of_source[source]
+    def _is_gone(self, source: str, network: str) -> None:
+        for counted, whose in ((self._of_source, source), (self._of_network, network)):
+            counted[whose] -= 1
+            if not counted[whose]:
+                del counted[whose]
 
     def _find_myself(self, server_name: str) -> KeyHash | None:
         """A node's key hash is no right to visit anything: by it, this node is found as a relay."""

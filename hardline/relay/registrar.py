@@ -15,6 +15,7 @@ from collections.abc import Callable
 from hardline import log
 from hardline.allowance import Allowance
 from hardline.deadlines import Deadlines
+from hardline.errors import HardlineError
 from hardline.identity import KeyHash
 from hardline.relay.access import Access
 from hardline.relay.control import Control
@@ -67,6 +68,8 @@ class Registrar:
         self._named = NamedServices()
         self._proofs = Allowance(*PROOFS)
         self._orphans: Deadlines[str] = Deadlines(OUTLIVES, self._nobody_came_back)
+        self._whose: dict[str, KeyHash | None] = {}  # of those: which node had it
+        self._looked_up: dict[tuple[Control, int], Register] = {}  # what is: by number, the last that was asked
         self._unknown: dict[KeyHash, float] = {}  # nodes that are not allowed, and when that was told
 
     def __len__(self) -> int:
@@ -96,6 +99,9 @@ class Registrar:
             control.end("it is not allowed any more")
             for name in names:
                 self._cut(name)
+        for name in [name for name, node in self._whose.items() if not access.serves(node)]:
+            self._orphans.discard(name)
+            self._nobody_came_back(name)
         for control in self._controls:
             for one in self._registry.held_by(control):
                 if one.kind in _LISTED and not self._may_have(control.node, one.kind, one.name):
@@ -113,8 +119,11 @@ class Registrar:
             self._refuse(control, asked.number, Why.PORTS)
             return
         if self._dns is not None and not looked and self._access.may_prove_domain(control.node, asked.domain):
+            self._looked_up[control, asked.number] = asked
             self._tasks.start(self._look_up(self._dns, control, asked), "record")
             return
+        if not looked:
+            self._looked_up.pop((control, asked.number), None)
         if not self._may_have(control.node, asked.kind, asked.domain):
             if control.node is None:
                 control.say(Refused(asked.number, Why.ALLOW, RETRY))  # it comes back and says who it is
@@ -144,6 +153,7 @@ class Registrar:
             self._named.add(key_hash, plain=asked.legacy)
         self._controls.has_registered(control)
         self._orphans.discard(name)
+        self._whose.pop(name, None)
         control.say(Registered(asked.number, str(key_hash), at))
         if not is_port:
             self._parking.begin(control)
@@ -157,6 +167,7 @@ class Registrar:
 
     def unregister(self, control: Control, number: int) -> None:
         """A handle's pairs may go on for a while; a public port, or a domain, is to be shut now."""
+        self._looked_up.pop((control, number), None)
         if (found := self._registry.unregister(control, number)) is None:
             return
         self._lose(found)
@@ -189,13 +200,22 @@ class Registrar:
 
     async def _look_up(self, dns: DnsProofs, control: Control, asked: Register) -> None:
         assert control.node is not None, "it has said who it is"
-        looked = await dns.look(control.node, asked.domain, control.source)
-        if control.gone:
+        mine = control, asked.number
+        try:
+            looked = await dns.look(control.node, asked.domain, control.source)
+        finally:
+            is_wanted = self._looked_up.get(mine) is asked
+            if is_wanted:
+                del self._looked_up[mine]
+        if control.gone or not is_wanted:
             return
         if looked is None:
             self._refuse(control, asked.number, Why.RATE)
-        else:
+            return
+        try:
             self.register(control, asked, looked=True)
+        except HardlineError as failure:
+            control.end(failure.message)  # as where it need not be looked up
 
     def _release(self, one: Registration[Control]) -> None:
         if one.kind is Kind.PORT and one.name not in self._registry and one.name not in self._orphans:
@@ -210,8 +230,10 @@ class Registrar:
         if one.name not in self._registry:
             self._named.discard(one.name)
             self._orphans.add(one.name)
+            self._whose[one.name] = one.holder.node
 
     def _nobody_came_back(self, name: str) -> None:
+        self._whose.pop(name, None)
         if name not in self._registry:
             self._cut(name)
             self._free(name)

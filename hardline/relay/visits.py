@@ -4,6 +4,7 @@
        └─ a reason: it is not taken
 
 What is a public port's or domain's is nobody's secret: where all its places are taken, somebody gives way to others.
+So does somebody of those who wait, where all their places are taken: their host need not mean to come.
 Source: docs/PROTOCOL.md, section 9.6.
 """
 
@@ -11,17 +12,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol, TypeVar
 
 from hardline.allowance import Allowance
 from hardline.relay.limits import RelayLimits
 from hardline.relay.pair import Pair
-from hardline.transport.crowd import Seat, gives_way
+from hardline.transport.crowd import Crowd, Seat, gives_way
 from hardline.transport.descriptors import KEPT, scarce
 from hardline.transport.sources import networks
 
 MAX_WAITING = 1024  # visitors that wait
+SOURCES_OF_A_NETWORK = 4  # all of whose places one /48 may have: it has 65 536 sources
 DESCRIPTORS_LEFT = 4 * KEPT  # for all that is no visit: control connections, joins, this node's own
 
 
@@ -33,6 +35,7 @@ class FromSomewhere(Protocol):
 
 
 V = TypeVar("V", bound=FromSomewhere)
+H = TypeVar("H", bound=Hashable)
 
 
 class Visits:
@@ -42,6 +45,7 @@ class Visits:
         self._limits = limits
         self._of_name: Counter[str] = Counter()
         self._of_source: Counter[str] = Counter()
+        self._of_network: Counter[str] = Counter()
         self._new = Allowance(4 * limits.new_pairs, limits.new_pairs)
         self.draining = self.used_up = False
 
@@ -50,8 +54,8 @@ class Visits:
         """Those that have any."""
         return tuple(self._of_name)
 
-    def why_not(self, name: str, source: str, waiting: int, makes_room: Callable[[], bool] | None) -> str:
-        """Why there is no visit more of `name`, beside so many that wait; "" where there is.
+    def why_not(self, name: str, source: str, makes_room: Callable[[], bool] | None) -> str:
+        """Why there is no visit more of `name`; "" where there is.
 
         `makes_room` has somebody leave who is at a full one, and says whether there was anybody; None for one that is
         known to invited visitors only.
@@ -64,8 +68,8 @@ class Visits:
             return "pairs"
         if self._of_source.get(source, 0) >= self._limits.pairs_per_source:
             return "pairs_per_source"
-        if waiting >= MAX_WAITING:
-            return "waiting"
+        if self._of_network.get(_network(source), 0) >= SOURCES_OF_A_NETWORK * self._limits.pairs_per_source:
+            return "pairs_per_network"
         if scarce(DESCRIPTORS_LEFT):
             return "descriptors"
         if not self._new.take(source, asyncio.get_running_loop().time()):
@@ -74,15 +78,29 @@ class Visits:
 
     def began(self, name: str, source: str) -> None:
         """One more."""
-        self._of_name[name] += 1
-        self._of_source[source] += 1
+        for counted, whose in self._counts(name, source):
+            counted[whose] += 1
 
     def ended(self, name: str, source: str) -> None:
         """One less."""
-        for counted, whose in ((self._of_name, name), (self._of_source, source)):
+        for counted, whose in self._counts(name, source):
             counted[whose] -= 1
             if not counted[whose]:
                 del counted[whose]
+
+    def _counts(self, name: str, source: str) -> tuple[tuple[Counter[str], str], ...]:
+        return (self._of_name, name), (self._of_source, source), (self._of_network, _network(source))
+
+
+def wait_in(room: Crowd[H], one: H, address: str, turn_away: Callable[[H], None], refusals: Counter[str]) -> None:
+    """Have `one` from `address` wait beside the others in `room`, where it is until `discard`.
+
+    Where MAX_WAITING do, who does so for longest of the network that has most of them is turned away.
+    """
+    if len(room) >= MAX_WAITING:
+        refusals["waiting"] += 1
+        turn_away(room.waits_longest())
+    room.add(one, networks(address))
 
 
 def makes_room(here: Iterable[V | Pair], address: str, turn_away: Callable[[V], None], refusals: Counter[str]) -> bool:
@@ -90,7 +108,7 @@ def makes_room(here: Iterable[V | Pair], address: str, turn_away: Callable[[V], 
 
     Whoever waits is turned away, a pair is cut; it is counted in `refusals`.
     """
-    seats = [Seat(one, networks(one.source.partition("/")[0]), in_use=True, last_used=0.0) for one in here]
+    seats = [Seat(one, networks(_address(one.source)), in_use=True, last_used=0.0) for one in here]
     leaving = gives_way(seats, networks(address))
     if leaving is None:
         return False
@@ -100,3 +118,12 @@ def makes_room(here: Iterable[V | Pair], address: str, turn_away: Callable[[V], 
     else:
         turn_away(leaving)
     return True
+
+
+def _network(source: str) -> str:
+    """The widest that it lies in."""
+    return networks(_address(source))[0]
+
+
+def _address(source: str) -> str:
+    return source.partition("/")[0]

@@ -22,7 +22,8 @@ from hardline.relay.pair import Pair, sockets_of
 from hardline.relay.pairs import Pairs
 from hardline.relay.parking import Parking
 from hardline.relay.registry import Registration, is_public
-from hardline.relay.visits import Visits, makes_room
+from hardline.relay.visits import Visits, makes_room, wait_in
+from hardline.transport.crowd import Crowd
 from hardline.transport.sources import source_of
 from hardline.transport.tcp import TcpStream
 
@@ -55,6 +56,7 @@ class Waiting:
     def __init__(self, visits: Visits, parking: Parking, pairs: Pairs, refusals: Counter[str]) -> None:
         self._visits, self._parking, self._pairs, self._refusals = visits, parking, pairs, refusals
         self._visitors: dict[str, Visitor] = {}  # by token
+        self._room: Crowd[Visitor] = Crowd()  # the same
         self._impatient: Deadlines[Visitor] = Deadlines(JOIN_WITHIN, self._nobody_joined)
         self._hasty: Deadlines[Visitor] = Deadlines(ANSWERS_WITHIN, self._parked_is_silent)
 
@@ -73,6 +75,7 @@ class Waiting:
             log.debug("relay.visitor_refused", endpoint=tcp.peer, reason=why)
             return False
         visitor = Visitor(tcp, found, secrets.token_hex(16), source)
+        wait_in(self._room, visitor, tcp.peer.host, self._turn_away, self._refusals)
         self._visitors[visitor.token] = visitor
         self._visits.began(name, source)
         self._impatient.add(visitor)
@@ -83,9 +86,7 @@ class Waiting:
     def host_came(self, visitor: Visitor, tcp: TcpStream, line_size: int) -> None:
         """His host made a connection for him; of what it said, `line_size` bytes were for us."""
         greeting = encode_line(Verb.OK, str(tcp.peer))
-        if visitor.parked is not None:
-            self._end_parked(visitor)
-            visitor.sent = 0
+        self._end_parked(visitor)
         self._join(visitor, tcp, greeting, line_size)
 
     def registered(self, one: Registration[Control]) -> None:
@@ -111,7 +112,7 @@ class Waiting:
     def _is_too_much(self, name: str, source: str, address: str) -> str:
         """Why a visitor of `name` is not taken now."""
         makes_room = (lambda: self._makes_room(name, address)) if is_public(name) else None
-        return self._visits.why_not(name, source, len(self._visitors), makes_room)
+        return self._visits.why_not(name, source, makes_room)
 
     def _makes_room(self, name: str, address: str) -> bool:
         """A public port or name is nobody's secret: of those who are there, who has most gives way to others."""
@@ -147,11 +148,15 @@ class Waiting:
             refuse(visitor.tcp, INTERNAL_ERROR)
 
     def _forget(self, visitor: Visitor) -> None:
-        """He waits no more."""
-        self._visitors.pop(visitor.token, None)
-        self._impatient.discard(visitor)
+        """He waits no more, and nobody came."""
+        self._waits_no_more(visitor)
         self._end_parked(visitor)
         self._visits.ended(visitor.registration.name, visitor.source)
+
+    def _waits_no_more(self, visitor: Visitor) -> None:
+        self._visitors.pop(visitor.token, None)
+        self._room.discard(visitor)
+        self._impatient.discard(visitor)
 
     def _call(self, visitor: Visitor) -> None:
         """Have his host come: by a connection that it has ready, else it is told to make one."""
@@ -182,20 +187,19 @@ class Waiting:
     def _parked_is_silent(self, visitor: Visitor) -> None:
         """Its way here was forgotten by a router, mostly: another one is tried with the same bytes."""
         self._end_parked(visitor)
-        visitor.sent = 0
         if self._visitors.get(visitor.token) is visitor:
             self._call(visitor)
 
     def _end_parked(self, visitor: Visitor) -> None:
+        """What it was sent is for whoever comes next."""
         self._hasty.discard(visitor)
-        parked, visitor.parked = visitor.parked, None
+        parked, visitor.parked, visitor.sent = visitor.parked, None, 0
         if parked is not None:
             parked.abort()
 
     def _join(self, visitor: Visitor, tcp: TcpStream, greeting: bytes, line_size: int) -> None:
         """Join him with `tcp`, which hears `greeting` first; of what it said, `line_size` bytes were for us."""
-        self._visitors.pop(visitor.token, None)
-        self._impatient.discard(visitor)
+        self._waits_no_more(visitor)
         name, source = visitor.registration.name, visitor.source
         if (taken := sockets_of(visitor.tcp, tcp)) is None:
             self._visits.ended(name, source)

@@ -106,6 +106,7 @@ class GatewaySection:
     listen: tuple[Endpoint, ...] = setting((), list_of(_listen), many=True)
     domain: tuple[str, ...] = setting((), list_of(_domain), many=True)
     trusted: tuple[Network, ...] = setting((), list_of(network), many=True)
+    https: bool = setting(False, parse_yes_no)
     metrics: tuple[Network, ...] = setting((), list_of(network), many=True)
     access_log: bool = setting(True, parse_yes_no)
     head_timeout: float = setting(10.0, duration(0.1, HOUR))

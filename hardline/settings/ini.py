@@ -11,7 +11,6 @@ around a value is taken off.  Which keys there are is service.py's and node.py's
 from __future__ import annotations
 
 import configparser
-import difflib
 import io
 import re
 import unicodedata
@@ -247,6 +246,8 @@ def _short(text: str) -> str:
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
+    import difflib  # half a megabyte, for who has mistyped something
+
     by_lower = {each.lower(): each for each in known}
     if close := difflib.get_close_matches(word.lower()[:60], by_lower, n=1):
         return f"did you mean {by_lower[close[0]]}?"

@@ -51,6 +51,7 @@ class NodeSection:
     public: tuple[Endpoint, ...] = setting((), list_of(values.endpoint), many=True)
     ip_service: str = setting("", values.web_address_or_empty)
     metrics: bool = setting(False, parse_yes_no)
+    group: str = setting("", values.group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ _PART = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)(?!.*\.[0-9]+\Z){_PART}(?:\.{_PART})+\Z")
 _HASH = re.compile(r"[0-9a-f]{40}")
 _MAIL = re.compile(r"[!-~]{1,64}@[A-Za-z0-9.-]{1,190}\Z")
+_GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@,\[\]]+)(?::([0-9]{1,5}))?\Z")
 
 
@@ -38,6 +39,13 @@ def contact(text: str) -> str:
     """What others are told of how to reach the owner."""
     if len(text) > 200 or not is_plain(text):
         raise Unreadable("at most 200 characters that can be shown, such as a mail address")
+    return text
+
+
+def group(text: str) -> str:
+    """A group of users of this computer."""
+    if not _GROUP.fullmatch(text):
+        raise Unreadable("the name of a group of this computer, such as hardline")
     return text
 
 

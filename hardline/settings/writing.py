@@ -7,7 +7,6 @@ and `share` puts it back for the same target; no other service gets its certific
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 import stat
@@ -313,6 +312,8 @@ def remove_service(directory: Path, name: str) -> Path:
     name = next((one for one in there if name in (one, shown_name(one))), name)
     file = directory / f"{name}.ini"
     if name not in there:  # this refuses ../ and the like, too
+        import difflib
+
         close = difflib.get_close_matches(name[:MAX_NAME], there, n=1)
         hint = f"did you mean {close[0]}?" if close else "hardline ls  shows what there is"
         raise NoSuchFile(f"there is no service {shown_name(name[:60])} in {directory}", hint=hint)

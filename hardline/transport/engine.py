@@ -250,8 +250,8 @@ class BindingEngine(Engine):
 
 
 def forget_errors() -> None:
-    """Before OpenSSL is called for a connection: its queue of errors is of the whole thread, and what others have left
-    there would be taken for this connection's, SSL_get_error(3)."""
+    """Before OpenSSL is called for a connection: its queue of errors is of the whole thread, and before version 4, with
+    which a distribution may have built cryptography, SSL_get_error takes what others have left there for this one's."""
     if _lib is not None:
         _lib.ERR_clear_error()
 

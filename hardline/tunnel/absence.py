@@ -1,15 +1,22 @@
 """Who could not be reached a moment ago: visits are told at once, while others look again behind them.
 
+    found absent ──▶ told at once, for some seconds ──▶ as if nothing were known
+    said to be there, shared here, another network ──▶ as if nothing were known, at once
+
 Source: docs/PROTOCOL.md, section 7.1.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TypeVar
 
 from hardline.identity import KeyHash
 from hardline.routes import NoRoute
+
+T = TypeVar("T")
 
 _LOOK_EVERY = 0.5  # seconds between dials to a host that is known to be absent
 # How long a visit waits for one of them: a tenth of how long ago the host was found absent, and this at most.  To a
@@ -44,13 +51,30 @@ class Absences:
     def __init__(self, lasts: float, most: int) -> None:
         self._lasts, self._most = lasts, most
         self._known: OrderedDict[KeyHash, tuple[NoRoute, float]] = OrderedDict()
+        self._heard: OrderedDict[KeyHash, float] = OrderedDict()
+        self._sure: OrderedDict[KeyHash, float] = OrderedDict()
+
+    def heard(self, key_hash: KeyHash, now: float, *, sure: bool = False) -> None:
+        """It is said to be there: the next visit waits for its dial like the first one.
+
+        Unless that is `sure` it counts once in as long as an absence lasts: whoever said it again and again of a host
+        that is not there would have every visit wait.
+        """
+        if sure:
+            _note(self._sure, key_hash, now, self._most)
+        elif key_hash not in self._known or now - self._heard.get(key_hash, -math.inf) < self._lasts:
+            return
+        else:
+            _note(self._heard, key_hash, now, self._most)
+        self.forget(key_hash)
+
+    def is_there_since(self, key_hash: KeyHash, began: float) -> bool:
+        """Since `began` it has surely come: who looked before could not find it."""
+        return self._sure.get(key_hash, -math.inf) >= began
 
     def add(self, key_hash: KeyHash, failure: NoRoute, now: float) -> None:
         """Nobody was reached."""
-        self._known[key_hash] = (failure, now)
-        self._known.move_to_end(key_hash)
-        while len(self._known) > self._most:
-            self._known.popitem(last=False)
+        _note(self._known, key_hash, (failure, now), self._most)
 
     def get(self, key_hash: KeyHash, now: float) -> Absence | None:
         """What is known of `key_hash`."""
@@ -70,3 +94,10 @@ class Absences:
     def clear(self) -> None:
         """Another network: everybody may be there."""
         self._known.clear()
+
+
+def _note(table: OrderedDict[KeyHash, T], key_hash: KeyHash, value: T, most: int) -> None:
+    table[key_hash] = value
+    table.move_to_end(key_hash)
+    if len(table) > most:
+        table.popitem(last=False)

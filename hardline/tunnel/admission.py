@@ -51,9 +51,15 @@ class Admits(Protocol):
 
 
 def admit(
-    service: Admits, given: str, networks: Sequence[str], client: KeyHash | None, guesses: Guesses, now: float
+    service: Admits,
+    given: str,
+    networks: Sequence[str],
+    client: KeyHash | None,
+    guesses: Guesses,
+    now: float,
+    machine: str = "",
 ) -> Admitted | NotAdmitted:
-    """Judge who gives the password `given` to `service`, from `networks` (transport.sources.around).
+    """Judge who gives the password `given` to `service`, from `networks` and `machine` (as Guesses has them).
 
     `client` is who he has proven to be; `guesses`, on the clock of `now`, is told of what he gave.
     """
@@ -63,10 +69,10 @@ def admit(
         return NotAdmitted(Refusal.ACCESS, f"for invited visitors only: {who}")
     if not label.password:
         return Admitted(client)
-    if wait := guesses.wait(label, networks, now):
+    if wait := guesses.wait(label, networks, now, machine):
         return NotAdmitted(Refusal.WAIT, f"too many wrong passwords: the next one is judged in {wait:.0f} s")
     if not label.has_password(given):
-        untold = guesses.wrong(label, networks, now)
+        untold = guesses.wrong(label, networks, now, machine)
         return NotAdmitted(Refusal.PASSWORD, "the visitor's label has another password", untold)
     guesses.right(label, networks, now)
     return Admitted(client)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from hardline import log
@@ -47,7 +48,9 @@ _RELAY_SAYS = {
     "unrecognized name": "the host is not registered at this relay",
     "internal error": "the host is registered at this relay, which cannot reach it now",
 }
+IN_CLEAR = "the host speaks hardline/2, and this wants the key hash in clear"
 _SMALL_KEPT = 256
+_MOST_PROVEN = 1024  # hosts that are known to have spoken hardline/2
 # Seconds after the end of the whole dial, which says more of those that it breaks off: on a loop that counts in
 # milliseconds both would come at once.
 _LATER = 1.0
@@ -74,7 +77,8 @@ class Attempts:
     """Makes them.
 
     `clock` is seconds since 1970; `is_ours` tells this node's own listeners, which only it itself names, `way_to` how
-    this computer would send to an address; `resolver` looks names up.  `options` are those of the sockets to a host.
+    this computer would send to an address; `resolver` looks names up.  `options` are those of the sockets to a host;
+    `protocol_of` says what it spoke when it was visited last, "" where that is not known.
     """
 
     def __init__(
@@ -86,12 +90,14 @@ class Attempts:
         resolver: Resolver | None,
         way_to: Callable[[Address], Way],
         options: Callable[[KeyHash], SocketOptions],
+        protocol_of: Callable[[KeyHash], Awaitable[str]],
     ) -> None:
         self._clock, self._timeout = clock, timeout
         self._context, self._context_for_originals = visitor_context(), visitor_context(originals=True)
         self._is_ours = is_ours
         self._resolver, self._way_to = resolver, way_to
-        self._options = options
+        self._options, self._protocol_of = options, protocol_of
+        self._proven: OrderedDict[KeyHash, None] = OrderedDict()  # what is remembered comes later, and not of all
         self._running: dict[tuple[KeyHash, Candidate], _Steps] = {}
         self._small: dict[Endpoint, None] = {}  # to which packets of full size may be lost
 
@@ -100,6 +106,12 @@ class Attempts:
         if not candidate.found_by.seen and self._is_ours(candidate.endpoint.leads_to):
             return "this node itself"
         return refusal(candidate, self._way_to)
+
+    async def is_in_clear(self, target: KeyHash, candidate: Candidate) -> bool:
+        """Whether the key hash would be said in clear to a host that needs no such thing (docs/PROTOCOL.md 2.4)."""
+        if not isinstance(candidate.server_name, Plain):
+            return False
+        return target in self._proven or await self._protocol_of(target) == "hardline/2"
 
     async def make(self, target: KeyHash, candidate: Candidate, delay: float) -> Attempt | Route:
         """Try `candidate`, after `delay` seconds.  Safe to cancel: the socket goes with the task."""
@@ -110,6 +122,8 @@ class Attempts:
         opening = _Opening(lambda: self._greeting(target, candidate))
         try:
             async with asyncio.timeout(self._timeout + _LATER):
+                if await self.is_in_clear(target, candidate):  # that may be known since it was found
+                    raise PeerError(IN_CLEAR)
                 stream = await self._open(target, candidate, steps, opening)
                 local = stream.local
                 tls, protocol = await self._secure(target, opening.made(), stream)
@@ -155,6 +169,10 @@ class Attempts:
     async def _secure(self, target: KeyHash, greeting: TlsStream, stream: TcpStream) -> tuple[TlsStream, str]:
         tls = await greeting.secured(stream)
         if tls.key_hash is not None:
+            self._proven[target] = None
+            self._proven.move_to_end(target)
+            if len(self._proven) > _MOST_PROVEN:
+                self._proven.popitem(last=False)
             return tls, "hardline/2"
         if tls.peer_key_hash != target:
             tls.abort()
@@ -237,6 +255,12 @@ class _Steps:
         now = asyncio.get_running_loop().time()
         self.taken = replace(self.taken, **{step: now - self._since})
         self._since = now
+
+
+def next_time(candidate: Candidate, protocol: str) -> Candidate:
+    """The same way as it is taken again: who speaks hardline/2 is not asked by its plain name any more."""
+    is_plain = isinstance(candidate.server_name, Plain)
+    return replace(candidate, server_name=Code()) if is_plain and protocol == "hardline/2" else candidate
 
 
 def refusal(candidate: Candidate, way_to: Callable[[Address], Way]) -> str | None:

@@ -18,13 +18,13 @@ from typing import Protocol
 from hardline import log
 from hardline.addresses import Address, Way
 from hardline.identity import KeyHash
-from hardline.routes import Attempt, Candidate, Endpoint, NoRoute, PathKind, Plain
+from hardline.routes import Attempt, Candidate, Endpoint, NoRoute, PathKind
 from hardline.tasks import TaskSet
 from hardline.transport.resolver import Resolver
 from hardline.transport.socketoptions import AS_THE_KERNEL_HAS_IT, SocketOptions
 from hardline.transport.tcp import TcpStream
 from hardline.transport.ways import way_to
-from hardline.tunnel.attempts import Attempts, Route
+from hardline.tunnel.attempts import IN_CLEAR, Attempts, Route, next_time
 from hardline.tunnel.dialevents import DialEvent, Failed, Found, Started, Won
 from hardline.tunnel.race import Race
 
@@ -109,9 +109,14 @@ class Dialer:
         self._search = search
         self._stagger, self._timeout = stagger, timeout
         self._attempts = Attempts(
-            clock=clock, timeout=timeout, is_ours=is_ours, resolver=resolver, way_to=way_to, options=options
+            clock=clock,
+            timeout=timeout,
+            is_ours=is_ours,
+            resolver=resolver,
+            way_to=way_to,
+            options=options,
+            protocol_of=protocol_of,
         )
-        self._protocol_of = protocol_of
         self._listener = listener
 
     async def dial(self, target: KeyHash, known: Candidate | None = None, put_off: Collection[Endpoint] = ()) -> Route:
@@ -197,7 +202,7 @@ class Dialer:
         if ended.protocol != "hardline/2":
             ended.tls.abort()
             return None
-        return ended
+        return replace(ended, candidate=next_time(candidate, ended.protocol))
 
     async def _next(self, dial: _Dial, search: Search, put_off: Collection[Endpoint]) -> Attempt | Route | None:
         """Start what may start, and wait for the next attempt to end; None when there will be no more."""
@@ -242,15 +247,15 @@ class Dialer:
         why = _passed_over(candidate.kind, search, dial.failed, under_way)
         for given_up in race.won(route.candidate):
             dial.give_up(given_up)
-        return replace(route, candidate=candidate, took=took, passed_over=why)
+        return replace(route, candidate=next_time(candidate, route.protocol), took=took, passed_over=why)
 
     async def _find(self, target: KeyHash, search: Search, dial: _Dial, wait: float) -> None:
         await asyncio.sleep(wait)
         async with aclosing(_generator(search.candidates())) as candidates:
             async for candidate in candidates:
                 why = self._attempts.refusal(candidate)
-                if isinstance(candidate.server_name, Plain) and await self._protocol_of(target) == "hardline/2":
-                    why = "the host speaks hardline/2, and this wants the key hash in clear"
+                if await self._attempts.is_in_clear(target, candidate):
+                    why = IN_CLEAR
                 self._listener(target, Found(candidate, why or ""))
                 if why is None:
                     dial.happened.put_nowait(candidate)

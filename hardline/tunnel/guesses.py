@@ -3,6 +3,7 @@
     a hello with a password ──wait──▶ 0: it is judged; right, or `wrong`        so many seconds: it is refused unread
 
     an address ──▶ 5 wrong ones, then one in 10 s    its /64 ──▶ 20, 8 s    its /56 ──▶ 40, 7 s    its /48 ──▶ 60, 6 s
+    a machine of an attached network, by whichever of its addresses ──▶ 8, 9 s
 
 Every wrong one counts in all networks of who guessed.  All that ever guessed wrong have sixty a minute of one service
 together.  Whose widest network has not is never refused, whatever others do; nor is, while its own allowance lasts, an
@@ -24,6 +25,7 @@ V = TypeVar("V")
 # Guesses at once, and seconds until there is one more: of an address, and of the ever wider networks around it.  The
 # wider one gains faster, so that nobody empties it from inside a single narrower one.
 ALLOWED = ((5, 10.0), (20, 8.0), (40, 7.0), (60, 6.0))
+OF_A_MACHINE, MACHINE_EVERY = 8, 9.0  # it has one address of each family at least, and another one that is link-local
 OF_A_SERVICE, SERVICE_EVERY = 60, 1.0
 REMEMBERED = 3600.0  # seconds after its last wrong guess that a network is known by
 PROVEN_FOR = 86_400.0  # seconds after the right word
@@ -38,20 +40,21 @@ class Guesses:
     """Those of all services.
 
     A service is any key, another one when its password changes: who gave the old one has proven nothing.  `networks`
-    are an address and what is around it, the narrowest first (transport.sources.around).
+    are an address and what is around it, the narrowest first (transport.sources.around); `machine` is whose address
+    that is, "" where nobody knows (neighbours.machine_at).
     """
 
     def __init__(self) -> None:
         self._services: OrderedDict[Hashable, _Service] = OrderedDict()
 
-    def wait(self, service: Hashable, networks: Sequence[str], now: float) -> float:
+    def wait(self, service: Hashable, networks: Sequence[str], now: float, machine: str = "") -> float:
         """Seconds until a guess from `networks` is judged; 0: now."""
         if (known := self._services.get(service)) is None:
             return 0.0
         proven = now - known.proven.get(networks[0], -math.inf) < PROVEN_FOR
         buckets = [
             bucket
-            for network in networks[: 1 if proven else None]
+            for network in (networks[:1] if proven else (*networks, _named(machine)))
             if (bucket := known.networks.get(network)) is not None and now - bucket.filled < REMEMBERED
         ]
         if buckets and not proven:
@@ -62,10 +65,12 @@ class Guesses:
         """The right word came from `networks`."""
         _keep(self._service(service, now).proven, networks[0], now, MAX_PROVEN)
 
-    def wrong(self, service: Hashable, networks: Sequence[str], now: float) -> int:
+    def wrong(self, service: Hashable, networks: Sequence[str], now: float, machine: str = "") -> int:
         """A wrong one came from `networks`.  How many the owner is to be told of now; 0: none."""
-        known = self._service(service, now)
-        for network, (most, every) in zip(networks, ALLOWED, strict=False):
+        known, counted = self._service(service, now), list(zip(networks, ALLOWED, strict=False))
+        if machine:
+            counted.append((_named(machine), (OF_A_MACHINE, MACHINE_EVERY)))
+        for network, (most, every) in counted:
             bucket = known.networks.get(network) or _Bucket(most, every, now)
             bucket.take(now)
             _keep(known.networks, network, bucket, MAX_NETWORKS)
@@ -87,6 +92,11 @@ class Guesses:
         known = self._services.get(service) or _Service(_Bucket(OF_A_SERVICE, SERVICE_EVERY, now))
         _keep(self._services, service, known, MAX_SERVICES)
         return known
+
+
+def _named(machine: str) -> str:
+    """What no address is called."""
+    return f"machine {machine}"
 
 
 def _keep(table: OrderedDict[K, V], key: K, value: V, most: int) -> None:

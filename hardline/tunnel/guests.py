@@ -60,6 +60,15 @@ class Guest:
         return (self.whose, self.between) if self.between else around(self.source.host)
 
     @property
+    def machine(self) -> str:
+        """Whose address that is, as Guesses has it; asks the kernel."""
+        if self.between:
+            return ""
+        from hardline.neighbours import machine_at  # only who is asked for a password needs it
+
+        return machine_at(self.source.host)
+
+    @property
     def protocol(self) -> str:
         """What he speaks."""
         return "hardline/2" if self.session is not None else "hardline/1"

@@ -374,7 +374,8 @@ class Host:
     def _admit(self, guest: Guest, service: Service, password: str, client: KeyHash | None) -> NotAdmitted | None:
         """Let him in, or say why not."""
         now, where = asyncio.get_running_loop().time(), guest.guesses_as
-        match admit(service, password, where, client, self._guesses, now):
+        machine = guest.machine if service.label.password else ""
+        match admit(service, password, where, client, self._guesses, now, machine):
             case Admitted(client):
                 guest.client = client
                 return None
@@ -440,7 +441,7 @@ class Host:
         if theirs.invite and client is not None and not service.lets_in(client) and self._redeem is not None:
             now = asyncio.get_running_loop().time()
             shown = service.key_hash, client, theirs.invite
-            refused = await invited(*shown, self._redeem, guest.guesses_as, self._guesses, now)
+            refused = await invited(*shown, self._redeem, guest.guesses_as, self._guesses, now, guest.machine)
             service = self._offered(service.key_hash)
         if refused := refused or self._admit(guest, service, theirs.password, client):
             await tls.send(hello.HostRefusal(refused.why.value, refused.invite).encode())

@@ -35,14 +35,15 @@ async def invited(
     networks: Sequence[str],
     guesses: Guesses,
     now: float,
+    machine: str = "",
 ) -> NotAdmitted | None:
-    """None where he is to be judged as everybody.  `networks`, `guesses` and `now` as for admission.admit."""
+    """None where he is to be judged as everybody.  `networks`, `guesses`, `now`, `machine` as for admission.admit."""
     guessed = ("invite", service)
-    if wait := guesses.wait(guessed, networks, now):
+    if wait := guesses.wait(guessed, networks, now, machine):
         return NotAdmitted(Refusal.WAIT, f"too many wrong invitations: the next one is judged in {wait:.0f} s")
     verdict = await redeem(service, client, secret)
     if verdict in (Verdict.UNKNOWN, *_SENTENCES):
-        guesses.wrong(guessed, networks, now)
+        guesses.wrong(guessed, networks, now, machine)
     if verdict in _SENTENCES:
         return NotAdmitted(Refusal.INVITE, _SENTENCES[verdict], invite=verdict.value)
     return None

@@ -225,6 +225,11 @@ class Visitor:
         self.recent.append(record)
         return Visit(stream, record, True, StatusReader())
 
+    def heard_of(self, key_hash: KeyHash, *, sure: bool = False) -> None:
+        """Somebody says that it is there, or, where it is `sure`, it is served here: nobody is told that it is absent
+        who has not looked since."""
+        self._absences.heard(key_hash, asyncio.get_running_loop().time(), sure=sure)
+
     def network_changed(self, addresses: Collection[str]) -> None:
         """This machine has `addresses` now: sessions by one that is gone end, and who was absent may be there."""
         self._absences.clear()
@@ -331,7 +336,7 @@ class Visitor:
     async def _dial(self, label: Label) -> Path | Greeted:
         key_hash, loop = label.key_hash, asyncio.get_running_loop()
         try:
-            route = await self._dialer.dial(key_hash, self.originals.path(label), self._waits(key_hash))
+            route = await self._route(label)
         except NoRoute as failure:
             self.originals.forget(label)
             self._absences.add(key_hash, failure, loop.time())
@@ -347,6 +352,16 @@ class Visitor:
             raise
         self._remember(key_hash, route, News(greeted.wan_hosts))
         return greeted
+
+    async def _route(self, label: Label) -> Route:
+        """One that was verified; looked for once more where the host surely came while nobody was found."""
+        key_hash, began = label.key_hash, asyncio.get_running_loop().time()
+        try:
+            return await self._dialer.dial(key_hash, self.originals.path(label), self._waits(key_hash))
+        except NoRoute:
+            if not self._absences.is_there_since(key_hash, began):
+                raise
+        return await self._dialer.dial(key_hash, self.originals.path(label), self._waits(key_hash))
 
     def _waits(self, key_hash: KeyHash) -> frozenset[Endpoint]:
         """Where the host knows us by a network that guesses: elsewhere it may see another one."""
@@ -467,6 +482,7 @@ class Visitor:
                 raise ServiceFailed("wait", "")
             raise PeerError(f"the host refused: {answer.error}")
         self._put_off.pop(where, None)
+        self._absences.forget(path.label.key_hash)
         self._news.let_in(path.label.key_hash)
         if self._invitations is not None:
             self._invitations.over(path.label.key_hash, path.invite)

@@ -340,18 +340,27 @@ async function details(row, number) {
 async function phone(row, called) {
   const made = await act(() => ask("POST", "phone", { what: row.label }));
   if (!made) return;
+  const near = made.urls.length > 0;
+  const here = near && [scanned(made.code, "A code to scan"), el("ul", {}, made.urls.map((url) => el("li", { class: "mono" }, url))),
+    dim(`For phones of this network, until ${clock(made.until)}. It is not encrypted between the phone and this computer, and pages get no camera there.`)];
+  const there = made.away
+    ? [el("h3", {}, "Away from home"), scanned(made.away_code, "A code for phones that are away"), el("p", { class: "mono" }, made.away), dim("Encrypted up to the service, from anywhere, at any time.")]
+    : [made.advice && dim(sentence(made.advice))];
+  const shown = [...(here || []), ...there].filter(Boolean);
+  const stops = near && { yes: "Stop now", danger: true, send: () => ask("DELETE", `phone/${of(made.label)}`) };
+  const stop = await dialog(`${called} on a phone`, shown, { no: "Close", ...stops });
+  if (stop) say("No phone is led there any more");
+}
+function scanned(rows, called) {
   const svg = (tag, given) => {
     const one = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(given)) one.setAttribute(name, value);
     return one;
   };
-  const wide = made.code.length + 8, code = svg("svg", { viewBox: `-4 -4 ${wide} ${wide}`, role: "img", "aria-label": "A code to scan" });
-  const dark = made.code.flatMap((line, y) => [...line].map((one, x) => (one === "1" ? `M${x} ${y}h1v1h-1z` : ""))).join("");
+  const wide = rows.length + 8, code = svg("svg", { viewBox: `-4 -4 ${wide} ${wide}`, role: "img", "aria-label": called });
+  const dark = rows.flatMap((line, y) => [...line].map((one, x) => (one === "1" ? `M${x} ${y}h1v1h-1z` : ""))).join("");
   code.append(svg("rect", { x: -4, y: -4, width: wide, height: wide, fill: "#fff" }), svg("path", { d: dark, fill: "#000" }));
-  const stop = await dialog(`${called} on a phone`, [code, el("ul", {}, made.urls.map((url) => el("li", { class: "mono" }, url))),
-    dim(`For phones of this network, until ${clock(made.until)}. It is not encrypted between the phone and this computer, and pages get no camera there.`)],
-    { yes: "Stop now", no: "Close", danger: true, send: () => ask("DELETE", `phone/${of(made.label)}`) });
-  if (stop) say("No phone is led there any more");
+  return code;
 }
 
 // ── on this network, known ──

@@ -197,6 +197,7 @@ def test_a_phone_scans_a_code_and_is_let_in_until_that_is_stopped(world: World, 
         mine.get_by_role("button", name="On a phone…").click()
         expect(managed.get_by_role("img", name="A code to scan")).to_be_visible()
         url = managed.get_by_role("dialog").get_by_role("listitem").first.inner_text()
+        expect(managed.get_by_role("dialog")).to_contain_text("Away from this network no phone finds it")
         portrait(managed, "phone", dark=True)
         managed.emulate_media(color_scheme="light")
         assert curl(url, "-L", "-c", "/dev/null", at=world.host_machine).text == "hello from the origin\n"

@@ -47,7 +47,10 @@ class Someone:
     def __init__(self, *services: LanService) -> None:
         self.services: Sequence[LanService] = services
         self.tasks = TaskSet("test")
-        self.dnssd = DnsSd(services=lambda: self.services, port=lambda: HOST_PORT, bind=(HERE,), host="atlas")
+        self.told = list[KeyHash]()
+        self.dnssd = DnsSd(
+            services=lambda: self.services, port=lambda: HOST_PORT, bind=(HERE,), host="atlas", told=self.told.append
+        )
         self.dnssd.follow(interface_addresses())
 
     async def find(self, target: KeyHash) -> Candidate | None:
@@ -145,6 +148,7 @@ def test_a_listed_service_is_found_after_the_head_start_of_the_lan_packets():
             assert await visitor.find(wiki.label.key_hash) == candidate
             assert time.monotonic() - began >= HEAD_START - 0.01
             assert (await visitor.browse())[wiki.title] == wiki.label
+            assert wiki.label.key_hash in visitor.told
             assert {offer.host for offer in await visitor.dnssd.browse(0.0) if offer.label == wiki.label} == {"atlas"}
 
     asyncio.run(main())

@@ -47,6 +47,7 @@ async def on_lan(
     multicast: bool = True,
     broadcast: bool = True,
     host: str = "atlas",
+    heard: Callable[[KeyHash], None] = lambda key_hash: None,
 ) -> AsyncIterator[Lan]:
     """A node on the LAN; its clock is `off` days off."""
     lan = Lan(
@@ -57,6 +58,7 @@ async def on_lan(
         multicast=multicast,
         broadcast=broadcast,
         host=host,
+        heard=heard,
     )
     lan.follow(interface_addresses())
     lan.open()
@@ -503,6 +505,17 @@ def test_a_browse_lists_what_is_listed_with_its_label():
             assert offers[wiki.label].endpoint == Endpoint(HERE, HOST_PORT)
             assert offers[wiki.label].source == HERE
             assert (offers[wiki.label].host, offers[shop.label].host) == ("atlas", "")
+
+    asyncio.run(story())
+
+
+def test_each_service_that_somebody_lists_is_told_of_and_no_other():
+    async def story() -> None:
+        wiki, diary, told = service(), service(listed=False), list[KeyHash]()
+        async with on_lan(wiki, diary), on_lan(heard=told.append) as visitor:
+            await browsed(visitor)
+            assert wiki.label.key_hash in told
+            assert diary.label.key_hash not in told
 
     asyncio.run(story())
 

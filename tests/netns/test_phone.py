@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hardline import certificates
 from tests.netns.lab import Lab, Machine
 from tests.support import needs
 from tests.support.node import Node
@@ -41,7 +42,11 @@ def fetch(machine: Machine, url: str, *options: str | Path) -> tuple[int, str]:
 @pytest.fixture
 def places(lab: Lab, tmp_path: Path):
     host_machine, phone = lab.machine("host"), lab.machine("phone")
-    host = Node(tmp_path / "host", at=host_machine)
+    services = tmp_path / "host" / "services"
+    services.mkdir(mode=0o700, parents=True)
+    nas = certificates.load_or_create(services / "nas.ini.cert").key_hash
+    settings = f"[Gateway]\nlisten = 127.0.0.1:7080\ndomain = example.org\nhttps = yes\n[Gateway:home]\nlabel = {nas}\n"
+    host = Node(tmp_path / "host", at=host_machine, settings=settings)
     with running_origin(host_machine) as origin:
         host.share("nas", origin.port, title="My NAS")
         host.share("other", origin.port, title="Other")
@@ -54,6 +59,7 @@ def test_row_15_a_phone_gets_in_with_the_code_and_not_without(places):
     host, host_machine, phone, tmp_path = places
     wait_until(lambda: "mdns.opened" in host.log, "it speaks multicast DNS")
     urls = host.hardline("phone", "nas").stdout.split()
+    assert urls.pop() == "https://home.example.org/", "for phones that are away"
     by_address = next(url for url in urls if host_machine.ip4 in url)
     by_name = next(url for url in urls if ".local:" in url)
     assert re.fullmatch(r"http://my-nas-[0-9a-f]{4}\.local:7010/[A-Z2-9]{6}", by_name)
@@ -74,7 +80,9 @@ def test_row_15_a_phone_gets_in_with_the_code_and_not_without(places):
     )
     # By address, as long as it is the only door.
     assert fetch(phone, by_address, "-L", "-c", tmp_path / "jar2", "-b", tmp_path / "jar2")[0] == 200
-    second = host.hardline("phone", "other").stdout.split()
+    opened = host.hardline("phone", "other")
+    assert "away from this network no phone finds it: a domain of yours" in opened.stderr
+    second = opened.stdout.split()
     assert fetch(phone, by_address, "-L")[0] == 421
     assert fetch(phone, f"http://{name}:{port}/", *at, *jar)[0] == 200
     other_port = second[0].split("/")[2].split(":")[1]
@@ -112,4 +120,8 @@ def test_a_door_closes_by_itself_and_where_its_network_is_gone(places):
     host_machine.run(["ip", "-4", "addr", "flush", "dev", "eth0"])
     wait_until(lambda: "phone.closed" in host.log, "it is closed")
     assert "this computer is in another network" in host.log
-    assert host.hardline("phone", "nas").returncode == 1
+    away = host.hardline("phone", "nas")
+    assert (away.returncode, away.stdout) == (0, "https://home.example.org/\n"), (
+        "which holds without a network of phones"
+    )
+    assert host.hardline("phone", "other").returncode == 1

@@ -26,9 +26,17 @@ hardline version
 stat -c '%U %a %n' /etc/hardline/services /var/lib/hardline
 ip link set lo up
 places="--servicedir /etc/hardline/services --datadir /var/lib/hardline"
-su -s /bin/sh hardline -c "exec hardlined $places --bind 127.0.0.1" &
+install -d -o hardline -g hardline /run/hardline
+export RUNTIME_DIRECTORY=/run/hardline
+grep -o -- '--group hardline' /lib/systemd/system/hardlined.service
+su -s /bin/sh hardline -c "exec hardlined $places --group hardline --bind 127.0.0.1" &
 until hardline status >/dev/null 2>&1; do sleep 0.1; done
 hardline share 8123
+useradd --create-home ada
+su ada -c "hardline ls" && exit 1
+usermod -aG hardline ada
+su ada -c "hardline share 8124 --name of-ada"
+hardline ls --names mine
 pkill -TERM -u hardline
 wait || true
 dpkg --purge hardline-tunnel
@@ -72,4 +80,6 @@ def test_installed_by_dpkg_it_runs_as_a_user_of_its_own_and_goes_without_its_key
     assert "all is well" in done.stdout, done.stdout + done.stderr
     assert "hardline 700 /var/lib/hardline" in done.stdout
     assert ".localhost:7009/" in done.stdout
+    assert "sudo usermod -aG hardline ada, and log in anew" in done.stderr
+    assert "of-ada" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

@@ -11,6 +11,7 @@ import pytest
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
 from hardline.relay.control import _AT_ONCE
+from hardline.relay.controls import Controls
 from hardline.relay.limits import RelayLimits
 from hardline.relay.lines import Verb, encode_line
 from hardline.relay.messages import Hello, Ping, Welcome, encode
@@ -18,14 +19,16 @@ from hardline.relay.opening import CONTROL
 from hardline.relay.parking import PARK
 from hardline.relay.registry import RegistryLimits
 from hardline.relay.wanted import Wanted
-from hardline.routes import RelayAddress
+from hardline.routes import Endpoint, RelayAddress
 from hardline.tasks import TaskSet
 from hardline.transport import tcp
 from hardline.transport.contexts import front_context
 from hardline.transport.handshake import Names
 from hardline.transport.listener import Listener
+from hardline.transport.sources import networks
 from hardline.transport.tcp import TcpStream
 from hardline.transport.tls import TlsStream
+from tests.relay.hellos import of_openssl
 from tests.relay.running import (
     RunningHost,
     RunningRelay,
@@ -314,3 +317,72 @@ async def first_flight(host: RunningHost) -> bytes:
         await visit
     await listener.aclose()
     return said
+
+
+async def waits_from(address: str, relay: RunningRelay, name: str) -> asyncio.StreamWriter:
+    """Somebody there wants to visit `name`."""
+    at = relay.endpoint
+    _, writer = await asyncio.open_connection(at.host, at.port, local_addr=(address, 0))
+    writer.write(of_openssl(name))
+    return writer
+
+
+@pytest.mark.usefixtures("nothing_parked")
+@in_loop
+async def test_who_fills_the_places_of_those_who_wait_keeps_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardline.relay.visits.MAX_WAITING", 4)
+    monkeypatch.setattr("hardline.relay.waiting.JOIN_WITHIN", 60.0)
+    async with running_relay() as relay, running_host(relay.address) as his, running_host(relay.address) as host:
+        his.client._joins._under_way = 10_000  # it comes for nobody
+        state = relay.relay.describe
+        strangers = [await waits_from("127.0.0.5", relay, his.name) for _ in range(4)]
+        await until(lambda: state().waiting == 4)
+        await still_serves(relay, host)
+        await until(lambda: state().waiting == 3)
+        assert state().refused["waiting"] == 1
+        strangers += [await waits_from("127.0.0.5", relay, his.name) for _ in range(6)]
+        await until(lambda: state().refused["waiting"] == 6)
+        assert state().waiting == 4
+        for one in strangers:
+            one.close()
+        await until(lambda: state().waiting == 0)
+
+
+class Knocks(TcpStream):
+    """A node's connection that says nothing."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self._from = Endpoint(host, 4000)
+        self.was_cut = False
+
+    @property
+    def peer(self) -> Endpoint:
+        return self._from
+
+    def abort(self) -> None:
+        self.was_cut = True
+
+
+@in_loop
+async def test_a_network_of_many_sources_has_not_all_the_places_of_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(self: Controls, tcp: TcpStream, source: str) -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            self._is_gone(source, networks(tcp.peer.host)[0])
+
+    monkeypatch.setattr(Controls, "_secure", silent)
+    limits = RelayLimits(RegistryLimits(registrations=8, per_network=5))
+    async with running_relay(limits) as relay:
+        strangers = [Knocks(f"2001:db8:5:{number:x}::1") for number in range(20)]
+        others = [Knocks("203.0.113.9"), Knocks("2001:db8:6::1"), Knocks("2001:db8:7::1"), Knocks("203.0.113.10")]
+        for one in (*strangers, *others):
+            relay.relay.control(one)
+        assert [one.was_cut for one in strangers] == [False] * 5 + [True] * 15
+        assert [one.was_cut for one in others] == [False, False, False, True]
+        controls = relay.relay._controls
+        await asyncio.sleep(0)  # they have begun
+        await controls._tasks.aclose()
+        assert not controls._of_source
+        assert not controls._of_network

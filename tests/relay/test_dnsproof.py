@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dns.flags
@@ -15,10 +16,13 @@ import pytest
 from hardline.identity import KeyHash
 from hardline.relay.access import Access
 from hardline.relay.dnsproof import AT_ONCE, MOST_WAITING, OF_A_SOURCE, DnsProofs, names_node, resolver_at
-from hardline.relay.messages import Why
+from hardline.relay.messages import Hello, Kind, Register, Unregister, Why, encode
+from hardline.relay.proofs import NODE as NODE_PURPOSE
+from hardline.relay.proofs import prove_registration
 from hardline.routes import Endpoint
-from tests.relay.running import in_loop, name_of, running_relay, until
+from tests.relay.running import in_loop, name_of, prover, running_relay, until
 from tests.relay.test_domains import NAS, WIKI, NamedHost, browse
+from tests.relay.test_relay import control
 
 NODE = KeyHash(bytes(range(20)))
 
@@ -96,6 +100,49 @@ async def test_what_the_list_gives_to_somebody_the_dns_gives_to_nobody() -> None
             await until(lambda: host.has(WIKI) is Why.DOMAINS)
         finally:
             await host.aclose()
+
+
+@in_loop
+async def test_who_proves_his_domain_and_not_his_service_is_cut_as_anybody(caplog: pytest.LogCaptureFixture) -> None:
+    async with running_dns() as (names, proofs), running_relay(access=Access(everybody=True), dns=proofs) as relay:
+        node, service = prover(), prover()
+        names.texts[f"_hardline.{NAS}"] = [f'"node={name_of(node)}"']
+        tls = await control(relay)
+        exporter = tls.exporter(NODE_PURPOSE)
+        tls.put(encode(Hello(node.prove(NODE_PURPOSE, exporter))))
+        forged = replace(prove_registration(service, exporter), signature=bytes(64))
+        with caplog.at_level("WARNING", "hardline"):
+            tls.put(encode(Register(1, Kind.DOMAIN, forged, NAS)))
+            await until(lambda: names.asked == [f"_hardline.{NAS}"])
+            await until(lambda: relay.relay.describe().nodes == 0)
+        assert not [one for one in caplog.records if one.getMessage() == "task.failed"]
+        tls.abort()
+
+
+@in_loop
+async def test_what_is_wanted_no_more_while_it_is_looked_up_is_not_registered() -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+    node, service = prover(), prover()
+
+    async def slow(name: str) -> Sequence[bytes]:
+        asked.set()
+        await answered.wait()
+        return [f"node={name_of(node)}".encode()]
+
+    async with running_relay(access=Access(everybody=True), dns=DnsProofs(slow)) as relay:
+        tls = await control(relay)
+        exporter = tls.exporter(NODE_PURPOSE)
+        tls.put(encode(Hello(node.prove(NODE_PURPOSE, exporter))))
+        proof = prove_registration(service, exporter)
+        tls.put(encode(Register(1, Kind.DOMAIN, proof, NAS)))
+        await asked.wait()
+        tls.put(encode(Unregister(1)) + encode(Register(2, Kind.DOMAIN, proof, WIKI)))
+        await until(lambda: len(relay.relay._registrar._tasks) == 2)
+        answered.set()
+        await until(lambda: relay.relay.has(WIKI))
+        assert not relay.relay.has(NAS)
+        assert not relay.relay._registrar._looked_up
+        tls.abort()
 
 
 @in_loop

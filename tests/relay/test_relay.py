@@ -11,6 +11,7 @@ import pytest
 from OpenSSL import SSL
 
 from hardline.errors import ConnectionLost, HardlineError, PeerError
+from hardline.identity import KeyHash
 from hardline.proof import Prover
 from hardline.relay import client as client_module
 from hardline.relay import controls as controls_module
@@ -591,6 +592,55 @@ def test_a_visitor_who_came_before_his_host_was_back_is_joined(nothing_parked) -
             visitor = await visit
             assert await echoed(visitor, b"hello") == b"hello"
             await visitor.aclose()
+
+    run(story)
+
+
+def test_what_he_has_said_is_whole_for_a_host_that_came_back_while_a_ready_join_was_tried(monkeypatch) -> None:
+    monkeypatch.setattr("hardline.relay.waiting.ANSWERS_WITHIN", 60.0)
+    monkeypatch.setattr("hardline.relay.waiting.JOIN_WITHIN", 60.0)
+
+    async def story() -> None:
+        async with running_relay() as relay, running_host(relay.address) as host:
+            await until(lambda: relay.relay.describe().parked == 2)
+            real, silent = host.client._joins._joined, []
+            host.client._joins._joined = silent.append
+            visit = TASKS.start(host.visit(relay.endpoint), "visit")
+            await until(lambda: bool(silent))
+            host.client._joins._joined = real
+            monkeypatch.setattr("hardline.relay.joins.MAX_PARKED", 0)
+            for control in tuple(relay.relay._controls):
+                control.tls.abort()
+            visitor = await visit
+            assert await echoed(visitor, b"hello") == b"hello"
+            await visitor.aclose()
+            silent[0].tcp.abort()
+
+    run(story)
+
+
+def test_what_a_node_carries_that_is_away_ends_too_when_it_is_served_no_more() -> None:
+    async def story() -> None:
+        asks_who = Access(everybody=True, deny=frozenset({KeyHash(bytes(20))}))
+        async with (
+            running_relay(access=asks_who) as relay,
+            running_host(relay.address) as gone,
+            running_host(relay.address) as host,
+        ):
+            visitors = [await one.visit(relay.endpoint) for one in (gone, host)]
+            for visitor in visitors:
+                assert await echoed(visitor, b"hello") == b"hello"
+            gone.client._wanted = list
+            for control in relay.relay._controls:
+                if control.node == name_of(gone.me):
+                    control.tls.abort()
+            await until(lambda: relay.relay.describe().names == 1)
+            assert relay.relay.describe().pairs == 2
+            relay.relay.set_access(Access(everybody=True, deny=frozenset({name_of(gone.me)})))
+            await until(lambda: relay.relay.describe().pairs == 1)
+            assert await echoed(visitors[1], b"still") == b"still"
+            for visitor in visitors:
+                visitor.abort()
 
     run(story)
 

@@ -105,6 +105,24 @@ async def test_a_client_for_whom_nobody_dials_is_closed_and_the_next_dial_is_not
 
 
 @in_loop
+async def test_who_fills_the_places_of_those_who_wait_gives_way_to_others(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hardline.relay.visits.MAX_WAITING", 2)
+    async with running(keys) as relay:
+        server, public, _ = await relay.leased()
+        first, _ = await relay.connected(public, "127.0.0.5")
+        second, _ = await relay.connected(public, "127.0.0.5")
+        await until(lambda: relay.state.waiting == 2)
+        await relay.connected(public)
+        for _ in range(3):
+            assert await server.readline() == b"new_connection\r\n"
+        assert await first.read() == b""
+        assert (relay.state.waiting, relay.state.refused) == (2, {"waiting": 1})
+        assert not second.at_eof()
+
+
+@in_loop
 async def test_a_server_that_came_by_ipv6_is_told_an_address_without_brackets_and_dials_there(keys: Keys) -> None:
     if not socket.has_ipv6:
         needs.cannot("IPv6")

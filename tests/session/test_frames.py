@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -84,11 +84,10 @@ class Looked:
         self.in_turn: Counter[int] = Counter()
         whole = yamux.Yamux.receive
 
-        def receive(machine: yamux.Yamux, data: memoryview, most: int = 1 << 30) -> list[yamux.Event]:
+        def receive(machine: yamux.Yamux, data: memoryview, most: int = 1 << 30) -> Iterator[yamux.Event]:
             before = len(data)
-            events = whole(machine, data, most)
+            yield from whole(machine, data, most)
             self.in_turn[self.turn] += (before - machine.unread) // 13  # at least
-            return events
 
         monkeypatch.setattr(yamux.Yamux, "receive", receive)
 

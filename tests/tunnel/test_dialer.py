@@ -195,6 +195,39 @@ def test_who_was_heard_to_speak_hardline_2_is_never_asked_by_its_plain_name(ours
     run(story)
 
 
+def test_nor_by_a_way_that_worked_before_and_not_where_only_this_process_knows_it(ours):
+    spoken = ""
+
+    async def spoke(target: KeyHash) -> str:
+        return spoken
+
+    async def story():
+        nonlocal spoken
+        code = ours.key_hash.rolling(DAY)
+        async with listening(ours) as (endpoint, names):
+            way = lan(endpoint, plain=True)
+            spoken = "hardline/2"
+            fresh = Dialer(lambda target: Listed(), clock=lambda: NOW, protocol_of=spoke)
+            assert await fresh.reach(ours.key_hash, way, 5.0) is None
+            with pytest.raises(NoRoute):
+                await fresh.dial(ours.key_hash, way)
+            assert names == []
+
+            spoken = ""  # nothing was written down, as of a host that lets nobody in
+            one = Dialer(lambda target: Listed((0, way)), clock=lambda: NOW, protocol_of=spoke)
+            first = await one.dial(ours.key_hash)
+            assert names == [str(ours.key_hash)]
+            with pytest.raises(NoRoute):
+                await one.dial(ours.key_hash, way)
+            again = await one.reach(ours.key_hash, first.candidate, 5.0)
+            assert again is not None
+            assert names == [str(ours.key_hash), code]
+            first.tls.abort()
+            again.tls.abort()
+
+    run(story)
+
+
 def test_a_stranger_who_answers_first_is_one_failed_attempt_among_others(ours, strangers):
     async def story():
         async with listening(strangers, ours.key_hash) as (wrong, _), listening(ours) as (right, _):

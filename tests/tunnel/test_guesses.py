@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from hardline.tunnel import guesses
 from hardline.tunnel.guesses import (
     ALLOWED,
+    MACHINE_EVERY,
     MAX_NETWORKS,
     MAX_PROVEN,
+    OF_A_MACHINE,
     OF_A_SERVICE,
     PROVEN_FOR,
     TELL_EVERY,
@@ -94,6 +96,35 @@ def test_who_gave_the_right_word_pays_for_nobody_but_himself():
     assert table.wait("diary", other, 100.0) > 0
     assert table.wait("diary", proven, 100.0) == 0.0
     assert judged(table, [proven], quickly(1.0, since=100.0)) == OF_AN_ADDRESS
+
+
+def test_a_machine_of_the_network_has_its_guesses_by_all_of_its_addresses_together():
+    table, card = Guesses(), "2 02004c4f4f50"
+    addresses = [("192.168.1.7",), ipv6(1), ("fe80::7%eth0", "fe80::/64%eth0")]
+    addresses += [(f"192.168.1.{number}",) for number in range(100, 150)]
+
+    def guessed(times):
+        count = 0
+        for step, now in enumerate(times):
+            where = addresses[step % len(addresses)]
+            if not table.wait("diary", where, now, card):
+                table.wrong("diary", where, now, card)
+                count += 1
+        return count
+
+    assert guessed(quickly(1.0)) == OF_A_MACHINE
+    assert guessed(quickly(90.0, since=1.0)) == int(90 / MACHINE_EVERY)
+    assert table.wait("diary", ("192.168.1.8",), 91.0, "2 02004c4f4f51") == 0.0, "another one beside it"
+    assert table.wait("diary", ("192.168.1.8",), 91.0, card) > 0, "one more of its own"
+
+
+def test_with_one_address_nobody_makes_others_behind_his_card_wait():
+    """A repeater of a wireless network shows one card for all behind it."""
+    table, card = Guesses(), "2 02004c4f4f50"
+    for now in range(3600):
+        if not table.wait("diary", A, float(now), card):
+            table.wrong("diary", A, float(now), card)
+        assert table.wait("diary", ("another",), float(now), card) == 0.0
 
 
 def test_the_right_word_is_good_for_a_day_and_for_one_service():

@@ -293,6 +293,27 @@ def test_news_come_by_a_relay_whether_its_visitor_punches_or_not(tmp_path, punch
 
 
 @pytest.mark.usefixtures("_loopback_is_anywhere")
+@pytest.mark.parametrize("too_slow", ["hosting.ANSWER_WITHIN", "visiting.GO_WITHIN"])
+def test_a_relay_that_is_too_slow_for_punching_takes_no_news_away(tmp_path, monkeypatch, too_slow):
+    monkeypatch.setattr(f"hardline.punch.{too_slow}", 0.0)
+
+    async def story():
+        async with relayed(tmp_path) as relay:
+            only_by_relay(relay)
+            visit = await begun(relay.both)
+            [path] = relay.both.visitor.paths
+            await eventually(lambda: path.punched.done(), "nothing came of it")
+            assert path.punching
+            await asyncio.sleep(8)
+            is_at(relay.both, HERE, via=[BY])
+            await asyncio.sleep(5)
+            assert relay.both.memory.learned_calls[-1][1:] == (str(HERE), None, (BY,))
+            await echoed(visit, b"still here")
+
+    run(story)
+
+
+@pytest.mark.usefixtures("_loopback_is_anywhere")
 def test_before_a_visitor_goes_another_way_than_by_his_relay_he_hears_of_it(tmp_path):
     async def story():
         async with relayed(tmp_path) as relay:

@@ -347,6 +347,53 @@ def test_in_another_network_nobody_is_known_to_be_absent(tmp_path):
     run(story)
 
 
+def test_who_is_said_to_be_there_is_waited_for_by_the_next_visit(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both, silent() as dead:
+            right, both.finding.endpoints = both.finding.endpoints, [dead]
+            assert await finds_nobody(both) == DIAL_LASTS
+            both.finding.endpoints = [dead, *right]  # so it takes a stagger
+            assert await finds_nobody(both) == 0
+            both.visitor.heard_of(both.service.key_hash)
+            began = now()
+            await echoed(both, b"x")
+            assert since(began) == 0.25
+
+    run(story)
+
+
+def test_what_others_say_of_it_again_and_again_has_one_visit_wait_in_five_seconds(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both, silent() as dead:
+            both.finding.endpoints = [dead]
+            assert await finds_nobody(both) == DIAL_LASTS
+            both.visitor.heard_of(both.service.key_hash)
+            assert await finds_nobody(both) == DIAL_LASTS, "it was said to be there"
+            for _ in range(10):
+                both.visitor.heard_of(both.service.key_hash)
+            assert await finds_nobody(both) == 0
+            await asyncio.sleep(5 - DIAL_LASTS)
+            both.visitor.heard_of(both.service.key_hash)
+            assert await finds_nobody(both) == DIAL_LASTS
+
+    run(story)
+
+
+def test_who_is_served_here_meanwhile_is_looked_for_once_more_by_the_same_visit(tmp_path):
+    async def story():
+        async with pair(tmp_path, echo) as both, silent() as dead:
+            right, both.finding.endpoints = both.finding.endpoints, [dead]
+            began, visit = now(), asyncio.get_running_loop().create_task(echoed(both, b"x"))
+            await asyncio.sleep(1)
+            both.finding.endpoints = right
+            both.visitor.heard_of(both.service.key_hash, sure=True)
+            await visit
+            assert since(began) == DIAL_LASTS
+            assert both.finding.searches == 2
+
+    run(story)
+
+
 def test_a_session_that_was_not_used_for_a_while_is_closed(tmp_path):
     async def story():
         async with pair(tmp_path, echo, CALM) as both:

@@ -401,6 +401,8 @@ def test_a_phone_is_let_in_by_a_code_and_no_more(world: World) -> None:
         return
     assert opened.json["label"] == world.host.label("site")
     assert len({len(row) for row in opened.json["code"]} | {len(opened.json["code"])}) == 1
+    assert (opened.json["away"], opened.json["away_code"]) == ("", [])
+    assert "HTTPS.md" in opened.json["advice"]
     assert world.ask("DELETE", "phone/site", {}).json == {"label": world.host.label("site")}
     assert world.ask("DELETE", "phone/site", {}).status == 400
 

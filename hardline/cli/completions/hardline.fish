@@ -4,6 +4,18 @@
 # 2) Ensure a binary named hardline is in your PATH
 # See also: https://fishshell.com/docs/current/completions.html#where-to-put-completions
 
+# Custom Preamble
+
+function _hardline_names  # KIND
+  set -l at
+  set -l words (commandline -opc)
+  if set -l place (contains -i -- --datadir $words)
+    set at --datadir $words[(math $place + 1)]
+  end
+  $words[1] ls --names $argv[1] $at 2>/dev/null </dev/null
+end
+
+# End Custom Preamble
 
 # Parse current commandline:
 # - _shtab_hardline_cmdpath=(sub)command path seen so far
@@ -51,7 +63,7 @@ function _shtab_hardline_using
 end
 
 set -g _shtab_hardline_commands share change pause resume remove ls watch log ping invite accept who revoke open phone name forget lan status doctor relay key gateway 'gateway user' 'gateway key' 'gateway key add' 'gateway key list' 'gateway key remove' fileserver inspect service backup restore nc forward pac completion version help
-set -g _shtab_hardline_opts_with_value --bind --config --data --datadir --expires --for --from --header --host --localport --method --name --path --port --replay --report --service --servicedir --show --title --to --until --use -c
+set -g _shtab_hardline_opts_with_value --bind --config --data --datadir --expires --for --from --header --host --localport --method --name --names --path --port --replay --report --service --servicedir --show --title --to --until --use -c
 
 complete -c hardline -e
 complete -c hardline -f
@@ -84,22 +96,27 @@ complete -c hardline -n '_shtab_hardline_using change' -l invited -d 'for those 
 complete -c hardline -n '_shtab_hardline_using change' -l everyone -d 'for everybody who has its address'
 complete -c hardline -n '_shtab_hardline_using change' -l for -x -d '30m, 2h, 7d from now: then it ends; forever: it does not'
 complete -c hardline -n '_shtab_hardline_using change' -l yes -d 'a home directory, too'
+complete -c hardline -n '_shtab_hardline_using change; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names mine)" -d 'of a service here, as `hardline ls` shows it; or its title or address'
 complete -c hardline -n '_shtab_hardline_using change; and test $_shtab_hardline_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'where it leads from now on, by the same URL'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a pause -d 'serve nobody for now: visitors who are there are cut'
 complete -c hardline -n '_shtab_hardline_using pause' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using pause' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
+complete -c hardline -n '_shtab_hardline_using pause; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names mine)" -d 'of a service here, as `hardline ls` shows it; or its title or address'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a resume -d 'serve again'
 complete -c hardline -n '_shtab_hardline_using resume' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using resume' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
+complete -c hardline -n '_shtab_hardline_using resume; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names mine)" -d 'of a service here, as `hardline ls` shows it; or its title or address'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a remove -d 'stop sharing a service; its certificate stays'
 complete -c hardline -n '_shtab_hardline_using remove' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using remove' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using remove' -l forget-url -d 'for good: its URL never comes back'
+complete -c hardline -n '_shtab_hardline_using remove; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names mine)" -d 'as `hardline ls` shows it'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a ls -d 'what is shared here, what the network offers, which hosts are known'
 complete -c hardline -n '_shtab_hardline_using ls' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using ls' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using ls' -l json -d 'for programs'
 complete -c hardline -n '_shtab_hardline_using ls' -l watch -d 'show it anew whenever something changes, until Ctrl-C'
+complete -c hardline -n '_shtab_hardline_using ls' -l names -xka "mine named known" -d 'what can be typed for NAME, for shells: of services here (mine), names that you gave (named), or both'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a watch -d 'what happens here, as it happens'
 complete -c hardline -n '_shtab_hardline_using watch' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using watch' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
@@ -109,16 +126,19 @@ complete -c hardline -n '_shtab_hardline_using log' -s h -l help -d 'show this h
 complete -c hardline -n '_shtab_hardline_using log' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using log' -l json -d 'for programs'
 complete -c hardline -n '_shtab_hardline_using log' -s f -l follow -d 'then what happens, until Ctrl-C'
+complete -c hardline -n '_shtab_hardline_using log; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names known)" -d 'only of this one: an address, a name that you gave, a title, or the name of a service here'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a ping -d 'see whether a host answers, and by which path'
 complete -c hardline -n '_shtab_hardline_using ping' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using ping' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using ping' -l json -d 'for programs'
 complete -c hardline -n '_shtab_hardline_using ping' -s c -x -d 'how often, a second apart (1)'
+complete -c hardline -n '_shtab_hardline_using ping; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names known)" -d 'an address, a name that you gave, a title, or the name of a service here'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a invite -d 'invite somebody to a service for invited visitors: prints a link'
 complete -c hardline -n '_shtab_hardline_using invite' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using invite' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using invite' -l to -x -d 'whom it is for, as you will read it'
 complete -c hardline -n '_shtab_hardline_using invite' -l expires -x -d '7d, 12h: until when (7d)'
+complete -c hardline -n '_shtab_hardline_using invite; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names mine)" -d 'of a service here, as `hardline ls` shows it; or its title or address'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a accept -d 'accept an invitation'
 complete -c hardline -n '_shtab_hardline_using accept' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using accept' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
@@ -126,26 +146,32 @@ complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -
 complete -c hardline -n '_shtab_hardline_using who' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using who' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using who' -l json -d 'for programs'
+complete -c hardline -n '_shtab_hardline_using who; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names mine)" -d 'of a service here, as `hardline ls` shows it; or its title or address'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a revoke -d 'have somebody visit a service no more'
 complete -c hardline -n '_shtab_hardline_using revoke' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using revoke' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
+complete -c hardline -n '_shtab_hardline_using revoke; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names mine)" -d 'of a service here, as `hardline ls` shows it; or its title or address'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a open -d 'open a service in the browser'
 complete -c hardline -n '_shtab_hardline_using open' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using open' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using open' -l print -d 'print its URL instead'
 complete -c hardline -n '_shtab_hardline_using open' -l revoke -d 'have no browser manage this node any more'
+complete -c hardline -n '_shtab_hardline_using open; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names known)" -d 'an address, a name that you gave, a title, or the name of a service here; none: this node'"'"'s own page'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a phone -d 'let phones of this network into a service, for an hour: shows a code to scan'
 complete -c hardline -n '_shtab_hardline_using phone' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using phone' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using phone' -l for -x -d '30m, 2h, 1d at most (1h)'
 complete -c hardline -n '_shtab_hardline_using phone' -l stop -d 'let none in any more'
 complete -c hardline -n '_shtab_hardline_using phone' -l no-code -d 'print the addresses only'
+complete -c hardline -n '_shtab_hardline_using phone; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names known)" -d 'an address, a name that you gave, a title, or the name of a service here'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a name -d 'give a service a name of yours, on this computer only'
 complete -c hardline -n '_shtab_hardline_using name' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using name' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
+complete -c hardline -n '_shtab_hardline_using name; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names known)" -d 'an address, a name that you gave, a title, or the name of a service here'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a forget -d 'forget a name that you gave'
 complete -c hardline -n '_shtab_hardline_using forget' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using forget' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
+complete -c hardline -n '_shtab_hardline_using forget; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names named)" -d 'that you gave; the service stays as it is'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a lan -d 'what the local network offers'
 complete -c hardline -n '_shtab_hardline_using lan' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using lan' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
@@ -160,6 +186,7 @@ complete -c hardline -n '_shtab_hardline_using doctor' -l datadir -xka "(__fish_
 complete -c hardline -n '_shtab_hardline_using doctor' -l json -d 'for programs'
 complete -c hardline -n '_shtab_hardline_using doctor' -l report -xka "(__fish_complete_path (commandline -ct))" -d 'write it there, too, without what is secret'
 complete -c hardline -n '_shtab_hardline_using doctor' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the settings, where no daemon runs'
+complete -c hardline -n '_shtab_hardline_using doctor; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names known)" -d 'a visit to it, step by step: an address, a name that you gave, a title, or the name of a service here'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a relay -d 'the relay that this node is, and those by which it is reached'
 complete -c hardline -n '_shtab_hardline_using relay' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using relay' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
@@ -212,6 +239,7 @@ complete -c hardline -n '_shtab_hardline_using inspect' -l path -x -d 'another p
 complete -c hardline -n '_shtab_hardline_using inspect' -l header -x -d ''"'"'Name: value'"'"'; repeatable'
 complete -c hardline -n '_shtab_hardline_using inspect' -l data -x -d 'another body; @FILE reads it'
 complete -c hardline -n '_shtab_hardline_using inspect' -l secrets -d 'show passwords, keys and cookies, too'
+complete -c hardline -n '_shtab_hardline_using inspect; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names mine)" -d 'of a service here, as `hardline ls` shows it; or its title or address'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a service -d 'have systemd keep hardlined running'
 complete -c hardline -n '_shtab_hardline_using service' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using service' -l system -d 'the computer'"'"'s, as a user of its own; by root'
@@ -232,10 +260,12 @@ complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -
 complete -c hardline -n '_shtab_hardline_using nc' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using nc' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using nc' -s F -l fdpass -d 'for ssh -o ProxyUseFdpass=yes, which is faster'
+complete -c hardline -n '_shtab_hardline_using nc; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names known)" -d 'what stands before .localhost in its URL, or all'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a forward -d 'lead a port of this computer to a service, until Ctrl-C'
 complete -c hardline -n '_shtab_hardline_using forward' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using forward' -l datadir -xka "(__fish_complete_directories)" -d 'data directory of the daemon to talk to'
 complete -c hardline -n '_shtab_hardline_using forward' -l pages -d 'pages of other sites in a browser may connect, too'
+complete -c hardline -n '_shtab_hardline_using forward; and test $_shtab_hardline_npos -eq 0' -ka "(_hardline_names known)" -d 'of its URL, or all of it, or the name that you gave'
 complete -c hardline -n '_shtab_hardline_using; and test $_shtab_hardline_npos -eq 0' -a pac -d 'print the proxy file for programs that do not know *.localhost'
 complete -c hardline -n '_shtab_hardline_using pac' -s h -l help -d 'show this help message and exit'
 complete -c hardline -n '_shtab_hardline_using pac' -l localport -x -d 'the daemon'"'"'s localport (7009)'

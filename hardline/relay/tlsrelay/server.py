@@ -34,10 +34,11 @@ from hardline.relay.tlsrelay.words import (
     Silence,
     listeners,
 )
-from hardline.relay.visits import Visits, makes_room
+from hardline.relay.visits import Visits, makes_room, wait_in
 from hardline.routes import Endpoint
 from hardline.settings.node import RelaySection
 from hardline.tasks import TaskSet
+from hardline.transport.crowd import Crowd
 from hardline.transport.listener import Listener
 from hardline.transport.newcomers import Newcomers
 from hardline.transport.sources import source_of
@@ -119,6 +120,7 @@ class TlsRelay:
         self._tasks = TaskSet("tlsrelay")
         self._newcomers: Newcomers[TcpStream] = Newcomers(NEWCOMERS, OF_A_SOURCE)
         self._board: Switchboard[_Server, _Client] = Switchboard(half)
+        self._room: Crowd[_Client] = Crowd()  # who waits there
         self._servers: set[_Server] = set()
         self._pairs: dict[int, dict[Pair, None]] = {pair: {} for pair in range(half)}  # in order of arrival
         self._impatient: Deadlines[_Client] = Deadlines(DIALS_WITHIN, self._nobody_dialled)
@@ -238,11 +240,12 @@ class TlsRelay:
             return
         name, source = _name(pair), source_of(tcp.peer.host)
         makes_room = functools.partial(self._makes_room, pair, tcp.peer.host)
-        if why := self._visits.why_not(name, source, self._board.waits, makes_room):
+        if why := self._visits.why_not(name, source, makes_room):
             self._refusals[why] += 1
             tcp.close()
             return
         client = _Client(tcp, pair, source)
+        wait_in(self._room, client, tcp.peer.host, self._give_up, self._refusals)
         self._visits.began(name, source)
         self._board.come(client, pair)
         self._impatient.add(client)
@@ -262,6 +265,7 @@ class TlsRelay:
 
     def _turn_away(self, client: _Client) -> None:
         """It waited in vain, and waits no more."""
+        self._room.discard(client)
         self._impatient.discard(client)
         self._visits.ended(_name(client.pair), client.source)
         client.tcp.close()
@@ -277,6 +281,7 @@ class TlsRelay:
         elif (client := self._board.dialled(pair)) is None:
             tcp.close()
         else:
+            self._room.discard(client)
             self._impatient.discard(client)
             self._join(client, tcp)
 
