@@ -1,4 +1,8 @@
-"""A service's socket with somebody who reads along: every byte passes as it is."""
+"""A service's socket with somebody who reads along: every byte passes as it is.
+
+Watched   where tasks carry the bytes: a pipe before the service
+Beside    where a Joint does: its gate, through which all passes
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,46 @@ from collections.abc import Callable
 from hardline.errors import HardlineError
 from hardline.inspector.exchanges import Reading
 from hardline.streams import DEFAULT_RECEIVE, ByteStream
+
+
+class Beside:
+    """A Gate that holds up nothing; `clock` is that of `reading`.  Nothing is read once nobody is `wanted` to."""
+
+    stopped = partial = over = hopeless = astray = False
+    patience = 0.0
+    unwatched = 0  # every byte may be the beginning of a head
+
+    def __init__(self, reading: Reading, clock: Callable[[], float], wanted: Callable[[], bool]) -> None:
+        self._reading, self._clock, self._wanted = reading, clock, wanted
+
+    @property
+    def opaque(self) -> bool:
+        """As Gate.opaque."""
+        return bool(self._reading.lost) or not self._wanted()
+
+    def asked(self, data: memoryview | bytes) -> memoryview | bytes:
+        """As Gate.asked: the service says this."""
+        self._reading.heard(data, self._clock())
+        return data
+
+    def heard(self, data: memoryview) -> bool:
+        """As Gate.heard: it gets this."""
+        self._reading.asked(data, self._clock())
+        return self.opaque
+
+    def released(self) -> bytes:
+        """As Gate.released: nothing is kept back."""
+        return b""
+
+    def count(self, count: int) -> None:
+        """As Gate.count: no byte is only counted."""
+
+    def late(self) -> None:
+        """As Gate.late: nobody waits."""
+
+    def ended(self, failure: Exception | None) -> None:
+        """The Joint has."""
+        self._reading.ended(self._clock(), "" if failure is None else "the connection was cut")
 
 
 class Watched:

@@ -16,7 +16,7 @@ from hardline.errors import HardlineError, LimitReached, PeerError, WrongArgumen
 from hardline.identity import KeyHash
 from hardline.inspector.exchanges import Exchange, Reading, changed
 from hardline.inspector.ring import Ring
-from hardline.inspector.watched import Watched
+from hardline.inspector.watched import Beside, Watched
 from hardline.settings.directory import Service
 from hardline.tunnel.host import Host
 from hardline.tunnel.pump import Local
@@ -58,25 +58,30 @@ class Look:
         self.ring = Ring()
         self.lookers: list[Looker] = []
 
-    def watcher(
+    def pipe(
         self,
         local: Local,
         told: bytes = b"",
         replay_of: int | None = None,
         begins: Callable[[Exchange], None] = lambda _: None,
     ) -> Watched:
-        """`local`, which is `told` something by another way, with somebody who reads along; `begins` hears of each of
-        its exchanges."""
+        """As serving.Watcher; `begins` hears of each of its exchanges."""
+        reading = self._reading(replay_of, begins)
+        if told:
+            reading.asked(told, time.monotonic())
+        return Watched(local, local.abort, reading, time.monotonic)
 
+    def gate(self) -> Beside:
+        """As serving.Watcher."""
+        return Beside(self._reading(), time.monotonic, lambda: bool(self.lookers))
+
+    def _reading(self, replay_of: int | None = None, begins: Callable[[Exchange], None] = lambda _: None) -> Reading:
         def began(exchange: Exchange) -> None:
             exchange.began = time.time()
             self.ring.add(exchange)
             begins(exchange)
 
-        reading = Reading(self.ring.number, began, self.ring.grew, self._over, replay_of)
-        if told:
-            reading.asked(told, time.monotonic())
-        return Watched(local, local.abort, reading, time.monotonic)
+        return Reading(self.ring.number, began, self.ring.grew, self._over, replay_of)
 
     def _over(self, exchange: Exchange) -> None:
         for looker in self.lookers:
@@ -108,7 +113,7 @@ class Inspecting:
 
         if first:
             try:
-                await self._host().watch(service.key_hash, look.watcher)
+                await self._host().watch(service.key_hash, look)
             except BaseException:  # whoever asked has gone meanwhile
                 await end()
                 raise
@@ -131,7 +136,7 @@ class Inspecting:
         except PeerError as failure:
             raise WrongArgument(failure.message, hint="give another with --data") from None
         made: list[Exchange] = []
-        local = look.watcher(await self._host().open_service(service.key_hash), b"", number, made.append)
+        local = look.pipe(await self._host().open_service(service.key_hash), b"", number, made.append)
         try:
             async with asyncio.timeout(_ANSWERED_WITHIN):
                 await local.send(request)

@@ -14,7 +14,7 @@ import functools
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from hardline import log, proxyprotocol
@@ -22,6 +22,7 @@ from hardline.errors import ConnectionLost, HardlineError, ServiceFailed
 from hardline.identity import KeyHash
 from hardline.routes import Endpoint
 from hardline.session import hello
+from hardline.session.gate import Gate
 from hardline.session.joint import Joint
 from hardline.session.legacy import LegacyPipe
 from hardline.session.status import StreamStatus
@@ -56,8 +57,24 @@ class Came:
     reached: Endpoint | None = None
 
 
-# A service's socket, and what it is told before all else ─▶ the same, with somebody who reads along.
-Watcher = Callable[[Local, bytes], Local]
+class Along(Gate, Protocol):
+    """A gate through which all passes, and which is told how it ended."""
+
+    def ended(self, failure: Exception | None) -> None:
+        """Nothing more comes."""
+        ...
+
+
+class Watcher(Protocol):
+    """Reads along what passes between visitors and a service."""
+
+    def pipe(self, local: Local, told: bytes = b"") -> Local:
+        """`local`, which is `told` something before all else by another way, as one that is read."""
+        ...
+
+    def gate(self) -> Along:
+        """For one connection that is joined."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +290,7 @@ class Serving:
         target = service.settings.target if service is not None else None
         if target is None or key_hash in self._places or self._site(key_hash) is not None:
             return None
-        if self._wants_more_than_bytes(key_hash) or key_hash in self._watchers:
+        if self._wants_more_than_bytes(key_hash):
             return None
         if self._own is not None and self._own.listens_at(target.port):
             return None
@@ -303,13 +320,14 @@ class Serving:
             try:
                 came = self._came.get(stream.session, Came())
                 local = await self._reach(key_hash, stream, place, entrance, came)
-                if (watcher := self._watchers.get(key_hash)) is not None:
-                    await _carry_by(stream, watcher(await self._named(key_hash, local, came, source), b""))
-                elif not isinstance(local, TcpStream):
-                    await stream.send_lazily(_REACHED)
-                    await local.serve(stream)
+                if not isinstance(local, TcpStream):
+                    if (watcher := self._watchers.get(key_hash)) is not None:
+                        await _carry_by(stream, watcher.pipe(await local.connect(source)))
+                    else:
+                        await stream.send_lazily(_REACHED)
+                        await local.serve(stream)
                 elif (renamed := self._renamed(key_hash, local, came)) is not None:
-                    await _carry_by(stream, renamed)
+                    await _carry_by(stream, self._watched(key_hash, renamed))
                 else:
                     await self._join(key_hash, stream, local, place)
                     leaving.pop_all()
@@ -332,13 +350,17 @@ class Serving:
         except BaseException:
             local.abort()
             raise
-        joint = Joint(stream, local)
+        watcher = self._watchers.get(key_hash)
+        gate = watcher.gate() if watcher is not None else None
+        joint = Joint(stream, local, gate=gate)
         self._joints[joint] = key_hash
-        joint.done.then(functools.partial(self._is_done, joint, place))
+        joint.done.then(functools.partial(self._is_done, joint, place, gate))
 
-    def _is_done(self, joint: Joint, place: Place | None, _: Exception | None) -> None:
+    def _is_done(self, joint: Joint, place: Place | None, gate: Along | None, failure: Exception | None) -> None:
         """However: either side may leave at any time, and the other has seen the cut."""
         self._joints.pop(joint, None)
+        if gate is not None:
+            gate.ended(failure)
         if place is not None:
             place.leave()
 
@@ -403,7 +425,7 @@ class Serving:
 
     def _watched(self, key_hash: KeyHash, local: Local, told: bytes = b"") -> Local:
         watcher = self._watchers.get(key_hash)
-        return local if watcher is None else watcher(local, told)
+        return local if watcher is None else watcher.pipe(local, told)
 
     def virtual_host(self, key_hash: KeyHash) -> VirtualHost | None:
         """What changes the heads for a service that goes by a name of its own; None for any other."""

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardline.errors import PeerError
+from hardline.errors import ConnectionLost, PeerError
 from hardline.inspector import ring as rings
 from hardline.inspector.exchanges import MOST_OF_BODY, Exchange, Reading, changed
 from hardline.inspector.ring import MOST, Ring
 from hardline.inspector.secrets import target_without_secrets, without_secrets
+from hardline.inspector.watched import Beside
 from tests.support.costs import times_as_long
 
 pytestmark = pytest.mark.pure
@@ -199,3 +200,33 @@ def test_the_ring_is_bounded():
         seen.reading.heard(b"HTTP/1.1 204 No\r\n\r\n", 1.0)
     assert next(iter(seen.ring)).number == 51
     assert len(list(seen.ring)) == MOST
+
+
+def test_a_gate_lets_every_byte_pass_and_reads_no_more_than_is_wanted():
+    looks, seen = True, list[Exchange]()
+    reading = Reading(lambda: 1, lambda one: None, lambda count: None, seen.append)
+    gate = Beside(reading, lambda: 0.0, lambda: looks)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    assert not gate.heard(memoryview(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"))
+    assert gate.asked(answer) is answer
+    assert [(one.target, one.status) for one in seen] == [("/a", 200)]
+    looks = False
+    assert gate.heard(memoryview(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n")), "the joint asks, and hears"
+    assert gate.opaque
+    looks = True
+    assert not gate.opaque
+    assert gate.heard(memoryview(b"no request\r\n\r\n"))
+    assert gate.opaque, "what cannot be read is not"
+
+
+@pytest.mark.parametrize("failure", [None, ConnectionLost("gone")])
+def test_a_gate_hears_how_its_connection_ended(failure):
+    seen = list[Exchange]()
+    reading = Reading(lambda: 1, lambda one: None, lambda count: None, seen.append)
+    gate = Beside(reading, lambda: 0.0, lambda: True)
+    gate.heard(memoryview(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"))
+    gate.asked(b"HTTP/1.1 200 OK\r\n\r\nto the e")
+    gate.ended(failure)
+    assert [(one.heard.whole, one.note) for one in seen] == [
+        (failure is None, "the connection was cut" if failure else "")
+    ]

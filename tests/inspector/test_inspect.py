@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from hardline.node.inspecting import Inspecting, Looker
 from hardline.tasks import TaskSet
 from tests.support.clock import run, settled
 from tests.support.node import SCRIPTS, Node
+from tests.support.origin import digest_of_bytes
 from tests.support.programs import curl, running_origin
 from tests.support.waiting import wait_until
 
@@ -108,6 +110,22 @@ def test_requests_are_seen_as_they_pass_and_only_while_somebody_looks(pair):
         assert host.hardline("inspect", "app", "--replay", "1", "--header", "a\nb: c").returncode == 2
     wait_until(lambda: host.hardline("inspect", "app", "--show", "1").returncode == 2, "it is forgotten")
     assert "topsecret" not in host.log
+
+
+def test_large_bodies_pass_as_they_are_and_are_counted_whole(pair, tmp_path):
+    host, _ = pair
+    sent = tmp_path / "sent"
+    sent.write_bytes(b"abcdefgh" * 125_000)
+    with Terminal(host, "app") as terminal:
+        got = json.loads(curl(url(pair, "app", "sum"), "--data-binary", f"@{sent}").body)
+        assert got == {"length": 1_000_000, "sha256": hashlib.sha256(sent.read_bytes()).hexdigest()}
+        up = terminal.next()
+        assert (up["asked_size"], up["status"]) == (1_000_000, 200)
+        for path in ("bytes/3000000", "until-end/3000000"):
+            got = curl(url(pair, "app", path)).body
+            assert hashlib.sha256(got).hexdigest() == digest_of_bytes(3_000_000)
+            down = terminal.next()
+            assert (down["heard_size"], down["status"], down["note"]) == (3_000_000, 200, "")
 
 
 def test_a_site_is_looked_at_like_any_other(pair):
