@@ -16,6 +16,7 @@ def test_a_daemon_tells_what_it_holds_and_a_visit_leaves_its_session_only(
     host.share("site", origin.port)
     with host, visitor:
         wait_until(lambda: "mdns.opened" in visitor.log, "it has opened all that it opens by itself")
+        wait_until(lambda: "node.look" not in visitor.status()["process"]["tasks"], "it has looked around")
         before = visitor.status()["process"]
         assert curl(visitor.url_of(host.label("site"))).status == 200
         wait_until(lambda: not visitor.sessions("visiting")[0]["streams"], "the stream ended")

@@ -22,6 +22,10 @@ class Given:
         by = FoundBy(self.name, Trust.OWNER)
         return [Candidate(endpoint, PathKind.DIRECT, by) for endpoint in self._addresses.get(target, ())]
 
+    def is_at_hand(self, target: KeyHash) -> bool:
+        """As merged.Recalling."""
+        return target in self._addresses
+
     async def find(self, target: KeyHash) -> AsyncIterator[Candidate]:
         """As Finder.find."""
         for candidate in self.candidates(target):

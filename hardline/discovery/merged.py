@@ -24,7 +24,7 @@ _BEHIND = 0.005  # seconds: what is known is being connected to by then, and a s
 
 @runtime_checkable
 class Recalling(Protocol):
-    """A finder that may know its answer without looking anywhere."""
+    """A finder that asks nobody, and may know its answer at once."""
 
     def is_at_hand(self, target: KeyHash) -> bool:
         """Whether it does."""
@@ -67,9 +67,10 @@ class MergedSearch:
         tasks = TaskSet(f"find.{self._target.short}")
         self.reasons.clear()
         self._found.clear()
-        recalling = [one for one in self._finders if isinstance(one, Recalling) and one.is_at_hand(self._target)]
+        recalling = [one for one in self._finders if isinstance(one, Recalling)]
+        known = any(one.is_at_hand(self._target) for one in recalling)
         for finder in self._finders:
-            after = _BEHIND if recalling and finder not in recalling else 0.0
+            after = _BEHIND if known and finder not in recalling else 0.0
             tasks.start(self._run(finder, arrived, after), finder.name)
         running, seen = len(self._finders), set[object]()
         try:

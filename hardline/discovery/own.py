@@ -20,6 +20,10 @@ class OwnServices:
         self._services = services
         self._listening = listening
 
+    def is_at_hand(self, target: KeyHash) -> bool:
+        """As merged.Recalling."""
+        return target in self._services()
+
     async def find(self, target: KeyHash) -> AsyncIterator[Candidate]:
         """As Finder.find."""
         if target in self._services():

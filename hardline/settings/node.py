@@ -50,8 +50,8 @@ class NodeSection:
     bind: tuple[str, ...] = setting((), list_of(values.address), many=True)
     public: tuple[Endpoint, ...] = setting((), list_of(values.endpoint), many=True)
     ip_service: str = setting("", values.web_address_or_empty)
-    metrics: bool = setting(False, parse_yes_no)
     group: str = setting("", values.group)
+    metrics: bool = setting(False, parse_yes_no)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class Ear:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with Node(tmp_path_factory.mktemp("node")) as node:
+        wait_until(lambda: "node.look" not in node.status()["process"]["tasks"], "it has looked around by itself")
         yield node
 
 

@@ -70,7 +70,8 @@ def test_a_host_whose_router_gets_another_address_is_found_there(visited: Visite
     visited.world.new_address()
     took = visited.works_after(FOUND_LIMIT + MARGIN)
     print(f"the router's new address: visited again after {took:.2f} s")
-    assert visited.path == ("DIRECT", "DHT", f"{OTHER_PUBLIC}:7008")
+    # What the host says still gets through, so he may know it by the session that dies.
+    assert visited.path in [(*by, f"{OTHER_PUBLIC}:7008") for by in (("DIRECT", "DHT"), ("REMEMBERED", "remembered"))]
 
 
 @pytest.mark.slow
