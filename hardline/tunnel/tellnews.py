@@ -22,9 +22,8 @@ from hardline.tasks import TaskSet
 from hardline.tunnel.guests import Guest
 
 SETTLE = 0.1  # seconds from a change to the round that tells it
-EVERY = (
-    2.0  # seconds from one that said something to the next: a visitor takes two lines a second, and news may be three
-)
+# Seconds from one that said something to the next: a visitor takes two lines a second, and news may be three.
+EVERY = 2.0
 _IN_A_TURN = 64  # guests in one turn of the event loop
 
 

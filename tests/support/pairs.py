@@ -174,3 +174,15 @@ KINDS = {
     "a yamux stream seen from the host": accepted_yamux_stream,
     "hardline/1": legacy,
 }
+
+
+def shake_hands(client: SSL.Connection, server: SSL.Connection) -> None:
+    """Between two connections in memory."""
+    client.set_connect_state()
+    server.set_accept_state()
+    for _ in range(3):
+        for one, other in ((client, server), (server, client)):
+            with contextlib.suppress(SSL.WantReadError):
+                one.do_handshake()
+            with contextlib.suppress(SSL.WantReadError):
+                other.bio_write(one.bio_read(65_536))

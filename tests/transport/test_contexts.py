@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from OpenSSL import SSL
 
 from hardline.transport import contexts
 from tests.https.certified import a_certificate
+from tests.support.pairs import shake_hands
 
 pytestmark = pytest.mark.pure
 
@@ -24,15 +24,8 @@ def agreed(offered: bytes) -> str | None:
     theirs.set_tls13_ciphersuites(offered)
     theirs.set_alpn_protos([b"http/1.1"])
     client = SSL.Connection(theirs, None)
-    client.set_connect_state()
     server = SSL.Connection(contexts.browser_context(*a_certificate("nas.example.org")), None)
-    server.set_accept_state()
-    for _ in range(3):
-        for one, other in ((client, server), (server, client)):
-            with contextlib.suppress(SSL.WantReadError):
-                one.do_handshake()
-            with contextlib.suppress(SSL.WantReadError):
-                other.bio_write(one.bio_read(65536))
+    shake_hands(client, server)
     return server.get_cipher_name()
 
 

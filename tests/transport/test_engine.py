@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import random
 import weakref
@@ -16,7 +15,7 @@ from hardline.transport.contexts import client_context
 from hardline.transport.engine import MODE_ENABLE_PARTIAL_WRITE, PIECE, RECORD, Engine, Scratch, Stand
 from hardline.transport.native import NativeEngine
 from tests.support.check_byte_stream import read_exactly
-from tests.support.pairs import ENGINES, host_context, identity, tls_pair
+from tests.support.pairs import ENGINES, host_context, identity, shake_hands, tls_pair
 
 MODE_AUTO_RETRY = 0x4  # SSL_CTX_set_mode(3): one SSL_read goes on behind a message of TLS's own
 
@@ -27,14 +26,7 @@ def shaken(
     """Both ends of a connection."""
     client, server = SSL.Connection(ours or client_context(), None), SSL.Connection(theirs or host_context(), None)
     client.set_tlsext_host_name(b"any")
-    client.set_connect_state()
-    server.set_accept_state()
-    for _ in range(3):
-        for one, other in ((client, server), (server, client)):
-            with contextlib.suppress(SSL.WantReadError):
-                one.do_handshake()
-            with contextlib.suppress(SSL.WantReadError):
-                other.bio_write(one.bio_read(65_536))
+    shake_hands(client, server)
     return engine(client), engine(server)
 
 
