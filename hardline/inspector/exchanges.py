@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from hardline.errors import PeerError
 from hardline.http.bodies import Body
-from hardline.http.head import BadHead, Head, read_head
+from hardline.http.head import BadHead, plain_host, read_head
 from hardline.inspector.secrets import target_without_secrets, without_secrets
 
 MOST_OF_BODY = 65_536  # bytes that are kept of each
@@ -25,7 +25,9 @@ _MAX_HEAD = 65_536
 _MOST_WAITING = 64  # requests without an answer
 _LONGEST_TARGET = 500  # characters, of what is forgotten
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9])(?: |\r)")
-_FRAMING = re.compile(rb"(?im)^(content-length|transfer-encoding):[ \t]*([^\r\n]*?)[ \t]*\r$")
+_LENGTH = re.compile(rb"\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Ll][Ee][Nn][Gg][Tt][Hh]:[ \t]*([^\r\n]*?)[ \t]*\r\n")
+_CODED = re.compile(rb"\n[Tt][Rr][Aa][Nn][Ss][Ff][Ee][Rr]-[Ee][Nn][Cc][Oo][Dd][Ii][Nn][Gg]:")
+_DIGITS = re.compile(rb"[0-9]{1,18}")
 _CHUNKED = re.compile(rb"(?im)^transfer-encoding:[ \t]*chunked")
 _NOTHING = frozenset((204, 304))
 
@@ -35,7 +37,7 @@ class Message:
     """A request or an answer: its `head` as it came, the beginning of its `body`, and how long that was."""
 
     head: bytes = b""
-    body: bytearray = field(default_factory=bytearray)
+    body: bytes | bytearray = b""
     size: int = 0
     whole: bool = False
     forgotten: bool = False
@@ -44,13 +46,20 @@ class Message:
         """More of its body; how many bytes of it are kept."""
         self.size += len(data)
         before = len(self.body)
-        if not self.forgotten and before < MOST_OF_BODY:
-            self.body += data[: MOST_OF_BODY - before]
-        return len(self.body) - before
+        if self.forgotten or before >= MOST_OF_BODY:
+            return 0
+        more = data[: MOST_OF_BODY - before]
+        if not before:
+            self.body = bytes(more)
+        elif isinstance(self.body, bytearray):
+            self.body += more
+        else:
+            self.body = bytearray().join((self.body, more))
+        return len(more)
 
     def forget(self) -> None:
         """Keep nothing of it, now or later."""
-        self.head, self.body, self.forgotten = b"", bytearray(), True
+        self.head, self.body, self.forgotten = b"", b"", True
 
     @property
     def content(self) -> bytes:
@@ -94,8 +103,8 @@ class Exchange:
     @property
     def held(self) -> int:
         """Bytes that it takes."""
-        messages = self.asked, self.heard
-        return 500 + sum(len(one.head) + len(one.body) for one in messages) + len(self.target)
+        asked, heard = self.asked, self.heard
+        return 500 + len(asked.head) + len(asked.body) + len(heard.head) + len(heard.body) + len(self.target)
 
 
 class Reading:
@@ -169,18 +178,22 @@ class Reading:
             self._head = head
             return len(data)
         self._head = b""
-        read = read_head(head, 0, end)
-        self._begin(read, head[:end], now)
+        if plain_host(head, 0, end) is not None:
+            method, target, _ = head[:end].decode("latin-1").split(" ", 2)
+            self._begin(method, target, head[:end], None, now)
+        else:
+            read = read_head(head, 0, end)
+            body = Body(read.content_length or 0, chunked=read.chunked)
+            self._begin(read.method, read.target, head[:end], None if body.done else body, now)
         return len(data) - (len(head) - end)
 
-    def _begin(self, read: Head, raw: bytes, now: float) -> None:
+    def _begin(self, method: str, target: str, raw: bytes, body: Body | None, now: float) -> None:
         if len(self._waiting) >= _MOST_WAITING:
             raise PeerError("more requests than can be followed")
-        body = Body(read.content_length or 0, chunked=read.chunked)
-        exchange = Exchange(self._number(), now, read.method, read.target, Message(raw, whole=body.done))
+        exchange = Exchange(self._number(), now, method, target, Message(raw, whole=body is None))
         exchange.replay_of = self._replay_of
         self._waiting.append(exchange)
-        self._request = None if body.done else (exchange, body)
+        self._request = None if body is None else (exchange, body)
         self._began(exchange)
 
     # Answers.
@@ -226,15 +239,14 @@ class Reading:
             self._finish(now)
             self._lose("")
             return
-        framing = {name.lower(): value for name, value in _FRAMING.findall(head)}
         if exchange.method == "HEAD" or status in _NOTHING:
             body = Body(0)
-        elif b"transfer-encoding" in framing:
+        elif _CODED.search(head):
             body = Body(0, chunked=True)
-        elif (length := framing.get(b"content-length")) is not None:
-            if not re.fullmatch(rb"[0-9]{1,18}", length):
+        elif lengths := _LENGTH.findall(head):
+            if not _DIGITS.fullmatch(lengths[-1]):
                 raise PeerError("a length that is none")
-            body = Body(int(length))
+            body = Body(int(lengths[-1]))
         else:
             self._to_the_end = True
             return

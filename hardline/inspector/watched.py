@@ -6,7 +6,7 @@ Beside    where a Joint does: its gate, through which all passes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 from hardline.errors import HardlineError
 from hardline.inspector.exchanges import Reading
@@ -14,28 +14,27 @@ from hardline.streams import DEFAULT_RECEIVE, ByteStream
 
 
 class Beside:
-    """A Gate that holds up nothing; `clock` is that of `reading`.  Nothing is read once nobody is `wanted` to."""
+    """A Gate that holds up nothing; `clock` is that of `reading`.  Nothing is read once there are no `lookers`."""
 
-    stopped = partial = over = hopeless = astray = False
+    opaque = stopped = partial = over = hopeless = astray = False
     patience = 0.0
     unwatched = 0  # every byte may be the beginning of a head
 
-    def __init__(self, reading: Reading, clock: Callable[[], float], wanted: Callable[[], bool]) -> None:
-        self._reading, self._clock, self._wanted = reading, clock, wanted
-
-    @property
-    def opaque(self) -> bool:
-        """As Gate.opaque."""
-        return bool(self._reading.lost) or not self._wanted()
+    def __init__(self, reading: Reading, clock: Callable[[], float], lookers: Sized) -> None:
+        self._reading, self._clock, self._lookers = reading, clock, lookers
 
     def asked(self, data: memoryview | bytes) -> memoryview | bytes:
         """As Gate.asked: the service says this."""
         self._reading.heard(data, self._clock())
+        if self._reading.lost or not self._lookers:
+            self.opaque = True
         return data
 
     def heard(self, data: memoryview) -> bool:
         """As Gate.heard: it gets this."""
         self._reading.asked(data, self._clock())
+        if self._reading.lost or not self._lookers:
+            self.opaque = True
         return self.opaque
 
     def released(self) -> bytes:

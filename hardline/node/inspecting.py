@@ -24,6 +24,7 @@ from hardline.tunnel.pump import Local
 MOST = 8  # services at once
 _NEWS = 1000  # that wait for a looker who is slow, and that he is told of at once
 _NEWS_A_SECOND = 200.0  # in the long run: to tell of one costs more than to read along
+_TOGETHER = 0.05  # seconds: what is over within them is told at once, for who is told each alone is woken for each
 _ANSWERED_WITHIN = 60.0  # seconds, for a replay
 
 
@@ -45,10 +46,11 @@ class Looker:
     async def news(self) -> AsyncIterator[Exchange]:
         """Exchanges as they are over, until cancelled."""
         while True:
+            await self._told.wait()
+            self._told.clear()
             while self._waiting:
                 yield self._waiting.popleft()
-            self._told.clear()
-            await self._told.wait()
+            await asyncio.sleep(_TOGETHER)
 
 
 class Look:
@@ -73,7 +75,7 @@ class Look:
 
     def gate(self) -> Beside:
         """As serving.Watcher."""
-        return Beside(self._reading(), time.monotonic, lambda: bool(self.lookers))
+        return Beside(self._reading(), time.monotonic, self.lookers)
 
     def _reading(self, replay_of: int | None = None, begins: Callable[[Exchange], None] = lambda _: None) -> Reading:
         def began(exchange: Exchange) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardline.errors import ConnectionLost, PeerError
+from hardline.http.head import read_head
 from hardline.inspector import ring as rings
 from hardline.inspector.exchanges import MOST_OF_BODY, Exchange, Reading, changed
 from hardline.inspector.ring import MOST, Ring
@@ -203,30 +204,56 @@ def test_the_ring_is_bounded():
 
 
 def test_a_gate_lets_every_byte_pass_and_reads_no_more_than_is_wanted():
-    looks, seen = True, list[Exchange]()
+    lookers, seen = ["one"], list[Exchange]()
     reading = Reading(lambda: 1, lambda one: None, lambda count: None, seen.append)
-    gate = Beside(reading, lambda: 0.0, lambda: looks)
+    gate = Beside(reading, lambda: 0.0, lookers)
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     assert not gate.heard(memoryview(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"))
     assert gate.asked(answer) is answer
     assert [(one.target, one.status) for one in seen] == [("/a", 200)]
-    looks = False
+    assert not gate.opaque
+    lookers.clear()
     assert gate.heard(memoryview(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n")), "the joint asks, and hears"
     assert gate.opaque
-    looks = True
-    assert not gate.opaque
+
+
+def test_a_gate_passes_what_cannot_be_read():
+    reading = Reading(lambda: 1, lambda one: None, lambda count: None, lambda one: None)
+    gate = Beside(reading, lambda: 0.0, ["one"])
     assert gate.heard(memoryview(b"no request\r\n\r\n"))
-    assert gate.opaque, "what cannot be read is not"
+    assert gate.opaque
 
 
 @pytest.mark.parametrize("failure", [None, ConnectionLost("gone")])
 def test_a_gate_hears_how_its_connection_ended(failure):
     seen = list[Exchange]()
     reading = Reading(lambda: 1, lambda one: None, lambda count: None, seen.append)
-    gate = Beside(reading, lambda: 0.0, lambda: True)
+    gate = Beside(reading, lambda: 0.0, ["one"])
     gate.heard(memoryview(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"))
     gate.asked(b"HTTP/1.1 200 OK\r\n\r\nto the e")
     gate.ended(failure)
     assert [(one.heard.whole, one.note) for one in seen] == [
         (failure is None, "the connection was cut" if failure else "")
     ]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 40_000])
+def test_the_first_part_of_a_body_is_kept_however_it_is_cut(size):
+    seen, body = Seen(), bytes(number % 251 for number in range(MOST_OF_BODY + 10_000))
+    seen.reading.asked(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n", 1.0)
+    seen.reading.heard(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), 1.0)
+    for at in range(0, len(body), size):
+        seen.reading.heard(memoryview(body)[at : at + size], 2.0)
+    (one,) = seen.ring
+    assert (one.heard.content, one.heard.size, one.heard.whole) == (body[:MOST_OF_BODY], len(body), True)
+    assert seen.ring.held == one.held
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET /a?b HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n", b"PUT /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
+def test_plain_requests_are_read_as_all_others(head):
+    seen, strict = Seen(), read_head(head, 0, len(head))
+    seen.reading.asked(head, 1.0)
+    (one,) = seen.ring
+    assert (one.method, one.target, one.asked.head, one.asked.whole) == (strict.method, strict.target, head, True)
