@@ -54,6 +54,11 @@ class PageGuard:
         return bool(self._held)
 
     @property
+    def settled(self) -> bool:
+        """As Gate.settled: nobody knows what its protocol has under way."""
+        return False
+
+    @property
     def stopped(self) -> bool:
         """A page sent it."""
         return self.over

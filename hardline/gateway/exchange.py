@@ -38,6 +38,11 @@ class Sent:
         self.wrong: PeerError | None = None  # what the client said is no body
 
     @property
+    def settled(self) -> bool:
+        """The client has said all, and waits."""
+        return False
+
+    @property
     def stopped(self) -> bool:
         """Nothing more is wanted of the client now: what it asks next waits with it."""
         return self.wrong is not None or bool(self.leftover)

@@ -16,7 +16,7 @@ from hardline.streams import DEFAULT_RECEIVE, ByteStream
 class Beside:
     """A Gate that holds up nothing; `clock` is that of `reading`.  Nothing is read once there are no `lookers`."""
 
-    opaque = stopped = partial = over = hopeless = astray = False
+    opaque = stopped = settled = partial = over = hopeless = astray = False
     patience = 0.0
     unwatched = 0  # every byte may be the beginning of a head
 

@@ -13,6 +13,11 @@ class Asked(Protocol):
         """Nothing more is wanted of the socket now."""
         ...
 
+    @property
+    def settled(self) -> bool:
+        """Nothing that the socket asked for is under way."""
+        ...
+
     def asked(self, data: memoryview | bytes) -> memoryview | bytes:
         """What may pass now of all that the socket sent: `data` itself, or bytes of their own.
 

@@ -135,12 +135,15 @@ class Outbox(Box):
             self._watch.sent(now)  # credit asks for more: a host that died in mid-download is noticed soon
             self.schedule()
 
-    def finish(self, stream: Stream) -> None:
+    def finish(self, stream: Stream, *, lazily: bool = False) -> None:
         if not self.over:
             self._yamux.finish(stream.number)
             if stream.ended:
                 self._dropped(stream.number)
-            self.schedule()
+            if lazily:
+                self._schedule_lazily()
+            else:
+                self.schedule()
 
     def reset(self, stream: Stream) -> None:
         if not self.over and stream.number in self._streams:
@@ -252,7 +255,7 @@ class Outbox(Box):
 
     def _lazy_tick(self) -> None:
         self._lazy_due = False
-        if self.fill and not self.tick_due:
+        if (self.fill or self._yamux.has_answers) and not self.tick_due:
             self.tick()
 
     def end_turn(self) -> None:

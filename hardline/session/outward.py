@@ -128,4 +128,5 @@ class Outward:
     def end(self) -> None:
         """The socket has ended, and all that it said is out."""
         self.to_end, self.ended = False, True
-        self._stream.finish()
+        # A millisecond more, in company, where the peer has ended before or has answered all that it was asked.
+        self._stream.finish(lazily=self._stream.ended or (self.gate is not None and self.gate.settled))

@@ -63,8 +63,8 @@ class Multiplexer(Protocol):
         """
         ...
 
-    def finish(self, stream: Stream) -> None:
-        """End our direction of `stream`."""
+    def finish(self, stream: Stream, *, lazily: bool = False) -> None:
+        """End our direction of `stream`.  `lazily` as in `commit`."""
         ...
 
     def reset(self, stream: Stream) -> None:
@@ -161,11 +161,11 @@ class Stream(Use):
         self._sink = None
         self._inbox.come_back(self._taken)
 
-    def finish(self) -> None:
-        """End our direction."""
+    def finish(self, *, lazily: bool = False) -> None:
+        """End our direction; `lazily`, where nobody waits to hear of it."""
         if self._write_failure is None:
             self._write_failure = ConnectionLost("the pipe was closed")
-            self._session.finish(self)
+            self._session.finish(self, lazily=lazily)
 
     def abort(self) -> None:
         """End both directions at once."""
@@ -188,6 +188,17 @@ class Stream(Use):
     def silent(self) -> bool:
         """It stands, and the peer has said nothing that was not received."""
         return self._inbox.silent and not self.gone
+
+    @property
+    def waiting(self) -> bytes:
+        """What the peer has said and nobody has received; it stays there."""
+        return self._inbox.waiting
+
+    def skip(self, count: int) -> int:
+        """The first `count` bytes of what is `waiting` are received.  Returns `count`."""
+        if count:
+            self._inbox.skip(count)
+        return count
 
     def deliver(self, data: memoryview) -> None:
         """Data came from the peer."""

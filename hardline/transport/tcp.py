@@ -327,6 +327,14 @@ def connected_at_once(address: Endpoint) -> socket.socket | None:
     return None
 
 
+def send_at_once(raw: socket.socket, data: bytes) -> int:
+    """How many bytes of `data` a socket that has no transport yet takes now; of one that broke its transport tells."""
+    try:
+        return raw.send(data) if data else 0
+    except OSError:
+        return 0
+
+
 async def connected_socket(addresses: Sequence[Endpoint], manner: Manner = AS_USUAL) -> socket.socket:
     """A socket that is connected to one of `addresses` (no names), the next one tried after STAGGER seconds or at once
     when one fails (RFC 8305, section 5), until all have failed.

@@ -32,7 +32,7 @@ from hardline.streams import ByteStream
 from hardline.tasks import TaskSet
 from hardline.transport.own import OwnListeners
 from hardline.transport.sources import Source
-from hardline.transport.tcp import TcpStream, over_socket
+from hardline.transport.tcp import TcpStream, over_socket, send_at_once
 from hardline.tunnel.entrance import Entrance
 from hardline.tunnel.local import CONNECT_TIMEOUT, LocalSite, open_at_once, open_local
 from hardline.tunnel.places import Place, Places
@@ -301,10 +301,12 @@ class Serving:
     ) -> None:
         try:
             try:
+                # The service thinks meanwhile: a transport is made in some turns of the loop.
+                sent = stream.skip(send_at_once(raw, stream.waiting)) if key_hash not in self._watchers else 0
                 local = await over_socket(raw)
             finally:
                 entrance.dialled()
-            await self._join(key_hash, stream, local, None)
+            await self._join(key_hash, stream, local, None, sent)
         except (HardlineError, OSError):
             stream.abort()
         except BaseException:
@@ -339,8 +341,10 @@ class Serving:
             except (HardlineError, TimeoutError):
                 pass  # the visitor may leave at any time, or break a rule
 
-    async def _join(self, key_hash: KeyHash, stream: Stream, local: TcpStream, place: Place | None) -> None:
-        """Have them joined until both have ended; `place` is given up then.
+    async def _join(
+        self, key_hash: KeyHash, stream: Stream, local: TcpStream, place: Place | None, sent: int = 0
+    ) -> None:
+        """Have them joined until both have ended; `place` is given up then.  The service has got `sent` bytes before.
 
         Raises ConnectionLost where the visitor has left.
         """
@@ -353,6 +357,7 @@ class Serving:
         watcher = self._watchers.get(key_hash)
         gate = watcher.gate() if watcher is not None else None
         joint = Joint(stream, local, gate=gate)
+        joint.moved += sent
         self._joints[joint] = key_hash
         joint.done.then(functools.partial(self._is_done, joint, place, gate))
 

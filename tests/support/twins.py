@@ -29,7 +29,7 @@ def frame(kind: int, flags: int, number: int, length: int, payload: bytes = b"")
 class Gate:
     """Has to see one byte in 5000; passes a copy of what has a length divided by 7; hears of a change now and then."""
 
-    stopped = opaque = partial = over = hopeless = astray = False
+    stopped = settled = opaque = partial = over = hopeless = astray = False
     patience = 60.0
 
     def __init__(self) -> None:
