@@ -114,12 +114,26 @@ static int may_write(const Box *self)
     return wire->cipher != NULL && wire->direct && !wire->blocked && has(wire->transport) && has(self->staging);
 }
 
+/* The control frames, behind what is staged.  0, or -1; 1 where they have no room there. */
+static int add_answers(Box *self, const Py_buffer *staged)
+{
+    Py_ssize_t count = PyByteArray_Size(self->answers);
+    if (!count)
+        return 0;
+    if (self->fill < 0 || self->fill > staged->len || count > staged->len - self->fill)
+        return 1;
+    memcpy((uint8_t *)staged->buf + self->fill, PyByteArray_AsString(self->answers), (size_t)count);
+    if (PyByteArray_Resize(self->answers, 0) < 0)
+        return -1;
+    self->fill += count;
+    return 0;
+}
+
 /* What is staged, encrypted and written.  0, or -1; 1 where Python has to do it. */
 static int write_staged(Box *self)
 {
     Wire *wire = self->wire;
-    if (wire == NULL || !may_write(self) || self->unheard || self->patient || PyByteArray_Size(self->answers) ||
-        PyList_Size(self->unannounced))
+    if (wire == NULL || !may_write(self) || self->unheard || self->patient || PyList_Size(self->unannounced))
         return 1;
     PyObject *transport = wire->transport;
     KEEP(transport);
@@ -135,7 +149,8 @@ static int write_staged(Box *self)
     if (!may_write(self))
         return 1;
     Sizes *sizes = wire->sizes;
-    if ((time - sizes->sent_at) * 1000 > PAUSE_MS || (sizes->left > 0 && self->fill > SMALL))
+    if ((time - sizes->sent_at) * 1000 > PAUSE_MS ||
+        (sizes->left > 0 && self->fill + PyByteArray_Size(self->answers) > SMALL))
         return 1; /* it begins with small records: Python cuts it */
     if (asked(self, time) < 0)
         return -1;
@@ -144,12 +159,14 @@ static int write_staged(Box *self)
     PyObject *staging = self->staging, *give_back = self->give_staging_back, *rest = NULL;
     Py_buffer source, target;
     KEEP(staging);
-    int failed = buffer_of(staging, &source, PyBUF_SIMPLE);
+    int failed = buffer_of(staging, &source, PyBUF_WRITABLE);
     if (!failed && (!may_write(self) || self->staging != staging)) {
         PyBuffer_Release(&source);
         failed = 1;
     }
     DROP(staging); /* the box still has it */
+    if (!failed && (failed = add_answers(self, &source)))
+        PyBuffer_Release(&source);
     if (failed)
         return failed;
     Cipher *cipher = wire->cipher;

@@ -60,6 +60,7 @@ class Outbox(Box):
         self.tick_due = self._lazy_due = False
         self._parked: dict[Stream, None] = {}
         self.turn = 1
+        self._hurried = 0  # the turn that began when somebody did
         self.senders = 0  # in this turn
         self.share = _ALONE
         self.over = self.ready = False
@@ -188,6 +189,12 @@ class Outbox(Box):
         if not self.tick_due:
             self.tick_due = True
             self._loop.call_soon(self.tick)
+
+    def hurry(self) -> None:
+        """Send what there is now: somebody waits.  Once in a turn; what others hurry with then leaves at its end."""
+        if self._hurried != self.turn:
+            self.tick()
+            self._hurried = self.turn
 
     def flush(self, *, at_last: bool = False) -> None:
         """Send what is staged, and the control frames behind it.

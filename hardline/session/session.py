@@ -160,6 +160,10 @@ class Session:
         """Whether a stream that is opened now can send so many bytes without waiting."""
         return self._outbox.takes(count)
 
+    def hurry(self) -> None:
+        """Send what streams have been given now, rather than at the end of this turn of the event loop."""
+        self._outbox.hurry()
+
     @property
     def owes(self) -> bool:
         """The peer should have answered by now: it may be about to be given up."""

@@ -72,6 +72,9 @@ class Multiplexer(Protocol):
         ...
 
 
+_CLOSED = ConnectionLost("the pipe was closed")  # raised afresh
+
+
 class Sink(Protocol):
     """Who gets a stream's data pushed, instead of asking for it (joint.py)."""
 
@@ -164,7 +167,7 @@ class Stream(Use):
     def finish(self, *, lazily: bool = False) -> None:
         """End our direction; `lazily`, where nobody waits to hear of it."""
         if self._write_failure is None:
-            self._write_failure = ConnectionLost("the pipe was closed")
+            self._write_failure = _CLOSED
             self._session.finish(self, lazily=lazily)
 
     def abort(self) -> None:

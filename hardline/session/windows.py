@@ -49,6 +49,11 @@ class WindowBudget:
         return max(min(self.per_stream, each), INITIAL_WINDOW)
 
     @property
+    def widens(self) -> bool:
+        """A stream that this end opens may begin with more than usual."""
+        return self.first > INITIAL_WINDOW
+
+    @property
     def has_plenty(self) -> bool:
         """More than half is left, of the parent's, too."""
         return 2 * self._left > self._limit and (self._parent is None or self._parent.has_plenty)

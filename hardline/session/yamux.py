@@ -137,7 +137,11 @@ class Yamux(Frames):
         if state is None or state.local_ended or length > state.send_window:
             return -1
         state.send_window -= length
-        flags = 0 if state.announced else self._greeting(stream, state)
+        flags = 0
+        if not state.announced:
+            flags = self._greeting(stream, state)
+            if self._unannounced and self._unannounced[-1] == stream and not self._budget.widens:
+                self._unannounced.pop()  # that says all
         _HEADER.pack_into(buffer, offset, 0, DATA, flags, stream, length)
         return state.send_window
 

@@ -222,6 +222,7 @@ class Visitor:
         if stream.session.put(stream, memoryview(first)) < len(first):
             stream.abort()  # what was flushed for it to be opened has filled the socket
             return None
+        path.session.hurry()  # the host has something to do meanwhile
         self.recent.append(record)
         return Visit(stream, record, True, StatusReader())
 

@@ -18,6 +18,7 @@ from hardline.session.liveness import UNANSWERED
 from hardline.session.session import Session, SessionLimits
 from hardline.session.stream import Stream
 from hardline.session.windows import INITIAL_WINDOW, Backlog
+from hardline.session.yamux import HEADER_SIZE
 from hardline.transport.contexts import client_context
 from hardline.transport.tls import TlsStream
 from tests.support import needs
@@ -431,5 +432,60 @@ def test_answers_that_waited_for_a_slow_socket_leave_when_it_is_ready():
             host.tls.transport.resume_reading()
             await eventually(lambda: not visitor._yamux.has_answers and not visitor.tls.blocked, "all of it left")
             assert len(await read_exactly(await opened.get(), 200_000)) == 200_000
+
+    run_for_real(story)
+
+
+RECORD = 22  # bytes that TLS 1.3 adds to what is in one
+
+
+def test_an_end_that_nobody_waits_for_leaves_with_what_is_said_next():
+    async def story():
+        async with session_pair() as (visitor, _, opened):
+            first = visitor.open_stream()
+            await first.send(b"x")
+            theirs = await opened.get()
+            await theirs.send(b"y")
+            assert await first.receive() == b"y"
+            before = visitor.tls.written
+            first.finish(lazily=True)
+            await visitor.open_stream().send(b"z")
+            await opened.get()
+            assert visitor.tls.written == before + RECORD + 2 * HEADER_SIZE + 1
+            assert await read_all(theirs) == b"x"
+
+    run_for_real(story)
+
+
+def test_an_end_that_nobody_waits_for_leaves_alone_after_a_moment():
+    async def story():
+        async with session_pair() as (visitor, host, opened):
+            ours = visitor.open_stream()
+            await ours.send(b"x")
+            theirs = await opened.get()
+            ours.finish(lazily=True)
+            assert await read_all(theirs) == b"x"
+            theirs.finish(lazily=True)
+            assert await ours.receive() == b""
+            await eventually(lambda: not (visitor.open_streams or host.open_streams), "both have forgotten it")
+
+    run_for_real(story)
+
+
+def test_the_first_who_hurries_in_a_turn_waits_for_nobody_and_the_others_leave_together():
+    async def story():
+        async with session_pair() as (visitor, _, opened):
+            streams = [visitor.open_stream() for _ in range(4)]
+            await asyncio.sleep(0.01)
+            before, grew = visitor.tls.written, []
+            for stream in streams:
+                stream.session.put(stream, memoryview(b"x"))
+                visitor.hurry()
+                grew.append(visitor.tls.written - before)
+            one = HEADER_SIZE + 1
+            assert grew == [RECORD + one] * 4
+            for _ in streams:
+                assert await (await opened.get()).receive() == b"x"
+            assert visitor.tls.written - before == 2 * RECORD + 4 * one
 
     run_for_real(story)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,8 +14,10 @@ from hardline.identity import Label
 from hardline.routes import Endpoint, NoRoute
 from hardline.session.session import SessionLimits
 from hardline.streams import ByteStream
+from hardline.transport.tcp import send_at_once
 from hardline.tunnel.dialer import PUT_OFF
 from hardline.tunnel.visitor import VisitorLimits
+from tests.support.check_byte_stream import read_all
 from tests.support.clock import run, settled, since
 from tests.tunnel.pair import DIAL_LASTS, QUICK, Pair, echo, eventually, pair
 
@@ -72,6 +75,30 @@ def test_a_visit_reaches_the_service_and_the_next_shares_its_session(tmp_path):
             ]
 
     run(story)
+
+
+@pytest.mark.parametrize("most", [0, 3, 1 << 20])
+def test_what_a_service_gets_before_its_transport_is_made_comes_once_and_first(tmp_path, monkeypatch, most):
+    sent = []
+
+    def some(raw: socket.socket, data: bytes) -> int:
+        sent.append(send_at_once(raw, data[:most]))
+        return sent[-1]
+
+    monkeypatch.setattr("hardline.tunnel.serving.send_at_once", some)
+    first, then = bytes(range(256)) * 100, b"and then"
+
+    async def story():
+        async with pair(tmp_path, echo) as both:
+            visit = await both.visitor.visit(both.service.label, first)
+            await visit.pipe.send(then)
+            await visit.pipe.send_eof()
+            assert await visit.answered() + await read_all(visit.pipe) == first + then
+            await visit.pipe.aclose()
+
+    run(story)
+    assert len(sent) == 1
+    assert sent[0] in (most, len(first), len(first + then))
 
 
 def test_what_worked_and_what_the_host_said_is_remembered(tmp_path):
