@@ -42,6 +42,7 @@ _ALL_WITHIN = 600.0  # seconds for a certificate
 _ENDS_WITHIN = 150.0  # seconds for several requests, also of who says a byte now and then
 _LOOK_EVERY = 0.5  # seconds
 _LOOKS_AFTER = datetime.timedelta(seconds=0.5), datetime.timedelta(seconds=15)  # at least, and at most
+_LOOKED_AT = 2  # names at once: it looks at each from several places, and relays take only so many visits a second
 _TRIES = 3
 _MAX_SAID = 300  # characters of what it says
 
@@ -70,6 +71,7 @@ class Authority:
         self._threads = Disk("the certificate authority", threads=4, patience=_ENDS_WITHIN)
         self._client: ClientV2 | None = None
         self._opening = asyncio.Lock()
+        self._proving = asyncio.Semaphore(_LOOKED_AT)
         self.account = ""  # what this host's account is called there, once that is known
 
     async def certificate(
@@ -103,7 +105,8 @@ class Authority:
         order = await self._ask(lambda: client.new_order(csr))
         for authorization in order.authorizations:
             if authorization.body.status != messages.STATUS_VALID:
-                await self._prove(client, name, authorization, prove)
+                async with self._proving:
+                    await self._prove(client, name, authorization, prove)
         return await self._ask(lambda: _finalized(client, order))
 
     async def wants_renewal(self, certificate: Certificate) -> float | None:
