@@ -73,9 +73,9 @@ class Town:
             self.relay.start()
 
     def is_certified(self, name: str) -> None:
-        # An authority that did not get through is asked again after a minute.
+        # In less than the minute after which one that was refused asks again: nobody is refused here.
         wait_until(
-            lambda: self.https(name).get("state") == "serving", f"{name} has a certificate:\n{self.host.log}", 60
+            lambda: self.https(name).get("state") == "serving", f"{name} has a certificate:\n{self.host.log}", 40
         )
 
 
