@@ -212,7 +212,8 @@ class Fetch:
             asked_at = self._means.clock()
             stored = self._stored if self._stored is not None and can_ask(self._stored.head) else None
             fields = self._fields if stored is None else question(self._fields, stored.head)
-            reply = await self._means.origin.ask("GET", self.key, fields, interim=self._interim)
+            limited = self._means.budget is not None  # then it may have to wait, beside hundreds of others
+            reply = await self._means.origin.ask("GET", self.key, fields, interim=self._interim, sparing=limited)
             head = self._head(reply, asked_at)
             if reply.status == 304 and stored is not None:
                 if is_about(stored.head, reply.fields):
@@ -220,7 +221,7 @@ class Fetch:
                     reply.close()
                     return
                 reply.close()
-                reply = await self._means.origin.ask("GET", self.key, self._fields)
+                reply = await self._means.origin.ask("GET", self.key, self._fields, sparing=limited)
                 head = self._head(reply, asked_at)
             self._writing = await self._begin(reply, head)
             if self._writing is None:

@@ -38,7 +38,7 @@ from hardline.transport.tcp import STAGGER, keep_alive
 CONNECT_TIMEOUT = 10.0
 _MAX_HEAD = 262_144
 _MAX_FIELDS = 1024
-_READ_BUFFER = 262_144
+_READ_BUFFER, _SPARING = 262_144, 32_768  # bytes; aiohttp stops reading when it has twice as many
 
 
 class OriginDown(HardlineError):
@@ -59,8 +59,8 @@ class _BrokenOff(aiohttp.ClientError):
 class Reply:
     """An answer whose body is still coming.  Whoever has it reads it to its end, or closes it."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def __init__(self, response: aiohttp.ClientResponse, *, sparing: bool) -> None:
+        self._response, self._sparing = response, sparing
         self.status = response.status
         self.reason = (response.reason or "").encode("utf-8", "replace").decode("latin-1")
         self.fields: Fields = from_raw(response.raw_headers)
@@ -68,7 +68,8 @@ class Reply:
     async def read(self) -> bytes:
         """What has arrived, at least a byte; b"" at the end.  Raises ConnectionLost when it breaks off before that."""
         try:
-            return await self._response.content.readany()
+            content = self._response.content
+            return await (content.read(_SPARING) if self._sparing else content.readany())
         except (aiohttp.ClientError, HttpProcessingError, OSError) as failure:
             self.close()
             raise ConnectionLost(f"the local service broke off: {failure or type(failure).__name__}") from failure
@@ -101,8 +102,11 @@ class Origin:
         fields: Fields,
         body: AsyncIterator[bytes] | None = None,
         interim: Interim | None = None,
+        *,
+        sparing: bool = False,
     ) -> Reply:
         """Send a request; return its answer as soon as its head is there.  `interim` hears of 1xx before that.
+        `sparing` reads little ahead: many such answers may have to wait for whoever reads them.
 
         A body goes out with the Content-Length among `fields`, chunked without one.  Raises OriginDown.  Cancelled, the
         connection is closed.
@@ -113,7 +117,12 @@ class Origin:
         try:
             session = await self._opened()
             response = await session.request(
-                method, self._url(target), headers=_outgoing(fields), data=sent, allow_redirects=False
+                method,
+                self._url(target),
+                headers=_outgoing(fields),
+                data=sent,
+                allow_redirects=False,
+                read_bufsize=_SPARING if sparing else _READ_BUFFER,
             )
         except _BrokenOff as failure:
             why = asking.connection.failure if asking.connection is not None else ""
@@ -132,7 +141,7 @@ class Origin:
             raise OriginDown("the local service changes to a protocol that nobody asked for")
         if asking.connection is not None:
             asking.connection.counts(response.content)
-        return Reply(response)
+        return Reply(response, sparing=sparing)
 
     async def aclose(self) -> None:
         """Close every connection."""
