@@ -302,7 +302,8 @@ class Serving:
         try:
             try:
                 # The service thinks meanwhile: a transport is made in some turns of the loop.
-                sent = stream.skip(send_at_once(raw, stream.waiting)) if key_hash not in self._watchers else 0
+                unseen = not stream.gone and key_hash not in self._watchers
+                sent = stream.skip(send_at_once(raw, stream.waiting)) if unseen else 0
                 local = await over_socket(raw)
             finally:
                 entrance.dialled()
