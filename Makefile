@@ -8,6 +8,9 @@ PIP := PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet
 # How many at once, each with a network of its own: tests/conftest.py says what stays together.
 BESIDE := -n 4 --dist loadscope --no-loadscope-reorder
 
+# Python keeps what it has compiled, whatever this shell's habits: each daemon that a test starts would compile all anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test test-all test-oldest test-python sanitize wheels deb generated pictures check bench soak fuzz system-packages clean
 
 run: $(VENV)/.installed
