@@ -59,7 +59,7 @@ def _show(options: argparse.Namespace, number: int) -> None:
             write("")
             for text in _body(found[f"{whose}_head"], body):
                 write(text)
-        if size > len(body):
+        if size > len(body) and not found[f"{whose}_whole"]:  # what came in chunks is shown without them
             write(f"… {size} bytes in all")
 
 

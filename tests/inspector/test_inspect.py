@@ -140,6 +140,11 @@ def test_large_bodies_pass_as_they_are_and_are_counted_whole(pair, tmp_path):
         assert got == {"length": 1_000_000, "sha256": hashlib.sha256(sent.read_bytes()).hexdigest()}
         up = terminal.next()
         assert (up["asked_size"], up["status"]) == (1_000_000, 200)
+        assert "… 1000000 bytes in all" in host.hardline("inspect", "app", "--show", str(up["number"])).stdout
+        curl(url(pair, "app", "sum"), "-H", "Transfer-Encoding: chunked", "-H", "Content-Type: text/plain", "-d", "abc")
+        shown = host.hardline("inspect", "app", "--show", str(terminal.next()["number"])).stdout
+        assert "\nabc\n" in shown
+        assert "bytes in all" not in shown
         for path in ("bytes/3000000", "until-end/3000000"):
             got = curl(url(pair, "app", path)).body
             assert hashlib.sha256(got).hexdigest() == digest_of_bytes(3_000_000)
