@@ -183,9 +183,14 @@ def share_lines(shared: dict[str, Any], status: dict[str, Any], how: str) -> Ite
     yield f"{how} as {name}: {plain(shared['title'])}{where} → {plain(shared['target'])}{_probed(shared.get('probed'))}"
     if "listed" not in shared:
         return
-    lan = "open http://localhost:7009/ on another computer with hardline and click it"
-    yield f"  this network  {f'listed: {lan}' if shared['listed'] else 'not listed: who has its address finds it'}"
     outside = status["outside"]
+    if not shared["listed"]:
+        lan = "not listed: who has its address finds it"
+    elif outside["only_here"]:
+        lan = "listed on this computer only ([Node] bind)"
+    else:
+        lan = "listed: open http://localhost:7009/ on another computer with hardline and click it"
+    yield f"  this network  {lan}"
     yield f"  elsewhere     {plain(outside['sentence'])}" + (
         f"; {plain(outside['advice'])}" if outside["advice"] else ""
     )

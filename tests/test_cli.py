@@ -127,7 +127,7 @@ def test_the_result_alone_is_on_stdout(node: Node) -> None:
     nothing = '(nothing answers there now: visitors read "not running" until it does)'
     assert done.stderr.splitlines() == [
         f"hardline: shared as Home-Assistant: Home Assistant on atlas → localhost:8123 {nothing}",
-        "  this network  listed: open http://localhost:7009/ on another computer with hardline and click it",
+        "  this network  listed on this computer only ([Node] bind)",
         "  elsewhere     reachable on this machine only ([Node] bind)",
         "  who           everybody who has the address; to choose people: hardline change Home-Assistant --invited",
         "  keep a copy of its key: hardline backup FILE",

@@ -26,10 +26,11 @@ LOOKED_AT = 65_536  # bytes: no key file is longer, with all that openssl says o
 IDENTITY = "node.cert.private"  # what only the data directory of a node has
 
 _ARMOUR = b"-----BEGIN "
+# As it stands in a file of its own, indented (YAML), or in a string (JSON), where its lines end in two letters: \n.
 _KEY = re.compile(
-    rb"^-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[ \t]*\n"
-    rb"(?:[ \t]*\n|[A-Za-z-]+: [^\n]*\n)*[A-Za-z0-9+/=]{16}",
-    re.MULTILINE,
+    rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    rb"(?:[ \t]*\n(?:[ \t]*\n|[ \t]*[A-Za-z-]+: [^\n]*\n){0,20}+[ \t]*"
+    rb"|(?:(?:\\r)?\\n){1,4}+(?:[A-Za-z-]+: [^\n\\]*(?:(?:\\r)?\\n){1,4}+){0,20}+)[A-Za-z0-9+/=]{16}"
 )
 _CERTIFICATE = re.compile(
     rb"^-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[ \t]*\n([A-Za-z0-9+/= \t\n]+)-----END ", re.MULTILINE

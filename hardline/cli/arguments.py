@@ -10,6 +10,7 @@ from hardline import terminal
 from hardline.cli.daemon import add_datadir
 
 _LONGEST_SHARE = 3650 * 86_400  # seconds
+_MOST_DIGITS = 15
 _OURS = "of a service here, as `hardline ls` shows it; or its title or address"
 _ANY_NAME = "an address, a name that you gave, a title, or the name of a service here"
 
@@ -227,8 +228,8 @@ def _add_gateway(parser: terminal.Parser) -> None:
 def _add_inspect(parser: terminal.Parser) -> None:
     _add_json(parser)
     parser.add_argument("name", metavar="NAME", help=_OURS)
-    parser.add_argument("--show", type=_count, metavar="NUMBER", help="heads and bodies of one that was seen")
-    parser.add_argument("--replay", type=_count, metavar="NUMBER", help="ask the service the same again, or with:")
+    parser.add_argument("--show", type=_number, metavar="NUMBER", help="heads and bodies of one that was seen")
+    parser.add_argument("--replay", type=_number, metavar="NUMBER", help="ask the service the same again, or with:")
     parser.add_argument("--method", default="", help="another method")
     parser.add_argument("--path", default="", help="another path, with its query")
     parser.add_argument("--header", action="append", default=[], metavar="LINE", help="'Name: value'; repeatable")
@@ -262,6 +263,13 @@ def _add_help(parser: terminal.Parser) -> None:
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= 10_000:
         raise argparse.ArgumentTypeError(f"a count is {text[:60]!r}, expected a number from 1 to 10000")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    """Of a request: a service that is looked at for a day has millions."""
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS or not int(text):
+        raise argparse.ArgumentTypeError(f"a number is {text[:60]!r}, expected one behind # in  hardline inspect")
     return int(text)
 
 

@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _back_up(options: argparse.Namespace) -> None:
+    _check_is_file(options.file)
     places, file = _places(options), Path(options.file)
     if file.exists() and not options.yes:
         raise WrongArgument(f"{as_escapes(options.file)} is there already", hint="another name, or --yes to replace it")
@@ -51,6 +52,7 @@ def _back_up(options: argparse.Namespace) -> None:
 
 
 def _restore(options: argparse.Namespace) -> None:
+    _check_is_file(options.file)
     places = _places(options)
     if _runs(options):
         hint = "stop it first (systemctl --user stop hardlined, or Ctrl-C), and start it when this is done"
@@ -67,6 +69,12 @@ def _restore(options: argparse.Namespace) -> None:
         talk(f"what was there is kept as {as_escapes(path)}")
     talk(f"{_named(files.services(found))} restored: start hardlined, and their URLs are what they were")
     talk("where another computer still shares them, visitors come to either, until you remove them there")
+
+
+def _check_is_file(name: str) -> None:
+    """Others take a dash for stdin and stdout.  Here stdin has the passphrase."""
+    if name == "-":
+        raise WrongArgument("a copy is a file, and - is none", hint="name a file; one that is called so is  ./-")
 
 
 def _named(names: list[str]) -> str:

@@ -59,7 +59,7 @@ def _show(options: argparse.Namespace, number: int) -> None:
             write("")
             for text in _body(found[f"{whose}_head"], body):
                 write(text)
-        if size > len(body):
+        if size > len(body) and not found[f"{whose}_whole"]:  # what came in chunks is shown without them
             write(f"… {size} bytes in all")
 
 
@@ -78,9 +78,12 @@ def _data(said: str) -> bytes:
         return said.encode("utf-8", "surrogateescape")
     try:
         with open(said[1:], "rb") as file:
-            return file.read(MOST_SENT)
+            data = file.read(MOST_SENT + 1)
     except OSError as failure:
         raise WrongArgument(f"{plain(said[1:])} cannot be read: {failure.strerror}") from None
+    if len(data) > MOST_SENT:
+        raise WrongArgument(f"{plain(said[1:])} is longer than {MOST_SENT} bytes", hint="ask with curl")
+    return data
 
 
 MOST_SENT = 24_000  # bytes: a request to the daemon has its limit, and this grows by a third on the way

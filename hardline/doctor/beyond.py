@@ -164,7 +164,8 @@ def _announced(found: Dht) -> Row:
 
 def _nowhere(found: Dht, how: str) -> Row:
     titles = [one.title for one in found.announced if one.nowhere]
-    sentence = f"{how}; {named(titles)} is not announced: no address is known that visitors could reach"
+    are = "is" if len(titles) == 1 else "are"
+    sentence = f"{how}; {named(titles)} {are} not announced: no address is known that visitors could reach"
     return warn(DHT, sentence, f"see {ROUTER}, {NAT}, {REACHED}", titles)
 
 

@@ -286,11 +286,12 @@ def changed(exchange: Exchange, method: str, target: str, fields: list[bytes], b
         body = exchange.asked.content
     first, _, rest = exchange.asked.head.partition(b"\r\n")
     words = first.split(b" ")
-    line = b" ".join((method.encode("ascii") or words[0], target.encode("ascii") or words[1], b"HTTP/1.1"))
+    asks = method.encode("ascii") or words[0]
+    line = b" ".join((asks, target.encode("ascii") or words[1], b"HTTP/1.1"))
     gone = {one.partition(b":")[0].strip().lower() for one in fields}
     gone |= {b"connection", b"content-length", b"transfer-encoding", b"expect"}
     kept = [one for one in rest.split(b"\r\n") if one and one.partition(b":")[0].lower() not in gone]
-    length = [b"Content-Length: %d" % len(body)] if body or words[0] in (b"POST", b"PUT", b"PATCH") else []
+    length = [b"Content-Length: %d" % len(body)] if body or asks in (b"POST", b"PUT", b"PATCH") else []
     return b"\r\n".join((line, *kept, *fields, *length, b"Connection: close", b"", b"")) + body
 
 

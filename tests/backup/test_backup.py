@@ -205,6 +205,17 @@ def test_what_is_no_backup_and_what_is_no_node_is_said(tmp_path):
     assert "no node" in nothing.stderr
 
 
+@pytest.mark.parametrize("does", ["backup", "restore"])
+def test_a_dash_is_no_file(home, tmp_path, monkeypatch, does):
+    monkeypatch.chdir(tmp_path)
+    _, _, (servicedir, datadir), _ = home
+    where = ["--datadir", datadir, does, "--servicedir", servicedir]
+    refused = hardline(*where, "-")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "- is none" in refused.stderr
+    assert not (tmp_path / "-").exists()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal")
 def test_on_a_terminal_the_passphrase_is_asked_for_twice_and_not_shown(home, tmp_path):
     import pty

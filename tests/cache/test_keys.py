@@ -47,6 +47,10 @@ CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUAAAAAAAAAAAAAAA
         KEY.decode().encode("utf-16"),
         b"\xfe\xff" + KEY.decode().encode("utf-16-be"),
         b"Private-Key: (2048 bit, 2 primes)\nmodulus:\n" + b"    00:c3:5e:11:\n" * 1000 + KEY,
+        b"key: |\n" + b"".join(b"    " + line for line in KEY.splitlines(keepends=True)),
+        json.dumps({"type": "service_account", "private_key": KEY.decode()}).encode(),
+        json.dumps(KEY.replace(b"\n", b"\r\n").decode()).encode(),
+        json.dumps(KEY.replace(b"-----\nMC", b"-----\nProc-Type: 4,ENCRYPTED\n\nMC").decode()).encode(),
     ],
 )
 def test_a_private_key_is_known_in_all_its_armours(start, tmp_path):
@@ -70,8 +74,19 @@ def test_what_only_tells_of_keys_is_none(start):
     assert not holds_key(start)
 
 
-def test_looking_for_a_key_takes_time_in_proportion(processor_time):
-    lines = b"-----BEGIN PRIVATE KEY-----\n" + b"a: b\n" * 100_000
+@pytest.mark.parametrize(
+    "bit",
+    [
+        b"a: b\n",
+        b"a: -----BEGIN PRIVATE KEY-----\n",
+        b"\\na: -----BEGIN PRIVATE KEY-----",
+        b"-----BEGIN PRIVATE KEY-----\\n",
+        b"    ",
+        b"\\n",
+    ],
+)
+def test_looking_for_a_key_takes_time_in_proportion(bit, processor_time):
+    lines = b"-----BEGIN PRIVATE KEY-----\n" + bit * 65_536
     assert processor_time(lambda size: holds_key(lines[:size]), 2048, 65_536) < 4 * 32
 
 

@@ -60,6 +60,7 @@ BEHIND = {**CARRIER, "external": "192.168.0.7", "external_kind": "private"}
 REFUSED = {**ROUTER, "state": "failed", "external": None, "external_kind": None, "problem": "718 conflict"}
 NO_PINHOLE = {**PINHOLE, "state": "failed", "problem": "not authorized"}
 ENTRY = Entry("bootstrap.jami.net:4222", True)
+NOWHERE = Announced("Photos", False, False, nowhere=True)
 
 
 def unconnected(entry: Entry) -> Dht:
@@ -180,6 +181,11 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
         "DHT",
         {"dht": Dht(True, "node", 9, "running", announced=(Announced("Photos", False, False, nowhere=True),))},
         "Photos is not announced: no address is known that visitors could reach",
+    ),
+    (
+        "DHT",
+        {"dht": Dht(True, "", 0, "idle", announced=(NOWHERE, replace(NOWHERE, title="Wiki")))},
+        "asleep; Photos and Wiki are not announced: no address is known that visitors could reach",
     ),
     (
         "reached",

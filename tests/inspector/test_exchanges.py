@@ -185,6 +185,8 @@ def test_asked_again_with_changes():
     assert changed(get, "", "", [], None) == (
         b"GET /a HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2VjcmV0\r\nConnection: close\r\n\r\n"
     )
+    # Some servers answer 411 to a POST that says no length, of nothing too (RFC 9110, section 8.6).
+    assert b"\r\nContent-Length: 0\r\n" in changed(get, "POST", "", [], None)
     assert changed(post, "PUT", "/e", [b"Host: y"], b"xyz") == (
         b"PUT /e HTTP/1.1\r\nHost: y\r\nContent-Length: 3\r\nConnection: close\r\n\r\nxyz"
     )

@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import pytest
 
+from hardline.cli.inspecting import MOST_SENT
 from hardline.errors import WrongArgument
 from hardline.inspector.exchanges import Exchange, Message
 from hardline.node.inspecting import Inspecting, Looker
@@ -108,8 +109,26 @@ def test_requests_are_seen_as_they_pass_and_only_while_somebody_looks(pair):
         odd = host.hardline("inspect", "app", "--replay", "999")
         assert (odd.returncode, "no exchange 999" in odd.stderr) == (2, True)
         assert host.hardline("inspect", "app", "--replay", "1", "--header", "a\nb: c").returncode == 2
+        # Under load the numbers of a minute have five digits.
+        for does in ("--show", "--replay"):
+            many = host.hardline("inspect", "app", does, "123456")
+            assert (many.returncode, "no exchange 123456" in many.stderr) == (2, True), many.stderr
     wait_until(lambda: host.hardline("inspect", "app", "--show", "1").returncode == 2, "it is forgotten")
     assert "topsecret" not in host.log
+
+
+def test_a_file_that_is_too_long_is_not_asked_with_in_part(pair, tmp_path):
+    host, _ = pair
+    body = tmp_path / "body"
+    with Terminal(host, "app") as terminal:
+        curl(url(pair, "app", "headers"))
+        again = ("inspect", "app", "--replay", str(terminal.next()["number"]), "--json", "--data", f"@{body}")
+        body.write_bytes(b"x" * MOST_SENT)
+        assert json.loads(host.hardline(*again).stdout)["passed"]["asked_size"] == MOST_SENT
+        assert terminal.next()["asked_size"] == MOST_SENT
+        body.write_bytes(b"x" * (MOST_SENT + 1))
+        refused = host.hardline(*again)
+        assert (refused.returncode, "is longer than" in refused.stderr) == (2, True)
 
 
 def test_large_bodies_pass_as_they_are_and_are_counted_whole(pair, tmp_path):
@@ -121,6 +140,11 @@ def test_large_bodies_pass_as_they_are_and_are_counted_whole(pair, tmp_path):
         assert got == {"length": 1_000_000, "sha256": hashlib.sha256(sent.read_bytes()).hexdigest()}
         up = terminal.next()
         assert (up["asked_size"], up["status"]) == (1_000_000, 200)
+        assert "… 1000000 bytes in all" in host.hardline("inspect", "app", "--show", str(up["number"])).stdout
+        curl(url(pair, "app", "sum"), "-H", "Transfer-Encoding: chunked", "-H", "Content-Type: text/plain", "-d", "abc")
+        shown = host.hardline("inspect", "app", "--show", str(terminal.next()["number"])).stdout
+        assert "\nabc\n" in shown
+        assert "bytes in all" not in shown
         for path in ("bytes/3000000", "until-end/3000000"):
             got = curl(url(pair, "app", path)).body
             assert hashlib.sha256(got).hexdigest() == digest_of_bytes(3_000_000)
