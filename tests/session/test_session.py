@@ -493,6 +493,28 @@ def test_the_first_who_hurries_in_a_turn_waits_for_nobody_and_the_others_leave_t
     run_for_real(story)
 
 
+def test_the_peer_hears_of_ends_before_it_hears_of_several_streams_that_take_their_place():
+    async def story():
+        async with session_pair(SessionLimits(streams=4)) as (visitor, _, opened):
+            before = [visitor.open_stream() for _ in range(3)]
+            for stream in before:
+                await stream.send(b"x")
+                await (await opened.get()).send_eof()
+                assert await stream.receive() == b""
+            for stream in before[:2]:
+                stream.finish(lazily=True)
+            streams = []
+            for _ in range(3):
+                streams.append(stream := visitor.open_stream())
+                assert stream.session.put(stream, memoryview(b"y")) == 1
+            for stream in streams:
+                theirs = await opened.get()
+                await theirs.send(await theirs.receive())
+            assert [await stream.receive() for stream in streams] == [b"y"] * 3
+
+    run_for_real(story)
+
+
 def test_of_an_end_alone_no_answer_is_expected():
     async def story():
         async with session_pair() as (visitor, host, opened), tcp_pair() as (service, ours):
