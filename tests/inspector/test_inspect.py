@@ -264,10 +264,10 @@ def test_who_comes_while_a_service_is_joined_reads_its_first_request_too(tmp_pat
 
     async def story() -> None:
         async with tunnels.pair(tmp_path, service) as both:
-            inspecting, over_socket, looking = Inspecting(lambda: both.host), serving.over_socket, list[asyncio.Task]()
+            inspecting, over_socket, tasks = Inspecting(lambda: both.host), serving.over_socket, TaskSet("test")
 
             async def meanwhile(raw: socket.socket) -> TcpStream:
-                looking.append(asyncio.create_task(inspecting.look(both.service)))
+                tasks.start(inspecting.look(both.service), "look")
                 await asyncio.sleep(0)
                 return await over_socket(raw)
 
@@ -279,8 +279,7 @@ def test_who_comes_while_a_service_is_joined_reads_its_first_request_too(tmp_pat
             assert (await visit.pipe.receive()).endswith(b"ok")
             seen = [(one.target, one.status, one.note) for one in inspecting.exchanges(both.service)]
             assert seen == [("/first", 200, ""), ("/second", 200, "")]
-            _, end = await looking[0]
-            await end()
             await visit.pipe.aclose()
+            await tasks.aclose()
 
     asyncio.run(story())

@@ -507,7 +507,7 @@ def test_the_peer_hears_of_ends_before_it_hears_of_several_streams_that_take_the
             for _ in range(3):
                 streams.append(stream := visitor.open_stream())
                 assert stream.session.put(stream, memoryview(b"y")) == 1
-            for stream in streams:
+            for _ in streams:
                 theirs = await opened.get()
                 await theirs.send(await theirs.receive())
             assert [await stream.receive() for stream in streams] == [b"y"] * 3
