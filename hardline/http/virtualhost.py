@@ -31,7 +31,7 @@ _PAIR = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|\"(?:[^\"\\
 _ELEMENT = rf"{_PAIR}(?:[ \t]*;[ \t]*{_PAIR})*+"
 _FORWARDED = re.compile(rf"{_ELEMENT}(?:[ \t]*,[ \t]*{_ELEMENT})*+\Z")
 _CLAIMS = ("forwarded", "x-real-ip")
-_DOMAIN = re.compile(r";[ \t]*domain[ \t]*=[ \t]*\.?(?P<name>[^;]*?)[ \t]*(?=;|\Z)", re.IGNORECASE)
+_DOMAIN = re.compile(r";[ \t]*+domain[ \t]*+=[ \t]*+\.?(?P<name>[^;]*+)", re.IGNORECASE)
 
 
 class Naming(Protocol):
@@ -188,7 +188,7 @@ class VirtualHost:
         name = self._home[1] if self._home is not None else ""
 
         def without(match: re.Match[str]) -> str:
-            domain = match["name"].lower()
+            domain = match["name"].rstrip(" \t").lower()
             return "" if domain and (name == domain or name.endswith(f".{domain}")) else match[0]
 
         return _DOMAIN.sub(without, line.decode("latin-1")).encode("latin-1")

@@ -82,8 +82,8 @@ class Authority:
         Raises NotIssued, CertificateError.
         """
         try:
-            async with asyncio.timeout(_ALL_WITHIN):
-                order = await self._ordered(name, key, prove)
+            async with asyncio.timeout(_ALL_WITHIN) as limit:
+                order = await self._ordered(name, key, prove, limit)
         except TimeoutError:
             raise NotIssued("the certificate authority came to no end in time") from None
         except HardlineError:
@@ -98,14 +98,20 @@ class Authority:
             raise NotIssued(f"the certificate authority sent something else than the certificate: {failure}") from None
 
     async def _ordered(
-        self, name: str, key: ec.EllipticCurvePrivateKey, prove: Callable[[Proof | None], None]
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        prove: Callable[[Proof | None], None],
+        limit: asyncio.Timeout,
     ) -> messages.OrderResource:
         client = await self._open()
         csr = _request(name, key)
         order = await self._ask(lambda: client.new_order(csr))
         for authorization in order.authorizations:
             if authorization.body.status != messages.STATUS_VALID:
+                limit.reschedule(None)  # those before it have limits
                 async with self._proving:
+                    limit.reschedule(asyncio.get_running_loop().time() + _ALL_WITHIN)
                     await self._prove(client, name, authorization, prove)
         return await self._ask(lambda: _finalized(client, order))
 

@@ -25,7 +25,7 @@ _MAX_HEAD = 65_536
 _MOST_WAITING = 64  # requests without an answer
 _LONGEST_TARGET = 500  # characters, of what is forgotten
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9])(?: |\r)")
-_LENGTH = re.compile(rb"\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Ll][Ee][Nn][Gg][Tt][Hh]:[ \t]*([^\r\n]*?)[ \t]*\r\n")
+_LENGTH = re.compile(rb"\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Ll][Ee][Nn][Gg][Tt][Hh]:([^\r\n]*+)(?=\r\n)")
 _CODED = re.compile(rb"\n[Tt][Rr][Aa][Nn][Ss][Ff][Ee][Rr]-[Ee][Nn][Cc][Oo][Dd][Ii][Nn][Gg]:")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _CHUNKED = re.compile(rb"(?im)^transfer-encoding:[ \t]*chunked")
@@ -243,10 +243,11 @@ class Reading:
             body = Body(0)
         elif _CODED.search(head):
             body = Body(0, chunked=True)
-        elif lengths := _LENGTH.findall(head):
-            if not _DIGITS.fullmatch(lengths[-1]):
-                raise PeerError("a length that is none")
-            body = Body(int(lengths[-1]))
+        elif lengths := {value.strip(b" \t") for value in _LENGTH.findall(head)}:
+            length = lengths.pop()
+            if lengths or not _DIGITS.fullmatch(length):
+                raise PeerError("a length that is none, or two that differ")
+            body = Body(int(length))
         else:
             self._to_the_end = True
             return

@@ -135,6 +135,8 @@ static int write_staged(Box *self)
     Wire *wire = self->wire;
     if (wire == NULL || !may_write(self) || self->unheard || self->patient || PyList_Size(self->unannounced))
         return 1;
+    if (self->marks->pinged_at != INFINITY && PyByteArray_Size(self->answers))
+        return 1; /* a ping may be among them, and Python notes where it ends */
     PyObject *transport = wire->transport;
     KEEP(transport);
     PyObject *closing = PyObject_CallMethodObjArgs(transport, names.is_closing, NULL);
@@ -152,7 +154,7 @@ static int write_staged(Box *self)
     if ((time - sizes->sent_at) * 1000 > PAUSE_MS ||
         (sizes->left > 0 && self->fill + PyByteArray_Size(self->answers) > SMALL))
         return 1; /* it begins with small records: Python cuts it */
-    if (asked(self, time) < 0)
+    if (self->fill && asked(self, time) < 0) /* ends, and answers, are answered by nobody */
         return -1;
     if (!may_write(self))
         return 1;

@@ -186,7 +186,7 @@ class Session:
 
     def open_stream(self) -> Stream:
         """Open a stream.  Raises ConnectionLost when the session is over, LimitReached when it takes no more."""
-        if self.lives and self._yamux.open_streams + 1 >= self._max_streams and self._yamux.has_answers:
+        if self.lives and self._yamux.counted + 1 >= self._max_streams and self._yamux.has_answers:
             self._outbox.flush()  # the peer counts, too: it must hear of an end before it hears of what takes its place
         if not self.lives:
             raise afresh(self.failure or self._ended_by or ConnectionLost("the session was closed"))

@@ -85,6 +85,11 @@ class Yamux(Frames):
         return len(self._streams)
 
     @property
+    def counted(self) -> int:
+        """How many streams the peer counts at most: ends that it has not heard of may be among what waits."""
+        return len(self._streams) + len(self._outbox) // HEADER_SIZE
+
+    @property
     def used_up(self) -> bool:
         """There are no numbers left for streams of our own."""
         return self._next_id > _LAST_STREAM

@@ -303,7 +303,8 @@ class Serving:
             try:
                 # The service thinks meanwhile: a transport is made in some turns of the loop.
                 unseen = not stream.gone and key_hash not in self._watchers
-                sent = stream.skip(send_at_once(raw, stream.waiting)) if unseen else 0
+                said = stream.waiting if unseen else b""
+                sent = said[: stream.skip(send_at_once(raw, said))]
                 local = await over_socket(raw)
             finally:
                 entrance.dialled()
@@ -343,9 +344,9 @@ class Serving:
                 pass  # the visitor may leave at any time, or break a rule
 
     async def _join(
-        self, key_hash: KeyHash, stream: Stream, local: TcpStream, place: Place | None, sent: int = 0
+        self, key_hash: KeyHash, stream: Stream, local: TcpStream, place: Place | None, sent: bytes = b""
     ) -> None:
-        """Have them joined until both have ended; `place` is given up then.  The service has got `sent` bytes before.
+        """Have them joined until both have ended; `place` is given up then.  The service has got `sent` before.
 
         Raises ConnectionLost where the visitor has left.
         """
@@ -357,8 +358,10 @@ class Serving:
             raise
         watcher = self._watchers.get(key_hash)
         gate = watcher.gate() if watcher is not None else None
+        if gate is not None and sent:
+            gate.heard(memoryview(sent))  # who reads along came meanwhile
         joint = Joint(stream, local, gate=gate)
-        joint.moved += sent
+        joint.moved += len(sent)
         self._joints[joint] = key_hash
         joint.done.then(functools.partial(self._is_done, joint, place, gate))
 

@@ -12,6 +12,7 @@ from hardline.http.rewriting import Rewriting
 from hardline.http.virtualhost import VirtualHost, client_of
 from hardline.identity import KeyHash
 from hardline.settings.service import HttpSection, parse_service
+from tests.support.costs import times_as_long
 
 pytestmark = pytest.mark.pure
 
@@ -192,6 +193,17 @@ def test_an_answer_that_ends_with_its_connection_is_changed_and_followed_no_more
     )
     assert one.heard(answer) == answer.replace(b"nas.lan", OWN.encode(), 1)
     assert not one.whole
+
+
+def test_a_cookie_with_many_spaces_takes_time_by_its_length_alone():
+    raw = b"GET / HTTP/1.1\r\nHost: " + OWN.encode() + b"\r\n\r\n"
+    _, asks = host().request(read_head(raw, 0, len(raw)), raw, CLIENT)
+
+    def change(spaces: int) -> None:
+        cookie = b"Set-Cookie: a=b; Domain=x" + b" " * spaces + b"y"
+        assert cookie in host().answer(b"HTTP/1.1 200 OK\r\n" + cookie + b"\r\n\r\n", asks)
+
+    assert times_as_long(change, 1_000, 8_000) < 30
 
 
 def test_a_lenient_answer_is_not_kept_back():

@@ -9,6 +9,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -19,6 +20,7 @@ from hardline.https.authority import Authority, NotIssued
 from hardline.https.bounded import MOST
 from hardline.https.store import Store
 from tests.relay.running import in_loop, until
+from tests.support.clock import run
 
 NAME = "nas.example.org"
 Answer = Callable[[str, str], tuple[int, dict[str, str], object]]  # of a method and a path: status, fields, body
@@ -141,6 +143,29 @@ async def test_one_that_takes_no_nonce_is_not_asked_for_ever(tmp_path: Path) -> 
         where = url
         assert "nonce" in await why_not(tmp_path, url)
     assert asked < 20
+
+
+def test_the_wait_for_those_that_are_looked_at_first_is_no_time_of_a_name(tmp_path: Path) -> None:
+    class Slow(Authority):
+        """Sees no name until the last moment, and says no then."""
+
+        async def _open(self) -> None:  # type: ignore[override]
+            pass
+
+        async def _ask(self, work: object) -> SimpleNamespace:  # type: ignore[override]
+            return SimpleNamespace(authorizations=[SimpleNamespace(body=SimpleNamespace(status=None))])
+
+        async def _prove(self, *_: object) -> None:
+            await asyncio.sleep(authority_module._DECIDES_WITHIN - 1)
+            raise NotIssued("looked at")
+
+    async def story() -> None:
+        authority, key = Slow("", "", None, Store(tmp_path / "https")), ec.generate_private_key(ec.SECP256R1())
+        names = (authority.certificate(f"n{number}.example.org", key, lambda _: None) for number in range(20))
+        failures = await asyncio.gather(*names, return_exceptions=True)
+        assert {str(failure) for failure in failures} == {"looked at"}
+
+    run(story)
 
 
 @in_loop

@@ -157,6 +157,28 @@ def test_hiding_takes_time_by_the_length_alone(one):
     assert times_as_long(without_secrets, one * 1_000, one * 8_000) < 30
 
 
+@pytest.mark.parametrize("ends", [b"\n\r\n\r\n", b"\r \r\n\r\n", b"x\n\r\n\r\n", b"\r\n\r\n"])
+def test_a_length_behind_many_spaces_takes_time_by_the_length_alone(ends):
+    def hear(spaces: int) -> None:
+        seen = Seen()
+        seen.reading.asked(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 1.0)
+        seen.reading.heard(b"HTTP/1.1 200 OK\r\nContent-Length:" + b" " * spaces + ends, 2.0)
+
+    assert times_as_long(hear, 100, 800) < 30
+
+
+@pytest.mark.parametrize("between", ["", "X: y\r\n"])
+@pytest.mark.parametrize(("other", "followed"), [(b"2", True), (b"3", False), (b"two", False)])
+def test_of_several_lengths_all_are_the_same_or_nothing_is_followed(between, other, followed):
+    seen = Seen()
+    for _ in range(2):
+        seen.reading.asked(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 1.0)
+    lengths = b"Content-Length: 2\r\n" + between.encode() + b"content-length: " + other + b" \r\n"
+    seen.reading.heard(2 * (b"HTTP/1.1 200 OK\r\n" + lengths + b"\r\nok"), 2.0)
+    assert [(one.status, bytes(one.heard.body)) for one in seen.done] == ([(200, b"ok")] * 2 if followed else [])
+    assert bool(seen.reading.lost) is not followed
+
+
 def test_what_the_ring_lets_go_is_kept_by_nobody(monkeypatch):
     monkeypatch.setattr(rings, "MOST_HELD", 500_000)
     seen, many = Seen(), []

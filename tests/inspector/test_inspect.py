@@ -22,11 +22,14 @@ from hardline.errors import WrongArgument
 from hardline.inspector.exchanges import Exchange, Message
 from hardline.node.inspecting import Inspecting, Looker
 from hardline.tasks import TaskSet
+from hardline.transport.tcp import TcpStream
+from hardline.tunnel import serving
 from tests.support.clock import run, settled
 from tests.support.node import SCRIPTS, Node
 from tests.support.origin import digest_of_bytes
 from tests.support.programs import curl, running_origin
 from tests.support.waiting import wait_until
+from tests.tunnel import pair as tunnels
 
 SITE = (
     "[Info]\ntitle = {title}\n[Service]\nservice =\n[Cache]\ndirectory = {directory}\n"
@@ -274,3 +277,33 @@ def test_a_connection_that_was_kept_is_seen_from_the_next_request_on(pair):
             assert terminal.next()["target"] == "/seen"
     finally:
         connection.close()
+
+
+def test_who_comes_while_a_service_is_joined_reads_its_first_request_too(tmp_path, monkeypatch):
+    async def service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    async def story() -> None:
+        async with tunnels.pair(tmp_path, service) as both:
+            inspecting, over_socket, tasks = Inspecting(lambda: both.host), serving.over_socket, TaskSet("test")
+
+            async def meanwhile(raw: socket.socket) -> TcpStream:
+                tasks.start(inspecting.look(both.service), "look")
+                await asyncio.sleep(0)
+                return await over_socket(raw)
+
+            monkeypatch.setattr(serving, "over_socket", meanwhile)
+            visit = await both.visitor.visit(both.service.label, b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
+            await visit.answered()
+            assert (await visit.pipe.receive()).endswith(b"ok")
+            await visit.pipe.send(b"GET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await visit.pipe.receive()).endswith(b"ok")
+            seen = [(one.target, one.status, one.note) for one in inspecting.exchanges(both.service)]
+            assert seen == [("/first", 200, ""), ("/second", 200, "")]
+            await visit.pipe.aclose()
+            await tasks.aclose()
+
+    asyncio.run(story())

@@ -63,6 +63,7 @@ class Stage:
         self.spare = [Staging(self) for _ in range(2)]
         self.due: list[Callable[[], None]] = []
         self.odd: list[tuple[object, str, object]] = []  # what numbers were before
+        self.looks: list[memoryview] = []
         self.sockets = {number: socket.socketpair() for number in NUMBERS}
         for pair in self.sockets.values():
             for end in pair:
@@ -90,6 +91,7 @@ class Stage:
                 ),
                 *(self.forget, self.brake, self.block, self.make_ready, self.drop_gate, self.take_away),
                 *(self.exaggerate, self.exaggerate, self.leave, self.swap, self.box.tick),
+                *(self.answer, self.answer, self.look_at_answers),
             ]
         )()
 
@@ -166,6 +168,20 @@ class Stage:
     def come_to_reason(self) -> None:
         while self.odd:
             setattr(*self.odd.pop())
+        while self.looks:
+            self.looks.pop().release()
+
+    def answer(self) -> None:
+        """Control frames wait, or some stream is to be announced."""
+        count = self.random.choice([HEADER_SIZE, 10 * HEADER_SIZE, STAGING - self.box.room, STAGING, STAGING + 1])
+        if not self.looks:
+            self.box.answers.extend(bytes(count))
+        if self.random.random() < 0.1:
+            self.box.unannounced.append(7)
+
+    def look_at_answers(self) -> None:
+        """They cannot be taken away until the step is over."""
+        self.looks.append(memoryview(self.box.answers))
 
     def leave(self) -> None:
         """The loop has no transport there any more."""
@@ -206,11 +222,12 @@ class Box(books.Box):
         self.stage = stage
         self.turn, self.share = 1, 100_000
         self.turns, marks = Turns(stage), books.Marks()
-        self.turns.left, marks.asked_at = 1 << 30, float("inf")
+        self.turns.left, marks.asked_at, marks.pinged_at = 1 << 30, float("inf"), float("inf")
+        self.answers, self.unannounced = bytearray(), list[int]()
         self.held = books.Held()
         counts = stage.frames, self.held, marks, self.turns
         parts = self.now, stage.due.append, self.take_staging, self.give_back, self.nothing
-        self.link(stage.wire, *counts, bytearray(), [], Nobody(stage), Nobody(stage), parts, self)
+        self.link(stage.wire, *counts, self.answers, self.unannounced, Nobody(stage), Nobody(stage), parts, self)
         self.ready = True
 
     def nothing(self, *_: object) -> None:
@@ -233,9 +250,17 @@ class Box(books.Box):
     def end_turn(self) -> None:
         self.stage.chance()
 
+    @property
+    def room(self) -> int:
+        """What is staged, as far as that is possible."""
+        return min(max(self.fill, 0), STAGING)
+
     def flush(self) -> None:
         self.stage.chance()
         self.fill = 0
+        self.unannounced.clear()
+        if not self.stage.looks:
+            self.answers.clear()
 
     refused = flush
 
@@ -357,7 +382,7 @@ def play(seed: int, steps: int) -> int:
                         del room
                     case 2:
                         stage.box.tick()
-            except Mischief:
+            except (Mischief, BufferError):  # what somebody looks at cannot be taken away
                 pass
             except ValueError as failure:
                 if "not within" not in str(failure):

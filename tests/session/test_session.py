@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import struct
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hardline.errors import ConnectionLost, LimitReached
+from hardline.session.joint import Joint
 from hardline.session.liveness import UNANSWERED
 from hardline.session.session import Session, SessionLimits
 from hardline.session.stream import Stream
@@ -487,5 +489,70 @@ def test_the_first_who_hurries_in_a_turn_waits_for_nobody_and_the_others_leave_t
             for _ in streams:
                 assert await (await opened.get()).receive() == b"x"
             assert visitor.tls.written - before == 2 * RECORD + 4 * one
+
+    run_for_real(story)
+
+
+def test_the_peer_hears_of_ends_before_it_hears_of_several_streams_that_take_their_place():
+    async def story():
+        async with session_pair(SessionLimits(streams=4)) as (visitor, _, opened):
+            before = [visitor.open_stream() for _ in range(3)]
+            for stream in before:
+                await stream.send(b"x")
+                await (await opened.get()).send_eof()
+                assert await stream.receive() == b""
+            for stream in before[:2]:
+                stream.finish(lazily=True)
+            streams = []
+            for _ in range(3):
+                streams.append(stream := visitor.open_stream())
+                assert stream.session.put(stream, memoryview(b"y")) == 1
+            for _ in streams:
+                theirs = await opened.get()
+                await theirs.send(await theirs.receive())
+            assert [await stream.receive() for stream in streams] == [b"y"] * 3
+
+    run_for_real(story)
+
+
+def test_of_an_end_alone_no_answer_is_expected():
+    async def story():
+        async with session_pair() as (visitor, host, opened), tcp_pair() as (service, ours):
+            stream = visitor.open_stream()
+            await stream.send(b"x")
+            joint = Joint(await opened.get(), ours)
+            assert await service.receive() == b"x"
+            await eventually(lambda: math.isinf(host._watch.marks.asked_at), "the host has its answers")
+            joint.get_buffer(-1)  # as before each read, also of an end
+            await service.send_eof()
+            assert await stream.receive() == b""
+            assert math.isinf(host._watch.marks.asked_at)
+
+    run_for_real(story)
+
+
+def test_a_peer_that_stopped_is_given_up_also_where_a_ping_left_with_data():
+    async def story():
+        async with session_pair() as (visitor, host, opened), tcp_pair() as (service, ours):
+            await visitor.open_stream().send(b"x")
+            joint = Joint(await opened.get(), ours)
+            assert await service.receive() == b"x"
+            await service.send(b"y")
+            visitor.tls.transport.pause_reading()  # its kernel goes on confirming
+            visitor._watch.stop()
+            pings = host._watch._send_ping
+
+            def ping(value: int) -> None:
+                pings(value)
+                joint.get_buffer(-1)[:1] = b"z"
+                joint.buffer_updated(1)
+
+            host._watch._send_ping = ping
+            began = time.monotonic()
+            while not host.closed.done() and time.monotonic() < began + 15:
+                await service.send(b"and so on")
+                await asyncio.sleep(0.1)
+            assert host.closed.done()
+            assert "does not answer" in str(host.failure)
 
     run_for_real(story)
