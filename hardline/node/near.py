@@ -45,6 +45,7 @@ class Near:
         """Speak and listen there as the settings say; `follow` has somebody told of this machine's addresses."""
         settings = self._settings
         self.ways.clear()
+        self._closers.append(self._leave)
         if settings.lan.enabled:
             lan = Lan(
                 services=self._lan_services,
@@ -58,7 +59,6 @@ class Near:
             )
             follow(lan.follow)
             lan.open()
-            self._closers.append(lan.aclose)
             self._tasks.start(keep_running(lan.run, "lan"), "lan")
             self.ways.append(lan)
             self._follow(lan.services_changed)
@@ -71,7 +71,6 @@ class Near:
                 told=self._heard,
             )
             follow(dnssd.follow)
-            self._closers.append(dnssd.aclose)
             self._tasks.start(keep_running(dnssd.run, "dnssd"), "dnssd")
             self.ways.append(dnssd)
             self._follow(dnssd.refresh)
@@ -99,3 +98,8 @@ class Near:
                 follower()
 
         self._tasks.start(keep_running(follow, "offering"), "offering")
+
+    async def _leave(self) -> None:
+        """By packets first, which takes no time: who asks while the other says goodbye is not told what was here."""
+        for way in self.ways:
+            await way.aclose()

@@ -47,6 +47,7 @@ need chromium chromium
 need pebble pebble
 need certutil libnss3-tools
 need /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
+need sshd openssh-server
 need psql postgresql-client
 need "$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | tail -n 1)" postgresql
 need redis-server redis-server
@@ -59,10 +60,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     # What their packages would have run at every boot: a node of the public DHT, a router of whatever network there is,
-    # databases.
-    for unit in dhtnode miniupnpd postgresql redis-server; do
+    # databases, a way in.
+    for unit in dhtnode miniupnpd postgresql redis-server openssh-server:ssh; do
         case " $missing " in
-            *" $unit "*) mkdir -p /etc/systemd/system && ln -sf /dev/null "/etc/systemd/system/$unit.service" ;;
+            *" ${unit%:*} "*) mkdir -p /etc/systemd/system && ln -sf /dev/null "/etc/systemd/system/${unit#*:}.service" ;;
         esac
     done
     # shellcheck disable=SC2086  one word per package
