@@ -613,7 +613,10 @@ def _protect(disk: Path) -> None:
 @needs.tools("mount", "curl")
 @pytest.mark.parametrize(
     ("spoil", "reason", "end"),
-    [(_protect, "read-only file system", "stop"), (_fill, "no space left on device", "kill")],
+    [
+        pytest.param(_protect, "read-only file system", "stop", marks=pytest.mark.full),
+        (_fill, "no space left on device", "kill"),
+    ],
 )
 def test_a_data_directory_that_takes_nothing_more_is_a_warning_and_everything_is_served(
     tmp_path: Path, origin: RunningOrigin, disk: Path, spoil: Callable[[Path], None], reason: str, end: str

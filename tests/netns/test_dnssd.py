@@ -119,7 +119,7 @@ def test_a_cold_visit_is_served_and_waits_for_nothing_where_multicast_dns_is_los
     lan.waited_for_nothing(answer)
 
 
-@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("version", [pytest.param(4, marks=pytest.mark.full), 6])
 def test_it_works_where_there_is_one_ip_version_only(lpd_lost: Lan, version: int) -> None:
     for machine in (lpd_lost.host_machine, lpd_lost.visitor_machine):
         if version == 4:

@@ -49,7 +49,7 @@ def remove_bridges(machine: Machine, first: int, count: int) -> None:
     machine.run(["sh", "-ec", "\n".join(f"ip link del br{number}; ip link del c{number}" for number in numbers)])
 
 
-@pytest.mark.parametrize("way", ["LAN", "DNS-SD"])
+@pytest.mark.parametrize("way", [pytest.param("LAN", marks=pytest.mark.full), "DNS-SD"])
 def test_a_host_with_thirty_bridges_is_found_on_its_lan(lab: Lab, tmp_path: Path, way: str) -> None:
     at, visiting = lab.machine("host"), lab.machine("visitor")
     add_bridges(at, 1, BRIDGES)
@@ -157,7 +157,7 @@ class Sandbox:
         return self._machine.wrap([sys.executable, deny.__file__, self._denied, *command])
 
 
-@pytest.mark.parametrize("denied", [NETLINK, f"{NETLINK},{IPV6}"])
+@pytest.mark.parametrize("denied", [NETLINK, pytest.param(f"{NETLINK},{IPV6}", marks=pytest.mark.full)])
 def test_a_daemon_that_may_not_ask_netlink_works_and_says_so_once(lab: Lab, tmp_path: Path, denied: str) -> None:
     at, visiting = lab.machine("host"), lab.machine("visitor")
     settings = "[UPnP]\nenabled = yes\n"

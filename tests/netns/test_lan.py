@@ -42,7 +42,7 @@ def test_an_address_that_works_on_other_networks_too_is_preferred_to_a_link_loca
     assert not str(lan.last_visit()["endpoint"]).startswith("[fe80")
 
 
-@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("version", [4, pytest.param(6, marks=pytest.mark.full)])
 def test_a_visit_works_where_there_is_one_ip_version_only(lan: Lan, version: int) -> None:
     for machine in (lan.host_machine, lan.visitor_machine):
         if version == 4:

@@ -71,7 +71,7 @@ def endings(box: Box) -> Iterator[subprocess.Popen[bytes]]:
         program.communicate()
 
 
-@pytest.mark.parametrize(("punch", "kind"), [("no", "RELAYED"), ("yes", "PUNCHED")])
+@pytest.mark.parametrize(("punch", "kind"), [pytest.param("no", "RELAYED", marks=pytest.mark.full), ("yes", "PUNCHED")])
 def test_ends_and_resets_arrive_as_they_were_made(tmp_path: Path, punch: str, kind: str) -> None:
     with Lab() as lab, three(lab, tmp_path, f"punch = {punch}\n") as all_three:
         ends_and_resets_arrive(all_three, kind)

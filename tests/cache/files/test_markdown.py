@@ -171,8 +171,8 @@ def test_a_very_long_text_is_not_made_into_a_page(site):
     "hard",
     [
         b"# a" + b"#" * 100_000 + b"b\n",
-        b"|a" * 300 + b"\n" + b"|-" * 300 + b"\n" + b"|a\n" * 2000,
-        b"![" * 20_000 + b"\n",
+        pytest.param(b"|a" * 300 + b"\n" + b"|-" * 300 + b"\n" + b"|a\n" * 2000, marks=pytest.mark.full),
+        pytest.param(b"![" * 20_000 + b"\n", marks=pytest.mark.full),
         b"Some *text* with [links](http://x.example/) and `code`, **bold** too.\n\n" * 7000,
     ],
 )

@@ -21,8 +21,9 @@ from hardline.cache.kept import layout
 from hardline.cache.kept.store import Store, StoredHead
 from tests.cache.writer import KEYS
 from tests.support import needs
+from tests.support.size import FULL
 
-KILLS = 25
+KILLS = 25 if FULL else 10
 
 
 def check_all(root: Path) -> int:
