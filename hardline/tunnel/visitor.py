@@ -216,13 +216,14 @@ class Visitor:
             return None
         record = VisitRecord(label)
         try:
-            stream = self._open(label, path, record)
+            stream = path.session.open_stream()
         except HardlineError:
             return None  # `visit` finds out more
         if stream.session.put(stream, memoryview(first)) < len(first):
             stream.abort()  # what was flushed for it to be opened has filled the socket
             return None
         path.session.hurry()  # the host has something to do meanwhile
+        self._took(label, path, record)
         self.recent.append(record)
         return Visit(stream, record, True, StatusReader())
 
@@ -279,13 +280,17 @@ class Visitor:
             raise LimitReached(f"{most} connections are open, as many as [Peer:] max_streams allows")
 
     def _open(self, label: Label, path: Path, record: VisitRecord) -> Stream:
+        self._took(label, path, record)
+        return path.session.open_stream()
+
+    def _took(self, label: Label, path: Path, record: VisitRecord) -> None:
+        """A new stream takes `path`."""
         if label in self._links:  # a refusal may have ended it already: the stream says so
             self._links.move_to_end(label)
             link = self._links[label]
             link.took(path)
             self._bundle(link, path)
         record.candidate, record.protocol = path.route.candidate, path.route.protocol
-        return path.session.open_stream()
 
     # Dialling.
 
