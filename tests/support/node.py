@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sysconfig
 import tempfile
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -287,12 +288,20 @@ class Node:
             self._inbox = None
 
 
+_given = deque[int](maxlen=1000)
+
+
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody uses: below those that the system gives to whoever connects, or one of them
+    would have it before who asked for it listens there."""
+    chance = random.SystemRandom()  # not one whose numbers come again, as hypothesis has it
+    while True:
+        port = chance.randrange(10_000, 20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            if port not in _given:
+                probe.bind(("127.0.0.1", port))
+                _given.append(port)
+                return port
 
 
 def refused(node: Node) -> tuple[int, str]:
