@@ -17,6 +17,9 @@ from hardline.transport.inbox import Inbox
 from hardline.transport.sources import Source
 
 
+_CLOSED = ConnectionLost("the pipe was closed")  # raised afresh
+
+
 class Multiplexer(Protocol):
     """What streams and joints use of their session."""
 
@@ -70,9 +73,6 @@ class Multiplexer(Protocol):
     def reset(self, stream: Stream) -> None:
         """End both directions of `stream`."""
         ...
-
-
-_CLOSED = ConnectionLost("the pipe was closed")  # raised afresh
 
 
 class Sink(Protocol):
