@@ -16,7 +16,6 @@ from hardline.streams import DEFAULT_RECEIVE
 from hardline.transport.inbox import Inbox
 from hardline.transport.sources import Source
 
-
 _CLOSED = ConnectionLost("the pipe was closed")  # raised afresh
 
 
